@@ -1,0 +1,6 @@
+//! photosphere
+
+pub mod error;
+pub mod noise;
+pub mod optimise;
+pub mod table;

@@ -1,0 +1,1 @@
+//! Observations: identifiers, flux, noise, constraints, selections and batches; the same for every survey and for the simulator.

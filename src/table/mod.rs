@@ -1,0 +1,98 @@
+//! Tables: columns with name, unit, UCD, description, shape and nulls, and the files they live in
+//! (Parquet, FITS, CSV and ECSV, VOTable). Knows nothing of instruments.
+
+mod column;
+
+pub use column::{Column, ColumnSchema, Shape, Values};
+
+use crate::error::{Error, Result};
+use std::collections::BTreeMap;
+
+/// Columns of equal length, with file-level metadata (provenance, wavelengths …) as text.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Table {
+    columns: Vec<Column>,
+    n_rows: usize,
+    /// Metadata of the whole table.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Table {
+    /// An empty table with `n_rows` rows and no columns.
+    pub fn with_rows(n_rows: usize) -> Self {
+        Self { columns: Vec::new(), n_rows, metadata: BTreeMap::new() }
+    }
+
+    /// A table from columns.
+    ///
+    /// # Errors
+    /// When the columns differ in length or two have the same name.
+    pub fn new(columns: Vec<Column>) -> Result<Self> {
+        let mut table = Self::with_rows(columns.first().map_or(0, Column::n_rows));
+        for column in columns {
+            table.push(column)?;
+        }
+        Ok(table)
+    }
+
+    /// Adds a column.
+    ///
+    /// # Errors
+    /// When its length differs from the table's or its name is taken.
+    pub fn push(&mut self, column: Column) -> Result<()> {
+        if column.n_rows() != self.n_rows {
+            return Err(Error::data(format!("column '{}'", column.schema.name))
+                .found(format!("{} rows", column.n_rows()))
+                .expected(format!("{}", self.n_rows)));
+        }
+        if self.get(&column.schema.name).is_some() {
+            return Err(Error::data(format!("column '{}'", column.schema.name)).found("the name twice").expected("distinct names"));
+        }
+        self.columns.push(column);
+        Ok(())
+    }
+
+    /// Number of rows.
+    pub fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// All columns, in order.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The column of that name, if there is one.
+    pub fn get(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.schema.name == name)
+    }
+
+    /// The column of that name.
+    ///
+    /// # Errors
+    /// Names the columns that there are when `name` is not among them.
+    pub fn column(&self, name: &str) -> Result<&Column> {
+        self.get(name).ok_or_else(|| {
+            let names: Vec<&str> = self.columns.iter().map(|column| column.schema.name.as_str()).collect();
+            Error::data(format!("column '{name}'"))
+                .found(format!("no such column (there are: {})", names.join(", ")))
+                .expected("that column")
+                .remedy("Rename the column in the file, or name the right one.")
+        })
+    }
+
+    /// Removes and returns the column of that name, if there is one.
+    pub fn take(&mut self, name: &str) -> Option<Column> {
+        let position = self.columns.iter().position(|column| column.schema.name == name)?;
+        Some(self.columns.remove(position))
+    }
+
+    /// The table with only the given rows, in the given order.
+    pub fn select(&self, rows: &[usize]) -> Self {
+        Self {
+            columns: self.columns.iter().map(|column| column.select(rows)).collect(),
+            n_rows: rows.len(),
+            metadata: self.metadata.clone(),
+        }
+    }
+}
