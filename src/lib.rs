@@ -4,3 +4,5 @@ pub mod error;
 pub mod noise;
 pub mod optimise;
 pub mod table;
+#[cfg(test)]
+mod testing;

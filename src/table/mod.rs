@@ -46,7 +46,9 @@ impl Table {
                 .expected(format!("{}", self.n_rows)));
         }
         if self.get(&column.schema.name).is_some() {
-            return Err(Error::data(format!("column '{}'", column.schema.name)).found("the name twice").expected("distinct names"));
+            return Err(Error::data(format!("column '{}'", column.schema.name))
+                .found("the name twice")
+                .expected("distinct names"));
         }
         self.columns.push(column);
         Ok(())
