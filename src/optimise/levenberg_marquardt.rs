@@ -307,6 +307,7 @@ impl LevenbergMarquardt {
 mod tests {
     use super::super::test_problems::{Function, Local, Stars, diagonal, rosenbrock, sum_of_squares};
     use super::*;
+    use crate::prior::{Coordinate, GaussianConstraint, maximum_a_posteriori, positivity};
     use ndarray::{Array1, array};
 
     /// Settings for losses in full double precision.
@@ -439,5 +440,26 @@ mod tests {
         let exact_loss = stars.loss(&(0..128).collect::<Vec<_>>(), solution.coordinates.view()).unwrap();
         let n_above = exact_loss.iter().zip(&reference.loss).filter(|(found, best)| **found - **best > 2e-3).count();
         assert!(n_above <= 1 && n_converged == 128, "{n_above} above the optimum, {n_converged} converged");
+    }
+    /// Spec 1 §7: ln E with a Gaussian constraint and the Jacobian of a flat prior on E > 0, against the closed form.
+    #[test]
+    fn optimum_of_a_constrained_positive_parameter_is_the_closed_form() {
+        let constraints = [(0.0, 0.05), (0.1, 0.05), (-0.1, 0.05), (-1.0, 0.05)];
+        let at = |star: usize, u: &[f64]| {
+            let constraint = GaussianConstraint::new(constraints[star].0, constraints[star].1).unwrap();
+            let (data, flat) = (constraint.term(Coordinate::logarithmic(u[0])), positivity(u[0]));
+            Local {
+                loss: data.loss + flat.loss,
+                gradient: vec![data.gradient + flat.gradient],
+                curvature: vec![data.curvature + flat.curvature],
+            }
+        };
+        let problem = Function { n: 4, n_parameters: 1, at };
+        let solution = exact().minimise(&problem, Array2::from_elem((4, 1), -2.0), None).unwrap();
+        for ((value, error), u) in constraints.iter().zip(&solution.coordinates) {
+            let expected = maximum_a_posteriori(*value, *error);
+            assert!((u.exp() / expected - 1.0).abs() < 1e-9, "{value}: {} {expected}", u.exp());
+        }
+        assert!(solution.n_iterations.iter().all(|n| *n <= 15), "{:?}", solution.n_iterations);
     }
 }

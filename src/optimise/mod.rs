@@ -141,8 +141,12 @@ fn prepare(problem: &dyn NormalEquations, mut start: Array2<f64>, bounds: Option
             .found(format!("{} lower and {} upper bounds", bounds.lower.len(), bounds.upper.len()))
             .expected(format!("{} of each", shape.1)));
     }
-    if let Some((k, (lower, upper))) =
-        bounds.lower.iter().zip(&bounds.upper).enumerate().find(|(_, (lower, upper))| !(lower <= upper))
+    if let Some((k, (lower, upper))) = bounds
+        .lower
+        .iter()
+        .zip(&bounds.upper)
+        .enumerate()
+        .find(|(_, (lower, upper))| lower > upper || lower.is_nan() || upper.is_nan())
     {
         return Err(Error::usage(format!("bounds of coordinate {k}"))
             .found(format!("{lower} to {upper}"))
