@@ -1,8 +1,11 @@
 //! photosphere
 
 pub mod error;
+pub mod model;
 pub mod noise;
+pub mod observations;
 pub mod optimise;
 pub mod table;
+pub mod tensor;
 #[cfg(test)]
 mod testing;

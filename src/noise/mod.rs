@@ -1,5 +1,7 @@
 //! Noise: covariances, their inflation and the whitening L with LᵀL = C⁻¹, so that χ² = |L Δf|². Knows no instruments.
 
+mod apply;
 mod whitening;
 
-pub use whitening::{Whitening, WhiteningRow};
+pub use apply::Real;
+pub use whitening::Whitening;
