@@ -13,8 +13,8 @@ impl Whitening {
     /// L·v for each of several vectors of one star; `vectors` and `whitened` are `[k, W]`, row-major.
     pub fn whiten<T: Real>(&self, star: usize, vectors: &[T], whitened: &mut [T]) {
         let (w, block) = (self.n_wavelengths, self.block);
-        let triangle = self.star_triangle(star);
-        let diagonal = self.star_diagonal(star);
+        let triangle = self.triangle_of(star);
+        let diagonal = self.diagonal_of(star);
         for (vector, out) in vectors.chunks_exact(w).zip(whitened.chunks_exact_mut(w)) {
             let mut start = 0;
             for (i, out) in out[..block].iter_mut().enumerate() {
@@ -30,7 +30,7 @@ impl Whitening {
     /// Lᵀ·v of one star, `[W] → [W]`; after [`Whitening::whiten`] this gives C⁻¹ times the original vector.
     pub fn transpose_whiten<T: Real>(&self, star: usize, vector: &[T], out: &mut [T]) {
         let block = self.block;
-        let triangle = self.star_triangle(star);
+        let triangle = self.triangle_of(star);
         out[..block].fill(T::default());
         let mut start = 0;
         for (i, &value) in vector[..block].iter().enumerate() {
@@ -39,20 +39,10 @@ impl Whitening {
             }
             start += i + 1;
         }
-        let tail = out[block..].iter_mut().zip(&vector[block..]).zip(self.star_diagonal(star));
+        let tail = out[block..].iter_mut().zip(&vector[block..]).zip(self.diagonal_of(star));
         for ((out, &value), &inverse_error) in tail {
             *out = value * T::from(inverse_error);
         }
-    }
-
-    fn star_triangle(&self, star: usize) -> &[f32] {
-        let length = self.block * (self.block + 1) / 2;
-        &self.triangle[star * length..(star + 1) * length]
-    }
-
-    fn star_diagonal(&self, star: usize) -> &[f32] {
-        let length = self.n_wavelengths - self.block;
-        &self.diagonal[star * length..(star + 1) * length]
     }
 }
 
