@@ -1,8 +1,35 @@
-//! Batches of independent small minimisation problems (one per star): the [`NormalEquations`] trait, Levenberg–Marquardt and
-//! first-order rounds. Knows nothing of stars.
+//! Batches of independent small minimisation problems (one per star). Knows nothing of stars.
+//!
+//! A problem is what implements [`NormalEquations`]; a [`Method`] drives a batch of them, each along its own path with its own
+//! damping, acceptance and [`Status`], and finished problems leave the batch. [`minimise_in_chunks`] spreads many problems over
+//! threads without changing a bit of any result.
+//!
+//! | file | concept |
+//! |---|---|
+//! | `levenberg_marquardt` | damped Gauss–Newton, the default: about eight iterations a star |
+//! | `first_order` | the published Adam and gradient-descent rounds |
+//! | `step` | one damped step inside a box |
+//! | `hessian` | the exact Hessian by differences of gradients, for problems without a better one |
+//! | `chunks` | many problems, several threads, results in order |
+//! | `dense` | small symmetric matrices |
 
-use crate::error::Result;
-use ndarray::{Array2, Array3, ArrayView2};
+mod chunks;
+pub mod dense;
+mod first_order;
+mod hessian;
+mod levenberg_marquardt;
+mod method;
+mod step;
+#[cfg(test)]
+mod test_problems;
+
+pub use chunks::minimise_in_chunks;
+pub use first_order::{FirstOrder, Round};
+pub use levenberg_marquardt::LevenbergMarquardt;
+pub use method::Method;
+
+use crate::error::{Error, Result};
+use ndarray::{Array2, Array3, ArrayView2, Axis};
 
 /// Value, gradient and positive semi-definite curvature of the losses of several independent problems.
 ///
@@ -18,7 +45,7 @@ pub struct Normal {
 /// What an optimiser needs to know of a batch of independent problems.
 ///
 /// A problem whose loss is not finite at a point says so with a non-finite `loss`; that is never an `Err`. `Err` is for
-/// failures of the whole batch (device, shape).
+/// failures of the whole batch (device, shape). Batches of 256–1024 problems are what the optimisers pass on where they can.
 pub trait NormalEquations: Sync {
     /// Number of problems.
     fn n_problems(&self) -> usize;
@@ -31,12 +58,26 @@ pub trait NormalEquations: Sync {
 
     /// Loss alone `[n]`.
     fn loss(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Vec<f64>>;
+
+    /// Loss `[n]` and gradient `[n, P]`, for first-order methods. Worth overriding where the curvature costs extra.
+    fn gradient(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<(Vec<f64>, Array2<f64>)> {
+        let normal = self.normal_equations(problems, coordinates)?;
+        Ok((normal.loss, normal.gradient))
+    }
+
+    /// Hessian ∂²loss/∂x² `[n, P, P]`, without the Gauss–Newton approximation and hence not always positive semi-definite.
+    ///
+    /// By central differences of gradients over a tenth of a standard deviation unless overridden (2 P + 1 evaluations, relative
+    /// accuracy about 1e-2 of the third-derivative terms); an engine with second derivatives overrides it.
+    fn hessian(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Array3<f64>> {
+        hessian::by_differences(self, problems, coordinates)
+    }
 }
 
 /// How a problem ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// Scaled gradient or predicted decrease below tolerance.
+    /// Scaled gradient and predicted decrease below tolerance.
     Converged,
     /// No step lowers the loss any more, above the convergence tolerance.
     Stalled,
@@ -48,21 +89,85 @@ pub enum Status {
     Failed,
 }
 
-/// Box bounds of the coordinates, the same for all problems.
-#[derive(Debug, Clone)]
+/// Box bounds of the coordinates, the same for all problems; infinite where there is none.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Bounds {
     pub lower: Vec<f64>,
     pub upper: Vec<f64>,
+}
+
+impl Bounds {
+    /// No bounds on `n_parameters` coordinates.
+    pub fn unbounded(n_parameters: usize) -> Self {
+        Self { lower: vec![f64::NEG_INFINITY; n_parameters], upper: vec![f64::INFINITY; n_parameters] }
+    }
+
+    /// Whether any coordinate lies on a bound.
+    fn touched_by(&self, coordinates: &[f64]) -> bool {
+        coordinates.iter().zip(self.lower.iter().zip(&self.upper)).any(|(x, (lower, upper))| x <= lower || x >= upper)
+    }
+
+    /// Moves every coordinate into the box; a NaN stays.
+    fn clamp(&self, coordinates: &mut [f64]) {
+        for (x, (lower, upper)) in coordinates.iter_mut().zip(self.lower.iter().zip(&self.upper)) {
+            *x = x.clamp(*lower, *upper);
+        }
+    }
 }
 
 /// Optimum of every problem.
 ///
 /// # Shapes
 /// `coordinates [n, P]`, all others `[n]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Solution {
     pub coordinates: Array2<f64>,
     pub loss: Vec<f64>,
     pub status: Vec<Status>,
     pub n_iterations: Vec<u32>,
+}
+
+/// Checks start and bounds against the problem, and returns the start inside the bounds, with the bounds.
+fn prepare(problem: &dyn NormalEquations, mut start: Array2<f64>, bounds: Option<&Bounds>) -> Result<(Array2<f64>, Bounds)> {
+    let shape = (problem.n_problems(), problem.n_parameters());
+    if start.dim() != shape {
+        return Err(Error::usage("start of the minimisation")
+            .found(format!("shape {:?}", start.dim()))
+            .expected(format!("{shape:?} (problems, coordinates)")));
+    }
+    let bounds = bounds.cloned().unwrap_or_else(|| Bounds::unbounded(shape.1));
+    if bounds.lower.len() != shape.1 || bounds.upper.len() != shape.1 {
+        return Err(Error::usage("bounds of the minimisation")
+            .found(format!("{} lower and {} upper bounds", bounds.lower.len(), bounds.upper.len()))
+            .expected(format!("{} of each", shape.1)));
+    }
+    if let Some((k, (lower, upper))) =
+        bounds.lower.iter().zip(&bounds.upper).enumerate().find(|(_, (lower, upper))| !(lower <= upper))
+    {
+        return Err(Error::usage(format!("bounds of coordinate {k}"))
+            .found(format!("{lower} to {upper}"))
+            .expected("lower ≤ upper"));
+    }
+    for mut row in start.axis_iter_mut(Axis(0)) {
+        let mut coordinates = row.to_vec();
+        bounds.clamp(&mut coordinates);
+        row.iter_mut().zip(coordinates).for_each(|(slot, x)| *slot = x);
+    }
+    Ok((start, bounds))
+}
+
+/// The error of an engine whose answer does not have the shape it was asked for.
+fn check_shape(found: &[usize], expected: &[usize]) -> Result<()> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::numerical("evaluation of a batch of problems").found(format!("shape {found:?}")).expected(format!("{expected:?}")))
+}
+
+/// `values` must lie in a range of a method's configuration.
+fn check_setting(place: &str, value: f64, valid: bool, expected: &str) -> Result<()> {
+    if valid {
+        return Ok(());
+    }
+    Err(Error::usage(place).found(value.to_string()).expected(expected))
 }

@@ -1,0 +1,131 @@
+//! Many problems, several threads, the same bits.
+
+use super::{Bounds, Method, Normal, NormalEquations, Solution};
+use crate::error::{Error, Result};
+use ndarray::{Array2, Array3, ArrayView2, Axis, concatenate};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Minimises all problems in chunks of `chunk` consecutive ones, on the threads of the current rayon pool.
+///
+/// The chunks do not depend on the number of threads and each is driven by one thread, so the solution is bitwise the same for
+/// any number of threads. (It also does not depend on `chunk` where the problem evaluates each row independently of the others,
+/// except for [`FirstOrder`](super::FirstOrder), whose rounds end by the state of a whole chunk.) 256–1024 problems keep a CPU
+/// engine's tensors in the cache; an accelerator wants them all at once.
+///
+/// # Errors
+/// `Usage` for a zero `chunk` and wrong shapes; otherwise the first chunk's error, in the order of problems.
+pub fn minimise_in_chunks(
+    method: &Method,
+    problem: &dyn NormalEquations,
+    start: ArrayView2<'_, f64>,
+    bounds: Option<&Bounds>,
+    chunk: usize,
+) -> Result<Solution> {
+    let n = problem.n_problems();
+    if chunk == 0 {
+        return Err(Error::usage("chunk of problems").found("0").expected("at least 1"));
+    }
+    if start.nrows() != n {
+        let found = format!("{} rows", start.nrows());
+        return Err(Error::usage("start of the minimisation").found(found).expected(format!("{n}, one a problem")));
+    }
+    let pieces: Vec<Result<Solution>> = (0..n.div_ceil(chunk))
+        .into_par_iter()
+        .map(|index| {
+            let range = index * chunk..((index + 1) * chunk).min(n);
+            let start = start.slice(ndarray::s![range.clone(), ..]).to_owned();
+            method.minimise(&Slice { problem, range }, start, bounds)
+        })
+        .collect();
+    join(pieces.into_iter().collect::<Result<Vec<_>>>()?, problem.n_parameters())
+}
+
+fn join(pieces: Vec<Solution>, n_parameters: usize) -> Result<Solution> {
+    let coordinates = match pieces.is_empty() {
+        true => Array2::zeros((0, n_parameters)),
+        false => {
+            let parts: Vec<_> = pieces.iter().map(|piece| piece.coordinates.view()).collect();
+            concatenate(Axis(0), &parts)
+                .map_err(|error| Error::numerical("joining the chunks of a minimisation").source(error))?
+        }
+    };
+    Ok(Solution {
+        coordinates,
+        loss: pieces.iter().flat_map(|piece| piece.loss.iter().copied()).collect(),
+        status: pieces.iter().flat_map(|piece| piece.status.iter().copied()).collect(),
+        n_iterations: pieces.iter().flat_map(|piece| piece.n_iterations.iter().copied()).collect(),
+    })
+}
+
+/// Consecutive problems of a larger batch, numbered from zero.
+struct Slice<'a> {
+    problem: &'a dyn NormalEquations,
+    range: Range<usize>,
+}
+
+impl Slice<'_> {
+    fn outer(&self, problems: &[usize]) -> Vec<usize> {
+        problems.iter().map(|index| self.range.start + index).collect()
+    }
+}
+
+impl NormalEquations for Slice<'_> {
+    fn n_problems(&self) -> usize {
+        self.range.len()
+    }
+
+    fn n_parameters(&self) -> usize {
+        self.problem.n_parameters()
+    }
+
+    fn normal_equations(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Normal> {
+        self.problem.normal_equations(&self.outer(problems), coordinates)
+    }
+
+    fn loss(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Vec<f64>> {
+        self.problem.loss(&self.outer(problems), coordinates)
+    }
+
+    fn gradient(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<(Vec<f64>, Array2<f64>)> {
+        self.problem.gradient(&self.outer(problems), coordinates)
+    }
+
+    fn hessian(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Array3<f64>> {
+        self.problem.hessian(&self.outer(problems), coordinates)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_problems::Stars;
+    use super::*;
+
+    #[test]
+    fn neither_threads_nor_chunks_nor_order_change_a_bit() {
+        let stars = Stars::simulate(150, 1);
+        let method = Method::default();
+        let whole = method.minimise(&stars, stars.start(), None).unwrap();
+        for (threads, chunk) in [(1, 64), (2, 64), (4, 7), (3, 1000)] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let solution = pool.install(|| minimise_in_chunks(&method, &stars, stars.start().view(), None, chunk)).unwrap();
+            assert_eq!(solution, whole, "{threads} threads, chunks of {chunk}");
+        }
+        let order: Vec<usize> = (0..150).rev().collect();
+        let permuted = stars.permuted(&order);
+        let reversed = method.minimise(&permuted, permuted.start(), None).unwrap();
+        assert_eq!(reversed.coordinates.select(Axis(0), &order), whole.coordinates);
+        assert!(order.iter().all(|&i| reversed.loss[149 - i] == whole.loss[i]));
+    }
+
+    #[test]
+    fn empty_batches_and_wrong_shapes() {
+        let stars = Stars::simulate(3, 1);
+        let none = stars.permuted(&[]);
+        let start = Array2::zeros((0, 5));
+        assert_eq!(minimise_in_chunks(&Method::default(), &none, start.view(), None, 8).unwrap().coordinates.dim(), (0, 5));
+        let short = Array2::zeros((2, 5));
+        assert!(minimise_in_chunks(&Method::default(), &stars, short.view(), None, 8).is_err());
+        assert!(minimise_in_chunks(&Method::default(), &stars, stars.start().view(), None, 0).is_err());
+    }
+}

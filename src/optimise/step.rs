@@ -1,0 +1,196 @@
+//! One damped Gauss–Newton step of one problem inside a box.
+
+use super::Bounds;
+use super::dense::{cholesky_in_place, cholesky_solve_in_place};
+
+/// Diagonal elements of the curvature below this fraction of the largest one are damped as if they were that large.
+const DIAGONAL_FLOOR: f64 = 1e-8;
+
+/// Damping of the undamped step whose predicted decrease measures convergence: below it, curvature is rounding noise.
+const RIDGE: f64 = 1e-10;
+
+/// A point of one problem with the local quadratic model of its loss.
+#[derive(Debug, Clone)]
+pub(super) struct Point {
+    pub coordinates: Vec<f64>,
+    pub loss: f64,
+    pub gradient: Vec<f64>,
+    /// Row-major `[P, P]`.
+    pub curvature: Vec<f64>,
+}
+
+impl Point {
+    /// A point whose numbers are still to be filled in.
+    pub fn new(n_parameters: usize) -> Self {
+        Self {
+            coordinates: vec![0.0; n_parameters],
+            loss: f64::NAN,
+            gradient: vec![0.0; n_parameters],
+            curvature: vec![0.0; n_parameters * n_parameters],
+        }
+    }
+
+    /// Whether loss, gradient and curvature are all finite.
+    pub fn is_finite(&self) -> bool {
+        self.loss.is_finite() && self.gradient.iter().chain(&self.curvature).all(|element| element.is_finite())
+    }
+}
+
+/// Working memory of the step of one problem, reused for all.
+#[derive(Debug)]
+pub(super) struct StepSolver {
+    free: Vec<usize>,
+    scale: Vec<f64>,
+    matrix: Vec<f64>,
+    solution: Vec<f64>,
+    displacement: Vec<f64>,
+}
+
+impl StepSolver {
+    pub fn new(n_parameters: usize) -> Self {
+        Self {
+            free: Vec::with_capacity(n_parameters),
+            scale: vec![0.0; n_parameters],
+            matrix: vec![0.0; n_parameters * n_parameters],
+            solution: vec![0.0; n_parameters],
+            displacement: vec![0.0; n_parameters],
+        }
+    }
+
+    /// Minimises gᵀd + ½ dᵀ(H + `damping` D)d over the displacement d with `trial` = x + d in the bounds and |d_i| ≤ `max_step`,
+    /// D = diag H (floored; Marquardt's scaling), and returns the decrease −gᵀd − ½ dᵀHd that the undamped model predicts.
+    ///
+    /// Coordinates on a bound whose gradient points outwards do not take part; those that the step would carry across a bound or
+    /// beyond `max_step` stop there, and the others are solved for again. (Shortening the whole displacement instead would let
+    /// one coordinate without information, such as ln E near E = 0, hold up all others.) `None` where the damped curvature is
+    /// not positive-definite.
+    pub fn solve(&mut self, point: &Point, bounds: &Bounds, damping: f64, max_step: f64, trial: &mut [f64]) -> Option<f64> {
+        let p = trial.len();
+        let x = &point.coordinates;
+        self.prepare(point, bounds);
+        self.displacement.fill(0.0);
+        trial.copy_from_slice(x);
+        loop {
+            let m = self.free.len();
+            for (row, &i) in self.free.iter().enumerate() {
+                for (column, &j) in self.free[..=row].iter().enumerate() {
+                    self.matrix[row * m + column] = point.curvature[i * p + j];
+                }
+                self.matrix[row * m + row] += damping * self.scale[i];
+                // Free coordinates still have zero displacement here, so only the ones stopped on a bound enter.
+                let coupling: f64 = (0..p).map(|j| point.curvature[i * p + j] * self.displacement[j]).sum();
+                self.solution[row] = -point.gradient[i] - coupling;
+            }
+            if !cholesky_in_place(&mut self.matrix[..m * m], m) {
+                return None;
+            }
+            cholesky_solve_in_place(&self.matrix[..m * m], m, &mut self.solution[..m]);
+            let mut n_free = 0;
+            for row in 0..m {
+                let i = self.free[row];
+                let target = x[i] + self.solution[row];
+                let lower = bounds.lower[i].max(x[i] - max_step);
+                let upper = bounds.upper[i].min(x[i] + max_step);
+                if target < lower || target > upper {
+                    trial[i] = target.clamp(lower, upper);
+                    self.displacement[i] = trial[i] - x[i];
+                } else {
+                    self.solution[n_free] = self.solution[row];
+                    self.free[n_free] = i;
+                    n_free += 1;
+                }
+            }
+            self.free.truncate(n_free);
+            if n_free == m {
+                break;
+            }
+        }
+        for (row, &i) in self.free.iter().enumerate() {
+            self.displacement[i] = self.solution[row];
+            trial[i] = x[i] + self.solution[row];
+        }
+        Some(self.predicted_decrease(point))
+    }
+
+    /// Largest |g_i| / √D_i over the coordinates that may move: the gradient in units of the conditional standard deviations.
+    pub fn scaled_gradient(&mut self, point: &Point, bounds: &Bounds) -> f64 {
+        self.prepare(point, bounds);
+        self.free.iter().map(|&i| point.gradient[i].abs() / self.scale[i].sqrt()).fold(0.0, f64::max)
+    }
+
+    /// Decrease of the loss that the undamped step inside the box promises (half the squared Newton decrement where no bound
+    /// is met); infinite where the curvature is singular.
+    pub fn decrement(&mut self, point: &Point, bounds: &Bounds, trial: &mut [f64]) -> f64 {
+        self.solve(point, bounds, RIDGE, f64::INFINITY, trial).unwrap_or(f64::INFINITY)
+    }
+
+    /// Sets the scale D and the list of coordinates that may move.
+    fn prepare(&mut self, point: &Point, bounds: &Bounds) {
+        let p = point.coordinates.len();
+        let largest = (0..p).map(|i| point.curvature[i * p + i]).fold(0.0, f64::max);
+        let floor = if largest > 0.0 { DIAGONAL_FLOOR * largest } else { 1.0 };
+        self.free.clear();
+        for i in 0..p {
+            self.scale[i] = point.curvature[i * p + i].max(floor);
+            let (x, gradient) = (point.coordinates[i], point.gradient[i]);
+            let blocked_below = x <= bounds.lower[i] && gradient >= 0.0;
+            let blocked_above = x >= bounds.upper[i] && gradient <= 0.0;
+            if !blocked_below && !blocked_above {
+                self.free.push(i);
+            }
+        }
+    }
+
+    fn predicted_decrease(&self, point: &Point) -> f64 {
+        let p = point.coordinates.len();
+        let mut decrease = 0.0;
+        for i in 0..p {
+            let curved: f64 = (0..p).map(|j| point.curvature[i * p + j] * self.displacement[j]).sum();
+            decrease -= self.displacement[i] * (point.gradient[i] + 0.5 * curved);
+        }
+        decrease
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(coordinates: [f64; 2], gradient: [f64; 2], curvature: [f64; 4]) -> Point {
+        Point { coordinates: coordinates.into(), loss: 0.0, gradient: gradient.into(), curvature: curvature.into() }
+    }
+
+    #[test]
+    fn undamped_step_reaches_the_minimum_of_a_parabola_and_predicts_its_depth() {
+        let mut trial = [0.0; 2];
+        // (x − 1)² + (y − 2)² + (x − 1)(y − 2) from the origin: value there 1 + 4 + 2.
+        let point = point([0.0, 0.0], [-4.0, -5.0], [2.0, 1.0, 1.0, 2.0]);
+        let decrease = StepSolver::new(2).solve(&point, &Bounds::unbounded(2), 0.0, 10.0, &mut trial).unwrap();
+        assert!((trial[0] - 1.0).abs() < 1e-14 && (trial[1] - 2.0).abs() < 1e-14);
+        assert!((decrease - 7.0).abs() < 1e-13);
+    }
+
+    #[test]
+    fn a_coordinate_stopped_on_a_bound_moves_the_others_to_their_conditional_minimum() {
+        let mut trial = [0.0; 2];
+        let point = point([0.0, 0.0], [-4.0, -5.0], [2.0, 1.0, 1.0, 2.0]);
+        let bounds = Bounds { lower: vec![-1.0; 2], upper: vec![5.0, 1.5] };
+        StepSolver::new(2).solve(&point, &bounds, 0.0, 10.0, &mut trial).unwrap();
+        // With y = 1.5: 2(x − 1) + (y − 2) = 0.
+        assert_eq!(trial[1], 1.5);
+        assert!((trial[0] - 1.25).abs() < 1e-14);
+    }
+
+    #[test]
+    fn blocked_coordinates_leave_the_gradient_test_and_long_steps_are_cut() {
+        let mut solver = StepSolver::new(2);
+        let point = point([0.0, 0.0], [8.0, -0.5], [4.0, 0.0, 0.0, 1.0]);
+        let bounds = Bounds { lower: vec![0.0; 2], upper: vec![9.0; 2] };
+        assert_eq!(solver.scaled_gradient(&point, &bounds), 0.5);
+        let mut trial = [0.0; 2];
+        solver.solve(&point, &bounds, 0.0, 0.1, &mut trial).unwrap();
+        assert_eq!(trial, [0.0, 0.1]);
+        let singular = self::point([0.0, 0.0], [1.0, 1.0], [1.0, 2.0, 2.0, 1.0]);
+        assert!(solver.solve(&singular, &Bounds::unbounded(2), 0.0, 1.0, &mut trial).is_none());
+    }
+}
