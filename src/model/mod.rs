@@ -1,1 +1,21 @@
-//! 
+//! Forward models: [`Parameter`]s, [`Effect`]s, their [`Registry`], the [`ForwardModel`] that composes them, and its directory on
+//! disk. Knows no data files.
+
+pub mod contract;
+mod directory;
+mod distance;
+mod effect;
+mod emulator;
+mod extinction;
+mod forward;
+mod parameter;
+mod registry;
+
+pub use directory::{FORMAT, ModelCard};
+pub use distance::Distance;
+pub use effect::{Effect, FluxJet, StarParameters};
+pub use emulator::{Activation, Emulator};
+pub use extinction::{CURVE_VARIATION, Extinction, LN_CURVE};
+pub use forward::ForwardModel;
+pub use parameter::{GaussianPrior, Parameter, ParameterSpace, Transform};
+pub use registry::{AnyEffect, Registry};

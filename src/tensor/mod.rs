@@ -1,1 +1,28 @@
-//! 
+//! Tensors: the only room that names burn's backend. [`Tensor`], [`Device`] and host copies, [`Weights`] (the global weights of
+//! a model and their optimisers), [`Jet`] (forward-mode derivatives over tensors) and the derivative check. Knows no stars.
+
+pub mod check;
+mod descent;
+mod device;
+mod jet;
+mod weights;
+
+pub use descent::{Descent, DescentMethod};
+pub use device::{Device, Precision};
+pub use jet::{Jet, Order};
+pub use weights::{WeightSpecification, Weights};
+
+use burn::Dispatch;
+
+/// A float tensor with `D` axes on whichever device it was made.
+pub type Tensor<const D: usize> = burn::tensor::Tensor<Dispatch, D>;
+
+/// Host copy of a tensor's values in row-major order, as f64 whatever its precision.
+pub fn to_f64<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+    tensor.into_data().convert::<f64>().into_vec().unwrap_or_default()
+}
+
+/// Host copy of a tensor's values in row-major order, as f32 whatever its precision.
+pub fn to_f32<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().convert::<f32>().into_vec().unwrap_or_default()
+}

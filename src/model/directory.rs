@@ -1,0 +1,194 @@
+//! A model on disk: a directory with `model.toml`, `weights.safetensors` and, beside them, what other rooms add (`prior.toml`).
+
+use super::forward::ForwardModel;
+use super::parameter::ParameterSpace;
+use super::registry::Registry;
+use crate::error::{Error, Result};
+use crate::observations::Grid;
+use crate::tensor::Device;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// Version of the directory's layout; another version is refused by name.
+pub const FORMAT: u32 = 1;
+
+const DESCRIPTION_FILE: &str = "model.toml";
+const WEIGHTS_FILE: &str = "weights.safetensors";
+
+/// What a user should know of a model before using it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelCard {
+    /// One line.
+    pub description: String,
+    /// Where the training data come from, how many rows, and their SHA-256.
+    pub data: String,
+    pub n_training: usize,
+    pub n_validation: usize,
+    pub data_sha256: String,
+    /// What it must not be used for.
+    pub limits: String,
+    pub licence: String,
+    pub citation: String,
+    /// Program version that trained it.
+    pub program: String,
+    /// Seed of the training.
+    pub seed: u64,
+    /// Measured figures by name.
+    pub metrics: BTreeMap<String, f64>,
+    /// The recipe, as TOML text.
+    pub recipe: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Description {
+    format: u32,
+    kind: String,
+    grid: Grid,
+    model_error: Vec<f64>,
+    effect: Vec<toml::Table>,
+    parameter: ParameterSpace,
+    /// Shape of every tensor in `weights.safetensors`.
+    tensors: BTreeMap<String, Vec<usize>>,
+    card: ModelCard,
+}
+
+impl ForwardModel {
+    /// Writes `model.toml` and `weights.safetensors` (32-bit floats) into the existing folder `directory`.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn save(&self, directory: &Path, card: &ModelCard) -> Result<()> {
+        let description = self.description(card)?;
+        let text = toml::to_string(&description)
+            .map_err(|error| Error::output(DESCRIPTION_FILE).found(error.to_string()).source(error))?;
+        for (name, bytes) in [(DESCRIPTION_FILE, text.into_bytes()), (WEIGHTS_FILE, self.weight_bytes()?)] {
+            let path = directory.join(name);
+            fs::write(&path, bytes).map_err(|error| Error::writing(&path, error))?;
+        }
+        Ok(())
+    }
+
+    /// Reads a model directory.
+    ///
+    /// # Errors
+    /// When a file is missing or unreadable, the format is of another version, an effect is not in the registry, or a tensor
+    /// is missing, extra, of another shape or not finite.
+    pub fn load(directory: &Path, registry: &Registry, device: &Device) -> Result<(Self, ModelCard)> {
+        let path = directory.join(DESCRIPTION_FILE);
+        let text = fs::read_to_string(&path).map_err(|error| {
+            Error::model(path.display().to_string())
+                .found(error.to_string())
+                .expected("a model directory with model.toml and weights.safetensors")
+                .remedy("Name the folder that `photosphere train` wrote.")
+        })?;
+        refuse_other_formats(&path, &text)?;
+        let description: Description = toml::from_str(&text)
+            .map_err(|error| Error::model(path.display().to_string()).found(error.message().to_string()).source(error.clone()))?;
+        let mut model = Self::new(registry, &description.effect, description.grid, 0, device)
+            .map_err(|error| error.within(path.display()))?;
+        let names = |space: &ParameterSpace| space.parameters.iter().map(|p| p.name.clone()).collect::<Vec<_>>();
+        if names(&model.space) != names(&description.parameter) || description.model_error.len() != model.grid.len() {
+            return Err(Error::model(path.display().to_string())
+                .found(format!("parameters {:?}", names(&description.parameter)))
+                .expected(format!("{:?} and one model error per wavelength", names(&model.space))));
+        }
+        model.space = description.parameter;
+        model.model_error = description.model_error;
+        model.load_weights(&directory.join(WEIGHTS_FILE))?;
+        Ok((model, description.card))
+    }
+
+    /// SHA-256 over everything that decides a prediction: grid, effects, standardisation, model error and weights, and the
+    /// text of the prior that belongs to the model. Dates, metrics and names of files do not enter.
+    pub fn sha256(&self, prior: &str) -> Result<String> {
+        let mut description = self.description(&ModelCard::default())?;
+        description.card.program.clear();
+        let text = toml::to_string(&description)
+            .map_err(|error| Error::output("model description").found(error.to_string()).source(error))?;
+        let mut hash = Sha256::new();
+        hash.update(text.as_bytes());
+        hash.update(self.weight_bytes()?);
+        hash.update(prior.as_bytes());
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    fn description(&self, card: &ModelCard) -> Result<Description> {
+        let shape = |name: &String| Ok((name.clone(), self.weights.shape(name)?.to_vec()));
+        Ok(Description {
+            format: FORMAT,
+            kind: "forward_model".into(),
+            grid: self.grid.clone(),
+            model_error: self.model_error.clone(),
+            effect: self.effects.iter().map(|effect| effect.to_toml()).collect::<Result<_>>()?,
+            parameter: self.space.clone(),
+            tensors: self.weights.names().iter().map(shape).collect::<Result<_>>()?,
+            card: card.clone(),
+        })
+    }
+
+    fn weight_bytes(&self) -> Result<Vec<u8>> {
+        let failed = |error: safetensors::SafeTensorError| Error::output(WEIGHTS_FILE).found(error.to_string());
+        let mut buffers = Vec::new();
+        for name in self.weights.names() {
+            let bytes: Vec<u8> = self.weights.values(name)?.iter().flat_map(|&value| (value as f32).to_le_bytes()).collect();
+            buffers.push((name.clone(), self.weights.shape(name)?.to_vec(), bytes));
+        }
+        let views = buffers
+            .iter()
+            .map(|(name, shape, bytes)| Ok((name.clone(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
+            .collect::<std::result::Result<Vec<_>, _>>()
+            .map_err(failed)?;
+        safetensors::serialize(views, None).map_err(failed)
+    }
+
+    fn load_weights(&mut self, path: &Path) -> Result<()> {
+        let bytes = fs::read(path).map_err(|error| Error::reading(path, error))?;
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|error| {
+            Error::model(path.display().to_string()).found(error.to_string()).expected("a complete safetensors file")
+        })?;
+        let device = self.device().clone();
+        for name in self.weights.names().to_vec() {
+            let place = format!("{}, tensor '{name}'", path.display());
+            let view = tensors.tensor(&name).map_err(|_| {
+                Error::model(&place).found("no such tensor").expected("it").remedy("Train or export the model again.")
+            })?;
+            let expected = self.weights.shape(&name)?.to_vec();
+            if view.dtype() != Dtype::F32 || view.shape() != expected {
+                return Err(Error::model(place)
+                    .found(format!("{:?} {:?}", view.dtype(), view.shape()))
+                    .expected(format!("F32 {expected:?}")));
+            }
+            let (chunks, _) = view.data().as_chunks::<4>();
+            let values: Vec<f64> = chunks.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes))).collect();
+            if values.iter().any(|value| !value.is_finite()) {
+                return Err(Error::model(place).found("NaN or infinity").expected("finite weights"));
+            }
+            self.weights.set(&name, &values, &device)?;
+        }
+        match tensors.names().into_iter().find(|name| !self.weights.names().iter().any(|known| known == name)) {
+            None => Ok(()),
+            Some(extra) => Err(Error::model(format!("{}, tensor '{extra}'", path.display()))
+                .found("a tensor that no effect of model.toml uses")
+                .expected(format!("only {}", self.weights.names().join(", ")))),
+        }
+    }
+}
+
+fn refuse_other_formats(path: &Path, text: &str) -> Result<()> {
+    let table: toml::Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| Error::model(path.display().to_string()).found(error.message().to_string()))?;
+    match table.get("format").and_then(toml::Value::as_integer) {
+        Some(format) if format == i64::from(FORMAT) => Ok(()),
+        other => Err(Error::model(path.display().to_string())
+            .found(other.map_or("no format number".into(), |format| format!("format {format}")))
+            .expected(format!("format {FORMAT}"))
+            .remedy("Use the version of photosphere that wrote it, or train it again.")),
+    }
+}

@@ -1,0 +1,139 @@
+//! The contract of an effect: what it declares and how it changes the flux.
+
+use super::parameter::{Parameter, ParameterSpace, Transform};
+use crate::error::{Error, Result};
+use crate::observations::Grid;
+use crate::tensor::{Device, Jet, Order, Tensor, WeightSpecification, Weights};
+use serde::{Serialize, de::DeserializeOwned};
+use std::fmt::Debug;
+
+/// One physical effect on the flux of a star: an emulator of its absolute flux, dust, distance, or one of your own.
+///
+/// An effect is its own configuration (serde), declares the star parameters that it reads and the global weights that it
+/// needs, and maps a flux to a flux with arithmetic on jets. Derivatives, training, fitting, covariances, catalogue columns
+/// and files follow from that. Register it with [`super::Registry::with`].
+pub trait Effect: Debug + Clone + Send + Sync + Serialize + DeserializeOwned + 'static {
+    /// Tag in recipes and model files; the names of its weights begin with it.
+    const KIND: &'static str;
+
+    /// Star parameters that it reads, in the order in which the model should list them.
+    fn parameters(&self) -> Vec<Parameter>;
+
+    /// Global weights that it needs for a data vector on `grid`, with initial values drawn from `seed`.
+    fn weights(&self, grid: &Grid, seed: u64) -> Vec<WeightSpecification>;
+
+    /// The flux after this effect.
+    fn apply(&self, star: &StarParameters<'_>, weights: &Weights, grid: &Grid, flux: FluxJet) -> Result<FluxJet>;
+
+    /// Names of the penalties that a recipe may switch on by giving them a strength.
+    fn penalty_names(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The penalty of that name (one of [`Effect::penalty_names`]), a scalar `[1]` to be multiplied with its strength.
+    fn penalty(&self, name: &str, _weights: &Weights, _grid: &Grid, _device: &Device) -> Result<Tensor<1>> {
+        Err(Error::usage(format!("penalty '{name}'")).found(format!("the effect '{}', which has no penalties", Self::KIND)))
+    }
+
+    /// Takes up a constant offset of ln flux per wavelength `[W]` into its weights (used to start training from the mean
+    /// spectrum); returns whether it did.
+    fn absorb_offset(&self, _weights: &mut Weights, _ln_flux_offset: &[f64], _device: &Device) -> Result<bool> {
+        Ok(false)
+    }
+}
+
+/// The parameters of a batch of stars as jets.
+pub struct StarParameters<'a> {
+    space: &'a ParameterSpace,
+    coordinates: Tensor<2>,
+    free: &'a [usize],
+    order: Order,
+    device: &'a Device,
+}
+
+impl<'a> StarParameters<'a> {
+    /// `coordinates [N, P]` of all parameters, of which `free` are the independent variables of the jets.
+    pub fn new(space: &'a ParameterSpace, coordinates: Tensor<2>, free: &'a [usize], order: Order, device: &'a Device) -> Self {
+        Self { space, coordinates, free, order, device }
+    }
+
+    /// Where the tensors live.
+    pub fn device(&self) -> &Device {
+        self.device
+    }
+
+    /// Standardised coordinates of several parameters side by side, `[N, k]`.
+    pub fn coordinates(&self, names: &[String]) -> Result<Jet> {
+        let positions = names.iter().map(|name| self.space.position(name)).collect::<Result<Vec<usize>>>()?;
+        let n = self.coordinates.dims()[0];
+        let contiguous = positions.windows(2).all(|pair| pair[1] == pair[0] + 1);
+        let value = if contiguous && !positions.is_empty() {
+            self.coordinates.clone().slice([0..n, positions[0]..positions[0] + positions.len()])
+        } else {
+            Tensor::cat(positions.iter().map(|&p| self.coordinates.clone().slice([0..n, p..p + 1])).collect(), 1)
+        };
+        let columns: Vec<Option<usize>> =
+            positions.iter().map(|position| self.free.iter().position(|free| free == position)).collect();
+        Ok(Jet::variables(value, &columns, self.free.len(), self.order, self.device))
+    }
+
+    /// The model value of a parameter, `[N, 1]`.
+    pub fn value(&self, name: &str) -> Result<Jet> {
+        let transformed = self.transformed(name)?;
+        Ok(match self.space.get(name)?.transform {
+            Transform::Identity => transformed,
+            Transform::Logarithm => transformed.exp(),
+        })
+    }
+
+    /// Natural logarithm of the model value of a parameter, `[N, 1]`.
+    pub fn ln(&self, name: &str) -> Result<Jet> {
+        let transformed = self.transformed(name)?;
+        Ok(match self.space.get(name)?.transform {
+            Transform::Identity => transformed.ln(),
+            Transform::Logarithm => transformed,
+        })
+    }
+
+    fn transformed(&self, name: &str) -> Result<Jet> {
+        let parameter = self.space.get(name)?;
+        Ok(self.coordinates(&[name.to_string()])?.scale(parameter.scale).offset(parameter.centre))
+    }
+}
+
+/// A flux on its way through the effects, kept as ln flux as long as effects only multiply.
+#[derive(Debug, Clone)]
+pub enum FluxJet {
+    /// ln flux `[N, W]`.
+    Logarithmic(Jet),
+    /// Flux `[N, W]`.
+    Linear(Jet),
+}
+
+impl FluxJet {
+    /// Flux 1 at every wavelength.
+    pub fn one(n_wavelengths: usize, device: &Device) -> Self {
+        Self::Logarithmic(Jet::constant(device.zeros([1, n_wavelengths])))
+    }
+
+    /// The flux times exp(`ln_factor`).
+    pub fn multiply_exp(&self, ln_factor: &Jet) -> Self {
+        match self {
+            Self::Logarithmic(ln_flux) => Self::Logarithmic(ln_flux.add(ln_factor)),
+            Self::Linear(flux) => Self::Linear(flux.mul(&ln_factor.exp())),
+        }
+    }
+
+    /// The flux plus another flux.
+    pub fn add(&self, other: &Jet) -> Self {
+        Self::Linear(self.linear().add(other))
+    }
+
+    /// The flux itself.
+    pub fn linear(&self) -> Jet {
+        match self {
+            Self::Logarithmic(ln_flux) => ln_flux.exp(),
+            Self::Linear(flux) => flux.clone(),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The emulator: a small network from stellar labels to ln f_abs at ϖ = 1 mas (spec 1 §1; Zhang, Green & Rix 2023, eq. 1).
+//!
+//! y(z) = MLP(z), linear output; z are the standardised labels. The default 3 → 32 → 32 → 32 → 66 with tanh has, with ln R,
+//! the paper's 4484 global parameters.
+
+use super::effect::{Effect, FluxJet, StarParameters};
+use super::parameter::Parameter;
+use crate::error::{Error, Result};
+use crate::observations::Grid;
+use crate::tensor::{Device, Jet, Order, Tensor, WeightSpecification, Weights};
+use rand::SeedableRng;
+use rand::distributions::Distribution;
+use serde::{Deserialize, Serialize};
+
+/// Nonlinearity of the hidden layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    #[default]
+    Tanh,
+    Sigmoid,
+    LeakyRelu,
+}
+
+impl Activation {
+    fn apply(self, jet: &Jet) -> Jet {
+        match self {
+            Self::Tanh => jet.tanh(),
+            Self::Sigmoid => jet.sigmoid(),
+            Self::LeakyRelu => jet.leaky_relu(0.01),
+        }
+    }
+}
+
+/// Adds y(z) to ln flux.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Emulator {
+    /// Labels, in this order.
+    #[serde(default = "atmospheric_labels")]
+    pub labels: Vec<String>,
+    /// Widths of the hidden layers.
+    #[serde(default = "three_of_32")]
+    pub hidden: Vec<usize>,
+    #[serde(default)]
+    pub activation: Activation,
+    /// Whether z is concatenated to the input of every layer after the first.
+    #[serde(default)]
+    pub skip_connections: bool,
+}
+
+fn atmospheric_labels() -> Vec<String> {
+    ["teff", "feh", "logg"].map(String::from).to_vec()
+}
+
+fn three_of_32() -> Vec<usize> {
+    vec![32, 32, 32]
+}
+
+impl Default for Emulator {
+    fn default() -> Self {
+        Self { labels: atmospheric_labels(), hidden: three_of_32(), activation: Activation::Tanh, skip_connections: false }
+    }
+}
+
+impl Emulator {
+    /// `(inputs, outputs)` of every layer.
+    fn layers(&self, n_wavelengths: usize) -> Vec<(usize, usize)> {
+        let n_labels = self.labels.len();
+        let widths: Vec<usize> = self.hidden.iter().copied().chain([n_wavelengths]).collect();
+        let mut inputs = n_labels;
+        widths
+            .iter()
+            .map(|&outputs| {
+                let layer = (inputs, outputs);
+                inputs = outputs + if self.skip_connections { n_labels } else { 0 };
+                layer
+            })
+            .collect()
+    }
+
+    fn weight_name(layer: usize) -> String {
+        format!("emulator.layer_{layer}.weight")
+    }
+
+    fn bias_name(layer: usize) -> String {
+        format!("emulator.layer_{layer}.bias")
+    }
+
+    /// y(z) for a jet of standardised labels `[N, n_labels] → [N, W]`.
+    pub fn network(&self, labels: &Jet, weights: &Weights, device: &Device) -> Result<Jet> {
+        let mut hidden = labels.clone();
+        for layer in 0..=self.hidden.len() {
+            let input = if layer > 0 && self.skip_connections { Jet::concat(&[&hidden, labels], device) } else { hidden };
+            let bias = weights.get::<1>(&Self::bias_name(layer))?.unsqueeze();
+            hidden = input.matmul(&weights.get(&Self::weight_name(layer))?).add(&Jet::constant(bias));
+            if layer < self.hidden.len() {
+                hidden = self.activation.apply(&hidden);
+            }
+        }
+        Ok(hidden)
+    }
+
+    /// Mean squared weight of all kernels (biases excluded): the (1/n_W) Σ W² of eq. 12.
+    fn kernel_penalty(&self, weights: &Weights) -> Result<Tensor<1>> {
+        let kernels = (0..=self.hidden.len())
+            .map(|layer| weights.get::<2>(&Self::weight_name(layer)))
+            .collect::<Result<Vec<Tensor<2>>>>()?;
+        let n_weights: usize = kernels.iter().map(|kernel| kernel.dims().iter().product::<usize>()).sum();
+        let total = kernels.into_iter().map(|kernel| (kernel.clone() * kernel).sum()).reduce(|a, b| a + b);
+        total.map(|total| total / n_weights as f64).ok_or_else(|| Error::model("emulator").expected("at least one layer"))
+    }
+
+    /// Mean squared ∂²y/∂z_k² over a fixed lattice of labels within ±2 of the standardised range.
+    fn curvature_penalty(&self, weights: &Weights, device: &Device) -> Result<Tensor<1>> {
+        let n_labels = self.labels.len();
+        let points = lattice(n_labels);
+        let n_points = points.len() / n_labels;
+        let free: Vec<Option<usize>> = (0..n_labels).map(Some).collect();
+        let labels = Jet::variables(device.tensor(&points, [n_points, n_labels]), &free, n_labels, Order::Second, device);
+        let bend = self.network(&labels, weights, device)?.second.ok_or_else(|| Error::model("second-order jet"))?;
+        let total = (0..n_labels)
+            .map(|k| bend.clone().slice([0..n_points, k * (n_labels + 1)..k * (n_labels + 1) + 1]))
+            .map(|own| (own.clone() * own).mean())
+            .reduce(|a, b| a + b);
+        total.map(|total| total / n_labels as f64).ok_or_else(|| Error::model("emulator").expected("at least one label"))
+    }
+
+    /// Mean squared second difference of y between neighbouring entries of the data vector, on the same lattice.
+    fn roughness_penalty(&self, weights: &Weights, device: &Device) -> Result<Tensor<1>> {
+        let n_labels = self.labels.len();
+        let points = lattice(n_labels);
+        let labels = Jet::constant(device.tensor(&points, [points.len() / n_labels, n_labels]));
+        let y = self.network(&labels, weights, device)?.value;
+        let [n, w] = y.dims();
+        if w < 3 {
+            return Ok(device.zeros([1]));
+        }
+        let bend = y.clone().slice([0..n, 0..w - 2]) + y.clone().slice([0..n, 2..w]) - y.slice([0..n, 1..w - 1]) * 2.0;
+        Ok((bend.clone() * bend).mean())
+    }
+}
+
+/// 64 quasi-random points in [−2, 2]ⁿ (additive recurrence with the generalised golden ratio).
+fn lattice(n_labels: usize) -> Vec<f64> {
+    let mut ratio: f64 = 2.0;
+    for _ in 0..32 {
+        ratio = (1.0 + ratio).powf(1.0 / (n_labels as f64 + 1.0));
+    }
+    (1..=64_i32)
+        .flat_map(|i| (1..=n_labels as i32).map(move |k| 4.0 * (0.5 + f64::from(i) * ratio.powi(-k)).fract() - 2.0))
+        .collect()
+}
+
+impl Effect for Emulator {
+    const KIND: &'static str = "emulator";
+
+    fn parameters(&self) -> Vec<Parameter> {
+        self.labels.iter().map(|name| Parameter::label(name)).collect()
+    }
+
+    /// Kernels are drawn from N(0, 2/(inputs + outputs)) (Glorot & Bengio 2010), biases are zero.
+    fn weights(&self, grid: &Grid, seed: u64) -> Vec<WeightSpecification> {
+        let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+        let mut specifications = Vec::new();
+        for (layer, (inputs, outputs)) in self.layers(grid.len()).into_iter().enumerate() {
+            let width = (2.0 / (inputs + outputs) as f64).sqrt();
+            let normal = rand_distr::StandardNormal;
+            let mut draw = || width * Distribution::<f64>::sample(&normal, &mut random);
+            let kernel = (0..inputs * outputs).map(|_| draw()).collect();
+            specifications.push(WeightSpecification {
+                name: Self::weight_name(layer),
+                shape: vec![inputs, outputs],
+                initial: kernel,
+            });
+            specifications.push(WeightSpecification {
+                name: Self::bias_name(layer),
+                shape: vec![outputs],
+                initial: vec![0.0; outputs],
+            });
+        }
+        specifications
+    }
+
+    fn apply(&self, star: &StarParameters<'_>, weights: &Weights, _grid: &Grid, flux: FluxJet) -> Result<FluxJet> {
+        let labels = star.coordinates(&self.labels)?;
+        Ok(flux.multiply_exp(&self.network(&labels, weights, star.device())?))
+    }
+
+    fn penalty_names(&self) -> &'static [&'static str] {
+        &["kernel", "emulator_curvature", "emulator_roughness"]
+    }
+
+    fn penalty(&self, name: &str, weights: &Weights, _grid: &Grid, device: &Device) -> Result<Tensor<1>> {
+        match name {
+            "kernel" => self.kernel_penalty(weights),
+            "emulator_curvature" => self.curvature_penalty(weights, device),
+            _ => self.roughness_penalty(weights, device),
+        }
+    }
+
+    fn absorb_offset(&self, weights: &mut Weights, ln_flux_offset: &[f64], device: &Device) -> Result<bool> {
+        let name = Self::bias_name(self.hidden.len());
+        let shifted: Vec<f64> = weights.values(&name)?.iter().zip(ln_flux_offset).map(|(bias, offset)| bias + offset).collect();
+        weights.set(&name, &shifted, device)?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,115 @@
+//! The forward model: a composition of effects over one data vector, with its parameter space and global weights.
+
+use super::effect::{FluxJet, StarParameters};
+use super::parameter::ParameterSpace;
+use super::registry::{AnyEffect, Registry};
+use crate::error::{Error, Result};
+use crate::observations::Grid;
+use crate::tensor::{Device, Jet, Order, Tensor, Weights, to_f64};
+use ndarray::{Array2, ArrayView2};
+
+/// A generative model of the flux of stars.
+#[derive(Debug, Clone)]
+pub struct ForwardModel {
+    /// The data vector.
+    pub grid: Grid,
+    /// The effects, in the order in which they act.
+    pub effects: Vec<Box<dyn AnyEffect>>,
+    /// The star parameters and their standardisation.
+    pub space: ParameterSpace,
+    /// The global weights.
+    pub weights: Weights,
+    /// Fractional error of the model itself per wavelength (1σ of flux/flux), added in quadrature to the diagonal of the flux
+    /// covariance when stars are fitted; zeros when none was estimated.
+    pub model_error: Vec<f64>,
+    device: Device,
+}
+
+impl ForwardModel {
+    /// A model from effect tables (each with its `kind`), with fresh weights drawn from `seed`.
+    ///
+    /// # Errors
+    /// When an effect is unknown or misconfigured, or two effects disagree on a shared parameter.
+    pub fn new(registry: &Registry, effects: &[toml::Table], grid: Grid, seed: u64, device: &Device) -> Result<Self> {
+        let effects = effects.iter().map(|table| registry.effect(table.clone())).collect::<Result<Vec<_>>>()?;
+        if effects.is_empty() {
+            return Err(Error::usage("model").found("no effects").expected("at least an emulator"));
+        }
+        let space = ParameterSpace::union(effects.iter().flat_map(|effect| effect.parameters()))?;
+        let specifications: Vec<_> =
+            effects.iter().enumerate().flat_map(|(i, effect)| effect.weights(&grid, seed.wrapping_add(i as u64))).collect();
+        let weights = Weights::new(&specifications, device)?;
+        let model_error = vec![0.0; grid.len()];
+        Ok(Self { grid, effects, space, weights, model_error, device: device.clone() })
+    }
+
+    /// Where the weights live.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The same model on another device, precision or tape.
+    pub fn to(&self, device: &Device) -> Self {
+        Self { weights: self.weights.to(device), device: device.clone(), ..self.clone() }
+    }
+
+    /// Number of global weights.
+    pub fn n_weights(&self) -> usize {
+        self.weights.n_values()
+    }
+
+    /// Flux jet at `coordinates [N, P]`, with derivatives to the `free` coordinates up to `order`.
+    ///
+    /// # Shapes
+    /// `value [N, W]`, `tangents [N, free.len(), W]`.
+    pub fn flux(&self, coordinates: Tensor<2>, free: &[usize], order: Order) -> Result<Jet> {
+        let star = StarParameters::new(&self.space, coordinates, free, order, &self.device);
+        let mut flux = FluxJet::one(self.grid.len(), &self.device);
+        for effect in &self.effects {
+            flux = effect.apply(&star, &self.weights, &self.grid, flux)?;
+        }
+        Ok(flux.linear())
+    }
+
+    /// Flux at `coordinates [N, P]` on the host, `[N, W]`, computed in blocks of bounded memory.
+    pub fn predict(&self, coordinates: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
+        let mut flux = Array2::zeros((coordinates.nrows(), self.grid.len()));
+        for (block, mut rows) in
+            coordinates.axis_chunks_iter(ndarray::Axis(0), 1024).zip(flux.axis_chunks_iter_mut(ndarray::Axis(0), 1024))
+        {
+            let values: Vec<f64> = block.iter().copied().collect();
+            let jet = self.flux(self.device.tensor(&values, [block.nrows(), block.ncols()]), &[], Order::Value)?;
+            rows.iter_mut().zip(to_f64(jet.value)).for_each(|(to, from)| *to = from);
+        }
+        Ok(flux)
+    }
+
+    /// Sum of the penalties with their strengths, a taped scalar `[1]`, or `None` when no strength is above zero.
+    ///
+    /// # Errors
+    /// When a name is not a penalty of any effect.
+    pub fn penalty(&self, strengths: &std::collections::BTreeMap<String, f64>) -> Result<Option<Tensor<1>>> {
+        let mut total: Option<Tensor<1>> = None;
+        for (name, &strength) in strengths {
+            let effect = self.effects.iter().find(|effect| effect.penalty_names().contains(&name.as_str())).ok_or_else(|| {
+                let names: Vec<&str> = self.effects.iter().flat_map(|effect| effect.penalty_names()).copied().collect();
+                Error::usage(format!("penalty '{name}'")).found("an unknown name").expected(format!("one of {names:?}"))
+            })?;
+            if strength > 0.0 {
+                let term = effect.penalty(name, &self.weights, &self.grid, &self.device)? * strength;
+                total = Some(total.map_or_else(|| term.clone(), |sum| sum + term.clone()));
+            }
+        }
+        Ok(total)
+    }
+
+    /// Lets the first effect that can take up a constant offset of ln flux `[W]`.
+    pub fn absorb_offset(&mut self, ln_flux_offset: &[f64]) -> Result<()> {
+        for effect in &self.effects {
+            if effect.absorb_offset(&mut self.weights, ln_flux_offset, &self.device)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
