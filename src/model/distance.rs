@@ -7,24 +7,16 @@ use crate::observations::Grid;
 use crate::tensor::{WeightSpecification, Weights};
 use serde::{Deserialize, Serialize};
 
-/// Adds 2 ln ϖ to ln flux.
+/// Multiplies the flux with ϖ². The parallax is moved as ln ϖ, which keeps it positive, unless a run chooses otherwise.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Distance {
-    /// Transform in which the parallax is moved; the default keeps it positive.
-    #[serde(default = "positive")]
-    pub transform: Transform,
-}
-
-pub(super) fn positive() -> Transform {
-    Transform::Logarithm
-}
+pub struct Distance {}
 
 impl Effect for Distance {
     const KIND: &'static str = "distance";
 
     fn parameters(&self) -> Vec<Parameter> {
-        vec![Parameter::new("parallax", "mas", "parallax").with_transform(self.transform)]
+        vec![Parameter::new("parallax", "mas", "parallax").with_transform(Transform::Logarithm)]
     }
 
     fn weights(&self, _grid: &Grid, _seed: u64) -> Vec<WeightSpecification> {
@@ -33,7 +25,7 @@ impl Effect for Distance {
 
     fn apply(&self, star: &StarParameters<'_>, _weights: &Weights, _grid: &Grid, flux: FluxJet) -> Result<FluxJet> {
         // ϖ² rather than exp(2 ln ϖ) where ϖ itself is the coordinate: it may pass through zero there.
-        Ok(match self.transform {
+        Ok(match star.transform("parallax")? {
             Transform::Logarithm => flux.multiply_exp(&star.ln("parallax")?.scale(2.0)),
             Transform::Identity => {
                 let parallax = star.value("parallax")?;

@@ -62,6 +62,11 @@ impl<'a> StarParameters<'a> {
         self.device
     }
 
+    /// The transform in which a parameter is moved.
+    pub fn transform(&self, name: &str) -> Result<Transform> {
+        Ok(self.space.get(name)?.transform)
+    }
+
     /// Standardised coordinates of several parameters side by side, `[N, k]`.
     pub fn coordinates(&self, names: &[String]) -> Result<Jet> {
         let positions = names.iter().map(|name| self.space.position(name)).collect::<Result<Vec<usize>>>()?;

@@ -3,7 +3,6 @@
 //! ln R(λ; ξ) = b(λ) + tanh(ξ)·s(λ), ξ ~ N(0, 1), s = 0 in the bands listed (spec 1 §1; Zhang, Green & Rix 2023, eq. 3 and
 //! sec. 6). (E, R) has an exact scale degeneracy that only measured reddenings break; (b, s, ξ) a shift degeneracy.
 
-use super::distance::positive;
 use super::effect::{Effect, FluxJet, StarParameters};
 use super::parameter::{GaussianPrior, Parameter, Transform};
 use crate::error::Result;
@@ -11,13 +10,10 @@ use crate::observations::Grid;
 use crate::tensor::{Device, Tensor, WeightSpecification, Weights};
 use serde::{Deserialize, Serialize};
 
-/// Subtracts E·R(λ; ξ) from ln flux.
+/// Subtracts E·R(λ; ξ) from ln flux. E is moved as ln E, which keeps it positive, unless a run chooses otherwise.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Extinction {
-    /// Transform in which E is moved; the default keeps it positive.
-    #[serde(default = "positive")]
-    pub transform: Transform,
     /// Whether the shape of the curve varies from star to star (parameter `xi`).
     #[serde(default)]
     pub variation: bool,
@@ -40,7 +36,7 @@ impl Effect for Extinction {
 
     fn parameters(&self) -> Vec<Parameter> {
         let amount = Parameter::new("extinction", "mag", "amount of dust E, in the unit of the training reddenings");
-        let mut parameters = vec![amount.with_transform(self.transform)];
+        let mut parameters = vec![amount.with_transform(Transform::Logarithm)];
         if self.variation {
             let prior = Some(GaussianPrior { mean: 0.0, standard_deviation: 1.0 });
             parameters.push(Parameter { prior, ..Parameter::new("xi", "", "variation of the extinction curve") });

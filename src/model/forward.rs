@@ -1,7 +1,7 @@
 //! The forward model: a composition of effects over one data vector, with its parameter space and global weights.
 
 use super::effect::{FluxJet, StarParameters};
-use super::parameter::ParameterSpace;
+use super::parameter::{ParameterSpace, Transform};
 use super::registry::{AnyEffect, Registry};
 use crate::error::{Error, Result};
 use crate::observations::Grid;
@@ -51,6 +51,22 @@ impl ForwardModel {
     /// The same model on another device, precision or tape.
     pub fn to(&self, device: &Device) -> Self {
         Self { weights: self.weights.to(device), device: device.clone(), ..self.clone() }
+    }
+
+    /// Chooses the transform in which a parameter is moved.
+    ///
+    /// # Errors
+    /// When the model has no such parameter, or it is standardised (a label), whose centre and scale belong to its transform.
+    pub fn set_transform(&mut self, name: &str, transform: Transform) -> Result<()> {
+        let position = self.space.position(name)?;
+        let parameter = &mut self.space.parameters[position];
+        if transform != parameter.transform && (parameter.centre, parameter.scale) != (0.0, 1.0) {
+            return Err(Error::usage(format!("transform of '{name}'"))
+                .found(format!("a parameter standardised as {:?}", parameter.transform))
+                .expected("a parameter without standardisation (extinction, parallax)"));
+        }
+        parameter.transform = transform;
+        Ok(())
     }
 
     /// Number of global weights.

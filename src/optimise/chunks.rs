@@ -1,10 +1,9 @@
 //! Many problems, several threads, the same bits.
 
-use super::{Bounds, Method, Normal, NormalEquations, Solution};
+use super::{Bounds, Method, NormalEquations, Solution, Subset};
 use crate::error::{Error, Result};
-use ndarray::{Array2, Array3, ArrayView2, Axis, concatenate};
+use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use rayon::prelude::*;
-use std::ops::Range;
 
 /// Minimises all problems in chunks of `chunk` consecutive ones, on the threads of the current rayon pool.
 ///
@@ -33,9 +32,8 @@ pub fn minimise_in_chunks(
     let pieces: Vec<Result<Solution>> = (0..n.div_ceil(chunk))
         .into_par_iter()
         .map(|index| {
-            let range = index * chunk..((index + 1) * chunk).min(n);
-            let start = start.slice(ndarray::s![range.clone(), ..]).to_owned();
-            method.minimise(&Slice { problem, range }, start, bounds)
+            let members: Vec<usize> = (index * chunk..((index + 1) * chunk).min(n)).collect();
+            method.minimise(&Subset::new(problem, &members), start.select(Axis(0), &members), bounds)
         })
         .collect();
     join(pieces.into_iter().collect::<Result<Vec<_>>>()?, problem.n_parameters())
@@ -56,44 +54,6 @@ fn join(pieces: Vec<Solution>, n_parameters: usize) -> Result<Solution> {
         status: pieces.iter().flat_map(|piece| piece.status.iter().copied()).collect(),
         n_iterations: pieces.iter().flat_map(|piece| piece.n_iterations.iter().copied()).collect(),
     })
-}
-
-/// Consecutive problems of a larger batch, numbered from zero.
-struct Slice<'a> {
-    problem: &'a dyn NormalEquations,
-    range: Range<usize>,
-}
-
-impl Slice<'_> {
-    fn outer(&self, problems: &[usize]) -> Vec<usize> {
-        problems.iter().map(|index| self.range.start + index).collect()
-    }
-}
-
-impl NormalEquations for Slice<'_> {
-    fn n_problems(&self) -> usize {
-        self.range.len()
-    }
-
-    fn n_parameters(&self) -> usize {
-        self.problem.n_parameters()
-    }
-
-    fn normal_equations(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Normal> {
-        self.problem.normal_equations(&self.outer(problems), coordinates)
-    }
-
-    fn loss(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Vec<f64>> {
-        self.problem.loss(&self.outer(problems), coordinates)
-    }
-
-    fn gradient(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<(Vec<f64>, Array2<f64>)> {
-        self.problem.gradient(&self.outer(problems), coordinates)
-    }
-
-    fn hessian(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Array3<f64>> {
-        self.problem.hessian(&self.outer(problems), coordinates)
-    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //! | `step` | one damped step inside a box |
 //! | `hessian` | the exact Hessian by differences of gradients, for problems without a better one |
 //! | `chunks` | many problems, several threads, results in order |
+//! | `subset` | some problems of a larger batch |
 //! | `dense` | small symmetric matrices |
 
 mod chunks;
@@ -20,6 +21,7 @@ mod hessian;
 mod levenberg_marquardt;
 mod method;
 mod step;
+mod subset;
 #[cfg(test)]
 mod test_problems;
 
@@ -27,6 +29,7 @@ pub use chunks::minimise_in_chunks;
 pub use first_order::{FirstOrder, Round};
 pub use levenberg_marquardt::LevenbergMarquardt;
 pub use method::Method;
+pub use subset::Subset;
 
 use crate::error::{Error, Result};
 use ndarray::{Array2, Array3, ArrayView2, Axis};

@@ -12,17 +12,20 @@ pub use device::{Device, Precision};
 pub use jet::{Jet, Order};
 pub use weights::{WeightSpecification, Weights};
 
+pub use burn::tensor::Element;
+
 use burn::Dispatch;
 
 /// A float tensor with `D` axes on whichever device it was made.
 pub type Tensor<const D: usize> = burn::tensor::Tensor<Dispatch, D>;
 
-/// Host copy of a tensor's values in row-major order, as f64 whatever its precision.
-pub fn to_f64<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
-    tensor.into_data().convert::<f64>().into_vec().unwrap_or_default()
+/// Host copy of a tensor's values in row-major order, converted to `T` (f32 or f64).
+pub fn to_host<T: Element, const D: usize>(tensor: Tensor<D>) -> Vec<T> {
+    // `convert` makes the element type T, so that `into_vec` cannot fail.
+    tensor.into_data().convert::<T>().into_vec().unwrap_or_default()
 }
 
-/// Host copy of a tensor's values in row-major order, as f32 whatever its precision.
-pub fn to_f32<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().convert::<f32>().into_vec().unwrap_or_default()
+/// Host copy of a tensor's values in row-major order, as f64 whatever its precision.
+pub fn to_f64<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+    to_host(tensor)
 }

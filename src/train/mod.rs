@@ -1,1 +1,21 @@
-//! 
+//! Training: from observations and a recipe to a model directory.
+//!
+//! Alternating optimisation (spec 1 §4; Zhang, Green & Rix 2023, sec. 3.2): the global weights move by burn's optimisers with
+//! the stars fixed, the stars by Levenberg–Marquardt with the weights fixed, in the stages of a [`Recipe`]; then the mixture
+//! prior is fitted to the labels and the model error estimated from the validation stars.
+
+mod checkpoint;
+mod clean;
+mod global_step;
+mod model_error;
+mod recipe;
+mod run;
+mod star_step;
+mod state;
+mod trained;
+
+pub use clean::CleaningReport;
+pub use recipe::{CardText, Clean, DataRecipe, Learn, LossRecipe, Recipe, Refine, Schedule, Stage, StarUpdate};
+pub use run::Checkpoints;
+pub use state::EpochRecord;
+pub use trained::{PRIOR_FILE, TrainedModel, train};

@@ -1,0 +1,106 @@
+//! Estimates as a catalogue table (spec 1 §5, the paper's Table 2; names as in the conventions).
+
+use super::estimates::Estimates;
+use super::flags;
+use crate::error::Result;
+use crate::optimise::dense::pack_upper_triangle;
+use crate::table::{Column, ColumnSchema, Table, Values};
+use ndarray::{Array3, Axis};
+
+impl Estimates {
+    /// The catalogue: one row per star, in the order of the observations. `model_id` names the model that made it.
+    ///
+    /// # Errors
+    /// When two columns would have the same name.
+    pub fn to_table(&self, model_id: &str) -> Result<Table> {
+        let n = self.len();
+        let id = ColumnSchema::new("source_id", "", "identifier of the star").with_ucd("meta.id;meta.main");
+        let mut table = Table::new(vec![Column::scalar(id, Values::Int64(self.ids.clone()))])?;
+        for (position, (name, unit, description)) in self.parameters.iter().enumerate() {
+            let values = self.values.column(position).to_vec();
+            let ucd = ucd_of(name);
+            table.push(Column::nullable(ColumnSchema::new(name, unit, description).with_ucd(ucd), values))?;
+            let error = match self.fitted.iter().position(|&fitted| fitted == position) {
+                Some(index) => (0..n).map(|star| self.error(star, index)).collect(),
+                None => vec![f64::NAN; n],
+            };
+            let schema = ColumnSchema::new(format!("{name}_error"), unit, format!("1-sigma error of {name} (Fisher matrix)"));
+            table.push(Column::nullable(schema.with_ucd(format!("stat.error;{ucd}")), error))?;
+        }
+        table.push(Column::nullable(
+            ColumnSchema::new("a_550", "mag", "extinction at 550 nm, 1.0857 E R(550 nm)").with_ucd("phys.absorption;em.opt.V"),
+            self.a_550.clone(),
+        ))?;
+        let order: Vec<&str> = self.fitted.iter().map(|&position| self.parameters[position].0.as_str()).collect();
+        let order = order.join(", ");
+        for (name, text, stack) in [
+            ("covariance_triu", "covariance", &self.covariance),
+            ("inverse_covariance_triu", "inverse covariance (Fisher matrix)", &self.information),
+        ] {
+            let description = format!("{text}, row-wise upper triangle in the order {order} and the units of these columns");
+            table.push(packed(ColumnSchema::new(name, "", description).with_ucd("stat.covariance"), stack))?;
+        }
+        let scalar = |name: &str, description: &str, ucd: &str, values: &[f64]| {
+            Column::nullable(ColumnSchema::new(name, "", description).with_ucd(ucd), values.to_vec())
+        };
+        table.push(scalar("chi2", "chi-square of the flux alone", "stat.fit.chi2", &self.chi_square))?;
+        table.push(Column::scalar(
+            ColumnSchema::new("n_dof", "", "finite fluxes minus fitted parameters").with_ucd("stat.fit.dof"),
+            Values::Int32(self.degrees_of_freedom.clone()),
+        ))?;
+        table.push(scalar(
+            "ln_prior",
+            "ln density of the mixture prior at the labels (teff in kK)",
+            "stat.probability",
+            &self.ln_prior,
+        ))?;
+        table.push(scalar("ln_posterior", "ln posterior up to a constant", "stat.probability", &self.ln_posterior))?;
+        table.push(scalar(
+            "hessian_min_eigenvalue",
+            "smallest eigenvalue of the exact Hessian of -2 ln posterior in standardised coordinates",
+            "stat.value",
+            &self.smallest_eigenvalue,
+        ))?;
+        for (name, _, _) in self.parameters.iter().filter(|(name, _, _)| ["teff", "feh", "logg"].contains(&name.as_str())) {
+            let description = format!("confidence of {name} (null: the model has no classifier)");
+            table.push(scalar(&format!("{name}_confidence"), &description, "stat.probability", &vec![f64::NAN; n]))?;
+        }
+        table.push(Column::scalar(
+            ColumnSchema::new("quality_flags", "", flags::DESCRIPTION).with_ucd("meta.code.qual"),
+            Values::Int32(self.flags.clone()),
+        ))?;
+        table.push(Column::scalar(
+            ColumnSchema::new("n_iterations", "", "iterations of the optimiser from the start that won"),
+            Values::Int32(self.n_iterations.iter().map(|&count| count as i32).collect()),
+        ))?;
+        table.push(Column::scalar(
+            ColumnSchema::new("model_id", "", "first digits of the SHA-256 of the model").with_ucd("meta.id;meta.modelled"),
+            Values::Text(vec![model_id.to_string(); n]),
+        ))?;
+        Ok(table)
+    }
+}
+
+/// Row-wise upper triangles; null where a star has none.
+fn packed(schema: ColumnSchema, stack: &Array3<f64>) -> Column {
+    let f = stack.dim().1;
+    let length = f * (f + 1) / 2;
+    let mut flat = Vec::with_capacity(stack.dim().0 * length);
+    for matrix in stack.axis_iter(Axis(0)) {
+        flat.extend(pack_upper_triangle(&matrix.iter().copied().collect::<Vec<f64>>(), f));
+    }
+    let valid: Vec<bool> = flat.chunks(length.max(1)).map(|row| row.iter().all(|value| value.is_finite())).collect();
+    let valid = if valid.iter().all(|&is| is) { None } else { Some(valid) };
+    Column { valid, ..Column::fixed(schema, Values::Float64(flat), length) }
+}
+
+fn ucd_of(name: &str) -> &'static str {
+    match name {
+        "teff" => "phys.temperature.effective",
+        "logg" => "phys.gravity",
+        "feh" | "alpha_fe" => "phys.abund.Z",
+        "parallax" => "pos.parallax",
+        "extinction" => "phys.absorption.gal",
+        _ => "stat.fit.param",
+    }
+}

@@ -1,0 +1,42 @@
+//! The catalogue's quality flags.
+
+use crate::observations::input_flag;
+
+/// χ²/n_dof above which a fit is flagged.
+pub const LARGEST_REDUCED_CHI_SQUARE: f64 = 2.0;
+/// |ϖ − ϖ̂|/σ above which a fit is flagged.
+pub const LARGEST_PARALLAX_PULL: f64 = 10.0;
+
+/// Bits 0–2 belong to the confidences of T_eff, [Fe/H] and log g (spec 1 §5); they stay unset while a model has no classifiers.
+pub const POOR_FIT: i32 = 1 << 3;
+pub const UNLIKELY_LABELS: i32 = 1 << 4;
+pub const PARALLAX_DISAGREES: i32 = 1 << 5;
+pub const NOT_CONVERGED: i32 = 1 << 6;
+pub const NOT_A_MINIMUM: i32 = 1 << 7;
+pub const OUTSIDE_TRAINING_RANGE: i32 = 1 << 8;
+pub const SECOND_OPTIMUM: i32 = 1 << 9;
+pub const BAD_FLUX: i32 = 1 << 10;
+pub const NOT_FITTED: i32 = 1 << 11;
+pub const BAD_CONSTRAINT: i32 = 1 << 12;
+pub const COVARIANCE_FLOORED: i32 = 1 << 13;
+pub const MISSING_CONSTRAINT: i32 = 1 << 14;
+
+/// Meaning of every bit, for the column's description and the documentation.
+pub const DESCRIPTION: &str = "bit 0-2: confidence of teff, feh, logg below 0.5 (unset without classifiers); 3: chi2/n_dof above 2; \
+4: ln prior below the model's threshold; 5: parallax more than 10 sigma from the measured one; 6: not converged; \
+7: exact Hessian not positive-definite; 8: labels outside the training range; 9: a second, nearly as good optimum; \
+10: some fluxes were unusable; 11: not fitted (too few fluxes); 12: a constraint had an impossible error; \
+13: flux covariance not positive-definite, floored; 14: a requested constraint is missing. Below 8: the basic cut";
+
+/// The catalogue bits of a star's input flags.
+pub fn of_input(input: u32) -> i32 {
+    [
+        (input_flag::BAD_FLUX, BAD_FLUX),
+        (input_flag::NO_FLUX, NOT_FITTED),
+        (input_flag::BAD_CONSTRAINT, BAD_CONSTRAINT),
+        (input_flag::COVARIANCE_FLOORED, COVARIANCE_FLOORED),
+    ]
+    .into_iter()
+    .filter(|(bit, _)| input & bit != 0)
+    .fold(0, |flags, (_, flag)| flags | flag)
+}

@@ -1,0 +1,48 @@
+//! Some problems of a larger batch.
+
+use super::{Normal, NormalEquations};
+use crate::error::Result;
+use ndarray::{Array2, Array3, ArrayView2};
+
+/// The named problems of a batch, numbered from zero.
+pub struct Subset<'a> {
+    problem: &'a dyn NormalEquations,
+    members: &'a [usize],
+}
+
+impl<'a> Subset<'a> {
+    /// The problems `members` of `problem`, in that order.
+    pub fn new(problem: &'a dyn NormalEquations, members: &'a [usize]) -> Self {
+        Self { problem, members }
+    }
+
+    fn outer(&self, problems: &[usize]) -> Vec<usize> {
+        problems.iter().map(|&index| self.members[index]).collect()
+    }
+}
+
+impl NormalEquations for Subset<'_> {
+    fn n_problems(&self) -> usize {
+        self.members.len()
+    }
+
+    fn n_parameters(&self) -> usize {
+        self.problem.n_parameters()
+    }
+
+    fn normal_equations(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Normal> {
+        self.problem.normal_equations(&self.outer(problems), coordinates)
+    }
+
+    fn loss(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Vec<f64>> {
+        self.problem.loss(&self.outer(problems), coordinates)
+    }
+
+    fn gradient(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<(Vec<f64>, Array2<f64>)> {
+        self.problem.gradient(&self.outer(problems), coordinates)
+    }
+
+    fn hessian(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Array3<f64>> {
+        self.problem.hessian(&self.outer(problems), coordinates)
+    }
+}

@@ -1,0 +1,88 @@
+//! The flux term: χ² = |L(f_pred − f_obs)|², its gradient, Gauss–Newton curvature and, from second-order jets, the rest of the
+//! Hessian. The jet comes from the tensor engine in its precision; the sums are in f64.
+
+use crate::error::{Error, Result};
+use crate::noise::Real;
+use crate::observations::Observations;
+use crate::optimise::Normal;
+use crate::tensor::{Element, Jet, to_host};
+use ndarray::{Array2, Array3};
+
+/// Normal equations of the flux term of several stars.
+pub(super) struct FluxNormal {
+    pub normal: Normal,
+    /// 2 Σ (C⁻¹r)·∂²f, `[n, P, P]`: what the Gauss–Newton curvature leaves out (zero unless the jet has second derivatives).
+    pub residual_curvature: Array3<f64>,
+}
+
+impl FluxNormal {
+    /// From a flux jet `[n, W]` of the named stars with `p` parameters.
+    pub fn new<T: Real + Element + std::ops::Sub<Output = T>>(
+        jet: Jet,
+        observations: &Observations,
+        stars: &[usize],
+        p: usize,
+    ) -> Result<Self> {
+        let (n, w) = (stars.len(), observations.grid.len());
+        let value = to_host::<T, 2>(jet.value);
+        let tangents = jet.tangents.map(to_host::<T, 3>);
+        let second = jet.second.map(to_host::<T, 3>);
+        if value.len() != n * w {
+            return Err(Error::numerical("flux of the model")
+                .found(format!("{} values", value.len()))
+                .expected(format!("{}", n * w)));
+        }
+        let mut normal = Normal { loss: vec![0.0; n], gradient: Array2::zeros((n, p)), curvature: Array3::zeros((n, p, p)) };
+        let mut residual_curvature = Array3::zeros((n, p, p));
+        let mut vectors = vec![T::default(); (1 + p) * w];
+        let mut whitened = vectors.clone();
+        let mut weighted = vec![T::default(); w];
+        let rows = if tangents.is_some() { 1 + p } else { 1 };
+        for (i, &star) in stars.iter().enumerate() {
+            let observed = observations.flux.row(star);
+            for ((residual, &predicted), &observed) in vectors[..w].iter_mut().zip(&value[i * w..(i + 1) * w]).zip(observed) {
+                *residual = predicted - T::from(observed);
+            }
+            if let Some(tangents) = &tangents {
+                vectors[w..].copy_from_slice(&tangents[i * p * w..(i + 1) * p * w]);
+            }
+            observations.whitening.whiten(star, &vectors[..rows * w], &mut whitened[..rows * w]);
+            let (residual, jacobian) = whitened.split_at(w);
+            normal.loss[i] = dot(residual, residual);
+            if rows == 1 {
+                continue;
+            }
+            for a in 0..p {
+                let column = &jacobian[a * w..(a + 1) * w];
+                normal.gradient[[i, a]] = 2.0 * dot(column, residual);
+                for b in 0..=a {
+                    let product = 2.0 * dot(column, &jacobian[b * w..(b + 1) * w]);
+                    normal.curvature[[i, a, b]] = product;
+                    normal.curvature[[i, b, a]] = product;
+                }
+            }
+            if let Some(second) = &second {
+                observations.whitening.transpose_whiten(star, residual, &mut weighted);
+                for (index, curvature) in residual_curvature.index_axis_mut(ndarray::Axis(0), i).iter_mut().enumerate() {
+                    let start = (i * p * p + index) * w;
+                    *curvature = 2.0 * dot(&second[start..start + w], &weighted);
+                }
+            }
+        }
+        Ok(Self { normal, residual_curvature })
+    }
+}
+
+/// Dot product summed in f64, in four lanes.
+fn dot<T: Real>(a: &[T], b: &[T]) -> f64 {
+    let mut lanes = [0.0; 4];
+    let (a_chunks, a_rest) = a.as_chunks::<4>();
+    let (b_chunks, b_rest) = b.as_chunks::<4>();
+    for (a, b) in a_chunks.iter().zip(b_chunks) {
+        for lane in 0..4 {
+            lanes[lane] += a[lane].into() * b[lane].into();
+        }
+    }
+    let rest: f64 = a_rest.iter().zip(b_rest).map(|(&a, &b)| a.into() * b.into()).sum();
+    lanes.iter().sum::<f64>() + rest
+}

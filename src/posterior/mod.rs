@@ -1,0 +1,169 @@
+//! The posterior of stars under a forward model: −2 ln P as a batch of [`NormalEquations`], by the tensor engine.
+//!
+//! −2 ln P = χ²_flux + Σ ((x − x̂)/σ)² − 2 ln p_mixture(labels) + Gaussian priors − 2 Σ ln x over logarithmic parameters
+//! (spec 1 §4–5; Zhang, Green & Rix 2023, eqs. 13, 14, 19). Which terms enter is chosen by [`Terms`]. Training and inference
+//! stand on this room.
+
+mod flux;
+mod host;
+
+pub use host::Terms;
+
+use crate::error::{Error, Result};
+use crate::model::ForwardModel;
+use crate::observations::Observations;
+use crate::optimise::{Normal, NormalEquations};
+use crate::tensor::{Order, Precision};
+use flux::FluxNormal;
+use host::HostTerms;
+use ndarray::{Array2, Array3, ArrayView2};
+
+/// −2 ln P of every star of `observations` in the free coordinates of `model`.
+///
+/// Problem `i` is row `i` of the observations. Coordinates that are not free stay at their row of `fixed [N, P]`.
+pub struct Posterior<'a> {
+    model: &'a ForwardModel,
+    observations: &'a Observations,
+    host: HostTerms<'a>,
+    free: Vec<usize>,
+    fixed: Array2<f64>,
+}
+
+impl<'a> Posterior<'a> {
+    /// The posterior with all parameters of the model free but those in `held`, which stay at their coordinate in
+    /// `fixed [N, P]` (all P parameters).
+    ///
+    /// # Errors
+    /// When the data vectors of model and observations differ, a held parameter or a term's parameter is not in the model, or
+    /// the shape of `fixed` is not `[N, P]`.
+    pub fn new(
+        model: &'a ForwardModel,
+        observations: &'a Observations,
+        terms: &Terms<'a>,
+        held: &[String],
+        fixed: Array2<f64>,
+    ) -> Result<Self> {
+        model.grid.require_same(&observations.grid)?;
+        let expected = (observations.len(), model.space.len());
+        if fixed.dim() != expected {
+            return Err(Error::numerical("fixed coordinates")
+                .found(format!("{:?}", fixed.dim()))
+                .expected(format!("{expected:?}")));
+        }
+        let held = held.iter().map(|name| model.space.position(name)).collect::<Result<Vec<usize>>>()?;
+        let free = (0..model.space.len()).filter(|position| !held.contains(position)).collect();
+        let host = HostTerms::new(&model.space, observations, terms)?;
+        Ok(Self { model, observations, host, free, fixed })
+    }
+
+    /// Positions of the free parameters in the model's parameter space.
+    pub fn free(&self) -> &[usize] {
+        &self.free
+    }
+
+    /// All coordinates `[n, P]` of the named stars from their free ones `[n, P_free]`.
+    pub fn all_coordinates(&self, stars: &[usize], free: ArrayView2<'_, f64>) -> Array2<f64> {
+        let mut all = self.fixed.select(ndarray::Axis(0), stars);
+        for (column, &position) in self.free.iter().enumerate() {
+            all.column_mut(position).assign(&free.column(column));
+        }
+        all
+    }
+
+    /// The free columns of coordinates `[n, P]`.
+    pub fn free_coordinates(&self, all: ArrayView2<'_, f64>) -> Array2<f64> {
+        all.select(ndarray::Axis(1), &self.free)
+    }
+
+    /// χ² of the flux alone `[n]`.
+    pub fn flux_chi_square(&self, stars: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Vec<f64>> {
+        let all = self.all_coordinates(stars, coordinates);
+        Ok(self.flux_normal(stars, &all, Order::Value)?.normal.loss)
+    }
+
+    /// −2 ln of all prior terms and constraints `[n]`: the loss without the flux term.
+    pub fn prior_loss(&self, stars: &[usize], coordinates: ArrayView2<'_, f64>) -> Vec<f64> {
+        let all = self.all_coordinates(stars, coordinates);
+        stars.iter().zip(all.rows()).map(|(&star, row)| self.host.loss(star, &row.to_vec())).collect()
+    }
+
+    /// Fisher information `[n, P_free, P_free]` in the linear parameters (model units) at the coordinates: Jᵀ C⁻¹ J of the flux
+    /// plus 1/σ² of the constraints and Gaussian priors (spec 1 §5, eqs. 21–23; the print has σ² where 1/σ² is meant). The
+    /// mixture and the Jacobians of the positive parameters are not included.
+    pub fn information(&self, stars: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Array3<f64>> {
+        let all = self.all_coordinates(stars, coordinates);
+        let mut information = self.flux_normal(stars, &all, Order::First)?.normal.curvature;
+        for (i, &star) in stars.iter().enumerate() {
+            let slopes: Vec<f64> = self
+                .free
+                .iter()
+                .map(|&position| self.model.space.parameters[position].model_value_slope(all[[i, position]]))
+                .collect();
+            for p in 0..self.free.len() {
+                for q in 0..self.free.len() {
+                    // The curvature is that of −2 ln P, twice the information.
+                    information[[i, p, q]] /= 2.0 * slopes[p] * slopes[q];
+                }
+                information[[i, p, p]] += self.host.information(star, self.free[p]);
+            }
+        }
+        Ok(information)
+    }
+
+    fn flux_normal(&self, stars: &[usize], all: &Array2<f64>, order: Order) -> Result<FluxNormal> {
+        let flat: Vec<f64> = all.iter().copied().collect();
+        let coordinates = self.model.device().tensor(&flat, [all.nrows(), all.ncols()]);
+        let jet = self.model.flux(coordinates, &self.free, order)?;
+        match self.model.device().precision() {
+            Precision::Single => FluxNormal::new::<f32>(jet, self.observations, stars, self.free.len()),
+            Precision::Double => FluxNormal::new::<f64>(jet, self.observations, stars, self.free.len()),
+        }
+    }
+
+    fn add_host_terms(&self, stars: &[usize], all: &Array2<f64>, normal: &mut Normal, exact: bool) {
+        for (i, &star) in stars.iter().enumerate() {
+            let coordinates = all.row(i).to_vec();
+            let (loss, gradient, curvature) = self.host.derivatives(star, &coordinates, exact);
+            normal.loss[i] += loss;
+            for (p, &a) in self.free.iter().enumerate() {
+                normal.gradient[[i, p]] += gradient[a];
+                for (q, &b) in self.free.iter().enumerate() {
+                    normal.curvature[[i, p, q]] += curvature[[a, b]];
+                }
+            }
+        }
+    }
+}
+
+impl NormalEquations for Posterior<'_> {
+    fn n_problems(&self) -> usize {
+        self.observations.len()
+    }
+
+    fn n_parameters(&self) -> usize {
+        self.free.len()
+    }
+
+    fn normal_equations(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Normal> {
+        let all = self.all_coordinates(problems, coordinates);
+        let mut normal = self.flux_normal(problems, &all, Order::First)?.normal;
+        self.add_host_terms(problems, &all, &mut normal, false);
+        Ok(normal)
+    }
+
+    fn loss(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Vec<f64>> {
+        let mut loss = self.flux_chi_square(problems, coordinates)?;
+        loss.iter_mut().zip(self.prior_loss(problems, coordinates)).for_each(|(loss, prior)| *loss += prior);
+        Ok(loss)
+    }
+
+    /// Exact, from second-order jets.
+    fn hessian(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Array3<f64>> {
+        let all = self.all_coordinates(problems, coordinates);
+        let flux = self.flux_normal(problems, &all, Order::Second)?;
+        let mut normal = flux.normal;
+        normal.curvature += &flux.residual_curvature;
+        self.add_host_terms(problems, &all, &mut normal, true);
+        Ok(normal.curvature)
+    }
+}

@@ -1,0 +1,145 @@
+//! Checkpoints: one safetensors file with everything a run needs to go on to the same bits, optimiser state included.
+
+use super::clean::CleaningReport;
+use super::state::{EpochRecord, Position, TrainingState};
+use crate::error::{Error, Result};
+use crate::model::ParameterSpace;
+use crate::tensor::Weights;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// What is written beside the arrays, as JSON.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    /// SHA-256 over recipe and data: a checkpoint of another run is refused.
+    run: String,
+    position: Position,
+    best_loss: Option<f64>,
+    history: Vec<EpochRecord>,
+    cleanings: Vec<CleaningReport>,
+    space: ParameterSpace,
+}
+
+/// The part of a run besides its [`TrainingState`].
+#[derive(Clone, Default)]
+pub(super) struct Progress {
+    /// Optimiser state of the current stage.
+    pub optimiser: Option<Vec<u8>>,
+    /// Best validation loss of the stage, with the weights and coordinates that gave it.
+    pub best: Option<Best>,
+    pub cleanings: Vec<CleaningReport>,
+}
+
+#[derive(Clone)]
+pub(super) struct Best {
+    pub loss: f64,
+    pub weights: Weights,
+    pub coordinates: ndarray::Array2<f64>,
+}
+
+/// Where checkpoints of a run into `output` lie: beside the model directory, which appears only when it is finished.
+pub(super) fn path(output: &Path) -> PathBuf {
+    let mut name = output.file_name().unwrap_or_default().to_os_string();
+    name.push(".checkpoint");
+    output.with_file_name(name)
+}
+
+/// Writes a checkpoint in place of the last one, atomically.
+pub(super) fn write(path: &Path, run: &str, state: &TrainingState, progress: &Progress) -> Result<()> {
+    let header = Header {
+        run: run.into(),
+        position: state.position,
+        best_loss: progress.best.as_ref().map(|best| best.loss),
+        history: state.history.clone(),
+        cleanings: progress.cleanings.clone(),
+        space: state.model.space.clone(),
+    };
+    let failed = |error: String| Error::output(path.display().to_string()).found(error);
+    let mut parts: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> = BTreeMap::new();
+    let json = serde_json::to_vec(&header).map_err(|error| failed(error.to_string()))?;
+    parts.insert("header".into(), (Dtype::U8, vec![json.len()], json));
+    let kept: Vec<u8> = state.kept.iter().map(|&kept| u8::from(kept)).collect();
+    parts.insert("kept".into(), (Dtype::U8, vec![kept.len()], kept));
+    if let Some(optimiser) = &progress.optimiser {
+        parts.insert("optimiser".into(), (Dtype::U8, vec![optimiser.len()], optimiser.clone()));
+    }
+    let mut snapshot = |prefix: &str, weights: &Weights, coordinates: &ndarray::Array2<f64>| -> Result<()> {
+        let shape = vec![coordinates.nrows(), coordinates.ncols()];
+        let bytes = coordinates.iter().flat_map(|value| value.to_le_bytes()).collect();
+        parts.insert(format!("{prefix}.coordinates"), (Dtype::F64, shape, bytes));
+        for name in weights.names() {
+            let values = weights.values(name)?;
+            let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            parts.insert(format!("{prefix}.weights.{name}"), (Dtype::F64, vec![values.len()], bytes));
+        }
+        Ok(())
+    };
+    snapshot("current", &state.model.weights, &state.coordinates)?;
+    if let Some(best) = &progress.best {
+        snapshot("best", &best.weights, &best.coordinates)?;
+    }
+    let views = parts
+        .iter()
+        .map(|(name, (dtype, shape, bytes))| Ok((name.clone(), TensorView::new(*dtype, shape.clone(), bytes)?)))
+        .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>()
+        .map_err(|error| failed(error.to_string()))?;
+    let bytes = safetensors::serialize(views, None).map_err(|error| failed(error.to_string()))?;
+    crate::table::write_atomically(path, true, |file| file.write_all(&bytes))
+}
+
+/// Puts a checkpoint into a freshly started state of the same run.
+///
+/// # Errors
+/// When the file is damaged or belongs to another recipe or other data.
+pub(super) fn read(path: &Path, run: &str, state: &mut TrainingState) -> Result<Progress> {
+    let bytes = std::fs::read(path).map_err(|error| Error::reading(path, error))?;
+    let place = path.display().to_string();
+    let damaged =
+        |what: String| Error::data(&place).found(what).expected("a complete checkpoint").remedy("Start again with --overwrite.");
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
+    let part = |name: &str| tensors.tensor(name).map_err(|error| damaged(error.to_string()));
+    let header: Header = serde_json::from_slice(part("header")?.data()).map_err(|error| damaged(error.to_string()))?;
+    if header.run != run {
+        return Err(Error::usage(place)
+            .found("a checkpoint of another recipe, other data or another program version")
+            .expected("one of this run")
+            .remedy("Resume with the same recipe and data, or start again with --overwrite."));
+    }
+    let numbers = |name: &str| -> Result<Vec<f64>> {
+        let (chunks, _) = part(name)?.data().as_chunks::<8>();
+        Ok(chunks.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect())
+    };
+    let device = state.model.device().clone();
+    let snapshot = |prefix: &str, state: &TrainingState| -> Result<(Weights, ndarray::Array2<f64>)> {
+        let mut weights = state.model.weights.clone();
+        for name in state.model.weights.names() {
+            weights.set(name, &numbers(&format!("{prefix}.weights.{name}"))?, &device)?;
+        }
+        let coordinates = ndarray::Array2::from_shape_vec(state.coordinates.dim(), numbers(&format!("{prefix}.coordinates"))?)
+            .map_err(|error| damaged(error.to_string()))?;
+        Ok((weights, coordinates))
+    };
+    let best = match header.best_loss {
+        None => None,
+        Some(loss) => {
+            let (weights, coordinates) = snapshot("best", state)?;
+            Some(Best { loss, weights, coordinates })
+        }
+    };
+    let (weights, coordinates) = snapshot("current", state)?;
+    let kept = part("kept")?.data().iter().map(|&byte| byte == 1).collect::<Vec<bool>>();
+    if kept.len() != state.kept.len() {
+        return Err(damaged(format!("{} stars", kept.len())));
+    }
+    state.model.weights = weights;
+    state.model.space = header.space;
+    state.coordinates = coordinates;
+    state.kept = kept;
+    state.position = header.position;
+    state.history = header.history;
+    let optimiser = tensors.tensor("optimiser").ok().map(|view| view.data().to_vec());
+    Ok(Progress { optimiser, best, cleanings: header.cleanings })
+}

@@ -1,0 +1,121 @@
+//! The global step: the mean flux loss of a batch of stars, held fixed, and its gradient for the global weights (eq. 12).
+//!
+//! The prediction is taped; χ² and its cotangent ∂χ²/∂f = 2 LᵀL(f − f_obs) are computed on the host in f64 from the packed
+//! whitening, and the tape is entered with ⟨f, cotangent⟩, whose gradient is that of χ². So no dense [W, W] matrix per star is
+//! ever built.
+
+use super::recipe::LossRecipe;
+use crate::error::Result;
+use crate::model::ForwardModel;
+use crate::observations::Observations;
+use crate::tensor::{Descent, Order, to_f64};
+use ndarray::{Array2, Axis};
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+
+/// What a batch contributed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct BatchLoss {
+    /// Sum of the (robust) flux losses.
+    pub sum: f64,
+    /// Number of finite fluxes.
+    pub n_fluxes: usize,
+}
+
+impl BatchLoss {
+    pub fn add(&mut self, other: Self) {
+        self.sum += other.sum;
+        self.n_fluxes += other.n_fluxes;
+    }
+
+    /// Loss per finite flux.
+    pub fn mean(&self) -> f64 {
+        self.sum / self.n_fluxes.max(1) as f64
+    }
+}
+
+impl LossRecipe {
+    /// Robust loss F·asinh(χ²/F) and its derivative to χ²; χ² itself for F = 0.
+    fn robust(&self, chi_square: f64) -> (f64, f64) {
+        let scale = self.robust_scale;
+        if scale == 0.0 {
+            return (chi_square, 1.0);
+        }
+        let ratio = chi_square / scale;
+        (scale * ratio.asinh(), 1.0 / ratio.hypot(1.0))
+    }
+}
+
+/// One step of the weights of `model`, which must live on a taped device, for the named stars.
+pub(super) fn step(
+    model: &mut ForwardModel,
+    descent: &mut Descent,
+    observations: &Observations,
+    stars: &[usize],
+    coordinates: &Array2<f64>,
+    loss: &LossRecipe,
+    penalties: &BTreeMap<String, f64>,
+    learning_rate: f64,
+) -> Result<BatchLoss> {
+    let flat: Vec<f64> = coordinates.select(Axis(0), stars).into_iter().collect();
+    let points = model.device().tensor(&flat, [stars.len(), model.space.len()]);
+    let predicted = model.flux(points, &[], Order::Value)?.value;
+    let (batch, cotangent) = flux_loss(observations, stars, &to_f64(predicted.clone()), loss);
+    let scale = 1.0 / stars.len() as f64;
+    let cotangent: Vec<f64> = cotangent.into_iter().map(|value| value * scale).collect();
+    let mut total = (predicted * model.device().tensor(&cotangent, [stars.len(), model.grid.len()])).sum();
+    if let Some(penalty) = model.penalty(penalties)? {
+        total = total + penalty;
+    }
+    descent.step(&mut model.weights, total, learning_rate);
+    Ok(batch)
+}
+
+/// The flux loss of the named stars at their coordinates.
+pub(super) fn evaluate(
+    model: &ForwardModel,
+    observations: &Observations,
+    stars: &[usize],
+    coordinates: &Array2<f64>,
+    loss: &LossRecipe,
+) -> Result<BatchLoss> {
+    let parts: Vec<BatchLoss> = stars
+        .par_chunks(512)
+        .map(|stars| {
+            let predicted = model.predict(coordinates.select(Axis(0), stars).view())?;
+            Ok(flux_loss(observations, stars, predicted.as_slice().unwrap_or(&[]), loss).0)
+        })
+        .collect::<Result<_>>()?;
+    let mut sum = BatchLoss::default();
+    parts.into_iter().for_each(|part| sum.add(part));
+    Ok(sum)
+}
+
+/// Summed loss and its derivative to the predicted flux `[n, W]`. A star whose prediction is not finite adds neither.
+fn flux_loss(observations: &Observations, stars: &[usize], predicted: &[f64], loss: &LossRecipe) -> (BatchLoss, Vec<f64>) {
+    let w = observations.grid.len();
+    let mut cotangent = vec![0.0; stars.len() * w];
+    let parts: Vec<BatchLoss> = stars
+        .par_iter()
+        .zip(predicted.par_chunks_exact(w))
+        .zip(cotangent.par_chunks_exact_mut(w))
+        .with_min_len(64)
+        .map(|((&star, predicted), cotangent)| {
+            let residual: Vec<f64> =
+                predicted.iter().zip(observations.flux.row(star)).map(|(f, &observed)| f - f64::from(observed)).collect();
+            let mut whitened = vec![0.0; w];
+            observations.whitening.whiten(star, &residual, &mut whitened);
+            let chi_square: f64 = whitened.iter().map(|value| value * value).sum();
+            if !chi_square.is_finite() {
+                return BatchLoss::default();
+            }
+            let (value, slope) = loss.robust(chi_square);
+            observations.whitening.transpose_whiten(star, &whitened, cotangent);
+            cotangent.iter_mut().for_each(|value| *value *= 2.0 * slope);
+            BatchLoss { sum: value, n_fluxes: observations.n_fluxes(star) }
+        })
+        .collect();
+    let mut sum = BatchLoss::default();
+    parts.into_iter().for_each(|part| sum.add(part));
+    (sum, cotangent)
+}

@@ -1,0 +1,331 @@
+//! The training recipe: everything that decides a model, as TOML. Unknown keys are errors; defaults print themselves.
+
+use crate::error::{Error, Result};
+use crate::model::Transform;
+use crate::observations::Cut;
+use crate::optimise::Method;
+use crate::prior::MixtureFit;
+use crate::tensor::DescentMethod;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A training run, from the composition of the model to its stages.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// One line, for the model card.
+    pub description: String,
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    #[serde(default)]
+    pub card: CardText,
+    #[serde(default)]
+    pub data: DataRecipe,
+    /// Transforms that differ from the effects' own (ln E or E), by parameter.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub transforms: BTreeMap<String, Transform>,
+    /// Strengths of the penalties of the global step, by name (`kernel`, `extinction_smoothness`, …).
+    #[serde(default = "default_penalties")]
+    pub penalties: BTreeMap<String, f64>,
+    #[serde(default)]
+    pub loss: LossRecipe,
+    /// The mixture prior of the labels.
+    #[serde(default)]
+    pub prior: MixtureFit,
+    /// The effects of the forward model, in order; each names its `kind`.
+    #[serde(rename = "effect")]
+    pub effects: Vec<toml::Table>,
+    #[serde(rename = "stage")]
+    pub stages: Vec<Stage>,
+}
+
+/// Texts of the model card.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CardText {
+    /// Where the training data come from.
+    pub data: String,
+    /// What the model must not be used for.
+    pub limits: String,
+    pub licence: String,
+    pub citation: String,
+}
+
+/// What is taken from the observation file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataRecipe {
+    /// Parameters whose measured values and errors constrain the stars.
+    pub constraints: Vec<String>,
+    /// Constants added to measured values, by parameter (parallax zero-point, mas).
+    pub offsets: BTreeMap<String, f64>,
+    /// Fractional error added in quadrature to every flux error during training.
+    pub fractional_error: f64,
+    /// Fraction of stars, chosen by a hash of their identifier, that never trains.
+    pub validation_fraction: f64,
+    /// Cuts on the whole sample.
+    #[serde(rename = "cut")]
+    pub cuts: Vec<Cut>,
+}
+
+/// The flux loss of the global step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LossRecipe {
+    /// F of the robust loss F·asinh(χ²/F) that replaces χ²; zero keeps χ². Stars far above F lose their pull.
+    pub robust_scale: f64,
+    /// Whether the star step has the Jacobians −2 ln ϖ − 2 ln E of flat priors on positive parameters (eq. 14).
+    pub jacobians: bool,
+}
+
+/// One stage of training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Stage {
+    /// Epochs over the training stars.
+    Learn(Learn),
+    /// The stars' own parameters to their optimum, global weights fixed.
+    Refine(Refine),
+    /// Removal of stars that disagree with their own measurements (self-cleaning).
+    Clean(Clean),
+}
+
+/// Epochs that move the global weights, the stars' parameters, or both.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Learn {
+    pub name: String,
+    pub epochs: u32,
+    #[serde(default = "default_batch")]
+    pub batch: usize,
+    /// Rate of the first epoch; without it the global weights stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<f64>,
+    #[serde(default)]
+    pub schedule: Schedule,
+    #[serde(default)]
+    pub optimiser: DescentMethod,
+    /// Beginnings of the names of the weights that move (`emulator`, `extinction`); empty means all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moves: Vec<String>,
+    /// How the stars' own parameters move; without it they stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stars: Option<StarUpdate>,
+    /// Stars that enter this stage.
+    #[serde(default, rename = "cut", skip_serializing_if = "Vec::is_empty")]
+    pub cuts: Vec<Cut>,
+    /// Epochs without a better validation loss after which the stage ends; the best epoch is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u32>,
+}
+
+/// How stars move between or within epochs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "snake_case", deny_unknown_fields)]
+pub enum StarUpdate {
+    /// Levenberg–Marquardt iterations of all stars before every n-th epoch.
+    LevenbergMarquardt { iterations: u32, every_epochs: u32 },
+    /// A step of gradient descent for the stars of each batch, after the step of the weights (the published method).
+    GradientStep { learning_rate: f64 },
+}
+
+/// How the learning rates change over the epochs of a stage.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(tag = "shape", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Schedule {
+    #[default]
+    Constant,
+    /// Times `factor` at each of the `epochs`.
+    Steps { epochs: Vec<u32>, factor: f64 },
+    /// Half a cosine down to `end_fraction` of the first rate.
+    Cosine { end_fraction: f64 },
+}
+
+impl Schedule {
+    /// Factor on the rates in an epoch of a stage of `n_epochs`.
+    pub fn factor(&self, epoch: u32, n_epochs: u32) -> f64 {
+        match self {
+            Self::Constant => 1.0,
+            Self::Steps { epochs, factor } => factor.powi(epochs.iter().filter(|at| epoch >= **at).count() as i32),
+            Self::Cosine { end_fraction } => {
+                let phase = f64::from(epoch) / f64::from(n_epochs.max(1));
+                end_fraction + (1.0 - end_fraction) * 0.5 * (1.0 + (std::f64::consts::PI * phase).cos())
+            }
+        }
+    }
+}
+
+/// Settings of a refinement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refine {
+    pub name: String,
+    #[serde(default)]
+    pub stars: Method,
+}
+
+/// Thresholds of the self-cleaning.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Clean {
+    pub name: String,
+    /// Largest |x − x̂|/σ of a label or the parallax.
+    #[serde(default = "four_sigma")]
+    pub parameter_sigma: f64,
+    /// Largest |f − f̂|/σ at any wavelength.
+    #[serde(default = "four_sigma")]
+    pub flux_sigma: f64,
+}
+
+fn default_seed() -> u64 {
+    1
+}
+
+fn default_batch() -> usize {
+    512
+}
+
+fn four_sigma() -> f64 {
+    4.0
+}
+
+fn default_penalties() -> BTreeMap<String, f64> {
+    [("kernel".into(), 1.0)].into()
+}
+
+impl Default for DataRecipe {
+    fn default() -> Self {
+        Self {
+            constraints: ["teff", "feh", "logg", "parallax", "extinction"].map(String::from).to_vec(),
+            offsets: BTreeMap::new(),
+            fractional_error: 0.0,
+            validation_fraction: 0.2,
+            cuts: Vec::new(),
+        }
+    }
+}
+
+impl Default for LossRecipe {
+    fn default() -> Self {
+        Self { robust_scale: 0.0, jacobians: false }
+    }
+}
+
+impl Stage {
+    /// The name of the stage.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Learn(stage) => &stage.name,
+            Self::Refine(stage) => &stage.name,
+            Self::Clean(stage) => &stage.name,
+        }
+    }
+}
+
+impl Recipe {
+    /// Parses and validates a recipe; `place` (a file name) is for messages.
+    ///
+    /// # Errors
+    /// Names the key that is unknown, missing or impossible.
+    pub fn parse(text: &str, place: &str) -> Result<Self> {
+        let recipe: Self = toml::from_str(text).map_err(|error| {
+            Error::usage(place)
+                .found(error.to_string().trim().replace('\n', " "))
+                .remedy("`photosphere recipe` prints recipes with all keys.")
+        })?;
+        recipe.validate().map_err(|error| error.within(place))?;
+        Ok(recipe)
+    }
+
+    /// Reads a recipe file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or as [`Recipe::parse`].
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Error::usage(path.display().to_string()).found(error.to_string()).expected("a recipe (TOML)"))?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// The recipe as TOML, defaults included.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|error| Error::output("recipe").found(error.to_string()).source(error))
+    }
+
+    fn validate(&self) -> Result<()> {
+        let check = |place: String, value: f64, allowed: bool, expected: &str| {
+            if allowed { Ok(()) } else { Err(Error::usage(place).found(value.to_string()).expected(expected)) }
+        };
+        let data = &self.data;
+        let fraction = data.validation_fraction;
+        check("data.validation_fraction".into(), fraction, fraction > 0.0 && fraction < 1.0, "a number between 0 and 1")?;
+        let error = data.fractional_error;
+        check("data.fractional_error".into(), error, (0.0..1.0).contains(&error), "a number in [0, 1)")?;
+        let scale = self.loss.robust_scale;
+        check("loss.robust_scale".into(), scale, scale >= 0.0 && scale.is_finite(), "zero or a positive number")?;
+        self.prior.validate()?;
+        for (name, &strength) in &self.penalties {
+            check(format!("penalties.{name}"), strength, strength >= 0.0 && strength.is_finite(), "zero or a positive number")?;
+        }
+        if self.stages.is_empty() {
+            return Err(Error::usage("stage").found("none").expected("at least one [[stage]]"));
+        }
+        for stage in &self.stages {
+            let place = |key: &str| format!("stage '{}', {key}", stage.name());
+            match stage {
+                Stage::Learn(learn) => {
+                    let rate = learn.learning_rate.unwrap_or(1.0);
+                    check(place("learning_rate"), rate, rate > 0.0 && rate.is_finite(), "a positive number")?;
+                    check(place("epochs"), learn.epochs.into(), learn.epochs > 0, "at least 1")?;
+                    check(place("batch"), learn.batch as f64, learn.batch > 0, "at least 1")?;
+                    if let Some(StarUpdate::LevenbergMarquardt { iterations, every_epochs }) = learn.stars {
+                        check(place("iterations"), iterations.into(), iterations > 0, "at least 1")?;
+                        check(place("every_epochs"), every_epochs.into(), every_epochs > 0, "at least 1")?;
+                    }
+                }
+                Stage::Refine(refine) => refine.stars.validate()?,
+                Stage::Clean(clean) => {
+                    check(place("parameter_sigma"), clean.parameter_sigma, clean.parameter_sigma > 0.0, "a positive number")?;
+                    check(place("flux_sigma"), clean.flux_sigma, clean.flux_sigma > 0.0, "a positive number")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = "description = 'x'\n[[effect]]\nkind = 'emulator'\n[[stage]]\nkind = 'learn'\nname = 'a'\nepochs = 3\nlearning_rate = 1e-3\n";
+
+    #[test]
+    fn defaults_print_and_read_back() {
+        let recipe = Recipe::parse(MINIMAL, "r.toml").unwrap();
+        assert_eq!(Recipe::parse(&recipe.to_toml().unwrap(), "printed").unwrap(), recipe);
+    }
+
+    #[test]
+    fn unknown_keys_and_impossible_values_are_usage_errors_that_name_them() {
+        for (addition, name) in [
+            ("epoch = 4\n", "epoch"),
+            ("batch = 0\n", "batch"),
+            ("[data]\nvalidation_fraction = 1.5\n", "validation_fraction"),
+            ("[penalties]\nkernel = -1.0\n", "kernel"),
+        ] {
+            let error = Recipe::parse(&format!("{MINIMAL}{addition}"), "r.toml").unwrap_err();
+            assert!(error.to_string().contains(name) && error.to_string().starts_with("r.toml"), "{error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+    }
+
+    #[test]
+    fn schedules() {
+        let steps = Schedule::Steps { epochs: vec![32, 64], factor: 0.1 };
+        assert!((steps.factor(31, 128) - 1.0).abs() < 1e-15 && (steps.factor(64, 128) - 0.01).abs() < 1e-15);
+        let cosine = Schedule::Cosine { end_fraction: 0.1 };
+        assert!((cosine.factor(0, 10) - 1.0).abs() < 1e-15 && (cosine.factor(10, 10) - 0.1).abs() < 1e-15);
+    }
+}

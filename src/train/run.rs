@@ -1,0 +1,239 @@
+//! The training loop: stages, epochs, early stop, checkpoints.
+
+use super::checkpoint::{self, Best, Progress};
+use super::clean::{CleaningReport, clean};
+use super::global_step::{self, BatchLoss};
+use super::recipe::{Learn, Recipe, Stage, StarUpdate};
+use super::star_step;
+use super::state::{EpochRecord, TrainingState};
+use crate::error::{Error, Result};
+use crate::model::ForwardModel;
+use crate::observations::{Observations, select, shuffled};
+use crate::optimise::{LevenbergMarquardt, Method};
+use crate::tensor::{Descent, Device};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Where checkpoints go and how often.
+#[derive(Debug, Clone, Copy)]
+pub struct Checkpoints<'a> {
+    /// Output of the run; the checkpoint lies beside it.
+    pub output: &'a Path,
+    /// Shortest time between two checkpoints (they are written at ends of epochs and do not influence the result).
+    pub interval: Duration,
+    /// Whether an existing checkpoint is taken up.
+    pub resume: bool,
+}
+
+/// The outcome of the stages.
+pub struct Outcome {
+    pub state: TrainingState,
+    pub cleanings: Vec<CleaningReport>,
+}
+
+/// Runs all stages of a recipe from a started state; `report` is called after every epoch and stage with the fraction done.
+///
+/// # Errors
+/// When a checkpoint cannot be read or written, a cut names an unknown quantity, a stage has no stars, or the loss is not
+/// finite.
+pub fn run(
+    recipe: &Recipe,
+    observations: &Observations,
+    state: TrainingState,
+    checkpoints: Option<(Checkpoints<'_>, &str)>,
+    report: &mut dyn FnMut(f64, &str),
+) -> Result<Outcome> {
+    let mut run = Run {
+        recipe,
+        observations,
+        state,
+        progress: Progress::default(),
+        checkpoints,
+        last_checkpoint: Instant::now(),
+        epochs_before: 0,
+    };
+    if let Some((checkpoints, identity)) = checkpoints {
+        let path = checkpoint::path(checkpoints.output);
+        if checkpoints.resume && path.exists() {
+            run.progress = checkpoint::read(&path, identity, &mut run.state)?;
+        }
+    }
+    let work = |stage: &Stage| if let Stage::Learn(learn) = stage { learn.epochs } else { 1 };
+    let total: u32 = recipe.stages.iter().map(work).sum();
+    for (index, stage) in recipe.stages.iter().enumerate() {
+        if index >= run.state.position.stage {
+            match stage {
+                Stage::Learn(learn) => run.learn(learn, total, report)?,
+                Stage::Refine(refine) => {
+                    let stars: Vec<usize> = (0..run.state.kept.len()).filter(|&star| run.state.kept[star]).collect();
+                    star_step::minimise(&mut run.state, observations, recipe, &stars, &refine.stars)?;
+                }
+                Stage::Clean(stage) => {
+                    let cleaning = clean(&mut run.state, observations, stage)?;
+                    tracing::info!("{}: removed {} of {} stars", cleaning.stage, cleaning.n_removed, cleaning.n_before);
+                    run.progress.cleanings.push(cleaning);
+                }
+            }
+            run.state.position = super::state::Position { stage: index + 1, epoch: 0, since_best: 0 };
+            run.progress.optimiser = None;
+            run.progress.best = None;
+            run.checkpoint()?;
+        }
+        run.epochs_before += work(stage);
+        report(f64::from(run.epochs_before) / f64::from(total), stage.name());
+    }
+    Ok(Outcome { state: run.state, cleanings: run.progress.cleanings })
+}
+
+struct Run<'a> {
+    recipe: &'a Recipe,
+    observations: &'a Observations,
+    state: TrainingState,
+    progress: Progress,
+    checkpoints: Option<(Checkpoints<'a>, &'a str)>,
+    last_checkpoint: Instant,
+    epochs_before: u32,
+}
+
+impl Run<'_> {
+    fn learn(&mut self, stage: &Learn, total: u32, report: &mut dyn FnMut(f64, &str)) -> Result<()> {
+        let device = self.state.model.device().clone();
+        let (training, validation) = self.stars_of(stage)?;
+        let mut descent = match self.progress.optimiser.take() {
+            Some(bytes) => Descent::from_bytes(&stage.optimiser, bytes, &device)?,
+            None => Descent::new(&stage.optimiser),
+        };
+        while self.state.position.epoch < stage.epochs && !self.patience_is_spent(stage) {
+            let epoch = self.state.position.epoch;
+            let factor = stage.schedule.factor(epoch, stage.epochs);
+            let rate = stage.learning_rate.map(|rate| rate * factor);
+            if let Some(StarUpdate::LevenbergMarquardt { iterations, every_epochs }) = stage.stars
+                && epoch % every_epochs == 0
+            {
+                let method = LevenbergMarquardt { max_iterations: iterations, ..LevenbergMarquardt::default() };
+                let all: Vec<usize> = training.iter().chain(&validation).copied().collect();
+                star_step::minimise(&mut self.state, self.observations, self.recipe, &all, &Method::LevenbergMarquardt(method))?;
+            }
+            let training_loss = self.epoch(stage, &training, &mut descent, rate, factor, &device)?;
+            if let Some(StarUpdate::GradientStep { learning_rate }) = stage.stars {
+                star_step::descend(&mut self.state, self.observations, self.recipe, &validation, learning_rate * factor)?;
+            }
+            let loss = &self.recipe.loss;
+            let validation_loss =
+                global_step::evaluate(&self.state.model, self.observations, &validation, &self.state.coordinates, loss)?.mean();
+            if !(training_loss.mean().is_finite() && validation_loss.is_finite()) {
+                return Err(Error::numerical(format!("stage '{}', epoch {epoch}", stage.name))
+                    .found("a loss that is not finite")
+                    .remedy("Lower the learning rate."));
+            }
+            self.state.history.push(EpochRecord {
+                stage: stage.name.clone(),
+                epoch: self.state.history.len() as u32,
+                learning_rate: rate.unwrap_or(0.0),
+                training_loss: training_loss.mean(),
+                validation_loss,
+            });
+            self.state.position.epoch += 1;
+            self.remember_best(stage, validation_loss);
+            let done = f64::from(self.epochs_before + self.state.position.epoch) / f64::from(total);
+            report(done, &format!("{}: validation loss {validation_loss:.4}", stage.name));
+            if self.checkpoint_is_due() {
+                self.progress.optimiser = Some(descent.to_bytes()?);
+                self.checkpoint()?;
+            }
+        }
+        if let Some(best) = self.progress.best.take() {
+            self.state.model.weights = best.weights;
+            self.state.coordinates = best.coordinates;
+        }
+        Ok(())
+    }
+
+    /// One pass over the training stars; the weights move on a taped copy of the model.
+    fn epoch(
+        &mut self,
+        stage: &Learn,
+        training: &[usize],
+        descent: &mut Descent,
+        rate: Option<f64>,
+        factor: f64,
+        device: &Device,
+    ) -> Result<BatchLoss> {
+        let order = shuffled(training, self.recipe.seed, self.state.history.len() as u64);
+        let mut sum = BatchLoss::default();
+        let mut taped: ForwardModel = self.state.model.to(&device.taped());
+        taped.weights.freeze_all_but(&stage.moves);
+        for batch in order.chunks(stage.batch) {
+            let (data, recipe) = (self.observations, self.recipe);
+            if let Some(rate) = rate {
+                let stars = &self.state.coordinates;
+                sum.add(global_step::step(&mut taped, descent, data, batch, stars, &recipe.loss, &recipe.penalties, rate)?);
+            }
+            if let Some(StarUpdate::GradientStep { learning_rate }) = stage.stars {
+                self.state.model = taped.to(device);
+                star_step::descend(&mut self.state, data, recipe, batch, learning_rate * factor)?;
+            }
+        }
+        self.state.model = taped.to(device);
+        self.state.model.weights.freeze_all_but(&[]);
+        if rate.is_none() {
+            sum = global_step::evaluate(
+                &self.state.model,
+                self.observations,
+                training,
+                &self.state.coordinates,
+                &self.recipe.loss,
+            )?;
+        }
+        Ok(sum)
+    }
+
+    /// Training and validation stars of a stage.
+    fn stars_of(&self, stage: &Learn) -> Result<(Vec<usize>, Vec<usize>)> {
+        let mut passes = vec![false; self.observations.len()];
+        select(self.observations, &stage.cuts)?.into_iter().for_each(|star| passes[star] = true);
+        let pick =
+            |validation: bool| -> Vec<usize> { self.state.stars(validation).into_iter().filter(|&star| passes[star]).collect() };
+        let (training, validation) = (pick(false), pick(true));
+        if training.is_empty() || validation.is_empty() {
+            return Err(Error::data(format!("stage '{}'", stage.name))
+                .found(format!("{} training and {} validation stars after cuts and cleaning", training.len(), validation.len()))
+                .expected("at least one of each")
+                .remedy("Loosen the cuts, or check the errors in the observation file."));
+        }
+        Ok((training, validation))
+    }
+
+    /// Keeps the best epoch of a stage with `patience`.
+    fn remember_best(&mut self, stage: &Learn, validation_loss: f64) {
+        if stage.patience.is_none() {
+            return;
+        }
+        if self.progress.best.as_ref().is_none_or(|best| validation_loss < best.loss) {
+            self.state.position.since_best = 0;
+            self.progress.best = Some(Best {
+                loss: validation_loss,
+                weights: self.state.model.weights.clone(),
+                coordinates: self.state.coordinates.clone(),
+            });
+        } else {
+            self.state.position.since_best += 1;
+        }
+    }
+
+    fn patience_is_spent(&self, stage: &Learn) -> bool {
+        stage.patience.is_some_and(|patience| self.state.position.since_best >= patience)
+    }
+
+    fn checkpoint_is_due(&self) -> bool {
+        self.checkpoints.is_some_and(|(checkpoints, _)| self.last_checkpoint.elapsed() >= checkpoints.interval)
+    }
+
+    fn checkpoint(&mut self) -> Result<()> {
+        if let Some((checkpoints, identity)) = self.checkpoints {
+            checkpoint::write(&checkpoint::path(checkpoints.output), identity, &self.state, &self.progress)?;
+            self.last_checkpoint = Instant::now();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,54 @@
+//! The star step: the stars' own parameters, global weights fixed (eqs. 13–14).
+
+use super::recipe::Recipe;
+use super::state::TrainingState;
+use crate::error::Result;
+use crate::observations::Observations;
+use crate::optimise::{Method, NormalEquations, Subset, minimise_in_chunks};
+use crate::posterior::{Posterior, Terms};
+use ndarray::Axis;
+
+/// Stars per chunk: small enough for the tensors of a chunk to stay in a core's cache.
+const CHUNK: usize = 512;
+
+/// Moves the named stars towards their optimum with `method`.
+pub(super) fn minimise(
+    state: &mut TrainingState,
+    observations: &Observations,
+    recipe: &Recipe,
+    stars: &[usize],
+    method: &Method,
+) -> Result<()> {
+    let terms = Terms { constraints: &recipe.data.constraints, mixture: None, jacobians: recipe.loss.jacobians };
+    let posterior = Posterior::new(&state.model, observations, &terms, &[], state.coordinates.clone())?;
+    let subset = Subset::new(&posterior, stars);
+    let start = state.coordinates.select(Axis(0), stars);
+    let solution = minimise_in_chunks(method, &subset, start.view(), None, CHUNK)?;
+    for (row, &star) in stars.iter().enumerate() {
+        state.coordinates.row_mut(star).assign(&solution.coordinates.row(row));
+    }
+    Ok(())
+}
+
+/// One step of gradient descent of the named stars.
+pub(super) fn descend(
+    state: &mut TrainingState,
+    observations: &Observations,
+    recipe: &Recipe,
+    stars: &[usize],
+    learning_rate: f64,
+) -> Result<()> {
+    let gradient = {
+        let terms = Terms { constraints: &recipe.data.constraints, mixture: None, jacobians: recipe.loss.jacobians };
+        let posterior = Posterior::new(&state.model, observations, &terms, &[], state.coordinates.clone())?;
+        posterior.gradient(stars, state.coordinates.select(Axis(0), stars).view())?.1
+    };
+    for (row, &star) in stars.iter().enumerate() {
+        for (x, slope) in state.coordinates.row_mut(star).iter_mut().zip(gradient.row(row)) {
+            if slope.is_finite() {
+                *x -= learning_rate * slope;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! Everything that a training run carries from epoch to epoch, so that it can be stopped and resumed to the bit.
+
+use crate::error::Result;
+use crate::model::{ForwardModel, Transform};
+use crate::observations::{Observations, in_validation};
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+/// Where the run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Position {
+    /// Index of the current stage.
+    pub stage: usize,
+    /// Epochs of this stage that are done.
+    pub epoch: u32,
+    /// Epochs since the best validation loss of this stage.
+    pub since_best: u32,
+}
+
+/// One line of the training history.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    pub stage: String,
+    /// Epoch over the whole run, from zero.
+    pub epoch: u32,
+    pub learning_rate: f64,
+    /// Mean flux loss of the training stars per finite flux.
+    pub training_loss: f64,
+    /// The same for the validation stars.
+    pub validation_loss: f64,
+}
+
+/// Weights, stars and bookkeeping.
+#[derive(Clone)]
+pub struct TrainingState {
+    pub model: ForwardModel,
+    /// Coordinates of all stars `[N, P]`.
+    pub coordinates: Array2<f64>,
+    /// Stars that have not been removed by cleaning `[N]`.
+    pub kept: Vec<bool>,
+    /// Stars that never train `[N]`.
+    pub validation: Vec<bool>,
+    pub position: Position,
+    pub history: Vec<EpochRecord>,
+}
+
+impl TrainingState {
+    /// Stars at their measured values, labels standardised by the training stars, the emulator at the mean spectrum.
+    ///
+    /// # Errors
+    /// When the model cannot be evaluated.
+    pub fn start(mut model: ForwardModel, observations: &Observations, validation_fraction: f64) -> Result<Self> {
+        let validation: Vec<bool> = observations.ids.iter().map(|&id| in_validation(id, validation_fraction)).collect();
+        let training: Vec<usize> = (0..observations.len()).filter(|&star| !validation[star]).collect();
+        standardise(&mut model, observations, &training);
+        let coordinates = measured_coordinates(&model, observations);
+        absorb_mean_spectrum(&mut model, observations, &training, &coordinates)?;
+        let n = observations.len();
+        Ok(Self { model, coordinates, kept: vec![true; n], validation, position: Position::default(), history: Vec::new() })
+    }
+
+    /// The kept stars of the training part or of the validation part, in order.
+    pub fn stars(&self, validation: bool) -> Vec<usize> {
+        (0..self.kept.len()).filter(|&star| self.kept[star] && self.validation[star] == validation).collect()
+    }
+}
+
+/// Θ₀ = median and s = ½(p84 − p16) of the measured training labels, and their 0.5–99.5 percentile range (spec 1 §1).
+fn standardise(model: &mut ForwardModel, observations: &Observations, training: &[usize]) {
+    for parameter in &mut model.space.parameters {
+        let factor = parameter.model_units_per_file_unit;
+        let measured = training.iter().filter_map(|&star| observations.constraint(&parameter.name, star));
+        let mut values: Vec<f64> = measured.map(|(value, _)| value * factor).collect();
+        if values.is_empty() {
+            continue;
+        }
+        values.sort_by(f64::total_cmp);
+        let percentile = |fraction: f64| values[(fraction * (values.len() - 1) as f64).round() as usize];
+        parameter.training_range = Some([percentile(0.005), percentile(0.995)]);
+        if parameter.is_label {
+            parameter.centre = percentile(0.5);
+            // A sample without spread (one star, a constant column) keeps the unit scale.
+            let scale = 0.5 * (percentile(0.84) - percentile(0.16));
+            parameter.scale = if scale > 0.0 { scale } else { 1.0 };
+        }
+    }
+}
+
+/// Coordinates at the measured values `[N, P]`; the centre where there is no measurement.
+///
+/// Positive parameters start where a flat prior on them puts the maximum, which is positive for any measured value.
+fn measured_coordinates(model: &ForwardModel, observations: &Observations) -> Array2<f64> {
+    Array2::from_shape_fn((observations.len(), model.space.len()), |(star, position)| {
+        let parameter = &model.space.parameters[position];
+        let factor = parameter.model_units_per_file_unit;
+        match (observations.constraint(&parameter.name, star), parameter.transform) {
+            (Some((value, error)), Transform::Logarithm) => {
+                parameter.coordinate(crate::prior::maximum_a_posteriori(value * factor, error * factor))
+            }
+            (Some((value, _)), Transform::Identity) => parameter.coordinate(value * factor),
+            (None, Transform::Logarithm) => parameter.coordinate(0.1),
+            (None, Transform::Identity) => 0.0,
+        }
+    })
+}
+
+/// Adds the median of ln(f_obs/f_pred) at every wavelength to the emulator, so that training starts at the mean star.
+fn absorb_mean_spectrum(
+    model: &mut ForwardModel,
+    observations: &Observations,
+    training: &[usize],
+    coordinates: &Array2<f64>,
+) -> Result<()> {
+    // A few thousand stars fix a median to a per cent, and a start needs no more.
+    let sample: Vec<usize> = training.iter().copied().step_by(training.len().div_ceil(4000).max(1)).collect();
+    let predicted = model.predict(coordinates.select(ndarray::Axis(0), &sample).view())?;
+    let offsets: Vec<f64> = (0..model.grid.len())
+        .map(|w| {
+            let ratio = |(row, &star): (usize, &usize)| {
+                let (flux, error) = (observations.flux[[star, w]], observations.flux_error[[star, w]]);
+                (flux > 3.0 * error).then(|| (f64::from(flux) / predicted[[row, w]]).ln())
+            };
+            let mut ratios: Vec<f64> = sample.iter().enumerate().filter_map(ratio).filter(|ln| ln.is_finite()).collect();
+            ratios.sort_by(f64::total_cmp);
+            ratios.get(ratios.len() / 2).copied().unwrap_or(0.0)
+        })
+        .collect();
+    model.absorb_offset(&offsets)
+}

@@ -1,0 +1,230 @@
+//! The whole of a training, and the trained model with its prior on disk.
+
+use super::clean::CleaningReport;
+use super::recipe::Recipe;
+use super::run::{Checkpoints, run};
+use super::state::{EpochRecord, TrainingState};
+use super::{checkpoint, model_error};
+use crate::error::{Error, Result};
+use crate::model::{ForwardModel, ModelCard, Registry};
+use crate::observations::Observations;
+use crate::prior::GaussianMixture;
+use crate::table::{Column, ColumnSchema, Table, Values};
+use crate::tensor::Device;
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::path::Path;
+
+/// The mixture prior, beside `model.toml`.
+pub const PRIOR_FILE: &str = "prior.toml";
+/// History and cleanings, beside `model.toml`.
+const TRAINING_FILE: &str = "training.json";
+
+/// A trained model with its prior, its card and the history of its training.
+#[derive(Debug, Clone)]
+pub struct TrainedModel {
+    pub model: ForwardModel,
+    pub prior: GaussianMixture,
+    pub card: ModelCard,
+    pub log: TrainingLog,
+    /// SHA-256 over weights, prior and standardisation; its beginning is the catalogue's `model_id`.
+    pub sha256: String,
+}
+
+/// History of a training.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingLog {
+    pub history: Vec<EpochRecord>,
+    pub cleanings: Vec<CleaningReport>,
+}
+
+/// Trains a model; returns it with a table of the training sample (one row per star: measured, fitted, kept, validation).
+///
+/// # Errors
+/// When recipe and observations do not fit each other, or as [`Checkpoints`] and the stages say.
+pub fn train(
+    recipe: &Recipe,
+    observations: &Observations,
+    registry: &Registry,
+    device: &Device,
+    checkpoints: Option<Checkpoints<'_>>,
+    report: &mut dyn FnMut(f64, &str),
+) -> Result<(TrainedModel, Table)> {
+    let mut model = ForwardModel::new(registry, &recipe.effects, observations.grid.clone(), recipe.seed, device)?;
+    for (name, transform) in &recipe.transforms {
+        model.set_transform(name, *transform)?;
+    }
+    let data_sha256 = hash(observations);
+    let identity = {
+        let mut hash = Sha256::new();
+        hash.update(recipe.to_toml()?);
+        hash.update(&data_sha256);
+        hash.update(env!("CARGO_PKG_VERSION"));
+        hexadecimal(hash)
+    };
+    let state = TrainingState::start(model, observations, recipe.data.validation_fraction)?;
+    let outcome = run(recipe, observations, state, checkpoints.map(|c| (c, identity.as_str())), report)?;
+    let mut state = outcome.state;
+    let prior = fit_prior(recipe, observations, &state)?;
+    state.model.model_error = model_error::estimate(&state, observations, recipe.data.fractional_error)?;
+
+    let log = TrainingLog { history: state.history.clone(), cleanings: outcome.cleanings };
+    let mut card = ModelCard {
+        description: recipe.description.clone(),
+        data: recipe.card.data.clone(),
+        n_training: state.stars(false).len(),
+        n_validation: state.stars(true).len(),
+        data_sha256,
+        limits: recipe.card.limits.clone(),
+        licence: recipe.card.licence.clone(),
+        citation: recipe.card.citation.clone(),
+        program: concat!("photosphere ", env!("CARGO_PKG_VERSION")).into(),
+        seed: recipe.seed,
+        metrics: Default::default(),
+        recipe: recipe.to_toml()?,
+    };
+    if let Some(last) = log.history.last() {
+        card.metrics.insert("training_loss_per_flux".into(), last.training_loss);
+        card.metrics.insert("validation_loss_per_flux".into(), last.validation_loss);
+    }
+    let stars = stars_table(&state, observations)?;
+    let sha256 = state.model.sha256(&prior.to_toml()?)?;
+    if let Some(checkpoints) = checkpoints {
+        // A finished run leaves no checkpoint behind; that it is gone already is no fault.
+        let _ = std::fs::remove_file(checkpoint::path(checkpoints.output));
+    }
+    Ok((TrainedModel { model: state.model, prior, card, log, sha256 }, stars))
+}
+
+impl TrainedModel {
+    /// Writes the model directory (`model.toml`, `weights.safetensors`, `prior.toml`, `training.json`): first under a temporary
+    /// name beside it, then renamed.
+    ///
+    /// # Errors
+    /// When the directory exists and `overwrite` is not set, or a file cannot be written.
+    pub fn save(&self, directory: &Path, overwrite: bool) -> Result<()> {
+        crate::table::write_directory_atomically(directory, overwrite, |folder| {
+            self.model.save(folder, &self.card)?;
+            let json = serde_json::to_string_pretty(&self.log)
+                .map_err(|error| Error::output(TRAINING_FILE).found(error.to_string()).source(error))?;
+            for (name, text) in [(PRIOR_FILE, self.prior.to_toml()?), (TRAINING_FILE, json)] {
+                let path = folder.join(name);
+                std::fs::write(&path, text).map_err(|error| Error::writing(&path, error))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Reads a model directory.
+    ///
+    /// # Errors
+    /// As [`ForwardModel::load`], and when the prior is missing or not a density of labels of the model.
+    pub fn load(directory: &Path, registry: &Registry, device: &Device) -> Result<Self> {
+        let (model, card) = ForwardModel::load(directory, registry, device)?;
+        let path = directory.join(PRIOR_FILE);
+        let text = std::fs::read_to_string(&path).map_err(|error| Error::reading(&path, error))?;
+        let prior = GaussianMixture::from_toml(&text).map_err(|error| error.within(path.display()))?;
+        for name in prior.parameters() {
+            model.space.position(name).map_err(|error| error.within(path.display()))?;
+        }
+        let path = directory.join(TRAINING_FILE);
+        let log = match std::fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text).map_err(|error| Error::reading(&path, error))?,
+            // A model brought in from elsewhere need not have a history.
+            Err(_) => TrainingLog::default(),
+        };
+        let sha256 = model.sha256(&prior.to_toml()?)?;
+        Ok(Self { model, prior, card, log, sha256 })
+    }
+
+    /// The first 16 digits of the hash, as catalogues name the model.
+    pub fn id(&self) -> &str {
+        &self.sha256[..16]
+    }
+}
+
+/// The mixture of the measured labels of the kept training stars, with its flag threshold.
+fn fit_prior(recipe: &Recipe, observations: &Observations, state: &TrainingState) -> Result<GaussianMixture> {
+    let space = &state.model.space;
+    let labels: Vec<usize> = space.label_positions();
+    let names: Vec<String> = labels.iter().map(|&position| space.parameters[position].name.clone()).collect();
+    let rows: Vec<Vec<f64>> = state
+        .stars(false)
+        .into_iter()
+        .filter_map(|star| {
+            labels
+                .iter()
+                .map(|&position| {
+                    let parameter = &space.parameters[position];
+                    let measured = observations.constraint(&parameter.name, star);
+                    measured.map(|(value, _)| value * parameter.model_units_per_file_unit)
+                })
+                .collect()
+        })
+        .collect();
+    let data = Array2::from_shape_vec((rows.len(), labels.len()), rows.concat())
+        .map_err(|error| Error::numerical("labels of the training stars").found(error.to_string()))?;
+    recipe.prior.fit(data.view(), &names, recipe.seed)
+}
+
+/// One row per star of the sample: measured and fitted parameters (file units), whether it was kept and whether it trained.
+fn stars_table(state: &TrainingState, observations: &Observations) -> Result<Table> {
+    let n = observations.len();
+    let mut table = Table::new(vec![
+        Column::scalar(
+            ColumnSchema::new("source_id", "", "identifier").with_ucd("meta.id;meta.main"),
+            Values::Int64(observations.ids.clone()),
+        ),
+        Column::scalar(ColumnSchema::new("is_validation", "", "never trained on"), Values::Bool(state.validation.clone())),
+        Column::scalar(ColumnSchema::new("is_kept", "", "not removed by self-cleaning"), Values::Bool(state.kept.clone())),
+    ])?;
+    for (position, parameter) in state.model.space.parameters.iter().enumerate() {
+        let factor = parameter.model_units_per_file_unit;
+        let fitted = (0..n).map(|star| parameter.model_value(state.coordinates[[star, position]]) / factor).collect();
+        let name = &parameter.name;
+        let describe = |text: &str| format!("{}, {text}", parameter.description);
+        table.push(Column::nullable(
+            ColumnSchema::new(format!("fitted_{name}"), &parameter.unit, describe("fitted with its constraint")),
+            fitted,
+        ))?;
+        if observations.constraints.contains_key(name) {
+            let measured: Vec<Option<(f64, f64)>> = (0..n).map(|star| observations.constraint(name, star)).collect();
+            let column = |pick: fn((f64, f64)) -> f64| measured.iter().map(|m| m.map_or(f64::NAN, pick)).collect();
+            table.push(Column::nullable(ColumnSchema::new(name, &parameter.unit, describe("measured")), column(|m| m.0)))?;
+            let error_schema = ColumnSchema::new(format!("{name}_error"), &parameter.unit, describe("error of the measurement"));
+            table.push(Column::nullable(error_schema, column(|m| m.1)))?;
+        }
+    }
+    for column in observations.auxiliary.columns() {
+        let is_scalar = column.shape == crate::table::Shape::Scalar;
+        if is_scalar && table.get(&column.schema.name).is_none() {
+            table.push(column.clone())?;
+        }
+    }
+    Ok(table)
+}
+
+/// SHA-256 over everything in the observations that training uses.
+fn hash(observations: &Observations) -> String {
+    let mut hash = Sha256::new();
+    observations.ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
+    for array in [&observations.flux, &observations.flux_error] {
+        array.iter().for_each(|value| hash.update(value.to_le_bytes()));
+    }
+    observations.whitening.triangle.iter().for_each(|value| hash.update(value.to_le_bytes()));
+    for (name, constraint) in &observations.constraints {
+        hash.update(name.as_bytes());
+        for star in 0..observations.len() {
+            let (value, error) = constraint.get(star).unwrap_or((f64::NAN, f64::INFINITY));
+            hash.update(value.to_le_bytes());
+            hash.update(error.to_le_bytes());
+        }
+    }
+    hexadecimal(hash)
+}
+
+fn hexadecimal(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
