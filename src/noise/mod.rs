@@ -2,4 +2,4 @@
 
 mod whitening;
 
-pub use whitening::{Whitening, WhiteningRow};
+pub use whitening::Whitening;
