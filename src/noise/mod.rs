@@ -1,5 +1,12 @@
 //! Noise: covariances, their inflation and the whitening L with LᵀL = C⁻¹, so that χ² = |L Δf|². Knows no instruments.
 
+mod factor;
+mod inflation;
+mod row;
+pub mod triangle;
 mod whitening;
 
+pub use factor::EigenvalueFloor;
+pub use inflation::Inflation;
+pub use row::WhiteningRow;
 pub use whitening::Whitening;

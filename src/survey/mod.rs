@@ -1,1 +1,3 @@
-//! 
+//! Surveys: what instruments deliver, turned into flux with noise, and joined into the observation file. Knows no models.
+
+pub mod xp;

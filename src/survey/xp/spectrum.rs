@@ -1,0 +1,94 @@
+//! Continuous XP spectra: coefficients, errors and correlations of BP and RP.
+
+/// One photometer's continuous spectrum of one star.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Band {
+    /// Coefficients of the basis functions `[n]`.
+    pub coefficients: Vec<f64>,
+    /// Published errors of the coefficients `[n]`, which contain the factor `standard_deviation`.
+    pub errors: Vec<f64>,
+    /// Correlations as the strict lower triangle, row by row `[n(n−1)/2]`; `None` when the file has none (then taken as zero).
+    pub correlations: Option<Vec<f64>>,
+    /// Standard deviation s of the least-squares solution; NaN when the file has none.
+    pub standard_deviation: f64,
+}
+
+/// The continuous spectrum of one star; at least one band is present when it comes from a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spectrum {
+    pub source_id: i64,
+    pub bp: Option<Band>,
+    pub rp: Option<Band>,
+}
+
+/// Why a star's spectrum cannot be used.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Fault {
+    #[error("neither BP nor RP coefficients")]
+    NoBand,
+    #[error("{band}: {found} {what} where {expected} belong to the coefficients")]
+    Length { band: &'static str, what: &'static str, found: usize, expected: usize },
+    #[error("{band}: {what} that are not finite")]
+    NotFinite { band: &'static str, what: &'static str },
+    #[error("{band}: errors that are not positive")]
+    ErrorNotPositive { band: &'static str },
+    #[error("{band}: a correlation of {value} (beyond ±1)")]
+    CorrelationOutOfRange { band: &'static str, value: f64 },
+    #[error("{band}: basis functions {found}, the instrument has {expected}")]
+    Basis { band: &'static str, found: i64, expected: i64 },
+}
+
+impl Band {
+    /// Checks lengths and values; `name` is `bp` or `rp`, for the message.
+    pub fn check(&self, name: &'static str) -> Result<(), Fault> {
+        let n = self.coefficients.len();
+        let length = |what, found, expected| match found == expected {
+            true => Ok(()),
+            false => Err(Fault::Length { band: name, what, found, expected }),
+        };
+        let finite = |what, values: &[f64]| match values.iter().all(|value| value.is_finite()) {
+            true => Ok(()),
+            false => Err(Fault::NotFinite { band: name, what }),
+        };
+        length("errors", self.errors.len(), n)?;
+        finite("coefficients", &self.coefficients)?;
+        finite("errors", &self.errors)?;
+        if self.errors.iter().any(|&error| error <= 0.0) {
+            return Err(Fault::ErrorNotPositive { band: name });
+        }
+        if let Some(correlations) = &self.correlations {
+            length("correlations", correlations.len(), n * n.saturating_sub(1) / 2)?;
+            finite("correlations", correlations)?;
+            if let Some(&value) = correlations.iter().find(|value| value.abs() > 1.0 + 1e-6) {
+                return Err(Fault::CorrelationOutOfRange { band: name, value });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_say_what_is_wrong() {
+        let good = Band {
+            coefficients: vec![5.0, 1.0, 0.1],
+            errors: vec![0.1; 3],
+            correlations: Some(vec![0.1, 0.2, 0.3]),
+            standard_deviation: 1.0,
+        };
+        assert_eq!(good.check("bp"), Ok(()));
+        let fault = |change: fn(&mut Band)| {
+            let mut band = good.clone();
+            change(&mut band);
+            band.check("bp").unwrap_err().to_string()
+        };
+        assert_eq!(fault(|band| band.errors.truncate(2)), "bp: 2 errors where 3 belong to the coefficients");
+        assert_eq!(fault(|band| band.errors[1] = -0.1), "bp: errors that are not positive");
+        assert_eq!(fault(|band| band.coefficients[1] = f64::NAN), "bp: coefficients that are not finite");
+        assert_eq!(fault(|band| band.correlations = Some(vec![0.1, 0.2, 1.3])), "bp: a correlation of 1.3 (beyond ±1)");
+        assert_eq!(fault(|band| band.correlations = Some(vec![0.0; 6])), "bp: 6 correlations where 3 belong to the coefficients");
+    }
+}
