@@ -2,10 +2,10 @@
 //!
 //! ln f_abs = ln[ π B_λ(T_eff) (R / 1 kpc)² ] − Σ_k s_k(T_eff, [Fe/H], log g) φ_k(λ),   R² = G M / g
 //!
-//! Luminosity follows from the labels alone through a smooth mass M(T_eff, [Fe/H], log g). The features stand for what XP spectra show
-//! at their resolution (about 10–20 nm): line blanketing, Ca H and K, the G band, Mg b/MgH, Na D, the Balmer and Paschen lines, TiO,
-//! the calcium triplet, CN, CO, and the H⁻ opacity minimum at 1.6 µm. They are not a stellar atmosphere: they are informative and smooth,
-//! and their size is realistic, which is what a simulation with known truth needs.
+//! Luminosity follows from the labels alone through a smooth mass M(T_eff, [Fe/H], log g). The features stand for what XP spectra
+//! show at their resolution (about 10–20 nm): line blanketing, Ca H and K, the G band, Mg b/MgH, Na D, the Balmer and Paschen
+//! lines, TiO, the calcium triplet, CN, CO, and the H⁻ opacity minimum at 1.6 µm. They are not a stellar atmosphere: they are
+//! informative and smooth, and their size is realistic, which is what a simulation with known truth needs.
 
 use ndarray::Array2;
 use std::f64::consts::{LN_10, PI};
@@ -31,7 +31,8 @@ const FIRST_RADIATION: f64 = 1.191_042_972e-16;
 const SECOND_RADIATION: f64 = 1.438_776_877e4;
 
 impl Labels {
-    /// ln(M / M☉): M ∝ T^1.7 on the main sequence, less for the metal-poor, and 1.1 M☉ for giants, joined smoothly near log g = 3.6.
+    /// ln(M / M☉): M ∝ T^1.7 on the main sequence, less for the metal-poor, and 1.1 M☉ for giants, joined smoothly near log g =
+    /// 3.6.
     pub fn ln_mass(&self) -> f64 {
         let dwarf = logistic((self.logg - 3.6) / 0.3);
         dwarf * (1.7 * (self.teff / SOLAR_TEFF).ln() + 0.25 * self.feh) + (1.0 - dwarf) * 1.1_f64.ln()
@@ -116,16 +117,13 @@ const FEATURES: [Feature; 17] = [
         0.10 * (2.0 * s.metals(0.7) * ((SOLAR_TEFF - s.teff) / 0.9).exp()).ln_1p()
     }),
     // Mg b and MgH: strong in cool dwarfs.
-    feature(Gaussians(&[(517.0, 9.0, 1.0)]), |s| {
-        0.105 * s.metals(0.4) * s.cool(5.2, 0.5) * (1.0 + 0.9 * s.gravity(3.2, 1.2))
-    }),
+    feature(Gaussians(&[(517.0, 9.0, 1.0)]), |s| 0.105 * s.metals(0.4) * s.cool(5.2, 0.5) * (1.0 + 0.9 * s.gravity(3.2, 1.2))),
     // Na D.
     feature(Gaussians(&[(589.0, 6.0, 1.0)]), |s| 0.12 * s.metals(0.4) * s.cool(4.8, 0.4) * s.dwarf(3.5, 0.7)),
     // Balmer lines Hα … Hε, and their confluence, stronger at low gravity.
-    feature(
-        Gaussians(&[(397.0, 7.0, 0.8), (410.0, 8.0, 0.9), (434.0, 8.0, 1.0), (486.0, 8.0, 0.85), (656.0, 7.0, 0.6)]),
-        |s| 0.45 * s.hot(6.9, 0.6) * (1.0 - 0.12 * s.gravity(3.8, 1.0)),
-    ),
+    feature(Gaussians(&[(397.0, 7.0, 0.8), (410.0, 8.0, 0.9), (434.0, 8.0, 1.0), (486.0, 8.0, 0.85), (656.0, 7.0, 0.6)]), |s| {
+        0.45 * s.hot(6.9, 0.6) * (1.0 - 0.12 * s.gravity(3.8, 1.0))
+    }),
     feature(Blue { edge: 400.0, width: 5.0 }, |s| 0.25 * s.hot(7.0, 0.7) * (1.0 - 0.6 * s.gravity(4.0, 1.0))),
     // TiO.
     feature(
@@ -214,7 +212,7 @@ mod tests {
         let flux = SpectralEnergy::new(&[550.0, 1600.0]).ln_flux(&Labels { teff: 5.772, feh: 0.0, logg: 4.438 });
         for (ln_flux, irradiance) in flux.iter().zip([1.86, 0.24]) {
             let ratio = ln_flux.exp() * 1e-18 * au_per_kpc.powi(2) / irradiance;
-            assert!((ratio - 1.0).abs() < 0.1, "simulated over measured {ratio}");
+            assert!((ratio - 1.0).abs() < 0.1, "simulated over measured {ratio}"); // observed: 1.04, 1.08
         }
     }
 

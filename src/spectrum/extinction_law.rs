@@ -1,13 +1,14 @@
 //! The R_V-dependent mean extinction law of the Milky Way by Cardelli, Clayton & Mathis (1989, ApJ 345, 245), "CCM89".
 //!
-//! A(λ)/A(V) = a(x) + b(x)/R_V with x = 1/λ in µm⁻¹ (their eq. 1); a and b are a power law in the infrared (eq. 2), a polynomial in
-//! the optical (eq. 3), and analytic in the ultraviolet (eqs. 4 and 5).
+//! A(λ)/A(V) = a(x) + b(x)/R_V with x = 1/λ in µm⁻¹ (their eq. 1); a and b are a power law in the infrared (eq. 2), a polynomial
+//! in the optical (eq. 3), and analytic in the ultraviolet (eqs. 4 and 5).
 
 use crate::error::{Error, Result};
 use std::ops::RangeInclusive;
 
-/// Wavelengths in nm for which [`ccm89`] gives a value. The law was measured for 100–3333 nm (0.3–10 µm⁻¹); beyond 3333 nm, where W1 and W2
-/// lie, its infrared power law λ^−1.61 is extrapolated, which is good to about 30 % of an extinction that is itself small.
+/// Wavelengths in nm for which [`ccm89`] gives a value. The law was measured for 100–3333 nm (0.3–10 µm⁻¹); beyond 3333 nm, where
+/// W1 and W2 lie, its infrared power law λ^−1.61 is extrapolated, which is good to about 30 % of an extinction that is itself
+/// small.
 pub const CCM89_WAVELENGTHS: RangeInclusive<f64> = 100.0..=6000.0;
 
 /// Ratios of total to selective extinction for which the law was measured.
@@ -53,7 +54,7 @@ fn coefficients(x: f64) -> (f64, f64) {
     match x {
         ..1.1 => (0.574 * x.powf(1.61), -0.527 * x.powf(1.61)),
         ..3.3 => optical(x - 1.82),
-        ..8.0 => near_ultraviolet(x),
+        ..=8.0 => near_ultraviolet(x),
         _ => far_ultraviolet(x - 8.0),
     }
 }
@@ -87,14 +88,14 @@ mod tests {
     use super::*;
     use crate::testing::shared_data;
 
-    /// Table 3 of the paper at R_V = 3.1 (U, J, H, K, L), to its three digits.
+    /// Table 3 of the paper at R_V = 3.1 (U, J, H, K, L), to its rounding (x has two digits).
     #[test]
     fn agrees_with_the_papers_table() {
         let inverse_micron = [2.78, 0.80, 0.63, 0.46, 0.29];
         let table = [1.569, 0.282, 0.190, 0.114, 0.056];
         let law = ccm89(&inverse_micron.map(|x| 1e3 / x), 3.1).unwrap();
         for (value, expected) in law.iter().zip(table) {
-            assert!((value - expected).abs() < 2e-3, "{value} {expected}");
+            assert!((value - expected).abs() < 3e-3, "{value} {expected}");
         }
     }
 
