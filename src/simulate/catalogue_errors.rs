@@ -7,7 +7,7 @@ use rand_distr::StandardNormal;
 
 /// A measured value and its standard error.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Measurement {
+pub(super) struct Measurement {
     pub value: f64,
     pub error: f64,
 }
@@ -23,7 +23,7 @@ impl Measurement {
 
 /// Parallax in mas. The median error is Gaia DR3's, √(40 + 800 z + 30 z²) µas with z = 10^(0.4 (max(G, 13) − 15)), on a floor of
 /// 15 µas; it scatters by 15 %, and one star in thirty has an error 2.5 times larger.
-pub fn parallax(rng: &mut impl Rng, truth: f64, g: f64) -> Measurement {
+pub(super) fn parallax(rng: &mut impl Rng, truth: f64, g: f64) -> Measurement {
     let z = 10_f64.powf(0.4 * (g.max(13.0) - 15.0));
     let poor = if rng.r#gen::<f64>() < 1.0 / 30.0 { 2.5 } else { 1.0 };
     let error = poor * scatter(rng, 0.15) * (1e-3 * (40.0 + 800.0 * z + 30.0 * z * z).sqrt()).hypot(0.015);
@@ -32,7 +32,7 @@ pub fn parallax(rng: &mut impl Rng, truth: f64, g: f64) -> Measurement {
 
 /// Labels T_eff in K, [Fe/H] and log g, from a spectrum of signal-to-noise 120 at G = 12 and 12 at G = 17: errors of 25–150 K,
 /// 0.03–0.2 dex and 0.05–0.25 dex, a floor and a part that falls with the signal-to-noise.
-pub fn labels(rng: &mut impl Rng, truth: [f64; 3], g: f64) -> [Measurement; 3] {
+pub(super) fn labels(rng: &mut impl Rng, truth: [f64; 3], g: f64) -> [Measurement; 3] {
     let signal_to_noise = (120.0 * 10_f64.powf(-0.2 * (g - 12.0))).min(300.0);
     let quality = scatter(rng, 0.2);
     let mut draw = |truth: f64, floor: f64, noise: f64, largest: f64| {
@@ -43,7 +43,7 @@ pub fn labels(rng: &mut impl Rng, truth: [f64; 3], g: f64) -> [Measurement; 3] {
 }
 
 /// Reddening E(B−V) in mag: an error of 0.02 mag and a tenth of the reddening, with 20 % scatter.
-pub fn reddening(rng: &mut impl Rng, truth: f64) -> Measurement {
+pub(super) fn reddening(rng: &mut impl Rng, truth: f64) -> Measurement {
     let error = 0.02_f64.hypot(0.1 * truth) * scatter(rng, 0.2);
     Measurement::draw(rng, truth, error)
 }

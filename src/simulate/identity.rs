@@ -16,7 +16,7 @@ const HIGH_LATITUDE_DENSITY: f64 = 0.05;
 
 /// Identifier and direction of a star.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Identity {
+pub(super) struct Identity {
     pub source_id: i64,
     /// Right ascension, declination, in degrees (centre of the identifier's HEALPix pixel).
     pub ra: f64,

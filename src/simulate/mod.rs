@@ -28,6 +28,5 @@ mod xp_noise;
 mod xp_noise_law;
 
 pub use config::{PhaseShares, SurveyConfig};
-pub use identity::Identity;
 pub use simulator::{Simulator, simulate};
-pub use spectral_energy::Labels;
+pub use spectral_energy::{Labels, SpectralEnergy};

@@ -25,7 +25,7 @@ const G_PER_REDDENING: f64 = 2.5;
 
 /// Distance and dust of a star.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Placement {
+pub(super) struct Placement {
     /// Distance in kpc.
     pub distance: f64,
     /// E(B−V) in mag, above zero.
@@ -34,7 +34,7 @@ pub struct Placement {
 
 /// A place for a star of absolute magnitude `absolute_g` in the direction of `identity`, or `None` when it cannot be seen
 /// within the survey's limits at any distance.
-pub fn place(rng: &mut impl Rng, absolute_g: f64, identity: &Identity, config: &SurveyConfig) -> Option<Placement> {
+pub(super) fn place(rng: &mut impl Rng, absolute_g: f64, identity: &Identity, config: &SurveyConfig) -> Option<Placement> {
     let ln_step = (DISTANCES[1] / DISTANCES[0]).ln() / (N_DISTANCES - 1) as f64;
     let patchiness = (DUST_SCATTER * rng.sample::<f64, _>(StandardNormal)).exp();
     let line = LineOfSight::new(identity);

@@ -11,9 +11,9 @@ use rand_distr::{Exp1, StandardNormal};
 use std::ops::RangeInclusive;
 
 /// The labels that stars may have: T_eff in kK, [Fe/H], log g.
-pub const TEFF: RangeInclusive<f64> = 3.5..=8.5;
-pub const FEH: RangeInclusive<f64> = -2.5..=0.5;
-pub const LOGG: RangeInclusive<f64> = 0.5..=5.0;
+pub(super) const TEFF: RangeInclusive<f64> = 3.5..=8.5;
+pub(super) const FEH: RangeInclusive<f64> = -2.5..=0.5;
+pub(super) const LOGG: RangeInclusive<f64> = 0.5..=5.0;
 
 /// A stellar population: its share, its [Fe/H], and the turn-off temperature of its stars at their mean [Fe/H], in kK.
 struct Population {
@@ -32,7 +32,7 @@ const POPULATIONS: [Population; 3] = [
 ];
 
 /// Draws the labels of one star.
-pub fn draw(rng: &mut impl Rng, phases: &PhaseShares) -> Labels {
+pub(super) fn draw(rng: &mut impl Rng, phases: &PhaseShares) -> Labels {
     loop {
         let population = &POPULATIONS[choose(rng, &POPULATIONS.map(|population| population.share))];
         let feh = normal(rng, population.feh);
@@ -55,10 +55,10 @@ fn zero_age_gravity(teff: f64, feh: f64) -> f64 {
 }
 
 fn main_sequence(rng: &mut impl Rng, feh: f64, turn_off: f64, young: bool) -> Labels {
-    let teff = match choose(rng, &[0.64, 0.26, 0.10]) {
+    let teff = match choose(rng, &[0.58, 0.28, 0.14]) {
         0 => normal(rng, (5.75, 0.50)),
         1 => rng.gen_range(3.5..5.2),
-        _ => 6.3 + 0.7 * rng.sample::<f64, _>(Exp1),
+        _ => 6.3 + 0.8 * rng.sample::<f64, _>(Exp1),
     };
     let teff = if young || teff < turn_off { teff } else { turn_off - 0.4 * rng.r#gen::<f64>() };
     // Stars above about 5.5 kK live short enough to be seen evolved.

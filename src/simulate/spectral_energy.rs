@@ -34,7 +34,7 @@ impl Labels {
     /// ln(M / M☉): M ∝ T^1.7 on the main sequence, less for the metal-poor, and 1.1 M☉ for giants, joined smoothly near log g =
     /// 3.6.
     pub fn ln_mass(&self) -> f64 {
-        let dwarf = logistic((self.logg - 3.6) / 0.3);
+        let dwarf = logistic((self.logg - 3.6) / 0.4);
         dwarf * (1.7 * (self.teff / SOLAR_TEFF).ln() + 0.25 * self.feh) + (1.0 - dwarf) * 1.1_f64.ln()
     }
 
@@ -111,13 +111,13 @@ const FEATURES: [Feature; 17] = [
     // Ca II H and K.
     feature(Gaussians(&[(395.0, 6.0, 1.0)]), |s| 0.25 * (3.0 * s.metals(0.5) * (SOLAR_TEFF - s.teff).exp()).ln_1p()),
     // G band of CH.
-    feature(Gaussians(&[(430.0, 8.0, 1.0)]), |s| 0.22 * s.metals(0.5) * (-0.5 * ((s.teff - 4.9) / 0.9).powi(2)).exp()),
+    feature(Gaussians(&[(430.0, 8.0, 1.0)]), |s| 0.20 * s.metals(0.4) * (-0.5 * ((s.teff - 4.9) / 1.1).powi(2)).exp()),
     // Blends of Fe I.
     feature(Gaussians(&[(438.0, 10.0, 1.0), (495.0, 8.0, 0.5), (527.0, 8.0, 0.7), (537.0, 8.0, 0.4)]), |s| {
         0.10 * (2.0 * s.metals(0.7) * ((SOLAR_TEFF - s.teff) / 0.9).exp()).ln_1p()
     }),
     // Mg b and MgH: strong in cool dwarfs.
-    feature(Gaussians(&[(517.0, 9.0, 1.0)]), |s| 0.105 * s.metals(0.4) * s.cool(5.2, 0.5) * (1.0 + 0.9 * s.gravity(3.2, 1.2))),
+    feature(Gaussians(&[(517.0, 9.0, 1.0)]), |s| 0.09 * s.metals(0.4) * s.cool(5.2, 0.6) * (1.0 + 0.9 * s.gravity(3.2, 1.2))),
     // Na D.
     feature(Gaussians(&[(589.0, 6.0, 1.0)]), |s| 0.12 * s.metals(0.4) * s.cool(4.8, 0.4) * s.dwarf(3.5, 0.7)),
     // Balmer lines Hα … Hε, and their confluence, stronger at low gravity.
@@ -136,7 +136,7 @@ const FEATURES: [Feature; 17] = [
             (850.0, 16.0, 0.7),
             (890.0, 20.0, 0.5),
         ]),
-        |s| 0.25 * s.metals(0.3) * s.cool(3.95, 0.15),
+        |s| 0.40 * s.metals(0.3) * s.cool(3.9, 0.25),
     ),
     // Calcium triplet: strong in giants.
     feature(Gaussians(&[(855.0, 10.0, 1.0)]), |s| 0.10 * s.metals(0.4) * (1.0 - 0.45 * s.gravity(3.0, 1.2))),
@@ -148,14 +148,14 @@ const FEATURES: [Feature; 17] = [
     }),
     // K I, Na I and FeH in cool dwarfs.
     feature(Gaussians(&[(769.0, 8.0, 0.5), (819.0, 9.0, 1.0), (990.0, 20.0, 0.8)]), |s| {
-        0.12 * s.cool(3.9, 0.2) * s.dwarf(4.0, 0.5)
+        0.12 * s.cool(3.9, 0.3) * s.dwarf(4.0, 0.5)
     }),
     // CO at 2.3 and 4.6 µm: strong in cool giants.
     feature(Broad(&[(2300.0, 0.06), (4650.0, 0.08)]), |s| {
         0.18 * s.metals(0.3) * (1.0 - s.hot(5.0, 0.4)) * (1.0 - 0.7 * s.gravity(2.8, 1.2))
     }),
     // H₂O flattens the 1.6 µm hump of M dwarfs.
-    feature(Broad(&[(1662.0, 0.12)]), |s| 0.10 * (1.0 - s.hot(3.9, 0.2)) * s.dwarf(4.0, 0.5)),
+    feature(Broad(&[(1662.0, 0.12)]), |s| 0.10 * (1.0 - s.hot(3.9, 0.35)) * s.dwarf(4.0, 0.5)),
 ];
 
 /// The spectral energy distribution on fixed wavelengths, with the features' shapes worked out once.

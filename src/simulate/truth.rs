@@ -41,7 +41,7 @@ pub fn true_extinction_curve(wavelengths: &[f64]) -> Result<Vec<f64>> {
 
 /// A simulated star as it is.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Star {
+pub(super) struct Star {
     pub identity: Identity,
     pub labels: Labels,
     /// Parallax in mas, the inverse of the distance in kpc.
