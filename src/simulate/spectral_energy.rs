@@ -48,19 +48,39 @@ impl Labels {
         (LN_10 * power * self.feh).exp()
     }
 
-    /// σ((T − T₀)/ΔT): one for hot stars.
-    fn hot(&self, teff: f64, width: f64) -> f64 {
-        logistic((self.teff - teff) / width)
+    /// ln(1 + 2 · 10^(0.5 [Fe/H]) exp((T☉ − T)/0.9 kK)): lines of metals, saturating, stronger in cool stars.
+    fn metal_lines(&self) -> f64 {
+        (2.0 * self.metals(0.5) * ((SOLAR_TEFF - self.teff) / 0.9).exp()).ln_1p()
     }
 
-    /// ln(1 + exp((T₀ − T)/ΔT)): grows linearly towards cool stars.
-    fn cool(&self, teff: f64, width: f64) -> f64 {
-        softplus((teff - self.teff) / width)
+    /// Hydrogen lines of A stars.
+    fn hydrogen_lines(&self) -> f64 {
+        logistic((self.teff - 6.9) / 0.6)
+    }
+
+    /// Molecules of M stars: grows linearly towards cool stars below 4 kK.
+    fn molecules(&self) -> f64 {
+        softplus((4.0 - self.teff) / 0.3)
+    }
+
+    /// Pressure-sensitive lines of K and M stars: ten times stronger in dwarfs than in giants.
+    fn pressure_lines(&self) -> f64 {
+        self.metals(0.4) * softplus((5.2 - self.teff) / 0.6) * (1.0 + 0.9 * self.gravity(3.2, 1.2))
+    }
+
+    /// exp(−(T − T₀)²/2ΔT²): present at intermediate temperatures only.
+    fn around(&self, teff: f64, width: f64) -> f64 {
+        (-0.5 * ((self.teff - teff) / width).powi(2)).exp()
     }
 
     /// σ((log g − g₀)/Δg): one for dwarfs.
     fn dwarf(&self, logg: f64, width: f64) -> f64 {
         logistic((self.logg - logg) / width)
+    }
+
+    /// σ((T₀ − T)/ΔT): one for cool stars.
+    fn cool(&self, teff: f64, width: f64) -> f64 {
+        logistic((teff - self.teff) / width)
     }
 
     /// tanh((log g − g₀)/Δg).
@@ -104,27 +124,28 @@ use Profile::{Blue, Broad, Gaussians};
 
 const FEATURES: [Feature; 17] = [
     // H⁻ opacity minimum at 1.6 µm, and flux that blanketing returns around 560 nm.
-    feature(Broad(&[(1620.0, 0.28)]), |s| -0.30 * (1.0 - s.hot(6.8, 0.9))),
+    feature(Broad(&[(1620.0, 0.28)]), |s| -0.30 * s.cool(6.8, 0.9)),
     feature(Broad(&[(560.0, 0.28)]), |_| -0.11),
     // Blanketing by metal lines in the blue.
-    feature(Blue { edge: 430.0, width: 22.0 }, |s| 0.50 * (s.metals(0.6) * ((SOLAR_TEFF - s.teff) / 0.8).exp()).ln_1p()),
+    feature(Blue { edge: 430.0, width: 22.0 }, |s| 0.36 * s.metal_lines()),
     // Ca II H and K.
-    feature(Gaussians(&[(395.0, 6.0, 1.0)]), |s| 0.25 * (3.0 * s.metals(0.5) * (SOLAR_TEFF - s.teff).exp()).ln_1p()),
-    // G band of CH.
-    feature(Gaussians(&[(430.0, 8.0, 1.0)]), |s| 0.20 * s.metals(0.4) * (-0.5 * ((s.teff - 4.9) / 1.1).powi(2)).exp()),
+    feature(Gaussians(&[(395.0, 6.0, 1.0)]), |s| 0.28 * s.metal_lines()),
     // Blends of Fe I.
     feature(Gaussians(&[(438.0, 10.0, 1.0), (495.0, 8.0, 0.5), (527.0, 8.0, 0.7), (537.0, 8.0, 0.4)]), |s| {
-        0.10 * (2.0 * s.metals(0.7) * ((SOLAR_TEFF - s.teff) / 0.9).exp()).ln_1p()
+        0.10 * s.metal_lines()
     }),
-    // Mg b and MgH: strong in cool dwarfs.
-    feature(Gaussians(&[(517.0, 9.0, 1.0)]), |s| 0.09 * s.metals(0.4) * s.cool(5.2, 0.6) * (1.0 + 0.9 * s.gravity(3.2, 1.2))),
-    // Na D.
-    feature(Gaussians(&[(589.0, 6.0, 1.0)]), |s| 0.12 * s.metals(0.4) * s.cool(4.8, 0.4) * s.dwarf(3.5, 0.7)),
-    // Balmer lines Hα … Hε, and their confluence, stronger at low gravity.
+    // G band of CH.
+    feature(Gaussians(&[(430.0, 8.0, 1.0)]), |s| 0.20 * s.metals(0.4) * s.around(4.9, 1.1)),
+    // Mg b and MgH, Na D.
+    feature(Gaussians(&[(517.0, 9.0, 1.0)]), |s| 0.09 * s.pressure_lines()),
+    feature(Gaussians(&[(589.0, 6.0, 1.0)]), |s| 0.06 * s.pressure_lines()),
+    // Balmer lines Hα … Hε.
     feature(Gaussians(&[(397.0, 7.0, 0.8), (410.0, 8.0, 0.9), (434.0, 8.0, 1.0), (486.0, 8.0, 0.85), (656.0, 7.0, 0.6)]), |s| {
-        0.45 * s.hot(6.9, 0.6) * (1.0 - 0.12 * s.gravity(3.8, 1.0))
+        0.45 * s.hydrogen_lines() * (1.0 - 0.12 * s.gravity(3.8, 1.0))
     }),
-    feature(Blue { edge: 400.0, width: 5.0 }, |s| 0.25 * s.hot(7.0, 0.7) * (1.0 - 0.6 * s.gravity(4.0, 1.0))),
+    // Confluence of the Balmer and of the Paschen lines, at longer wavelengths when gravity is low.
+    feature(Blue { edge: 400.0, width: 5.0 }, |s| 0.25 * s.hydrogen_lines() * (1.0 - 0.6 * s.gravity(4.0, 1.0))),
+    feature(Gaussians(&[(880.0, 20.0, 1.0)]), |s| 0.10 * s.hydrogen_lines() * (1.0 - 0.6 * s.gravity(4.0, 1.0))),
     // TiO.
     feature(
         Gaussians(&[
@@ -136,26 +157,22 @@ const FEATURES: [Feature; 17] = [
             (850.0, 16.0, 0.7),
             (890.0, 20.0, 0.5),
         ]),
-        |s| 0.40 * s.metals(0.3) * s.cool(3.9, 0.25),
+        |s| 0.26 * s.metals(0.3) * s.molecules(),
     ),
+    // K I, Na I and FeH in cool dwarfs.
+    feature(Gaussians(&[(769.0, 8.0, 0.5), (819.0, 9.0, 1.0), (990.0, 20.0, 0.8)]), |s| 0.10 * s.molecules() * s.dwarf(4.0, 0.5)),
+    // H₂O flattens the 1.6 µm hump of M dwarfs.
+    feature(Broad(&[(1662.0, 0.12)]), |s| 0.03 * s.molecules() * s.dwarf(4.0, 0.5)),
     // Calcium triplet: strong in giants.
     feature(Gaussians(&[(855.0, 10.0, 1.0)]), |s| 0.10 * s.metals(0.4) * (1.0 - 0.45 * s.gravity(3.0, 1.2))),
-    // Paschen lines.
-    feature(Gaussians(&[(880.0, 20.0, 1.0)]), |s| 0.10 * s.hot(7.2, 0.6) * (1.0 - 0.4 * s.gravity(4.0, 1.0))),
     // CN in giants.
     feature(Gaussians(&[(790.0, 18.0, 0.6), (925.0, 20.0, 1.0)]), |s| {
-        0.10 * s.metals(0.5) * (1.0 - s.dwarf(2.8, 0.6)) * (-0.5 * ((s.teff - 4.6) / 0.7).powi(2)).exp()
-    }),
-    // K I, Na I and FeH in cool dwarfs.
-    feature(Gaussians(&[(769.0, 8.0, 0.5), (819.0, 9.0, 1.0), (990.0, 20.0, 0.8)]), |s| {
-        0.12 * s.cool(3.9, 0.3) * s.dwarf(4.0, 0.5)
+        0.10 * s.metals(0.5) * (1.0 - s.dwarf(2.8, 0.6)) * s.around(4.6, 0.7)
     }),
     // CO at 2.3 and 4.6 µm: strong in cool giants.
     feature(Broad(&[(2300.0, 0.06), (4650.0, 0.08)]), |s| {
-        0.18 * s.metals(0.3) * (1.0 - s.hot(5.0, 0.4)) * (1.0 - 0.7 * s.gravity(2.8, 1.2))
+        0.18 * s.metals(0.3) * s.cool(5.0, 0.4) * (1.0 - 0.7 * s.gravity(2.8, 1.2))
     }),
-    // H₂O flattens the 1.6 µm hump of M dwarfs.
-    feature(Broad(&[(1662.0, 0.12)]), |s| 0.10 * (1.0 - s.hot(3.9, 0.35)) * s.dwarf(4.0, 0.5)),
 ];
 
 /// The spectral energy distribution on fixed wavelengths, with the features' shapes worked out once.
