@@ -8,9 +8,12 @@ pub mod observations;
 pub mod optimise;
 pub mod posterior;
 pub mod prior;
+pub mod simulate;
+pub mod spectrum;
 pub mod survey;
 pub mod table;
 pub mod tensor;
 #[cfg(test)]
 mod testing;
 pub mod train;
+pub mod validate;
