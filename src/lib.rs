@@ -6,3 +6,4 @@ pub mod optimise;
 pub mod table;
 #[cfg(test)]
 mod testing;
+pub mod validate;
