@@ -43,7 +43,7 @@ impl CleaningBump<'_> {
             if !self.removed.is_empty() {
                 panel.steps(&removed.edges, &removed.counts, Stroke::solid(VERMILLION, 1.75), None);
             }
-            panel.vertical(EQUAL_MASS_BINARY, "equal-mass binary, −0.753", 0, Stroke::dashed(MUTED, 1.5));
+            panel.verticals(&[(EQUAL_MASS_BINARY, "equal-mass binary, −0.753")], Stroke::dashed(MUTED, 1.5));
             if all.counts.iter().all(|&count| count == 0.0) {
                 panel.note("no finite magnitude offset");
             }

@@ -8,6 +8,7 @@ pub mod axis;
 pub mod canvas;
 pub mod density;
 pub mod histogram;
+mod marks;
 pub mod panel;
 pub mod theme;
 

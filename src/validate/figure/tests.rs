@@ -33,7 +33,7 @@ fn training() -> Figure {
 
 fn sample(n: usize) -> Figure {
     let (a, b, c) = (normal(n, 1), normal(n, 2), normal(n, 3));
-    let dwarf = |i: usize| i % 3 != 0;
+    let dwarf = |i: usize| !i.is_multiple_of(3);
     let teff: Vec<f64> = (0..n).map(|i| if dwarf(i) { 5800.0 + 600.0 * a[i] } else { 4700.0 + 250.0 * a[i] }).collect();
     let logg: Vec<f64> =
         (0..n).map(|i| if dwarf(i) { 4.4 + 0.1 * b[i] } else { 2.4 + (teff[i] - 4700.0) / 400.0 + 0.2 * b[i] }).collect();

@@ -34,15 +34,7 @@ impl TrainingCurves<'_> {
         Figure::draw("training-curves", 820, 440, |canvas| {
             let bounds = canvas.bounds;
             let mut panel = Panel::new(canvas, bounds, &Heading::legend(legend), x, y);
-            // names of short stages would overlap: each goes to the first row that is free
-            let mut row_ends: Vec<f64> = Vec::new();
-            for (epoch, name) in self.stages {
-                let Some((_, (from, to))) = panel.vertical_label(*epoch, name) else { continue };
-                let row = row_ends.iter().position(|&end| end + 8.0 < from).unwrap_or(row_ends.len());
-                row_ends.resize(row_ends.len().max(row + 1), 0.0);
-                row_ends[row] = to;
-                panel.vertical(*epoch, name, row, Stroke::dashed(MUTED, 1.0));
-            }
+            panel.verticals(self.stages, Stroke::dashed(MUTED, 1.0));
             // validation is often evaluated at some epochs only: join those
             let evaluated: Vec<usize> =
                 (0..self.validation.len().min(self.epochs.len())).filter(|&i| self.validation[i].is_finite()).collect();
