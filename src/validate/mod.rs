@@ -1,1 +1,23 @@
-//! 
+//! Are the estimates right, and are their errors? Residuals, pulls and coverage against a truth or a reference catalogue,
+//! a nearest-neighbour baseline, figures (SVG and PNG), and an HTML report that holds them.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`statistics`] | robust scatter, percentiles, pulls, coverage, running medians |
+//! | [`normality`] | Kolmogorov–Smirnov test against N(0, 1) |
+//! | [`correlation`] | correlation matrices from packed covariances |
+//! | [`nearest_neighbours`] | k-NN regression, the baseline |
+//! | [`compare`] | a catalogue against a reference table |
+//! | [`number`] | numbers as readers want them |
+//! | [`figure`] | axes, marks and one file per figure |
+//! | [`report`] | one self-contained HTML page with figures and tables |
+
+pub mod compare;
+pub mod correlation;
+pub mod figure;
+pub mod nearest_neighbours;
+pub mod normality;
+pub mod number;
+mod output;
+pub mod report;
+pub mod statistics;
