@@ -87,7 +87,7 @@ pub(super) fn wants_gzip(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"))
 }
 
-/// Whether a file starts as gzip does, whatever its name.
+/// Whether a file starts as gzip does, whatever its name; or is named so, but too short to tell.
 ///
 /// # Errors
 /// When it cannot be opened or read.
@@ -95,7 +95,7 @@ pub(super) fn is_gzip(path: &Path) -> Result<bool> {
     let reading = |error| Error::reading(path, error);
     let mut start = Vec::new();
     File::open(path).map_err(reading)?.take(2).read_to_end(&mut start).map_err(reading)?;
-    Ok(start == [0x1f, 0x8b])
+    Ok(start == [0x1f, 0x8b] || start.len() < 2 && wants_gzip(path))
 }
 
 #[cfg(test)]

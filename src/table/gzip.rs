@@ -47,7 +47,7 @@ pub(super) fn damaged(path: &Path, error: io::Error) -> Error {
 /// An output file that appears whole under its name, compressed if the name ends in `.gz`.
 pub(super) enum Output {
     Plain(BufWriter<AtomicFile>),
-    Gzip(GzEncoder<BufWriter<AtomicFile>>),
+    Gzip(Box<GzEncoder<BufWriter<AtomicFile>>>),
 }
 
 impl Output {
@@ -55,7 +55,7 @@ impl Output {
     /// As [`AtomicFile::create`].
     pub fn create(path: &Path, overwrite: bool) -> Result<Self> {
         let file = BufWriter::with_capacity(BUFFER, AtomicFile::create(path, overwrite)?);
-        Ok(if wants_gzip(path) { Self::Gzip(GzEncoder::new(file, Compression::default())) } else { Self::Plain(file) })
+        Ok(if wants_gzip(path) { Self::Gzip(Box::new(GzEncoder::new(file, Compression::default()))) } else { Self::Plain(file) })
     }
 
     /// Gives the file its name.

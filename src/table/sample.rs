@@ -43,7 +43,7 @@ pub(crate) fn sample_table() -> Table {
         Column::fixed(schema("pixel"), Values::Int32((0..8).collect()), 2),
         Column::fixed(schema("neighbour"), Values::Int64((0..8).map(|i| i + (1 << 60)).collect()), 2),
         Column::fixed(schema("mask"), Values::Bool((0..8).map(|i| i % 3 == 0).collect()), 2),
-        Column::fixed(schema("bands"), text(&["g", "bp", "g", "rp", "j", "h", "k", "w1"]), 2),
+        Column::fixed(schema("bands"), text(&["g", "bp", "g", "rp", "ks", "h", "j", "w1"]), 2),
         with(
             schema("coefficients"),
             lists(Values::Float64((0..6).map(|i| 1.0 / 3.0 + i as f64).collect()), [0, 3, 3, 5, 6]),

@@ -98,15 +98,19 @@ impl Lines {
         let path = path.to_owned();
         let mut lines = Self { path, reader, header, names: Vec::new(), record: StringRecord::new(), n_comment_lines };
         let names = lines.reader.headers().cloned().map_err(|error| lines.csv_error(error))?;
-        lines.names = names.iter().map(|name| name.trim().to_owned()).collect();
+        let name_of = |(i, name): (usize, &str)| match name.trim() {
+            "" => format!("column_{}", i + 1),
+            name => name.to_owned(),
+        };
+        lines.names = names.iter().enumerate().map(name_of).collect();
         lines.check_names()?;
         Ok(lines)
     }
 
     fn check_names(&self) -> Result<()> {
         let place = || Error::data(format!("{}, line {}", self.path.display(), self.n_comment_lines + 1));
-        if self.names.is_empty() || self.names.iter().any(String::is_empty) {
-            return Err(place().found("a column without a name").expected("the names of all columns"));
+        if self.names.is_empty() {
+            return Err(place().found("nothing").expected("the names of the columns"));
         }
         let declared: Vec<&str> =
             self.header.iter().flat_map(|header| &header.columns).map(|(schema, _)| schema.name.as_str()).collect();
@@ -252,7 +256,8 @@ mod tests {
         assert_eq!(chunks.iter().map(crate::table::Table::n_rows).collect::<Vec<_>>(), [2, 1]);
         assert_eq!(chunks[0].column("x").unwrap().valid, Some(vec![false, true]));
         assert_eq!(chunks[0].column("x").unwrap().column_type(), chunks[1].column("x").unwrap().column_type());
-        std::fs::write(&path, "id,x\n").unwrap();
+        std::fs::write(&path, "id,\n").unwrap();
+        assert_eq!(crate::table::read_schema(&path).unwrap()[1].name, "column_2");
         assert_eq!(read_chunks(&path, 2).unwrap().map(|chunk| chunk.unwrap().n_rows()).collect::<Vec<_>>(), [0]);
     }
 }

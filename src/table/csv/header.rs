@@ -8,7 +8,7 @@ use yaml_rust2::{Yaml, YamlLoader};
 
 /// What an ECSV header says.
 #[derive(Debug, Default)]
-pub(super) struct EcsvHeader {
+pub(in crate::table) struct EcsvHeader {
     pub delimiter: u8,
     /// Columns in order. The type is `None` for text without a subtype, which may also be lists that some writers do not declare.
     pub columns: Vec<(ColumnSchema, Option<ColumnType>)>,
@@ -19,7 +19,7 @@ pub(super) struct EcsvHeader {
 ///
 /// # Errors
 /// When it is not YAML, a column has no name, or its type is unknown. The place is the header; the caller adds the file.
-pub(super) fn parse(text: &str) -> Result<EcsvHeader> {
+pub(in crate::table) fn parse(text: &str) -> Result<EcsvHeader> {
     let yaml = text.split_once('\n').map_or("", |(_, rest)| rest);
     let documents =
         YamlLoader::load_from_str(yaml).map_err(|error| place().found(format!("no valid YAML ({error})")).source(error))?;
@@ -127,19 +127,27 @@ fn as_json(value: &Yaml) -> serde_json::Value {
     }
 }
 
-/// The header of a table with commas between cells. Every entry is a JSON object on one line, which is YAML too.
+/// The header of a table with commas between cells.
 pub(super) fn format(table: &Table) -> String {
-    let mut lines = vec!["%ECSV 1.0".to_owned(), "---".into(), "delimiter: ','".into(), "datatype:".into()];
+    let mut lines = vec!["%ECSV 1.0".to_owned(), "---".into(), "delimiter: ','".into()];
+    lines.extend(yaml_lines(table));
+    lines.iter().map(|line| format!("# {line}\n")).collect()
+}
+
+/// Columns and metadata as YAML. Every entry is a JSON object on one line, which is YAML too.
+pub(in crate::table) fn yaml_lines(table: &Table) -> Vec<String> {
+    let mut lines = vec!["datatype:".to_owned()];
     lines.extend(table.columns().iter().map(|column| format!("- {}", column_entry(column))));
     if !table.metadata.is_empty() {
         lines.push("meta: !!omap".into());
         lines.extend(table.metadata.iter().map(|(key, value)| format!("- {}", json!({ key: value }))));
     }
     lines.push("schema: astropy-2.0".into());
-    lines.iter().map(|line| format!("# {line}\n")).collect()
+    lines
 }
 
-fn column_entry(column: &Column) -> serde_json::Value {
+/// Name, type, unit, description and UCD of a column, as ECSV has them.
+pub(in crate::table) fn column_entry(column: &Column) -> serde_json::Value {
     let column_type = column.column_type();
     let base = match column_type.values {
         ValueType::Bool => "bool",

@@ -1,11 +1,12 @@
 //! CSV, plain or with an ECSV header (astropy's Enhanced Character-Separated Values, which the Gaia archive's bulk files are too).
 //!
 //! Empty cells and `null` are null, in text columns too. Lists stand in one cell as `[1.0, 2.0]` or `(1.0, 2.0)`. Without a header
-//! that says types they are inferred from all rows: integers stay 64-bit integers, with or without blanks.
+//! that says types they are inferred from all rows: integers stay 64-bit integers, with or without blanks. A column without a name,
+//! as pandas writes for its index, is called `column_1` by its position.
 
 mod cells;
 mod chunks;
-mod header;
+pub(super) mod header;
 mod infer;
 mod write;
 

@@ -20,7 +20,7 @@ pub(in crate::table) enum Header {
 
 enum State {
     Created(Output),
-    Writing(csv::Writer<Output>),
+    Writing(Box<csv::Writer<Output>>),
     Failed,
 }
 
@@ -46,7 +46,7 @@ impl CsvSink {
                 }
                 let mut writer = csv::WriterBuilder::new().buffer_capacity(1 << 16).from_writer(output);
                 writer.write_record(first.columns().iter().map(|column| &column.schema.name))?;
-                State::Writing(writer)
+                State::Writing(Box::new(writer))
             }
             other => other,
         };

@@ -1,18 +1,20 @@
-//! Header cards: 80 characters each, with long text in CONTINUE cards and long or lower-case names in HIERARCH cards.
+//! Header cards: 80 characters each, with long text in CONTINUE cards and long or lower-case names in HIERARCH cards, where FITS
+//! spells them in capitals: they are read in lower case.
 
 /// Characters of a card.
 const WIDTH: usize = 80;
 
 /// The cards that store the text `value` under `keyword`.
 ///
-/// Names of up to 8 capitals, digits, `-` and `_` are ordinary keywords; others become HIERARCH cards, which keep their case. Text
-/// that does not fit continues in CONTINUE cards; text that is not printable ASCII is stored as a JSON string (in double quotes).
+/// Names of up to 8 capitals, digits, `-` and `_` are ordinary keywords; others become HIERARCH cards. Text that does not fit
+/// continues in CONTINUE cards; text that is not printable ASCII is stored as a JSON string (in double quotes).
 pub(super) fn text_cards(keyword: &str, value: &str) -> Vec<String> {
     let printable = |text: &str| text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     let looks_encoded = value.starts_with('"') && value.ends_with('"');
     let encoded =
         if printable(value) && !looks_encoded && !value.ends_with([' ', '&']) { value.to_owned() } else { ascii_json(value) };
-    let mut start = if is_standard(keyword) { format!("{keyword:<8}= ") } else { format!("HIERARCH {keyword} = ") };
+    let mut start =
+        if is_standard(keyword) { format!("{keyword:<8}= ") } else { format!("HIERARCH {} = ", keyword.to_ascii_uppercase()) };
     let mut cards = Vec::new();
     let mut piece = String::new();
     let mut width = 0;
@@ -44,8 +46,9 @@ fn is_standard(keyword: &str) -> bool {
         && keyword.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_')
 }
 
-fn ascii_json(text: &str) -> String {
-    let json = serde_json::Value::from(text).to_string();
+/// JSON with everything outside ASCII escaped.
+pub(super) fn ascii_json(value: impl Into<serde_json::Value>) -> String {
+    let json = value.into().to_string();
     let mut ascii = String::with_capacity(json.len());
     let mut units = [0; 2];
     for character in json.chars() {
@@ -72,7 +75,7 @@ pub(super) fn parse(cards: &[String]) -> Vec<(String, String)> {
         } else if let Some((keyword, text)) = split(card)
             && let Some(value) = value(text)
         {
-            entries.push((keyword.to_owned(), value));
+            entries.push((keyword, value));
         }
     }
     entries.into_iter().map(|(keyword, value)| (keyword, value.decoded())).collect()
@@ -97,13 +100,13 @@ impl Value {
 }
 
 /// Keyword and value field of a card.
-fn split(card: &str) -> Option<(&str, &str)> {
+fn split(card: &str) -> Option<(String, &str)> {
     if let Some(rest) = card.strip_prefix("HIERARCH ") {
         let (keyword, value) = rest.split_once('=')?;
-        return Some((keyword.trim(), value));
+        return Some((keyword.trim().to_ascii_lowercase(), value));
     }
     let (keyword, rest) = (card.get(..8)?, card.get(8..)?);
-    Some((keyword.trim_end(), rest.strip_prefix("= ")?))
+    Some((keyword.trim_end().to_owned(), rest.strip_prefix("= ")?))
 }
 
 /// The value before any comment: text in single quotes (doubled inside), or a bare token.

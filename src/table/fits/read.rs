@@ -1,7 +1,7 @@
 //! The first binary table of a FITS file to columns.
 
-use super::cards;
 use super::cfitsio::{Element, FitsFile, Logical, RawType, Status};
+use super::{astropy, cards};
 use crate::error::{Error, Result};
 use crate::table::builder::is_float;
 use crate::table::format::is_gzip;
@@ -47,7 +47,7 @@ fn open(path: &Path) -> Result<(FitsFile, Header)> {
     if !file.move_to_first_table().map_err(reading)? {
         return Err(Error::data(path.display().to_string()).found("no binary table in it").expected("a FITS binary table"));
     }
-    let header = Header::parse(path, cards::parse(&file.cards().map_err(reading)?))?;
+    let header = Header::parse(path, &file.cards().map_err(reading)?)?;
     let needed = file.data_start().map_err(reading)?.saturating_add(header.n_bytes);
     if n_bytes < needed {
         return Err(Error::data(path.display().to_string())
@@ -61,6 +61,8 @@ fn open(path: &Path) -> Result<(FitsFile, Header)> {
 /// What the header says.
 struct Header {
     entries: Vec<(String, String)>,
+    /// Columns of astropy's COMMENT block.
+    described: Vec<ColumnSchema>,
     n_rows: usize,
     n_columns: usize,
     /// Bytes of rows and heap.
@@ -69,7 +71,8 @@ struct Header {
 }
 
 impl Header {
-    fn parse(path: &Path, entries: Vec<(String, String)>) -> Result<Self> {
+    fn parse(path: &Path, lines: &[String]) -> Result<Self> {
+        let entries = cards::parse(lines);
         let number = |keyword: &str| -> Result<u64> {
             let value = entries.iter().find(|(name, _)| name == keyword).map(|(_, value)| value.as_str());
             value.and_then(|value| value.parse().ok()).ok_or_else(|| {
@@ -81,7 +84,7 @@ impl Header {
         let (width, n_rows, heap_bytes) = (number("NAXIS1")?, number("NAXIS2")?, number("PCOUNT")?);
         let n_bytes = width.saturating_mul(n_rows).saturating_add(heap_bytes);
         let n_columns = number("TFIELDS")?.min(999) as usize;
-        Ok(Self { n_rows: n_rows as usize, n_columns, n_bytes, heap_bytes, entries })
+        Ok(Self { n_rows: n_rows as usize, n_columns, n_bytes, heap_bytes, entries, described: astropy::parse(lines) })
     }
 
     fn column_schema(&self, path: &Path, column: usize) -> Result<ColumnSchema> {
@@ -93,7 +96,15 @@ impl Header {
         if name.is_empty() {
             return Err(Error::data(format!("{}, column {column}", path.display())).found("no name (TTYPE)").expected("a name"));
         }
-        Ok(ColumnSchema { name, unit: text("TUNIT"), ucd: text("TUCD"), description: text("TCOMM") })
+        let mut schema = ColumnSchema { name, unit: text("TUNIT"), ucd: text("TUCD"), description: text("TCOMM") };
+        if let Some(described) = self.described.iter().find(|described| described.name == schema.name) {
+            for (text, fallback) in [(&mut schema.ucd, &described.ucd), (&mut schema.description, &described.description)] {
+                if text.is_empty() {
+                    text.clone_from(fallback);
+                }
+            }
+        }
+        Ok(schema)
     }
 
     /// The entries that describe neither the layout nor a column.
@@ -328,5 +339,50 @@ impl Iterator for RowRanges {
         let table = self.reader.read(self.next, end);
         self.next = if table.is_ok() { end } else { self.reader.n_rows };
         Some(table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Stored integers behind TSCAL, TZERO and TNULL, and a text of varying length.
+    #[test]
+    fn scaled_unsigned_and_null_integers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.fits");
+        let text = |list: &[&str]| -> Vec<String> { list.iter().map(|&text| text.to_owned()).collect() };
+        let names = text(&["u16", "u32", "u64", "scaled", "short", "byte", "text"]);
+        let mut file =
+            FitsFile::create_table(&path, &names, &text(&["I", "J", "K", "I", "I", "B", "1PA"]), &vec![String::new(); 7])
+                .unwrap();
+        file.append_rows(0, 2).unwrap();
+        file.write(1, 0, &[-32_768, 32_767]).unwrap();
+        file.write(2, 0, &[i32::MIN, i32::MAX]).unwrap();
+        file.write(3, 0, &[i64::MIN, i64::MIN + 5_853_498_713_190_525_696]).unwrap();
+        file.write(4, 0, &[5, 20]).unwrap();
+        file.write(5, 0, &[3, -99]).unwrap();
+        file.write(6, 0, &[1, 255]).unwrap();
+        file.write_text(7, 0, &text(&["hello"])).unwrap();
+        let keys = [
+            "TZERO1  = 32768",
+            "TZERO2  = 2147483648",
+            "TZERO3  = 9223372036854775808",
+            "TSCAL4  = 0.5",
+            "TZERO4  = 5",
+            "TNULL5  = -99",
+        ];
+        file.append_cards(&text(&keys)).unwrap();
+        file.close().unwrap();
+
+        let table = crate::table::read(&path).unwrap();
+        assert_eq!(table.column("u16").unwrap().values, Values::Int32(vec![0, 65_535]));
+        assert_eq!(table.column("u32").unwrap().values, Values::Int64(vec![0, 4_294_967_295]));
+        assert_eq!(table.column("u64").unwrap().values, Values::Int64(vec![0, 5_853_498_713_190_525_696]));
+        assert_eq!(table.column("scaled").unwrap().to_f64().unwrap(), [7.5, 15.0]);
+        assert_eq!(table.column("short").unwrap().valid, Some(vec![true, false]));
+        assert_eq!(table.column("byte").unwrap().values, Values::Int32(vec![1, 255]));
+        assert_eq!(table.column("text").unwrap().values, Values::Text(vec!["hello".into(), String::new()]));
+        assert!(table.metadata.is_empty());
     }
 }

@@ -1,5 +1,6 @@
 //! Columns to a FITS binary table.
 
+use super::astropy;
 use super::cards::{is_storable, text_cards};
 use super::cfitsio::{Element, FitsFile, Logical, Status};
 use crate::error::{Error, Result};
@@ -48,12 +49,16 @@ impl FitsSink {
                 _ => None,
             };
             cards.extend(null.map(|null| format!("{:<8}= {null:>20}", format!("TNULL{number}"))));
+            if let (Shape::Fixed(length), true) = (&column.shape, width > 0) {
+                cards.extend(text_cards(&format!("TDIM{number}"), &format!("({width},{length})")));
+            }
             for (root, text) in [("TUCD", &schema.ucd), ("TCOMM", &schema.description)] {
                 if !text.is_empty() {
                     cards.extend(text_cards(&format!("{root}{number}"), text));
                 }
             }
         }
+        cards.extend(astropy::cards(first));
         for (keyword, value) in &first.metadata {
             if !is_storable(keyword) {
                 return Err(Error::output(format!("{}, metadata '{keyword}'", self.path.display()))

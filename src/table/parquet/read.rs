@@ -42,7 +42,13 @@ pub(in crate::table) fn chunks(path: &Path, names: Option<&[&str]>, rows: usize)
     if batches.peek().is_none() {
         return Ok(Box::new(std::iter::once(to_table(Ok(empty)))));
     }
-    Ok(Box::new(batches.map(to_table)))
+    let mut failed = false;
+    let until_error = batches.map(to_table).map_while(move |table| {
+        let ended = failed;
+        failed = table.is_err();
+        (!ended).then_some(table)
+    });
+    Ok(Box::new(until_error))
 }
 
 type Opened = (Vec<std::sync::Arc<Field>>, BTreeMap<String, String>, ParquetRecordBatchReader);

@@ -2,6 +2,7 @@
 
 use super::{DESCRIPTION, UCD, UNIT};
 use crate::error::{Error, Result};
+use crate::table::csv::header;
 use crate::table::gzip::Output;
 use crate::table::write::Sink;
 use crate::table::{Column, ColumnSchema, Layout, Shape, Table, ValueType, Values};
@@ -10,7 +11,7 @@ use arrow_array::{
     RecordBatchOptions, StringArray,
 };
 use arrow_buffer::{NullBuffer, OffsetBuffer};
-use arrow_schema::{ArrowError, DataType, Field, Schema};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -28,7 +29,7 @@ const BATCH_ROWS: usize = 16_384;
 
 enum State {
     Created(Output),
-    Writing(Box<ArrowWriter<Output>>),
+    Writing(Box<ArrowWriter<Output>>, SchemaRef),
     Failed,
 }
 
@@ -45,7 +46,7 @@ impl ParquetSink {
         Ok(Self { path: path.to_owned(), state: State::Created(Output::create(path, overwrite)?) })
     }
 
-    fn writer(&mut self, first: &Table) -> Result<&mut ArrowWriter<Output>> {
+    fn writer(&mut self, first: &Table) -> Result<(&mut ArrowWriter<Output>, SchemaRef)> {
         let writing = |error: ParquetError| Error::writing(&self.path, error);
         self.state = match std::mem::replace(&mut self.state, State::Failed) {
             State::Created(output) => {
@@ -56,13 +57,19 @@ impl ParquetSink {
                     .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
                     .set_key_value_metadata(Some(metadata))
                     .build();
-                let schema = Arc::new(Schema::new(first.columns().iter().map(field).collect::<Vec<_>>()));
-                State::Writing(Box::new(ArrowWriter::try_new(output, schema, Some(properties)).map_err(writing)?))
+                let fields: Vec<Field> = first.columns().iter().map(field).collect();
+                // The metadata again, where pyarrow's and pandas' schemas show them; and all of it once more for astropy.
+                let mut metadata =
+                    first.metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect::<HashMap<_, _>>();
+                metadata.insert("table_meta_yaml".to_owned(), header::yaml_lines(first).join("\n"));
+                let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
+                let writer = ArrowWriter::try_new(output, schema.clone(), Some(properties)).map_err(writing)?;
+                State::Writing(Box::new(writer), schema)
             }
             other => other,
         };
         match &mut self.state {
-            State::Writing(writer) => Ok(writer),
+            State::Writing(writer, schema) => Ok((writer, schema.clone())),
             _ => Err(Error::output(self.path.display().to_string()).found("an earlier write that failed")),
         }
     }
@@ -71,9 +78,9 @@ impl ParquetSink {
 impl Sink for ParquetSink {
     fn write(&mut self, chunk: &Table) -> Result<()> {
         let path = self.path.clone();
-        let writer = self.writer(chunk)?;
+        let (writer, schema) = self.writer(chunk)?;
         for slice in chunk.slices(BATCH_ROWS) {
-            let batch = to_batch(&slice).map_err(|error| Error::writing(&path, error))?;
+            let batch = to_batch(&slice, schema.clone()).map_err(|error| Error::writing(&path, error))?;
             writer.write(&batch).map_err(|error| Error::writing(&path, error))?;
         }
         Ok(())
@@ -81,14 +88,15 @@ impl Sink for ParquetSink {
 
     fn finish(self: Box<Self>) -> Result<()> {
         match self.state {
-            State::Writing(writer) => writer.into_inner().map_err(|error| Error::writing(&self.path, error))?.commit(&self.path),
+            State::Writing(writer, _) => {
+                writer.into_inner().map_err(|error| Error::writing(&self.path, error))?.commit(&self.path)
+            }
             _ => Err(Error::output(self.path.display().to_string()).found("no chunk that was written")),
         }
     }
 }
 
-fn to_batch(table: &Table) -> std::result::Result<RecordBatch, ArrowError> {
-    let schema = Arc::new(Schema::new(table.columns().iter().map(field).collect::<Vec<_>>()));
+fn to_batch(table: &Table, schema: SchemaRef) -> std::result::Result<RecordBatch, ArrowError> {
     let arrays = table.columns().iter().map(to_array).collect::<std::result::Result<Vec<_>, _>>()?;
     RecordBatch::try_new_with_options(schema, arrays, &RecordBatchOptions::new().with_row_count(Some(table.n_rows())))
 }
