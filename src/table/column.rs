@@ -1,5 +1,6 @@
 //! One column: its description and its values.
 
+use super::column_type::{ColumnType, Layout, ValueType};
 use crate::error::{Error, Result};
 use ndarray::Array2;
 
@@ -80,19 +81,19 @@ impl Values {
         self.len() == 0
     }
 
-    /// The name of the type, for messages.
-    pub fn type_name(&self) -> &'static str {
+    /// The type of the values.
+    pub fn value_type(&self) -> ValueType {
         match self {
-            Self::Bool(_) => "boolean",
-            Self::Int32(_) => "32-bit integer",
-            Self::Int64(_) => "64-bit integer",
-            Self::Float32(_) => "32-bit float",
-            Self::Float64(_) => "64-bit float",
-            Self::Text(_) => "text",
+            Self::Bool(_) => ValueType::Bool,
+            Self::Int32(_) => ValueType::Int32,
+            Self::Int64(_) => ValueType::Int64,
+            Self::Float32(_) => ValueType::Float32,
+            Self::Float64(_) => ValueType::Float64,
+            Self::Text(_) => ValueType::Text,
         }
     }
 
-    fn gather(&self, positions: impl Iterator<Item = usize>) -> Self {
+    pub(super) fn gather(&self, positions: impl Iterator<Item = usize>) -> Self {
         match self {
             Self::Bool(values) => Self::Bool(positions.map(|i| values[i]).collect()),
             Self::Int32(values) => Self::Int32(positions.map(|i| values[i]).collect()),
@@ -146,14 +147,19 @@ impl Column {
         }
     }
 
-    fn type_error(&self, expected: &str) -> Error {
-        let shape = match &self.shape {
-            Shape::Scalar => String::new(),
-            Shape::Fixed(length) => format!(" list of length {length}"),
-            Shape::Variable(_) => " list of varying length".into(),
+    /// Type and layout, which all chunks of one file share.
+    pub fn column_type(&self) -> ColumnType {
+        let layout = match self.shape {
+            Shape::Scalar => Layout::Scalar,
+            Shape::Fixed(length) => Layout::Fixed(length),
+            Shape::Variable(_) => Layout::Variable,
         };
+        ColumnType { values: self.values.value_type(), layout }
+    }
+
+    fn type_error(&self, expected: &str) -> Error {
         Error::data(format!("column '{}'", self.schema.name))
-            .found(format!("{}{shape}", self.values.type_name()))
+            .found(self.column_type().to_string())
             .expected(expected)
             .remedy("Convert the column, or name another one in the recipe.")
     }

@@ -1,9 +1,42 @@
 //! Tables: columns with name, unit, UCD, description, shape and nulls, and the files they live in
 //! (Parquet, FITS, CSV and ECSV, VOTable). Knows nothing of instruments.
+//!
+//! | format | extensions | nulls | unit, UCD, description | metadata |
+//! |---|---|---|---|---|
+//! | Parquet | `parquet`, `pq`, `parq` | null | Arrow field metadata `unit`, `ucd`, `description` | key-value metadata |
+//! | FITS binary table | `fits`, `fit`, `fts` | NaN, TNULL, empty text, empty list | TUNIT, TUCD, TCOMM | header cards |
+//! | ECSV | `ecsv`, `csv` with an ECSV header | empty, `null` | header | header |
+//! | CSV | `csv` | empty, `null` | none | none |
+//! | VOTable (read only) | `xml`, `vot`, `votable` | empty, NaN, VALUES null, BINARY2 flags | FIELD | PARAM, INFO |
+//!
+//! Each also with `.gz`. [`read()`], [`read_columns`] and [`read_chunks`] read them, [`write()`] and [`Writer`] write them.
 
+mod atomic;
+mod builder;
 mod column;
+mod column_type;
+mod csv;
+mod fits;
+mod format;
+mod gzip;
+mod parquet;
+mod read;
+#[cfg(test)]
+mod real_files;
+#[cfg(test)]
+mod round_trip;
+mod rows;
+#[cfg(test)]
+mod sample;
+mod votable;
+mod write;
 
+pub use atomic::{AtomicFile, check_target, write_atomically};
 pub use column::{Column, ColumnSchema, Shape, Values};
+pub use column_type::{ColumnType, Layout, ValueType};
+pub use format::Format;
+pub use read::{Chunks, read, read_chunks, read_column_chunks, read_columns, read_schema};
+pub use write::{Writer, write};
 
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;

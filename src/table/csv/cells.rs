@@ -1,0 +1,137 @@
+//! One cell to the values of one row. Numbers are parsed straight from the record's buffer.
+
+use super::{is_null, list_content};
+use crate::table::builder::ColumnBuilder;
+use crate::table::{Layout, ValueType, Values};
+use std::str::FromStr;
+
+/// What was found in a cell that cannot be read as its column wants, and what was expected.
+#[derive(Debug, PartialEq)]
+pub(super) struct Misfit {
+    pub found: String,
+    pub expected: String,
+}
+
+/// Appends the row that `cell` stands for.
+pub(super) fn push(builder: &mut ColumnBuilder, cell: &str) -> Result<(), Misfit> {
+    if is_null(cell) {
+        builder.push_null();
+        return Ok(());
+    }
+    let column_type = builder.column_type();
+    let misfit = |part: &str| Misfit { found: format!("'{}'", shortened(part)), expected: format!("{column_type}, or nothing") };
+    if column_type.layout == Layout::Scalar {
+        match builder.values() {
+            Values::Bool(values) => values.push(boolean(cell).ok_or_else(|| misfit(cell))?),
+            Values::Int32(values) => values.push(number(cell).ok_or_else(|| misfit(cell))?),
+            Values::Int64(values) => values.push(number(cell).ok_or_else(|| misfit(cell))?),
+            Values::Float32(values) => values.push(number(cell).ok_or_else(|| misfit(cell))?),
+            Values::Float64(values) => values.push(number(cell).ok_or_else(|| misfit(cell))?),
+            Values::Text(values) => values.push(cell.to_owned()),
+        }
+    } else {
+        let content = list_content(cell).ok_or_else(|| misfit(cell))?;
+        match builder.values() {
+            Values::Bool(values) => list(content, values, boolean),
+            Values::Int32(values) => list(content, values, number),
+            Values::Int64(values) => list(content, values, number),
+            Values::Float32(values) => list(content, values, |item| if item == "null" { Some(f32::NAN) } else { number(item) }),
+            Values::Float64(values) => list(content, values, |item| if item == "null" { Some(f64::NAN) } else { number(item) }),
+            Values::Text(values) => serde_json::from_str::<Vec<String>>(cell).map(|texts| values.extend(texts)).map_err(|_| cell),
+        }
+        .map_err(misfit)?;
+    }
+    builder
+        .end_row()
+        .map_err(|length| Misfit { found: format!("a list of {length} values"), expected: format!("{}", builder.column_type()) })
+}
+
+/// Appends the items between commas; inner brackets, of lists of lists, are passed over. Gives back an item that does not parse.
+fn list<'a, T>(content: &'a str, values: &mut Vec<T>, parse: impl Fn(&str) -> Option<T>) -> Result<(), &'a str> {
+    if content.trim_ascii().is_empty() {
+        return Ok(());
+    }
+    for item in content.split(',') {
+        let bare = item.trim_matches([' ', '[', ']', '\n', '\t']);
+        values.push(parse(bare).ok_or(item)?);
+    }
+    Ok(())
+}
+
+fn number<T: FromStr>(cell: &str) -> Option<T> {
+    // Blanks are rare: parse first, and trim only what does not parse.
+    cell.parse().ok().or_else(|| cell.trim_ascii().parse().ok())
+}
+
+/// `True` or `false` in any case.
+pub(super) fn boolean(cell: &str) -> Option<bool> {
+    let cell = cell.trim_ascii();
+    if cell.eq_ignore_ascii_case("true") {
+        Some(true)
+    } else if cell.eq_ignore_ascii_case("false") {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+fn shortened(text: &str) -> String {
+    let text = text.trim_ascii();
+    match text.char_indices().nth(40) {
+        Some((end, _)) => format!("{} \u{2026}", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// The narrowest of 64-bit integer and 64-bit float that all items of a list parse as; `None` for anything else.
+pub(super) fn list_type(cell: &str) -> Option<ValueType> {
+    let content = list_content(cell)?;
+    let mut values = ValueType::Int64;
+    for item in content.split(',').map(|item| item.trim_matches([' ', '[', ']'])) {
+        if item.parse::<i64>().is_ok() {
+            continue;
+        }
+        if item.is_empty() && content.trim_ascii().is_empty() {
+            break;
+        }
+        if item != "null" && item.parse::<f64>().is_err() {
+            return None;
+        }
+        values = ValueType::Float64;
+        break;
+    }
+    Some(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::{ColumnSchema, ColumnType, Shape};
+
+    fn parsed(values: ValueType, layout: Layout, cells: &[&str]) -> Result<crate::table::Column, Misfit> {
+        let mut builder = ColumnBuilder::new(ColumnSchema::new("x", "", ""), ColumnType { values, layout });
+        cells.iter().try_for_each(|cell| push(&mut builder, cell))?;
+        Ok(builder.take())
+    }
+
+    #[test]
+    fn lists_in_the_archive_s_and_the_tool_s_style() {
+        let cells = ["[1.5, null,-2e-3]", "(1.0, NaN, 3.0)", "null", "", "[]"];
+        let column = parsed(ValueType::Float64, Layout::Variable, &cells).unwrap();
+        assert_eq!(column.shape, Shape::Variable(vec![0, 3, 6, 6, 6, 6]));
+        assert_eq!(column.valid, Some(vec![true, true, false, false, true]));
+        assert_eq!(column.flat_f64().unwrap()[2], -2e-3);
+        let texts = parsed(ValueType::Text, Layout::Fixed(2), &["[\"a, b\", \"c\"]"]).unwrap();
+        assert_eq!(texts.values, Values::Text(vec!["a, b".into(), "c".into()]));
+    }
+
+    #[test]
+    fn misfits_say_what_was_found() {
+        let misfit = parsed(ValueType::Float64, Layout::Fixed(3), &["[1.0,x,2.0]"]).unwrap_err();
+        assert_eq!((misfit.found.as_str(), misfit.expected.as_str()), ("'x'", "64-bit float list of length 3, or nothing"));
+        assert_eq!(parsed(ValueType::Float64, Layout::Fixed(3), &["[1.0,2.0]"]).unwrap_err().found, "a list of 2 values");
+        assert_eq!(parsed(ValueType::Float64, Layout::Variable, &["[1.0,,2.0]"]).unwrap_err().found, "''");
+        assert_eq!(parsed(ValueType::Int64, Layout::Scalar, &["1.5"]).unwrap_err().found, "'1.5'");
+        assert_eq!(parsed(ValueType::Int32, Layout::Scalar, &["3000000000"]).unwrap_err().found, "'3000000000'");
+    }
+}

@@ -1,0 +1,121 @@
+//! Which format a file has.
+
+use crate::error::{Error, Result};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// A table format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Parquet,
+    Fits,
+    Csv,
+    Ecsv,
+    /// Read only.
+    VoTable,
+}
+
+impl Format {
+    /// The format that the extension names (after removing `.gz`), if it names one: `parquet`, `pq`, `parq`; `fits`, `fit`, `fts`;
+    /// `csv`; `ecsv`; `xml`, `vot`, `votable`.
+    pub fn from_extension(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+        let name = name.strip_suffix(".gz").unwrap_or(&name);
+        match name.rsplit_once('.')?.1 {
+            "parquet" | "pq" | "parq" => Some(Self::Parquet),
+            "fits" | "fit" | "fts" => Some(Self::Fits),
+            "csv" => Some(Self::Csv),
+            "ecsv" => Some(Self::Ecsv),
+            "xml" | "vot" | "votable" => Some(Self::VoTable),
+            _ => None,
+        }
+    }
+
+    /// The format that the first bytes of an uncompressed file show, if they show one.
+    pub fn from_magic(start: &[u8]) -> Option<Self> {
+        let text = start.trim_ascii_start();
+        if start.starts_with(b"PAR1") {
+            Some(Self::Parquet)
+        } else if start.starts_with(b"SIMPLE  =") {
+            Some(Self::Fits)
+        } else if start.starts_with(b"# %ECSV") {
+            Some(Self::Ecsv)
+        } else if text.starts_with(b"<?xml") || text.starts_with(b"<VOTABLE") {
+            Some(Self::VoTable)
+        } else {
+            None
+        }
+    }
+
+    /// The format of an existing file: by extension, or else by its first bytes, which may be compressed with gzip.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or neither extension nor content shows a format.
+    pub fn of_file(path: &Path) -> Result<Self> {
+        if let Some(format) = Self::from_extension(path) {
+            return Ok(format);
+        }
+        let mut start = Vec::new();
+        super::gzip::open(path)?.take(64).read_to_end(&mut start).map_err(|error| Error::reading(path, error))?;
+        Self::from_magic(&start).ok_or_else(|| unknown(path))
+    }
+
+    /// The format of a file to be written, by its extension.
+    ///
+    /// # Errors
+    /// When the extension names no format, or one that is only read.
+    pub fn of_output(path: &Path) -> Result<Self> {
+        match Self::from_extension(path) {
+            Some(Self::VoTable) => Err(Error::usage(path.display().to_string())
+                .found("a VOTable, which is only read")
+                .remedy("Write .parquet, .fits, .ecsv or .csv.")),
+            Some(format) => Ok(format),
+            None => Err(unknown(path)),
+        }
+    }
+}
+
+fn unknown(path: &Path) -> Error {
+    Error::usage(path.display().to_string())
+        .found("a name that shows no table format")
+        .expected(".parquet, .fits, .ecsv or .csv, also with .gz, or .xml (VOTable, only read)")
+}
+
+/// Whether the name of an output asks for gzip.
+pub(super) fn wants_gzip(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"))
+}
+
+/// Whether a file starts as gzip does, whatever its name; or is named so, but too short to tell.
+///
+/// # Errors
+/// When it cannot be opened or read.
+pub(super) fn is_gzip(path: &Path) -> Result<bool> {
+    let reading = |error| Error::reading(path, error);
+    let mut start = Vec::new();
+    File::open(path).map_err(reading)?.take(2).read_to_end(&mut start).map_err(reading)?;
+    Ok(start == [0x1f, 0x8b] || start.len() < 2 && wants_gzip(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_extension_and_by_content() {
+        let by_name = |name: &str| Format::from_extension(Path::new(name));
+        assert_eq!(by_name("dir.csv/XpContinuousMeanSpectrum_000000-003111.csv.gz"), Some(Format::Csv));
+        assert_eq!(by_name("A.FITS"), Some(Format::Fits));
+        assert_eq!(by_name("a.dat"), None);
+        assert!(Format::of_output(Path::new("a.xml")).unwrap_err().to_string().contains("only read"));
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("downloaded");
+        std::fs::write(&path, "# %ECSV 1.0\n").unwrap();
+        assert_eq!(Format::of_file(&path).unwrap(), Format::Ecsv);
+        std::fs::write(&path, "no table").unwrap();
+        assert!(Format::of_file(&path).unwrap_err().to_string().contains("shows no table format"));
+        assert!(Format::of_file(&folder.path().join("absent")).is_err());
+    }
+}

@@ -1,0 +1,13 @@
+//! Apache Parquet through Arrow: zstd, fixed-size lists for [`super::Shape::Fixed`], lists for [`super::Shape::Variable`]. Unit, UCD
+//! and description are Arrow field metadata under the keys `unit`, `ucd` and `description`; the table's metadata are the file's
+//! key-value metadata. Both are repeated under `table_meta_yaml` in the Arrow schema, where astropy looks for them.
+
+mod read;
+mod write;
+
+pub(super) use read::{chunks, schema};
+pub(super) use write::ParquetSink;
+
+const UNIT: &str = "unit";
+const UCD: &str = "ucd";
+const DESCRIPTION: &str = "description";

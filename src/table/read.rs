@@ -1,0 +1,118 @@
+//! Reading tables of any format: whole, by column, or in chunks of rows.
+
+use super::format::Format;
+use super::{Column, ColumnSchema, Table, csv, fits, parquet, votable};
+use crate::error::{Error, Result};
+use std::path::Path;
+
+/// Tables with the same columns that follow one another in a file.
+pub type Chunks = Box<dyn Iterator<Item = Result<Table>> + Send>;
+
+/// Rows read at once where the whole table is wanted.
+const BLOCK: usize = 65_536;
+
+/// Reads a table. The format follows from the extension, or else from the content; gzip is seen through.
+///
+/// # Errors
+/// When the file cannot be read, is damaged, or has a column of a type that [`super::Values`] cannot hold (the column is named).
+pub fn read(path: &Path) -> Result<Table> {
+    whole(chunks(path, None, BLOCK)?)
+}
+
+/// Reads only the named columns, in the order given.
+///
+/// # Errors
+/// As [`read`]; and when a name is absent or given twice.
+pub fn read_columns(path: &Path, names: &[&str]) -> Result<Table> {
+    whole(chunks(path, Some(names), BLOCK)?)
+}
+
+/// Reads a table in chunks of at most `rows` rows, and at least one chunk (perhaps without rows). Memory is bounded by the chunk for
+/// Parquet (plus one row group's pages), FITS and CSV; compressed FITS and Parquet files and VOTables are held whole.
+///
+/// # Errors
+/// As [`read`], at once or from the iterator, which ends after an error.
+pub fn read_chunks(path: &Path, rows: usize) -> Result<Chunks> {
+    chunks(path, None, rows)
+}
+
+/// As [`read_chunks`], with only the named columns, in the order given.
+///
+/// # Errors
+/// As [`read_columns`] and [`read_chunks`].
+pub fn read_column_chunks(path: &Path, names: &[&str], rows: usize) -> Result<Chunks> {
+    chunks(path, Some(names), rows)
+}
+
+/// The descriptions of all columns, without reading their values where the format allows it.
+///
+/// # Errors
+/// When the file cannot be read or its header is damaged.
+pub fn read_schema(path: &Path) -> Result<Vec<ColumnSchema>> {
+    match Format::of_file(path)? {
+        Format::Parquet => parquet::schema(path),
+        Format::Fits => fits::schema(path),
+        Format::Csv | Format::Ecsv => csv::schema(path),
+        Format::VoTable => Ok(votable::read(path, None)?.columns().iter().map(|column| column.schema.clone()).collect()),
+    }
+}
+
+fn chunks(path: &Path, names: Option<&[&str]>, rows: usize) -> Result<Chunks> {
+    let rows = rows.max(1);
+    match Format::of_file(path)? {
+        Format::Parquet => parquet::chunks(path, names, rows),
+        Format::Fits => fits::chunks(path, names, rows),
+        Format::Csv | Format::Ecsv => csv::chunks(path, names, rows),
+        Format::VoTable => {
+            let table = votable::read(path, names)?;
+            let n_chunks = table.n_rows().div_ceil(rows).max(1);
+            let slice = move |i: usize| Ok(table.slice(i * rows..((i + 1) * rows).min(table.n_rows())));
+            Ok(Box::new((0..n_chunks).map(slice)))
+        }
+    }
+}
+
+fn whole(mut chunks: Chunks) -> Result<Table> {
+    let mut table = chunks.next().unwrap_or_else(|| Ok(Table::default()))?;
+    for chunk in chunks {
+        table.append(chunk?)?;
+    }
+    Ok(table)
+}
+
+/// The positions of the wanted columns among the available ones, in the order wanted; all of them where none are named.
+pub(super) fn positions(path: &Path, available: &[String], wanted: Option<&[&str]>) -> Result<Vec<usize>> {
+    let Some(wanted) = wanted else { return Ok((0..available.len()).collect()) };
+    let position = |name: &str| {
+        available.iter().position(|column| column == name).ok_or_else(|| {
+            Error::data(format!("{}, column '{name}'", path.display()))
+                .found(format!("no such column (there are: {})", available.join(", ")))
+                .expected("that column")
+                .remedy("Rename the column in the file, or name the right one.")
+        })
+    };
+    wanted.iter().map(|name| position(name)).collect()
+}
+
+/// A table of these columns, with the file named in errors.
+pub(super) fn assemble(
+    path: &Path,
+    columns: Vec<Column>,
+    n_rows: usize,
+    metadata: &std::collections::BTreeMap<String, String>,
+) -> Result<Table> {
+    let mut table = Table::with_rows(n_rows);
+    for column in columns {
+        table.push(column).map_err(|error| error.within(path.display()))?;
+    }
+    table.metadata = metadata.clone();
+    Ok(table)
+}
+
+/// The error for a column whose type has no counterpart in [`super::Values`].
+pub(super) fn unsupported(path: &Path, name: &str, found: impl std::fmt::Display) -> Error {
+    Error::data(format!("{}, column '{name}'", path.display()))
+        .found(format!("{found}"))
+        .expected("booleans, integers of up to 64 bits, floats or text, or lists of them")
+        .remedy("Convert the column, or read only the columns that are needed.")
+}
