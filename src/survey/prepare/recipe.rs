@@ -179,6 +179,9 @@ impl PrepareRecipe {
             xp.grid.sampling(55, 55)?;
         }
         let names: Vec<String> = self.photometry.bands()?.into_iter().map(|band| band.name).collect();
+        if self.xp.is_none() && names.is_empty() {
+            return fault("photometry", "no bands, and no XP spectra".into(), "at least one flux");
+        }
         match first_repeated(&names) {
             Some(name) => fault("photometry", format!("band '{name}' twice"), "distinct names"),
             None => Ok(()),
@@ -305,6 +308,7 @@ mod tests {
             error.to_string()
         };
         assert!(message("").contains("xp and tables"));
+        assert!(message("[[tables]]\nfiles = [\"x\"]").contains("no bands"));
         assert!(message("[xp]\nfiles = []\nfile = 1").contains("unknown field"));
         assert!(message("labels = [\"teff\", \"teff\"]\n[xp]\nfiles = [\"x\"]").contains("'teff' twice"));
         assert!(message("[xp]\nfiles = [\"x\"]\n[xp.inflation]\ncommon = -1").contains("xp.inflation"));

@@ -235,6 +235,33 @@ mod tests {
         assert!(table.column("teff").unwrap().to_f64().unwrap()[2].is_nan());
     }
 
+    /// Star 2 is in the joined table, stars 1 and 3 are not, and 99 has no spectrum.
+    #[test]
+    fn spectra_and_tables_are_joined_on_the_identifier() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("catalogue.csv");
+        let header =
+            "id,j_mag,j_mag_error,h_mag,h_mag_error,ks_mag,ks_mag_error,teff,teff_error,plx,plx_error,ebv,ebv_error,name\n";
+        let rows = "2,12,0.03,11.5,0.03,-99,0.03,5000,80,-0.1,0.05,0.2,0.02,b\n99,1,1,1,1,1,1,1,1,1,1,1,1,z\n";
+        std::fs::write(&file, format!("{header}{rows}")).unwrap();
+        let mut preparation = preparation(&format!(
+            "labels = [\"teff\"]\n[xp]\nfiles = [\"x\"]\n[photometry]\nsets = [\"2mass\"]\ncrowding = false\n[[tables]]\n\
+             files = [{:?}]\nid = \"id\"\nsentinels = {{ ks_mag = -99 }}\n[tables.rename]\nplx = \"parallax\"\n\
+             plx_error = \"parallax_error\"\nebv = \"extinction\"\nebv_error = \"extinction_error\"",
+            file.display().to_string()
+        ));
+        let table = preparation.chunk(xp_table(&[(Some(1e4), Some(1e4)); 3])).unwrap();
+        let flux = table.column("flux").unwrap().to_matrix(64).unwrap();
+        let missing: Vec<usize> = flux.rows().into_iter().map(|row| row.iter().filter(|flux| flux.is_nan()).count()).collect();
+        assert_eq!((missing, notes(&table)), (vec![3, 1, 3], vec![0; 3]));
+        for (name, expected) in [("parallax", -0.1), ("teff", 5000.0), ("extinction_error", 0.02)] {
+            let values = table.column(name).unwrap().to_f64().unwrap();
+            assert!(values[0].is_nan() && values[1] == expected && values[2].is_nan(), "{name}: {values:?}");
+        }
+        assert_eq!(table.column("name").unwrap().valid, Some(vec![false, true, false]));
+        assert_eq!(preparation.tables[0].1.n_unused(), 1);
+    }
+
     #[test]
     fn duplicates_across_chunks_are_named_or_dropped() {
         let mut strict = preparation(PHOTOMETRY);
