@@ -241,3 +241,17 @@ fn extinction_may_be_moved_as_itself() {
     // The maximum of a likelihood does not depend on the coordinate.
     assert!(median(&shifts) < 0.02, "{}", median(&shifts));
 }
+
+#[test]
+fn random_starts_hardly_ever_find_a_better_optimum() {
+    let trained = true_model();
+    let observations = observe(new_stars(1500), &trained);
+    let default = fit(&trained, &observations, &options()).unwrap();
+    // Eight draws for eight runs: every start is a random draw of the prior.
+    let random = FitOptions { start: StartOptions { draws: 8, runs: 8, seed: 77 }, ..options() };
+    let random = fit(&trained, &observations, &random).unwrap();
+    let better = (0..default.len()).filter(|&i| 2.0 * (random.ln_posterior[i] - default.ln_posterior[i]) > 0.1).count();
+    let worse = (0..default.len()).filter(|&i| 2.0 * (default.ln_posterior[i] - random.ln_posterior[i]) > 0.1).count();
+    println!("{better} of {} stars end lower from 8 random starts, {worse} higher", default.len());
+    assert!((better as f64) < 0.005 * default.len() as f64);
+}

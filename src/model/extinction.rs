@@ -74,21 +74,38 @@ impl Effect for Extinction {
     }
 
     fn penalty_names(&self) -> &'static [&'static str] {
-        &["extinction_smoothness"]
+        &["extinction_smoothness", "infrared_power_law"]
     }
 
     /// `extinction_smoothness`: mean square of the second derivative of ln R in x = 1 µm/λ.
-    fn penalty(&self, _name: &str, weights: &Weights, grid: &Grid, device: &Device) -> Result<Tensor<1>> {
-        let operator = second_difference(&grid.wavelength.iter().map(|nm| 1e3 / nm).collect::<Vec<f64>>());
-        if operator.is_empty() {
+    ///
+    /// `infrared_power_law`: the same in ln λ beyond 900 nm. Extinction there is a power law (Cardelli, Clayton & Mathis 1989,
+    /// eq. 2), which the data cannot say: a grey part of R trades off against the parallaxes of dusty, distant stars, and W1 and
+    /// W2 feel it most.
+    fn penalty(&self, name: &str, weights: &Weights, grid: &Grid, device: &Device) -> Result<Tensor<1>> {
+        let (limit, abscissa): (f64, fn(f64) -> f64) = match name {
+            "infrared_power_law" => (INFRARED, f64::ln),
+            _ => (0.0, |nm| 1e3 / nm),
+        };
+        let members: Vec<usize> = (0..grid.len()).filter(|&i| grid.wavelength[i] > limit).collect();
+        let rows = second_difference(&members.iter().map(|&i| abscissa(grid.wavelength[i])).collect::<Vec<f64>>());
+        if rows.is_empty() {
             return Ok(device.zeros([1]));
         }
-        let n = grid.len();
-        let operator = device.tensor(&operator.concat(), [n - 2, n]);
+        let mut operator = vec![0.0; rows.len() * grid.len()];
+        for (row, values) in rows.iter().enumerate() {
+            for (&member, value) in members.iter().zip(values) {
+                operator[row * grid.len() + member] = *value;
+            }
+        }
+        let operator = device.tensor(&operator, [rows.len(), grid.len()]);
         let bend = operator.matmul(weights.get::<1>(LN_CURVE)?.unsqueeze_dim(1));
         Ok((bend.clone() * bend).mean())
     }
 }
+
+/// Wavelengths (nm) beyond which extinction is taken for a power law.
+const INFRARED: f64 = 900.0;
 
 /// Rows of the second-derivative operator on unevenly spaced points (`n − 2` rows of `n`); empty for fewer than three points.
 fn second_difference(x: &[f64]) -> Vec<Vec<f64>> {

@@ -2,40 +2,65 @@
 //!
 //! No emulator is exact: stars with equal labels differ in rotation, abundances, activity or an unseen companion. The
 //! fractional error m_w of the flux is the one with which the residuals of the validation stars, fitted with all their
-//! constraints, have the scatter that the errors promise: MAD-σ of (f − f̂)/√(σ² + m²f²) = √(1 − P/W), where P/W is the share
-//! of the residual variance that the star's own P parameters take up. It is stored with the model and added to the diagonal of
-//! the flux covariance when stars are fitted. Zero where the residuals are no larger than their errors.
+//! constraints, have the scatter that the errors promise: MAD-σ of (f − f̂)/(t √(σ² + m²f²)) = 1, where
+//! t² = 1 − (J A⁻¹ Jᵀ)_ww/σ² is the share of the variance that the star's own parameters leave in the residual (A: half the
+//! curvature of the star's loss). It is stored with the model and added to the diagonal of the flux covariance when stars are
+//! fitted. Zero where the residuals are no larger than their errors within twice the Monte-Carlo error of a MAD.
 
+use super::recipe::Recipe;
 use super::state::TrainingState;
 use crate::error::Result;
 use crate::observations::Observations;
+use crate::optimise::NormalEquations;
+use crate::optimise::dense::{cholesky_in_place, solve_lower_in_place};
+use crate::posterior::{Posterior, Terms};
+use crate::tensor::{Order, to_f64};
 use ndarray::Axis;
 
 /// Largest fractional error that is looked for.
 const LARGEST: f64 = 1.0;
 
+/// Smallest share of the variance that a residual may keep: below it, the star's parameters follow that one flux.
+const SMALLEST_SHARE: f64 = 0.1;
+
 /// Fractional model error per wavelength `[W]` from the kept validation stars.
 ///
-/// `already` is the fractional error that the observations' errors contain (the recipe's); the estimate includes it.
-pub(super) fn estimate(state: &TrainingState, observations: &Observations, already: f64) -> Result<Vec<f64>> {
-    let stars = state.stars(true);
-    let predicted = state.model.predict(state.coordinates.select(Axis(0), &stars).view())?;
-    let n_parameters = state.model.space.len() as f64;
-    Ok((0..state.model.grid.len())
-        .map(|w| {
-            let mut residuals = Vec::new();
-            for (row, &star) in stars.iter().enumerate() {
-                let error = f64::from(observations.flux_error[[star, w]]);
-                if error.is_finite() {
-                    let flux = f64::from(observations.flux[[star, w]]);
-                    let target = (1.0 - n_parameters / observations.n_fluxes(star) as f64).max(0.1).sqrt();
-                    let variance = (error * error - (already * flux).powi(2)).max(0.0);
-                    residuals.push(((flux - predicted[[row, w]]) / target, variance, flux));
-                }
+/// `recipe.data.fractional_error` is in the observations' errors already; the estimate includes it.
+pub(super) fn estimate(state: &TrainingState, observations: &Observations, recipe: &Recipe) -> Result<Vec<f64>> {
+    let (w, p) = (state.model.grid.len(), state.model.space.len());
+    let already = recipe.data.fractional_error;
+    let terms = Terms { constraints: &recipe.data.constraints, mixture: None, jacobians: recipe.loss.jacobians };
+    let posterior = Posterior::new(&state.model, observations, &terms, &[], state.coordinates.clone())?;
+    let free: Vec<usize> = (0..p).collect();
+    let mut residuals = vec![Vec::new(); w];
+    for stars in state.stars(true).chunks(512) {
+        let coordinates = state.coordinates.select(Axis(0), stars);
+        let normal = posterior.normal_equations(stars, coordinates.view())?;
+        let flat: Vec<f64> = coordinates.iter().copied().collect();
+        let jet = state.model.flux(state.model.device().tensor(&flat, [stars.len(), p]), &free, Order::First)?;
+        let predicted = to_f64(jet.value);
+        let jacobian = jet.tangents.map_or_else(|| vec![0.0; stars.len() * p * w], to_f64);
+        for (row, &star) in stars.iter().enumerate() {
+            let mut factor: Vec<f64> = normal.curvature.index_axis(Axis(0), row).iter().map(|value| 0.5 * value).collect();
+            if !cholesky_in_place(&mut factor, p) {
+                continue;
             }
-            fractional_error(&residuals)
-        })
-        .collect())
+            for (i, residuals) in residuals.iter_mut().enumerate() {
+                let error = f64::from(observations.flux_error[[star, i]]);
+                if !error.is_finite() {
+                    continue;
+                }
+                let mut column: Vec<f64> = (0..p).map(|q| jacobian[(row * p + q) * w + i]).collect();
+                solve_lower_in_place(&factor, p, &mut column);
+                let taken_up: f64 = column.iter().map(|value| value * value).sum::<f64>() / (error * error);
+                let share = (1.0 - taken_up).max(SMALLEST_SHARE).sqrt();
+                let flux = f64::from(observations.flux[[star, i]]);
+                let variance = (error * error - (already * flux).powi(2)).max(0.0);
+                residuals.push(((flux - predicted[row * w + i]) / share, variance, flux));
+            }
+        }
+    }
+    Ok(residuals.iter().map(|residuals| fractional_error(residuals)).collect())
 }
 
 /// m with MAD-σ of r/√(σ² + m²f²) = 1 for residuals `(r, σ², f)`, by bisection.
@@ -47,7 +72,8 @@ fn fractional_error(residuals: &[(f64, f64, f64)]) -> f64 {
         pulls.sort_by(f64::total_cmp);
         pulls.get(pulls.len() / 2).map_or(0.0, |median| 1.4826 * median)
     };
-    if scatter(0.0) <= 1.0 {
+    // The standard error of MAD-σ is 1.17/√(2n).
+    if scatter(0.0) <= 1.0 + 2.0 * 1.17 / (2.0 * residuals.len().max(1) as f64).sqrt() {
         return 0.0;
     }
     let (mut low, mut high) = (0.0, LARGEST);

@@ -19,7 +19,9 @@ use std::time::{Duration, Instant};
 const FOLLOWING_ITERATIONS: u32 = 6;
 /// Damping of the first step of the wavelength weights, relative to the diagonal: below the ratio (~1e-4) of the information on
 /// directions in which the stars follow to that with the stars fixed.
-const INITIAL_DAMPING: f64 = 1e-7;
+const INITIAL_DAMPING: f64 = 1e-6;
+/// Damping below which rounding decides.
+const SMALLEST_DAMPING: f64 = 1e-7;
 
 /// Where checkpoints go and how often.
 #[derive(Debug, Clone, Copy)]
@@ -172,7 +174,7 @@ impl Run<'_> {
             let loss = self.profile_loss(&training)?;
             if loss < best {
                 best = loss;
-                damping *= 0.1;
+                damping = (damping * 0.1).max(SMALLEST_DAMPING);
             } else {
                 (self.state.model.weights, self.state.coordinates) = before;
                 damping *= 100.0;

@@ -68,7 +68,7 @@ pub fn train(
     let outcome = run(recipe, observations, state, checkpoints.map(|c| (c, identity.as_str())), report)?;
     let mut state = outcome.state;
     let prior = fit_prior(recipe, observations, &state)?;
-    state.model.model_error = model_error::estimate(&state, observations, recipe.data.fractional_error)?;
+    state.model.model_error = model_error::estimate(&state, observations, recipe)?;
 
     let log = TrainingLog { history: state.history.clone(), cleanings: outcome.cleanings };
     let mut card = ModelCard {

@@ -61,6 +61,7 @@ pub(super) fn step(
     for block in stars.chunks(BLOCK) {
         sums.add(state, observations, recipe, &posterior, &shifted, block)?;
     }
+    sums.add_penalties(&state.model, recipe, &rows, stars.len())?;
     let change = sums.solve(damping)?;
     let scale = (LARGEST_STEP / change.amax()).min(1.0);
     let mut model = state.model.clone();
@@ -170,6 +171,41 @@ impl Sums {
         Ok(())
     }
 
+    /// The penalties of the recipe, which belong to the mean loss of `n_stars`: their exact gradient, and their Hessian by
+    /// differences of it (exact for the quadratic ones).
+    fn add_penalties(&mut self, model: &ForwardModel, recipe: &Recipe, rows: &[WeightRow], n_stars: usize) -> Result<()> {
+        let (w, k) = self.gradient.dim();
+        let taped = model.to(&model.device().taped());
+        let half = 0.5 * n_stars as f64;
+        let gradient = |model: &ForwardModel| -> Result<Option<Array2<f64>>> {
+            let Some(penalty) = model.penalty(&recipe.penalties)? else { return Ok(None) };
+            let all = model.weights.host_gradients(penalty);
+            let of = |row: &WeightRow| model.weights.names().iter().position(|name| *name == row.tensor).map(|at| &all[at]);
+            Ok(Some(Array2::from_shape_fn((w, k), |(i, index)| {
+                of(&rows[index]).map_or(0.0, |values| half * values[rows[index].row * w + i])
+            })))
+        };
+        let Some(here) = gradient(&taped)? else { return Ok(()) };
+        self.gradient += &here;
+        for (index, row) in rows.iter().enumerate() {
+            let values = taped.weights.values(&row.tensor)?;
+            for i in 0..w {
+                let mut shifted = taped.clone();
+                let mut moved = values.clone();
+                moved[row.row * w + i] += DIFFERENCE_STEP;
+                shifted.weights.set(&row.tensor, &moved, taped.device())?;
+                let Some(there) = gradient(&shifted)? else { continue };
+                for ((j, other), difference) in (there - &here).indexed_iter() {
+                    // Only the triangle j ≤ i is read.
+                    if j <= i {
+                        self.matrix[i][[index, j * k + other]] += difference / DIFFERENCE_STEP;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// −(H + damping·diag H)⁻¹ g, in the order of `i·K + k`.
     fn solve(&self, damping: f64) -> Result<DVector<f64>> {
         let (w, k) = self.gradient.dim();
@@ -181,17 +217,23 @@ impl Sums {
             }
         }
         let mean = matrix.diagonal().mean();
-        for i in 0..w * k {
-            // A floor keeps weights without any data where they are.
-            matrix[(i, i)] += damping * matrix[(i, i)] + 1e-9 * mean;
-        }
         let gradient = DVector::from_iterator(w * k, self.gradient.iter().map(|value| -value));
-        let factor = matrix.cholesky().ok_or_else(|| {
-            Error::numerical("wavelength step")
-                .found("a matrix that is not positive-definite")
-                .remedy("Constrain extinction and parallax.")
-        })?;
-        Ok(factor.solve(&gradient))
+        // Rounding of the 32-bit fluxes can leave slightly negative eigenvalues, which more damping covers.
+        let mut damping = damping;
+        while damping < 1.0 {
+            let mut damped = matrix.clone();
+            for i in 0..w * k {
+                // The second term keeps weights without any data where they are.
+                damped[(i, i)] += damping * (matrix[(i, i)] + 1e-2 * mean);
+            }
+            if let Some(factor) = damped.cholesky() {
+                return Ok(factor.solve(&gradient));
+            }
+            damping *= 10.0;
+        }
+        Err(Error::numerical("wavelength step")
+            .found("a matrix that is not positive-definite")
+            .remedy("Constrain extinction and parallax in the recipe."))
     }
 }
 
