@@ -111,10 +111,9 @@ impl PhotometricBand {
         if !(magnitude.is_finite() && error.is_finite() && error > 0.0) {
             return Measurement::Invalid;
         }
-        if let (Some(cut), Some(value)) = (&self.crowding, crowding) {
-            if value > cut.limit {
-                return Measurement::Crowded;
-            }
+        let limit = self.crowding.as_ref().map(|cut| cut.limit);
+        if limit.zip(crowding).is_some_and(|(limit, value)| value > limit) {
+            return Measurement::Crowded;
         }
         let value = self.flux(magnitude);
         Measurement::Flux { value, error: 0.4 * std::f64::consts::LN_10 * error.hypot(self.error_floor) * value }
@@ -169,6 +168,6 @@ mod tests {
         assert!(matches!(band.measure(12.0, 0.1, Some(-5.0)), Measurement::Flux { .. }));
         assert!(matches!(band.measure(12.0, 0.1, Some(f64::NAN)), Measurement::Flux { .. }));
         band.wavelength = -1.0;
-        assert!(band.validate().unwrap_err().to_string().contains("'J', wavelength"));
+        assert!(band.validate().unwrap_err().to_string().contains("'j', wavelength"));
     }
 }

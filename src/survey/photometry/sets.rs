@@ -5,13 +5,13 @@ use super::{CrowdingCut, MagnitudeSystem, PhotometricBand};
 /// Name, wavelength (nm) and m_AB − m_Vega (mag).
 type Entry = (&'static str, f64, Option<f64>);
 
-const TWO_MASS: [Entry; 3] = [("J", 1235.0, Some(0.91)), ("H", 1662.0, Some(1.39)), ("Ks", 2159.0, Some(1.85))];
-const WISE: [Entry; 2] = [("W1", 3352.6, Some(2.699)), ("W2", 4602.8, Some(3.339))];
+const TWO_MASS: [Entry; 3] = [("j", 1235.0, Some(0.91)), ("h", 1662.0, Some(1.39)), ("ks", 2159.0, Some(1.85))];
+const WISE: [Entry; 2] = [("w1", 3352.6, Some(2.699)), ("w2", 4602.8, Some(3.339))];
 /// The optical bands' zero-points are left at AB: a constant per band is absorbed by the emulator.
 const OPTICAL: [Entry; 8] = [
-    ("G", 621.8, None),
-    ("BP", 511.0, None),
-    ("RP", 776.9, None),
+    ("g", 621.8, None),
+    ("bp", 511.0, None),
+    ("rp", 776.9, None),
     ("ps_g", 481.1, None),
     ("ps_r", 615.6, None),
     ("ps_i", 750.4, None),
@@ -19,17 +19,17 @@ const OPTICAL: [Entry; 8] = [
     ("ps_y", 961.3, None),
 ];
 /// WISE magnitudes of the LAMOST overlap sample (Green et al. 2021), which are AB.
-const WISE_AB: [Entry; 2] = [("W1", 3352.6, None), ("W2", 4602.8, None)];
+const WISE_AB: [Entry; 2] = [("w1", 3352.6, None), ("w2", 4602.8, None)];
 
 /// The names that [`standard_set`] knows.
 pub fn standard_set_names() -> [&'static str; 3] {
     ["2mass", "wise", "lamost-overlap"]
 }
 
-/// A standard set of bands, if there is one of that name. The columns are `<band>_mag` and `<band>_mag_error`, in lower case.
+/// A standard set of bands, if there is one of that name. The columns are `<band>_mag` and `<band>_mag_error`.
 ///
-/// * `2mass`: J, H, Ks (Vega), dropped where `norm_dg` > −5;
-/// * `wise`: W1, W2 (Vega), dropped where `norm_dg` > −10;
+/// * `2mass`: j, h, ks (Vega), dropped where `norm_dg` > −5;
+/// * `wise`: w1, w2 (Vega), dropped where `norm_dg` > −10;
 /// * `lamost-overlap`: the 13 bands of the overlap of Green et al. (2021): Gaia, Pan-STARRS 1, 2MASS (Vega) and WISE (AB), whose
 ///   published errors already contain a floor of 0.02 mag.
 pub fn standard_set(name: &str) -> Option<Vec<PhotometricBand>> {
@@ -43,13 +43,12 @@ pub fn standard_set(name: &str) -> Option<Vec<PhotometricBand>> {
 }
 
 fn band(&(name, wavelength, vega): &Entry, crowding_limit: Option<f64>) -> PhotometricBand {
-    let column = name.to_lowercase();
     PhotometricBand {
         name: name.into(),
         wavelength,
         system: vega.map_or(MagnitudeSystem::Ab, MagnitudeSystem::Vega),
-        magnitude_column: format!("{column}_mag"),
-        error_column: format!("{column}_mag_error"),
+        magnitude_column: format!("{name}_mag"),
+        error_column: format!("{name}_mag_error"),
         error_floor: 0.0,
         crowding: crowding_limit.map(|limit| CrowdingCut { column: "norm_dg".into(), limit }),
         sentinel: None,

@@ -73,6 +73,11 @@ impl Instrument {
         })
     }
 
+    /// Numbers of basis functions of BP and RP.
+    pub fn n_bases(&self) -> (usize, usize) {
+        (self.bp.bases.nrows(), self.rp.bases.nrows())
+    }
+
     /// The identifiers of the basis functions of BP and RP (`bp_basis_function_id`, `rp_basis_function_id` in the archive)
     /// that this instrument describes.
     pub fn basis_function_ids(&self) -> (i64, i64) {
@@ -123,7 +128,7 @@ impl Instrument {
     }
 
     fn check_counts(&self, n_bp: usize, n_rp: usize) -> Result<()> {
-        let (most_bp, most_rp) = (self.bp.bases.nrows(), self.rp.bases.nrows());
+        let (most_bp, most_rp) = self.n_bases();
         if n_bp > most_bp || n_rp > most_rp {
             return Err(Error::data("XP spectra")
                 .found(format!("{n_bp} BP and {n_rp} RP coefficients"))

@@ -8,6 +8,8 @@
 //! ```
 
 mod instrument;
+#[cfg(test)]
+mod parity;
 mod read;
 mod sampling;
 mod spectrum;

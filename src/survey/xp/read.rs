@@ -14,9 +14,10 @@ use crate::table::{Column, Shape, Table};
 /// When one of the first three columns is absent or a column has the wrong type.
 pub fn spectra_from_table(table: &Table) -> Result<Vec<std::result::Result<Spectrum, Fault>>> {
     let source_id = table.column("source_id")?.to_i64()?;
-    let (bp_basis, rp_basis) = Instrument::standard()?.basis_function_ids();
-    let bp = BandColumns::new(table, "bp", bp_basis)?;
-    let rp = BandColumns::new(table, "rp", rp_basis)?;
+    let instrument = Instrument::standard()?;
+    let ((bp_basis, rp_basis), (n_bp, n_rp)) = (instrument.basis_function_ids(), instrument.n_bases());
+    let bp = BandColumns::new(table, "bp", bp_basis, n_bp)?;
+    let rp = BandColumns::new(table, "rp", rp_basis, n_rp)?;
     let spectrum = |(row, source_id): (usize, i64)| {
         let spectrum = Spectrum { source_id, bp: bp.band(row)?, rp: rp.band(row)? };
         if spectrum.bp.is_none() && spectrum.rp.is_none() { Err(Fault::NoBand) } else { Ok(spectrum) }
@@ -27,7 +28,9 @@ pub fn spectra_from_table(table: &Table) -> Result<Vec<std::result::Result<Spect
 /// The columns of one band.
 struct BandColumns<'a> {
     name: &'static str,
+    /// What the instrument has.
     basis_function_id: i64,
+    n_bases: usize,
     coefficients: Lists<'a>,
     errors: Lists<'a>,
     correlations: Lists<'a>,
@@ -40,11 +43,12 @@ struct BandColumns<'a> {
 struct Lists<'a>(Option<(&'a Column, Vec<f64>)>);
 
 impl<'a> BandColumns<'a> {
-    fn new(table: &'a Table, name: &'static str, basis_function_id: i64) -> Result<Self> {
+    fn new(table: &'a Table, name: &'static str, basis_function_id: i64, n_bases: usize) -> Result<Self> {
         let numbers = |suffix: &str| table.get(&format!("{name}_{suffix}")).map(Column::to_f64).transpose();
         Ok(Self {
             name,
             basis_function_id,
+            n_bases,
             coefficients: Lists::new(table.column(&format!("{name}_coefficients"))?)?,
             errors: Lists::new(table.column(&format!("{name}_coefficient_errors"))?)?,
             correlations: match table.get(&format!("{name}_coefficient_correlations")) {
@@ -62,6 +66,9 @@ impl<'a> BandColumns<'a> {
         let number = |values: &Option<Vec<f64>>| values.as_ref().map(|values| values[row]).filter(|value| !value.is_nan());
         if let Some(expected) = number(&self.n_parameters).map(|n| n as usize).filter(|&n| n != coefficients.len()) {
             return Err(Fault::Length { band: self.name, what: "coefficients", found: coefficients.len(), expected });
+        }
+        if coefficients.len() > self.n_bases {
+            return Err(Fault::TooManyCoefficients { band: self.name, found: coefficients.len(), most: self.n_bases });
         }
         if let Some(found) = number(&self.basis).map(|id| id as i64).filter(|&id| id != self.basis_function_id) {
             return Err(Fault::Basis { band: self.name, found, expected: self.basis_function_id });
@@ -155,6 +162,11 @@ mod tests {
         let spectra = spectra_from_table(&other_basis).unwrap();
         assert_eq!(spectra[0], Err(Fault::Length { band: "bp", what: "coefficients", found: 3, expected: 55 }));
         assert_eq!(spectra[1], Err(Fault::Basis { band: "rp", found: 99, expected: 57 }));
+        let mut larger = table();
+        larger.take("rp_coefficients");
+        larger.push(lists("rp_coefficients", &[None, Some(&[1.0; 60]), None, None])).unwrap();
+        let fault = spectra_from_table(&larger).unwrap().remove(1).unwrap_err();
+        assert_eq!(fault.to_string(), "rp: 60 coefficients, the instrument has 55 basis functions");
     }
 
     #[test]

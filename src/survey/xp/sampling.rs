@@ -190,3 +190,90 @@ fn full_correlation(strict_lower: &[f64], n: usize) -> Array2<f64> {
     }
     full
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{DEFAULT_WAVELENGTHS, Instrument};
+    use super::*;
+    use crate::noise::{EigenvalueFloor, WhiteningRow};
+    use nalgebra::{DMatrix, DVector};
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+    use rand_distr::StandardNormal;
+
+    const N: usize = 55;
+
+    /// A band with random correlations, and the Cholesky factor of its coefficient covariance.
+    fn random_band(rng: &mut ChaCha8Rng) -> (Band, DMatrix<f64>) {
+        let factors = DMatrix::from_fn(N, 2 * N, |_, _| rng.sample::<f64, _>(StandardNormal));
+        let gram = &factors * factors.transpose();
+        let correlation = DMatrix::from_fn(N, N, |i, j| gram[(i, j)] / (gram[(i, i)] * gram[(j, j)]).sqrt());
+        let errors: Vec<f64> = (0..N).map(|k| 1.0 + 30.0 * (-(k as f64) / 15.0).exp()).collect();
+        let correlations = (0..N).flat_map(|i| (0..i).map(move |j| (i, j))).map(|index| correlation[index]).collect();
+        let factor = DMatrix::from_diagonal(&DVector::from_column_slice(&errors)) * correlation.cholesky().unwrap().l();
+        let coefficients = (0..N).map(|k| 1e4 * (-(k as f64) / 5.0).exp()).collect();
+        (Band { coefficients, errors, correlations: Some(correlations), standard_deviation: 1.1 }, factor)
+    }
+
+    /// Spec 1, section 7: E[χ²] = 61 over the 61 samples, 61.35 where the merge weights enter twice (as their squares' outer product).
+    #[test]
+    fn mean_chi_square_is_the_number_of_samples_and_reveals_wrong_weights() {
+        let sampling = Instrument::standard().unwrap().sampling(&DEFAULT_WAVELENGTHS, N, N).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(61);
+        let ((bp, bp_factor), (rp, rp_factor)) = (random_band(&mut rng), random_band(&mut rng));
+        let spectrum = Spectrum { source_id: 1, bp: Some(bp), rp: Some(rp) };
+        let mut slipped = sampling.clone();
+        slipped.bp_weight.iter_mut().chain(&mut slipped.rp_weight).for_each(|weight| *weight *= *weight);
+        let whitening = |sampling: &Sampling| {
+            let covariance = sampling.covariance(&spectrum, ErrorConvention::Published);
+            WhiteningRow::new(&covariance, &[], EigenvalueFloor::default()).unwrap()
+        };
+        let (right, wrong) = (whitening(&sampling), whitening(&slipped));
+        assert!(!right.floored && !wrong.floored);
+        let n_draws = 40_000;
+        let (mut right_mean, mut wrong_mean) = (0.0, 0.0);
+        let mut noise = spectrum.clone();
+        for _ in 0..n_draws {
+            for (band, factor) in [(&mut noise.bp, &bp_factor), (&mut noise.rp, &rp_factor)] {
+                let draw = factor * DVector::from_fn(N, |_, _| rng.sample::<f64, _>(StandardNormal));
+                band.as_mut().unwrap().coefficients.copy_from_slice(draw.as_slice());
+            }
+            let residual = sampling.flux(&noise);
+            right_mean += right.chi_square(&residual) / n_draws as f64;
+            wrong_mean += wrong.chi_square(&residual) / n_draws as f64;
+        }
+        let monte_carlo_error = (2.0 * 61.0 / n_draws as f64).sqrt();
+        assert!((right_mean - 61.0).abs() < 3.0 * monte_carlo_error, "{right_mean} ± {monte_carlo_error}");
+        assert!((wrong_mean - right_mean - 0.35).abs() < 0.05, "{wrong_mean} against {right_mean}");
+    }
+
+    #[test]
+    fn a_missing_band_leaves_the_other_where_it_has_weight() {
+        let sampling = Instrument::standard().unwrap().sampling(&[500.0, 635.0, 640.0, 643.0, 800.0], N, N).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let both = Spectrum { source_id: 1, bp: Some(random_band(&mut rng).0), rp: Some(random_band(&mut rng).0) };
+        let only_rp = Spectrum { bp: None, ..both.clone() };
+        let flux = sampling.flux(&only_rp);
+        assert_eq!(flux.iter().map(|flux| flux.is_nan()).collect::<Vec<_>>(), [true, true, false, false, false]);
+        assert_eq!(flux[4], sampling.flux(&both)[4]);
+        assert!((flux[2] * sampling.rp_weight[2] - sampling.parts(&both).rp[2]).abs() < 1e-9 * flux[2].abs());
+        let covariance = sampling.covariance(&only_rp, ErrorConvention::Published);
+        assert!((0..5).all(|column| covariance[triangle::upper(0, column, 5)].is_nan()));
+        assert!(covariance[triangle::upper(2, 4, 5)].is_finite());
+        let whitening = WhiteningRow::new(&covariance, &[], EigenvalueFloor::default()).unwrap();
+        assert_eq!(whitening.n_present(), 3);
+    }
+
+    #[test]
+    fn conventions_and_counts() {
+        let sampling = Instrument::standard().unwrap().sampling(&[500.0, 550.0], N, N).unwrap();
+        let (band, _) = random_band(&mut ChaCha8Rng::seed_from_u64(3));
+        let mut spectrum = Spectrum { source_id: 1, bp: Some(band), rp: None };
+        let published = sampling.covariance(&spectrum, ErrorConvention::Published);
+        let divided = sampling.covariance(&spectrum, ErrorConvention::DividedByStandardDeviation);
+        assert!(published.iter().zip(&divided).all(|(a, b)| (a / b / 1.21 - 1.0).abs() < 1e-12));
+        assert_eq!(sampling.check(&spectrum), Ok(()));
+        spectrum.bp.as_mut().unwrap().coefficients.pop();
+        assert_eq!(sampling.check(&spectrum), Err(Fault::Length { band: "bp", what: "coefficients", found: 54, expected: 55 }));
+    }
+}

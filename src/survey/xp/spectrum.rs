@@ -34,7 +34,9 @@ pub enum Fault {
     ErrorNotPositive { band: &'static str },
     #[error("{band}: a correlation of {value} (beyond ±1)")]
     CorrelationOutOfRange { band: &'static str, value: f64 },
-    #[error("{band}: basis functions {found}, the instrument has {expected}")]
+    #[error("{band}: {found} coefficients, the instrument has {most} basis functions")]
+    TooManyCoefficients { band: &'static str, found: usize, most: usize },
+    #[error("{band}: basis functions number {found}, the instrument has number {expected}")]
     Basis { band: &'static str, found: i64, expected: i64 },
 }
 

@@ -1,0 +1,118 @@
+//! Values with errors (parallax, labels, extinction) for the observation file.
+
+use super::{Note, PrepareRecipe};
+use crate::error::{Error, Result};
+use crate::table::{Column, ColumnSchema, Table};
+
+/// A quantity that becomes a constraint.
+struct Quantity {
+    name: String,
+    note: Note,
+    /// Added to the values.
+    offset: f64,
+    required: bool,
+}
+
+/// Takes parallax, labels and extinction out of the joined columns. Zero and negative values stay; a value whose error is not
+/// finite and positive is missing and noted.
+///
+/// # Errors
+/// When a label's or an error's column is absent or not numeric.
+pub(super) fn take(recipe: &PrepareRecipe, stars: &mut Table, notes: &mut [i32]) -> Result<Vec<Column>> {
+    let parallax = Quantity {
+        name: "parallax".into(),
+        note: Note::ParallaxInvalid,
+        offset: recipe.parallax_zero_point,
+        required: recipe.parallax_zero_point != 0.0,
+    };
+    let extinction = Quantity { name: "extinction".into(), note: Note::ExtinctionInvalid, offset: 0.0, required: false };
+    let label = |name: &String| Quantity { name: name.clone(), note: Note::LabelInvalid, offset: 0.0, required: true };
+    let labels = recipe.labels.iter().filter(|name| **name != extinction.name).map(label);
+    let quantities: Vec<Quantity> = std::iter::once(parallax).chain(labels).collect();
+    let mut columns = Vec::new();
+    for quantity in quantities.into_iter().chain([extinction]) {
+        columns.extend(quantity.take(stars, notes)?);
+    }
+    Ok(columns)
+}
+
+impl Quantity {
+    fn take(&self, stars: &mut Table, notes: &mut [i32]) -> Result<Vec<Column>> {
+        let error_name = format!("{}_error", self.name);
+        if !self.required && stars.get(&self.name).is_none() {
+            return Ok(Vec::new());
+        }
+        stars.column(&self.name)?;
+        stars.column(&error_name)?;
+        let (Some(value), Some(error)) = (stars.take(&self.name), stars.take(&error_name)) else {
+            return Err(Error::data(format!("column '{}'", self.name)).found("no such column"));
+        };
+        let mut values: Vec<f64> = value.to_f64()?.into_iter().map(|value| value + self.offset).collect();
+        let mut errors = error.to_f64()?;
+        for ((value, error), notes) in values.iter_mut().zip(&mut errors).zip(notes) {
+            let valid = value.is_finite() && error.is_finite() && *error > 0.0;
+            if !valid {
+                *notes |= if value.is_nan() { 0 } else { self.note.bit() };
+                (*value, *error) = (f64::NAN, f64::NAN);
+            }
+        }
+        let schema = |column: &Column, name: &str, statistic: &str| {
+            let (unit, description, ucd) = standard(&self.name);
+            let known = |found: &str, standard: &str| if found.is_empty() { standard.to_owned() } else { found.to_owned() };
+            let described = format!("{statistic}{description}");
+            ColumnSchema {
+                name: name.to_owned(),
+                unit: known(&column.schema.unit, unit),
+                ucd: if statistic.is_empty() { ucd.to_owned() } else { format!("stat.error;{ucd}") },
+                description: known(&column.schema.description, &described),
+            }
+        };
+        Ok(vec![
+            Column::nullable(schema(&value, &self.name, ""), values),
+            Column::nullable(schema(&error, &error_name, "Error of the "), errors),
+        ])
+    }
+}
+
+/// Unit, description and UCD of a quantity.
+fn standard(name: &str) -> (&'static str, &'static str, &'static str) {
+    match name {
+        "parallax" => ("mas", "parallax", "pos.parallax.trig"),
+        "teff" => ("K", "effective temperature", "phys.temperature.effective"),
+        "logg" => ("", "log10 of the surface gravity in cm/s^2", "phys.gravity"),
+        "feh" => ("", "iron abundance [Fe/H] in dex", "phys.abund.Fe"),
+        "extinction" => ("", "amount of dust, in the unit of the input reddenings", "phys.absorption.gal"),
+        _ => ("", "stellar label", "phys"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::survey::prepare::join::id_column;
+
+    fn stars(values: [f64; 4], errors: [f64; 4]) -> Table {
+        let column = |name: &str, values: [f64; 4]| Column::nullable(ColumnSchema::new(name, "", ""), values.into());
+        Table::new(vec![id_column(&[1, 2, 3, 4]), column("parallax", values), column("parallax_error", errors)]).unwrap()
+    }
+
+    #[test]
+    fn negative_parallaxes_stay_and_bad_errors_are_noted() {
+        let recipe = PrepareRecipe { labels: Vec::new(), parallax_zero_point: 0.05, ..Default::default() };
+        let mut notes = [0; 4];
+        let mut stars = stars([-0.2, 0.0, 1.0, f64::NAN], [0.1, 0.1, 0.0, 0.1]);
+        let columns = take(&recipe, &mut stars, &mut notes).unwrap();
+        let values = columns[0].to_f64().unwrap();
+        assert!((values[0] + 0.15).abs() < 1e-12 && (values[1] - 0.05).abs() < 1e-12 && values[2].is_nan() && values[3].is_nan());
+        assert_eq!(notes, [0, 0, Note::ParallaxInvalid.bit(), 0]);
+        assert_eq!((columns[0].schema.unit.as_str(), columns[1].schema.name.as_str()), ("mas", "parallax_error"));
+        assert_eq!(stars.columns().len(), 1);
+    }
+
+    #[test]
+    fn labels_that_the_recipe_names_are_required() {
+        let recipe = PrepareRecipe { labels: vec!["teff".into()], ..Default::default() };
+        let message = take(&recipe, &mut stars([1.0; 4], [1.0; 4]), &mut [0; 4]).unwrap_err().to_string();
+        assert!(message.contains("'teff'"), "{message}");
+    }
+}

@@ -1,0 +1,73 @@
+//! What was wrong with a star's input: one bit each.
+
+use std::collections::BTreeMap;
+
+/// A remark on a star's input data; the value is the bit's position in the column `input_notes`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Note {
+    SpectrumUnusable = 0,
+    BpMissing = 1,
+    RpMissing = 2,
+    CorrelationsMissing = 3,
+    MagnitudeInvalid = 4,
+    Crowded = 5,
+    ParallaxInvalid = 6,
+    LabelInvalid = 7,
+    ExtinctionInvalid = 8,
+    NoFlux = 9,
+}
+
+impl Note {
+    /// All notes, by bit.
+    pub const ALL: [Self; 10] = [
+        Self::SpectrumUnusable,
+        Self::BpMissing,
+        Self::RpMissing,
+        Self::CorrelationsMissing,
+        Self::MagnitudeInvalid,
+        Self::Crowded,
+        Self::ParallaxInvalid,
+        Self::LabelInvalid,
+        Self::ExtinctionInvalid,
+        Self::NoFlux,
+    ];
+
+    /// The bit in `input_notes`.
+    pub const fn bit(self) -> i32 {
+        1 << self as i32
+    }
+
+    /// What the bit means.
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::SpectrumUnusable => "the XP spectrum cannot be used; its fluxes are missing",
+            Self::BpMissing => "no BP spectrum",
+            Self::RpMissing => "no RP spectrum",
+            Self::CorrelationsMissing => "XP coefficients without correlations, taken as uncorrelated",
+            Self::MagnitudeInvalid => "a magnitude without a positive finite error; the band is missing",
+            Self::Crowded => "a band dropped by the crowding cut",
+            Self::ParallaxInvalid => "a parallax without a positive finite error; it is missing",
+            Self::LabelInvalid => "a label without a positive finite error; it is missing",
+            Self::ExtinctionInvalid => "an extinction without a positive finite error; it is missing",
+            Self::NoFlux => "no flux at all",
+        }
+    }
+
+    /// `{"bit": "meaning"}` for the file's metadata.
+    pub(super) fn legend() -> String {
+        serde_json::json!(Self::ALL.map(|note| (note as i32, note.description())).into_iter().collect::<BTreeMap<_, _>>())
+            .to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_are_distinct_and_the_legend_is_json() {
+        assert_eq!(Note::ALL.iter().fold(0, |bits, note| bits | note.bit()), (1 << Note::ALL.len()) - 1);
+        let legend: BTreeMap<String, String> = serde_json::from_str(&Note::legend()).unwrap();
+        assert_eq!(legend["5"], Note::Crowded.description());
+    }
+}

@@ -1,0 +1,318 @@
+//! The recipe of a preparation.
+
+use crate::error::{Error, Result};
+use crate::noise::Inflation;
+use crate::survey::photometry::{PhotometricBand, standard_set, standard_set_names};
+use crate::survey::xp::{self, ErrorConvention, Sampling};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// What to join and how (TOML). Paths are relative to the working directory; a folder stands for the files in it, by name.
+///
+/// The rows of the observation file are the stars of the XP files, or, without these, of the first table; the other tables are
+/// joined to them on their identifiers. The columns `parallax`, `extinction` and the labels, each with its `_error`, become
+/// constraints; every other column is passed through.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PrepareRecipe {
+    /// What to do with an identifier that occurs twice in one source.
+    pub duplicates: Duplicates,
+    /// Names of the labels; each needs a column of that name and one with `_error` appended.
+    pub labels: Vec<String>,
+    /// Added to the parallaxes, in mas.
+    pub parallax_zero_point: f64,
+    /// Gaia XP continuous spectra.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub xp: Option<XpSource>,
+    /// Tables with photometry, parallaxes, labels.
+    pub tables: Vec<TableSource>,
+    /// Photometric bands, after the XP samples in the flux.
+    pub photometry: PhotometrySource,
+}
+
+/// What to do with duplicate identifiers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Duplicates {
+    /// Stop and name them.
+    #[default]
+    Error,
+    /// Use the first row, drop and count the others.
+    KeepFirst,
+}
+
+/// Files of XP continuous spectra and what to make of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct XpSource {
+    /// Files or folders.
+    pub files: Vec<PathBuf>,
+    /// The wavelengths.
+    #[serde(default)]
+    pub grid: Grid,
+    /// How coefficient errors become a covariance.
+    #[serde(default)]
+    pub error_convention: ErrorConvention,
+    /// Calibration errors added to the covariance.
+    #[serde(default)]
+    pub inflation: Inflation,
+}
+
+/// The wavelengths at which XP spectra are sampled.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Grid {
+    /// 392, 402, … 992 nm.
+    #[default]
+    Standard,
+    /// The archive's 336, 338, … 1020 nm, with its tabulated design matrices.
+    Archive,
+    /// `{ range = [first, last, step] }` in nm, the last included.
+    Range([f64; 3]),
+    /// `{ wavelengths = […] }` in nm.
+    Wavelengths(Vec<f64>),
+}
+
+/// Files of one table, to be joined on its identifier.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableSource {
+    /// Files (or folders) with the same columns, one after the other.
+    pub files: Vec<PathBuf>,
+    /// The identifier's column: 64-bit integers.
+    #[serde(default = "default_id")]
+    pub id: String,
+    /// New names by the file's names, e.g. `ebv = "extinction"`.
+    #[serde(default)]
+    pub rename: BTreeMap<String, String>,
+    /// Columns to use, by their new names; all where this is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<String>>,
+    /// Numbers that mean "missing", by the new name of their column.
+    #[serde(default)]
+    pub sentinels: BTreeMap<String, f64>,
+}
+
+/// The photometric bands: standard sets, then bands that the recipe spells out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PhotometrySource {
+    /// Names of standard sets: `2mass`, `wise`, `lamost-overlap`.
+    pub sets: Vec<String>,
+    /// Further bands.
+    pub bands: Vec<PhotometricBand>,
+    /// Whether crowding cuts apply; they need their column (`norm_dg`).
+    pub crowding: bool,
+}
+
+fn default_id() -> String {
+    "source_id".into()
+}
+
+impl Default for PrepareRecipe {
+    fn default() -> Self {
+        Self {
+            duplicates: Duplicates::Error,
+            labels: ["teff", "feh", "logg"].map(String::from).into(),
+            parallax_zero_point: 0.0,
+            xp: None,
+            tables: Vec::new(),
+            photometry: PhotometrySource::default(),
+        }
+    }
+}
+
+impl Default for PhotometrySource {
+    fn default() -> Self {
+        Self { sets: Vec::new(), bands: Vec::new(), crowding: true }
+    }
+}
+
+impl PrepareRecipe {
+    /// Reads and validates a recipe.
+    ///
+    /// # Errors
+    /// When the file cannot be read, has an unknown key or an impossible value.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|error| Error::reading(path, error))?;
+        Self::parse(&text).map_err(|error| error.within(path.display()))
+    }
+
+    /// Parses and validates a recipe.
+    ///
+    /// # Errors
+    /// When it has an unknown key or an impossible value.
+    pub fn parse(text: &str) -> Result<Self> {
+        let recipe: Self = toml::from_str(text).map_err(|error| {
+            let found = error.to_string();
+            Error::usage("prepare recipe").found(found.trim_end()).expected("a recipe for prepare").source(error)
+        })?;
+        recipe.validate()?;
+        Ok(recipe)
+    }
+
+    /// Checks values that belong together.
+    ///
+    /// # Errors
+    /// Names the key and its value.
+    pub fn validate(&self) -> Result<()> {
+        let fault = |key: &str, found: String, expected: &str| {
+            Err(Error::usage(format!("prepare recipe, {key}")).found(found).expected(expected))
+        };
+        if self.xp.is_none() && self.tables.is_empty() {
+            return fault("xp and tables", "neither".into(), "at least one source of stars");
+        }
+        if !self.parallax_zero_point.is_finite() {
+            return fault("parallax_zero_point", self.parallax_zero_point.to_string(), "a finite number of mas");
+        }
+        if let Some(label) = first_repeated(&self.labels) {
+            return fault("labels", format!("'{label}' twice"), "distinct names");
+        }
+        if let Some(xp) = &self.xp {
+            let Inflation { independent, common, parts: [first, second] } = xp.inflation;
+            if let Some(value) =
+                [independent, common, first, second].into_iter().find(|value| !(value.is_finite() && *value >= 0.0))
+            {
+                return fault("xp.inflation", value.to_string(), "fractions that are zero or positive");
+            }
+            xp.grid.sampling(55, 55)?;
+        }
+        let names: Vec<String> = self.photometry.bands()?.into_iter().map(|band| band.name).collect();
+        if self.xp.is_none() && names.is_empty() {
+            return fault("photometry", "no bands, and no XP spectra".into(), "at least one flux");
+        }
+        match first_repeated(&names) {
+            Some(name) => fault("photometry", format!("band '{name}' twice"), "distinct names"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Grid {
+    /// Design matrices on this grid.
+    ///
+    /// # Errors
+    /// When the grid or the numbers of coefficients lie outside the instrument.
+    pub fn sampling(&self, n_bp: usize, n_rp: usize) -> Result<Sampling> {
+        let instrument = xp::Instrument::standard()?;
+        match self {
+            Self::Standard => instrument.sampling(&xp::DEFAULT_WAVELENGTHS, n_bp, n_rp),
+            Self::Archive => instrument.archive_sampling(n_bp, n_rp),
+            Self::Wavelengths(wavelengths) => instrument.sampling(wavelengths, n_bp, n_rp),
+            &Self::Range([first, last, step]) => {
+                let n_steps = ((last - first) / step + 1e-9).floor();
+                if !(step > 0.0 && (0.0..1e5).contains(&n_steps)) {
+                    return Err(Error::usage("prepare recipe, xp.grid")
+                        .found(format!("range = [{first}, {last}, {step}]"))
+                        .expected("[first, last, step] in nm with a positive step"));
+                }
+                let wavelengths: Vec<f64> = (0..=n_steps as usize).map(|sample| first + step * sample as f64).collect();
+                instrument.sampling(&wavelengths, n_bp, n_rp)
+            }
+        }
+    }
+}
+
+impl PhotometrySource {
+    /// All bands, in the order of the flux.
+    ///
+    /// # Errors
+    /// When a set is unknown or a band's definition impossible.
+    pub fn bands(&self) -> Result<Vec<PhotometricBand>> {
+        let mut bands = Vec::new();
+        for name in &self.sets {
+            bands.extend(standard_set(name).ok_or_else(|| {
+                Error::usage("prepare recipe, photometry.sets")
+                    .found(format!("'{name}'"))
+                    .expected(standard_set_names().join(", "))
+            })?);
+        }
+        bands.extend_from_slice(&self.bands);
+        for band in &mut bands {
+            band.validate()?;
+            band.crowding = band.crowding.take().filter(|_| self.crowding);
+        }
+        Ok(bands)
+    }
+}
+
+/// The files that a list of files and folders stands for.
+///
+/// # Errors
+/// When an entry does not exist or there are no files.
+pub(super) fn expand(entries: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in entries {
+        if entry.is_dir() {
+            let read = std::fs::read_dir(entry).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+            let mut inside: Vec<PathBuf> =
+                read.map_err(|error| Error::reading(entry, error))?.into_iter().map(|item| item.path()).collect();
+            inside.retain(|path| path.is_file() && !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')));
+            inside.sort();
+            files.extend(inside);
+        } else if entry.is_file() {
+            files.push(entry.clone());
+        } else {
+            return Err(Error::data(entry.display().to_string())
+                .found("no such file or folder")
+                .remedy("Correct the path in the recipe; it is relative to the working directory."));
+        }
+    }
+    if files.is_empty() {
+        return Err(Error::usage("prepare recipe, files").found("no files").expected("at least one"));
+    }
+    Ok(files)
+}
+
+fn first_repeated(names: &[String]) -> Option<&String> {
+    let mut seen = BTreeSet::new();
+    names.iter().find(|name| !seen.insert(*name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipes_of_the_project_are_valid() {
+        for text in [
+            include_str!("../../../models/recipes/prepare-xp.toml"),
+            include_str!("../../../models/recipes/prepare-photometry-lamost.toml"),
+        ] {
+            let recipe = PrepareRecipe::parse(text).unwrap();
+            let printed = toml::to_string(&recipe).unwrap();
+            assert_eq!(PrepareRecipe::parse(&printed).unwrap(), recipe);
+        }
+    }
+
+    #[test]
+    fn grids_are_named_ranges_or_lists() {
+        let wavelengths = |grid: &str| {
+            let recipe = PrepareRecipe::parse(&format!("[xp]\nfiles = [\"x\"]\ngrid = {grid}"))?;
+            recipe.xp.unwrap().grid.sampling(55, 55).map(|sampling| sampling.wavelength)
+        };
+        assert_eq!(wavelengths("\"standard\"").unwrap(), xp::DEFAULT_WAVELENGTHS);
+        assert_eq!(wavelengths("\"archive\"").unwrap(), wavelengths("{ range = [336, 1020, 2] }").unwrap());
+        assert_eq!(wavelengths("{ wavelengths = [400, 500.5] }").unwrap(), [400.0, 500.5]);
+        for bad in ["{ range = [400, 500, 0] }", "{ range = [300, 500, 10] }", "{ wavelengths = [500, 400] }", "\"other\""] {
+            assert!(wavelengths(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn impossible_recipes_are_refused_by_name() {
+        let message = |text: &str| {
+            let error = PrepareRecipe::parse(text).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            error.to_string()
+        };
+        assert!(message("").contains("xp and tables"));
+        assert!(message("[[tables]]\nfiles = [\"x\"]").contains("no bands"));
+        assert!(message("[xp]\nfiles = []\nfile = 1").contains("unknown field"));
+        assert!(message("labels = [\"teff\", \"teff\"]\n[xp]\nfiles = [\"x\"]").contains("'teff' twice"));
+        assert!(message("[xp]\nfiles = [\"x\"]\n[xp.inflation]\ncommon = -1").contains("xp.inflation"));
+        assert!(message("[xp]\nfiles = [\"x\"]\n[photometry]\nsets = [\"2mas\"]").contains("2mass, wise"));
+        assert!(message("[xp]\nfiles = [\"x\"]\n[photometry]\nsets = [\"2mass\", \"2mass\"]").contains("band 'j' twice"));
+    }
+}

@@ -1,0 +1,330 @@
+//! The preparation of a whole catalogue, chunk after chunk.
+
+use super::chunk::Parts;
+use super::flux::FluxMaker;
+use super::join::{JoinTable, first_occurrences, id_column};
+use super::recipe::expand;
+use super::{Note, PrepareRecipe, TableSource, constraints};
+use crate::error::{Error, Result};
+use crate::survey::xp::spectra_from_table;
+use crate::table::{self, Table};
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+/// Stars held in memory at once (about 75 MB with XP spectra at 61 samples).
+const CHUNK: usize = 1024;
+/// Examples of unusable spectra that the summary keeps.
+const EXAMPLES: usize = 5;
+
+/// What a preparation did.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Summary {
+    /// Stars written.
+    pub n_stars: usize,
+    /// Stars by note.
+    pub noted: BTreeMap<Note, usize>,
+    /// Why the first few unusable spectra are unusable.
+    pub examples: Vec<String>,
+    /// Rows dropped as duplicates.
+    pub n_duplicates: usize,
+    /// Rows of joined tables without a star, by table (its first file).
+    pub n_unmatched: BTreeMap<String, usize>,
+}
+
+/// A preparation that is set up: the recipe is valid and the tables to be joined are in memory.
+#[derive(Debug)]
+pub struct Preparation {
+    recipe: PrepareRecipe,
+    /// The recipe as text, for the metadata.
+    recipe_text: String,
+    /// Tables joined to the stars, with their sources.
+    tables: Vec<(TableSource, JoinTable)>,
+    maker: FluxMaker,
+    seen: HashSet<i64>,
+    summary: Summary,
+}
+
+impl Preparation {
+    /// Validates the recipe and reads the tables that are joined to the stars.
+    ///
+    /// # Errors
+    /// When the recipe is impossible or a table cannot be read, lacks a column or has duplicate identifiers.
+    pub fn new(recipe: PrepareRecipe) -> Result<Self> {
+        recipe.validate()?;
+        let joined = &recipe.tables[usize::from(recipe.xp.is_none())..];
+        let tables = joined
+            .iter()
+            .map(|source| Ok((source.clone(), JoinTable::read(source, recipe.duplicates)?)))
+            .collect::<Result<Vec<_>>>()?;
+        let recipe_text = toml::to_string(&recipe)
+            .map_err(|error| Error::usage("prepare recipe").found("values that TOML cannot hold").source(error))?;
+        let maker = FluxMaker::new(recipe.xp.clone(), recipe.photometry.bands()?)?;
+        Ok(Self { recipe, recipe_text, tables, maker, seen: HashSet::new(), summary: Summary::default() })
+    }
+
+    /// Reads the stars chunk by chunk and hands every chunk of the observation file to `sink`, in the order of the input.
+    ///
+    /// # Errors
+    /// When a file cannot be read, a column is absent or of the wrong type, an identifier occurs twice, or `sink` fails. A star with
+    /// bad data is no error: it becomes a row with missing values and [`Note`]s.
+    pub fn run(mut self, mut sink: impl FnMut(Table) -> Result<()>) -> Result<Summary> {
+        let files = match &self.recipe.xp {
+            Some(xp) => expand(&xp.files)?,
+            None => expand(&self.recipe.tables[0].files)?,
+        };
+        for file in &files {
+            for chunk in table::read_chunks(file, CHUNK)? {
+                let prepared = self.chunk(chunk?).map_err(|error| error.within(file.display()))?;
+                sink(prepared)?;
+            }
+        }
+        for (source, table) in &self.tables {
+            self.summary.n_duplicates += table.n_duplicates;
+            let name = source.files.first().map_or_else(String::new, |file| file.display().to_string());
+            *self.summary.n_unmatched.entry(name).or_default() += table.n_unused();
+        }
+        Ok(self.summary)
+    }
+
+    /// The observation file's rows for a chunk of the stars' own file (XP spectra or the first table).
+    fn chunk(&mut self, chunk: Table) -> Result<Table> {
+        let chunk = match &self.recipe.xp {
+            Some(_) => chunk,
+            None => self.recipe.tables[0].normalise(chunk)?,
+        };
+        let ids = chunk.column("source_id")?.to_i64()?;
+        let rows = first_occurrences(&ids, self.recipe.duplicates, &mut self.seen)?;
+        self.summary.n_duplicates += ids.len() - rows.len();
+        let (chunk, ids) = match rows.len() == ids.len() {
+            true => (chunk, ids),
+            false => (chunk.select(&rows), rows.iter().map(|&row| ids[row]).collect()),
+        };
+        let (spectra, mut stars) = match &self.recipe.xp {
+            Some(_) => (spectra_from_table(&chunk)?, Table::new(vec![id_column(&ids)])?),
+            None => (Vec::new(), chunk),
+        };
+        for (_, table) in &mut self.tables {
+            table.join(&ids, &mut stars)?;
+        }
+        let mut notes = vec![0; ids.len()];
+        let flux = self.maker.make(&spectra, &stars, &mut notes)?;
+        let constraints = constraints::take(&self.recipe, &mut stars, &mut notes)?;
+        self.summary.n_stars += ids.len();
+        for note in Note::ALL {
+            let n_noted = notes.iter().filter(|&notes| notes & note.bit() != 0).count();
+            if n_noted > 0 {
+                *self.summary.noted.entry(note).or_default() += n_noted;
+            }
+        }
+        let faults =
+            ids.iter().zip(&spectra).filter_map(|(id, spectrum)| Some(format!("source_id {id}: {}", spectrum.as_ref().err()?)));
+        let room = EXAMPLES - self.summary.examples.len();
+        self.summary.examples.extend(faults.take(room));
+        Parts { id: id_column(&ids), flux, constraints, notes, others: stars }.assemble(&self.maker, &self.recipe_text)
+    }
+}
+
+/// Prepares an observation file: reads the recipe's inputs and writes `output` (Parquet, FITS, ECSV or CSV by its extension).
+///
+/// # Errors
+/// As [`Preparation::new`] and [`Preparation::run`], and when the output exists without `overwrite` or cannot be written. Nothing is left
+/// behind then.
+pub fn prepare(recipe: PrepareRecipe, output: &Path, overwrite: bool) -> Result<Summary> {
+    let mut writer = table::Writer::create(output, overwrite)?;
+    let summary = Preparation::new(recipe)?.run(|chunk| writer.write(&chunk))?;
+    writer.finish()?;
+    Ok(summary)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noise::triangle;
+    use crate::survey::prepare::NOTES_COLUMN;
+    use crate::table::{Column, ColumnSchema, Shape, Values};
+    use crate::testing::shared_data;
+
+    fn preparation(text: &str) -> Preparation {
+        Preparation::new(PrepareRecipe::parse(text).unwrap()).unwrap()
+    }
+
+    fn lists(name: &str, rows: &[Option<Vec<f64>>]) -> Column {
+        let offsets = std::iter::once(0).chain(rows.iter().scan(0, |end, row| {
+            *end += row.as_ref().map_or(0, Vec::len);
+            Some(*end)
+        }));
+        let shape = Shape::Variable(offsets.collect());
+        let valid = Some(rows.iter().map(Option::is_some).collect());
+        let values = Values::Float64(rows.iter().flatten().flatten().copied().collect());
+        Column { schema: ColumnSchema::new(name, "", ""), values, shape, valid }
+    }
+
+    /// A table of spectra, one for each pair of (BP, RP) coefficient scales; `None` is a missing band.
+    fn xp_table(scales: &[(Option<f64>, Option<f64>)]) -> Table {
+        let ids: Vec<i64> = (1..=scales.len() as i64).collect();
+        let mut table = Table::new(vec![id_column(&ids)]).unwrap();
+        for (band, pick) in [("bp", 0), ("rp", 1)] {
+            let scale = |pair: &(Option<f64>, Option<f64>)| if pick == 0 { pair.0 } else { pair.1 };
+            let coefficients = |pair| scale(pair).map(|scale| (0..55).map(|k| scale * (-f64::from(k)).exp()).collect());
+            let constant = |value: f64, n: usize| move |scale: f64| if scale < 0.0 { vec![-value; n] } else { vec![value; n] };
+            let with = |make: &dyn Fn(f64) -> Vec<f64>| scales.iter().map(|pair| scale(pair).map(make)).collect::<Vec<_>>();
+            table.push(lists(&format!("{band}_coefficients"), &scales.iter().map(coefficients).collect::<Vec<_>>())).unwrap();
+            table.push(lists(&format!("{band}_coefficient_errors"), &with(&constant(1.0, 55)))).unwrap();
+            table.push(lists(&format!("{band}_coefficient_correlations"), &with(&constant(0.0, 1485)))).unwrap();
+        }
+        table
+    }
+
+    fn notes(table: &Table) -> Vec<i32> {
+        table.column(NOTES_COLUMN).unwrap().to_f64().unwrap().into_iter().map(|notes| notes as i32).collect()
+    }
+
+    #[test]
+    fn stars_with_bad_spectra_become_noted_rows() {
+        let mut preparation = preparation("labels = []\n[xp]\nfiles = [\"x\"]");
+        let scales =
+            [(Some(1e4), Some(1e4)), (None, Some(1e4)), (None, None), (Some(-1.0), Some(1e4)), (Some(f64::INFINITY), Some(1e4))];
+        let table = preparation.chunk(xp_table(&scales)).unwrap();
+        let unusable = Note::SpectrumUnusable.bit() | Note::NoFlux.bit();
+        assert_eq!(notes(&table), [0, Note::BpMissing.bit(), unusable, unusable, unusable]);
+        let flux = table.column("flux").unwrap().to_matrix(61).unwrap();
+        let error = table.column("flux_error").unwrap().to_matrix(61).unwrap();
+        let covariance = table.column("xp_covariance_triu").unwrap().to_matrix(1891).unwrap();
+        let n_missing = |row: usize| flux.row(row).iter().zip(error.row(row)).filter(|(f, e)| f.is_nan() && e.is_nan()).count();
+        assert_eq!((0..5).map(n_missing).collect::<Vec<_>>(), [0, 25, 61, 61, 61]);
+        for sample in [0, 25, 60] {
+            let variance = covariance[[0, triangle::upper(sample, sample, 61)]];
+            assert!((variance.sqrt() / error[[0, sample]] - 1.0).abs() < 1e-6);
+            assert!(error[[0, sample]] > 0.005 * flux[[0, sample]].abs());
+        }
+        assert_eq!(preparation.summary.examples[1], "source_id 4: bp: errors that are not positive");
+        assert_eq!(preparation.summary.noted[&Note::SpectrumUnusable], 3);
+    }
+
+    const PHOTOMETRY: &str = "labels = [\"teff\"]\n[[tables]]\nfiles = [\"x\"]\n[photometry]\nsets = [\"2mass\"]";
+
+    fn photometry_table() -> Table {
+        let column = |name: &str, values: [f64; 3]| Column::nullable(ColumnSchema::new(name, "", ""), values.into());
+        let nan = f64::NAN;
+        Table::new(vec![
+            id_column(&[10, 11, 12]),
+            column("j_mag", [12.0, 12.0, nan]),
+            column("j_mag_error", [0.03, 0.0, nan]),
+            column("h_mag", [11.5, nan, nan]),
+            column("h_mag_error", [0.03, nan, nan]),
+            column("ks_mag", [11.4, 11.4, 11.4]),
+            column("ks_mag_error", [0.03, 0.03, 0.03]),
+            column("norm_dg", [-20.0, nan, -1.0]),
+            column("teff", [5800.0, 4800.0, 4000.0]),
+            column("teff_error", [80.0, 90.0, -1.0]),
+            column("bprp", [0.8, 1.1, 1.3]),
+        ])
+        .unwrap()
+    }
+
+    #[test]
+    fn photometry_alone_makes_an_observation_file() {
+        let table = preparation(PHOTOMETRY).chunk(photometry_table()).unwrap();
+        let nothing = Note::Crowded.bit() | Note::LabelInvalid.bit() | Note::NoFlux.bit();
+        assert_eq!(notes(&table), [0, Note::MagnitudeInvalid.bit(), nothing]);
+        let flux = table.column("flux").unwrap().to_matrix(3).unwrap();
+        assert!(flux.row(0).iter().all(|flux| *flux > 0.0) && flux[[1, 0]].is_nan() && flux[[1, 2]] > 0.0);
+        assert_eq!(table.metadata["wavelengths"], "[1235.0,1662.0,2159.0]");
+        assert_eq!(table.metadata["bands"], "[\"j\",\"h\",\"ks\"]");
+        assert!(table.get("xp_covariance_triu").is_none() && table.get("bprp").is_some() && table.get("parallax").is_none());
+        assert!(table.column("teff").unwrap().to_f64().unwrap()[2].is_nan());
+    }
+
+    /// Star 2 is in the joined table, stars 1 and 3 are not, and 99 has no spectrum.
+    #[test]
+    fn spectra_and_tables_are_joined_on_the_identifier() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("catalogue.csv");
+        let header =
+            "id,j_mag,j_mag_error,h_mag,h_mag_error,ks_mag,ks_mag_error,teff,teff_error,plx,plx_error,ebv,ebv_error,name\n";
+        let rows = "2,12,0.03,11.5,0.03,-99,0.03,5000,80,-0.1,0.05,0.2,0.02,b\n99,1,1,1,1,1,1,1,1,1,1,1,1,z\n";
+        std::fs::write(&file, format!("{header}{rows}")).unwrap();
+        let mut preparation = preparation(&format!(
+            "labels = [\"teff\"]\n[xp]\nfiles = [\"x\"]\n[photometry]\nsets = [\"2mass\"]\ncrowding = false\n[[tables]]\n\
+             files = [{:?}]\nid = \"id\"\nsentinels = {{ ks_mag = -99 }}\n[tables.rename]\nplx = \"parallax\"\n\
+             plx_error = \"parallax_error\"\nebv = \"extinction\"\nebv_error = \"extinction_error\"",
+            file.display().to_string()
+        ));
+        let table = preparation.chunk(xp_table(&[(Some(1e4), Some(1e4)); 3])).unwrap();
+        let flux = table.column("flux").unwrap().to_matrix(64).unwrap();
+        let missing: Vec<usize> = flux.rows().into_iter().map(|row| row.iter().filter(|flux| flux.is_nan()).count()).collect();
+        assert_eq!((missing, notes(&table)), (vec![3, 1, 3], vec![0; 3]));
+        for (name, expected) in [("parallax", -0.1), ("teff", 5000.0), ("extinction_error", 0.02)] {
+            let values = table.column(name).unwrap().to_f64().unwrap();
+            assert!(values[0].is_nan() && values[1] == expected && values[2].is_nan(), "{name}: {values:?}");
+        }
+        assert_eq!(table.column("name").unwrap().valid, Some(vec![false, true, false]));
+        assert_eq!(preparation.tables[0].1.n_unused(), 1);
+    }
+
+    #[test]
+    fn duplicates_across_chunks_are_named_or_dropped() {
+        let mut strict = preparation(PHOTOMETRY);
+        strict.chunk(photometry_table()).unwrap();
+        let message = strict.chunk(photometry_table()).unwrap_err().to_string();
+        assert!(message.contains("3 identifiers again (10, 11, 12)"), "{message}");
+        let mut lenient = preparation(&format!("duplicates = \"keep-first\"\n{PHOTOMETRY}"));
+        lenient.chunk(photometry_table()).unwrap();
+        assert_eq!(lenient.chunk(photometry_table()).unwrap().n_rows(), 0);
+        assert_eq!((lenient.summary.n_stars, lenient.summary.n_duplicates), (3, 3));
+    }
+
+    #[test]
+    fn missing_and_reserved_columns_are_named() {
+        let message = |change: fn(&mut Table)| {
+            let mut table = photometry_table();
+            change(&mut table);
+            preparation(PHOTOMETRY).chunk(table).unwrap_err().to_string()
+        };
+        assert!(message(|table| drop(table.take("norm_dg"))).contains("photometry.crowding = false"));
+        assert!(message(|table| drop(table.take("teff"))).contains("'teff'"));
+        assert!(message(|table| drop(table.take("h_mag_error"))).contains("'h_mag_error'"));
+        let reserved = message(|table| {
+            let mut column = table.take("bprp").unwrap();
+            column.schema.name = "flux".into();
+            table.push(column).unwrap();
+        });
+        assert!(reserved.contains("'flux'") && reserved.contains("tables.rename"), "{reserved}");
+    }
+
+    /// The real overlap: all 8 964 stars, and in every band as many fluxes as astropy 8.0.2 finds unmasked magnitudes.
+    #[test]
+    fn the_lamost_overlap_is_prepared_completely() {
+        let Some(data) = shared_data() else { return };
+        let text = include_str!("../../../models/recipes/prepare-photometry-lamost.toml");
+        let recipe = PrepareRecipe::parse(&text.replace("../shared/data", &data.to_string_lossy())).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("lamost.parquet");
+        let summary = prepare(recipe.clone(), &output, false).unwrap();
+        assert_eq!((summary.n_stars, summary.noted.len()), (8964, 0), "{summary:?}");
+        assert!(prepare(recipe, &output, false).unwrap_err().to_string().contains("lamost.parquet"));
+        let table = table::read(&output).unwrap();
+        let flux = table.column("flux").unwrap().to_matrix(13).unwrap();
+        let missing: Vec<usize> =
+            flux.columns().into_iter().map(|band| band.iter().filter(|flux| flux.is_nan()).count()).collect();
+        assert_eq!(missing, [0, 8, 8, 1249, 2210, 2732, 1854, 975, 511, 692, 1111, 6059, 2701]);
+        let parallax = table.column("parallax").unwrap().to_f64().unwrap();
+        let mean = parallax.iter().sum::<f64>() / parallax.len() as f64;
+        assert!((mean - 1.016_733).abs() < 1e-5, "{mean}");
+        assert!(table.get("extinction").is_some() && table.get("g_mag").is_some());
+    }
+
+    #[test]
+    fn real_spectra_are_prepared_from_a_file() {
+        let Some(data) = shared_data() else { return };
+        let file = data.join("xp_continuous/XP_CONTINUOUS_RAW_with_missing_BP.fits");
+        let recipe = PrepareRecipe::parse(&format!("labels = []\n[xp]\nfiles = [{:?}]", file.display().to_string())).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("xp.parquet");
+        prepare(recipe, &output, false).unwrap();
+        let table = table::read(&output).unwrap();
+        assert_eq!(table.column("source_id").unwrap().to_i64().unwrap()[1], 5405570973190252288);
+        assert_eq!(notes(&table), [0, Note::BpMissing.bit(), 0]);
+        assert_eq!(table.column("xp_covariance_triu").unwrap().to_matrix(1891).unwrap().nrows(), 3);
+    }
+}
