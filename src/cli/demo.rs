@@ -14,6 +14,7 @@ use crate::table;
 use crate::train::TrainedModel;
 use crate::validate::compare::{CompareOptions, compare};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -70,10 +71,10 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let files = Files::new(folder);
     // Unless it is told to start anew, a demo goes on.
     let existing = Existing { overwrite: arguments.existing.overwrite, resume: !arguments.existing.overwrite };
-    let mut seconds = serde_json::Map::new();
+    let mut seconds = Vec::new();
     let mut lap = Instant::now();
-    let mut step = |name: &str| {
-        seconds.insert(name.to_owned(), lap.elapsed().as_secs_f64().into());
+    let mut step = |name: &'static str| {
+        seconds.push((name, lap.elapsed().as_secs_f64()));
         lap = Instant::now();
     };
 
@@ -110,12 +111,14 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
 
     let page = write_report(&files, &trained)?;
     step("report");
+    let times: Vec<String> = seconds.iter().map(|(name, seconds)| format!("{name} {seconds:.1} s")).collect();
     let text = format!(
-        "{}\nLook at {}\nmodel:     {} (photosphere inspect {0})\ncatalogue: {}\n",
+        "{}\nreport:    {}\nmodel:     {}\ncatalogue: {}\ntimes:     {}\n",
         comparison(&files)?,
         page.display(),
         files.model.display(),
         files.catalogue.display(),
+        times.join(", "),
     );
     tracing::info!("demo done in {:.1} s", clock.elapsed().as_secs_f64());
     Ok(Outcome::answer(
@@ -126,7 +129,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
             "model": files.model,
             "model_sha256": trained.sha256,
             "catalogue": files.catalogue,
-            "seconds": seconds,
+            "seconds": seconds.into_iter().collect::<BTreeMap<_, _>>(),
         }),
     ))
 }
