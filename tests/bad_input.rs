@@ -232,13 +232,15 @@ fn outputs_that_cannot_be_written_or_exist() {
     std::fs::write(folder.path().join("file"), "theirs").unwrap();
     std::fs::write(folder.path().join("tiny.toml"), common::TINY_RECIPE).unwrap();
     let fit = format!("fit {} stars.parquet", model().display());
-    for (command, codes) in
-        [("simulate --stars 3", [1, 1, 1, 2]), (fit.as_str(), [1, 1, 1, 2]), ("train tiny.toml stars.parquet", [1, 1, 1, 1])]
-    {
-        // no such folder, a file where a folder should be, a file that exists, a name without a format
-        for (output, code) in ["absent/a.parquet", "file/a.parquet", "stars.parquet", "file"].iter().zip(codes) {
-            fail(folder.path(), &format!("{command} -o {output}"), code, &[output]);
+    for command in ["simulate --stars 3", fit.as_str(), "train tiny.toml stars.parquet"] {
+        // no such folder, a file where a folder should be, a file that exists
+        for output in ["absent/a.parquet", "file/a.parquet", "stars.parquet"] {
+            fail(folder.path(), &format!("{command} -o {output}"), 1, &[output]);
         }
+    }
+    for command in ["simulate --stars 3", fit.as_str()] {
+        fail(folder.path(), &format!("{command} -o a.table"), 2, &["a.table", ".parquet"]);
+        fail(folder.path(), &format!("{command} -o a.xml"), 2, &["a.xml", "only read"]);
     }
     assert_eq!(std::fs::read_to_string(folder.path().join("file")).unwrap(), "theirs");
     let (code, _, error) = run(folder.path(), "simulate --stars 3 -o stars.parquet");

@@ -102,7 +102,8 @@ fn catalogues_do_not_depend_on_threads_shards_or_a_second_run() {
         let part = table::read(&path.join("shard.parquet")).unwrap();
         let part_ids = part.column("source_id").unwrap().to_i64().unwrap();
         let rows: Vec<usize> = part_ids.iter().map(|id| ids.iter().position(|other| other == id).unwrap()).collect();
-        assert_eq!(part.columns(), all.select(&rows).columns());
+        // as text, since NaN differs from itself
+        assert!(format!("{:?}", part.columns()) == format!("{:?}", all.select(&rows).columns()), "shard {shard}");
         n_stars += rows.len();
     }
     assert_eq!(n_stars, 40);

@@ -1,9 +1,9 @@
 //! One catalogue: inputs are read, fitted and written in chunks, so that memory is bounded by the chunk.
 
-use super::scan;
 use crate::cli::output::Existing;
 use crate::cli::progress::Progress;
 use crate::cli::provenance::Provenance;
+use crate::cli::scan::scan;
 use crate::cli::settings::Settings;
 use crate::cli::shard::Shard;
 use crate::error::{Error, Result};
