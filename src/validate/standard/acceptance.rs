@@ -80,7 +80,7 @@ pub(super) fn criteria(context: &Context<'_>) -> Result<Vec<Criterion>> {
     let fraction = converged as f64 / map.len() as f64;
     criteria.push(Criterion {
         name: "fits converged".into(),
-        found: if fraction > 0.9 { format!("{:.2} %", 100.0 * fraction) } else { percent(fraction) },
+        found: format!("{:.2} %", 100.0 * fraction),
         asked: format!("at least {}", percent(CONVERGED)),
         passed: fraction >= CONVERGED,
     });
@@ -94,7 +94,7 @@ pub(super) fn criteria(context: &Context<'_>) -> Result<Vec<Criterion>> {
     }
     for control in context.input.controls {
         criteria.push(Criterion {
-            name: format!("negative control: {}", control.name),
+            name: format!("negative control, {}: {}", control.name, control.quantity),
             found: control.found.clone(),
             asked: control.asked.clone(),
             passed: control.passed,

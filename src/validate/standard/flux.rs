@@ -41,29 +41,36 @@ fn extinction_curve(context: &Context<'_>, report: &mut Report) -> Result<()> {
     let Some(learned) = learned_curve(context)? else { return Ok(()) };
     report.section(
         "Extinction curve",
-        "The model learns how strongly dust dims each wavelength, R(λ), from the stars alone. The scale of R is tied to that of \
-         the reddenings it was trained with; its shape is a measurement, compared here up to one factor.",
+        "The model learns how strongly dust dims each wavelength, R(λ), from the stars alone. The scale of R is tied to that \
+         of the reddenings it was trained with; its shape is a measurement, compared here up to one factor.",
     );
     let order = context.ascending();
     let wavelength = pick(&context.input.trained.model.grid.wavelength, &order);
-    let mut figure = |reference: &[f64], name: &str| -> Result<()> {
-        let Some((scale, deviation)) = curve_deviation(context, reference)? else { return Ok(()) };
-        let (learned, reference) = (pick(&learned, &order), pick(reference, &order));
-        let curves = ExtinctionCurves { wavelength: &wavelength, learned: &learned, reference: &reference, reference_name: name };
+    let model_wavelength = &context.input.trained.model.grid.wavelength;
+    let in_range = model_wavelength.iter().all(|nm| CCM89_WAVELENGTHS.contains(nm));
+    let law = if in_range { Some(ccm89_optical_depth(model_wavelength, MEAN_R_V)?) } else { None };
+    let same = |truth: &[f64], law: &[f64]| truth.iter().zip(law).all(|(truth, law)| (truth / law - 1.0).abs() < 1e-6);
+    let law_name = format!("CCM89, R_{{V}} = {MEAN_R_V}");
+    let mut references = Vec::new();
+    match (context.input.truth_curve, law) {
+        (Some(truth), Some(law)) if same(truth, &law) => references.push((law, format!("truth, which is {law_name}"))),
+        (truth, law) => {
+            references.extend(truth.map(|truth| (truth.to_vec(), "truth of the simulation".to_owned())));
+            references.extend(law.map(|law| (law, law_name)));
+        }
+    }
+    for (reference, name) in references {
+        let Some((scale, deviation)) = curve_deviation(context, &reference)? else { continue };
+        let (learned, reference) = (pick(&learned, &order), pick(&reference, &order));
+        let curves =
+            ExtinctionCurves { wavelength: &wavelength, learned: &learned, reference: &reference, reference_name: &name };
         let caption = format!(
-            "Learned R(λ) against {name} times {}; the largest deviation is {}.",
+            "Learned R(λ) against {} times {}; the largest deviation is {}.",
             significant(scale, 4),
+            name.replace("R_{V}", "R_V"),
             percent(deviation)
         );
         report.figure(caption, curves.figure());
-        Ok(())
-    };
-    if let Some(truth) = context.input.truth_curve {
-        figure(truth, "the truth of the simulation")?;
-    }
-    if wavelength.iter().all(|nm| CCM89_WAVELENGTHS.contains(nm)) {
-        let law = ccm89_optical_depth(&context.input.trained.model.grid.wavelength, MEAN_R_V)?;
-        figure(&law, "CCM89, R_V = 3.1")?;
     }
     Ok(())
 }
@@ -71,13 +78,14 @@ fn extinction_curve(context: &Context<'_>, report: &mut Report) -> Result<()> {
 fn residuals(context: &Context<'_>, report: &mut Report) -> Result<()> {
     report.section(
         "Residuals per wavelength",
-        "Observed minus predicted flux, in units of the flux error (above) and in percent of the prediction (below). The median \
-         shows what the model gets wrong for all stars alike; the band is ±1σ where errors are right.",
+        "Observed minus predicted flux, in units of the flux error (above) and in percent of the prediction (below). The \
+         median shows what the model gets wrong for all stars alike; the band is ±1σ where errors are right.",
     );
     let space = &context.input.trained.model.space;
     if let (Some(training), Some((rows, values))) = (context.input.training, validation_stars(context)) {
         let caption = format!(
-            "{} validation stars, at their parameters as fitted in training with all their constraints; flux errors without the model's own error.",
+            "{} validation stars, at their parameters as fitted in training with all their constraints; flux errors without \
+             the model's own error.",
             rows.len()
         );
         flux_residuals(context, training, &rows, coordinates(space, &values), caption, report)?;
@@ -86,7 +94,8 @@ fn residuals(context: &Context<'_>, report: &mut Report) -> Result<()> {
     let stars = context.reliable();
     let values: Vec<Vec<f64>> = (0..space.len()).map(|position| pick(&map.values.column(position).to_vec(), &stars)).collect();
     let caption = format!(
-        "{} new stars with reliable fits (flags 3 to 6 and 11 unset), at their fitted parameters; flux errors with the model's own error.",
+        "{} new stars with reliable fits (flags 3 to 6 and 11 unset), at their fitted parameters; flux errors with the model's \
+         own error.",
         stars.len()
     );
     flux_residuals(context, context.input.new_stars, &stars, coordinates(space, &values), caption, report)
@@ -153,7 +162,8 @@ fn model_error(context: &Context<'_>, report: &mut Report) {
         flux_error: &order.iter().map(|&w| typical(w)).collect::<Vec<f64>>(),
     };
     let caption = format!(
-        "Fractional model error, beside the median flux error of the new stars (which contains it). The median over wavelengths is {}.",
+        "Fractional model error, beside the median flux error of the new stars (which contains it). The median over \
+         wavelengths is {}.",
         percent(median(&model.model_error))
     );
     report.figure(caption, figure.figure());

@@ -1,6 +1,6 @@
 //! Training: its history, its sample, and what self-cleaning took out.
 
-use super::context::{Context, booleans, coordinates, numbers, pick};
+use super::context::{Context, booleans, coordinates, magnitude_offset, numbers, pick};
 use crate::error::Result;
 use crate::validate::figure::{CleaningBump, SampleDiagram, TrainingCurves};
 use crate::validate::number::{percent, significant};
@@ -9,8 +9,8 @@ use crate::validate::statistics::median;
 use ndarray::Axis;
 use std::collections::HashMap;
 
-/// Least ϖ/σ of the stars in the figure of self-cleaning: their parallax is good to 0.2 mag.
-const LEAST_PARALLAX_SIGNAL: f64 = 10.0;
+/// Least ϖ/σ of the stars in the figure of self-cleaning: their parallax is good to 0.1 mag.
+const LEAST_PARALLAX_SIGNAL: f64 = 20.0;
 
 pub(super) fn sections(context: &Context<'_>, report: &mut Report) -> Result<()> {
     history(context, report);
@@ -23,7 +23,8 @@ fn history(context: &Context<'_>, report: &mut Report) {
     report.section(
         "Training",
         "The global weights (emulator and extinction curve) and the stars' own parameters are optimised in turn. Validation \
-         stars never move the weights; where their loss stays at that of the training stars, the network does not learn the noise.",
+         stars never move the weights; where their loss stays at that of the training stars, the network does not learn the \
+         noise.",
     );
     let of = |pick: fn(&crate::train::EpochRecord) -> f64| history.iter().map(pick).collect::<Vec<f64>>();
     let mut stages: Vec<(f64, String)> = Vec::new();
@@ -49,7 +50,8 @@ fn sample(context: &Context<'_>, report: &mut Report) {
     let stars = context.input.training_stars;
     report.section(
         "Training sample",
-        "Where in the Kiel diagram the model has seen stars. Outside, it extrapolates: fits there carry a flag and should not be used.",
+        "Where in the Kiel diagram the model has seen stars. Outside, it extrapolates: fits there carry a flag and should not \
+         be used.",
     );
     let column = |name: &str| numbers(stars, name);
     if let (Some(teff), Some(logg), Some(feh)) = (column("teff"), column("logg"), column("feh")) {
@@ -62,13 +64,17 @@ fn sample(context: &Context<'_>, report: &mut Report) {
 }
 
 fn cleaning(context: &Context<'_>, report: &mut Report) -> Result<()> {
+    let cleanings = &context.input.trained.log.cleanings;
+    if cleanings.is_empty() {
+        return Ok(());
+    }
     report.section(
         "Self-cleaning",
-        "Stars that disagree with their own labels, parallax or flux by more than the recipe's limit are removed before the last \
-         stages of training. Unresolved binaries of two equal stars have the labels of one star and the light of two: they \
-         are 0.753 mag too bright, and the removed stars must pile up there.",
+        "Stars that disagree with their own labels, parallax or flux by more than the recipe's limit are removed before the \
+         last stages of training. Unresolved binaries of two equal stars have the labels of one star and the light of two: \
+         they are 0.753 mag too bright, and the removed stars must pile up there.",
     );
-    let rows: Vec<Vec<String>> = (context.input.trained.log.cleanings.iter())
+    let rows: Vec<Vec<String>> = (cleanings.iter())
         .map(|cleaning| {
             let fraction = percent(cleaning.n_removed as f64 / cleaning.n_before as f64);
             let counts = [cleaning.n_before, cleaning.n_parameters, cleaning.n_flux, cleaning.n_removed];
@@ -87,9 +93,9 @@ fn cleaning(context: &Context<'_>, report: &mut Report) -> Result<()> {
     }
     let binaries = removed.iter().filter(|offset| **offset < -0.4).count();
     let caption = format!(
-        "Observed minus predicted magnitude (median over wavelengths; prediction at the measured labels, reddening and parallax) \
-         of {} stars with ϖ/σ > {LEAST_PARALLAX_SIGNAL}; {binaries} of {} removed ones are brighter than predicted by more than 0.4 \
-         mag, the median of the kept ones is {} mag.",
+        "Observed minus predicted magnitude (median over wavelengths; prediction at the measured labels, reddening and \
+         parallax) of {} stars with ϖ/σ > {LEAST_PARALLAX_SIGNAL}; {binaries} of {} removed ones are brighter than predicted \
+         by more than 0.4 mag, the median of all is {} mag.",
         all.len(),
         removed.len(),
         significant(median(&all), 2),
@@ -119,11 +125,7 @@ fn magnitude_offsets(context: &Context<'_>) -> Result<Option<Vec<f64>>> {
     let mut offsets = vec![f64::NAN; stars.n_rows()];
     for (&star, predicted) in usable.iter().zip(predicted.axis_iter(Axis(0))) {
         let Some(row) = rows[star] else { continue };
-        let magnitudes: Vec<f64> = (0..model.grid.len())
-            .filter(|&w| training.flux_error[[row, w]].is_finite() && training.flux[[row, w]] > 0.0)
-            .map(|w| -2.5 * (f64::from(training.flux[[row, w]]) / predicted[w]).log10())
-            .collect();
-        offsets[star] = median(&magnitudes);
+        offsets[star] = magnitude_offset(training, row, predicted);
     }
     Ok(Some(offsets))
 }
