@@ -6,7 +6,7 @@ use crate::infer::{Estimates, FitOptions, fit, read_options};
 use crate::model::Registry;
 use crate::observations::{Cut, Observations, ReadOptions, select};
 use crate::simulate::{PhaseShares, SurveyConfig, simulate};
-use crate::train::{Recipe, Stage, StarUpdate, TrainedModel, train};
+use crate::train::{Recipe, Stage, TrainedModel, train};
 use crate::validate::figure::{BiasComparison, BiasSeries};
 use crate::validate::number::significant;
 use crate::validate::report::Report;
@@ -64,8 +64,6 @@ impl Default for ControlOptions {
 const BATCH: usize = 32;
 /// Learning rates of the two stages of the short trainings.
 const RATES: [f64; 2] = [1e-2, 4e-3];
-/// Epochs between star updates of the short trainings.
-const EPOCHS_BETWEEN_STARS: f64 = 10.0;
 /// ϖ/σ below which the naive way throws a training star away.
 const NAIVE_PARALLAX_SIGNAL: f64 = 20.0;
 /// Distance (kpc) above which, and log g below which, a star is a distant giant.
@@ -269,9 +267,6 @@ fn shortened(recipe: &Recipe, epochs: [u32; 2], stretch: f64) -> Recipe {
             learn.batch = BATCH;
             learn.learning_rate = Some(rate);
             learn.epochs = (f64::from(epochs) * stretch).round().max(1.0) as u32;
-            if let Some(StarUpdate::LevenbergMarquardt { every_epochs, .. }) = &mut learn.stars {
-                *every_epochs = (EPOCHS_BETWEEN_STARS * stretch).round() as u32;
-            }
             Stage::Learn(learn)
         })
         .collect();
