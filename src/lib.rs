@@ -1,5 +1,6 @@
 //! photosphere
 
+pub mod cli;
 pub mod error;
 pub mod infer;
 pub mod model;

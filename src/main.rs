@@ -1,1 +1,5 @@
-fn main() {}
+//! The command line; see [`photosphere::cli`].
+
+fn main() -> std::process::ExitCode {
+    photosphere::cli::main()
+}

@@ -1,1 +1,93 @@
-//! 
+//! The command line: one file per command. Results go to files (or, for commands that answer a question, to standard output),
+//! logs to standard error. Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 finished with some partitions failed.
+
+mod built_in;
+mod cite;
+mod demo;
+mod fit;
+mod inspect;
+mod log;
+mod outcome;
+mod output;
+mod prepare;
+mod progress;
+mod provenance;
+mod recipe;
+mod settings;
+mod shard;
+mod simulate;
+mod train;
+mod validate;
+
+use clap::{Parser, Subcommand};
+use settings::Settings;
+use std::process::ExitCode;
+
+/// Differentiable forward models of stars: learn a generative model of survey data, then fit any star with covariances.
+#[derive(Debug, Parser)]
+#[command(name = "photosphere", version, propagate_version = true, arg_required_else_help = true, max_term_width = 110)]
+#[command(after_help = "Start with `photosphere demo`. Exit codes: 0 done, 1 failed, 2 bad usage or configuration, \
+3 finished with some partitions failed.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Arguments),
+    Simulate(simulate::Arguments),
+    Prepare(prepare::Arguments),
+    Train(train::Arguments),
+    Fit(fit::Arguments),
+    Validate(validate::Arguments),
+    Inspect(inspect::Arguments),
+    Recipe(recipe::Arguments),
+    /// Print how to cite the program, the method and the data.
+    Cite,
+}
+
+/// Runs the program with the arguments of the process.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nothing is left to tell when even the message cannot be written.
+            let _ = error.print();
+            return ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    log::start(&arguments.settings);
+    let settings = &arguments.settings;
+    let outcome = settings.start_threads().and_then(|()| match &arguments.command {
+        Command::Demo(arguments) => demo::run(arguments, settings),
+        Command::Simulate(arguments) => simulate::run(arguments, settings),
+        Command::Prepare(arguments) => prepare::run(arguments, settings),
+        Command::Train(arguments) => train::run(arguments, settings),
+        Command::Fit(arguments) => fit::run(arguments, settings),
+        Command::Validate(arguments) => validate::run(arguments),
+        Command::Inspect(arguments) => inspect::run(arguments, settings),
+        Command::Recipe(arguments) => recipe::run(arguments),
+        Command::Cite => Ok(cite::run()),
+    });
+    match outcome {
+        Ok(outcome) => outcome.print(settings.json),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

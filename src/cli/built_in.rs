@@ -1,0 +1,86 @@
+//! Recipes that come with the program.
+
+use crate::error::{Error, Result};
+use crate::train::Recipe;
+use std::path::Path;
+
+/// What a built-in recipe is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    Train,
+    Prepare,
+}
+
+/// A recipe in the program.
+#[derive(Debug, Clone, Copy)]
+pub struct BuiltIn {
+    pub name: &'static str,
+    pub purpose: Purpose,
+    pub description: &'static str,
+    pub text: &'static str,
+}
+
+/// All of them.
+pub const ALL: &[BuiltIn] = &[
+    BuiltIn {
+        name: "xp",
+        purpose: Purpose::Train,
+        description: "train on Gaia XP spectra with 2MASS and WISE",
+        text: include_str!("../../models/recipes/xp.toml"),
+    },
+    BuiltIn {
+        name: "prepare-xp",
+        purpose: Purpose::Prepare,
+        description: "join XP spectra, infrared photometry, parallaxes and labels",
+        text: include_str!("../../models/recipes/prepare-xp.toml"),
+    },
+    BuiltIn {
+        name: "prepare-photometry-lamost",
+        purpose: Purpose::Prepare,
+        description: "join 13 photometric bands, parallaxes and LAMOST labels",
+        text: include_str!("../../models/recipes/prepare-photometry-lamost.toml"),
+    },
+];
+
+/// The built-in recipe of that name.
+pub fn find(name: &str) -> Option<&'static BuiltIn> {
+    ALL.iter().find(|recipe| recipe.name == name)
+}
+
+/// A training recipe: a file, or a built-in one by name.
+///
+/// # Errors
+/// When there is neither, or the recipe has an unknown key or an impossible value.
+pub fn training_recipe(name_or_path: &str) -> Result<Recipe> {
+    let path = Path::new(name_or_path);
+    match find(name_or_path).filter(|recipe| recipe.purpose == Purpose::Train) {
+        Some(recipe) => Recipe::parse(recipe.text, &format!("built-in recipe '{}'", recipe.name)),
+        None if path.exists() => Recipe::read(path),
+        None => Err(Error::usage(format!("recipe '{name_or_path}'"))
+            .found("no such file")
+            .expected(format!("a recipe (TOML) or one of {}", names(Purpose::Train)))
+            .remedy("`photosphere recipe` lists the built-in recipes.")),
+    }
+}
+
+/// Names of the built-in recipes for a purpose, for messages.
+pub fn names(purpose: Purpose) -> String {
+    let names: Vec<&str> = ALL.iter().filter(|recipe| recipe.purpose == purpose).map(|recipe| recipe.name).collect();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::survey::prepare::PrepareRecipe;
+
+    #[test]
+    fn all_are_valid() {
+        for recipe in ALL {
+            match recipe.purpose {
+                Purpose::Train => drop(Recipe::parse(recipe.text, recipe.name).unwrap()),
+                Purpose::Prepare => drop(PrepareRecipe::parse(recipe.text).unwrap()),
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! One catalogue: inputs are read, fitted and written in chunks, so that memory is bounded by the chunk.
+
+use super::scan;
+use crate::cli::output::Existing;
+use crate::cli::progress::Progress;
+use crate::cli::provenance::Provenance;
+use crate::cli::settings::Settings;
+use crate::cli::shard::Shard;
+use crate::error::{Error, Result};
+use crate::infer::{FitOptions, fit, flags, read_options};
+use crate::observations::Observations;
+use crate::table::{Column, Shape, Table, Writer, read_chunks};
+use crate::train::TrainedModel;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Stars in memory at once (about 30 kB each with XP covariances).
+const CHUNK: usize = 8192;
+/// Quality flags below this are the basic cut.
+const BASIC_CUT: i32 = 8;
+
+/// A catalogue to be made.
+pub struct CatalogueTask<'a> {
+    pub trained: &'a TrainedModel,
+    pub model_path: &'a Path,
+    pub options: &'a FitOptions,
+    pub inputs: &'a [PathBuf],
+    pub output: &'a Path,
+    pub existing: Existing,
+    pub shard: Option<Shard>,
+    pub keep: &'a [String],
+    pub keep_truth: bool,
+}
+
+/// Numbers of stars of a finished catalogue.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tally {
+    pub n_stars: usize,
+    pub n_basic_cut: usize,
+    pub n_not_converged: usize,
+    pub n_not_fitted: usize,
+    /// Time for reading, fitting and writing; zero where it was finished before.
+    pub seconds: f64,
+}
+
+impl Tally {
+    /// Counts the stars of a chunk by their quality flags.
+    pub fn add(&mut self, quality_flags: impl Iterator<Item = i32>) {
+        for bits in quality_flags {
+            self.n_stars += 1;
+            self.n_basic_cut += usize::from(bits < BASIC_CUT);
+            self.n_not_converged += usize::from(bits & flags::NOT_CONVERGED != 0);
+            self.n_not_fitted += usize::from(bits & flags::NOT_FITTED != 0);
+        }
+    }
+
+    /// For `--json`.
+    pub fn summary(&self, output: &Path) -> serde_json::Value {
+        json!({
+            "output": output,
+            "stars": self.n_stars,
+            "basic_cut": self.n_basic_cut,
+            "not_converged": self.n_not_converged,
+            "not_fitted": self.n_not_fitted,
+            "seconds": self.seconds,
+        })
+    }
+}
+
+impl CatalogueTask<'_> {
+    /// Fits and writes, or only counts where the same run is finished.
+    ///
+    /// # Errors
+    /// When an input is damaged or does not fit the model, or the output cannot be written; nothing is left behind then.
+    pub fn run(&self, settings: &Settings) -> Result<Tally> {
+        if !self.existing.resume {
+            crate::table::check_target(self.output, self.existing.overwrite)?;
+        }
+        let (inputs, n_stars) = scan(self.inputs, self.shard)?;
+        let provenance = self.provenance()?.with_inputs(&inputs);
+        if self.existing.is_finished_table(self.output, &provenance.run())? {
+            return finished(self.output);
+        }
+        let mut writer = Writer::create(self.output, self.existing.overwrite)?;
+        let mut progress = Progress::of_stars("fitting", n_stars, settings);
+        let mut tally = Tally::default();
+        let mut is_empty = true;
+        for input in &inputs {
+            let mut row = 0;
+            for chunk in read_chunks(&input.path, CHUNK)? {
+                let chunk = chunk?;
+                let place = format!("{}, rows {row}–{}", input.path.display(), (row + chunk.n_rows()).saturating_sub(1));
+                row += chunk.n_rows();
+                let chunk = match self.shard {
+                    Some(shard) => shard.select(chunk)?,
+                    None => chunk,
+                };
+                // A chunk without stars of the shard adds nothing, but a catalogue of no stars still has columns.
+                if chunk.n_rows() == 0 && !(is_empty && n_stars == 0) {
+                    continue;
+                }
+                let mut table = self.fit(chunk, &mut tally).map_err(|error| error.within(place))?;
+                table.metadata.extend(provenance.metadata());
+                writer.write(&table)?;
+                is_empty = false;
+                progress.stars(tally.n_stars);
+            }
+        }
+        writer.finish()?;
+        tally.seconds = progress.seconds();
+        tracing::info!(
+            "{}: {} stars in {:.1} s ({:.2} ms each); {} pass the basic cut, {} did not converge, {} could not be fitted",
+            self.output.display(),
+            tally.n_stars,
+            tally.seconds,
+            1e3 * tally.seconds / tally.n_stars.max(1) as f64,
+            tally.n_basic_cut,
+            tally.n_not_converged,
+            tally.n_not_fitted,
+        );
+        Ok(tally)
+    }
+
+    fn fit(&self, chunk: Table, tally: &mut Tally) -> Result<Table> {
+        let observations = Observations::from_table(chunk, &read_options(self.trained, self.options))?;
+        let estimates = fit(self.trained, &observations, self.options)?;
+        tally.add(estimates.flags.iter().copied());
+        let mut table = estimates.to_table(self.trained.id())?;
+        for column in columns_beside(&observations, self.keep, self.keep_truth)? {
+            table.push(column)?;
+        }
+        Ok(table)
+    }
+
+    fn provenance(&self) -> Result<Provenance> {
+        let options =
+            toml::to_string(self.options).map_err(|error| Error::usage("fit options").found(error.to_string()).source(error))?;
+        let mut provenance = Provenance::new("fit")
+            .with("model_sha256", &self.trained.sha256)
+            .with("options", options)
+            .with("columns", self.keep.join(","))
+            .with("truth", self.keep_truth.to_string())
+            .noted("model_path", self.model_path.display().to_string())
+            .noted("seed", self.options.start.seed.to_string());
+        if let Some(shard) = self.shard {
+            provenance = provenance.with("shard", shard.to_string());
+        }
+        Ok(provenance)
+    }
+}
+
+/// Columns of the observations that a catalogue carries on: positions, what is named, and the truth if wanted.
+///
+/// # Errors
+/// When a named column is absent or a list.
+fn columns_beside(observations: &Observations, names: &[String], truth: bool) -> Result<Vec<Column>> {
+    let beside = &observations.auxiliary;
+    for name in names {
+        if beside.column(name)?.shape != Shape::Scalar {
+            return Err(Error::usage(format!("--keep {name}")).found("a column of lists").expected("one value per star"));
+        }
+    }
+    let wanted = |name: &str| {
+        ["ra", "dec"].contains(&name) || names.iter().any(|wanted| wanted == name) || (truth && name.starts_with("true_"))
+    };
+    let columns = beside.columns().iter();
+    Ok(columns.filter(|column| wanted(&column.schema.name) && column.shape == Shape::Scalar).cloned().collect())
+}
+
+/// Counts of a finished catalogue.
+fn finished(path: &Path) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for chunk in crate::table::read_column_chunks(path, &["quality_flags"], 65_536)? {
+        let bits = chunk?.column("quality_flags")?.to_i64()?;
+        tally.add(bits.into_iter().map(|bits| bits as i32));
+    }
+    Ok(tally)
+}

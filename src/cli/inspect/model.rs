@@ -1,0 +1,84 @@
+//! A model directory: card, parameters, tensors, metrics, model error.
+
+use crate::cli::outcome::Outcome;
+use crate::cli::settings::Settings;
+use crate::error::Result;
+use crate::model::{Parameter, Registry, Transform};
+use crate::train::TrainedModel;
+use crate::validate::number::{percent, significant};
+use crate::validate::statistics::median;
+use serde_json::json;
+use std::fmt::Write;
+use std::path::Path;
+
+/// Describes the model in `directory`.
+pub fn inspect(directory: &Path, settings: &Settings) -> Result<Outcome> {
+    let trained = TrainedModel::load(directory, &Registry::standard(), &settings.device()?)?;
+    let shapes = trained.model.weights.names().iter().map(|name| Ok((name.clone(), trained.model.weights.shape(name)?.to_vec())));
+    let tensors = shapes.collect::<Result<Vec<(String, Vec<usize>)>>>()?;
+    let (model, card) = (&trained.model, &trained.card);
+    let effects: Vec<&str> = model.effects.iter().map(|effect| effect.kind()).collect();
+    let summary = json!({
+        "kind": "model",
+        "sha256": trained.sha256,
+        "model_id": trained.id(),
+        "card": card,
+        "effects": effects,
+        "parameters": model.space,
+        "bands": model.grid.names,
+        "wavelengths": model.grid.wavelength,
+        "model_error": model.model_error,
+        "tensors": tensors.iter().map(|(name, shape)| json!({ "name": name, "shape": shape })).collect::<Vec<_>>(),
+        "n_weights": model.n_weights(),
+        "prior": { "parameters": trained.prior.parameters(), "ln_density_threshold": trained.prior.ln_density_threshold() },
+        "epochs": trained.log.history.len(),
+        "cleanings": trained.log.cleanings,
+    });
+
+    let mut text = format!("model {}\n", directory.display());
+    let mut line = |name: &str, value: &str| {
+        if !value.is_empty() {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "  {name:<16}{value}");
+        }
+    };
+    line("description", &card.description);
+    line("SHA-256", &trained.sha256);
+    line("trained by", &card.program);
+    line("stars", &format!("{} trained, {} for validation", card.n_training, card.n_validation));
+    line("data", &card.data);
+    line("limits", &card.limits);
+    line("licence", &card.licence);
+    line("citation", &card.citation);
+    line("effects", &effects.join(", "));
+    line("fluxes", &format!("{}, {}", model.grid.len(), wavelength_range(&model.grid.wavelength)));
+    let largest = model.model_error.iter().copied().fold(0.0, f64::max);
+    line("model error", &format!("median {}, largest {}", percent(median(&model.model_error)), percent(largest)));
+    for (name, value) in &card.metrics {
+        line(name, &significant(*value, 4));
+    }
+    text.push_str("parameters\n");
+    for parameter in &model.space.parameters {
+        let _ = writeln!(text, "  {}", describe(parameter));
+    }
+    let _ = writeln!(text, "tensors ({} values)", model.n_weights());
+    for (name, shape) in &tensors {
+        let _ = writeln!(text, "  {name:<32}{shape:?}");
+    }
+    Ok(Outcome::answer(text, summary))
+}
+
+fn describe(parameter: &Parameter) -> String {
+    let transform = if parameter.transform == Transform::Logarithm { ", fitted as its logarithm" } else { "" };
+    let range = parameter.training_range.map_or_else(String::new, |[low, high]| {
+        let [low, high] = [low, high].map(|value| significant(value / parameter.model_units_per_file_unit, 4));
+        format!(", trained from {low} to {high}")
+    });
+    format!("{:<14}{:<6}{}{transform}{range}", parameter.name, parameter.unit, parameter.description)
+}
+
+fn wavelength_range(wavelengths: &[f64]) -> String {
+    let low = wavelengths.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = wavelengths.iter().copied().fold(0.0, f64::max);
+    format!("{low} to {high} nm")
+}

@@ -1,0 +1,157 @@
+//! One star: its data, the fit, residuals and posterior.
+
+use super::Arguments;
+use crate::cli::outcome::Outcome;
+use crate::cli::settings::Settings;
+use crate::cli::validate::symbol;
+use crate::error::{Error, Result};
+use crate::infer::{Estimates, FitOptions, fit, flags, read_options};
+use crate::model::Registry;
+use crate::observations::{Observations, columns};
+use crate::table::{Table, check_target, read_chunks};
+use crate::train::TrainedModel;
+use crate::validate::figure::{Figure, StarEstimate, StarFigure};
+use crate::validate::number::{significant, with_error};
+use serde_json::json;
+use std::fmt::Write;
+use std::path::Path;
+
+/// Rows in memory at once.
+const CHUNK: usize = 1024;
+/// Pixels of a PNG file across.
+const PNG_WIDTH: u32 = 2480;
+
+/// Fits one star with the defaults and describes the result.
+pub fn inspect(arguments: &Arguments, star: i64, data: &Path, settings: &Settings) -> Result<Outcome> {
+    if let Some(output) = &arguments.output {
+        check_target(output, arguments.overwrite)?;
+        if !is_svg(output) && !has_extension(output, "png") {
+            return Err(Error::usage(output.display().to_string()).found("another kind of figure").expected(".svg or .png"));
+        }
+    }
+    let trained = TrainedModel::load(&arguments.path, &Registry::standard(), &settings.device()?)?;
+    let options = FitOptions::default();
+    let row = find(star, data)?;
+    let unit = row.metadata.get("flux_unit").cloned().unwrap_or_default();
+    let observations =
+        Observations::from_table(row, &read_options(&trained, &options)).map_err(|error| error.within(data.display()))?;
+    let estimates = fit(&trained, &observations, &options)?;
+    if let Some(output) = &arguments.output {
+        let figure = figure(&trained, &observations, &estimates, &unit)?;
+        if is_svg(output) {
+            figure.save_svg(output)?
+        } else {
+            figure.save_png(output, PNG_WIDTH)?
+        }
+        tracing::info!("{}: figure of star {star}", output.display());
+    }
+    Ok(Outcome::answer(text(star, &observations, &estimates), summary(star, &estimates)))
+}
+
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension))
+}
+
+fn is_svg(path: &Path) -> bool {
+    has_extension(path, "svg")
+}
+
+/// The row of a star.
+fn find(star: i64, data: &Path) -> Result<Table> {
+    for chunk in read_chunks(data, CHUNK)? {
+        let chunk = chunk?;
+        let ids = chunk.column(columns::ID)?.to_i64().map_err(|error| error.within(data.display()))?;
+        if let Some(row) = ids.iter().position(|&id| id == star) {
+            return Ok(chunk.select(&[row]));
+        }
+    }
+    Err(Error::data(data.display().to_string()).found(format!("no star with source_id {star}")).expected("a row for it"))
+}
+
+fn fitted(estimates: &Estimates) -> impl Iterator<Item = (&str, &str, f64, f64)> {
+    estimates.fitted.iter().enumerate().map(|(index, &position)| {
+        let (name, unit, _) = &estimates.parameters[position];
+        (name.as_str(), unit.as_str(), estimates.values[[0, position]], estimates.error(0, index))
+    })
+}
+
+fn text(star: i64, observations: &Observations, estimates: &Estimates) -> String {
+    let mut text = format!("star {star}\n");
+    for (name, unit, value, error) in fitted(estimates) {
+        let measured = observations.constraint(name, 0);
+        let measured = measured.map_or_else(String::new, |(value, error)| format!("   (measured {})", with_error(value, error)));
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {name:<12}{} {unit}{measured}", with_error(value, error));
+    }
+    let (chi_square, degrees) = (estimates.chi_square[0], estimates.degrees_of_freedom[0]);
+    let _ = writeln!(text, "  χ² {} for {degrees} degrees of freedom", significant(chi_square, 4));
+    for meaning in set_flags(estimates.flags[0]) {
+        let _ = writeln!(text, "  flag: {meaning}");
+    }
+    text
+}
+
+fn summary(star: i64, estimates: &Estimates) -> serde_json::Value {
+    let parameters: Vec<serde_json::Value> = fitted(estimates)
+        .map(|(name, unit, value, error)| json!({ "name": name, "unit": unit, "value": value, "error": error }))
+        .collect();
+    let covariance: Vec<f64> = estimates.covariance.iter().copied().collect();
+    json!({
+        "kind": "star",
+        "source_id": star,
+        "parameters": parameters,
+        "covariance": covariance,
+        "chi2": estimates.chi_square[0],
+        "n_dof": estimates.degrees_of_freedom[0],
+        "quality_flags": estimates.flags[0],
+        "flags": set_flags(estimates.flags[0]),
+    })
+}
+
+/// Meanings of the bits that are set, from the catalogue's own description of them.
+fn set_flags(bits: i32) -> Vec<&'static str> {
+    let meanings = flags::DESCRIPTION.split("; ").filter_map(|entry| {
+        let (bit, meaning) = entry.split_once(": ")?;
+        Some((bit.parse::<u32>().ok()?, meaning.split(". ").next()?))
+    });
+    meanings.filter(|(bit, _)| bits & (1 << bit) != 0).map(|(_, meaning)| meaning).collect()
+}
+
+fn figure(trained: &TrainedModel, observations: &Observations, estimates: &Estimates, unit: &str) -> Result<Figure> {
+    let grid = &observations.grid;
+    let wide = |row: ndarray::ArrayView1<'_, f32>| row.iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();
+    let flux_error = wide(observations.flux_error.row(0));
+    let flux: Vec<f64> = wide(observations.flux.row(0))
+        .into_iter()
+        .zip(&flux_error)
+        .map(|(f, e)| if e.is_finite() { f } else { f64::NAN })
+        .collect();
+    let fit = trained.model.predict(estimates.coordinates.view())?;
+    let shown: Vec<StarEstimate<'_>> =
+        fitted(estimates).map(|(name, unit, value, error)| StarEstimate { name: symbol(name), unit, value, error }).collect();
+    let flux_label = if unit.is_empty() { "flux".to_owned() } else { format!("flux ({unit})") };
+    Ok(StarFigure {
+        title: &format!("source_id {}", estimates.ids[0]),
+        wavelength: &grid.wavelength,
+        flux: &flux,
+        flux_error: &flux_error,
+        fit: &fit.row(0).to_vec(),
+        flux_label: &flux_label,
+        estimates: &shown,
+        covariance: Some(estimates.covariance.index_axis(ndarray::Axis(0), 0)),
+    }
+    .figure())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_say_what_they_mean() {
+        assert_eq!(set_flags(flags::NOT_CONVERGED), ["not converged"]);
+        assert_eq!(set_flags(flags::MISSING_CONSTRAINT | flags::POOR_FIT).len(), 2);
+        assert_eq!(set_flags(flags::MISSING_CONSTRAINT), ["a requested constraint is missing"]);
+        assert!(set_flags(0).is_empty());
+    }
+}

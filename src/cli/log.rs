@@ -1,0 +1,34 @@
+//! Logs on standard error, which make room for progress bars.
+
+use super::progress::BARS;
+use super::settings::Settings;
+use std::io::{self, Write};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Starts logging at the level of `-v` and `-q`.
+pub fn start(settings: &Settings) {
+    let level = match (settings.quiet, settings.verbose) {
+        (true, _) => LevelFilter::WARN,
+        (false, 0) => LevelFilter::INFO,
+        (false, 1) => LevelFilter::DEBUG,
+        (false, _) => LevelFilter::TRACE,
+    };
+    let layer = tracing_subscriber::fmt::layer().without_time().with_target(false).with_ansi(false).with_writer(|| BesideBars);
+    tracing_subscriber::registry().with(layer).with(Targets::new().with_target("photosphere", level)).init();
+}
+
+/// Standard error, with progress bars lifted away while a line is written.
+struct BesideBars;
+
+impl Write for BesideBars {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        BARS.suspend(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}

@@ -1,0 +1,135 @@
+//! Provenance of an output: what made it, from what, and a hash by which a finished run is recognised.
+
+use crate::error::{Error, Result};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// Metadata key of the hash over everything that decides the output.
+pub const RUN: &str = "run_sha256";
+
+/// Entries for the output's metadata.
+pub struct Provenance {
+    entries: BTreeMap<String, String>,
+    identity: Sha256,
+}
+
+/// An input file as it enters provenance.
+#[derive(Debug, Clone)]
+pub struct Input {
+    pub path: PathBuf,
+    pub n_rows: usize,
+    pub sha256: String,
+}
+
+impl Provenance {
+    /// Provenance of the output of a command.
+    pub fn new(command: &str) -> Self {
+        let empty = Self { entries: BTreeMap::new(), identity: Sha256::new() };
+        empty
+            .with("program", concat!("photosphere ", env!("CARGO_PKG_VERSION")))
+            .with("command", command)
+            .noted("git_hash", option_env!("PHOTOSPHERE_GIT_HASH").unwrap_or("unknown"))
+    }
+
+    /// Adds an entry that decides the output.
+    pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
+        let value = value.into();
+        for part in [key, &value] {
+            self.identity.update((part.len() as u64).to_le_bytes());
+            self.identity.update(part);
+        }
+        self.noted(key, value)
+    }
+
+    /// Adds an entry that does not (a file's name, say).
+    pub fn noted(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.entries.insert(key.into(), value.into());
+        self
+    }
+
+    /// Adds the input files: their content decides the output, their names do not.
+    pub fn with_inputs(self, inputs: &[Input]) -> Self {
+        let contents: Vec<&str> = inputs.iter().map(|input| input.sha256.as_str()).collect();
+        let list: Vec<serde_json::Value> = inputs
+            .iter()
+            .map(|input| {
+                let name = input.path.file_name().unwrap_or_default().to_string_lossy();
+                serde_json::json!({ "name": name, "rows": input.n_rows, "sha256": input.sha256 })
+            })
+            .collect();
+        self.with("inputs", contents.join(" ")).noted("inputs", serde_json::Value::from(list).to_string())
+    }
+
+    /// The hash over the entries that decide the output.
+    pub fn run(&self) -> String {
+        hexadecimal(self.identity.clone())
+    }
+
+    /// All entries and the hash.
+    pub fn metadata(&self) -> BTreeMap<String, String> {
+        let mut entries = self.entries.clone();
+        entries.insert(RUN.into(), self.run());
+        entries
+    }
+}
+
+/// SHA-256 of a file's content.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn sha256_of_file(path: &Path) -> Result<String> {
+    let mut hash = Sha256::new();
+    File::open(path).and_then(|mut file| std::io::copy(&mut file, &mut HashWriter(&mut hash))).map_err(|error| {
+        match error.kind() {
+            std::io::ErrorKind::NotFound => Error::data(path.display().to_string()).found("no such file").source(error),
+            _ => Error::reading(path, error),
+        }
+    })?;
+    Ok(hexadecimal(hash))
+}
+
+struct HashWriter<'a>(&'a mut Sha256);
+
+impl std::io::Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn hexadecimal(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_run_depends_on_what_decides_it_alone() {
+        let run = |options: &str, name: &str| {
+            let inputs = [Input { path: name.into(), n_rows: 3, sha256: "aa".into() }];
+            Provenance::new("fit").with("options", options).with_inputs(&inputs).noted("model_path", name).run()
+        };
+        assert_eq!(run("a", "x/1.fits"), run("a", "2.fits"));
+        assert_ne!(run("a", "1.fits"), run("b", "1.fits"));
+        let split = |a: &str, b: &str| Provenance::new("fit").with(a, b).run();
+        assert_ne!(split("ab", "c"), split("a", "bc"));
+    }
+
+    #[test]
+    fn files_hash_as_sha256sum_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        std::fs::write(&path, "abc").unwrap();
+        // FIPS 180-2, appendix B.1
+        assert_eq!(sha256_of_file(&path).unwrap(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert!(sha256_of_file(&folder.path().join("b")).unwrap_err().to_string().contains("no such file"));
+    }
+}

@@ -1,0 +1,59 @@
+//! `photosphere recipe`: built-in recipes and the defaults of every option.
+
+use super::built_in::{self, Purpose};
+use super::outcome::Outcome;
+use crate::error::{Error, Result};
+use crate::infer::FitOptions;
+use crate::simulate::SurveyConfig;
+use crate::survey::prepare::PrepareRecipe;
+use crate::train::Recipe;
+use serde::Serialize;
+use serde_json::json;
+
+/// Print a built-in recipe, or the defaults of `fit`, `simulate` or `prepare`, as TOML to start from.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Name of a built-in recipe, or fit, simulate, prepare; without it, what there is.
+    name: Option<String>,
+    /// Print every key of a recipe with its value, also those left at their defaults.
+    #[arg(long)]
+    all_keys: bool,
+}
+
+/// Prints.
+pub fn run(arguments: &Arguments) -> Result<Outcome> {
+    let Some(name) = &arguments.name else { return Ok(list()) };
+    let text = match (name.as_str(), built_in::find(name)) {
+        ("fit", _) => toml_of(&FitOptions::default())?,
+        ("simulate", _) => toml_of(&SurveyConfig::default())?,
+        ("prepare", _) => toml_of(&PrepareRecipe::default())?,
+        (_, Some(recipe)) => match (arguments.all_keys, recipe.purpose) {
+            (false, _) => recipe.text.to_owned(),
+            (true, Purpose::Train) => Recipe::parse(recipe.text, recipe.name)?.to_toml()?,
+            (true, Purpose::Prepare) => toml_of(&PrepareRecipe::parse(recipe.text)?)?,
+        },
+        (_, None) => {
+            let names: Vec<&str> = built_in::ALL.iter().map(|recipe| recipe.name).collect();
+            return Err(Error::usage(format!("recipe '{name}'"))
+                .found("no such built-in recipe")
+                .expected(format!("one of {}, fit, simulate, prepare", names.join(", "))));
+        }
+    };
+    Ok(Outcome::answer(text.clone(), json!({ "name": name, "toml": text })))
+}
+
+fn toml_of(options: &impl Serialize) -> Result<String> {
+    toml::to_string(options).map_err(|error| Error::output("options as TOML").found(error.to_string()).source(error))
+}
+
+fn list() -> Outcome {
+    let defaults = [
+        ("fit", "defaults of `fit --config`"),
+        ("simulate", "defaults of `simulate --config`"),
+        ("prepare", "defaults of the recipes of `prepare`"),
+    ];
+    let all: Vec<(&str, &str)> = built_in::ALL.iter().map(|recipe| (recipe.name, recipe.description)).chain(defaults).collect();
+    let text: String = all.iter().map(|(name, description)| format!("{name:<28}{description}\n")).collect();
+    let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
+    Outcome::answer(text, json!({ "names": names }))
+}

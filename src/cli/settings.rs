@@ -1,0 +1,50 @@
+//! Options that every command has.
+
+use crate::error::{Error, Result};
+use crate::tensor::Device;
+use clap::Args;
+
+/// Where and how loudly to work.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub struct Settings {
+    /// Where tensors live: cpu, cuda, or cuda:<index>.
+    #[arg(long, global = true, value_name = "DEVICE", default_value = "cpu")]
+    device: String,
+    /// Threads to use [default: one per core].
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<std::num::NonZeroUsize>,
+    /// Seed of everything random, in place of the seed of the recipe or configuration.
+    #[arg(long, global = true, value_name = "SEED")]
+    pub seed: Option<u64>,
+    /// Print a machine-readable summary to standard output.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Log more; twice for everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Log warnings and errors only, and show no progress.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+impl Settings {
+    /// The device of `--device`.
+    ///
+    /// # Errors
+    /// When it is unknown or absent.
+    pub fn device(&self) -> Result<Device> {
+        Device::named(&self.device)
+    }
+
+    /// Starts the pool of `--threads` threads.
+    ///
+    /// # Errors
+    /// When the system refuses that many.
+    pub fn start_threads(&self) -> Result<()> {
+        let Some(threads) = self.threads else { return Ok(()) };
+        rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global().map_err(|error| {
+            Error::usage(format!("--threads {threads}")).found(error.to_string()).remedy("Ask for fewer threads.").source(error)
+        })
+    }
+}

@@ -1,0 +1,102 @@
+//! `photosphere simulate`: a survey with known truth.
+
+use super::outcome::Outcome;
+use super::output::Existing;
+use super::progress::Progress;
+use super::provenance::Provenance;
+use super::settings::Settings;
+use crate::error::{Error, Result};
+use crate::simulate::{Simulator, SurveyConfig};
+use crate::table::Writer;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Number of the first new star: beyond any overlap of less than 17 billion stars.
+const FIRST_NEW_STAR: u64 = 1 << 34;
+/// Stars in memory at once (8.5 kB each).
+const CHUNK: usize = 4096;
+
+/// Simulate a survey of Gaia XP spectra with infrared photometry, parallaxes, labels and reddenings, truth included.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Observation file to write (.parquet, .fits, .ecsv, .csv).
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Number of stars [default: 25000].
+    #[arg(long, value_name = "N")]
+    stars: Option<usize>,
+    /// New stars: others of the same sky, without measured labels and reddening.
+    #[arg(long)]
+    new: bool,
+    /// Configuration (TOML; `photosphere recipe simulate` prints the defaults).
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    existing: Existing,
+}
+
+/// Simulates.
+pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
+    let mut config: SurveyConfig = match &arguments.config {
+        Some(path) => read_toml(path)?,
+        None => SurveyConfig::default(),
+    };
+    config.n_stars = arguments.stars.unwrap_or(config.n_stars);
+    config.seed = settings.seed.unwrap_or(config.seed);
+    if arguments.new {
+        config = new_stars(config);
+    }
+    survey(&config, &arguments.output, arguments.existing, settings)?;
+    Ok(Outcome::files(json!({ "output": arguments.output, "stars": config.n_stars, "seed": config.seed })))
+}
+
+/// The same sky's other stars, without labels.
+pub fn new_stars(config: SurveyConfig) -> SurveyConfig {
+    SurveyConfig { first_star: FIRST_NEW_STAR, labelled_fraction: 0.0, ..config }
+}
+
+/// Writes a simulated survey; returns whether it was done already.
+///
+/// # Errors
+/// When the configuration is impossible or the file cannot be written.
+pub fn survey(config: &SurveyConfig, output: &Path, existing: Existing, settings: &Settings) -> Result<bool> {
+    config.validate()?;
+    let json =
+        serde_json::to_string(config).map_err(|error| Error::usage("simulation").found(error.to_string()).source(error))?;
+    let provenance = Provenance::new("simulate").with("simulation", json);
+    if existing.is_finished_table(output, &provenance.run())? {
+        return Ok(true);
+    }
+    let mut writer = Writer::create(output, existing.overwrite)?;
+    let simulator = Simulator::new(config.clone())?;
+    let mut progress = Progress::of_stars("simulating", config.n_stars, settings);
+    let mut done = 0;
+    // A survey of no stars still has columns.
+    let none = (config.n_stars == 0).then(|| simulator.table(0..0));
+    for chunk in simulator.chunks(CHUNK).chain(none) {
+        let mut chunk = chunk?;
+        chunk.metadata.extend(provenance.metadata());
+        done += chunk.n_rows();
+        writer.write(&chunk)?;
+        progress.stars(done);
+    }
+    writer.finish()?;
+    tracing::info!("{}: {} simulated stars in {:.1} s", output.display(), config.n_stars, progress.seconds());
+    Ok(false)
+}
+
+/// Options from a TOML file.
+///
+/// # Errors
+/// `Usage` when it cannot be read or has an unknown key or a value of another type.
+pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let place = || path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| Error::usage(place()).found(error.to_string()).source(error))?;
+    toml::from_str(&text).map_err(|error| {
+        Error::usage(place())
+            .found(error.to_string().trim().replace('\n', " "))
+            .remedy("`photosphere recipe` prints all keys with their defaults.")
+            .source(error)
+    })
+}

@@ -1,0 +1,172 @@
+//! `photosphere train`: from a recipe and observations to a model directory.
+
+use super::built_in;
+use super::outcome::Outcome;
+use super::output::{Existing, require_same_run};
+use super::progress::Progress;
+use super::provenance::{Input, Provenance, RUN, sha256_of_file};
+use super::settings::Settings;
+use crate::error::{Error, Result};
+use crate::model::Registry;
+use crate::observations::{Observations, ReadOptions, columns};
+use crate::table::{self, AtomicFile, Table, write_directory_atomically};
+use crate::train::{Checkpoints, Recipe, TrainedModel, train};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The training sample, in the model directory: measured and fitted parameters, who was removed, who never trained.
+pub const STARS_FILE: &str = "training_stars.parquet";
+/// Provenance, in the model directory.
+const PROVENANCE_FILE: &str = "provenance.json";
+
+/// Train a model; it is written as a directory, with the table of its training stars (training_stars.parquet) in it.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Recipe (TOML), or the name of a built-in one (`photosphere recipe` lists them).
+    recipe: String,
+    /// Observation files; several are taken as one.
+    #[arg(required = true)]
+    observations: Vec<PathBuf>,
+    /// Model directory to write.
+    #[arg(short, long, value_name = "DIRECTORY")]
+    output: PathBuf,
+    /// Shortest time between two checkpoints, in seconds; they lie in <DIRECTORY>.checkpoint until the model is finished.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    checkpoint_every: u64,
+    #[command(flatten)]
+    existing: Existing,
+}
+
+/// A training to be done.
+pub struct Task<'a> {
+    pub recipe: &'a Recipe,
+    pub inputs: &'a [PathBuf],
+    pub output: &'a Path,
+    pub existing: Existing,
+    pub checkpoint_every: Duration,
+}
+
+/// Trains.
+pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
+    let mut recipe = built_in::training_recipe(&arguments.recipe)?;
+    recipe.seed = settings.seed.unwrap_or(recipe.seed);
+    let trained = Task {
+        recipe: &recipe,
+        inputs: &arguments.observations,
+        output: &arguments.output,
+        existing: arguments.existing,
+        checkpoint_every: Duration::from_secs(arguments.checkpoint_every),
+    }
+    .run(settings)?;
+    Ok(Outcome::files(json!({
+        "output": arguments.output,
+        "sha256": trained.sha256,
+        "training_stars": trained.card.n_training,
+        "validation_stars": trained.card.n_validation,
+        "metrics": trained.card.metrics,
+    })))
+}
+
+impl Task<'_> {
+    /// Trains and writes the model, or reads it where the same run is finished.
+    ///
+    /// # Errors
+    /// When the output may not be written, an input cannot be read, or training fails.
+    pub fn run(&self, settings: &Settings) -> Result<TrainedModel> {
+        let (registry, device) = (Registry::standard(), settings.device()?);
+        self.check_output()?;
+        let inputs = self.inputs.iter().map(|path| Ok(Input { path: path.clone(), n_rows: 0, sha256: sha256_of_file(path)? }));
+        let mut inputs = inputs.collect::<Result<Vec<_>>>()?;
+        let provenance = |inputs: &[Input]| -> Result<Provenance> {
+            Ok(Provenance::new("train").with("recipe", self.recipe.to_toml()?).with_inputs(inputs))
+        };
+        if self.existing.resume && self.output.exists() {
+            require_same_run(self.output, read_provenance(self.output).get(RUN), &provenance(&inputs)?.run())?;
+            tracing::info!("{}: finished already", self.output.display());
+            return TrainedModel::load(self.output, &registry, &device);
+        }
+        let observations = self.observations(&mut inputs)?;
+        tracing::info!("training on {} stars, {} fluxes each", observations.len(), observations.grid.len());
+        let mut progress = Progress::of_fraction("training", settings);
+        let checkpoints = Checkpoints { output: self.output, interval: self.checkpoint_every, resume: self.existing.resume };
+        let (trained, mut stars) =
+            train(self.recipe, &observations, &registry, &device, Some(checkpoints), &mut |done, text| {
+                progress.fraction(done, text);
+            })?;
+        let provenance = provenance(&inputs)?.noted("model_sha256", &trained.sha256).metadata();
+        stars.metadata.extend(provenance.clone());
+        write_directory_atomically(self.output, self.existing.overwrite, |folder| {
+            trained.save(folder, true)?;
+            table::write(&stars, &folder.join(STARS_FILE), false)?;
+            let path = folder.join(PROVENANCE_FILE);
+            let text = serde_json::to_string_pretty(&provenance).map_err(|error| Error::writing(&path, error))?;
+            std::fs::write(&path, text).map_err(|error| Error::writing(&path, error))
+        })?;
+        for cleaning in &trained.log.cleanings {
+            tracing::info!("{}: {} of {} stars removed", cleaning.stage, cleaning.n_removed, cleaning.n_before);
+        }
+        tracing::info!("{}: model {} in {:.1} s", self.output.display(), trained.id(), progress.seconds());
+        Ok(trained)
+    }
+
+    /// Finds out before the work whether the result can be written, and that no interrupted run is lost by mistake.
+    fn check_output(&self) -> Result<()> {
+        let (place, existing) = (self.output.display(), self.existing);
+        if self.output.exists() && !existing.overwrite && !existing.resume {
+            return Err(Error::output(place.to_string())
+                .found("a file or folder of that name")
+                .expected("none")
+                .remedy("Give --overwrite to replace it, or name another output."));
+        }
+        let checkpoint = checkpoint_path(self.output);
+        if checkpoint.exists() && !existing.overwrite && !existing.resume {
+            return Err(Error::output(checkpoint.display().to_string())
+                .found("the checkpoint of an interrupted training")
+                .expected("none")
+                .remedy("Give --resume to go on with it, or --overwrite to start anew."));
+        }
+        AtomicFile::create(&checkpoint, true).map(drop)
+    }
+
+    fn observations(&self, inputs: &mut [Input]) -> Result<Observations> {
+        let mut whole: Option<Table> = None;
+        for input in inputs {
+            let table = table::read(&input.path)?;
+            input.n_rows = table.n_rows();
+            match &mut whole {
+                Some(whole) => whole.append(table).map_err(|error| error.within(input.path.display()))?,
+                None => whole = Some(table),
+            }
+        }
+        let place = self.inputs.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+        let table = whole.ok_or_else(|| Error::usage("observations").found("no file"))?;
+        let options = read_options(self.recipe, &table);
+        Observations::from_table(table, &options).map_err(|error| error.within(place))
+    }
+}
+
+/// How a table is read for training: the recipe's constraints, offsets and fractional error.
+fn read_options(recipe: &Recipe, table: &Table) -> ReadOptions {
+    let length = table.get(columns::FLUX).filter(|flux| flux.n_rows() > 0).map_or(0, |flux| flux.range(0).len());
+    ReadOptions {
+        constraints: recipe.data.constraints.clone(),
+        offsets: recipe.data.offsets.clone(),
+        model_error: vec![recipe.data.fractional_error; length],
+        ..Default::default()
+    }
+}
+
+/// Where `train` keeps the checkpoint of a run into `output`.
+pub fn checkpoint_path(output: &Path) -> PathBuf {
+    let mut name = output.file_name().unwrap_or_default().to_os_string();
+    name.push(".checkpoint");
+    output.with_file_name(name)
+}
+
+/// The provenance of a model directory; empty where there is none.
+fn read_provenance(directory: &Path) -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(directory.join(PROVENANCE_FILE)).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}

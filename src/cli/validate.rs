@@ -1,0 +1,149 @@
+//! `photosphere validate`: a catalogue against a truth or a reference table.
+
+use super::outcome::Outcome;
+use crate::error::{Error, Result};
+use crate::table::{Table, read_columns, read_schema};
+use crate::validate::compare::{CompareOptions, Comparison, QuantityComparison, compare};
+use crate::validate::figure::{LabelResidual, LabelResiduals, PullHistogram, PullHistograms};
+use crate::validate::report::Report;
+use std::path::{Path, PathBuf};
+
+/// Compare a catalogue with a truth or a reference table: residuals, pulls and coverage.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Catalogue of `photosphere fit`, or any table with source_id, values and errors (<name>_error).
+    catalogue: PathBuf,
+    /// Table with source_id and reference values (true_<name> or <name>, with or without errors).
+    reference: PathBuf,
+    /// Folder for a report (report.html) with figures.
+    #[arg(short, long, value_name = "FOLDER")]
+    output: Option<PathBuf>,
+    /// Replace the report if it exists.
+    #[arg(long)]
+    overwrite: bool,
+    /// Compare only these quantities; commas between several.
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    quantity: Vec<String>,
+    /// Leave out stars for which one of these columns is set (true_is_binary).
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    exclude: Vec<String>,
+    /// Leave out stars with quality_flags of this or more (8: the basic cut).
+    #[arg(long, value_name = "FLAGS")]
+    flags_below: Option<i64>,
+    /// Only stars whose reference value exceeds this multiple of the catalogue's error, as in extinction=3.
+    #[arg(long, value_name = "COLUMN=RATIO", value_parser = signal)]
+    minimum_signal: Vec<(String, f64)>,
+    /// Only stars whose reference value lies in this range, as in teff=4000..7000.
+    #[arg(long, value_name = "COLUMN=LOW..HIGH", value_parser = range)]
+    range: Vec<(String, (f64, f64))>,
+}
+
+fn signal(text: &str) -> std::result::Result<(String, f64), String> {
+    let parse = || text.split_once('=').and_then(|(name, value)| Some((name.to_owned(), value.parse::<f64>().ok()?)));
+    parse().filter(|(_, value)| value.is_finite()).ok_or_else(|| "expected <column>=<number>, as in extinction=3".into())
+}
+
+fn range(text: &str) -> std::result::Result<(String, (f64, f64)), String> {
+    let parse = || {
+        let (name, range) = text.split_once('=')?;
+        let (low, high) = range.split_once("..")?;
+        let (low, high) = (low.parse::<f64>().ok()?, high.parse::<f64>().ok()?);
+        (low <= high).then(|| (name.to_owned(), (low, high)))
+    };
+    parse().ok_or_else(|| "expected <column>=<low>..<high>, as in teff=4000..7000".into())
+}
+
+/// Compares.
+pub fn run(arguments: &Arguments) -> Result<Outcome> {
+    let options = CompareOptions {
+        quantities: arguments.quantity.clone(),
+        minimum_signal: arguments.minimum_signal.iter().cloned().collect(),
+        ranges: arguments.range.iter().cloned().collect(),
+        exclude: arguments.exclude.clone(),
+        quality_flags_below: arguments.flags_below,
+    };
+    let (catalogue, reference) = (read_scalars(&arguments.catalogue)?, read_scalars(&arguments.reference)?);
+    let comparison = compare(&catalogue, &reference, &options)?;
+    let mut text = comparison.to_string();
+    if let Some(folder) = &arguments.output {
+        let page = report(arguments, &comparison).write(folder, arguments.overwrite)?;
+        text.push_str(&format!("\nReport: {}\n", page.display()));
+    }
+    let summary = serde_json::to_value(&comparison)
+        .map_err(|error| Error::output("comparison as JSON").found(error.to_string()).source(error))?;
+    Ok(Outcome::answer(text, summary))
+}
+
+/// A table without its long lists (spectra and covariances), which no comparison needs.
+fn read_scalars(path: &Path) -> Result<Table> {
+    let schema = read_schema(path)?;
+    let is_list = |name: &str| name == "flux" || name == "flux_error" || name.ends_with("_triu");
+    let names: Vec<&str> = schema.iter().map(|column| column.name.as_str()).filter(|name| !is_list(name)).collect();
+    read_columns(path, &names)
+}
+
+fn report(arguments: &Arguments, comparison: &Comparison) -> Report {
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (catalogue, reference) = (name(&arguments.catalogue), name(&arguments.reference));
+    let mut report = Report::new(format!("{catalogue} against {reference}"));
+    report.section(
+        "Comparison",
+        format!(
+            "{} stars compared: {} rows in the catalogue, {} in the reference, {} in both. Pulls are (estimate − reference)/σ, \
+             where σ holds the reference's error too if it has one; for right errors their MAD-σ is 1.",
+            comparison.n_selected, comparison.n_catalogue, comparison.n_reference, comparison.n_matched
+        ),
+    );
+    report.table("Residuals and pulls", Comparison::HEADER, comparison.rows());
+    let quantities = &comparison.quantities;
+    let labels: Vec<LabelResidual<'_>> = quantities.iter().map(residual).collect();
+    report.figure("Residuals against the reference, with running median and 68 % interval", {
+        LabelResiduals { labels: &labels }.figure()
+    });
+    let with_errors = quantities.iter().filter(|quantity| quantity.pulls.is_some());
+    let pulls: Vec<PullHistogram<'_>> = with_errors
+        .map(|quantity| PullHistogram { name: symbol(&quantity.name), pulls: &quantity.values.pull, beside: &[] })
+        .collect();
+    if !pulls.is_empty() {
+        report.figure(
+            "Pulls against the normal distribution",
+            PullHistograms { parameters: &pulls, pulls_name: "pulls", beside_name: "" }.figure(),
+        );
+    }
+    report
+}
+
+fn residual(quantity: &QuantityComparison) -> LabelResidual<'_> {
+    LabelResidual {
+        name: symbol(&quantity.name),
+        unit: &quantity.unit,
+        reference: &quantity.values.reference,
+        estimate: &quantity.values.estimate,
+    }
+}
+
+/// A column's name as it is written on axes.
+pub fn symbol(name: &str) -> &str {
+    match name {
+        "teff" => "T_{eff}",
+        "logg" => "log g",
+        "feh" => "[Fe/H]",
+        "alpha_fe" => "[α/Fe]",
+        "parallax" => "ϖ",
+        "extinction" => "E",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selections_are_parsed() {
+        assert_eq!(range("teff=4000..7000"), Ok(("teff".into(), (4000.0, 7000.0))));
+        assert_eq!(range("feh=-2..-0.5"), Ok(("feh".into(), (-2.0, -0.5))));
+        assert_eq!(signal("extinction=3"), Ok(("extinction".into(), 3.0)));
+        assert!(range("teff=7000..4000").is_err() && range("teff").is_err() && signal("a=nan").is_err());
+    }
+}
