@@ -11,6 +11,7 @@
 //! | [`number`] | numbers as readers want them |
 //! | [`figure`] | axes, marks and one file per figure |
 //! | [`report`] | one self-contained HTML page with figures and tables |
+//! | [`standard`] | the standard report of a trained model, with its negative controls |
 
 pub mod compare;
 pub mod correlation;
@@ -18,6 +19,6 @@ pub mod figure;
 pub mod nearest_neighbours;
 pub mod normality;
 pub mod number;
-mod output;
 pub mod report;
+pub mod standard;
 pub mod statistics;

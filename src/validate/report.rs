@@ -1,9 +1,10 @@
 //! One self-contained HTML page (figures inline as SVG), with every figure as SVG and PNG beside it.
 
 use super::figure::Figure;
-use super::output::write_whole;
 use crate::error::{Error, Result};
+use crate::table::write_atomically;
 use std::collections::HashSet;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Width of PNG files over the natural width of the figure.
@@ -77,7 +78,7 @@ impl Report {
                 figure.save_png(&figures.join(format!("{}.png", figure.name)), PNG_SCALE * figure.width)?;
             }
         }
-        write_whole(&page, named.html().as_bytes())?;
+        write_atomically(&page, overwrite, |file| file.write_all(named.html().as_bytes()))?;
         Ok(page)
     }
 

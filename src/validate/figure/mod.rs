@@ -17,6 +17,7 @@ mod cleaning;
 mod correlations;
 mod extinction;
 mod label_residuals;
+mod model_error;
 mod pulls;
 mod sample;
 mod star;
@@ -28,16 +29,18 @@ pub use cleaning::CleaningBump;
 pub use correlations::{CorrelationMatrices, NamedMatrix};
 pub use extinction::ExtinctionCurves;
 pub use label_residuals::{LabelResidual, LabelResiduals};
+pub use model_error::ModelErrorCurve;
 pub use pulls::{PullHistogram, PullHistograms};
 pub use sample::SampleDiagram;
 pub use star::{StarEstimate, StarFigure};
 pub use training::TrainingCurves;
 pub use wavelength_residuals::WavelengthResiduals;
 
-use super::output::write_whole;
 use crate::error::{Error, Result};
+use crate::table::write_atomically;
 use canvas::Canvas;
 use resvg::{tiny_skia, usvg};
+use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
@@ -92,20 +95,21 @@ impl Figure {
         pixels.encode_png().map_err(|error| failure(error.to_string()))
     }
 
-    /// Writes the SVG document.
+    /// Writes the SVG document, replacing what is there.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn save_svg(&self, path: &Path) -> Result<()> {
-        write_whole(path, self.svg.as_bytes())
+        write_atomically(path, true, |file| file.write_all(self.svg.as_bytes()))
     }
 
-    /// Writes a PNG file of `width` pixels.
+    /// Writes a PNG file of `width` pixels, replacing what is there.
     ///
     /// # Errors
     /// When the width is impossible or the file cannot be written.
     pub fn save_png(&self, path: &Path, width: u32) -> Result<()> {
-        write_whole(path, &self.to_png(width)?)
+        let png = self.to_png(width)?;
+        write_atomically(path, true, |file| file.write_all(&png))
     }
 }
 
