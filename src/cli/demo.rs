@@ -6,14 +6,18 @@ use super::outcome::Outcome;
 use super::output::Existing;
 use super::settings::Settings;
 use super::simulate::{new_stars, survey};
-use super::train::Task;
+use super::train::{STARS_FILE, Task, read_observations};
 use crate::error::{Error, Result};
-use crate::infer::FitOptions;
+use crate::infer::{FitOptions, fit, read_options};
+use crate::model::Registry;
+use crate::observations::Observations;
 use crate::simulate::SurveyConfig;
 use crate::table;
-use crate::train::TrainedModel;
+use crate::train::{Recipe, TrainedModel};
 use crate::validate::compare::{CompareOptions, compare};
+use crate::validate::standard::{ControlOptions, SurveyReportInput, controls, survey_report};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -34,9 +38,15 @@ pub struct Arguments {
     /// Recipe of the training (TOML), or the name of a built-in one.
     #[arg(long, value_name = "RECIPE", default_value = "xp")]
     recipe: String,
+    /// Add the negative controls to the report: the naive ways of doing it, shown to fail (some minutes more).
+    #[arg(long)]
+    controls: bool,
     #[command(flatten)]
     existing: Existing,
 }
+
+/// Metadata key of the true R(λ) of a simulated survey.
+const TRUE_CURVE: &str = "true_extinction_curve";
 
 /// Files of the demo.
 struct Files {
@@ -70,10 +80,10 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let files = Files::new(folder);
     // Unless it is told to start anew, a demo goes on.
     let existing = Existing { overwrite: arguments.existing.overwrite, resume: !arguments.existing.overwrite };
-    let mut seconds = serde_json::Map::new();
+    let mut seconds = Vec::new();
     let mut lap = Instant::now();
-    let mut step = |name: &str| {
-        seconds.insert(name.to_owned(), lap.elapsed().as_secs_f64().into());
+    let mut step = |name: &'static str| {
+        seconds.push((name, lap.elapsed().as_secs_f64()));
         lap = Instant::now();
     };
 
@@ -108,14 +118,16 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     }
     step("fit");
 
-    let page = write_report(&files, &trained)?;
+    let page = write_report(&files, &recipe, &trained, arguments.controls)?;
     step("report");
+    let times: Vec<String> = seconds.iter().map(|(name, seconds)| format!("{name} {seconds:.1} s")).collect();
     let text = format!(
-        "{}\nLook at {}\nmodel:     {} (photosphere inspect {0})\ncatalogue: {}\n",
+        "{}\nreport:    {}\nmodel:     {}\ncatalogue: {}\ntimes:     {}\n",
         comparison(&files)?,
         page.display(),
         files.model.display(),
         files.catalogue.display(),
+        times.join(", "),
     );
     tracing::info!("demo done in {:.1} s", clock.elapsed().as_secs_f64());
     Ok(Outcome::answer(
@@ -126,7 +138,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
             "model": files.model,
             "model_sha256": trained.sha256,
             "catalogue": files.catalogue,
-            "seconds": seconds,
+            "seconds": seconds.into_iter().collect::<BTreeMap<_, _>>(),
         }),
     ))
 }
@@ -148,8 +160,26 @@ fn comparison(files: &Files) -> Result<String> {
     Ok(format!("Single stars that pass the basic cut, against the truth:\n{}", compare(&catalogue, &catalogue, &options)?))
 }
 
-/// Writes the report.
-fn write_report(files: &Files, trained: &TrainedModel) -> Result<PathBuf> {
-    tracing::debug!("report of model {}", trained.id());
-    Ok(files.report.join("report.html"))
+/// Writes the standard report, which replaces that of an earlier run.
+fn write_report(files: &Files, recipe: &Recipe, trained: &TrainedModel, with_controls: bool) -> Result<PathBuf> {
+    let training_stars = table::read(&files.model.join(STARS_FILE))?;
+    let training = read_observations(recipe, std::slice::from_ref(&files.overlap))?;
+    let new_stars = table::read(&files.new_stars)?;
+    let truth_curve: Option<Vec<f64>> = new_stars.metadata.get(TRUE_CURVE).and_then(|text| serde_json::from_str(text).ok());
+    let options = FitOptions::default();
+    let new_stars = Observations::from_table(new_stars, &read_options(trained, &options))?;
+    let map = fit(trained, &new_stars, &options)?;
+    let likelihood = fit(trained, &new_stars, &options.likelihood_only())?;
+    let controls = match with_controls {
+        true => controls(trained, &Registry::standard(), &ControlOptions::default())?,
+        false => Vec::new(),
+    };
+    let input = SurveyReportInput {
+        truth_curve: truth_curve.as_deref(),
+        training: Some(&training),
+        likelihood: Some(&likelihood),
+        controls: &controls,
+        ..SurveyReportInput::new(trained, &training_stars, &new_stars, &map)
+    };
+    survey_report(&input)?.write(&files.report, true)
 }

@@ -13,6 +13,7 @@ mod prepare;
 mod progress;
 mod provenance;
 mod recipe;
+mod scan;
 mod settings;
 mod shard;
 mod simulate;

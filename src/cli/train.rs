@@ -4,7 +4,8 @@ use super::built_in;
 use super::outcome::Outcome;
 use super::output::{Existing, require_same_run};
 use super::progress::Progress;
-use super::provenance::{Input, Provenance, RUN, sha256_of_file};
+use super::provenance::{Provenance, RUN};
+use super::scan::scan;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::model::Registry;
@@ -77,17 +78,14 @@ impl Task<'_> {
     pub fn run(&self, settings: &Settings) -> Result<TrainedModel> {
         let (registry, device) = (Registry::standard(), settings.device()?);
         self.check_output()?;
-        let inputs = self.inputs.iter().map(|path| Ok(Input { path: path.clone(), n_rows: 0, sha256: sha256_of_file(path)? }));
-        let mut inputs = inputs.collect::<Result<Vec<_>>>()?;
-        let provenance = |inputs: &[Input]| -> Result<Provenance> {
-            Ok(Provenance::new("train").with("recipe", self.recipe.to_toml()?).with_inputs(inputs))
-        };
+        let (inputs, _) = scan(self.inputs, None)?;
+        let provenance = Provenance::new("train").with("recipe", self.recipe.to_toml()?).with_inputs(&inputs);
         if self.existing.resume && self.output.exists() {
-            require_same_run(self.output, read_provenance(self.output).get(RUN), &provenance(&inputs)?.run())?;
+            require_same_run(self.output, read_provenance(self.output).get(RUN), &provenance.run())?;
             tracing::info!("{}: finished already", self.output.display());
             return TrainedModel::load(self.output, &registry, &device);
         }
-        let observations = self.observations(&mut inputs)?;
+        let observations = read_observations(self.recipe, self.inputs)?;
         tracing::info!("training on {} stars, {} fluxes each", observations.len(), observations.grid.len());
         let mut progress = Progress::of_fraction("training", settings);
         let checkpoints = Checkpoints { output: self.output, interval: self.checkpoint_every, resume: self.existing.resume };
@@ -95,7 +93,7 @@ impl Task<'_> {
             train(self.recipe, &observations, &registry, &device, Some(checkpoints), &mut |done, text| {
                 progress.fraction(done, text);
             })?;
-        let provenance = provenance(&inputs)?.noted("model_sha256", &trained.sha256).metadata();
+        let provenance = provenance.noted("model_sha256", &trained.sha256).metadata();
         stars.metadata.extend(provenance.clone());
         write_directory_atomically(self.output, self.existing.overwrite, |folder| {
             trained.save(folder, true)?;
@@ -129,22 +127,25 @@ impl Task<'_> {
         }
         AtomicFile::create(&checkpoint, true).map(drop)
     }
+}
 
-    fn observations(&self, inputs: &mut [Input]) -> Result<Observations> {
-        let mut whole: Option<Table> = None;
-        for input in inputs {
-            let table = table::read(&input.path)?;
-            input.n_rows = table.n_rows();
-            match &mut whole {
-                Some(whole) => whole.append(table).map_err(|error| error.within(input.path.display()))?,
-                None => whole = Some(table),
-            }
+/// The observations in all files, as a recipe wants them.
+///
+/// # Errors
+/// When a file cannot be read, files have other columns than the first, or a row is impossible.
+pub fn read_observations(recipe: &Recipe, paths: &[PathBuf]) -> Result<Observations> {
+    let mut whole: Option<Table> = None;
+    for path in paths {
+        let table = table::read(path)?;
+        match &mut whole {
+            Some(whole) => whole.append(table).map_err(|error| error.within(path.display()))?,
+            None => whole = Some(table),
         }
-        let place = self.inputs.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-        let table = whole.ok_or_else(|| Error::usage("observations").found("no file"))?;
-        let options = read_options(self.recipe, &table);
-        Observations::from_table(table, &options).map_err(|error| error.within(place))
     }
+    let place = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+    let table = whole.ok_or_else(|| Error::usage("observations").found("no file").expected("at least one"))?;
+    let options = read_options(recipe, &table);
+    Observations::from_table(table, &options).map_err(|error| error.within(place))
 }
 
 /// How a table is read for training: the recipe's constraints, offsets and fractional error.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// What is written beside the arrays, as JSON.
+/// What is written beside the arrays, as TOML: its floats come back to the bit, which those of `serde_json` need not.
 #[derive(Serialize, Deserialize)]
 struct Header {
     /// SHA-256 over recipe and data: a checkpoint of another run is refused.
@@ -59,8 +59,8 @@ pub(super) fn write(path: &Path, run: &str, state: &TrainingState, progress: &Pr
     };
     let failed = |error: String| Error::output(path.display().to_string()).found(error);
     let mut parts: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> = BTreeMap::new();
-    let json = serde_json::to_vec(&header).map_err(|error| failed(error.to_string()))?;
-    parts.insert("header".into(), (Dtype::U8, vec![json.len()], json));
+    let text = toml::to_string(&header).map_err(|error| failed(error.to_string()))?.into_bytes();
+    parts.insert("header".into(), (Dtype::U8, vec![text.len()], text));
     let kept: Vec<u8> = state.kept.iter().map(|&kept| u8::from(kept)).collect();
     parts.insert("kept".into(), (Dtype::U8, vec![kept.len()], kept));
     if let Some(optimiser) = &progress.optimiser {
@@ -101,7 +101,7 @@ pub(super) fn read(path: &Path, run: &str, state: &mut TrainingState) -> Result<
         |what: String| Error::data(&place).found(what).expected("a complete checkpoint").remedy("Start again with --overwrite.");
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
     let part = |name: &str| tensors.tensor(name).map_err(|error| damaged(error.to_string()));
-    let header: Header = serde_json::from_slice(part("header")?.data()).map_err(|error| damaged(error.to_string()))?;
+    let header: Header = toml::from_slice(part("header")?.data()).map_err(|error| damaged(error.to_string()))?;
     if header.run != run {
         return Err(Error::usage(place)
             .found("a checkpoint of another recipe, other data or another program version")

@@ -1,9 +1,9 @@
 //! One catalogue: inputs are read, fitted and written in chunks, so that memory is bounded by the chunk.
 
-use super::scan;
 use crate::cli::output::Existing;
 use crate::cli::progress::Progress;
 use crate::cli::provenance::Provenance;
+use crate::cli::scan::scan;
 use crate::cli::settings::Settings;
 use crate::cli::shard::Shard;
 use crate::error::{Error, Result};
@@ -138,8 +138,8 @@ impl CatalogueTask<'_> {
         let mut provenance = Provenance::new("fit")
             .with("model_sha256", &self.trained.sha256)
             .with("options", options)
-            .with("columns", self.keep.join(","))
-            .with("truth", self.keep_truth.to_string())
+            .with("kept_columns", self.keep.join(","))
+            .with("kept_truth", self.keep_truth.to_string())
             .noted("model_path", self.model_path.display().to_string())
             .noted("seed", self.options.start.seed.to_string());
         if let Some(shard) = self.shard {

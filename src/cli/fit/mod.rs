@@ -1,7 +1,6 @@
 //! `photosphere fit`: from a model and observations to a catalogue, chunk by chunk.
 
 mod catalogue;
-mod scan;
 
 use super::outcome::Outcome;
 use super::output::Existing;
@@ -15,7 +14,6 @@ use crate::table::Format;
 use crate::train::TrainedModel;
 pub use catalogue::CatalogueTask;
 use catalogue::Tally;
-use scan::scan;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -39,7 +39,7 @@ pub fn inspect(directory: &Path, settings: &Settings) -> Result<Outcome> {
     let mut line = |name: &str, value: &str| {
         if !value.is_empty() {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "  {name:<16}{value}");
+            let _ = writeln!(text, "  {name:<26}{value}");
         }
     };
     line("description", &card.description);

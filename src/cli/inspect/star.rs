@@ -129,7 +129,7 @@ fn figure(trained: &TrainedModel, observations: &Observations, estimates: &Estim
     let fit = trained.model.predict(estimates.coordinates.view())?;
     let shown: Vec<StarEstimate<'_>> =
         fitted(estimates).map(|(name, unit, value, error)| StarEstimate { name: symbol(name), unit, value, error }).collect();
-    let flux_label = if unit.is_empty() { "flux".to_owned() } else { format!("flux ({unit})") };
+    let flux_label = if unit.is_empty() { "flux".to_owned() } else { format!("flux ({})", typeset(unit)) };
     Ok(StarFigure {
         title: &format!("source_id {}", estimates.ids[0]),
         wavelength: &grid.wavelength,
@@ -143,9 +143,27 @@ fn figure(trained: &TrainedModel, observations: &Observations, estimates: &Estim
     .figure())
 }
 
+/// A VOUnit string as figures write it: `10**-18 W.m**-2` becomes `10^{−18} W m^{−2}`.
+fn typeset(unit: &str) -> String {
+    let mut parts = unit.split("**");
+    let mut text = parts.next().unwrap_or_default().replace('.', " ");
+    for part in parts {
+        let end = part.find(|c: char| !(c.is_ascii_digit() || c == '-')).unwrap_or(part.len());
+        let (exponent, rest) = part.split_at(end);
+        text.push_str(&format!("^{{{}}}{}", exponent.replace('-', "−"), rest.replace('.', " ")));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn units_are_typeset() {
+        assert_eq!(typeset("10**-18 W.m**-2.nm**-1"), "10^{−18} W m^{−2} nm^{−1}");
+        assert_eq!(typeset(""), "");
+    }
 
     #[test]
     fn flags_say_what_they_mean() {

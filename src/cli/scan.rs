@@ -1,7 +1,7 @@
-//! A first look at the inputs of a fit, before hours of work: can every row be read, and is every star there once?
+//! A first look at the inputs, before hours of work: can every row be read, and is every star there once?
 
-use crate::cli::provenance::{Input, sha256_of_file};
-use crate::cli::shard::Shard;
+use super::provenance::{Input, sha256_of_file};
+use super::shard::Shard;
 use crate::error::{Error, Result};
 use crate::observations::columns;
 use crate::table::read_column_chunks;

@@ -1,0 +1,203 @@
+//! The command line as its users see it: help, a whole run on a tiny sample, and runs that are killed and resumed.
+
+mod common;
+
+use common::{TINY_RECIPE, files, json, model, observations, photosphere, run, succeed, write};
+use photosphere::table;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::tempdir;
+
+const COMMANDS: [&str; 9] = ["demo", "simulate", "prepare", "train", "fit", "validate", "inspect", "recipe", "cite"];
+
+#[test]
+fn help_of_every_command() {
+    let folder = tempdir().unwrap();
+    let mut help = succeed(folder.path(), "--help");
+    for command in COMMANDS {
+        help.push_str(&format!("\n──── {command}\n{}", succeed(folder.path(), &format!("{command} --help"))));
+    }
+    insta::assert_snapshot!("help", help);
+    assert!(succeed(folder.path(), "--version").starts_with("photosphere 0."));
+    for wrong in ["", "fits", "fit", "train --output", "inspect x --star"] {
+        assert_eq!(run(folder.path(), wrong).0, 2, "{wrong}");
+    }
+}
+
+#[test]
+fn answers_without_any_file() {
+    let folder = tempdir().unwrap();
+    let names = json(folder.path(), "recipe --json")["names"].clone();
+    for name in names.as_array().unwrap() {
+        let text = succeed(folder.path(), &format!("recipe {}", name.as_str().unwrap()));
+        toml::from_str::<toml::Table>(&text).unwrap();
+    }
+    assert!(succeed(folder.path(), "recipe xp --all-keys").contains("initial_damping"));
+    assert_eq!(run(folder.path(), "recipe xpp").0, 2);
+    let citation = succeed(folder.path(), "cite");
+    assert!(citation.contains("Zhang") && citation.contains("DPAC") && citation.contains("GaiaXPy"), "{citation}");
+    assert!(files(folder.path()).is_empty());
+}
+
+#[test]
+fn from_simulation_to_validation() {
+    let folder = tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("tiny.toml"), TINY_RECIPE).unwrap();
+    assert_eq!(json(path, "simulate -o overlap.fits --stars 300 --seed 7 --json")["seed"], 7);
+    succeed(path, "simulate -o new.parquet --stars 60 --new --seed 7");
+    let trained = json(path, "train tiny.toml overlap.fits -o model --json");
+    assert_eq!(
+        files(&path.join("model")),
+        ["model.toml", "prior.toml", "provenance.json", "training.json", "training_stars.parquet", "weights.safetensors"]
+    );
+    assert_eq!(json(path, "inspect model --json")["sha256"], trained["sha256"]);
+
+    let fitted = json(path, "fit model new.parquet -o catalogue.fits --keep-truth --keep phot_g_mean_mag --json");
+    assert_eq!((fitted["stars"].as_u64(), fitted["not_fitted"].as_u64()), (Some(60), Some(0)));
+    let catalogue = json(path, "inspect catalogue.fits --json");
+    assert_eq!(catalogue["rows"], 60);
+    let column = |name: &str| catalogue["columns"].as_array().unwrap().iter().find(|column| column["name"] == name).cloned();
+    assert_eq!(column("teff").unwrap()["unit"], "K");
+    assert!(column("true_teff").is_some() && column("phot_g_mean_mag").is_some() && column("flux").is_none());
+    let metadata = &catalogue["metadata"];
+    assert_eq!(metadata["model_sha256"], trained["sha256"]);
+    assert!(metadata["inputs"].as_str().unwrap().contains(r#""name":"new.parquet","rows":60"#), "{metadata}");
+    for key in ["program", "git_hash", "command", "options", "seed", "run_sha256", "model_path"] {
+        assert!(metadata[key].is_string(), "{key}: {metadata}");
+    }
+
+    let comparison = json(path, "validate catalogue.fits new.parquet -o report --json");
+    assert_eq!((&comparison["n_matched"], comparison["quantities"].as_array().unwrap().len()), (&60.into(), 5));
+    assert_eq!(files(&path.join("report")), ["figures", "report.html"]);
+    assert_eq!(run(path, "validate catalogue.fits new.parquet -o report").0, 1, "the report exists");
+    assert!(succeed(path, "validate catalogue.fits new.parquet --quantity teff --flags-below 4096").contains("teff (K)"));
+
+    let id = column("source_id").unwrap()["first"][0].as_str().unwrap().to_owned();
+    let star = json(path, &format!("inspect model --star {id} --data new.parquet -o star.svg --json"));
+    assert_eq!((star["source_id"].to_string(), star["parameters"].as_array().unwrap().len()), (id.clone(), 5));
+    assert!(std::fs::read_to_string(path.join("star.svg")).unwrap().contains(&id));
+    assert_eq!(run(path, "inspect model --star 1 --data new.parquet").0, 1);
+}
+
+#[test]
+fn catalogues_do_not_depend_on_threads_shards_or_a_second_run() {
+    let folder = tempdir().unwrap();
+    let path = folder.path();
+    write(&observations(40), path, "stars.parquet");
+    let fit = format!("fit {} stars.parquet", model().display());
+    succeed(path, &format!("{fit} -o one.parquet --threads 1"));
+    succeed(path, &format!("{fit} -o all.parquet"));
+    let bytes = |name: &str| std::fs::read(path.join(name)).unwrap();
+    assert_eq!(bytes("one.parquet"), bytes("all.parquet"));
+    assert!(run(path, &format!("{fit} -o all.parquet --resume")).2.contains("finished already"));
+    assert_eq!(run(path, &format!("{fit} -o all.parquet --resume --hold extinction=0")).0, 2, "other options");
+
+    let all = table::read(&path.join("all.parquet")).unwrap();
+    let ids = all.column("source_id").unwrap().to_i64().unwrap();
+    let mut n_stars = 0;
+    for shard in 0..3 {
+        succeed(path, &format!("{fit} -o shard.parquet --shard {shard}/3 --overwrite"));
+        let part = table::read(&path.join("shard.parquet")).unwrap();
+        let part_ids = part.column("source_id").unwrap().to_i64().unwrap();
+        let rows: Vec<usize> = part_ids.iter().map(|id| ids.iter().position(|other| other == id).unwrap()).collect();
+        // as text, since NaN differs from itself
+        assert!(format!("{:?}", part.columns()) == format!("{:?}", all.select(&rows).columns()), "shard {shard}");
+        n_stars += rows.len();
+    }
+    assert_eq!(n_stars, 40);
+}
+
+#[test]
+fn a_shard_or_a_file_without_stars_gives_an_empty_catalogue() {
+    let folder = tempdir().unwrap();
+    write(&observations(3).slice(0..0), folder.path(), "none.parquet");
+    let fitted = json(folder.path(), &format!("fit {} none.parquet -o catalogue.parquet --json", model().display()));
+    assert_eq!(fitted["stars"], 0);
+    assert_eq!(json(folder.path(), "inspect catalogue.parquet --json")["rows"], 0);
+}
+
+#[test]
+fn several_files_train_as_one() {
+    let folder = tempdir().unwrap();
+    let path = folder.path();
+    let table =
+        photosphere::simulate::simulate(&photosphere::simulate::SurveyConfig { n_stars: 300, ..Default::default() }).unwrap();
+    write(&table.slice(0..100), path, "a.parquet");
+    write(&table.slice(100..300), path, "b.fits");
+    std::fs::write(path.join("tiny.toml"), TINY_RECIPE).unwrap();
+    let trained = json(path, "train tiny.toml a.parquet b.fits -o model --json");
+    let expected = json(path, &format!("inspect {} --json", model().display()));
+    assert_eq!(trained["sha256"], expected["sha256"]);
+}
+
+/// Starts the program without waiting for it.
+fn start(folder: &Path, arguments: &str) -> Child {
+    let mut command = std::process::Command::new(photosphere(folder).get_program());
+    command.current_dir(folder).args(arguments.split_whitespace()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Kills the program when `is_time`; whether it was still running then.
+fn kill_when(child: &mut Child, mut is_time: impl FnMut() -> bool) -> bool {
+    let limit = Instant::now() + Duration::from_secs(60);
+    while !is_time() && child.try_wait().unwrap().is_none() && Instant::now() < limit {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let was_running = child.try_wait().unwrap().is_none();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    was_running
+}
+
+#[test]
+fn a_killed_training_resumes_to_the_same_model() {
+    let folder = tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("tiny.toml"), TINY_RECIPE.replace("epochs = 12", "epochs = 40")).unwrap();
+    succeed(path, "simulate -o overlap.parquet --stars 300");
+    let train = "train tiny.toml overlap.parquet --checkpoint-every 0";
+    let expected = json(path, &format!("{train} -o whole --json"))["sha256"].clone();
+    assert!(!path.join("whole.checkpoint").exists(), "a finished run leaves no checkpoint");
+
+    let checkpoint = path.join("killed.checkpoint");
+    let written = || std::fs::metadata(&checkpoint).and_then(|metadata| metadata.modified()).ok();
+    for n_checkpoints in [1, 25, 60] {
+        let (mut last, mut n_seen) = (None, 0);
+        let mut child = start(path, &format!("{train} -o killed"));
+        let was_running = kill_when(&mut child, || {
+            let now = written();
+            n_seen += usize::from(now.is_some() && now != last);
+            last = now.or(last);
+            n_seen >= n_checkpoints
+        });
+        assert!(was_running && !path.join("killed").exists(), "killed after {n_seen} checkpoints");
+        let (code, _, error) = run(path, &format!("{train} -o killed"));
+        assert!(code == 1 && error.contains("--resume") && checkpoint.exists(), "nothing is lost by mistake: {error}");
+        let (code, _, error) = run(path, &format!("{train} -o killed --resume --seed 99"));
+        assert!(code == 2 && error.contains("another recipe"), "{error}");
+        assert_eq!(json(path, &format!("{train} -o killed --resume --json"))["sha256"], expected);
+        assert_eq!(json(path, "inspect killed --json")["sha256"], expected);
+        assert!(run(path, &format!("{train} -o killed --resume")).2.contains("finished already"));
+        std::fs::remove_dir_all(path.join("killed")).unwrap();
+    }
+}
+
+#[test]
+fn a_killed_demo_goes_on_to_the_same_model() {
+    let folder = tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("tiny.toml"), TINY_RECIPE).unwrap();
+    let demo = "demo --stars 300 --new 60 --recipe tiny.toml";
+    let expected = json(path, &format!("{demo} -o whole --json"));
+    assert!(Path::new(&path.join(expected["report"].as_str().unwrap())).is_file());
+    for (n, moment) in ["overlap.parquet", "model.checkpoint", "catalogue.parquet"].iter().enumerate() {
+        let output = path.join(format!("killed_{n}"));
+        let mut child = start(path, &format!("{demo} -o killed_{n}"));
+        kill_when(&mut child, || output.join(moment).exists());
+        assert_eq!(json(path, &format!("{demo} -o killed_{n} --json"))["model_sha256"], expected["model_sha256"]);
+        assert_eq!(files(&output), files(&path.join("whole")), "killed at {moment}");
+    }
+    let (code, _, error) = run(path, &format!("{demo} --seed 5 -o whole"));
+    assert!(code == 2 && error.contains("--overwrite"), "{error}");
+}
