@@ -149,22 +149,27 @@ fn figure_html(caption: &str, figure: &Figure) -> String {
 }
 
 fn table_html(caption: &str, header: &[String], rows: &[Vec<String>]) -> String {
-    let cells = |tag: &str, cells: &mut dyn Iterator<Item = &str>| {
-        cells.map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect::<String>()
+    let n_columns = rows.iter().map(Vec::len).chain([header.len()]).max().unwrap_or(0);
+    let class: Vec<&str> = (0..n_columns).map(|column| if is_text(column, rows) { " class=\"text\"" } else { "" }).collect();
+    let line = |tag: &str, cells: &[String]| {
+        let filled = (0..n_columns).map(|column| (class[column], cells.get(column).map_or("", String::as_str)));
+        let cells: String = filled.map(|(class, cell)| format!("<{tag}{class}>{}</{tag}>", escape(cell))).collect();
+        format!("<tr>{cells}</tr>")
     };
-    let head = cells("th", &mut header.iter().map(String::as_str));
-    let body: String = rows
-        .iter()
-        .map(|row| {
-            let mut filled = (0..header.len().max(row.len())).map(|i| row.get(i).map_or("", String::as_str));
-            format!("<tr>{}</tr>\n", cells("td", &mut filled))
-        })
-        .collect();
+    let head = line("th", header);
+    let body: String = rows.iter().map(|row| line("td", row) + "\n").collect();
     format!(
-        "<div class=\"table\">\n<table>\n<caption>{}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n\
+        "<div class=\"table\">\n<table>\n<caption>{}</caption>\n<thead>{head}</thead>\n<tbody>\n{body}</tbody>\n\
          </table>\n</div>\n",
         escape(caption)
     )
+}
+
+/// Whether most cells of a column hold words: words stand at the left, numbers at the right.
+fn is_text(column: usize, rows: &[Vec<String>]) -> bool {
+    let is_word = |cell: &String| cell.as_bytes().windows(2).any(|pair| pair.iter().all(u8::is_ascii_alphabetic));
+    let words = rows.iter().filter_map(|row| row.get(column)).filter(|cell| is_word(cell)).count();
+    2 * words > rows.len()
 }
 
 /// Text with the characters that mean something in HTML replaced.
@@ -192,7 +197,7 @@ mod tests {
             .figure("Again", figure())
             .figure("Elsewhere", figure().named("../Odd name"))
             .section("Second", "")
-            .table("Numbers", ["a", "b"], vec![vec!["1 < 2".into(), "x".into()], vec!["only one".into()]]);
+            .table("Numbers", ["a", "b"], vec![vec!["1 < 2".into(), "x".into()], vec!["3 stars".into()]]);
         report
     }
 
@@ -202,7 +207,7 @@ mod tests {
         let page = report().write(&folder.path().join("new/report"), false).unwrap();
         let html = std::fs::read_to_string(&page).unwrap();
         assert!(html.contains("A &lt;model&gt; &amp; its fit") && html.contains("with &lt;script&gt;."), "{html}");
-        assert!(html.contains("<td>1 &lt; 2</td><td>x</td>") && html.contains("<td>only one</td><td></td>"));
+        assert!(html.contains("<td>1 &lt; 2</td><td>x</td>") && html.contains("<td>3 stars</td><td></td>"));
         assert_eq!(html.matches("<svg role=\"img\"").count(), 3);
         let mut files: Vec<String> = std::fs::read_dir(page.with_file_name("figures"))
             .unwrap()

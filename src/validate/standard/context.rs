@@ -3,9 +3,11 @@
 use super::SurveyReportInput;
 use crate::error::{Error, Result};
 use crate::infer::{Estimates, flags};
-use crate::model::ParameterSpace;
+use crate::model::{ParameterSpace, Transform};
+use crate::observations::Observations;
 use crate::table::{Table, Values};
-use ndarray::Array2;
+use crate::validate::statistics::median;
+use ndarray::{Array2, ArrayView1};
 
 /// Least ratio of the true E to its error for stars whose pulls are judged.
 const LEAST_EXTINCTION_SIGNAL: f64 = 3.0;
@@ -130,9 +132,18 @@ pub(super) fn coordinates(space: &ParameterSpace, values: &[Vec<f64>]) -> Array2
     Array2::from_shape_fn((n, space.len()), |(star, position)| {
         let parameter = &space.parameters[position];
         let value = values[position][star] * parameter.model_units_per_file_unit;
-        let positive = parameter.transform == crate::model::Transform::Logarithm && value <= 0.0;
+        let positive = parameter.transform == Transform::Logarithm && value <= 0.0;
         parameter.coordinate(if positive { SMALL } else { value })
     })
+}
+
+/// Observed minus predicted magnitude of a star: the median over the wavelengths with a positive observed flux.
+pub(super) fn magnitude_offset(observations: &Observations, star: usize, predicted: ArrayView1<'_, f64>) -> f64 {
+    let magnitudes: Vec<f64> = (observations.flux.row(star).iter().zip(observations.flux_error.row(star)).zip(predicted))
+        .filter(|((flux, error), _)| error.is_finite() && **flux > 0.0)
+        .map(|((&flux, _), predicted)| -2.5 * (f64::from(flux) / predicted).log10())
+        .collect();
+    median(&magnitudes)
 }
 
 /// A parameter's name as figures write it.

@@ -1,6 +1,6 @@
 //! Negative controls: the naive ways of doing it, on simulated stars, to show that they fail and that the report would see it.
 
-use super::context::inside_training_range;
+use super::context::{coordinates, inside_training_range, magnitude_offset, pick};
 use crate::error::{Error, Result};
 use crate::infer::{Estimates, FitOptions, fit, read_options};
 use crate::model::Registry;
@@ -18,7 +18,8 @@ pub struct ControlResult {
     pub name: String,
     /// What was done and what it shows, for an astronomer.
     pub explanation: String,
-    /// The figure that is judged, and what is asked of it.
+    /// The quantity that is judged, what it is the naive way and the good way, and what is asked.
+    pub quantity: String,
     pub found: String,
     pub asked: String,
     pub passed: bool,
@@ -55,14 +56,16 @@ pub struct ControlOptions {
 
 impl Default for ControlOptions {
     fn default() -> Self {
-        Self { n_training: 4000, epochs: [40, 80], n_new: 1500, seed: 2 }
+        Self { n_training: 3000, epochs: [80, 80], n_new: 1500, seed: 2 }
     }
 }
 
-/// Stars a batch in the short trainings: small, so that few epochs make enough steps.
-const BATCH: usize = 64;
+/// Stars a batch in the short trainings: few, so that few epochs make enough steps.
+const BATCH: usize = 32;
+/// Learning rates of the two stages of the short trainings.
+const RATES: [f64; 2] = [1e-2, 4e-3];
 /// Epochs between star updates of the short trainings.
-const EPOCHS_BETWEEN_STARS: f64 = 8.0;
+const EPOCHS_BETWEEN_STARS: f64 = 10.0;
 /// ϖ/σ below which the naive way throws a training star away.
 const NAIVE_PARALLAX_SIGNAL: f64 = 20.0;
 /// Distance (kpc) above which, and log g below which, a star is a distant giant.
@@ -85,8 +88,8 @@ impl ControlResult {
         let figure = BiasComparison { series: &series, x_label, y_label, logarithmic: self.logarithmic }.figure();
         let verdict = if self.passed { "as it must be" } else { "which is NOT what is asked" };
         let caption = format!(
-            "Median residuals with their errors; bands hold 68 % of the stars. {}, {verdict} ({}).",
-            self.found, self.asked
+            "Median residuals with their errors; bands hold 68 % of the stars. The {} is {}, {verdict}: {}.",
+            self.quantity, self.found, self.asked
         );
         report.figure(caption, figure.named("control"));
         let rows = self.numbers.iter().map(|(name, value)| vec![name.clone(), significant(*value, 3)]).collect();
@@ -138,7 +141,8 @@ pub fn extinction_control(trained: &TrainedModel, options: &ControlOptions) -> R
             "The same stars fitted with E free and with E held at zero. Without dust in the model, a reddened star must be a cooler one: \
              T_eff of stars behind E > {DUSTY} breaks down. It shows that the model separates dust from temperature only because it fits both."
         ),
-        found: format!("median |ΔT_eff| {} K instead of {} K", significant(naive, 3), significant(good, 3)),
+        quantity: format!("median |ΔT_eff| behind E > {DUSTY}"),
+        found: format!("{} K instead of {} K", significant(naive, 3), significant(good, 3)),
         asked: format!("at least {FACTOR} times larger"),
         passed: naive >= FACTOR * good,
         numbers: vec![
@@ -164,7 +168,8 @@ const FIRST_NEW_STAR: u64 = 1 << 30;
 /// Training on stars with ϖ/σ > 20 only: no distant giant is among them.
 ///
 /// Two models are trained alike, from the recipe of `trained` with short stages, on one simulated overlap: on all its stars, and
-/// on those with ϖ/σ > 20. Both then fit the same distant giants with their measured parallaxes.
+/// on those with ϖ/σ > 20. Judged is the distance modulus that the flux of a distant giant gives at its true labels and
+/// reddening: the bias of the model itself, without the noise of labels and the known shift of a weak parallax by its prior.
 ///
 /// # Errors
 /// As [`controls`].
@@ -194,42 +199,56 @@ pub fn selection_control(trained: &TrainedModel, registry: &Registry, options: &
         let (model, _) = train(&short, sample, registry, trained.model.device(), None, &mut |_, _| {})?;
         let fit_options = FitOptions { exact_hessian: false, ..FitOptions::default() };
         let observations = Observations::from_table(giants.clone(), &read_options(&model, &fit_options))?;
-        let fitted = values(&fit(&model, &observations, &fit_options)?, "parallax")?;
         let (parallax, logg) = (truth(&observations, "parallax")?, truth(&observations, "logg")?);
         let stars: Vec<usize> = (0..observations.len()).filter(|&star| logg[star] < GIANT).collect();
-        let x: Vec<f64> = stars.iter().map(|&star| 1.0 / parallax[star]).collect();
-        let residual: Vec<f64> = stars.iter().map(|&star| -5.0 * (fitted[star] / parallax[star]).log10()).collect();
-        let distant: Vec<f64> = x.iter().zip(&residual).filter(|(x, _)| **x > DISTANT).map(|(_, residual)| *residual).collect();
-        if biases.is_empty() {
-            numbers.push((format!("giants beyond {DISTANT} kpc"), distant.len() as f64));
+        let distance: Vec<f64> = stars.iter().map(|&star| 1.0 / parallax[star]).collect();
+        let distant = |residual: &[f64]| -> Vec<f64> {
+            distance.iter().zip(residual).filter(|(distance, _)| **distance > DISTANT).map(|(_, residual)| *residual).collect()
+        };
+        let from_labels = pick(&magnitude_residuals(&model, &observations)?, &stars);
+        let fitted = values(&fit(&model, &observations, &fit_options)?, "parallax")?;
+        let from_fits: Vec<f64> = stars.iter().map(|&star| -5.0 * (fitted[star] / parallax[star]).log10()).collect();
+        if series.is_empty() {
+            numbers.push((format!("giants beyond {DISTANT} kpc"), distant(&from_labels).len() as f64));
         }
-        numbers.push((format!("median Δ distance modulus of them, {name} (mag)"), median(&distant)));
-        biases.push(median(&distant).abs());
-        series.push(ControlSeries { name: name.to_owned(), x, residual });
+        let bias = median(&distant(&from_labels));
+        numbers.push((format!("median Δ distance modulus at true labels, {name} (mag)"), bias));
+        numbers.push((format!("the same of full fits with the measured parallax, {name} (mag)"), median(&distant(&from_fits))));
+        biases.push(bias);
+        series.push(ControlSeries { name: name.to_owned(), x: distance, residual: from_labels });
     }
     let (good, naive) = (biases[0], biases[1]);
     Ok(ControlResult {
         name: "only good parallaxes".into(),
         explanation: format!(
             "Two models trained alike, with the recipe of this model shortened, on {} simulated stars and on those of them with ϖ/σ > \
-             {NAIVE_PARALLAX_SIGNAL}. A cut on the signal-to-noise ratio of the parallax keeps what is near and takes luminous giants \
-             out of the training sample, so that the distances of giants beyond {DISTANT} kpc rest on extrapolation. The generative \
-             model needs no such cut: it weighs every parallax by its error.",
+             {NAIVE_PARALLAX_SIGNAL}. A cut on the signal-to-noise ratio of the parallax keeps what is near and takes luminous \
+             giants out of the training sample, so that the distances of giants beyond {DISTANT} kpc rest on extrapolation. The \
+             generative model needs no such cut: it weighs every parallax by its error.\n\n\
+             Shown is the error of the distance modulus that the flux gives at the true labels and reddening. Full fits show less of \
+             the difference, because the measured parallax holds both models and its prior shifts both alike.",
             all.len()
         ),
-        found: format!(
-            "median Δ distance modulus of giants beyond {DISTANT} kpc {} mag instead of {} mag",
-            significant(naive, 2),
-            significant(good, 2)
-        ),
-        asked: format!("a bias at least {FACTOR} times larger"),
-        passed: naive >= FACTOR * good,
+        quantity: format!("median Δ distance modulus of giants beyond {DISTANT} kpc"),
+        found: format!("{} mag instead of {} mag", significant(naive, 2), significant(good, 2)),
+        asked: format!("at least {FACTOR} times larger"),
+        passed: naive.abs() >= FACTOR * good.abs(),
         numbers,
         series,
         x_label: "true distance (kpc)".into(),
         y_label: "Δ distance modulus (mag)".into(),
         logarithmic: true,
     })
+}
+
+/// Observed minus predicted magnitude at the true parameters, the median over wavelengths, of every simulated star `[N]`: the
+/// error of the distance modulus that the model gives a star of known labels.
+fn magnitude_residuals(trained: &TrainedModel, observations: &Observations) -> Result<Vec<f64>> {
+    let model = &trained.model;
+    let values: Vec<Vec<f64>> =
+        model.space.parameters.iter().map(|parameter| truth(observations, &parameter.name)).collect::<Result<_>>()?;
+    let predicted = model.predict(coordinates(&model.space, &values).view())?;
+    Ok((0..observations.len()).map(|star| magnitude_offset(observations, star, predicted.row(star))).collect())
 }
 
 /// The recipe with two short stages of learning; `stretch` more epochs make up for a smaller sample.
@@ -244,9 +263,10 @@ fn shortened(recipe: &Recipe, epochs: [u32; 2], stretch: f64) -> Recipe {
     short.stages = [first, rest]
         .into_iter()
         .flatten()
-        .zip(epochs)
-        .map(|(mut learn, epochs)| {
+        .zip(epochs.into_iter().zip(RATES))
+        .map(|(mut learn, (epochs, rate))| {
             learn.batch = BATCH;
+            learn.learning_rate = Some(rate);
             learn.epochs = (f64::from(epochs) * stretch).round().max(1.0) as u32;
             if let Some(StarUpdate::LevenbergMarquardt { every_epochs, .. }) = &mut learn.stars {
                 *every_epochs = (EPOCHS_BETWEEN_STARS * stretch).round() as u32;

@@ -46,24 +46,31 @@ fn extinction_curve(context: &Context<'_>, report: &mut Report) -> Result<()> {
     );
     let order = context.ascending();
     let wavelength = pick(&context.input.trained.model.grid.wavelength, &order);
-    let mut figure = |reference: &[f64], name: &str| -> Result<()> {
-        let Some((scale, deviation)) = curve_deviation(context, reference)? else { return Ok(()) };
-        let (learned, reference) = (pick(&learned, &order), pick(reference, &order));
-        let curves = ExtinctionCurves { wavelength: &wavelength, learned: &learned, reference: &reference, reference_name: name };
+    let model_wavelength = &context.input.trained.model.grid.wavelength;
+    let in_range = model_wavelength.iter().all(|nm| CCM89_WAVELENGTHS.contains(nm));
+    let law = if in_range { Some(ccm89_optical_depth(model_wavelength, MEAN_R_V)?) } else { None };
+    let same = |truth: &[f64], law: &[f64]| truth.iter().zip(law).all(|(truth, law)| (truth / law - 1.0).abs() < 1e-6);
+    let law_name = format!("CCM89, R_{{V}} = {MEAN_R_V}");
+    let mut references = Vec::new();
+    match (context.input.truth_curve, law) {
+        (Some(truth), Some(law)) if same(truth, &law) => references.push((law, format!("truth, which is {law_name}"))),
+        (truth, law) => {
+            references.extend(truth.map(|truth| (truth.to_vec(), "truth of the simulation".to_owned())));
+            references.extend(law.map(|law| (law, law_name)));
+        }
+    }
+    for (reference, name) in references {
+        let Some((scale, deviation)) = curve_deviation(context, &reference)? else { continue };
+        let (learned, reference) = (pick(&learned, &order), pick(&reference, &order));
+        let curves =
+            ExtinctionCurves { wavelength: &wavelength, learned: &learned, reference: &reference, reference_name: &name };
         let caption = format!(
-            "Learned R(λ) against {name} times {}; the largest deviation is {}.",
+            "Learned R(λ) against {} times {}; the largest deviation is {}.",
             significant(scale, 4),
+            name.replace("R_{V}", "R_V"),
             percent(deviation)
         );
         report.figure(caption, curves.figure());
-        Ok(())
-    };
-    if let Some(truth) = context.input.truth_curve {
-        figure(truth, "the truth of the simulation")?;
-    }
-    if wavelength.iter().all(|nm| CCM89_WAVELENGTHS.contains(nm)) {
-        let law = ccm89_optical_depth(&context.input.trained.model.grid.wavelength, MEAN_R_V)?;
-        figure(&law, "CCM89, R_V = 3.1")?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Training: its history, its sample, and what self-cleaning took out.
 
-use super::context::{Context, booleans, coordinates, numbers, pick};
+use super::context::{Context, booleans, coordinates, magnitude_offset, numbers, pick};
 use crate::error::Result;
 use crate::validate::figure::{CleaningBump, SampleDiagram, TrainingCurves};
 use crate::validate::number::{percent, significant};
@@ -9,8 +9,8 @@ use crate::validate::statistics::median;
 use ndarray::Axis;
 use std::collections::HashMap;
 
-/// Least ϖ/σ of the stars in the figure of self-cleaning: their parallax is good to 0.2 mag.
-const LEAST_PARALLAX_SIGNAL: f64 = 10.0;
+/// Least ϖ/σ of the stars in the figure of self-cleaning: their parallax is good to 0.1 mag.
+const LEAST_PARALLAX_SIGNAL: f64 = 20.0;
 
 pub(super) fn sections(context: &Context<'_>, report: &mut Report) -> Result<()> {
     history(context, report);
@@ -89,7 +89,7 @@ fn cleaning(context: &Context<'_>, report: &mut Report) -> Result<()> {
     let caption = format!(
         "Observed minus predicted magnitude (median over wavelengths; prediction at the measured labels, reddening and parallax) \
          of {} stars with ϖ/σ > {LEAST_PARALLAX_SIGNAL}; {binaries} of {} removed ones are brighter than predicted by more than 0.4 \
-         mag, the median of the kept ones is {} mag.",
+         mag, the median of all is {} mag.",
         all.len(),
         removed.len(),
         significant(median(&all), 2),
@@ -119,11 +119,7 @@ fn magnitude_offsets(context: &Context<'_>) -> Result<Option<Vec<f64>>> {
     let mut offsets = vec![f64::NAN; stars.n_rows()];
     for (&star, predicted) in usable.iter().zip(predicted.axis_iter(Axis(0))) {
         let Some(row) = rows[star] else { continue };
-        let magnitudes: Vec<f64> = (0..model.grid.len())
-            .filter(|&w| training.flux_error[[row, w]].is_finite() && training.flux[[row, w]] > 0.0)
-            .map(|w| -2.5 * (f64::from(training.flux[[row, w]]) / predicted[w]).log10())
-            .collect();
-        offsets[star] = median(&magnitudes);
+        offsets[star] = magnitude_offset(training, row, predicted);
     }
     Ok(Some(offsets))
 }

@@ -30,7 +30,7 @@ pub(super) fn section(context: &Context<'_>, report: &mut Report) -> Result<()> 
         NamedMatrix { title: "with parallax", matrix: correlations.with.view() },
     ];
     let mut caption = format!(
-        "Median correlation matrices of {} new stars. Without parallax: the same Fisher matrices less 1/σ_ϖ².",
+        "Median correlation matrices of {} new stars. Without parallax: the same Fisher matrices less the information of the measured parallax.",
         correlations.n_stars
     );
     if let Some([without, with]) = correlations_of_parallax_and_gravity(context)? {
