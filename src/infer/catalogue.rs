@@ -81,17 +81,12 @@ impl Estimates {
     }
 }
 
-/// Row-wise upper triangles; null where a star has none.
+/// Row-wise upper triangles; NaN where a star has none (null rows of fixed-length lists are beyond astropy's Parquet reader).
 fn packed(schema: ColumnSchema, stack: &Array3<f64>) -> Column {
     let f = stack.dim().1;
-    let length = f * (f + 1) / 2;
-    let mut flat = Vec::with_capacity(stack.dim().0 * length);
-    for matrix in stack.axis_iter(Axis(0)) {
-        flat.extend(pack_upper_triangle(&matrix.iter().copied().collect::<Vec<f64>>(), f));
-    }
-    let valid: Vec<bool> = flat.chunks(length.max(1)).map(|row| row.iter().all(|value| value.is_finite())).collect();
-    let valid = if valid.iter().all(|&is| is) { None } else { Some(valid) };
-    Column { valid, ..Column::fixed(schema, Values::Float64(flat), length) }
+    let triangles =
+        stack.axis_iter(Axis(0)).flat_map(|matrix| pack_upper_triangle(&matrix.iter().copied().collect::<Vec<f64>>(), f));
+    Column::fixed(schema, Values::Float64(triangles.collect()), f * (f + 1) / 2)
 }
 
 fn ucd_of(name: &str) -> &'static str {

@@ -5,10 +5,10 @@ use super::flags;
 use super::options::FitOptions;
 use super::start::StartGrid;
 use crate::error::Result;
-use crate::model::{ForwardModel, LN_CURVE};
+use crate::model::{ForwardModel, LN_CURVE, Transform};
 use crate::observations::{Observations, ReadOptions};
 use crate::optimise::dense::{invert_positive_semidefinite, smallest_eigenvalue};
-use crate::optimise::{NormalEquations, Solution, Status, Subset, minimise_in_chunks};
+use crate::optimise::{Bounds, NormalEquations, Solution, Status, Subset, minimise_in_chunks};
 use crate::posterior::{Posterior, Terms};
 use crate::train::TrainedModel;
 use ndarray::{Array2, Array3, ArrayView2, Axis, s};
@@ -18,6 +18,9 @@ use rayon::prelude::*;
 const SECOND_OPTIMUM_DIFFERENCE: f64 = 4.0;
 /// … when a label differs by more than this many σ.
 const SECOND_OPTIMUM_DISTANCE: f64 = 3.0;
+
+/// Range of parameters that are moved as logarithms, in model units.
+const POSITIVE_RANGE: [f64; 2] = [1e-4, 1e4];
 
 /// How an observation file has to be read for a fit with these options: constraints, offsets and the model's error.
 pub fn read_options(trained: &TrainedModel, options: &FitOptions) -> ReadOptions {
@@ -47,9 +50,9 @@ pub fn fit(trained: &TrainedModel, observations: &Observations, options: &FitOpt
     for (name, &value) in &options.hold {
         let position = model.space.position(name)?;
         let parameter = &mut model.space.parameters[position];
-        if value <= 0.0 && parameter.transform == crate::model::Transform::Logarithm {
+        if value <= 0.0 && parameter.transform == Transform::Logarithm {
             // A positive parameter held at zero has no logarithm; held, it needs none.
-            parameter.transform = crate::model::Transform::Identity;
+            parameter.transform = Transform::Identity;
         }
         fixed[position] = parameter.coordinate(value * parameter.model_units_per_file_unit);
         held.push(position);
@@ -67,11 +70,18 @@ pub fn fit(trained: &TrainedModel, observations: &Observations, options: &FitOpt
 
     let fittable: Vec<usize> =
         (0..observations.len()).filter(|&star| observations.n_fluxes(star) > posterior.free().len()).collect();
+    let bounds = bounds(&model, posterior.free());
     let runs = starts
         .iter()
         .map(|start| {
             let start = posterior.free_coordinates(start.select(Axis(0), &fittable).view());
-            minimise_in_chunks(&options.optimiser, &Subset::new(&posterior, &fittable), start.view(), None, options.chunk)
+            minimise_in_chunks(
+                &options.optimiser,
+                &Subset::new(&posterior, &fittable),
+                start.view(),
+                Some(&bounds),
+                options.chunk,
+            )
         })
         .collect::<Result<Vec<Solution>>>()?;
     let mut estimates = empty(&model, &posterior, observations);
@@ -91,6 +101,24 @@ pub fn fit(trained: &TrainedModel, observations: &Observations, options: &FitOpt
         estimates.flags[star] |= if missing { flags::MISSING_CONSTRAINT } else { 0 };
     }
     Ok(estimates)
+}
+
+/// Bounds of the free coordinates, far outside of what data prefer: they stop ln E of a star without dust on its way to −∞, and
+/// labels where the network was never trained.
+fn bounds(model: &ForwardModel, free: &[usize]) -> Bounds {
+    let limits = free.iter().map(|&position| {
+        let parameter = &model.space.parameters[position];
+        match (parameter.transform, parameter.training_range) {
+            (Transform::Logarithm, _) => (parameter.coordinate(POSITIVE_RANGE[0]), parameter.coordinate(POSITIVE_RANGE[1])),
+            (Transform::Identity, Some([low, high])) if parameter.is_label => {
+                let width = high - low;
+                (parameter.coordinate(low - width), parameter.coordinate(high + width))
+            }
+            _ => (f64::NEG_INFINITY, f64::INFINITY),
+        }
+    });
+    let (lower, upper) = limits.unzip();
+    Bounds { lower, upper }
 }
 
 /// Estimates of a chunk of stars.

@@ -35,6 +35,12 @@ pub trait Effect: Debug + Clone + Send + Sync + Serialize + DeserializeOwned + '
         Err(Error::usage(format!("penalty '{name}'")).found(format!("the effect '{}', which has no penalties", Self::KIND)))
     }
 
+    /// Names of its tensors of shape `[W]` or `[rows, W]` whose elements of column `w` change the flux at wavelength `w` alone;
+    /// training solves for them in one step (a stage of kind `solve`).
+    fn wavelength_weights(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Takes up a constant offset of ln flux per wavelength `[W]` into its weights (used to start training from the mean
     /// spectrum); returns whether it did.
     fn absorb_offset(&self, _weights: &mut Weights, _ln_flux_offset: &[f64], _device: &Device) -> Result<bool> {

@@ -199,6 +199,10 @@ impl Effect for Emulator {
         }
     }
 
+    fn wavelength_weights(&self) -> Vec<String> {
+        vec![Self::weight_name(self.hidden.len()), Self::bias_name(self.hidden.len())]
+    }
+
     fn absorb_offset(&self, weights: &mut Weights, ln_flux_offset: &[f64], device: &Device) -> Result<bool> {
         let name = Self::bias_name(self.hidden.len());
         let shifted: Vec<f64> = weights.values(&name)?.iter().zip(ln_flux_offset).map(|(bias, offset)| bias + offset).collect();

@@ -69,6 +69,10 @@ impl Effect for Extinction {
         Ok(flux.multiply_exp(&optical_depth.scale(-1.0)))
     }
 
+    fn wavelength_weights(&self) -> Vec<String> {
+        vec![LN_CURVE.into()]
+    }
+
     fn penalty_names(&self) -> &'static [&'static str] {
         &["extinction_smoothness"]
     }

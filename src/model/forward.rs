@@ -119,6 +119,11 @@ impl ForwardModel {
         Ok(total)
     }
 
+    /// Names of all tensors whose elements act at one wavelength each.
+    pub fn wavelength_weights(&self) -> Vec<String> {
+        self.effects.iter().flat_map(|effect| effect.wavelength_weights()).collect()
+    }
+
     /// Lets the first effect that can take up a constant offset of ln flux `[W]`.
     pub fn absorb_offset(&mut self, ln_flux_offset: &[f64]) -> Result<()> {
         for effect in &self.effects {

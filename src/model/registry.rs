@@ -27,6 +27,8 @@ pub trait AnyEffect: Debug + Send + Sync {
     fn penalty_names(&self) -> &'static [&'static str];
     /// [`Effect::penalty`].
     fn penalty(&self, name: &str, weights: &Weights, grid: &Grid, device: &Device) -> Result<Tensor<1>>;
+    /// [`Effect::wavelength_weights`].
+    fn wavelength_weights(&self) -> Vec<String>;
     /// [`Effect::absorb_offset`].
     fn absorb_offset(&self, weights: &mut Weights, ln_flux_offset: &[f64], device: &Device) -> Result<bool>;
     /// A copy.
@@ -63,6 +65,10 @@ impl<E: Effect> AnyEffect for E {
 
     fn penalty(&self, name: &str, weights: &Weights, grid: &Grid, device: &Device) -> Result<Tensor<1>> {
         Effect::penalty(self, name, weights, grid, device)
+    }
+
+    fn wavelength_weights(&self) -> Vec<String> {
+        Effect::wavelength_weights(self)
     }
 
     fn absorb_offset(&self, weights: &mut Weights, ln_flux_offset: &[f64], device: &Device) -> Result<bool> {

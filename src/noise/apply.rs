@@ -44,6 +44,27 @@ impl Whitening {
             *out = value * T::from(inverse_error);
         }
     }
+
+    /// C⁻¹ = LᵀL of one star as a dense `[W, W]` matrix, row-major; zero rows and columns where missing.
+    pub fn inverse_covariance(&self, star: usize) -> Vec<f64> {
+        let (w, block) = (self.n_wavelengths, self.block);
+        let mut matrix = vec![0.0; w * w];
+        let mut start = 0;
+        let triangle = self.triangle_of(star);
+        for k in 0..block {
+            let row = &triangle[start..=start + k];
+            for (i, &left) in row.iter().enumerate() {
+                for (element, &right) in matrix[i * w..i * w + k + 1].iter_mut().zip(row) {
+                    *element += f64::from(left) * f64::from(right);
+                }
+            }
+            start += k + 1;
+        }
+        for (i, &inverse_error) in self.diagonal_of(star).iter().enumerate() {
+            matrix[(block + i) * (w + 1)] = f64::from(inverse_error).powi(2);
+        }
+        matrix
+    }
 }
 
 /// Dot product in eight lanes, which the compiler turns into vector instructions.

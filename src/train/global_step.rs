@@ -35,6 +35,16 @@ impl BatchLoss {
 }
 
 impl LossRecipe {
+    /// The robust loss of a χ².
+    pub(super) fn robust_value(&self, chi_square: f64) -> f64 {
+        self.robust(chi_square).0
+    }
+
+    /// Derivative of the robust loss to χ².
+    pub(super) fn robust_slope(&self, chi_square: f64) -> f64 {
+        self.robust(chi_square).1
+    }
+
     /// Robust loss F·asinh(χ²/F) and its derivative to χ²; χ² itself for F = 0.
     fn robust(&self, chi_square: f64) -> (f64, f64) {
         let scale = self.robust_scale;

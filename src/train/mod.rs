@@ -13,9 +13,10 @@ mod run;
 mod star_step;
 mod state;
 mod trained;
+mod wavelength_step;
 
 pub use clean::CleaningReport;
-pub use recipe::{CardText, Clean, DataRecipe, Learn, LossRecipe, Recipe, Refine, Schedule, Stage, StarUpdate};
+pub use recipe::{CardText, Clean, DataRecipe, Learn, LossRecipe, Recipe, Refine, Schedule, Solve, Stage, StarUpdate};
 pub use run::Checkpoints;
 pub use state::EpochRecord;
-pub use trained::{PRIOR_FILE, TrainedModel, train};
+pub use trained::{PRIOR_FILE, TrainedModel, TrainingLog, train};

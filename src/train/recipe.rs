@@ -87,6 +87,8 @@ pub enum Stage {
     Learn(Learn),
     /// The stars' own parameters to their optimum, global weights fixed.
     Refine(Refine),
+    /// Steps of the weights that act at one wavelength each, with the stars eliminated.
+    Solve(Solve),
     /// Removal of stars that disagree with their own measurements (self-cleaning).
     Clean(Clean),
 }
@@ -124,8 +126,12 @@ pub struct Learn {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "snake_case", deny_unknown_fields)]
 pub enum StarUpdate {
-    /// Levenberg–Marquardt iterations of all stars before every n-th epoch.
-    LevenbergMarquardt { iterations: u32, every_epochs: u32 },
+    /// Levenberg–Marquardt iterations of all stars before every epoch.
+    LevenbergMarquardt { iterations: u32 },
+    /// Levenberg–Marquardt iterations of the stars of each batch, before the step of the weights. The gradient of the weights is
+    /// then that of the profile likelihood; small learning rates only, as nothing but the constraints holds the weights along
+    /// directions in which the stars can follow them.
+    Profile { iterations: u32 },
     /// A step of gradient descent for the stars of each batch, after the step of the weights (the published method).
     GradientStep { learning_rate: f64 },
 }
@@ -163,6 +169,18 @@ pub struct Refine {
     pub name: String,
     #[serde(default)]
     pub stars: Method,
+}
+
+/// Settings of the steps of the wavelength weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Solve {
+    pub name: String,
+    /// Steps; the stars follow after each.
+    pub steps: u32,
+    /// Stars that decide: well-measured ones, whose parallaxes and reddenings are nearly linear in the parameters.
+    #[serde(default, rename = "cut", skip_serializing_if = "Vec::is_empty")]
+    pub cuts: Vec<Cut>,
 }
 
 /// Thresholds of the self-cleaning.
@@ -218,6 +236,7 @@ impl Stage {
         match self {
             Self::Learn(stage) => &stage.name,
             Self::Refine(stage) => &stage.name,
+            Self::Solve(stage) => &stage.name,
             Self::Clean(stage) => &stage.name,
         }
     }
@@ -279,12 +298,13 @@ impl Recipe {
                     check(place("learning_rate"), rate, rate > 0.0 && rate.is_finite(), "a positive number")?;
                     check(place("epochs"), learn.epochs.into(), learn.epochs > 0, "at least 1")?;
                     check(place("batch"), learn.batch as f64, learn.batch > 0, "at least 1")?;
-                    if let Some(StarUpdate::LevenbergMarquardt { iterations, every_epochs }) = learn.stars {
+                    if let Some(StarUpdate::LevenbergMarquardt { iterations } | StarUpdate::Profile { iterations }) = learn.stars
+                    {
                         check(place("iterations"), iterations.into(), iterations > 0, "at least 1")?;
-                        check(place("every_epochs"), every_epochs.into(), every_epochs > 0, "at least 1")?;
                     }
                 }
                 Stage::Refine(refine) => refine.stars.validate()?,
+                Stage::Solve(solve) => check(place("steps"), solve.steps.into(), solve.steps > 0, "at least 1")?,
                 Stage::Clean(clean) => {
                     check(place("parameter_sigma"), clean.parameter_sigma, clean.parameter_sigma > 0.0, "a positive number")?;
                     check(place("flux_sigma"), clean.flux_sigma, clean.flux_sigma > 0.0, "a positive number")?;

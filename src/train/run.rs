@@ -3,16 +3,23 @@
 use super::checkpoint::{self, Best, Progress};
 use super::clean::{CleaningReport, clean};
 use super::global_step::{self, BatchLoss};
-use super::recipe::{Learn, Recipe, Stage, StarUpdate};
+use super::recipe::{Learn, Recipe, Solve, Stage, StarUpdate};
 use super::star_step;
 use super::state::{EpochRecord, TrainingState};
+use super::wavelength_step;
 use crate::error::{Error, Result};
 use crate::model::ForwardModel;
-use crate::observations::{Observations, select, shuffled};
+use crate::observations::{Cut, Observations, select, shuffled};
 use crate::optimise::{LevenbergMarquardt, Method};
 use crate::tensor::{Descent, Device};
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+/// Iterations with which the stars follow a step of the wavelength weights.
+const FOLLOWING_ITERATIONS: u32 = 6;
+/// Damping of the first step of the wavelength weights, relative to the diagonal: below the ratio (~1e-4) of the information on
+/// directions in which the stars follow to that with the stars fixed.
+const INITIAL_DAMPING: f64 = 1e-7;
 
 /// Where checkpoints go and how often.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +75,7 @@ pub fn run(
                     let stars: Vec<usize> = (0..run.state.kept.len()).filter(|&star| run.state.kept[star]).collect();
                     star_step::minimise(&mut run.state, observations, recipe, &stars, &refine.stars)?;
                 }
+                Stage::Solve(solve) => run.solve(solve, total, report)?,
                 Stage::Clean(stage) => {
                     let cleaning = clean(&mut run.state, observations, stage)?;
                     tracing::info!("{}: removed {} of {} stars", cleaning.stage, cleaning.n_removed, cleaning.n_before);
@@ -107,16 +115,13 @@ impl Run<'_> {
             let epoch = self.state.position.epoch;
             let factor = stage.schedule.factor(epoch, stage.epochs);
             let rate = stage.learning_rate.map(|rate| rate * factor);
-            if let Some(StarUpdate::LevenbergMarquardt { iterations, every_epochs }) = stage.stars
-                && epoch % every_epochs == 0
-            {
-                let method = LevenbergMarquardt { max_iterations: iterations, ..LevenbergMarquardt::default() };
+            if matches!(stage.stars, Some(StarUpdate::LevenbergMarquardt { .. })) {
                 let all: Vec<usize> = training.iter().chain(&validation).copied().collect();
-                star_step::minimise(&mut self.state, self.observations, self.recipe, &all, &Method::LevenbergMarquardt(method))?;
+                self.update_stars(stage.stars, &all, factor)?;
             }
             let training_loss = self.epoch(stage, &training, &mut descent, rate, factor, &device)?;
-            if let Some(StarUpdate::GradientStep { learning_rate }) = stage.stars {
-                star_step::descend(&mut self.state, self.observations, self.recipe, &validation, learning_rate * factor)?;
+            if !matches!(stage.stars, Some(StarUpdate::LevenbergMarquardt { .. })) {
+                self.update_stars(stage.stars, &validation, factor)?;
             }
             let loss = &self.recipe.loss;
             let validation_loss =
@@ -136,7 +141,10 @@ impl Run<'_> {
             self.state.position.epoch += 1;
             self.remember_best(stage, validation_loss);
             let done = f64::from(self.epochs_before + self.state.position.epoch) / f64::from(total);
-            report(done, &format!("{}: validation loss {validation_loss:.4}", stage.name));
+            report(
+                done,
+                &format!("{}: loss {:.4} in training, {validation_loss:.4} in validation", stage.name, training_loss.mean()),
+            );
             if self.checkpoint_is_due() {
                 self.progress.optimiser = Some(descent.to_bytes()?);
                 self.checkpoint()?;
@@ -147,6 +155,38 @@ impl Run<'_> {
             self.state.coordinates = best.coordinates;
         }
         Ok(())
+    }
+
+    /// Steps of the wavelength weights; a step that raises the profile loss of the training stars is undone and damped.
+    fn solve(&mut self, stage: &Solve, total: u32, report: &mut dyn FnMut(f64, &str)) -> Result<()> {
+        let training = self.stars_passing(&stage.cuts, false)?;
+        let all: Vec<usize> = (0..self.state.kept.len()).filter(|&star| self.state.kept[star]).collect();
+        let follow = Some(StarUpdate::LevenbergMarquardt { iterations: FOLLOWING_ITERATIONS });
+        self.update_stars(follow, &all, 1.0)?;
+        let mut best = self.profile_loss(&training)?;
+        let mut damping = INITIAL_DAMPING;
+        for step in 1..=stage.steps {
+            let before = (self.state.model.weights.clone(), self.state.coordinates.clone());
+            self.state.model = wavelength_step::step(&self.state, self.observations, self.recipe, &training, damping)?;
+            self.update_stars(follow, &all, 1.0)?;
+            let loss = self.profile_loss(&training)?;
+            if loss < best {
+                best = loss;
+                damping *= 0.1;
+            } else {
+                (self.state.model.weights, self.state.coordinates) = before;
+                damping *= 100.0;
+            }
+            let done = f64::from(self.epochs_before) / f64::from(total);
+            report(done, &format!("{}: step {step}, profile loss {best:.4}", stage.name));
+        }
+        Ok(())
+    }
+
+    /// Mean loss of the named stars per finite flux, constraints included.
+    fn profile_loss(&self, stars: &[usize]) -> Result<f64> {
+        let n_fluxes: usize = stars.iter().map(|&star| self.observations.n_fluxes(star)).sum();
+        Ok(star_step::loss(&self.state, self.observations, self.recipe, stars)? / n_fluxes as f64)
     }
 
     /// One pass over the training stars; the weights move on a taped copy of the model.
@@ -165,13 +205,17 @@ impl Run<'_> {
         taped.weights.freeze_all_but(&stage.moves);
         for batch in order.chunks(stage.batch) {
             let (data, recipe) = (self.observations, self.recipe);
+            if matches!(stage.stars, Some(StarUpdate::Profile { .. })) {
+                self.state.model.weights = taped.weights.to(device);
+                self.update_stars(stage.stars, batch, factor)?;
+            }
             if let Some(rate) = rate {
                 let stars = &self.state.coordinates;
                 sum.add(global_step::step(&mut taped, descent, data, batch, stars, &recipe.loss, &recipe.penalties, rate)?);
             }
-            if let Some(StarUpdate::GradientStep { learning_rate }) = stage.stars {
-                self.state.model = taped.to(device);
-                star_step::descend(&mut self.state, data, recipe, batch, learning_rate * factor)?;
+            if matches!(stage.stars, Some(StarUpdate::GradientStep { .. })) {
+                self.state.model.weights = taped.weights.to(device);
+                self.update_stars(stage.stars, batch, factor)?;
             }
         }
         self.state.model = taped.to(device);
@@ -186,6 +230,28 @@ impl Run<'_> {
             )?;
         }
         Ok(sum)
+    }
+
+    /// Moves the named stars as the stage says.
+    fn update_stars(&mut self, update: Option<StarUpdate>, stars: &[usize], factor: f64) -> Result<()> {
+        match update {
+            None => Ok(()),
+            Some(StarUpdate::LevenbergMarquardt { iterations } | StarUpdate::Profile { iterations }) => {
+                let method = LevenbergMarquardt { max_iterations: iterations, ..LevenbergMarquardt::default() };
+                let method = Method::LevenbergMarquardt(method);
+                star_step::minimise(&mut self.state, self.observations, self.recipe, stars, &method)
+            }
+            Some(StarUpdate::GradientStep { learning_rate }) => {
+                star_step::descend(&mut self.state, self.observations, self.recipe, stars, learning_rate * factor)
+            }
+        }
+    }
+
+    /// Kept stars of one part that pass the cuts.
+    fn stars_passing(&self, cuts: &[Cut], validation: bool) -> Result<Vec<usize>> {
+        let mut passes = vec![false; self.observations.len()];
+        select(self.observations, cuts)?.into_iter().for_each(|star| passes[star] = true);
+        Ok(self.state.stars(validation).into_iter().filter(|&star| passes[star]).collect())
     }
 
     /// Training and validation stars of a stage.

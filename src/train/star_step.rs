@@ -7,9 +7,10 @@ use crate::observations::Observations;
 use crate::optimise::{Method, NormalEquations, Subset, minimise_in_chunks};
 use crate::posterior::{Posterior, Terms};
 use ndarray::Axis;
+use rayon::prelude::*;
 
-/// Stars per chunk: small enough for the tensors of a chunk to stay in a core's cache.
-const CHUNK: usize = 512;
+/// Stars per chunk: small enough for the tensors of a chunk to stay in a core's cache, and for a batch to occupy two cores.
+const CHUNK: usize = 256;
 
 /// Moves the named stars towards their optimum with `method`.
 pub(super) fn minimise(
@@ -51,4 +52,23 @@ pub(super) fn descend(
         }
     }
     Ok(())
+}
+
+/// Sum of the full losses (flux and constraints) of the named stars where they are; the flux part robust as in the global step.
+pub(super) fn loss(state: &TrainingState, observations: &Observations, recipe: &Recipe, stars: &[usize]) -> Result<f64> {
+    let terms = Terms { constraints: &recipe.data.constraints, mixture: None, jacobians: recipe.loss.jacobians };
+    let posterior = Posterior::new(&state.model, observations, &terms, &[], state.coordinates.clone())?;
+    let parts = stars
+        .par_chunks(CHUNK)
+        .map(|stars| {
+            let coordinates = state.coordinates.select(Axis(0), stars);
+            let flux = posterior.flux_chi_square(stars, coordinates.view())?;
+            let prior = posterior.prior_loss(stars, coordinates.view());
+            let total = |(chi_square, prior): (&f64, &f64)| {
+                if chi_square.is_finite() { recipe.loss.robust_value(*chi_square) + prior } else { 0.0 }
+            };
+            Ok(flux.iter().zip(&prior).map(total).sum::<f64>())
+        })
+        .collect::<Result<Vec<f64>>>()?;
+    Ok(parts.into_iter().sum())
 }

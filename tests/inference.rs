@@ -1,0 +1,243 @@
+//! Fits with the true emulator of the simulation: what a correct inference gives before any training enters (spec 1 §7).
+
+use ndarray::{Array2, s};
+use photosphere::error::Result;
+use photosphere::infer::{Estimates, FitOptions, StartOptions, fit, read_options};
+use photosphere::model::{Effect, FluxJet, ForwardModel, LN_CURVE, ModelCard, Parameter, Registry, StarParameters, Transform};
+use photosphere::observations::{Grid, Observations};
+use photosphere::optimise::{LevenbergMarquardt, Method};
+use photosphere::prior::MixtureFit;
+use photosphere::simulate::{Labels, SpectralEnergy, SurveyConfig, simulate, truth};
+use photosphere::table::{Column, Table, Values};
+use photosphere::tensor::{Device, Jet, Precision, Tensor, WeightSpecification, Weights, to_f64};
+use photosphere::train::{TrainedModel, TrainingLog};
+use photosphere::validate::statistics::{median, pull_statistics};
+use serde::{Deserialize, Serialize};
+
+/// The simulation's own spectral energies as an effect; derivatives by differences in f64.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct TrueEmulator {}
+
+impl Effect for TrueEmulator {
+    const KIND: &'static str = "true_emulator";
+
+    fn parameters(&self) -> Vec<Parameter> {
+        ["teff", "feh", "logg"].map(Parameter::label).to_vec()
+    }
+
+    fn weights(&self, _grid: &Grid, _seed: u64) -> Vec<WeightSpecification> {
+        Vec::new()
+    }
+
+    fn apply(&self, star: &StarParameters<'_>, _weights: &Weights, grid: &Grid, flux: FluxJet) -> Result<FluxJet> {
+        let energy = SpectralEnergy::new(&grid.wavelength);
+        let columns = ["teff", "feh", "logg"].map(|name| star.value(name)).into_iter().collect::<Result<Vec<Jet>>>()?;
+        let values: Vec<Vec<f64>> = columns.iter().map(|column| to_f64(column.value.clone())).collect();
+        let ln_flux = |x: [f64; 3]| energy.ln_flux(&Labels { teff: x[0], feh: x[1], logg: x[2] });
+        let (n, w) = (values[0].len(), grid.len());
+        let (mut value, mut slopes) = (Vec::new(), vec![Vec::new(); 3]);
+        for i in 0..n {
+            let x = [values[0][i], values[1][i], values[2][i]];
+            value.extend(ln_flux(x));
+            for (k, slopes) in slopes.iter_mut().enumerate() {
+                let shifted = |h: f64| ln_flux(std::array::from_fn(|j| if j == k { x[j] + h } else { x[j] }));
+                let h = 1e-4;
+                slopes.extend(shifted(h).iter().zip(shifted(-h)).map(|(up, down)| (up - down) / (2.0 * h)));
+            }
+        }
+        let device = star.device();
+        let mut tangents: Option<Tensor<3>> = None;
+        for (column, slopes) in columns.iter().zip(&slopes) {
+            if let Some(seed) = &column.tangents {
+                let term = seed.clone() * device.tensor(slopes, [n, 1, w]);
+                tangents = Some(tangents.map_or(term.clone(), |sum| sum + term));
+            }
+        }
+        Ok(flux.multiply_exp(&Jet { value: device.tensor(&value, [n, w]), tangents, second: None }))
+    }
+}
+
+/// The true model of the simulated survey with a mixture prior fitted to labels of another part of the same sky.
+fn true_model() -> TrainedModel {
+    let wavelength = truth::wavelengths();
+    let survey = simulate(&SurveyConfig { n_stars: 4000, first_star: 9_000_000, ..Default::default() }).unwrap();
+    let names = serde_json::from_str(&survey.metadata["bands"]).unwrap();
+    let effects = ["kind = 'true_emulator'", "kind = 'extinction'", "kind = 'distance'"].map(|text| text.parse().unwrap());
+    let grid = Grid::new(wavelength.clone(), names).unwrap();
+    let registry = Registry::standard().with::<TrueEmulator>();
+    let mut model = ForwardModel::new(&registry, &effects, grid, 1, &Device::cpu()).unwrap();
+    let ln_curve: Vec<f64> = truth::true_extinction_curve(&wavelength).unwrap().iter().map(|r| r.ln()).collect();
+    model.weights.set(LN_CURVE, &ln_curve, &Device::cpu()).unwrap();
+    for (name, centre, scale) in [("teff", 5.3, 0.8), ("feh", -0.2, 0.35), ("logg", 3.6, 1.0)] {
+        let position = model.space.position(name).unwrap();
+        let parameter = &mut model.space.parameters[position];
+        (parameter.centre, parameter.scale) = (centre, scale);
+    }
+    let column = |name: &str| survey.column(name).unwrap().to_f64().unwrap();
+    let (teff, feh, logg) = (column("true_teff"), column("true_feh"), column("true_logg"));
+    let labels = Array2::from_shape_fn((teff.len(), 3), |(i, k)| [teff[i] / 1e3, feh[i], logg[i]][k]);
+    let names = ["teff", "feh", "logg"].map(String::from);
+    let prior = MixtureFit { n_components: 8, n_restarts: 1, ..Default::default() }.fit(labels.view(), &names, 1).unwrap();
+    TrainedModel { model, prior, card: ModelCard::default(), log: TrainingLog::default(), sha256: "0".repeat(64) }
+}
+
+/// Without the exact Hessian, which the effect above does not provide.
+fn options() -> FitOptions {
+    FitOptions { exact_hessian: false, ..Default::default() }
+}
+
+fn new_stars(n_stars: usize) -> Table {
+    simulate(&SurveyConfig { n_stars, first_star: 5_000_000, labelled_fraction: 0.0, ..Default::default() }).unwrap()
+}
+
+fn observe(table: Table, trained: &TrainedModel) -> Observations {
+    Observations::from_table(table, &read_options(trained, &options())).unwrap()
+}
+
+fn position(estimates: &Estimates, name: &str) -> usize {
+    estimates.parameters.iter().position(|parameter| parameter.0 == name).unwrap()
+}
+
+#[test]
+fn likelihood_pulls_of_single_stars_are_standard_normal() {
+    let trained = true_model();
+    let observations = observe(new_stars(12_000), &trained);
+    let estimates = fit(&trained, &observations, &options().likelihood_only()).unwrap();
+    let truth = |name: &str| observations.auxiliary.column(&format!("true_{name}")).unwrap().to_f64().unwrap();
+    let Values::Bool(binary) = &observations.auxiliary.column("true_is_binary").unwrap().values else { panic!() };
+    let (extinction, e) = (truth("extinction"), position(&estimates, "extinction"));
+    let chosen: Vec<usize> =
+        (0..estimates.len()).filter(|&i| !binary[i] && extinction[i] > 3.0 * estimates.error(i, e)).collect();
+    let reduced: Vec<f64> =
+        chosen.iter().map(|&i| estimates.chi_square[i] / f64::from(estimates.degrees_of_freedom[i])).collect();
+    println!("{} stars, median chi2/n_dof {:.4}", chosen.len(), median(&reduced));
+    assert!((0.97..1.02).contains(&median(&reduced)));
+    for name in ["teff", "feh", "logg", "extinction", "parallax"] {
+        let (true_value, p) = (truth(name), position(&estimates, name));
+        let pulls: Vec<f64> =
+            chosen.iter().map(|&i| (estimates.values[[i, p]] - true_value[i]) / estimates.error(i, p)).collect();
+        let pulls = pull_statistics(&pulls);
+        println!("{name}: median {:+.3}, MAD-sigma {:.3}", pulls.median.value, pulls.scatter.value);
+        // Spec 1 §7 with the true emulator.
+        assert!(pulls.median.value.abs() < 0.05, "{name}: median {}", pulls.median.value);
+        assert!((0.95..1.05).contains(&pulls.scatter.value), "{name}: scatter {}", pulls.scatter.value);
+    }
+    let converged = estimates.flags.iter().filter(|flags| **flags & photosphere::infer::flags::NOT_CONVERGED == 0).count();
+    println!("{converged} of {} converged", estimates.len());
+    assert!(converged as f64 >= 0.995 * estimates.len() as f64);
+}
+
+#[test]
+fn optima_do_not_depend_on_the_batch() {
+    let trained = true_model();
+    let table = new_stars(60);
+    let whole = fit(&trained, &observe(table.clone(), &trained), &options()).unwrap();
+    let order: Vec<usize> = (0..60).rev().collect();
+    let permuted = fit(&trained, &observe(table.select(&order), &trained), &FitOptions { chunk: 7, ..options() }).unwrap();
+    for i in 0..60 {
+        for p in 0..whole.fitted.len() {
+            let shift = (whole.values[[i, p]] - permuted.values[[59 - i, p]]).abs();
+            assert!(shift <= 1e-3 * whole.error(i, p), "star {i}, parameter {p}: {shift} of {}", whole.error(i, p));
+        }
+    }
+}
+
+/// A column replaced by another of the same name.
+fn replace(table: &mut Table, name: &str, change: impl Fn(f64) -> f64) {
+    let old = table.take(name).unwrap();
+    let values: Vec<f64> = old.flat_f64().unwrap().into_iter().map(change).collect();
+    table.push(Column { values: Values::Float64(values), valid: None, ..old }).unwrap();
+}
+
+#[test]
+fn without_flux_information_the_parallax_error_is_that_of_the_measurement() {
+    let trained = true_model();
+    let mut table = new_stars(20);
+    replace(&mut table, "flux_error", |error| 1e6 * error);
+    replace(&mut table, "xp_covariance_triu", |covariance| 1e12 * covariance);
+    let observations = observe(table, &trained);
+    let estimates = fit(&trained, &observations, &options()).unwrap();
+    let p = position(&estimates, "parallax");
+    for i in 0..20 {
+        let (_, error) = observations.constraint("parallax", i).unwrap();
+        assert!((estimates.error(i, p) / error - 1.0).abs() < 1e-3, "{} of {error}", estimates.error(i, p));
+    }
+}
+
+#[test]
+fn noiseless_stars_are_recovered_from_any_start_in_the_basin() {
+    let trained = true_model();
+    let double = Device::cpu().with_precision(Precision::Double);
+    let trained = TrainedModel { model: trained.model.to(&double), ..trained };
+    let observations = observe(new_stars(40), &trained);
+    let column = |name: &str| observations.auxiliary.column(&format!("true_{name}")).unwrap().to_f64().unwrap();
+    let space = &trained.model.space;
+    let truth: Vec<Vec<f64>> = space.parameters.iter().map(|parameter| column(&parameter.name)).collect();
+    let coordinates = Array2::from_shape_fn((40, space.len()), |(i, p)| {
+        space.parameters[p].coordinate(truth[p][i] * space.parameters[p].model_units_per_file_unit)
+    });
+    let mut noiseless = observations.clone();
+    noiseless.flux = trained.model.predict(coordinates.view()).unwrap().mapv(|flux| flux as f32);
+    noiseless.constraints.clear();
+    for seed in [1, 2, 3] {
+        let options = FitOptions {
+            constraints: Vec::new(),
+            start: StartOptions { seed, ..Default::default() },
+            optimiser: Method::LevenbergMarquardt(LevenbergMarquardt {
+                loss_precision: 1e-13,
+                decrease_tolerance: 1e-13,
+                gradient_tolerance: 1e-6,
+                max_iterations: 500,
+                ..Default::default()
+            }),
+            ..options().likelihood_only()
+        };
+        let estimates = fit(&trained, &noiseless, &options).unwrap();
+        for i in 0..40 {
+            // The data are rounded to 32 bits: χ² ~ (6e-8 · S/N)² per flux.
+            assert!(estimates.chi_square[i] < 1e-6, "star {i}: chi2 {}", estimates.chi_square[i]);
+            for p in 0..space.len() {
+                let shift = (estimates.values[[i, p]] - truth[p][i]).abs() / estimates.error(i, p);
+                assert!(shift < 1e-4, "star {i}, {}: {shift:.1e} sigma", space.parameters[p].name);
+            }
+        }
+    }
+}
+
+#[test]
+fn parallaxes_loosen_the_tie_between_distance_and_gravity() {
+    let trained = true_model();
+    let observations = observe(new_stars(1500), &trained);
+    let correlation = |constraints: &[&str]| {
+        let constraints = constraints.iter().map(|name| name.to_string()).collect();
+        let estimates = fit(&trained, &observations, &FitOptions { constraints, ..options().likelihood_only() }).unwrap();
+        let (a, b) = (position(&estimates, "parallax"), position(&estimates, "logg"));
+        let correlations: Vec<f64> = (0..estimates.len())
+            .map(|i| {
+                let covariance = estimates.covariance.slice(s![i, .., ..]);
+                covariance[[a, b]] / (covariance[[a, a]] * covariance[[b, b]]).sqrt()
+            })
+            .collect();
+        median(&correlations)
+    };
+    let (without, with) = (correlation(&[]), correlation(&["parallax"]));
+    println!("median correlation of parallax and log g: {without:.3} without, {with:.3} with parallax");
+    // Spec 1 §7; the paper has 0.987 and 0.861.
+    assert!(without - with >= 0.05);
+}
+
+#[test]
+fn extinction_may_be_moved_as_itself() {
+    let trained = true_model();
+    let observations = observe(new_stars(300), &trained);
+    let linear = FitOptions { transforms: [("extinction".into(), Transform::Identity)].into(), ..options().likelihood_only() };
+    let estimates = fit(&trained, &observations, &linear).unwrap();
+    let logarithmic = fit(&trained, &observations, &options().likelihood_only()).unwrap();
+    let e = position(&estimates, "extinction");
+    let shifts: Vec<f64> = (0..estimates.len())
+        .filter(|&i| logarithmic.values[[i, e]] > 3.0 * logarithmic.error(i, e))
+        .map(|i| (estimates.values[[i, e]] - logarithmic.values[[i, e]]).abs() / logarithmic.error(i, e))
+        .collect();
+    // The maximum of a likelihood does not depend on the coordinate.
+    assert!(median(&shifts) < 0.02, "{}", median(&shifts));
+}
