@@ -80,7 +80,7 @@ pub(super) fn criteria(context: &Context<'_>) -> Result<Vec<Criterion>> {
     let fraction = converged as f64 / map.len() as f64;
     criteria.push(Criterion {
         name: "fits converged".into(),
-        found: if fraction > 0.9 { format!("{:.2} %", 100.0 * fraction) } else { percent(fraction) },
+        found: format!("{:.2} %", 100.0 * fraction),
         asked: format!("at least {}", percent(CONVERGED)),
         passed: fraction >= CONVERGED,
     });

@@ -138,8 +138,9 @@ pub fn extinction_control(trained: &TrainedModel, options: &ControlOptions) -> R
     Ok(ControlResult {
         name: "no dust".into(),
         explanation: format!(
-            "The same stars fitted with E free and with E held at zero. Without dust in the model, a reddened star must be a cooler one: \
-             T_eff of stars behind E > {DUSTY} breaks down. It shows that the model separates dust from temperature only because it fits both."
+            "The same stars fitted with E free and with E held at zero. Without dust in the model, a reddened star must be a \
+             cooler one: T_eff of stars behind E > {DUSTY} breaks down. It shows that the model separates dust from \
+             temperature only because it fits both."
         ),
         quantity: format!("median |ΔT_eff| behind E > {DUSTY}"),
         found: format!("{} K instead of {} K", significant(naive, 3), significant(good, 3)),
@@ -221,12 +222,12 @@ pub fn selection_control(trained: &TrainedModel, registry: &Registry, options: &
     Ok(ControlResult {
         name: "only good parallaxes".into(),
         explanation: format!(
-            "Two models trained alike, with the recipe of this model shortened, on {} simulated stars and on those of them with ϖ/σ > \
-             {NAIVE_PARALLAX_SIGNAL}. A cut on the signal-to-noise ratio of the parallax keeps what is near and takes luminous \
-             giants out of the training sample, so that the distances of giants beyond {DISTANT} kpc rest on extrapolation. The \
-             generative model needs no such cut: it weighs every parallax by its error.\n\n\
-             Shown is the error of the distance modulus that the flux gives at the true labels and reddening. Full fits show less of \
-             the difference, because the measured parallax holds both models and its prior shifts both alike.",
+            "Two models trained alike, with the recipe of this model shortened, on {} simulated stars and on those of them \
+             with ϖ/σ > {NAIVE_PARALLAX_SIGNAL}. A cut on the signal-to-noise ratio of the parallax keeps what is near and \
+             takes luminous giants out of the training sample, so that the distances of giants beyond {DISTANT} kpc rest on \
+             extrapolation. The generative model needs no such cut: it weighs every parallax by its error.\n\n\
+             Shown is the error of the distance modulus that the flux gives at the true labels and reddening. Full fits show \
+             less of the difference, because the measured parallax holds both models and its prior shifts both alike.",
             all.len()
         ),
         quantity: format!("median Δ distance modulus of giants beyond {DISTANT} kpc"),

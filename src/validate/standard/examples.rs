@@ -15,8 +15,8 @@ const TOLERANCE: [f64; 2] = [100.0, 0.1];
 pub(super) fn section(context: &Context<'_>, report: &mut Report) -> Result<()> {
     report.section(
         "Example stars",
-        "Spectrum and fit, residuals in units of the error, and the posterior: ellipses hold 39 % and 86 % of the probability, axes \
-         span ±3σ, the numbers are correlations.",
+        "Spectrum and fit, residuals in units of the error, and the posterior: ellipses hold 39 % and 86 % of the probability, \
+         axes span ±3σ, the numbers are correlations.",
     );
     let map = context.input.map;
     let position = |name: &str| map.parameters.iter().position(|parameter| parameter.0 == name);

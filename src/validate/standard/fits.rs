@@ -34,13 +34,6 @@ fn reference(context: &Context<'_>, parameter: &str) -> Option<Vec<f64>> {
 fn label_residuals(context: &Context<'_>, report: &mut Report) {
     let map = context.input.map;
     let kind = if context.selected.is_some() { "true" } else { "catalogue" };
-    report.section(
-        "Residuals per parameter",
-        format!(
-            "Fitted minus {kind} value of stars with reliable fits (flags 3 to 6 and 11 unset), against the {kind} value, for the default fit. The \
-             line is the running median, the dashed lines enclose 68 % of the stars."
-        ),
-    );
     let stars = context.reliable();
     let pairs: Vec<(usize, Vec<f64>, Vec<f64>)> = (map.fitted.iter())
         .filter_map(|&position| {
@@ -55,9 +48,15 @@ fn label_residuals(context: &Context<'_>, report: &mut Report) {
         })
         .collect();
     if labels.is_empty() {
-        report.section("", "The new stars have neither true nor catalogue values of the fitted parameters.");
         return;
     }
+    report.section(
+        "Residuals per parameter",
+        format!(
+            "Fitted minus {kind} value of stars with reliable fits (flags 3 to 6 and 11 unset), against the {kind} value, for \
+             the default fit. The line is the running median, the dashed lines enclose 68 % of the stars."
+        ),
+    );
     report.figure(format!("Residuals of {} stars.", stars.len()), LabelResiduals { labels: &labels }.figure());
     let rows = (labels.iter().zip(&pairs))
         .map(|(label, (position, reference, estimate))| {
@@ -124,8 +123,9 @@ fn pulls(context: &Context<'_>, report: &mut Report) {
 fn explanation(context: &Context<'_>) -> String {
     let n = context.selected.as_ref().map_or(0, Vec::len);
     let mut text = format!(
-        "Is the error bar right? Judged are {n} of {} new stars: single ones, whose true labels lie inside the training range and \
-         whose true E exceeds 3σ_E. The selection uses true values only: a cut on fitted values would itself bias the pulls.",
+        "Is the error bar right? Judged are {n} of {} new stars: single ones, whose true labels lie inside the training range \
+         and whose true E exceeds 3σ_E. The selection uses true values only: a cut on fitted values would itself bias the \
+         pulls.",
         context.input.new_stars.len()
     );
     let positive: Vec<&str> = (context.input.trained.model.space.parameters.iter())
@@ -133,14 +133,14 @@ fn explanation(context: &Context<'_>) -> String {
         .map(|parameter| plain_symbol(&parameter.name))
         .collect();
     if context.input.likelihood.is_some() {
-        text += "\n\nThe pulls of the likelihood-only fit test the errors. The default fit (MAP) adds a prior on the labels, which pulls \
-                 uncertain stars towards the training sample and makes the scatter of pulls smaller than one";
+        text += "\n\nThe pulls of the likelihood-only fit test the errors. The default fit (MAP) adds a prior on the labels, \
+        which pulls uncertain stars towards the training sample and makes the scatter of pulls smaller than one";
         text += &match positive.as_slice() {
             [] => ".".into(),
             names => format!(
-                ", and for {} the Jacobian of a flat prior on positive values, −2 ln x. The Jacobian shifts the maximum in a known \
-                 way: a measurement x̂ ± σ alone gives (x̂ + √(x̂² + 4σ²))/2, above x̂ by about σ²/x̂, and parameters that are \
-                 correlated with x move along.",
+                ", and for {} the Jacobian of a flat prior on positive values, −2 ln x. The Jacobian shifts the maximum in a \
+                 known way: a measurement x̂ ± σ alone gives (x̂ + √(x̂² + 4σ²))/2, above x̂ by about σ²/x̂, and parameters \
+                 that are correlated with x move along.",
                 names.join(" and ")
             ),
         };

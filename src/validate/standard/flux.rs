@@ -41,8 +41,8 @@ fn extinction_curve(context: &Context<'_>, report: &mut Report) -> Result<()> {
     let Some(learned) = learned_curve(context)? else { return Ok(()) };
     report.section(
         "Extinction curve",
-        "The model learns how strongly dust dims each wavelength, R(λ), from the stars alone. The scale of R is tied to that of \
-         the reddenings it was trained with; its shape is a measurement, compared here up to one factor.",
+        "The model learns how strongly dust dims each wavelength, R(λ), from the stars alone. The scale of R is tied to that \
+         of the reddenings it was trained with; its shape is a measurement, compared here up to one factor.",
     );
     let order = context.ascending();
     let wavelength = pick(&context.input.trained.model.grid.wavelength, &order);
@@ -78,13 +78,14 @@ fn extinction_curve(context: &Context<'_>, report: &mut Report) -> Result<()> {
 fn residuals(context: &Context<'_>, report: &mut Report) -> Result<()> {
     report.section(
         "Residuals per wavelength",
-        "Observed minus predicted flux, in units of the flux error (above) and in percent of the prediction (below). The median \
-         shows what the model gets wrong for all stars alike; the band is ±1σ where errors are right.",
+        "Observed minus predicted flux, in units of the flux error (above) and in percent of the prediction (below). The \
+         median shows what the model gets wrong for all stars alike; the band is ±1σ where errors are right.",
     );
     let space = &context.input.trained.model.space;
     if let (Some(training), Some((rows, values))) = (context.input.training, validation_stars(context)) {
         let caption = format!(
-            "{} validation stars, at their parameters as fitted in training with all their constraints; flux errors without the model's own error.",
+            "{} validation stars, at their parameters as fitted in training with all their constraints; flux errors without \
+             the model's own error.",
             rows.len()
         );
         flux_residuals(context, training, &rows, coordinates(space, &values), caption, report)?;
@@ -93,7 +94,8 @@ fn residuals(context: &Context<'_>, report: &mut Report) -> Result<()> {
     let stars = context.reliable();
     let values: Vec<Vec<f64>> = (0..space.len()).map(|position| pick(&map.values.column(position).to_vec(), &stars)).collect();
     let caption = format!(
-        "{} new stars with reliable fits (flags 3 to 6 and 11 unset), at their fitted parameters; flux errors with the model's own error.",
+        "{} new stars with reliable fits (flags 3 to 6 and 11 unset), at their fitted parameters; flux errors with the model's \
+         own error.",
         stars.len()
     );
     flux_residuals(context, context.input.new_stars, &stars, coordinates(space, &values), caption, report)
@@ -160,7 +162,8 @@ fn model_error(context: &Context<'_>, report: &mut Report) {
         flux_error: &order.iter().map(|&w| typical(w)).collect::<Vec<f64>>(),
     };
     let caption = format!(
-        "Fractional model error, beside the median flux error of the new stars (which contains it). The median over wavelengths is {}.",
+        "Fractional model error, beside the median flux error of the new stars (which contains it). The median over \
+         wavelengths is {}.",
         percent(median(&model.model_error))
     );
     report.figure(caption, figure.figure());

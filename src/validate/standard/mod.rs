@@ -6,8 +6,8 @@
 //! negative controls ────────────┘
 //! ```
 //!
-//! Where the truth is known (a simulation: columns `true_<parameter>`), the report has pulls and says which acceptance figures are
-//! met; on real stars it shows residuals against the catalogue values instead, and leaves out what it cannot know.
+//! Where the truth is known (a simulation: columns `true_<parameter>`), the report has pulls and says which acceptance figures
+//! are met; on real stars it shows residuals against the catalogue values instead, and leaves out what it cannot know.
 
 mod acceptance;
 mod context;

@@ -9,11 +9,11 @@ use crate::validate::report::Report;
 pub(super) fn section(context: &Context<'_>, report: &mut Report) -> Result<()> {
     let known = context.selected.is_some();
     let text = if known {
-        "A differentiable model of the flux, trained on stars with known labels, and the fit of new stars with it. The new stars \
-         are simulated: their true parameters are known, so that every claim below is checked against the truth."
+        "A differentiable model of the flux, trained on stars with known labels, and the fit of new stars with it. The new \
+         stars are simulated: their true parameters are known, so that every claim below is checked against the truth."
     } else {
-        "A differentiable model of the flux, trained on stars with known labels, and the fit of new stars with it. The truth of \
-         these stars is not known: where there are catalogue values, residuals are shown against them."
+        "A differentiable model of the flux, trained on stars with known labels, and the fit of new stars with it. The truth \
+         of these stars is not known: where there are catalogue values, residuals are shown against them."
     };
     report.section("Summary", text);
     report.table("Model and data.", ["", ""], facts(context));

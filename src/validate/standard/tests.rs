@@ -8,9 +8,15 @@ use crate::simulate::{SurveyConfig, simulate};
 use crate::tensor::Device;
 use crate::train::{Recipe, train};
 
-const RECIPE: &str = "description = 'tiny'\n[prior]\nn_components = 1\nthreshold_samples = 1000\n[[effect]]\nkind = 'emulator'\nlabels = ['teff', 'feh', 'logg']\nhidden = [8]\n\
-    [[effect]]\nkind = 'extinction'\n[[effect]]\nkind = 'distance'\n\
-    [[stage]]\nkind = 'learn'\nname = 'only'\nepochs = 4\nbatch = 32\nlearning_rate = 1e-2\n[[stage]]\nkind = 'clean'\nname = 'cleaning'\n";
+const RECIPE: &str = "
+description = 'tiny'
+prior = { n_components = 1, threshold_samples = 1000 }
+effect = [{ kind = 'emulator', labels = ['teff', 'feh', 'logg'], hidden = [8] }, { kind = 'extinction' }, { kind = 'distance' }]
+stage = [
+    { kind = 'learn', name = 'only', epochs = 4, batch = 32, learning_rate = 1e-2 },
+    { kind = 'clean', name = 'cleaning', parameter_sigma = 1e3, flux_sigma = 1e4 },
+]
+";
 
 /// A tiny trained model, its stars and observations, and new stars with their fits.
 struct Tiny {
@@ -112,8 +118,8 @@ fn real_stars_have_no_pulls_and_a_report_nevertheless() {
     assert!(message.contains("50 stars") && message.contains("the 2 stars"), "{message}");
 }
 
-/// Spec 1 §7: the median corr(ϖ, log g) falls by at least 0.05 with the parallax. Flux that depends on 2 ln ϖ − log g alone, up to
-/// one part in ten, has corr 0.994 without a parallax; one to 5 % leaves 0.703.
+/// Spec 1 §7: the median corr(ϖ, log g) falls by at least 0.05 with the parallax. Flux that depends on 2 ln ϖ − log g alone, up
+/// to one part in ten, has corr 0.994 without a parallax; one to 5 % leaves 0.703.
 #[test]
 fn taking_the_parallax_out_of_the_fisher_matrix_restores_the_degeneracy() {
     let flux = ndarray::array![[401.0, -200.0], [-200.0, 101.0]];
@@ -129,6 +135,6 @@ fn taking_the_parallax_out_of_the_fisher_matrix_restores_the_degeneracy() {
     let without = correlation(&covariance);
     let with = 200.0 / (801.0_f64 * 101.0).sqrt();
     assert!((without - 0.993_79).abs() < 1e-4 && without - with > 0.05, "{without} {with}");
-    assert!(uncertainties::without_constraint(flux.view(), 0, error).is_some());
-    assert!(uncertainties::without_constraint(ndarray::array![[100.0, 0.0], [0.0, 1.0]].view(), 0, error).is_none());
+    // a matrix that never held the measurement is refused, not inverted to something
+    assert!(uncertainties::without_constraint(flux.view(), 0, error).is_none());
 }

@@ -23,7 +23,8 @@ fn history(context: &Context<'_>, report: &mut Report) {
     report.section(
         "Training",
         "The global weights (emulator and extinction curve) and the stars' own parameters are optimised in turn. Validation \
-         stars never move the weights; where their loss stays at that of the training stars, the network does not learn the noise.",
+         stars never move the weights; where their loss stays at that of the training stars, the network does not learn the \
+         noise.",
     );
     let of = |pick: fn(&crate::train::EpochRecord) -> f64| history.iter().map(pick).collect::<Vec<f64>>();
     let mut stages: Vec<(f64, String)> = Vec::new();
@@ -49,7 +50,8 @@ fn sample(context: &Context<'_>, report: &mut Report) {
     let stars = context.input.training_stars;
     report.section(
         "Training sample",
-        "Where in the Kiel diagram the model has seen stars. Outside, it extrapolates: fits there carry a flag and should not be used.",
+        "Where in the Kiel diagram the model has seen stars. Outside, it extrapolates: fits there carry a flag and should not \
+         be used.",
     );
     let column = |name: &str| numbers(stars, name);
     if let (Some(teff), Some(logg), Some(feh)) = (column("teff"), column("logg"), column("feh")) {
@@ -62,13 +64,17 @@ fn sample(context: &Context<'_>, report: &mut Report) {
 }
 
 fn cleaning(context: &Context<'_>, report: &mut Report) -> Result<()> {
+    let cleanings = &context.input.trained.log.cleanings;
+    if cleanings.is_empty() {
+        return Ok(());
+    }
     report.section(
         "Self-cleaning",
-        "Stars that disagree with their own labels, parallax or flux by more than the recipe's limit are removed before the last \
-         stages of training. Unresolved binaries of two equal stars have the labels of one star and the light of two: they \
-         are 0.753 mag too bright, and the removed stars must pile up there.",
+        "Stars that disagree with their own labels, parallax or flux by more than the recipe's limit are removed before the \
+         last stages of training. Unresolved binaries of two equal stars have the labels of one star and the light of two: \
+         they are 0.753 mag too bright, and the removed stars must pile up there.",
     );
-    let rows: Vec<Vec<String>> = (context.input.trained.log.cleanings.iter())
+    let rows: Vec<Vec<String>> = (cleanings.iter())
         .map(|cleaning| {
             let fraction = percent(cleaning.n_removed as f64 / cleaning.n_before as f64);
             let counts = [cleaning.n_before, cleaning.n_parameters, cleaning.n_flux, cleaning.n_removed];
@@ -87,9 +93,9 @@ fn cleaning(context: &Context<'_>, report: &mut Report) -> Result<()> {
     }
     let binaries = removed.iter().filter(|offset| **offset < -0.4).count();
     let caption = format!(
-        "Observed minus predicted magnitude (median over wavelengths; prediction at the measured labels, reddening and parallax) \
-         of {} stars with ϖ/σ > {LEAST_PARALLAX_SIGNAL}; {binaries} of {} removed ones are brighter than predicted by more than 0.4 \
-         mag, the median of all is {} mag.",
+        "Observed minus predicted magnitude (median over wavelengths; prediction at the measured labels, reddening and \
+         parallax) of {} stars with ϖ/σ > {LEAST_PARALLAX_SIGNAL}; {binaries} of {} removed ones are brighter than predicted \
+         by more than 0.4 mag, the median of all is {} mag.",
         all.len(),
         removed.len(),
         significant(median(&all), 2),

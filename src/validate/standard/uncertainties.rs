@@ -19,8 +19,8 @@ struct Correlations {
 pub(super) fn section(context: &Context<'_>, report: &mut Report) -> Result<()> {
     report.section(
         "Correlations",
-        "Flux alone hardly tells a faint star nearby from a luminous one far away: distance and gravity are degenerate, and so are \
-         dust and temperature. A measured parallax breaks the first degeneracy.",
+        "Flux alone hardly tells a faint star nearby from a luminous one far away: distance and gravity are degenerate, and so \
+         are dust and temperature. A measured parallax breaks the first degeneracy.",
     );
     let Some(correlations) = correlations(context)? else { return Ok(()) };
     let map = context.input.map;
@@ -30,7 +30,8 @@ pub(super) fn section(context: &Context<'_>, report: &mut Report) -> Result<()> 
         NamedMatrix { title: "with parallax", matrix: correlations.with.view() },
     ];
     let mut caption = format!(
-        "Median correlation matrices of {} new stars. Without parallax: the same Fisher matrices less the information of the measured parallax.",
+        "Median correlation matrices of {} new stars. Without parallax: the same Fisher matrices less the information of the \
+         measured parallax.",
         correlations.n_stars
     );
     if let Some([without, with]) = correlations_of_parallax_and_gravity(context)? {
