@@ -22,13 +22,15 @@ fn model(observations: &Observations) -> Result<(ForwardModel, Array2<f64>)> {
         .map(|kind| [("kind".to_string(), toml::Value::from(kind))].into_iter().collect())
         .to_vec();
     let model = ForwardModel::new(&Registry::standard(), &effects, observations.grid.clone(), 1, &Device::cpu())?;
-    let coordinates = Array2::from_shape_fn((N_STARS, model.space.len()), |(star, p)| (((star * 7 + p * 3) % 11) as f64 - 5.0) / 10.0);
+    let coordinates =
+        Array2::from_shape_fn((N_STARS, model.space.len()), |(star, p)| (((star * 7 + p * 3) % 11) as f64 - 5.0) / 10.0);
     Ok((model, coordinates))
 }
 
 fn engine(criterion: &mut Criterion) -> Result<()> {
     let table = simulate(&SurveyConfig { n_stars: N_STARS, ..SurveyConfig::default() })?;
-    let packed = table.column("xp_covariance_triu")?.to_matrix(DEFAULT_WAVELENGTHS.len() * (DEFAULT_WAVELENGTHS.len() + 1) / 2)?;
+    let packed =
+        table.column("xp_covariance_triu")?.to_matrix(DEFAULT_WAVELENGTHS.len() * (DEFAULT_WAVELENGTHS.len() + 1) / 2)?;
     let constraints = ["parallax", "teff", "feh", "logg", "extinction"].map(String::from);
     let options = ReadOptions { constraints: constraints.to_vec(), ..ReadOptions::default() };
     let observations = Observations::from_table(table, &options)?;

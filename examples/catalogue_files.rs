@@ -11,9 +11,10 @@ use photosphere::table::write;
 use std::path::PathBuf;
 
 fn main() -> Result<()> {
-    let folder = std::env::args().nth(1).map(PathBuf::from).ok_or_else(|| {
-        Error::usage("catalogue_files").found("no argument").expected("a folder for the catalogue's files")
-    })?;
+    let folder = std::env::args()
+        .nth(1)
+        .map(PathBuf::from)
+        .ok_or_else(|| Error::usage("catalogue_files").found("no argument").expected("a folder for the catalogue's files"))?;
     std::fs::create_dir_all(&folder).map_err(|error| Error::writing(&folder, error))?;
 
     let trained = support::train_on(support::survey(2000, 0)?, &support::short_recipe(20)?, &Registry::standard())?;

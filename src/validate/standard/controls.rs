@@ -64,8 +64,6 @@ impl Default for ControlOptions {
 const BATCH: usize = 32;
 /// Learning rates of the two stages of the short trainings.
 const RATES: [f64; 2] = [1e-2, 4e-3];
-/// Epochs between star updates of the short trainings.
-const EPOCHS_BETWEEN_STARS: f64 = 10.0;
 /// ϖ/σ below which the naive way throws a training star away.
 const NAIVE_PARALLAX_SIGNAL: f64 = 20.0;
 /// Distance (kpc) above which, and log g below which, a star is a distant giant.
@@ -269,8 +267,8 @@ fn shortened(recipe: &Recipe, epochs: [u32; 2], stretch: f64) -> Recipe {
             learn.batch = BATCH;
             learn.learning_rate = Some(rate);
             learn.epochs = (f64::from(epochs) * stretch).round().max(1.0) as u32;
-            if let Some(StarUpdate::LevenbergMarquardt { every_epochs, .. }) = &mut learn.stars {
-                *every_epochs = (EPOCHS_BETWEEN_STARS * stretch).round() as u32;
+            if let Some(StarUpdate::LevenbergMarquardt { iterations }) = &mut learn.stars {
+                *iterations = 1;
             }
             Stage::Learn(learn)
         })
