@@ -1,4 +1,55 @@
-//! photosphere
+//! Differentiable forward models of stars: learn a generative model of survey data, then fit any star with covariances.
+//!
+//! From stars with known labels, a network from labels to ln flux and an extinction curve are learned,
+//! f = ϖ² · exp(y(Θ) − E·R(λ)); other stars are then fitted for labels, extinction and parallax, under the full noise of their
+//! data. The method is that of Zhang, Green & Rix (2023, MNRAS 524, 1855).
+//!
+//! ```text
+//! survey files ─ table ─► Table ─ survey ─► Observations ─┬─ train ─► model directory
+//!               (or simulate, with the truth)             └─ infer ─► Estimates ─ table ─► catalogue ─ validate ─► report
+//! ```
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`error`] | the one error type: where, what was found, what was expected, what to do |
+//! | [`tensor`] | burn's tensors behind an alias, devices, jets (forward-mode derivatives), global weights and their optimisers |
+//! | [`table`] | tables with units, UCDs, descriptions and nulls; Parquet, FITS, CSV, ECSV, VOTable |
+//! | [`survey`] | Gaia XP spectra, photometric bands, and their join into an observation file |
+//! | [`spectrum`] | extinction laws |
+//! | [`noise`] | covariances, calibration errors, whitening |
+//! | [`observations`] | flux, noise, constraints, cuts, splits; the observation file |
+//! | [`model`] | parameters, effects and their registry, the forward model, model directories |
+//! | [`prior`] | Gaussian constraints, the mixture prior of the labels, Jacobians of positive parameters |
+//! | [`optimise`] | batches of small problems: Levenberg–Marquardt, first-order rounds |
+//! | [`posterior`] | −2 ln P of stars under a model, as normal equations |
+//! | [`train`] | recipes, alternating optimisation, self-cleaning, model error, checkpoints |
+//! | [`infer`] | starting points, fits, Fisher and Hessian, flags, the catalogue |
+//! | [`simulate`] | surveys with known truth |
+//! | [`validate`] | statistics, comparisons, figures, reports |
+//! | [`cli`] | the command line, one file per command |
+//!
+//! A module uses only modules above it (`docs/src/architecture.md` says why each is where it is). A training and a fit, from
+//! simulated stars:
+//!
+//! ```no_run
+//! use photosphere::infer::{FitOptions, fit, read_options};
+//! use photosphere::model::Registry;
+//! use photosphere::observations::{Observations, ReadOptions};
+//! use photosphere::simulate::{SurveyConfig, simulate};
+//! use photosphere::tensor::Device;
+//! use photosphere::train::{Recipe, train};
+//!
+//! let recipe = Recipe::read("models/recipes/xp.toml".as_ref())?;
+//! let options = ReadOptions { constraints: recipe.data.constraints.clone(), ..ReadOptions::default() };
+//! let overlap = Observations::from_table(simulate(&SurveyConfig::default())?, &options)?;
+//! let (trained, _) = train(&recipe, &overlap, &Registry::standard(), &Device::cpu(), None, &mut |_, _| {})?;
+//!
+//! let options = FitOptions::default();
+//! let new = simulate(&SurveyConfig { n_stars: 100, first_star: 1_000_000, ..SurveyConfig::default() })?;
+//! let estimates = fit(&trained, &Observations::from_table(new, &read_options(&trained, &options))?, &options)?;
+//! photosphere::table::write(&estimates.to_table(trained.id())?, "catalogue.fits".as_ref(), false)?;
+//! # Ok::<(), photosphere::error::Error>(())
+//! ```
 
 pub mod cli;
 pub mod error;

@@ -36,8 +36,8 @@ impl Effect for TrueEmulator {
         let ln_flux = |x: [f64; 3]| energy.ln_flux(&Labels { teff: x[0], feh: x[1], logg: x[2] });
         let (n, w) = (values[0].len(), grid.len());
         let (mut value, mut slopes) = (Vec::new(), vec![Vec::new(); 3]);
-        for i in 0..n {
-            let x = [values[0][i], values[1][i], values[2][i]];
+        for ((&teff, &feh), &logg) in values[0].iter().zip(&values[1]).zip(&values[2]) {
+            let x = [teff, feh, logg];
             value.extend(ln_flux(x));
             for (k, slopes) in slopes.iter_mut().enumerate() {
                 let shifted = |h: f64| ln_flux(std::array::from_fn(|j| if j == k { x[j] + h } else { x[j] }));
@@ -196,8 +196,8 @@ fn noiseless_stars_are_recovered_from_any_start_in_the_basin() {
         for i in 0..40 {
             // The data are rounded to 32 bits: χ² ~ (6e-8 · S/N)² per flux.
             assert!(estimates.chi_square[i] < 1e-6, "star {i}: chi2 {}", estimates.chi_square[i]);
-            for p in 0..space.len() {
-                let shift = (estimates.values[[i, p]] - truth[p][i]).abs() / estimates.error(i, p);
+            for (p, truth) in truth.iter().enumerate() {
+                let shift = (estimates.values[[i, p]] - truth[i]).abs() / estimates.error(i, p);
                 assert!(shift < 1e-4, "star {i}, {}: {shift:.1e} sigma", space.parameters[p].name);
             }
         }

@@ -52,24 +52,25 @@ impl Observations {
         let (n, mut input_flags) = (ids.len(), vec![0; ids.len()]);
         let mut flux = table.column(columns::FLUX)?.to_matrix(w)?.mapv(|value| value as f32);
         let mut flux_error = table.column(columns::FLUX_ERROR)?.to_matrix(w)?.mapv(|value| value as f32);
-        for star in 0..n {
+        for (star, flags) in input_flags.iter_mut().enumerate() {
             for (flux, error) in flux.row_mut(star).iter_mut().zip(flux_error.row_mut(star)) {
                 let absent = flux.is_nan() || error.is_nan() || *error == f32::INFINITY;
-                if !absent && !(flux.is_finite() && *error > 0.0) {
-                    input_flags[star] |= input_flag::BAD_FLUX;
+                let impossible = flux.is_infinite() || *error <= 0.0;
+                if impossible && !absent {
+                    *flags |= input_flag::BAD_FLUX;
                 }
-                if absent || !flux.is_finite() || *error <= 0.0 {
+                if impossible || absent {
                     (*flux, *error) = (0.0, f32::INFINITY);
                 }
             }
         }
         let whitening = whitening(&mut table, &flux, &mut flux_error, options)?;
-        for star in 0..n {
+        for (star, flags) in input_flags.iter_mut().enumerate() {
             if whitening.floored[star] {
-                input_flags[star] |= input_flag::COVARIANCE_FLOORED;
+                *flags |= input_flag::COVARIANCE_FLOORED;
             }
             if flux_error.row(star).iter().all(|error| error.is_infinite()) {
-                input_flags[star] |= input_flag::NO_FLUX;
+                *flags |= input_flag::NO_FLUX;
             }
         }
         let mut constraints = BTreeMap::new();

@@ -79,8 +79,8 @@ impl Device {
     /// When the number of values is not the product of `shape` (a programming error).
     pub fn tensor<const D: usize>(&self, values: &[f64], shape: [usize; D]) -> Tensor<D> {
         match self.precision {
-            Precision::Double => self.from_data(TensorData::new(values.to_vec(), shape)),
-            Precision::Single => self.from_data(TensorData::new(values.iter().map(|&value| value as f32).collect(), shape)),
+            Precision::Double => self.tensor_of(TensorData::new(values.to_vec(), shape)),
+            Precision::Single => self.tensor_of(TensorData::new(values.iter().map(|&value| value as f32).collect(), shape)),
         }
     }
 
@@ -90,8 +90,8 @@ impl Device {
     /// When the number of values is not the product of `shape` (a programming error).
     pub fn tensor_f32<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
         match self.precision {
-            Precision::Single => self.from_data(TensorData::new(values, shape)),
-            Precision::Double => self.from_data(TensorData::new(values.iter().map(|&v| v as f64).collect(), shape)),
+            Precision::Single => self.tensor_of(TensorData::new(values, shape)),
+            Precision::Double => self.tensor_of(TensorData::new(values.iter().map(|&v| v as f64).collect(), shape)),
         }
     }
 
@@ -104,7 +104,7 @@ impl Device {
         if self.taped { DispatchDevice::autodiff(self.plain.clone()) } else { self.plain.clone() }
     }
 
-    fn from_data<const D: usize>(&self, data: TensorData) -> Tensor<D> {
+    fn tensor_of<const D: usize>(&self, data: TensorData) -> Tensor<D> {
         Tensor::from_data(data, (&self.dispatch(), self.dtype()))
     }
 

@@ -54,5 +54,5 @@ pub(super) fn clean(state: &mut TrainingState, observations: &Observations, stag
 
 /// |pull| above the limit; a pull that is not a number counts as too far.
 fn exceeds(pull: f64, limit: f64) -> bool {
-    !(pull.abs() <= limit)
+    pull.is_nan() || pull.abs() > limit
 }

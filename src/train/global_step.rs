@@ -57,6 +57,7 @@ impl LossRecipe {
 }
 
 /// One step of the weights of `model`, which must live on a taped device, for the named stars.
+#[allow(clippy::too_many_arguments)]
 pub(super) fn step(
     model: &mut ForwardModel,
     descent: &mut Descent,

@@ -342,6 +342,20 @@ mod tests {
     }
 
     #[test]
+    fn every_shipped_training_recipe_is_valid() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/recipes");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+        // The others are recipes of `prepare`, which has a test of its own.
+        let files: Vec<_> = files.filter(|path| !name(path).starts_with("prepare-")).collect();
+        assert!(files.iter().any(|path| name(path) == "xp-paper.toml"));
+        for path in files {
+            let recipe = Recipe::read(&path).unwrap();
+            assert_eq!(Recipe::parse(&recipe.to_toml().unwrap(), "printed").unwrap(), recipe, "{}", path.display());
+        }
+    }
+
+    #[test]
     fn schedules() {
         let steps = Schedule::Steps { epochs: vec![32, 64], factor: 0.1 };
         assert!((steps.factor(31, 128) - 1.0).abs() < 1e-15 && (steps.factor(64, 128) - 0.01).abs() < 1e-15);
