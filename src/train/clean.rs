@@ -30,14 +30,10 @@ pub(super) fn clean(state: &mut TrainingState, observations: &Observations, stag
     for chunk in stars.chunks(4096) {
         let predicted = state.model.predict(state.coordinates.select(Axis(0), chunk).view())?;
         for (row, &star) in chunk.iter().enumerate() {
-            let by_parameters = state.model.space.parameters.iter().enumerate().any(|(position, parameter)| {
-                let checked = parameter.is_label || parameter.name == "parallax";
-                let value = parameter.model_value(state.coordinates[[star, position]]) / parameter.model_units_per_file_unit;
-                checked
-                    && observations
-                        .constraint(&parameter.name, star)
-                        .is_some_and(|(measured, error)| exceeds((value - measured) / error, stage.parameter_sigma))
-            });
+            let pulls: Vec<f64> = checked_pulls(state, observations, star).collect();
+            let combined = pulls.iter().map(|pull| pull * pull).sum::<f64>().sqrt();
+            let by_parameters =
+                pulls.iter().any(|&pull| exceeds(pull, stage.parameter_sigma)) || exceeds(combined, stage.combined_sigma);
             let by_flux = (0..observations.grid.len()).any(|w| {
                 let error = f64::from(observations.flux_error[[star, w]]);
                 error.is_finite()
@@ -50,6 +46,15 @@ pub(super) fn clean(state: &mut TrainingState, observations: &Observations, stag
         }
     }
     Ok(report)
+}
+
+/// (x − x̂)/σ of the labels and the parallax of a star, where they were measured.
+fn checked_pulls(state: &TrainingState, observations: &Observations, star: usize) -> impl Iterator<Item = f64> {
+    state.model.space.parameters.iter().enumerate().filter_map(move |(position, parameter)| {
+        let (measured, error) = observations.constraint(&parameter.name, star)?;
+        let value = parameter.model_value(state.coordinates[[star, position]]) / parameter.model_units_per_file_unit;
+        (parameter.is_label || parameter.name == "parallax").then_some((value - measured) / error)
+    })
 }
 
 /// |pull| above the limit; a pull that is not a number counts as too far.

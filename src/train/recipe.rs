@@ -191,6 +191,10 @@ pub struct Clean {
     /// Largest |x − x̂|/σ of a label or the parallax.
     #[serde(default = "four_sigma")]
     pub parameter_sigma: f64,
+    /// Largest √Σ((x − x̂)/σ)² over the labels and the parallax. A binary is too bright for its gravity and its parallax
+    /// together (the paper's Fig. 4 has 3.5).
+    #[serde(default = "four_sigma")]
+    pub combined_sigma: f64,
     /// Largest |f − f̂|/σ at any wavelength.
     #[serde(default = "four_sigma")]
     pub flux_sigma: f64,
@@ -307,6 +311,7 @@ impl Recipe {
                 Stage::Solve(solve) => check(place("steps"), solve.steps.into(), solve.steps > 0, "at least 1")?,
                 Stage::Clean(clean) => {
                     check(place("parameter_sigma"), clean.parameter_sigma, clean.parameter_sigma > 0.0, "a positive number")?;
+                    check(place("combined_sigma"), clean.combined_sigma, clean.combined_sigma > 0.0, "a positive number")?;
                     check(place("flux_sigma"), clean.flux_sigma, clean.flux_sigma > 0.0, "a positive number")?;
                 }
             }

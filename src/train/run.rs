@@ -19,9 +19,9 @@ use std::time::{Duration, Instant};
 const FOLLOWING_ITERATIONS: u32 = 6;
 /// Damping of the first step of the wavelength weights, relative to the diagonal: below the ratio (~1e-4) of the information on
 /// directions in which the stars follow to that with the stars fixed.
-const INITIAL_DAMPING: f64 = 1e-6;
+const INITIAL_DAMPING: f64 = 1e-7;
 /// Damping below which rounding decides.
-const SMALLEST_DAMPING: f64 = 1e-7;
+const SMALLEST_DAMPING: f64 = 1e-9;
 
 /// Where checkpoints go and how often.
 #[derive(Debug, Clone, Copy)]
