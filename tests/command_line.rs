@@ -201,3 +201,18 @@ fn a_killed_demo_goes_on_to_the_same_model() {
     let (code, _, error) = run(path, &format!("{demo} --seed 5 -o whole"));
     assert!(code == 2 && error.contains("--overwrite"), "{error}");
 }
+
+#[test]
+fn a_killed_fit_leaves_a_whole_catalogue_or_none() {
+    let folder = tempdir().unwrap();
+    let path = folder.path();
+    write(&observations(300), path, "stars.parquet");
+    let fit = format!("fit {} stars.parquet -o catalogue.fits", model().display());
+    for milliseconds in [10, 60, 150] {
+        let (mut child, begin) = (start(path, &fit), Instant::now());
+        kill_when(&mut child, || begin.elapsed() > Duration::from_millis(milliseconds));
+        assert_eq!(json(path, &format!("{fit} --resume --json"))["stars"], 300);
+        assert_eq!(json(path, "inspect catalogue.fits --json")["rows"], 300);
+        std::fs::remove_file(path.join("catalogue.fits")).unwrap();
+    }
+}

@@ -29,6 +29,12 @@ pub const ALL: &[BuiltIn] = &[
         text: include_str!("../../models/recipes/xp.toml"),
     },
     BuiltIn {
+        name: "photometry-lamost",
+        purpose: Purpose::Train,
+        description: "train on 13 photometric bands with LAMOST labels",
+        text: include_str!("../../models/recipes/photometry-lamost.toml"),
+    },
+    BuiltIn {
         name: "prepare-xp",
         purpose: Purpose::Prepare,
         description: "join XP spectra, infrared photometry, parallaxes and labels",

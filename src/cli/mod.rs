@@ -22,6 +22,7 @@ mod validate;
 
 use clap::{Parser, Subcommand};
 use settings::Settings;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Differentiable forward models of stars: learn a generative model of survey data, then fit any star with covariances.
@@ -76,7 +77,8 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(outcome) => outcome.print(settings.json),
         Err(error) => {
-            eprintln!("error: {error}");
+            // As above.
+            let _ = writeln!(std::io::stderr(), "error: {error}");
             ExitCode::from(error.exit_code())
         }
     }

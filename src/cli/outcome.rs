@@ -33,7 +33,8 @@ impl Outcome {
         };
         match written {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                eprintln!("error: standard output: found a write error ({error}).");
+                // When this cannot be said either, the exit code says it.
+                let _ = writeln!(std::io::stderr(), "error: standard output: found a write error ({error}).");
                 ExitCode::from(1)
             }
             _ if self.n_failed > 0 => ExitCode::from(3),

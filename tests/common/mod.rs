@@ -41,7 +41,7 @@ kind = "learn"
 name = "model and stars"
 epochs = 12
 learning_rate = 5e-3
-stars = { method = "levenberg_marquardt", iterations = 1, every_epochs = 1 }
+stars = { method = "levenberg_marquardt", iterations = 1 }
 
 [[stage]]
 kind = "refine"
