@@ -94,7 +94,7 @@ pub(super) fn criteria(context: &Context<'_>) -> Result<Vec<Criterion>> {
     }
     for control in context.input.controls {
         criteria.push(Criterion {
-            name: format!("negative control, {}: {}", control.name, control.quantity),
+            name: format!("negative control: {}", control.name),
             found: control.found.clone(),
             asked: control.asked.clone(),
             passed: control.passed,
