@@ -6,7 +6,7 @@ use crate::infer::{Estimates, FitOptions, fit, read_options};
 use crate::model::Registry;
 use crate::observations::{Cut, Observations, ReadOptions, select};
 use crate::simulate::{PhaseShares, SurveyConfig, simulate};
-use crate::train::{Recipe, Stage, StarUpdate, TrainedModel, train};
+use crate::train::{Recipe, Stage, TrainedModel, train};
 use crate::validate::figure::{BiasComparison, BiasSeries};
 use crate::validate::number::significant;
 use crate::validate::report::Report;
@@ -267,9 +267,6 @@ fn shortened(recipe: &Recipe, epochs: [u32; 2], stretch: f64) -> Recipe {
             learn.batch = BATCH;
             learn.learning_rate = Some(rate);
             learn.epochs = (f64::from(epochs) * stretch).round().max(1.0) as u32;
-            if let Some(StarUpdate::LevenbergMarquardt { iterations }) = &mut learn.stars {
-                *iterations = 1;
-            }
             Stage::Learn(learn)
         })
         .collect();
