@@ -102,6 +102,7 @@ impl Task<'_> {
             let text = serde_json::to_string_pretty(&provenance).map_err(|error| Error::writing(&path, error))?;
             std::fs::write(&path, text).map_err(|error| Error::writing(&path, error))
         })?;
+        checkpoints.remove();
         for cleaning in &trained.log.cleanings {
             tracing::info!("{}: {} of {} stars removed", cleaning.stage, cleaning.n_removed, cleaning.n_before);
         }

@@ -27,6 +27,7 @@ pub fn read_options(trained: &TrainedModel, options: &FitOptions) -> ReadOptions
     ReadOptions {
         constraints: trained.model.space.parameters.iter().map(|parameter| parameter.name.clone()).collect(),
         model_error: if options.model_error { trained.model.model_error.clone() } else { Vec::new() },
+        common_error: if options.model_error { trained.model.common_error } else { 0.0 },
         offsets: options.offsets.clone(),
         ..Default::default()
     }

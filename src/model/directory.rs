@@ -51,6 +51,7 @@ struct Description {
     kind: String,
     grid: Grid,
     model_error: Vec<f64>,
+    common_error: f64,
     effect: Vec<toml::Table>,
     parameter: ParameterSpace,
     /// Shape of every tensor in `weights.safetensors`.
@@ -100,6 +101,7 @@ impl ForwardModel {
         }
         model.space = description.parameter;
         model.model_error = description.model_error;
+        model.common_error = description.common_error;
         model.load_weights(&directory.join(WEIGHTS_FILE))?;
         Ok((model, description.card))
     }
@@ -125,6 +127,7 @@ impl ForwardModel {
             kind: "forward_model".into(),
             grid: self.grid.clone(),
             model_error: self.model_error.clone(),
+            common_error: self.common_error,
             effect: self.effects.iter().map(|effect| effect.to_toml()).collect::<Result<_>>()?,
             parameter: self.space.clone(),
             tensors: self.weights.names().iter().map(shape).collect::<Result<_>>()?,

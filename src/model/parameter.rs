@@ -70,13 +70,13 @@ impl Parameter {
         }
     }
 
-    /// A stellar label; `teff` is kK inside models and K in files.
+    /// A stellar label; `teff` is kK inside models and K in files. Logarithmic ones have no unit string: `dex` is not a FITS unit.
     pub fn label(name: &str) -> Self {
         let (unit, description, factor) = match name {
             "teff" => ("K", "effective temperature", 1e-3),
-            "logg" => ("dex", "logarithm of the surface gravity (cgs)", 1.0),
-            "feh" => ("dex", "iron abundance [Fe/H]", 1.0),
-            _ => ("dex", "stellar label", 1.0),
+            "logg" => ("", "surface gravity, log10 of cm/s2 (dex)", 1.0),
+            "feh" => ("", "iron abundance [Fe/H] (dex)", 1.0),
+            _ => ("", "stellar label (dex)", 1.0),
         };
         Self { model_units_per_file_unit: factor, is_label: true, ..Self::new(name, unit, description) }
     }

@@ -178,6 +178,11 @@ pub struct Solve {
     pub name: String,
     /// Steps; the stars follow after each.
     pub steps: u32,
+    /// Damping of the first step, relative to the diagonal; each step that helps divides it by ten, down to a hundredth. It must
+    /// lie below the ratio (~1e-4) of the information on directions in which the stars follow to that with the stars fixed, or
+    /// those do not move. Small samples want more: what damping leaves out is what noise would fill.
+    #[serde(default = "default_damping")]
+    pub damping: f64,
     /// Stars that decide: well-measured ones, whose parallaxes and reddenings are nearly linear in the parameters.
     #[serde(default, rename = "cut", skip_serializing_if = "Vec::is_empty")]
     pub cuts: Vec<Cut>,
@@ -206,6 +211,10 @@ fn default_seed() -> u64 {
 
 fn default_batch() -> usize {
     512
+}
+
+fn default_damping() -> f64 {
+    1e-7
 }
 
 fn four_sigma() -> f64 {
@@ -308,7 +317,10 @@ impl Recipe {
                     }
                 }
                 Stage::Refine(refine) => refine.stars.validate()?,
-                Stage::Solve(solve) => check(place("steps"), solve.steps.into(), solve.steps > 0, "at least 1")?,
+                Stage::Solve(solve) => {
+                    check(place("steps"), solve.steps.into(), solve.steps > 0, "at least 1")?;
+                    check(place("damping"), solve.damping, solve.damping > 0.0 && solve.damping < 1.0, "a number in (0, 1)")?;
+                }
                 Stage::Clean(clean) => {
                     check(place("parameter_sigma"), clean.parameter_sigma, clean.parameter_sigma > 0.0, "a positive number")?;
                     check(place("combined_sigma"), clean.combined_sigma, clean.combined_sigma > 0.0, "a positive number")?;

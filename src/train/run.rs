@@ -17,11 +17,10 @@ use std::time::{Duration, Instant};
 
 /// Iterations with which the stars follow a step of the wavelength weights.
 const FOLLOWING_ITERATIONS: u32 = 6;
-/// Damping of the first step of the wavelength weights, relative to the diagonal: below the ratio (~1e-4) of the information on
-/// directions in which the stars follow to that with the stars fixed.
-const INITIAL_DAMPING: f64 = 1e-7;
-/// Damping below which rounding decides.
-const SMALLEST_DAMPING: f64 = 1e-9;
+/// Validation stars over which the common error is taken.
+const STARS_OF_COMMON_ERROR: usize = 400;
+/// The damping of a stage of kind `solve` falls to no less than this share of the first.
+const SMALLEST_SHARE_OF_DAMPING: f64 = 0.01;
 
 /// Where checkpoints go and how often.
 #[derive(Debug, Clone, Copy)]
@@ -34,10 +33,19 @@ pub struct Checkpoints<'a> {
     pub resume: bool,
 }
 
+impl Checkpoints<'_> {
+    /// Removes the checkpoint of a run whose model is saved. That it is gone already is no fault.
+    pub fn remove(&self) {
+        let _ = std::fs::remove_file(checkpoint::path(self.output));
+    }
+}
+
 /// The outcome of the stages.
 pub struct Outcome {
     pub state: TrainingState,
     pub cleanings: Vec<CleaningReport>,
+    /// Common fractional error of the flux that the last stage of kind `solve` leaves; zero without one.
+    pub common_error: f64,
 }
 
 /// Runs all stages of a recipe from a started state; `report` is called after every epoch and stage with the fraction done.
@@ -92,7 +100,8 @@ pub fn run(
         run.epochs_before += work(stage);
         report(f64::from(run.epochs_before) / f64::from(total), stage.name());
     }
-    Ok(Outcome { state: run.state, cleanings: run.progress.cleanings })
+    let common_error = run.common_error()?;
+    Ok(Outcome { state: run.state, cleanings: run.progress.cleanings, common_error })
 }
 
 struct Run<'a> {
@@ -166,7 +175,7 @@ impl Run<'_> {
         let follow = Some(StarUpdate::LevenbergMarquardt { iterations: FOLLOWING_ITERATIONS });
         self.update_stars(follow, &all, 1.0)?;
         let mut best = self.profile_loss(&training)?;
-        let mut damping = INITIAL_DAMPING;
+        let mut damping = stage.damping;
         for step in 1..=stage.steps {
             let before = (self.state.model.weights.clone(), self.state.coordinates.clone());
             self.state.model = wavelength_step::step(&self.state, self.observations, self.recipe, &training, damping)?;
@@ -174,7 +183,7 @@ impl Run<'_> {
             let loss = self.profile_loss(&training)?;
             if loss < best {
                 best = loss;
-                damping = (damping * 0.1).max(SMALLEST_DAMPING);
+                damping = (damping * 0.1).max(stage.damping * SMALLEST_SHARE_OF_DAMPING);
             } else {
                 (self.state.model.weights, self.state.coordinates) = before;
                 damping *= 100.0;
@@ -183,6 +192,24 @@ impl Run<'_> {
             report(done, &format!("{}: step {step}, profile loss {best:.4}", stage.name));
         }
         Ok(())
+    }
+
+    /// The common error of the model with the stars of the last stage of kind `solve`.
+    fn common_error(&self) -> Result<f64> {
+        let solve =
+            self.recipe.stages.iter().rev().find_map(|stage| if let Stage::Solve(solve) = stage { Some(solve) } else { None });
+        let Some(solve) = solve else { return Ok(0.0) };
+        let training = self.stars_passing(&solve.cuts, false)?;
+        let validation = self.state.stars(true);
+        let tested: Vec<usize> = validation.iter().copied().step_by(validation.len().div_ceil(STARS_OF_COMMON_ERROR)).collect();
+        wavelength_step::common_error(
+            &self.state,
+            self.observations,
+            self.recipe,
+            &training,
+            &tested,
+            solve.damping * SMALLEST_SHARE_OF_DAMPING,
+        )
     }
 
     /// Mean loss of the named stars per finite flux, constraints included.

@@ -1,10 +1,10 @@
 //! The whole of a training, and the trained model with its prior on disk.
 
 use super::clean::CleaningReport;
+use super::model_error;
 use super::recipe::Recipe;
 use super::run::{Checkpoints, run};
 use super::state::{EpochRecord, TrainingState};
-use super::{checkpoint, model_error};
 use crate::error::{Error, Result};
 use crate::model::{ForwardModel, ModelCard, Registry};
 use crate::observations::Observations;
@@ -69,6 +69,7 @@ pub fn train(
     let mut state = outcome.state;
     let prior = fit_prior(recipe, observations, &state)?;
     state.model.model_error = model_error::estimate(&state, observations, recipe)?;
+    state.model.common_error = outcome.common_error;
 
     let log = TrainingLog { history: state.history.clone(), cleanings: outcome.cleanings };
     let mut card = ModelCard {
@@ -90,11 +91,13 @@ pub fn train(
         card.metrics.insert("validation_loss_per_flux".into(), last.validation_loss);
     }
     let stars = stars_table(&state, observations)?;
-    let sha256 = state.model.sha256(&prior.to_toml()?)?;
-    if let Some(checkpoints) = checkpoints {
-        // A finished run leaves no checkpoint behind; that it is gone already is no fault.
-        let _ = std::fs::remove_file(checkpoint::path(checkpoints.output));
+    // The transforms of the recipe are those of the training; a fit chooses its own.
+    for declared in state.model.effects.clone().iter().flat_map(|effect| effect.parameters()) {
+        if recipe.transforms.contains_key(&declared.name) {
+            state.model.set_transform(&declared.name, declared.transform)?;
+        }
     }
+    let sha256 = state.model.sha256(&prior.to_toml()?)?;
     Ok((TrainedModel { model: state.model, prior, card, log, sha256 }, stars))
 }
 

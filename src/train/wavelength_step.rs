@@ -21,7 +21,7 @@ use crate::optimise::NormalEquations;
 use crate::optimise::dense::{cholesky_in_place, cholesky_solve_in_place};
 use crate::posterior::{Posterior, Terms};
 use crate::tensor::{Order, to_f64};
-use nalgebra::{DMatrix, DVector};
+use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 use ndarray::{Array1, Array2, Array3, Axis, s};
 use rayon::prelude::*;
 
@@ -48,21 +48,10 @@ pub(super) fn step(
     stars: &[usize],
     damping: f64,
 ) -> Result<ForwardModel> {
+    let sums = Sums::of(state, observations, recipe, stars)?;
     let rows = weight_rows(&state.model)?;
-    let terms = Terms { constraints: &recipe.data.constraints, mixture: None, jacobians: recipe.loss.jacobians };
-    let posterior = Posterior::new(&state.model, observations, &terms, &[], state.coordinates.clone())?;
-    let shifted = rows
-        .iter()
-        .map(|row| Ok([shift(&state.model, row, DIFFERENCE_STEP)?, shift(&state.model, row, -DIFFERENCE_STEP)?]))
-        .collect::<Result<Vec<[ForwardModel; 2]>>>()?;
     let (k, w) = (rows.len(), state.model.grid.len());
-    let every = stars.len().div_ceil(STARS_IN_MATRIX).max(1);
-    let mut sums = Sums { matrix: vec![Array2::zeros((k, w * k)); w], gradient: Array2::zeros((w, k)), every };
-    for block in stars.chunks(BLOCK) {
-        sums.add(state, observations, recipe, &posterior, &shifted, block)?;
-    }
-    sums.add_penalties(&state.model, recipe, &rows, stars.len())?;
-    let change = sums.solve(damping)?;
+    let change = -sums.factor(damping)?.solve(&sums.gradient_vector());
     let scale = (LARGEST_STEP / change.amax()).min(1.0);
     let mut model = state.model.clone();
     let device = model.device().clone();
@@ -74,6 +63,39 @@ pub(super) fn step(
         model.weights.set(&row.tensor, &values, &device)?;
     }
     Ok(model)
+}
+
+/// The fractional error of the flux common to all wavelengths that the errors of the wavelength weights leave, the median over
+/// the `tested` stars: √(aᵀ H⁻¹ a), a = mean over wavelengths of ∂ ln f/∂weight.
+///
+/// The colour of a star of given labels is known to the flux errors; its luminosity only as well as noisy labels and parallaxes
+/// of the training stars tell, and all stars of like labels share that error.
+pub(super) fn common_error(
+    state: &TrainingState,
+    observations: &Observations,
+    recipe: &Recipe,
+    stars: &[usize],
+    tested: &[usize],
+    damping: f64,
+) -> Result<f64> {
+    let factor = Sums::of(state, observations, recipe, stars)?.factor(damping)?;
+    let rows = weight_rows(&state.model)?;
+    let (k, w) = (rows.len(), state.model.grid.len());
+    let coordinates = state.coordinates.select(Axis(0), tested);
+    let flux = state.model.predict(coordinates.view())?;
+    let mut directions = DMatrix::zeros(w * k, tested.len());
+    for (index, row) in rows.iter().enumerate() {
+        let [up, down] = [DIFFERENCE_STEP, -DIFFERENCE_STEP].map(|by| shift(&state.model, row, by));
+        let slope = (up?.predict(coordinates.view())? - down?.predict(coordinates.view())?) / (2.0 * DIFFERENCE_STEP);
+        for (star, i) in (0..tested.len()).flat_map(|star| (0..w).map(move |i| (star, i))) {
+            directions[(i * k + index, star)] = slope[[star, i]] / flux[[star, i]] / w as f64;
+        }
+    }
+    let solved = factor.solve(&directions);
+    let mut variances: Vec<f64> =
+        (0..tested.len()).map(|star| directions.column(star).dot(&solved.column(star))).filter(|v| v.is_finite()).collect();
+    variances.sort_by(f64::total_cmp);
+    Ok(variances.get(variances.len() / 2).map_or(0.0, |variance| variance.max(0.0).sqrt()))
 }
 
 fn weight_rows(model: &ForwardModel) -> Result<Vec<WeightRow>> {
@@ -112,6 +134,29 @@ struct Marginal {
 }
 
 impl Sums {
+    /// The sums over the named stars, with the penalties of the recipe.
+    fn of(state: &TrainingState, observations: &Observations, recipe: &Recipe, stars: &[usize]) -> Result<Self> {
+        let rows = weight_rows(&state.model)?;
+        let terms = Terms { constraints: &recipe.data.constraints, mixture: None, jacobians: recipe.loss.jacobians };
+        let posterior = Posterior::new(&state.model, observations, &terms, &[], state.coordinates.clone())?;
+        let shifted = rows
+            .iter()
+            .map(|row| Ok([shift(&state.model, row, DIFFERENCE_STEP)?, shift(&state.model, row, -DIFFERENCE_STEP)?]))
+            .collect::<Result<Vec<[ForwardModel; 2]>>>()?;
+        let (k, w) = (rows.len(), state.model.grid.len());
+        let every = stars.len().div_ceil(STARS_IN_MATRIX).max(1);
+        let mut sums = Self { matrix: vec![Array2::zeros((k, w * k)); w], gradient: Array2::zeros((w, k)), every };
+        for block in stars.chunks(BLOCK) {
+            sums.add(state, observations, recipe, &posterior, &shifted, block)?;
+        }
+        sums.add_penalties(&state.model, recipe, &rows, stars.len())?;
+        Ok(sums)
+    }
+
+    fn gradient_vector(&self) -> DVector<f64> {
+        DVector::from_iterator(self.gradient.len(), self.gradient.iter().copied())
+    }
+
     fn add(
         &mut self,
         state: &TrainingState,
@@ -206,8 +251,8 @@ impl Sums {
         Ok(())
     }
 
-    /// −(H + damping·diag H)⁻¹ g, in the order of `i·K + k`.
-    fn solve(&self, damping: f64) -> Result<DVector<f64>> {
+    /// Factor of H + damping·diag H, in the order of `i·K + k`.
+    fn factor(&self, damping: f64) -> Result<Cholesky<f64, Dyn>> {
         let (w, k) = self.gradient.dim();
         let mut matrix = DMatrix::zeros(w * k, w * k);
         for (i, rows) in self.matrix.iter().enumerate() {
@@ -217,7 +262,6 @@ impl Sums {
             }
         }
         let mean = matrix.diagonal().mean();
-        let gradient = DVector::from_iterator(w * k, self.gradient.iter().map(|value| -value));
         // Rounding of the 32-bit fluxes can leave slightly negative eigenvalues, which more damping covers.
         let mut damping = damping;
         while damping < 1.0 {
@@ -227,7 +271,7 @@ impl Sums {
                 damped[(i, i)] += damping * (matrix[(i, i)] + 1e-2 * mean);
             }
             if let Some(factor) = damped.cholesky() {
-                return Ok(factor.solve(&gradient));
+                return Ok(factor);
             }
             damping *= 10.0;
         }
