@@ -95,6 +95,11 @@ impl Parameter {
         (transformed - self.centre) / self.scale
     }
 
+    /// Coordinate of a value in file units.
+    pub fn coordinate_from_file(&self, value: f64) -> f64 {
+        self.coordinate(value * self.model_units_per_file_unit)
+    }
+
     /// Model value at a coordinate.
     pub fn model_value(&self, coordinate: f64) -> f64 {
         let transformed = self.centre + self.scale * coordinate;

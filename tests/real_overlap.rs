@@ -1,0 +1,164 @@
+//! The shipped photometric model on the real overlap: LAMOST stars of the 20 % hash split that it never trained on.
+//!
+//! Needs the real data (see CONTRIBUTING); skipped with a notice without them.
+
+use ndarray::Array2;
+use photosphere::infer::{Estimates, FitOptions, fit, flags, read_options};
+use photosphere::model::Registry;
+use photosphere::observations::{Observations, in_validation};
+use photosphere::survey::prepare::{Preparation, PrepareRecipe};
+use photosphere::table::Table;
+use photosphere::tensor::Device;
+use photosphere::train::{Recipe, TrainedModel};
+use photosphere::validate::nearest_neighbours::NearestNeighbours;
+use photosphere::validate::statistics::{median, pull_statistics, robust_scatter};
+use std::path::PathBuf;
+
+fn overlap() -> Option<Table> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let folder = std::env::var_os("PHOTOSPHERE_SHARED_DATA").map_or_else(|| root.join("../shared/data"), PathBuf::from);
+    let file = folder.join("overlap_photometry/lamost_overlap_8964.fits");
+    if !file.exists() {
+        eprintln!("notice: {} is absent; the real overlap is not tested", file.display());
+        return None;
+    }
+    let text = std::fs::read_to_string(root.join("models/recipes/prepare-photometry-lamost.toml")).unwrap();
+    let text = text.replace("../shared/data/overlap_photometry/lamost_overlap_8964.fits", file.to_str().unwrap());
+    let mut whole: Option<Table> = None;
+    let recipe = PrepareRecipe::parse(&text).unwrap();
+    Preparation::new(recipe)
+        .unwrap()
+        .run(|chunk| match &mut whole {
+            None => {
+                whole = Some(chunk);
+                Ok(())
+            }
+            Some(table) => table.append(chunk),
+        })
+        .unwrap();
+    whole
+}
+
+struct Overlap {
+    trained: TrainedModel,
+    all: Observations,
+    validation: Observations,
+    training: Vec<usize>,
+}
+
+fn load() -> Option<Overlap> {
+    let table = overlap()?;
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models/photometry-lamost");
+    let trained = TrainedModel::load(&directory, &Registry::standard(), &Device::cpu()).unwrap();
+    let all = Observations::from_table(table, &read_options(&trained, &FitOptions::default())).unwrap();
+    let fraction = Recipe::parse(&trained.card.recipe, "model card").unwrap().data.validation_fraction;
+    let (validation, training): (Vec<usize>, Vec<usize>) =
+        (0..all.len()).partition(|&star| in_validation(all.ids[star], fraction));
+    let validation = all.select(&validation);
+    Some(Overlap { trained, all, validation, training })
+}
+
+/// Residuals fitted − catalogue, their pulls with both errors, for stars without serious flags.
+fn residuals(data: &Observations, estimates: &Estimates, parameter: usize) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+    let serious = flags::POOR_FIT | flags::UNLIKELY_LABELS | flags::NOT_CONVERGED | flags::NOT_FITTED;
+    let (mut residuals, mut pulls, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+    for star in (0..data.len()).filter(|&star| estimates.flags[star] & serious == 0) {
+        if let Some((value, error)) = data.constraint(&estimates.parameters[parameter].0, star) {
+            residuals.push(estimates.values[[star, parameter]] - value);
+            pulls.push((estimates.values[[star, parameter]] - value) / estimates.error(star, parameter).hypot(error));
+            errors.push(error);
+        }
+    }
+    (residuals, pulls, errors)
+}
+
+#[test]
+fn absolute_magnitudes_from_catalogue_labels_agree_with_parallaxes() {
+    let Some(Overlap { trained, validation: data, .. }) = load() else { return };
+    let model = &trained.model;
+    let g = data.grid.names.iter().position(|name| name == "g").unwrap();
+    let mut residual = Vec::new();
+    for star in 0..data.len() {
+        let measured: Option<Vec<f64>> =
+            model.space.parameters.iter().map(|p| Some(p.coordinate_from_file(data.constraint(&p.name, star)?.0))).collect();
+        let (Some(coordinates), Some((parallax, error))) = (measured, data.constraint("parallax", star)) else { continue };
+        if parallax > 20.0 * error && data.flux_error[[star, g]].is_finite() {
+            let point = Array2::from_shape_vec((1, coordinates.len()), coordinates).unwrap();
+            let predicted = model.predict(point.view()).unwrap()[[0, g]];
+            residual.push(-2.5 * (f64::from(data.flux[[star, g]]) / predicted).log10());
+        }
+    }
+    let residual: Vec<f64> = residual.into_iter().filter(|value| value.is_finite()).collect();
+    println!("M_G: {} stars, median {:+.3}, 1.48 MAD {:.3} mag", residual.len(), median(&residual), robust_scatter(&residual));
+    assert!(residual.len() > 500 && median(&residual).abs() < 0.05 && robust_scatter(&residual) <= 0.27);
+}
+
+#[test]
+fn fits_without_labels_beat_nearest_neighbours() {
+    let Some(Overlap { trained, all, validation: data, training }) = load() else { return };
+    let estimates = fit(&trained, &data, &FitOptions::default()).unwrap();
+    // The same inputs for the regression: G magnitude, colours against G, parallax.
+    let inputs = |observations: &Observations| {
+        Array2::from_shape_fn((observations.len(), 14), |(star, column)| {
+            let ln = |w: usize| {
+                if observations.flux_error[[star, w]].is_finite() {
+                    f64::from(observations.flux[[star, w]]).ln()
+                } else {
+                    f64::NAN
+                }
+            };
+            match column {
+                0 => ln(0),
+                13 => observations.constraint("parallax", star).map_or(f64::NAN, |(value, _)| value),
+                w => ln(w) - ln(0),
+            }
+        })
+    };
+    let neighbours = all.select(&training);
+    for (parameter, (name, unit, _)) in estimates.parameters.iter().enumerate().filter(|(_, p)| p.0 != "parallax") {
+        let target = |observations: &Observations| {
+            Array2::from_shape_fn((observations.len(), 1), |(star, _)| {
+                observations.constraint(name, star).map_or(f64::NAN, |c| c.0)
+            })
+        };
+        let regression = NearestNeighbours::fit(inputs(&neighbours).view(), target(&neighbours).view(), 10).unwrap();
+        let predicted = regression.predict(inputs(&data).view()).unwrap();
+        let regressed: Vec<f64> = (predicted - target(&data)).into_iter().filter(|value| value.is_finite()).collect();
+        let (fitted, _, errors) = residuals(&data, &estimates, parameter);
+        let (ours, theirs) = (robust_scatter(&fitted), robust_scatter(&regressed));
+        println!("{name}: scatter {ours:.3} {unit} (k-NN {theirs:.3}), catalogue error {:.3}", median(&errors));
+        assert!(ours < theirs, "{name}");
+    }
+}
+
+#[test]
+fn photometric_parallaxes_have_honest_errors() {
+    let Some(Overlap { trained, validation: data, .. }) = load() else { return };
+    let options = FitOptions { constraints: Vec::new(), ..Default::default() }.likelihood_only();
+    let estimates = fit(&trained, &data, &options).unwrap();
+    let parallax = estimates.parameters.iter().position(|parameter| parameter.0 == "parallax").unwrap();
+    let (_, pulls, _) = residuals(&data, &estimates, parallax);
+    let pulls = pull_statistics(&pulls);
+    println!("photometric parallaxes: {} stars, pulls {:+.3}, MAD-sigma {:.3}", pulls.n, pulls.median.value, pulls.scatter.value);
+    assert!((0.85..1.15).contains(&pulls.scatter.value));
+    for (label, edges) in [("teff", [4000.0, 5000.0, 6000.0, 7000.0]), ("logg", [1.0, 3.5, 4.2, 5.0])] {
+        for bin in edges.windows(2) {
+            let ratios: Vec<f64> = (0..data.len())
+                .filter(|&star| data.constraint(label, star).is_some_and(|(value, _)| (bin[0]..bin[1]).contains(&value)))
+                .filter_map(|star| {
+                    let (value, error) = data.constraint("parallax", star)?;
+                    (value > 10.0 * error).then(|| (estimates.values[[star, parallax]] / value).ln())
+                })
+                .filter(|ratio| ratio.is_finite())
+                .collect();
+            let scatter = robust_scatter(&ratios);
+            println!(
+                "  {label} {}-{}: {} stars, ln distance median {:+.3}, scatter {scatter:.3}",
+                bin[0],
+                bin[1],
+                ratios.len(),
+                -median(&ratios)
+            );
+        }
+    }
+}
