@@ -188,7 +188,7 @@ fn a_killed_demo_goes_on_to_the_same_model() {
     let folder = tempdir().unwrap();
     let path = folder.path();
     std::fs::write(path.join("tiny.toml"), TINY_RECIPE).unwrap();
-    let demo = "demo --stars 300 --new 60 --recipe tiny.toml";
+    let demo = "demo --stars 300 --new 60 --recipe tiny.toml --no-controls";
     let expected = json(path, &format!("{demo} -o whole --json"));
     assert!(Path::new(&path.join(expected["report"].as_str().unwrap())).is_file());
     for (n, moment) in ["overlap.parquet", "model.checkpoint", "catalogue.parquet"].iter().enumerate() {

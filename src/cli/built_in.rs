@@ -29,6 +29,12 @@ pub const ALL: &[BuiltIn] = &[
         text: include_str!("../../models/recipes/xp.toml"),
     },
     BuiltIn {
+        name: "xp-paper",
+        purpose: Purpose::Train,
+        description: "the six phases of Zhang, Green & Rix (2023) on the same data",
+        text: include_str!("../../models/recipes/xp-paper.toml"),
+    },
+    BuiltIn {
         name: "photometry-lamost",
         purpose: Purpose::Train,
         description: "train on 13 photometric bands with LAMOST labels",

@@ -6,6 +6,7 @@
 
 mod checkpoint;
 mod clean;
+mod common_error;
 mod global_step;
 mod model_error;
 mod recipe;

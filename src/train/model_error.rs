@@ -7,6 +7,7 @@
 //! curvature of the star's loss). It is stored with the model and added to the diagonal of the flux covariance when stars are
 //! fitted. Zero where the residuals are no larger than their errors within twice the Monte-Carlo error of a MAD.
 
+use super::common_error::median_to_sigma;
 use super::recipe::Recipe;
 use super::state::TrainingState;
 use crate::error::Result;
@@ -66,11 +67,7 @@ pub(super) fn estimate(state: &TrainingState, observations: &Observations, recip
 /// m with MAD-σ of r/√(σ² + m²f²) = 1 for residuals `(r, σ², f)`, by bisection.
 fn fractional_error(residuals: &[(f64, f64, f64)]) -> f64 {
     let scatter = |m: f64| {
-        let mut pulls: Vec<f64> =
-            residuals.iter().map(|(r, variance, f)| (r / (variance + (m * f).powi(2)).sqrt()).abs()).collect();
-        pulls.retain(|pull| pull.is_finite());
-        pulls.sort_by(f64::total_cmp);
-        pulls.get(pulls.len() / 2).map_or(0.0, |median| 1.4826 * median)
+        median_to_sigma(residuals.iter().map(|(r, variance, f)| (r / (variance + (m * f).powi(2)).sqrt()).abs()).collect())
     };
     // The standard error of MAD-σ is 1.17/√(2n).
     if scatter(0.0) <= 1.0 + 2.0 * 1.17 / (2.0 * residuals.len().max(1) as f64).sqrt() {

@@ -17,8 +17,6 @@ use std::time::{Duration, Instant};
 
 /// Iterations with which the stars follow a step of the wavelength weights.
 const FOLLOWING_ITERATIONS: u32 = 6;
-/// Validation stars over which the common error is taken.
-const STARS_OF_COMMON_ERROR: usize = 400;
 /// The damping of a stage of kind `solve` falls to no less than this share of the first.
 const SMALLEST_SHARE_OF_DAMPING: f64 = 0.01;
 
@@ -44,8 +42,6 @@ impl Checkpoints<'_> {
 pub struct Outcome {
     pub state: TrainingState,
     pub cleanings: Vec<CleaningReport>,
-    /// Common fractional error of the flux that the last stage of kind `solve` leaves; zero without one.
-    pub common_error: f64,
 }
 
 /// Runs all stages of a recipe from a started state; `report` is called after every epoch and stage with the fraction done.
@@ -100,8 +96,7 @@ pub fn run(
         run.epochs_before += work(stage);
         report(f64::from(run.epochs_before) / f64::from(total), stage.name());
     }
-    let common_error = run.common_error()?;
-    Ok(Outcome { state: run.state, cleanings: run.progress.cleanings, common_error })
+    Ok(Outcome { state: run.state, cleanings: run.progress.cleanings })
 }
 
 struct Run<'a> {
@@ -192,24 +187,6 @@ impl Run<'_> {
             report(done, &format!("{}: step {step}, profile loss {best:.4}", stage.name));
         }
         Ok(())
-    }
-
-    /// The common error of the model with the stars of the last stage of kind `solve`.
-    fn common_error(&self) -> Result<f64> {
-        let solve =
-            self.recipe.stages.iter().rev().find_map(|stage| if let Stage::Solve(solve) = stage { Some(solve) } else { None });
-        let Some(solve) = solve else { return Ok(0.0) };
-        let training = self.stars_passing(&solve.cuts, false)?;
-        let validation = self.state.stars(true);
-        let tested: Vec<usize> = validation.iter().copied().step_by(validation.len().div_ceil(STARS_OF_COMMON_ERROR)).collect();
-        wavelength_step::common_error(
-            &self.state,
-            self.observations,
-            self.recipe,
-            &training,
-            &tested,
-            solve.damping * SMALLEST_SHARE_OF_DAMPING,
-        )
     }
 
     /// Mean loss of the named stars per finite flux, constraints included.

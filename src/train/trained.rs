@@ -1,10 +1,10 @@
 //! The whole of a training, and the trained model with its prior on disk.
 
 use super::clean::CleaningReport;
-use super::model_error;
 use super::recipe::Recipe;
 use super::run::{Checkpoints, run};
 use super::state::{EpochRecord, TrainingState};
+use super::{common_error, model_error};
 use crate::error::{Error, Result};
 use crate::model::{ForwardModel, ModelCard, Registry};
 use crate::observations::Observations;
@@ -69,7 +69,7 @@ pub fn train(
     let mut state = outcome.state;
     let prior = fit_prior(recipe, observations, &state)?;
     state.model.model_error = model_error::estimate(&state, observations, recipe)?;
-    state.model.common_error = outcome.common_error;
+    state.model.common_error = common_error::estimate(&state, observations, recipe)?;
 
     let log = TrainingLog { history: state.history.clone(), cleanings: outcome.cleanings };
     let mut card = ModelCard {

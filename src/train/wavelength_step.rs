@@ -65,39 +65,6 @@ pub(super) fn step(
     Ok(model)
 }
 
-/// The fractional error of the flux common to all wavelengths that the errors of the wavelength weights leave, the median over
-/// the `tested` stars: √(aᵀ H⁻¹ a), a = mean over wavelengths of ∂ ln f/∂weight.
-///
-/// The colour of a star of given labels is known to the flux errors; its luminosity only as well as noisy labels and parallaxes
-/// of the training stars tell, and all stars of like labels share that error.
-pub(super) fn common_error(
-    state: &TrainingState,
-    observations: &Observations,
-    recipe: &Recipe,
-    stars: &[usize],
-    tested: &[usize],
-    damping: f64,
-) -> Result<f64> {
-    let factor = Sums::of(state, observations, recipe, stars)?.factor(damping)?;
-    let rows = weight_rows(&state.model)?;
-    let (k, w) = (rows.len(), state.model.grid.len());
-    let coordinates = state.coordinates.select(Axis(0), tested);
-    let flux = state.model.predict(coordinates.view())?;
-    let mut directions = DMatrix::zeros(w * k, tested.len());
-    for (index, row) in rows.iter().enumerate() {
-        let [up, down] = [DIFFERENCE_STEP, -DIFFERENCE_STEP].map(|by| shift(&state.model, row, by));
-        let slope = (up?.predict(coordinates.view())? - down?.predict(coordinates.view())?) / (2.0 * DIFFERENCE_STEP);
-        for (star, i) in (0..tested.len()).flat_map(|star| (0..w).map(move |i| (star, i))) {
-            directions[(i * k + index, star)] = slope[[star, i]] / flux[[star, i]] / w as f64;
-        }
-    }
-    let solved = factor.solve(&directions);
-    let mut variances: Vec<f64> =
-        (0..tested.len()).map(|star| directions.column(star).dot(&solved.column(star))).filter(|v| v.is_finite()).collect();
-    variances.sort_by(f64::total_cmp);
-    Ok(variances.get(variances.len() / 2).map_or(0.0, |variance| variance.max(0.0).sqrt()))
-}
-
 fn weight_rows(model: &ForwardModel) -> Result<Vec<WeightRow>> {
     let mut rows = Vec::new();
     for tensor in model.wavelength_weights() {
