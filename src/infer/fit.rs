@@ -14,6 +14,8 @@ use crate::train::TrainedModel;
 use ndarray::{Array2, Array3, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
+/// Difference of −2 ln P that means nothing.
+const EQUAL_LOSS: f64 = 0.01;
 /// Two optima whose −2 ln P differ by less than this are both likely.
 const SECOND_OPTIMUM_DIFFERENCE: f64 = 4.0;
 /// … when a label differs by more than this many σ.
@@ -211,9 +213,13 @@ fn describe(
     Ok(part)
 }
 
-/// The run with the smallest finite loss.
+/// The run with the smallest finite loss; a converged one wins over one that is not where their losses mean the same.
 fn best_run(runs: &[Solution], row: usize) -> usize {
-    let loss = |run: usize| if runs[run].loss[row].is_finite() { runs[run].loss[row] } else { f64::INFINITY };
+    let loss = |run: usize| {
+        let (loss, status) = (runs[run].loss[row], runs[run].status[row]);
+        let handicap = if matches!(status, Status::Converged | Status::AtBound) { 0.0 } else { EQUAL_LOSS };
+        if loss.is_finite() { loss + handicap } else { f64::INFINITY }
+    };
     (0..runs.len()).min_by(|&a, &b| loss(a).total_cmp(&loss(b))).unwrap_or(0)
 }
 

@@ -64,7 +64,7 @@ impl Default for FitOptions {
 
 impl Default for StartOptions {
     fn default() -> Self {
-        Self { draws: 768, runs: 3, seed: 1 }
+        Self { draws: 768, runs: 4, seed: 1 }
     }
 }
 

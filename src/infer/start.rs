@@ -21,6 +21,10 @@ const POOL_WIDTH: f64 = 0.08;
 const DRAW_SPACING: f64 = 0.05;
 /// Pools with a smaller signal-to-noise ratio are left out: their logarithm says nothing.
 const MINIMUM_SIGNAL: f64 = 2.0;
+/// Distance in standardised labels from which two starts count as different.
+const OTHER_LABELS: f64 = 0.8;
+/// |Δ ln ϖ| from which two starts count as stars of different luminosity (a factor of two).
+const OTHER_LUMINOSITY: f64 = 0.35;
 /// Smallest E from which a fit of ln E starts.
 const SMALLEST_EXTINCTION: f64 = 0.01;
 
@@ -46,6 +50,13 @@ struct Linear {
     reference: f64,
     /// ln x (parallax) or x (extinction) is the linear quantity.
     logarithmic: bool,
+}
+
+/// A draw with its score for a star (χ² + prior, smaller is better) and its best linear parameters.
+struct Scored {
+    score: f64,
+    draw: usize,
+    linear: Vec<f64>,
 }
 
 impl StartGrid {
@@ -157,7 +168,7 @@ impl StartGrid {
                 }
             })
             .collect();
-        let mut scored: Vec<(f64, usize, Vec<f64>)> = (0..self.coordinates.nrows())
+        let mut scored: Vec<Scored> = (0..self.coordinates.nrows())
             .map(|draw| {
                 let (chi_square, solution) = self.solve(draw, &ln_flux, &weight, &priors);
                 let mut score = chi_square + self.prior_loss[draw];
@@ -168,21 +179,35 @@ impl StartGrid {
                         score += ((label - value) / error).powi(2);
                     }
                 }
-                (if score.is_finite() { score } else { f64::INFINITY }, draw, solution)
+                Scored { score: if score.is_finite() { score } else { f64::INFINITY }, draw, linear: solution }
             })
             .collect();
-        scored.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut chosen: Vec<&(f64, usize, Vec<f64>)> = Vec::new();
-        for candidate in &scored {
-            let apart = |other: &&(f64, usize, Vec<f64>)| self.separation(model, candidate.1, other.1) > 0.5;
-            if chosen.iter().all(apart) {
-                chosen.push(candidate);
-            }
-            if chosen.len() == self.runs {
-                break;
+        scored.sort_by(|a, b| a.score.total_cmp(&b.score));
+        // The best, then alternately the best of another luminosity (a dwarf for a giant) and the best of other labels.
+        let mut chosen: Vec<&Scored> = vec![&scored[0]];
+        for run in 1..self.runs {
+            let other_labels = |a: &Scored, b: &Scored| self.separation(model, a.draw, b.draw) > OTHER_LABELS;
+            let other_luminosity = |a: &Scored, b: &Scored| self.luminosity_ratio(a, b) > OTHER_LUMINOSITY;
+            let apart = |candidate: &&Scored, luminosity: bool| {
+                let is_apart = |other: &&Scored| match luminosity {
+                    true => other_luminosity(candidate, other),
+                    false => other_labels(candidate, other),
+                };
+                chosen.iter().all(is_apart)
+            };
+            let next = scored.iter().find(|candidate| apart(candidate, run % 2 == 1));
+            match next.or_else(|| scored.iter().find(|candidate| apart(candidate, run % 2 == 0))) {
+                Some(candidate) => chosen.push(candidate),
+                None => break,
             }
         }
         (0..self.runs).map(|run| self.assemble(model, chosen.get(run).unwrap_or(&chosen[0]))).collect()
+    }
+
+    /// |Δ ln ϖ| of two scored draws: with the flux given, half the ratio of their luminosities.
+    fn luminosity_ratio(&self, a: &Scored, b: &Scored) -> f64 {
+        let position = self.linear.iter().position(|linear| linear.logarithmic);
+        position.map_or(0.0, |l| (a.linear[l] - b.linear[l]).abs())
     }
 
     /// ln of the pooled flux and inverse errors (zero where a pool is missing or too faint).
@@ -271,9 +296,9 @@ impl StartGrid {
         labels.iter().map(|&p| (self.coordinates[[a, p]] - self.coordinates[[b, p]]).powi(2)).sum::<f64>().sqrt()
     }
 
-    fn assemble(&self, model: &ForwardModel, (_, draw, values): &(f64, usize, Vec<f64>)) -> Vec<f64> {
-        let mut coordinates = self.coordinates.row(*draw).to_vec();
-        for (linear, &value) in self.linear.iter().zip(values) {
+    fn assemble(&self, model: &ForwardModel, scored: &Scored) -> Vec<f64> {
+        let mut coordinates = self.coordinates.row(scored.draw).to_vec();
+        for (linear, &value) in self.linear.iter().zip(&scored.linear) {
             let parameter = &model.space.parameters[linear.position];
             let value = if linear.logarithmic { value.clamp(-12.0, 12.0).exp() } else { value };
             let smallest = if parameter.transform == Transform::Logarithm { SMALLEST_EXTINCTION } else { f64::NEG_INFINITY };
