@@ -39,12 +39,15 @@ pub fn read_options(trained: &TrainedModel, options: &FitOptions) -> ReadOptions
 ///
 /// # Errors
 /// When model and observations have different data vectors, an option names an unknown parameter, or the engine fails. A star
-/// that cannot be fitted is a flagged row of NaN.
+/// with too few fluxes is a flagged row of NaN.
 pub fn fit(trained: &TrainedModel, observations: &Observations, options: &FitOptions) -> Result<Estimates> {
     options.validate()?;
     let mut model = trained.model.clone();
     for (name, transform) in &options.transforms {
         model.set_transform(name, *transform)?;
+    }
+    for name in options.offsets.keys() {
+        model.space.position(name).map_err(|error| error.within("fit options"))?;
     }
     let constraints: Vec<String> =
         options.constraints.iter().filter(|name| observations.constraints.contains_key(*name)).cloned().collect();

@@ -106,11 +106,10 @@ impl ForwardModel {
         Ok((model, description.card))
     }
 
-    /// SHA-256 over everything that decides a prediction: grid, effects, standardisation, model error and weights, and the
+    /// SHA-256 over everything that decides a prediction: grid, effects, standardisation, the model's errors and weights, and the
     /// text of the prior that belongs to the model. Dates, metrics and names of files do not enter.
     pub fn sha256(&self, prior: &str) -> Result<String> {
-        let mut description = self.description(&ModelCard::default())?;
-        description.card.program.clear();
+        let description = self.description(&ModelCard::default())?;
         let text = toml::to_string(&description)
             .map_err(|error| Error::output("model description").found(error.to_string()).source(error))?;
         let mut hash = Sha256::new();

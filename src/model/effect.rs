@@ -16,6 +16,14 @@ pub trait Effect: Debug + Clone + Send + Sync + Serialize + DeserializeOwned + '
     /// Tag in recipes and model files; the names of its weights begin with it.
     const KIND: &'static str;
 
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// Names the key and what it allows.
+    fn validate(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Star parameters that it reads, in the order in which the model should list them.
     fn parameters(&self) -> Vec<Parameter>;
 

@@ -134,7 +134,7 @@ impl Emulator {
         let y = self.network(&labels, weights, device)?.value;
         let [n, w] = y.dims();
         if w < 3 {
-            return Ok(device.zeros([1]));
+            return Ok(y.sum() * 0.0);
         }
         let bend = y.clone().slice([0..n, 0..w - 2]) + y.clone().slice([0..n, 2..w]) - y.slice([0..n, 1..w - 1]) * 2.0;
         Ok((bend.clone() * bend).mean())
@@ -154,6 +154,15 @@ fn lattice(n_labels: usize) -> Vec<f64> {
 
 impl Effect for Emulator {
     const KIND: &'static str = "emulator";
+
+    fn validate(&self) -> Result<()> {
+        if self.labels.is_empty() || self.hidden.contains(&0) {
+            return Err(Error::usage("effect 'emulator'")
+                .found(format!("{} labels, hidden layers {:?}", self.labels.len(), self.hidden))
+                .expected("at least one label and widths of at least 1"));
+        }
+        Ok(())
+    }
 
     fn parameters(&self) -> Vec<Parameter> {
         self.labels.iter().map(|name| Parameter::label(name)).collect()

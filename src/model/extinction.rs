@@ -90,7 +90,7 @@ impl Effect for Extinction {
         let members: Vec<usize> = (0..grid.len()).filter(|&i| grid.wavelength[i] > limit).collect();
         let rows = second_difference(&members.iter().map(|&i| abscissa(grid.wavelength[i])).collect::<Vec<f64>>());
         if rows.is_empty() {
-            return Ok(device.zeros([1]));
+            return Ok(weights.get::<1>(LN_CURVE)?.sum() * 0.0);
         }
         let mut operator = vec![0.0; rows.len() * grid.len()];
         for (row, values) in rows.iter().enumerate() {
@@ -112,6 +112,8 @@ fn second_difference(x: &[f64]) -> Vec<Vec<f64>> {
     let order = {
         let mut order: Vec<usize> = (0..x.len()).collect();
         order.sort_by(|&a, &b| x[a].total_cmp(&x[b]));
+        // Bands at the same wavelength count once.
+        order.dedup_by(|a, b| x[*a] == x[*b]);
         order
     };
     order

@@ -38,6 +38,9 @@ impl ForwardModel {
         if effects.is_empty() {
             return Err(Error::usage("model").found("no effects").expected("at least an emulator"));
         }
+        for effect in &effects {
+            effect.validate()?;
+        }
         let space = ParameterSpace::union(effects.iter().flat_map(|effect| effect.parameters()))?;
         let specifications: Vec<_> =
             effects.iter().enumerate().flat_map(|(i, effect)| effect.weights(&grid, seed.wrapping_add(i as u64))).collect();

@@ -17,6 +17,8 @@ pub trait AnyEffect: Debug + Send + Sync {
     fn kind(&self) -> &'static str;
     /// The effect's configuration with its `kind`, as in a recipe.
     fn to_toml(&self) -> Result<toml::Table>;
+    /// [`Effect::validate`].
+    fn validate(&self) -> Result<()>;
     /// [`Effect::parameters`].
     fn parameters(&self) -> Vec<Parameter>;
     /// [`Effect::weights`].
@@ -45,6 +47,10 @@ impl<E: Effect> AnyEffect for E {
             .map_err(|error| Error::model(format!("effect '{}'", E::KIND)).found(error.to_string()).source(error))?;
         table.insert("kind".into(), E::KIND.into());
         Ok(table)
+    }
+
+    fn validate(&self) -> Result<()> {
+        Effect::validate(self)
     }
 
     fn parameters(&self) -> Vec<Parameter> {

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 /// Bits that say what was wrong with a star's input; they are shifted into the catalogue's `quality_flags`.
 pub mod input_flag {
-    /// A flux was infinite, or had an error that is zero, negative or not a number; that flux counts as missing.
+    /// A flux was infinite, or had an error that is zero or negative; that flux counts as missing.
     pub const BAD_FLUX: u32 = 1;
     /// No flux has a finite variance: nothing can be fitted.
     pub const NO_FLUX: u32 = 1 << 1;

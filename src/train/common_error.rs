@@ -29,6 +29,9 @@ const PARALLAX: &str = "parallax";
 /// Common fractional error of the model from the kept validation stars.
 pub(super) fn estimate(state: &TrainingState, observations: &Observations, recipe: &Recipe) -> Result<f64> {
     let stars = state.stars(true);
+    if stars.is_empty() {
+        return Ok(0.0);
+    }
     let stars: Vec<usize> = stars.iter().copied().step_by(stars.len().div_ceil(STARS).max(1)).collect();
     let sample = Sample {
         state,
@@ -90,7 +93,8 @@ impl Sample<'_> {
 
 /// 1.4826 times the median of absolute pulls.
 pub(super) fn median_to_sigma(mut pulls: Vec<f64>) -> f64 {
-    pulls.retain(|pull| pull.is_finite());
+    // Infinite pulls count: they sort last.
+    pulls.retain(|pull| !pull.is_nan());
     pulls.sort_by(f64::total_cmp);
     pulls.get(pulls.len() / 2).map_or(0.0, |median| 1.4826 * median)
 }

@@ -5,7 +5,7 @@
 //! ever built.
 
 use super::recipe::LossRecipe;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::ForwardModel;
 use crate::observations::Observations;
 use crate::tensor::{Descent, Order, to_f64};
@@ -28,9 +28,9 @@ impl BatchLoss {
         self.n_fluxes += other.n_fluxes;
     }
 
-    /// Loss per finite flux.
+    /// Loss per finite flux; NaN where no star has a finite loss.
     pub fn mean(&self) -> f64 {
-        self.sum / self.n_fluxes.max(1) as f64
+        if self.n_fluxes == 0 { f64::NAN } else { self.sum / self.n_fluxes as f64 }
     }
 }
 
@@ -71,7 +71,13 @@ pub(super) fn step(
     let flat: Vec<f64> = coordinates.select(Axis(0), stars).into_iter().collect();
     let points = model.device().tensor(&flat, [stars.len(), model.space.len()]);
     let predicted = model.flux(points, &[], Order::Value)?.value;
-    let (batch, cotangent) = flux_loss(observations, stars, &to_f64(predicted.clone()), loss);
+    let host = to_f64(predicted.clone());
+    if host.iter().any(|flux| !flux.is_finite()) {
+        return Err(Error::numerical("global step")
+            .found("a predicted flux that is not finite")
+            .remedy("Lower the learning rate."));
+    }
+    let (batch, cotangent) = flux_loss(observations, stars, &host, loss);
     let scale = 1.0 / stars.len() as f64;
     let cotangent: Vec<f64> = cotangent.into_iter().map(|value| value * scale).collect();
     let mut total = (predicted * model.device().tensor(&cotangent, [stars.len(), model.grid.len()])).sum();
@@ -102,7 +108,7 @@ pub(super) fn evaluate(
     Ok(sum)
 }
 
-/// Summed loss and its derivative to the predicted flux `[n, W]`. A star whose prediction is not finite adds neither.
+/// Summed loss and its derivative to the predicted flux `[n, W]`. A star whose χ² is not finite adds neither.
 fn flux_loss(observations: &Observations, stars: &[usize], predicted: &[f64], loss: &LossRecipe) -> (BatchLoss, Vec<f64>) {
     let w = observations.grid.len();
     let mut cotangent = vec![0.0; stars.len() * w];

@@ -310,6 +310,9 @@ impl Recipe {
                     let rate = learn.learning_rate.unwrap_or(1.0);
                     check(place("learning_rate"), rate, rate > 0.0 && rate.is_finite(), "a positive number")?;
                     check(place("epochs"), learn.epochs.into(), learn.epochs > 0, "at least 1")?;
+                    if let Some(patience) = learn.patience {
+                        check(place("patience"), patience.into(), patience > 0, "at least 1")?;
+                    }
                     check(place("batch"), learn.batch as f64, learn.batch > 0, "at least 1")?;
                     if let Some(StarUpdate::LevenbergMarquardt { iterations } | StarUpdate::Profile { iterations }) = learn.stars
                     {

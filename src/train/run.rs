@@ -112,6 +112,12 @@ struct Run<'a> {
 impl Run<'_> {
     fn learn(&mut self, stage: &Learn, total: u32, report: &mut dyn FnMut(f64, &str)) -> Result<()> {
         let device = self.state.model.device().clone();
+        let names = self.state.model.weights.names();
+        if let Some(unknown) = stage.moves.iter().find(|prefix| !names.iter().any(|name| name.starts_with(prefix.as_str()))) {
+            return Err(Error::usage(format!("stage '{}', moves", stage.name))
+                .found(format!("'{unknown}'"))
+                .expected(format!("the beginning of one of {}", names.join(", "))));
+        }
         let (training, validation) = self.stars_of(stage)?;
         let mut descent = match self.progress.optimiser.take() {
             Some(bytes) => Descent::from_bytes(&stage.optimiser, bytes, &device)?,
@@ -166,6 +172,9 @@ impl Run<'_> {
     /// Steps of the wavelength weights; a step that raises the profile loss of the training stars is undone and damped.
     fn solve(&mut self, stage: &Solve, total: u32, report: &mut dyn FnMut(f64, &str)) -> Result<()> {
         let training = self.stars_passing(&stage.cuts, false)?;
+        if training.is_empty() {
+            return Err(no_stars(&stage.name, "no training stars"));
+        }
         let all: Vec<usize> = (0..self.state.kept.len()).filter(|&star| self.state.kept[star]).collect();
         let follow = Some(StarUpdate::LevenbergMarquardt { iterations: FOLLOWING_ITERATIONS });
         self.update_stars(follow, &all, 1.0)?;
@@ -185,6 +194,10 @@ impl Run<'_> {
             }
             let done = f64::from(self.epochs_before) / f64::from(total);
             report(done, &format!("{}: step {step}, profile loss {best:.4}", stage.name));
+            if damping >= 1.0 {
+                // No step helps any more.
+                break;
+            }
         }
         Ok(())
     }
@@ -268,10 +281,8 @@ impl Run<'_> {
             |validation: bool| -> Vec<usize> { self.state.stars(validation).into_iter().filter(|&star| passes[star]).collect() };
         let (training, validation) = (pick(false), pick(true));
         if training.is_empty() || validation.is_empty() {
-            return Err(Error::data(format!("stage '{}'", stage.name))
-                .found(format!("{} training and {} validation stars after cuts and cleaning", training.len(), validation.len()))
-                .expected("at least one of each")
-                .remedy("Loosen the cuts, or check the errors in the observation file."));
+            let found = format!("{} training and {} validation stars", training.len(), validation.len());
+            return Err(no_stars(&stage.name, &found));
         }
         Ok((training, validation))
     }
@@ -308,4 +319,11 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+fn no_stars(stage: &str, found: &str) -> Error {
+    Error::data(format!("stage '{stage}'"))
+        .found(format!("{found} after cuts and cleaning"))
+        .expected("at least one of each")
+        .remedy("Loosen the cuts, or check the errors in the observation file.")
 }

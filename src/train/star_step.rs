@@ -65,7 +65,7 @@ pub(super) fn loss(state: &TrainingState, observations: &Observations, recipe: &
             let flux = posterior.flux_chi_square(stars, coordinates.view())?;
             let prior = posterior.prior_loss(stars, coordinates.view());
             let total = |(chi_square, prior): (&f64, &f64)| {
-                if chi_square.is_finite() { recipe.loss.robust_value(*chi_square) + prior } else { 0.0 }
+                if chi_square.is_finite() { recipe.loss.robust_value(*chi_square) + prior } else { f64::INFINITY }
             };
             Ok(flux.iter().zip(&prior).map(total).sum::<f64>())
         })

@@ -28,7 +28,7 @@ pub struct TrainedModel {
     pub prior: GaussianMixture,
     pub card: ModelCard,
     pub log: TrainingLog,
-    /// SHA-256 over weights, prior and standardisation; its beginning is the catalogue's `model_id`.
+    /// SHA-256 over grid, effects, standardisation, model errors, weights and prior; its beginning is the catalogue's `model_id`.
     pub sha256: String,
 }
 
@@ -55,6 +55,9 @@ pub fn train(
     let mut model = ForwardModel::new(registry, &recipe.effects, observations.grid.clone(), recipe.seed, device)?;
     for (name, transform) in &recipe.transforms {
         model.set_transform(name, *transform)?;
+    }
+    for name in recipe.data.constraints.iter().chain(recipe.data.offsets.keys()) {
+        model.space.position(name).map_err(|error| error.within("recipe, data"))?;
     }
     let data_sha256 = hash(observations);
     let identity = {
@@ -209,7 +212,7 @@ fn stars_table(state: &TrainingState, observations: &Observations) -> Result<Tab
     Ok(table)
 }
 
-/// SHA-256 over everything in the observations that training uses.
+/// SHA-256 over identifiers, grid, fluxes, errors, whitening, constraints and the numeric columns that cuts may use.
 fn hash(observations: &Observations) -> String {
     let mut hash = Sha256::new();
     observations.ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
@@ -217,6 +220,11 @@ fn hash(observations: &Observations) -> String {
         array.iter().for_each(|value| hash.update(value.to_le_bytes()));
     }
     observations.whitening.triangle.iter().for_each(|value| hash.update(value.to_le_bytes()));
+    observations.grid.wavelength.iter().for_each(|nm| hash.update(nm.to_le_bytes()));
+    observations.grid.names.iter().for_each(|name| hash.update(name.as_bytes()));
+    for values in observations.auxiliary.columns().iter().filter_map(|column| column.to_f64().ok()) {
+        values.iter().for_each(|value| hash.update(value.to_le_bytes()));
+    }
     for (name, constraint) in &observations.constraints {
         hash.update(name.as_bytes());
         for star in 0..observations.len() {

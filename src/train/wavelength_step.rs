@@ -160,7 +160,7 @@ impl Sums {
                 marginal(observations, recipe, stars[row], flux, jacobian, a, b, row % self.every == 0)
             })
             .collect();
-        let scale = self.every as f64;
+        let scale = n as f64 / n.div_ceil(self.every) as f64;
         self.matrix.par_iter_mut().enumerate().for_each(|(i, rows)| {
             let left = slopes.index_axis(Axis(0), i);
             let mut weighted = Array2::zeros((n, k));
