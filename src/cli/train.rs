@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::model::Registry;
 use crate::observations::{Observations, ReadOptions, columns};
 use crate::table::{self, AtomicFile, Table, write_directory_atomically};
-use crate::train::{Checkpoints, Recipe, TrainedModel, train};
+use crate::train::{Checkpoints, Recipe, TrainedModel, checkpoint_path, train};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -158,13 +158,6 @@ fn read_options(recipe: &Recipe, table: &Table) -> ReadOptions {
         model_error: vec![recipe.data.fractional_error; length],
         ..Default::default()
     }
-}
-
-/// Where `train` keeps the checkpoint of a run into `output`.
-pub fn checkpoint_path(output: &Path) -> PathBuf {
-    let mut name = output.file_name().unwrap_or_default().to_os_string();
-    name.push(".checkpoint");
-    output.with_file_name(name)
 }
 
 /// The provenance of a model directory; empty where there is none.

@@ -166,20 +166,6 @@ impl Whitening {
     pub fn ln_det_covariance(&self, star: usize) -> f64 {
         self.row(star).ln_det_covariance()
     }
-
-    /// The blocks of the given stars as dense lower-triangular matrices `[n, B, B]`, row-major, for a tensor engine.
-    pub fn dense_block(&self, stars: &[usize]) -> Vec<f32> {
-        let n = self.block;
-        let mut dense = vec![0.0; stars.len() * n * n];
-        for (position, &star) in stars.iter().enumerate() {
-            let packed = self.triangle_of(star);
-            for i in 0..n {
-                let start = (position * n + i) * n;
-                dense[start..=start + i].copy_from_slice(&packed[lower(i, 0)..=lower(i, i)]);
-            }
-        }
-        dense
-    }
 }
 
 fn shape_error(found: (usize, usize), expected: (usize, usize)) -> Error {
@@ -209,15 +195,6 @@ mod tests {
         joined.extend(&turned.select(&[0])).unwrap();
         assert_eq!(joined, whitening);
         assert!(joined.push(&WhiteningRow::from_errors(&[1.0; 3])).is_err());
-    }
-
-    #[test]
-    fn dense_blocks_are_lower_triangular() {
-        let whitening = two_stars();
-        let dense = whitening.dense_block(&[1, 0]);
-        assert_eq!(dense[..4], [0.5, 0.0, 0.0, 0.0]);
-        assert_eq!((dense[4], dense[5]), (1.0, 0.0));
-        assert_eq!(&dense[6..8], &whitening.triangle_of(0)[1..]);
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(super) struct Best {
 }
 
 /// Where checkpoints of a run into `output` lie: beside the model directory, which appears only when it is finished.
-pub(super) fn path(output: &Path) -> PathBuf {
+pub fn path(output: &Path) -> PathBuf {
     let mut name = output.file_name().unwrap_or_default().to_os_string();
     name.push(".checkpoint");
     output.with_file_name(name)

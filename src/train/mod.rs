@@ -16,6 +16,7 @@ mod state;
 mod trained;
 mod wavelength_step;
 
+pub use checkpoint::path as checkpoint_path;
 pub use clean::CleaningReport;
 pub use recipe::{CardText, Clean, DataRecipe, Learn, LossRecipe, Recipe, Refine, Schedule, Solve, Stage, StarUpdate};
 pub use run::Checkpoints;
