@@ -116,7 +116,7 @@ impl ForwardModel {
         hash.update(text.as_bytes());
         hash.update(self.weight_bytes()?);
         hash.update(prior.as_bytes());
-        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hexadecimal(hash))
     }
 
     fn description(&self, card: &ModelCard) -> Result<Description> {
@@ -180,6 +180,11 @@ impl ForwardModel {
                 .expected(format!("only {}", self.weights.names().join(", ")))),
         }
     }
+}
+
+/// The digits of a finished hash.
+pub(crate) fn hexadecimal(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn refuse_other_formats(path: &Path, text: &str) -> Result<()> {

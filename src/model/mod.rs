@@ -11,6 +11,7 @@ mod forward;
 mod parameter;
 mod registry;
 
+pub(crate) use directory::hexadecimal;
 pub use directory::{FORMAT, ModelCard};
 pub use distance::Distance;
 pub use effect::{Effect, FluxJet, StarParameters};

@@ -6,7 +6,7 @@ use super::run::{Checkpoints, run};
 use super::state::{EpochRecord, TrainingState};
 use super::{common_error, model_error};
 use crate::error::{Error, Result};
-use crate::model::{ForwardModel, ModelCard, Registry};
+use crate::model::{ForwardModel, ModelCard, Registry, hexadecimal};
 use crate::observations::Observations;
 use crate::prior::GaussianMixture;
 use crate::table::{Column, ColumnSchema, Table, Values};
@@ -234,8 +234,4 @@ fn hash(observations: &Observations) -> String {
         }
     }
     hexadecimal(hash)
-}
-
-fn hexadecimal(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
