@@ -3,19 +3,18 @@
 use super::estimates::Estimates;
 use super::flags;
 use super::options::FitOptions;
+use super::rivals::{Search, Searches};
 use super::start::StartGrid;
 use crate::error::Result;
 use crate::model::{ForwardModel, LN_CURVE, Transform};
 use crate::observations::{Observations, ReadOptions};
 use crate::optimise::dense::{invert_positive_semidefinite, smallest_eigenvalue};
-use crate::optimise::{Bounds, NormalEquations, Solution, Status, Subset, minimise_in_chunks};
-use crate::posterior::{Posterior, Terms};
+use crate::optimise::{Bounds, Status};
+use crate::posterior::{Local, Posterior, Terms};
 use crate::train::TrainedModel;
 use ndarray::{Array2, Array3, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
-/// Difference of −2 ln P that means nothing.
-const EQUAL_LOSS: f64 = 0.01;
 /// Two optima whose −2 ln P differ by less than this are both likely.
 const SECOND_OPTIMUM_DIFFERENCE: f64 = 4.0;
 /// … when a label differs by more than this many σ.
@@ -77,24 +76,14 @@ pub fn fit(trained: &TrainedModel, observations: &Observations, options: &FitOpt
     let fittable: Vec<usize> =
         (0..observations.len()).filter(|&star| observations.n_fluxes(star) > posterior.free().len()).collect();
     let bounds = bounds(&model, posterior.free());
-    let runs = starts
-        .iter()
-        .map(|start| {
-            let start = posterior.free_coordinates(start.select(Axis(0), &fittable).view());
-            minimise_in_chunks(
-                &options.optimiser,
-                &Subset::new(&posterior, &fittable),
-                start.view(),
-                Some(&bounds),
-                options.chunk,
-            )
-        })
-        .collect::<Result<Vec<Solution>>>()?;
+    let chunk = posterior.batch(options.chunk);
+    let starts: Vec<Array2<f64>> = fittable.iter().map(|&star| starts[star].clone()).collect();
+    let searches = Searches::run(&posterior, &options.optimiser, &fittable, &starts, &bounds, chunk)?;
     let mut estimates = empty(&model, &posterior, observations);
     let rows: Vec<usize> = (0..fittable.len()).collect();
     let parts = rows
-        .par_chunks(options.chunk)
-        .map(|rows| describe(&model, trained, &posterior, observations, options, &fittable, &runs, rows))
+        .par_chunks(chunk)
+        .map(|rows| describe(&model, trained, &posterior, observations, options, &fittable, &searches, rows))
         .collect::<Result<Vec<_>>>()?;
     for part in parts {
         for (i, &star) in part.stars.iter().enumerate() {
@@ -151,17 +140,17 @@ fn describe(
     observations: &Observations,
     options: &FitOptions,
     fittable: &[usize],
-    runs: &[Solution],
+    searches: &Searches,
     rows: &[usize],
 ) -> Result<Part> {
     let (n, f) = (rows.len(), posterior.free().len());
     let stars: Vec<usize> = rows.iter().map(|&row| fittable[row]).collect();
-    let best: Vec<usize> = rows.iter().map(|&row| best_run(runs, row)).collect();
-    let free = Array2::from_shape_fn((n, f), |(i, p)| runs[best[i]].coordinates[[rows[i], p]]);
+    let best: Vec<Search<'_>> = rows.iter().map(|&row| searches.best(row)).collect();
+    let free = Array2::from_shape_fn((n, f), |(i, p)| best[i].coordinate(p));
     let all = posterior.all_coordinates(&stars, free.view());
     let file_factor: Vec<f64> = model.space.parameters.iter().map(|p| p.model_units_per_file_unit).collect();
     let values = Array2::from_shape_fn(all.dim(), |(i, p)| model.space.parameters[p].model_value(all[[i, p]]) / file_factor[p]);
-    let mut information = posterior.information(&stars, free.view())?;
+    let Local { chi_square, mut information, hessian } = posterior.local(&stars, free.view(), options.exact_hessian)?;
     let mut covariance = Array3::from_elem((n, f, f), f64::NAN);
     for i in 0..n {
         for (p, &a) in posterior.free().iter().enumerate() {
@@ -174,14 +163,12 @@ fn describe(
             covariance.slice_mut(s![i, .., ..]).iter_mut().zip(inverse.matrix).for_each(|(to, from)| *to = from);
         }
     }
-    let eigenvalue = match options.exact_hessian {
-        false => vec![f64::NAN; n],
-        true => {
-            let hessian = posterior.hessian(&stars, free.view())?;
+    let eigenvalue = match hessian {
+        None => vec![f64::NAN; n],
+        Some(hessian) => {
             hessian.axis_iter(Axis(0)).map(|h| smallest_eigenvalue(&h.iter().copied().collect::<Vec<_>>(), f)).collect()
         }
     };
-    let chi_square = posterior.flux_chi_square(&stars, free.view())?;
     let labels: Vec<usize> = trained.prior.parameters().iter().map(|name| model.space.position(name)).collect::<Result<_>>()?;
     let ln_prior = (0..n)
         .map(|i| trained.prior.ln_density(&labels.iter().map(|&p| values[[i, p]] * file_factor[p]).collect::<Vec<_>>()))
@@ -196,8 +183,8 @@ fn describe(
                 _ => f64::NAN,
             })
             .collect(),
-        loss: (0..n).map(|i| runs[best[i]].loss[rows[i]]).collect(),
-        n_iterations: (0..n).map(|i| runs[best[i]].n_iterations[rows[i]]).collect(),
+        loss: best.iter().map(Search::loss).collect(),
+        n_iterations: best.iter().map(Search::n_iterations).collect(),
         flags: vec![0; n],
         stars,
         values,
@@ -209,39 +196,26 @@ fn describe(
         eigenvalue,
     };
     for i in 0..n {
-        let status = runs[best[i]].status[rows[i]];
-        let second = runs.iter().any(|run| is_second_optimum(run, &runs[best[i]], rows[i], posterior, &part, i, model));
-        part.flags[i] = quality(model, trained, observations, posterior, &part, i, status, second);
+        let second = searches.of(rows[i]).any(|search| is_second_optimum(search, best[i], posterior, &part, i, model));
+        part.flags[i] = quality(model, trained, observations, posterior, &part, i, best[i].status(), second);
     }
     Ok(part)
 }
 
-/// The run with the smallest finite loss; a converged one wins over one that is not where their losses mean the same.
-fn best_run(runs: &[Solution], row: usize) -> usize {
-    let loss = |run: usize| {
-        let (loss, status) = (runs[run].loss[row], runs[run].status[row]);
-        let handicap = if matches!(status, Status::Converged | Status::AtBound) { 0.0 } else { EQUAL_LOSS };
-        if loss.is_finite() { loss + handicap } else { f64::INFINITY }
-    };
-    (0..runs.len()).min_by(|&a, &b| loss(a).total_cmp(&loss(b))).unwrap_or(0)
-}
-
-/// Whether a run ended nearly as well as the best, at labels far from it.
+/// Whether a search ended nearly as well as the best, at labels far from it.
 fn is_second_optimum(
-    run: &Solution,
-    best: &Solution,
-    row: usize,
+    search: Search<'_>,
+    best: Search<'_>,
     posterior: &Posterior<'_>,
     part: &Part,
     i: usize,
     model: &ForwardModel,
 ) -> bool {
-    let converged = matches!(run.status[row], Status::Converged | Status::AtBound);
-    converged
-        && run.loss[row] - best.loss[row] < SECOND_OPTIMUM_DIFFERENCE
+    search.has_converged()
+        && search.loss() - best.loss() < SECOND_OPTIMUM_DIFFERENCE
         && posterior.free().iter().enumerate().any(|(p, &position)| {
             let parameter = &model.space.parameters[position];
-            let value = parameter.model_value(run.coordinates[[row, p]]) / parameter.model_units_per_file_unit;
+            let value = parameter.model_value(search.coordinate(p)) / parameter.model_units_per_file_unit;
             let error = part.covariance[[i, p, p]].sqrt();
             parameter.is_label && (value - part.values[[i, position]]).abs() > SECOND_OPTIMUM_DISTANCE * error
         })

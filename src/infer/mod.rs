@@ -5,6 +5,7 @@ mod estimates;
 mod fit;
 pub mod flags;
 mod options;
+mod rivals;
 mod start;
 
 pub use estimates::Estimates;

@@ -10,6 +10,19 @@ use nalgebra::{DMatrix, SymmetricEigen};
 #[must_use]
 pub fn cholesky_in_place(matrix: &mut [f64], n: usize) -> bool {
     debug_assert_eq!(matrix.len(), n * n);
+    // With the order known to the compiler, the loops become straight code.
+    match n {
+        3 => cholesky(matrix, 3),
+        4 => cholesky(matrix, 4),
+        5 => cholesky(matrix, 5),
+        6 => cholesky(matrix, 6),
+        _ => cholesky(matrix, n),
+    }
+}
+
+#[inline(always)]
+fn cholesky(matrix: &mut [f64], n: usize) -> bool {
+    let matrix = &mut matrix[..n * n];
     for i in 0..n {
         for j in 0..=i {
             let mut sum = matrix[i * n + j];
@@ -33,7 +46,24 @@ pub fn cholesky_in_place(matrix: &mut [f64], n: usize) -> bool {
 
 /// Solves L Lᵀ x = `vector` in place, with `factor` from [`cholesky_in_place`].
 pub fn cholesky_solve_in_place(factor: &[f64], n: usize, vector: &mut [f64]) {
-    solve_lower_in_place(factor, n, vector);
+    match n {
+        3 => solve(factor, 3, vector),
+        4 => solve(factor, 4, vector),
+        5 => solve(factor, 5, vector),
+        6 => solve(factor, 6, vector),
+        _ => solve(factor, n, vector),
+    }
+}
+
+#[inline(always)]
+fn solve(factor: &[f64], n: usize, vector: &mut [f64]) {
+    let (factor, vector) = (&factor[..n * n], &mut vector[..n]);
+    for i in 0..n {
+        for k in 0..i {
+            vector[i] -= factor[i * n + k] * vector[k];
+        }
+        vector[i] /= factor[i * n + i];
+    }
     for i in (0..n).rev() {
         for k in i + 1..n {
             vector[i] -= factor[k * n + i] * vector[k];

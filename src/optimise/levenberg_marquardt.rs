@@ -119,7 +119,7 @@ impl LevenbergMarquardt {
                 row.iter_mut().zip(&walkers[i].trial.coordinates).for_each(|(slot, x)| *slot = *x);
             }
             evaluate(problem, &active, trials.slice(ndarray::s![..active.len(), ..]), &mut walkers)?;
-            active.retain(|&i| walkers[i].judge(self, &mut solver, &bounds));
+            active.retain(|&i| walkers[i].judge(self, &mut solver, &bounds) && !walkers[i].is_known(problem, i));
         }
         Ok(collect(&walkers, &bounds, p))
     }
@@ -271,6 +271,15 @@ impl Walker {
             return true;
         }
         self.give_up(settings)
+    }
+
+    /// Ends the problem where it leads to a known optimum.
+    fn is_known(&mut self, problem: &dyn NormalEquations, index: usize) -> bool {
+        let known = problem.is_known(index, &self.point.coordinates, self.point.loss);
+        if known {
+            self.status = Status::Known;
+        }
+        known
     }
 
     fn accept(&mut self, settings: &LevenbergMarquardt, decrement: f64, factor: f64) {

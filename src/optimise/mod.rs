@@ -75,6 +75,11 @@ pub trait NormalEquations: Sync {
     fn hessian(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Array3<f64>> {
         hessian::by_differences(self, problems, coordinates)
     }
+
+    /// Whether a problem at these coordinates is on its way to an optimum that is known already, so that it may stop there.
+    fn is_known(&self, _problem: usize, _coordinates: &[f64], _loss: f64) -> bool {
+        false
+    }
 }
 
 /// How a problem ended.
@@ -88,6 +93,8 @@ pub enum Status {
     AtBound,
     /// Iterations used up.
     IterationLimit,
+    /// Stopped on its way to an optimum that was known already ([`NormalEquations::is_known`]).
+    Known,
     /// The loss was not finite at the start.
     Failed,
 }

@@ -45,4 +45,8 @@ impl NormalEquations for Subset<'_> {
     fn hessian(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Array3<f64>> {
         self.problem.hessian(&self.outer(problems), coordinates)
     }
+
+    fn is_known(&self, problem: usize, coordinates: &[f64], loss: f64) -> bool {
+        self.problem.is_known(self.members[problem], coordinates, loss)
+    }
 }

@@ -36,6 +36,22 @@ pub struct Posterior<'a> {
     standard: Option<StandardEngine>,
 }
 
+/// Problems that the standard engine solves together: their whitenings (8 kB each) fit the second-level cache.
+const STANDARD_BATCH: usize = 64;
+
+/// The posterior of several stars around given coordinates.
+#[derive(Debug, Clone)]
+pub struct Local {
+    /// χ² of the flux `[n]`.
+    pub chi_square: Vec<f64>,
+    /// Fisher information `[n, P_free, P_free]` in the linear parameters (model units): Jᵀ C⁻¹ J of the flux plus 1/σ² of the
+    /// constraints and Gaussian priors (spec 1 §5, eqs. 21–23; the print has σ² where 1/σ² is meant). The mixture and the
+    /// Jacobians of the positive parameters are not included.
+    pub information: Array3<f64>,
+    /// ∂²(−2 ln P)/∂x² in coordinates `[n, P_free, P_free]`, if it was asked for.
+    pub hessian: Option<Array3<f64>>,
+}
+
 /// Who computes the flux term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -118,27 +134,50 @@ impl<'a> Posterior<'a> {
         stars.iter().zip(all.rows()).map(|(&star, row)| self.host.loss(star, &row.to_vec(), &mut work)).collect()
     }
 
-    /// Fisher information `[n, P_free, P_free]` in the linear parameters (model units) at the coordinates: Jᵀ C⁻¹ J of the flux
-    /// plus 1/σ² of the constraints and Gaussian priors (spec 1 §5, eqs. 21–23; the print has σ² where 1/σ² is meant). The
-    /// mixture and the Jacobians of the positive parameters are not included.
-    pub fn information(&self, stars: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Array3<f64>> {
+    /// What the posterior looks like around the coordinates: χ², information and, if asked for, the exact Hessian.
+    pub fn local(&self, stars: &[usize], coordinates: ArrayView2<'_, f64>, hessian: bool) -> Result<Local> {
         let all = self.all_coordinates(stars, coordinates);
-        let mut information = self.flux_normal(stars, &all, Order::First)?.normal.curvature;
+        let flux = self.flux_normal(stars, &all, if hessian { Order::Second } else { Order::First })?;
+        let information = self.information(stars, &all, &flux.normal.curvature);
+        let chi_square = flux.normal.loss.clone();
+        let hessian = match hessian {
+            false => None,
+            true => Some(self.exact(stars, &all, flux)?),
+        };
+        Ok(Local { chi_square, information, hessian })
+    }
+
+    /// Jᵀ C⁻¹ J of the flux, from twice that in coordinates, plus 1/σ² of the constraints and Gaussian priors.
+    fn information(&self, stars: &[usize], all: &Array2<f64>, curvature: &Array3<f64>) -> Array3<f64> {
+        let n = self.free.len();
+        let mut information = curvature.clone();
+        let mut slopes = vec![0.0; n];
         for (i, &star) in stars.iter().enumerate() {
-            let slopes: Vec<f64> = self
-                .free
-                .iter()
-                .map(|&position| self.model.space.parameters[position].model_value_slope(all[[i, position]]))
-                .collect();
-            for p in 0..self.free.len() {
-                for q in 0..self.free.len() {
-                    // The curvature is that of −2 ln P, twice the information.
+            for (slope, &position) in slopes.iter_mut().zip(&self.free) {
+                *slope = self.model.space.parameters[position].model_value_slope(all[[i, position]]);
+            }
+            for p in 0..n {
+                for q in 0..n {
                     information[[i, p, q]] /= 2.0 * slopes[p] * slopes[q];
                 }
                 information[[i, p, p]] += self.host.information(star, self.free[p]);
             }
         }
-        Ok(information)
+        information
+    }
+
+    /// The exact Hessian from second-order flux derivatives.
+    fn exact(&self, stars: &[usize], all: &Array2<f64>, flux: FluxNormal) -> Result<Array3<f64>> {
+        let mut normal = flux.normal;
+        normal.curvature += &flux.residual_curvature;
+        self.add_host_terms(stars, all, &mut normal, true)?;
+        Ok(normal.curvature)
+    }
+
+    /// Problems to be solved together: `accelerated` where tensors want long batches, few where a star's whitening should stay in
+    /// the cache from one step to the next.
+    pub fn batch(&self, tensors: usize) -> usize {
+        if self.standard.is_some() { tensors.min(STANDARD_BATCH) } else { tensors }
     }
 
     fn flux_normal(&self, stars: &[usize], all: &Array2<f64>, order: Order) -> Result<FluxNormal> {
@@ -200,9 +239,6 @@ impl NormalEquations for Posterior<'_> {
     fn hessian(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Array3<f64>> {
         let all = self.all_coordinates(problems, coordinates);
         let flux = self.flux_normal(problems, &all, Order::Second)?;
-        let mut normal = flux.normal;
-        normal.curvature += &flux.residual_curvature;
-        self.add_host_terms(problems, &all, &mut normal, true)?;
-        Ok(normal.curvature)
+        self.exact(problems, &all, flux)
     }
 }

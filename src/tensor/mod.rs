@@ -1,10 +1,13 @@
 //! Tensors: the only room that names burn's backend. [`Tensor`], [`Device`] and host copies, [`Weights`] (the global weights of
-//! a model and their optimisers), [`Jet`] (forward-mode derivatives over tensors) and the derivative check. Knows no stars.
+//! a model and their optimisers), [`Jet`] (forward-mode derivatives over tensors) and the derivative check; for the processor's own
+//! kernels, eight lanes of floats and their functions. Knows no stars.
 
 pub mod check;
 mod descent;
 mod device;
+pub(crate) mod functions;
 mod jet;
+pub(crate) mod lanes;
 mod weights;
 
 pub use descent::{Descent, DescentMethod};

@@ -73,7 +73,7 @@ impl Sample<'_> {
         let posterior = Posterior::new(model, &data, &terms, &[], start.clone())?;
         let solution = minimise_in_chunks(&Method::default(), &posterior, start.view(), None, 256)?;
         let all: Vec<usize> = (0..self.stars.len()).collect();
-        let information = posterior.information(&all, solution.coordinates.view())?;
+        let information = posterior.local(&all, solution.coordinates.view(), false)?.information;
         let mut pulls = vec![Vec::new(); p];
         for star in all {
             let matrix: Vec<f64> = information.index_axis(Axis(0), star).iter().copied().collect();

@@ -1,9 +1,10 @@
 //! The standard family: f = ϖ² exp(y(Θ) − E·R(λ; ξ)), read from a model whose effects say that they belong to it.
 
-use super::network::{Block, Layer, Network, padded};
+use super::network::{Layer, Network};
 use crate::error::Result;
 use crate::model::{ClosedForm, ForwardModel, Parameter, Transform};
 use crate::tensor::Precision;
+use crate::tensor::lanes::{Block, padded};
 
 /// What a parameter of the model does in the family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

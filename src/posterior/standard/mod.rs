@@ -5,14 +5,11 @@
 //! | file | concept |
 //! |---|---|
 //! | `family` | which models belong to it |
-//! | `lanes`, `functions` | eight floats; exp and tanh |
 //! | `network` | y(z), slopes, Hessian |
 //! | `whitened` | L times eight vectors, inner products |
 //! | `star` | χ² of one star and its derivatives |
 
 mod family;
-mod functions;
-mod lanes;
 mod network;
 mod star;
 #[cfg(test)]
@@ -25,15 +22,17 @@ use crate::model::ForwardModel;
 use crate::observations::Observations;
 use crate::optimise::Normal;
 use crate::tensor::Order;
+use crate::tensor::lanes::{Lanes, Portable, has_avx2};
 use family::StandardFamily;
-use lanes::{Lanes, Portable};
 use ndarray::{Array2, Array3, ArrayView2};
 use star::{Data, Products, Workspace, evaluate};
+use std::sync::Mutex;
 
 /// The engine for one model.
-#[derive(Debug, Clone)]
 pub(super) struct StandardEngine {
     family: StandardFamily,
+    /// Working memories that no batch uses at the moment.
+    spare: Mutex<Vec<Workspace>>,
     /// Whether the processor has AVX2 and FMA.
     vectorised: bool,
 }
@@ -44,7 +43,7 @@ impl StandardEngine {
     /// # Errors
     /// When the model lacks a weight that its effects name.
     pub fn of(model: &ForwardModel) -> Result<Option<Self>> {
-        Ok(StandardFamily::of(model)?.map(|family| Self { family, vectorised: has_avx2() }))
+        Ok(StandardFamily::of(model)?.map(|family| Self { family, spare: Mutex::default(), vectorised: has_avx2() }))
     }
 
     /// The flux term of the named stars at all their `coordinates [n, P]`, with derivatives for the `free` parameters.
@@ -56,21 +55,32 @@ impl StandardEngine {
         free: &[usize],
         order: Order,
     ) -> Result<FluxNormal> {
+        let spare = self.spare.lock().ok().and_then(|mut spare| spare.pop());
+        let mut work =
+            spare.filter(|work| work.n_free() == free.len()).unwrap_or_else(|| Workspace::new(&self.family, free.len()));
+        let result = self.batch(observations, stars, coordinates, free, order, &mut work);
+        if let Ok(mut spare) = self.spare.lock() {
+            spare.push(work);
+        }
+        result
+    }
+
+    fn batch(
+        &self,
+        observations: &Observations,
+        stars: &[usize],
+        coordinates: ArrayView2<'_, f64>,
+        free: &[usize],
+        order: Order,
+        work: &mut Workspace,
+    ) -> Result<FluxNormal> {
         #[cfg(target_arch = "x86_64")]
         if self.vectorised {
             // SAFETY: AVX2 and FMA were detected when the engine was made.
-            return unsafe { batch_avx2(&self.family, observations, stars, coordinates, free, order) };
+            return unsafe { batch_avx2(&self.family, observations, stars, coordinates, free, order, work) };
         }
-        batch::<Portable>(&self.family, observations, stars, coordinates, free, order)
+        batch::<Portable>(&self.family, observations, stars, coordinates, free, order, work)
     }
-}
-
-fn has_avx2() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    let found = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-    #[cfg(not(target_arch = "x86_64"))]
-    let found = false;
-    found
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -82,8 +92,9 @@ fn batch_avx2(
     coordinates: ArrayView2<'_, f64>,
     free: &[usize],
     order: Order,
+    work: &mut Workspace,
 ) -> Result<FluxNormal> {
-    batch::<lanes::Avx2>(family, observations, stars, coordinates, free, order)
+    batch::<crate::tensor::lanes::Avx2>(family, observations, stars, coordinates, free, order, work)
 }
 
 #[inline(always)]
@@ -94,12 +105,12 @@ fn batch<V: Lanes>(
     coordinates: ArrayView2<'_, f64>,
     free: &[usize],
     order: Order,
+    work: &mut Workspace,
 ) -> Result<FluxNormal> {
     let (n, p, w) = (stars.len(), free.len(), family.n_wavelengths);
     let bends = if order == Order::Second { n * p * p } else { 0 };
     let (mut loss, mut gradient) = (vec![0.0; n], vec![0.0; n * p]);
     let (mut curvature, mut residual_curvature) = (vec![0.0; n * p * p], vec![0.0; bends]);
-    let mut work = Workspace::new(family, p);
     let mut point = vec![0.0; coordinates.ncols()];
     let all_flux = observations.flux.as_standard_layout();
     let all_flux = all_flux.as_slice().unwrap_or_default();
@@ -112,7 +123,7 @@ fn batch<V: Lanes>(
             curvature: &mut curvature[i * p * p..(i + 1) * p * p],
             residual_curvature: residual_curvature.get_mut(i * p * p..(i + 1) * p * p).unwrap_or_default(),
         };
-        evaluate::<V>(family, data, &point, free, order, &mut work, out);
+        evaluate::<V>(family, data, &point, free, order, work, out);
     }
     let shape = |error: ndarray::ShapeError| Error::numerical("normal equations of a batch").source(error);
     let gradient = Array2::from_shape_vec((n, p), gradient).map_err(shape)?;

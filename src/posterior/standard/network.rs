@@ -4,38 +4,8 @@
 //! all labels while it is in registers. The Hessian of Σ c_w y_w needs no second-order pass: with the adjoints α of the hidden
 //! neurons' sums a (one pass backwards), ∂²(Σ c y)/∂z_k∂z_l = Σ α·tanh''(a)/tanh'(a)·∂_k a·∂_l a over all hidden neurons.
 
-use super::lanes::{LANES, Lanes};
-
-/// Eight floats on a cache-friendly boundary.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[repr(C, align(32))]
-pub struct Block(pub [f32; LANES]);
-
-/// Number of blocks for `n` floats.
-pub const fn blocks(n: usize) -> usize {
-    n.div_ceil(LANES)
-}
-
-/// Blocks filled from values, zeros at the end.
-pub fn padded(values: impl IntoIterator<Item = f32>) -> Vec<Block> {
-    let mut all: Vec<f32> = values.into_iter().collect();
-    all.resize(blocks(all.len()) * LANES, 0.0);
-    all.as_chunks::<LANES>().0.iter().map(|chunk| Block(*chunk)).collect()
-}
-
-/// The floats of several blocks.
-#[inline(always)]
-pub fn floats(blocks: &[Block]) -> &[f32] {
-    // SAFETY: a `Block` is eight floats without padding (size 32, alignment 32).
-    unsafe { std::slice::from_raw_parts(blocks.as_ptr().cast(), blocks.len() * LANES) }
-}
-
-/// The floats of several blocks.
-#[inline(always)]
-pub fn floats_mut(blocks: &mut [Block]) -> &mut [f32] {
-    // SAFETY: as in `floats`.
-    unsafe { std::slice::from_raw_parts_mut(blocks.as_mut_ptr().cast(), blocks.len() * LANES) }
-}
+use crate::tensor::functions;
+use crate::tensor::lanes::{Block, LANES, Lanes, blocks, floats, floats_mut, padded};
 
 /// One layer: a = bias + Σ input·kernel row.
 #[derive(Debug, Clone)]
@@ -259,7 +229,7 @@ fn tile<V: Lanes, const S: usize, const B: usize>(
 #[inline(always)]
 fn activate<V: Lanes>(width: usize, outputs: &mut [Block], stride: usize, streams: usize, sums: &mut [Block]) {
     for block in 0..width {
-        let value = super::functions::tanh(V::load(&outputs[block].0));
+        let value = functions::tanh(V::load(&outputs[block].0));
         value.store(&mut outputs[block].0);
         let slope = V::splat(1.0).subtract(value.multiply(value));
         for stream in 1..streams {

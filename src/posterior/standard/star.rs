@@ -5,12 +5,12 @@
 //! together.
 
 use super::family::{Role, StandardFamily};
-use super::functions::exp;
-use super::lanes::{LANES, Lanes};
-use super::network::{Block, Tape, blocks, floats, floats_mut};
+use super::network::Tape;
 use super::whitened::{inner_products, transpose_whiten, whiten};
 use crate::noise::Whitening;
 use crate::tensor::Order;
+use crate::tensor::functions::exp;
+use crate::tensor::lanes::{Block, LANES, Lanes, blocks, floats, floats_mut};
 
 /// The data of one star.
 #[derive(Clone, Copy)]
@@ -55,14 +55,20 @@ pub struct Workspace {
     turned: Vec<Block>,
     whitened: Vec<Block>,
     /// `[left group][right group]`.
-    products: Vec<[Block; LANES]>,
+    products: Vec<[[f64; LANES]; LANES]>,
     /// C⁻¹ r, and two more vectors as long as the widest layer.
     weighted: Vec<f32>,
     adjoints: [Vec<Block>; 2],
     ln_slopes: Vec<f32>,
+    n_free: usize,
 }
 
 impl Workspace {
+    /// For how many free parameters it is made.
+    pub fn n_free(&self) -> usize {
+        self.n_free
+    }
+
     /// For stars of `family` with `n_free` free parameters.
     pub fn new(family: &StandardFamily, n_free: usize) -> Self {
         let width = blocks(family.n_wavelengths);
@@ -80,10 +86,11 @@ impl Workspace {
             streams: vec![Block::default(); groups * LANES * width],
             turned: vec![Block::default(); groups * width * LANES],
             whitened: vec![Block::default(); groups * width * LANES],
-            products: vec![[Block::default(); LANES]; groups * groups],
+            products: vec![[[0.0; LANES]; LANES]; groups * groups],
             weighted: vec![0.0; width * LANES],
             adjoints: [vec![Block::default(); widest], vec![Block::default(); widest]],
             ln_slopes: vec![0.0; n_free * family.n_wavelengths],
+            n_free,
         }
     }
 }
@@ -170,7 +177,7 @@ pub fn evaluate<V: Lanes>(
     let products = &work.products;
     let raw = |i: usize, j: usize| {
         let (i, j) = (i.max(j), i.min(j));
-        f64::from(products[i / LANES * groups + j / LANES][i % LANES].0[j % LANES])
+        products[i / LANES * groups + j / LANES][i % LANES][j % LANES]
     };
     let last = n_streams - 1;
     let common = if has_common { 1.0 / (data.common_error.powi(-2) + raw(last, last)) } else { 0.0 };

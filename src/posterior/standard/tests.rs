@@ -114,7 +114,9 @@ fn compare(model: &ForwardModel, held: &[String], common_error: f64) {
     let engine = StandardEngine::of(model).unwrap().unwrap();
     let all = fast.all_coordinates(&stars, free.view());
     let vector = engine.flux_normal(&data, &stars, all.view(), fast.free(), Order::First).unwrap().normal.curvature;
-    let portable = batch::<super::Portable>(&engine.family, &data, &stars, all.view(), fast.free(), Order::First).unwrap();
+    let mut work = super::Workspace::new(&engine.family, fast.free().len());
+    let portable =
+        batch::<super::Portable>(&engine.family, &data, &stars, all.view(), fast.free(), Order::First, &mut work).unwrap();
     require_close(&portable.normal.curvature, &vector, &vector, "portable curvature");
 }
 

@@ -6,6 +6,37 @@
 /// Number of lanes.
 pub const LANES: usize = 8;
 
+/// Eight floats on a cache-friendly boundary.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[repr(C, align(32))]
+pub struct Block(pub [f32; LANES]);
+
+/// Number of blocks for `n` floats.
+pub const fn blocks(n: usize) -> usize {
+    n.div_ceil(LANES)
+}
+
+/// Blocks filled from values, zeros at the end.
+pub fn padded(values: impl IntoIterator<Item = f32>) -> Vec<Block> {
+    let mut all: Vec<f32> = values.into_iter().collect();
+    all.resize(blocks(all.len()) * LANES, 0.0);
+    all.as_chunks::<LANES>().0.iter().map(|chunk| Block(*chunk)).collect()
+}
+
+/// The floats of several blocks.
+#[inline(always)]
+pub fn floats(blocks: &[Block]) -> &[f32] {
+    // SAFETY: a `Block` is eight floats without padding (size 32, alignment 32).
+    unsafe { std::slice::from_raw_parts(blocks.as_ptr().cast(), blocks.len() * LANES) }
+}
+
+/// The floats of several blocks.
+#[inline(always)]
+pub fn floats_mut(blocks: &mut [Block]) -> &mut [f32] {
+    // SAFETY: as in `floats`.
+    unsafe { std::slice::from_raw_parts_mut(blocks.as_mut_ptr().cast(), blocks.len() * LANES) }
+}
+
 /// Eight floats with the arithmetic that the kernels need.
 pub trait Lanes: Copy {
     fn splat(value: f32) -> Self;
@@ -27,6 +58,13 @@ pub trait Lanes: Copy {
     fn round(self) -> Self;
     /// Rows become columns.
     fn transpose(rows: [Self; LANES]) -> [Self; LANES];
+
+    /// Eight sums in double precision.
+    type Wide: Copy;
+    fn widen(self) -> Self::Wide;
+    /// sum + factor · values; the products of single-precision numbers are exact.
+    fn wide_multiply_add(factor: f32, values: Self::Wide, sum: Self::Wide) -> Self::Wide;
+    fn wide_store(sum: Self::Wide, to: &mut [f64; LANES]);
 }
 
 /// Adding this to a float below 2²² leaves its nearest whole number in the low bits of the mantissa.
@@ -109,6 +147,32 @@ impl Lanes for Portable {
     fn transpose(rows: [Self; LANES]) -> [Self; LANES] {
         std::array::from_fn(|i| Self(std::array::from_fn(|j| rows[j].0[i])))
     }
+
+    type Wide = [f64; LANES];
+
+    #[inline(always)]
+    fn widen(self) -> [f64; LANES] {
+        self.0.map(f64::from)
+    }
+
+    #[inline(always)]
+    fn wide_multiply_add(factor: f32, values: [f64; LANES], sum: [f64; LANES]) -> [f64; LANES] {
+        std::array::from_fn(|lane| sum[lane] + f64::from(factor) * values[lane])
+    }
+
+    #[inline(always)]
+    fn wide_store(sum: [f64; LANES], to: &mut [f64; LANES]) {
+        *to = sum;
+    }
+}
+
+/// Whether the processor has AVX2 and FMA, without which [`Avx2`] must not be used.
+pub fn has_avx2() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let found = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    #[cfg(not(target_arch = "x86_64"))]
+    let found = false;
+    found
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -203,6 +267,29 @@ mod avx2 {
                 let low = |a, b| Self(_mm256_permute2f128_ps::<0x20>(a, b));
                 let high = |a, b| Self(_mm256_permute2f128_ps::<0x31>(a, b));
                 [low(b0, b4), low(b1, b5), low(b2, b6), low(b3, b7), high(b0, b4), high(b1, b5), high(b2, b6), high(b3, b7)]
+            }
+        }
+
+        type Wide = [__m256d; 2];
+
+        #[inline(always)]
+        fn widen(self) -> [__m256d; 2] {
+            unsafe { [_mm256_cvtps_pd(_mm256_castps256_ps128(self.0)), _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(self.0))] }
+        }
+
+        #[inline(always)]
+        fn wide_multiply_add(factor: f32, values: [__m256d; 2], sum: [__m256d; 2]) -> [__m256d; 2] {
+            unsafe {
+                let factor = _mm256_set1_pd(f64::from(factor));
+                [_mm256_fmadd_pd(factor, values[0], sum[0]), _mm256_fmadd_pd(factor, values[1], sum[1])]
+            }
+        }
+
+        #[inline(always)]
+        fn wide_store(sum: [__m256d; 2], to: &mut [f64; LANES]) {
+            unsafe {
+                _mm256_storeu_pd(to.as_mut_ptr(), sum[0]);
+                _mm256_storeu_pd(to.as_mut_ptr().add(4), sum[1]);
             }
         }
     }

@@ -1,0 +1,173 @@
+//! Second searches: the other starts of a star, stopped as soon as they lead to the optimum that its first start has found.
+
+use crate::error::Result;
+use crate::optimise::{Bounds, Method, Normal, NormalEquations, Solution, Status, minimise_in_chunks};
+use crate::posterior::Posterior;
+use ndarray::{Array2, ArrayView2, Axis};
+use rayon::prelude::*;
+
+/// A point belongs to a known optimum where its −2 ln P lies above that of the optimum by no more than this, …
+const BASIN: f64 = 200.0;
+/// … and by what the curvature there predicts, within this fraction of it.
+const PARABOLIC: f64 = 0.5;
+/// Difference of −2 ln P that means nothing.
+pub(super) const EQUAL_LOSS: f64 = 0.01;
+
+/// All searches of a set of stars: the first one of each, and those from its other starts.
+pub(super) struct Searches {
+    first: Solution,
+    others: Solution,
+    /// The others of star `i` are `others_of[i]..others_of[i + 1]`.
+    others_of: Vec<usize>,
+}
+
+/// One search of a star.
+#[derive(Clone, Copy)]
+pub(super) struct Search<'a> {
+    solution: &'a Solution,
+    row: usize,
+}
+
+impl Search<'_> {
+    /// Free coordinates `[F]`.
+    pub fn coordinate(&self, p: usize) -> f64 {
+        self.solution.coordinates[[self.row, p]]
+    }
+
+    pub fn loss(&self) -> f64 {
+        self.solution.loss[self.row]
+    }
+
+    pub fn status(&self) -> Status {
+        self.solution.status[self.row]
+    }
+
+    pub fn n_iterations(&self) -> u32 {
+        self.solution.n_iterations[self.row]
+    }
+
+    pub fn has_converged(&self) -> bool {
+        matches!(self.status(), Status::Converged | Status::AtBound)
+    }
+}
+
+impl Searches {
+    /// Searches from every start of the named `stars`; `starts` are their starts `[n, P]`, best first.
+    pub fn run(
+        posterior: &Posterior<'_>,
+        method: &Method,
+        stars: &[usize],
+        starts: &[Array2<f64>],
+        bounds: &Bounds,
+        chunk: usize,
+    ) -> Result<Self> {
+        let rows = |skip: usize| -> Array2<f64> {
+            let width = posterior.n_parameters();
+            let mut flat = Vec::new();
+            for start in starts {
+                let free = posterior.free_coordinates(start.view());
+                let (from, to) = if skip == 0 { (0, free.nrows().min(1)) } else { (1, free.nrows().max(1)) };
+                flat.extend(free.slice(ndarray::s![from..to, ..]).iter().copied());
+            }
+            Array2::from_shape_vec((flat.len() / width.max(1), width), flat).unwrap_or_else(|_| Array2::zeros((0, width)))
+        };
+        let first =
+            minimise_in_chunks(method, &crate::optimise::Subset::new(posterior, stars), rows(0).view(), Some(bounds), chunk)?;
+        let mut others_of = vec![0];
+        let mut owner = Vec::new();
+        for (index, start) in starts.iter().enumerate() {
+            owner.extend(std::iter::repeat_n(index, start.nrows().saturating_sub(1)));
+            others_of.push(owner.len());
+        }
+        let rivals = Rivals::new(posterior, stars, &first, &owner, chunk)?;
+        let others = minimise_in_chunks(method, &rivals, rows(1).view(), Some(bounds), chunk)?;
+        Ok(Self { first, others, others_of })
+    }
+
+    /// The searches of star `index` that ended at an optimum of their own.
+    pub fn of(&self, index: usize) -> impl Iterator<Item = Search<'_>> {
+        let others = self.others_of[index]..self.others_of[index + 1];
+        let others = others.map(|row| Search { solution: &self.others, row });
+        std::iter::once(Search { solution: &self.first, row: index })
+            .chain(others)
+            .filter(|search| search.status() != Status::Known)
+    }
+
+    /// The search with the smallest finite loss; a converged one wins over one that is not where their losses mean the same.
+    pub fn best(&self, index: usize) -> Search<'_> {
+        let loss = |search: &Search<'_>| {
+            let handicap = if search.has_converged() { 0.0 } else { EQUAL_LOSS };
+            if search.loss().is_finite() { search.loss() + handicap } else { f64::INFINITY }
+        };
+        let first = Search { solution: &self.first, row: index };
+        self.of(index).min_by(|a, b| loss(a).total_cmp(&loss(b))).unwrap_or(first)
+    }
+}
+
+/// The posterior of stars whose first optimum is known.
+struct Rivals<'a> {
+    posterior: &'a Posterior<'a>,
+    /// Star and known optimum of every problem.
+    stars: Vec<usize>,
+    owner: &'a [usize],
+    first: &'a Solution,
+    /// Curvature at the known optima that have rivals.
+    curvature: Vec<Option<Vec<f64>>>,
+}
+
+impl<'a> Rivals<'a> {
+    fn new(posterior: &'a Posterior<'a>, stars: &[usize], first: &'a Solution, owner: &'a [usize], chunk: usize) -> Result<Self> {
+        let mut with_rivals = owner.to_vec();
+        with_rivals.dedup();
+        let parts = with_rivals
+            .par_chunks(chunk)
+            .map(|indices| {
+                let members: Vec<usize> = indices.iter().map(|&index| stars[index]).collect();
+                let coordinates = first.coordinates.select(Axis(0), indices);
+                Ok(posterior.normal_equations(&members, coordinates.view())?.curvature)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let mut curvature = vec![None; stars.len()];
+        let all = parts.iter().flat_map(|part| part.axis_iter(Axis(0)));
+        for (&index, matrix) in with_rivals.iter().zip(all) {
+            curvature[index] = Some(matrix.iter().copied().collect());
+        }
+        Ok(Self { posterior, stars: owner.iter().map(|&index| stars[index]).collect(), owner, first, curvature })
+    }
+
+    fn outer(&self, problems: &[usize]) -> Vec<usize> {
+        problems.iter().map(|&problem| self.stars[problem]).collect()
+    }
+}
+
+impl NormalEquations for Rivals<'_> {
+    fn n_problems(&self) -> usize {
+        self.stars.len()
+    }
+
+    fn n_parameters(&self) -> usize {
+        self.posterior.n_parameters()
+    }
+
+    fn normal_equations(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Normal> {
+        self.posterior.normal_equations(&self.outer(problems), coordinates)
+    }
+
+    fn loss(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Vec<f64>> {
+        self.posterior.loss(&self.outer(problems), coordinates)
+    }
+
+    /// Where the loss above the known optimum is that of its parabola.
+    fn is_known(&self, problem: usize, coordinates: &[f64], loss: f64) -> bool {
+        let index = self.owner[problem];
+        let Some(curvature) = &self.curvature[index] else { return false };
+        let above = loss - self.first.loss[index];
+        if !(-EQUAL_LOSS..BASIN).contains(&above) {
+            return false;
+        }
+        let n = coordinates.len();
+        let away = |p: usize| coordinates[p] - self.first.coordinates[[index, p]];
+        let parabola: f64 = (0..n).map(|p| 0.5 * away(p) * (0..n).map(|q| curvature[p * n + q] * away(q)).sum::<f64>()).sum();
+        (above - parabola).abs() <= PARABOLIC * parabola + EQUAL_LOSS
+    }
+}
