@@ -6,11 +6,11 @@ use crate::infer::{Estimates, FitOptions, fit, read_options};
 use crate::model::Registry;
 use crate::observations::{Cut, Observations, ReadOptions, select};
 use crate::simulate::{PhaseShares, SurveyConfig, simulate};
+use crate::statistics::median;
 use crate::train::{Recipe, Stage, TrainedModel, train};
 use crate::validate::figure::{BiasComparison, BiasSeries};
 use crate::validate::number::significant;
 use crate::validate::report::Report;
-use crate::validate::statistics::median;
 
 /// The outcome of a negative control: the good way beside the naive way.
 #[derive(Debug, Clone, PartialEq)]
