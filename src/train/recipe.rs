@@ -104,6 +104,10 @@ pub struct Learn {
     /// Rate of the first epoch; without it the global weights stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<f64>,
+    /// Norm to which the gradient of the weights in a batch, over all of them, is scaled down where it is larger; the same for
+    /// each parameter of the stars of a batch with `gradient_step`. Without it there is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub largest_gradient: Option<f64>,
     #[serde(default)]
     pub schedule: Schedule,
     #[serde(default)]
@@ -312,6 +316,9 @@ impl Recipe {
                     check(place("epochs"), learn.epochs.into(), learn.epochs > 0, "at least 1")?;
                     if let Some(patience) = learn.patience {
                         check(place("patience"), patience.into(), patience > 0, "at least 1")?;
+                    }
+                    if let Some(largest) = learn.largest_gradient {
+                        check(place("largest_gradient"), largest, largest > 0.0 && largest.is_finite(), "a positive number")?;
                     }
                     check(place("batch"), learn.batch as f64, learn.batch > 0, "at least 1")?;
                     match learn.schedule {
