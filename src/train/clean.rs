@@ -135,9 +135,9 @@ mod tests {
 
     #[test]
     fn a_star_goes_if_it_stands_out_from_the_model_and_from_its_like() {
-        // Sixty stars in a row; one parameter and one flux, errors 1. The model is off by 6σ for the last thirty.
+        // Two groups of thirty stars; one parameter and one flux, errors 1. The model is off by 6σ for all of the second.
         let n = 60;
-        let labels = Array2::from_shape_fn((n, 1), |(row, _)| row as f64);
+        let labels = Array2::from_shape_fn((n, 1), |(row, _)| row as f64 + if row < 30 { 0.0 } else { 100.0 });
         let mut residual = Array2::from_shape_fn((n, 2), |(row, _)| if row < 30 { 0.5 } else { 6.0 });
         residual[[5, 0]] = 6.0; // as far as the model's error elsewhere
         residual[[50, 0]] = 12.0;
