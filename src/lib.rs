@@ -25,7 +25,7 @@
 //! | [`train`] | recipes, alternating optimisation, self-cleaning, model error, checkpoints |
 //! | [`infer`] | starting points, fits, Fisher and Hessian, flags, the catalogue |
 //! | [`simulate`] | surveys with known truth |
-//! | [`validate`] | statistics, comparisons, figures, reports |
+//! | [`validate`] | comparisons, figures, reports |
 //! | [`cli`] | the command line, one file per command |
 //!
 //! A module uses only modules above it (`docs/src/architecture.md` says why each is where it is). A training and a fit, from
@@ -62,6 +62,7 @@ pub mod posterior;
 pub mod prior;
 pub mod simulate;
 pub mod spectrum;
+pub mod statistics;
 pub mod survey;
 pub mod table;
 pub mod tensor;

@@ -8,10 +8,10 @@ use photosphere::observations::{Grid, Observations};
 use photosphere::optimise::{LevenbergMarquardt, Method};
 use photosphere::prior::MixtureFit;
 use photosphere::simulate::{Labels, SpectralEnergy, SurveyConfig, simulate, truth};
+use photosphere::statistics::{median, pull_statistics};
 use photosphere::table::{Column, Table, Values};
 use photosphere::tensor::{Device, Jet, Precision, Tensor, WeightSpecification, Weights, to_f64};
 use photosphere::train::{TrainedModel, TrainingLog};
-use photosphere::validate::statistics::{median, pull_statistics};
 use serde::{Deserialize, Serialize};
 
 /// The simulation's own spectral energies as an effect; derivatives by differences in f64.

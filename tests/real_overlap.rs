@@ -6,12 +6,12 @@ use ndarray::Array2;
 use photosphere::infer::{Estimates, FitOptions, fit, flags, read_options};
 use photosphere::model::Registry;
 use photosphere::observations::{Observations, in_validation};
+use photosphere::statistics::{median, pull_statistics, robust_scatter};
 use photosphere::survey::prepare::{Preparation, PrepareRecipe};
 use photosphere::table::Table;
 use photosphere::tensor::Device;
 use photosphere::train::{Recipe, TrainedModel};
 use photosphere::validate::nearest_neighbours::NearestNeighbours;
-use photosphere::validate::statistics::{median, pull_statistics, robust_scatter};
 use std::path::PathBuf;
 
 fn overlap() -> Option<Table> {

@@ -3,7 +3,7 @@
 use super::estimates::Estimates;
 use super::flags;
 use crate::error::Result;
-use crate::optimise::dense::pack_upper_triangle;
+use crate::optimise::dense::{invert_positive_semidefinite, pack_upper_triangle};
 use crate::table::{Column, ColumnSchema, Table, Values};
 use ndarray::{Array3, Axis};
 
@@ -24,7 +24,11 @@ impl Estimates {
                 Some(index) => (0..n).map(|star| self.error(star, index)).collect(),
                 None => vec![f64::NAN; n],
             };
-            let schema = ColumnSchema::new(format!("{name}_error"), unit, format!("1-sigma error of {name} (Fisher matrix)"));
+            let schema = ColumnSchema::new(
+                format!("{name}_error"),
+                unit,
+                format!("1-sigma error of {name} (Fisher matrix and model calibration)"),
+            );
             table.push(Column::nullable(schema.with_ucd(format!("stat.error;{ucd}")), error))?;
         }
         table.push(Column::nullable(
@@ -33,9 +37,11 @@ impl Estimates {
         ))?;
         let order: Vec<&str> = self.fitted.iter().map(|&position| self.parameters[position].0.as_str()).collect();
         let order = order.join(", ");
+        let inverse = self.inverse_covariance();
+        let total = "of fluxes, constraints and the model's calibration";
         for (name, text, stack) in [
-            ("covariance_triu", "covariance", &self.covariance),
-            ("inverse_covariance_triu", "inverse covariance (Fisher matrix)", &self.information),
+            ("covariance_triu", format!("covariance {total}"), &self.covariance),
+            ("inverse_covariance_triu", format!("inverse of the covariance {total}"), &inverse),
         ] {
             let description = format!("{text}, row-wise upper triangle in the order {order} and the units of these columns");
             table.push(packed(ColumnSchema::new(name, "", description).with_ucd("stat.covariance"), stack))?;
@@ -78,6 +84,19 @@ impl Estimates {
             Values::Text(vec![model_id.to_string(); n]),
         ))?;
         Ok(table)
+    }
+
+    /// Inverse of the covariance `[N, F, F]`; NaN for stars without one.
+    fn inverse_covariance(&self) -> Array3<f64> {
+        let f = self.fitted.len();
+        let mut stack = Array3::from_elem(self.covariance.dim(), f64::NAN);
+        for (covariance, mut inverse) in self.covariance.outer_iter().zip(stack.outer_iter_mut()) {
+            let flat: Vec<f64> = covariance.iter().copied().collect();
+            if let Some(found) = invert_positive_semidefinite(&flat, f) {
+                inverse.iter_mut().zip(found.matrix).for_each(|(to, from)| *to = from);
+            }
+        }
+        stack
     }
 }
 

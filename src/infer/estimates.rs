@@ -17,8 +17,9 @@ pub struct Estimates {
     pub values: Array2<f64>,
     /// Coordinates in which the optimiser worked `[N, P]`.
     pub coordinates: Array2<f64>,
+    /// The inverse of the information, widened by the error of the model's zero points where it has one.
     pub covariance: Array3<f64>,
-    /// Fisher information, the inverse of the covariance.
+    /// Fisher information of fluxes, constraints and Gaussian priors: formal, without the error of the model's zero points.
     pub information: Array3<f64>,
     /// χ² of the flux alone.
     pub chi_square: Vec<f64>,

@@ -1,5 +1,6 @@
 //! Fitting: starts, optimum, Fisher matrix, exact Hessian and flags for all stars of a set of observations.
 
+use super::calibration::ZeroPoints;
 use super::estimates::Estimates;
 use super::flags;
 use super::options::FitOptions;
@@ -28,7 +29,6 @@ pub fn read_options(trained: &TrainedModel, options: &FitOptions) -> ReadOptions
     ReadOptions {
         constraints: trained.model.space.parameters.iter().map(|parameter| parameter.name.clone()).collect(),
         model_error: if options.model_error { trained.model.model_error.clone() } else { Vec::new() },
-        common_error: if options.model_error { trained.model.common_error } else { 0.0 },
         offsets: options.offsets.clone(),
         ..Default::default()
     }
@@ -152,6 +152,12 @@ fn describe(
     let values = Array2::from_shape_fn(all.dim(), |(i, p)| model.space.parameters[p].model_value(all[[i, p]]) / file_factor[p]);
     let Local { chi_square, mut information, hessian } = posterior.local(&stars, free.view(), options.exact_hessian)?;
     let mut covariance = Array3::from_elem((n, f, f), f64::NAN);
+    let zero_points = model.calibration.as_ref().filter(|_| options.model_error).map(|calibration| ZeroPoints {
+        calibration,
+        space: &model.space,
+        free: posterior.free(),
+        constraints: &options.constraints,
+    });
     for i in 0..n {
         for (p, &a) in posterior.free().iter().enumerate() {
             for (q, &b) in posterior.free().iter().enumerate() {
@@ -159,7 +165,10 @@ fn describe(
             }
         }
         let flat: Vec<f64> = information.slice(s![i, .., ..]).iter().copied().collect();
-        if let Some(inverse) = invert_positive_semidefinite(&flat, f) {
+        if let Some(mut inverse) = invert_positive_semidefinite(&flat, f) {
+            if let Some(zero_points) = &zero_points {
+                zero_points.widen(observations, stars[i], &values.row(i).to_vec(), &mut inverse.matrix);
+            }
             covariance.slice_mut(s![i, .., ..]).iter_mut().zip(inverse.matrix).for_each(|(to, from)| *to = from);
         }
     }

@@ -1,5 +1,6 @@
 //! Inference: maximum a posteriori, Fisher covariance, exact-Hessian test and quality flags for any star (spec 1 §5).
 
+mod calibration;
 mod catalogue;
 mod estimates;
 mod fit;

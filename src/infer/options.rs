@@ -19,7 +19,8 @@ pub struct FitOptions {
     /// Whether −2 ln ϖ − 2 ln E, the Jacobians of flat priors on positive parameters, enter (eq. 19). With them the optimum is
     /// that of (ln ϖ, ln E); without them a positive parameter far from zero has no prior at all.
     pub jacobians: bool,
-    /// Whether the model's own error, estimated in training, widens the flux errors.
+    /// Whether the model's own errors, estimated in training, count: the one per wavelength widens the flux errors, that of its zero
+    /// points (its calibration) the covariances of the estimates.
     pub model_error: bool,
     /// Parameters held at a value (file units) instead of fitted.
     pub hold: BTreeMap<String, f64>,

@@ -161,7 +161,9 @@ mod tests {
         let points = random_coordinates(&model, 4);
         let flat: Vec<f64> = points.iter().copied().collect();
         let strengths: std::collections::BTreeMap<String, f64> =
-            ["kernel", "emulator_curvature", "emulator_roughness", "extinction_smoothness"].map(|k| (k.into(), 0.3)).into();
+            ["kernel", "emulator_curvature", "emulator_roughness", "extinction_smoothness", "infrared_index"]
+                .map(|k| (k.into(), 0.3))
+                .into();
         let loss = |model: &ForwardModel| {
             let device = model.device();
             let flux = model.flux(device.tensor(&flat, [4, points.ncols()]), &[], Order::Value).unwrap().value;

@@ -1,5 +1,6 @@
 //! A model on disk: a directory with `model.toml`, `weights.safetensors` and, beside them, what other rooms add (`prior.toml`).
 
+use super::calibration::Calibration;
 use super::forward::ForwardModel;
 use super::parameter::ParameterSpace;
 use super::registry::Registry;
@@ -51,8 +52,9 @@ struct Description {
     kind: String,
     grid: Grid,
     model_error: Vec<f64>,
-    common_error: f64,
     effect: Vec<toml::Table>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    calibration: Option<Calibration>,
     parameter: ParameterSpace,
     /// Shape of every tensor in `weights.safetensors`.
     tensors: BTreeMap<String, Vec<usize>>,
@@ -101,7 +103,10 @@ impl ForwardModel {
         }
         model.space = description.parameter;
         model.model_error = description.model_error;
-        model.common_error = description.common_error;
+        if let Some(calibration) = &description.calibration {
+            calibration.validate(&model.space).map_err(|error| error.within(path.display()))?;
+        }
+        model.calibration = description.calibration;
         model.load_weights(&directory.join(WEIGHTS_FILE))?;
         Ok((model, description.card))
     }
@@ -126,7 +131,7 @@ impl ForwardModel {
             kind: "forward_model".into(),
             grid: self.grid.clone(),
             model_error: self.model_error.clone(),
-            common_error: self.common_error,
+            calibration: self.calibration.clone(),
             effect: self.effects.iter().map(|effect| effect.to_toml()).collect::<Result<_>>()?,
             parameter: self.space.clone(),
             tensors: self.weights.names().iter().map(shape).collect::<Result<_>>()?,

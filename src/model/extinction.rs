@@ -6,7 +6,7 @@
 use super::closed_form::ClosedForm;
 use super::effect::{Effect, FluxJet, StarParameters};
 use super::parameter::{GaussianPrior, Parameter, Transform};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::observations::Grid;
 use crate::tensor::{Device, Tensor, WeightSpecification, Weights};
 use serde::{Deserialize, Serialize};
@@ -21,10 +21,18 @@ pub struct Extinction {
     /// Bands (names) whose R does not vary.
     #[serde(default = "mid_infrared")]
     pub fixed_bands: Vec<String>,
+    /// Index β of R ∝ λ^−β beyond 900 nm to which the penalty `infrared_index` draws R. Prior knowledge, not data.
+    #[serde(default = "cardelli_index")]
+    pub infrared_index: f64,
 }
 
 fn mid_infrared() -> Vec<String> {
     vec!["w1".into(), "w2".into()]
+}
+
+/// Cardelli, Clayton & Mathis (1989), eq. 2a; it holds from 909 nm to 3.3 µm, and they extrapolate it.
+fn cardelli_index() -> f64 {
+    1.61
 }
 
 /// Name of the tensor b(λ) = ln R(λ; ξ = 0), shape `[W]`.
@@ -34,6 +42,15 @@ pub const CURVE_VARIATION: &str = "extinction.variation";
 
 impl Effect for Extinction {
     const KIND: &'static str = "extinction";
+
+    fn validate(&self) -> Result<()> {
+        if self.infrared_index > 0.0 && self.infrared_index.is_finite() {
+            return Ok(());
+        }
+        Err(Error::usage("effect 'extinction', infrared_index")
+            .found(self.infrared_index.to_string())
+            .expected("a positive number (1.61: Cardelli, Clayton & Mathis 1989)"))
+    }
 
     fn parameters(&self) -> Vec<Parameter> {
         let amount = Parameter::new("extinction", "mag", "amount of dust E, in the unit of the training reddenings");
@@ -78,7 +95,7 @@ impl Effect for Extinction {
     }
 
     fn penalty_names(&self) -> &'static [&'static str] {
-        &["extinction_smoothness", "infrared_power_law"]
+        &["extinction_smoothness", "infrared_power_law", "infrared_index"]
     }
 
     /// `extinction_smoothness`: mean square of the second derivative of ln R in x = 1 µm/λ.
@@ -86,25 +103,38 @@ impl Effect for Extinction {
     /// `infrared_power_law`: the same in ln λ beyond 900 nm. Extinction there is a power law (Cardelli, Clayton & Mathis 1989,
     /// eq. 2), which the data cannot say: a grey part of R trades off against the parallaxes of dusty, distant stars, and W1 and
     /// W2 feel it most.
+    ///
+    /// `infrared_index`: mean over ln λ of (d ln R/d ln λ + β)² beyond 900 nm, β the setting of that name. It takes the index from
+    /// the literature as well, because the grey part bends a power law into one of another index.
     fn penalty(&self, name: &str, weights: &Weights, grid: &Grid, device: &Device) -> Result<Tensor<1>> {
-        let (limit, abscissa): (f64, fn(f64) -> f64) = match name {
-            "infrared_power_law" => (INFRARED, f64::ln),
-            _ => (0.0, |nm| 1e3 / nm),
+        let ascending = |limit: f64| {
+            let mut members: Vec<usize> = (0..grid.len()).filter(|&i| grid.wavelength[i] > limit).collect();
+            members.sort_by(|&a, &b| grid.wavelength[a].total_cmp(&grid.wavelength[b]));
+            // Bands at the same wavelength count once.
+            members.dedup_by(|a, b| grid.wavelength[*a] == grid.wavelength[*b]);
+            members
         };
-        let members: Vec<usize> = (0..grid.len()).filter(|&i| grid.wavelength[i] > limit).collect();
-        let rows = second_difference(&members.iter().map(|&i| abscissa(grid.wavelength[i])).collect::<Vec<f64>>());
+        let (members, abscissa): (Vec<usize>, fn(f64) -> f64) = match name {
+            "extinction_smoothness" => (ascending(0.0), |nm| 1e3 / nm),
+            _ => (ascending(INFRARED), f64::ln),
+        };
+        let x: Vec<f64> = members.iter().map(|&i| abscissa(grid.wavelength[i])).collect();
+        let (rows, offset) = match name {
+            "infrared_index" => weighted_slopes(&x, self.infrared_index),
+            _ => second_derivatives(&x),
+        };
         if rows.is_empty() {
             return Ok(weights.get::<1>(LN_CURVE)?.sum() * 0.0);
         }
         let mut operator = vec![0.0; rows.len() * grid.len()];
-        for (row, values) in rows.iter().enumerate() {
-            for (&member, value) in members.iter().zip(values) {
-                operator[row * grid.len() + member] = *value;
+        for (row, entries) in rows.iter().enumerate() {
+            for &(at, value) in entries {
+                operator[row * grid.len() + members[at]] = value;
             }
         }
         let operator = device.tensor(&operator, [rows.len(), grid.len()]);
-        let bend = operator.matmul(weights.get::<1>(LN_CURVE)?.unsqueeze_dim(1));
-        Ok((bend.clone() * bend).mean())
+        let residual = operator.matmul(weights.get::<1>(LN_CURVE)?.unsqueeze_dim(1)) + device.tensor(&offset, [rows.len(), 1]);
+        Ok((residual.clone() * residual).sum())
     }
 }
 
@@ -118,38 +148,61 @@ impl Extinction {
 /// Wavelengths (nm) beyond which extinction is taken for a power law.
 const INFRARED: f64 = 900.0;
 
-/// Rows of the second-derivative operator on unevenly spaced points (`n − 2` rows of `n`); empty for fewer than three points.
-fn second_difference(x: &[f64]) -> Vec<Vec<f64>> {
-    let order = {
-        let mut order: Vec<usize> = (0..x.len()).collect();
-        order.sort_by(|&a, &b| x[a].total_cmp(&x[b]));
-        // Bands at the same wavelength count once.
-        order.dedup_by(|a, b| x[*a] == x[*b]);
-        order
-    };
-    order
-        .windows(3)
-        .map(|at| {
-            let (left, right) = (x[at[1]] - x[at[0]], x[at[2]] - x[at[1]]);
-            let mut row = vec![0.0; x.len()];
-            row[at[0]] = 2.0 / (left * (left + right));
-            row[at[1]] = -2.0 / (left * right);
-            row[at[2]] = 2.0 / (right * (left + right));
-            row
+/// Rows of a sparse operator on the values at increasing points, as (point, factor), and an offset for each row: the sum of the
+/// squares of (operator · values + offset) is a penalty.
+type Residuals = (Vec<Vec<(usize, f64)>>, Vec<f64>);
+
+/// Second derivatives at the inner points, for their mean square.
+fn second_derivatives(x: &[f64]) -> Residuals {
+    let share = 1.0 / (x.len().max(3) - 2) as f64;
+    let rows: Vec<Vec<(usize, f64)>> = (1..x.len().max(1) - 1)
+        .map(|i| {
+            let (left, right) = (x[i] - x[i - 1], x[i + 1] - x[i]);
+            let row = [1.0 / (left * (left + right)), -1.0 / (left * right), 1.0 / (right * (left + right))];
+            row.iter().zip(i - 1..).map(|(value, at)| (at, 2.0 * share.sqrt() * value)).collect()
         })
-        .collect()
+        .collect();
+    let offset = vec![0.0; rows.len()];
+    (rows, offset)
+}
+
+/// Slopes between neighbours plus `index`, for the mean of their squares over x.
+fn weighted_slopes(x: &[f64], index: f64) -> Residuals {
+    let whole = x.last().zip(x.first()).map_or(0.0, |(last, first)| last - first);
+    x.windows(2)
+        .enumerate()
+        .map(|(i, pair)| {
+            let step = pair[1] - pair[0];
+            let weight = (step / whole).sqrt();
+            (vec![(i, -weight / step), (i + 1, weight / step)], weight * index)
+        })
+        .unzip()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn apply((rows, offset): Residuals, values: &[f64]) -> Vec<f64> {
+        rows.iter()
+            .zip(offset)
+            .map(|(row, offset)| offset + row.iter().map(|(at, factor)| factor * values[*at]).sum::<f64>())
+            .collect()
+    }
+
     #[test]
-    fn second_difference_is_exact_for_a_parabola() {
-        let x = [0.3, 1.1, 0.5, 2.0, 1.4];
-        for row in second_difference(&x) {
-            let bend: f64 = row.iter().zip(&x).map(|(weight, x)| weight * (3.0 * x * x - x + 2.0)).sum();
-            assert!((bend - 6.0).abs() < 1e-10);
-        }
+    fn second_derivatives_are_exact_for_a_parabola() {
+        let x = [0.3, 0.5, 1.1, 1.4, 2.0];
+        let bends = apply(second_derivatives(&x), &x.map(|x| 3.0 * x * x - x + 2.0));
+        assert!(bends.len() == 3 && bends.iter().all(|bend| (bend * bend - 12.0).abs() < 1e-9));
+        assert!(second_derivatives(&x[..2]).0.is_empty() && second_derivatives(&[]).0.is_empty());
+    }
+
+    #[test]
+    fn slopes_of_a_power_law_leave_the_square_of_the_difference_of_the_indices() {
+        let x = [0.0, 0.1, 0.7, 1.5];
+        let penalty: f64 = apply(weighted_slopes(&x, 1.61), &x.map(|x| 0.4 - 1.5 * x)).iter().map(|value| value * value).sum();
+        assert!((penalty - 0.11_f64.powi(2)).abs() < 1e-12);
+        assert!(weighted_slopes(&x[..1], 1.61).0.is_empty());
     }
 }

@@ -1,5 +1,6 @@
 //! The forward model: a composition of effects over one data vector, with its parameter space and global weights.
 
+use super::calibration::Calibration;
 use super::effect::{FluxJet, StarParameters};
 use super::parameter::{ParameterSpace, Transform};
 use super::registry::{AnyEffect, Registry};
@@ -22,9 +23,8 @@ pub struct ForwardModel {
     /// Fractional error of the model itself per wavelength (1σ of flux/flux), added in quadrature to the diagonal of the flux
     /// covariance when stars are fitted; zeros when none was estimated.
     pub model_error: Vec<f64>,
-    /// Fractional error of the model common to all wavelengths of a star (1σ): how well training knows the luminosity of a star
-    /// of given labels. Zero when it was not estimated.
-    pub common_error: f64,
+    /// How well the zero points of the star parameters are known; it widens the covariances of fits.
+    pub calibration: Option<Calibration>,
     device: Device,
 }
 
@@ -46,7 +46,7 @@ impl ForwardModel {
             effects.iter().enumerate().flat_map(|(i, effect)| effect.weights(&grid, seed.wrapping_add(i as u64))).collect();
         let weights = Weights::new(&specifications, device)?;
         let model_error = vec![0.0; grid.len()];
-        Ok(Self { grid, effects, space, weights, model_error, common_error: 0.0, device: device.clone() })
+        Ok(Self { grid, effects, space, weights, model_error, calibration: None, device: device.clone() })
     }
 
     /// Where the weights live.

@@ -1,6 +1,7 @@
 //! Forward models: [`Parameter`]s, [`Effect`]s, their [`Registry`], the [`ForwardModel`] that composes them, and its directory on
 //! disk. Knows no data files.
 
+mod calibration;
 mod closed_form;
 pub mod contract;
 mod directory;
@@ -12,6 +13,7 @@ mod forward;
 mod parameter;
 mod registry;
 
+pub use calibration::Calibration;
 pub use closed_form::ClosedForm;
 pub(crate) use directory::hexadecimal;
 pub use directory::{FORMAT, ModelCard};

@@ -40,8 +40,6 @@ pub struct Observations {
     pub flux: Array2<f32>,
     pub flux_error: Array2<f32>,
     pub whitening: Whitening,
-    /// Fractional error (1σ) common to all fluxes of a star, beside the whitening: C + σ² f fᵀ.
-    pub common_error: f64,
     /// Measured values of parameters, by parameter name, in file units.
     pub constraints: BTreeMap<String, Constraint>,
     /// [`input_flag`] bits of every star.
@@ -69,7 +67,6 @@ impl Observations {
             flux: self.flux.select(ndarray::Axis(0), stars),
             flux_error: self.flux_error.select(ndarray::Axis(0), stars),
             whitening: self.whitening.select(stars),
-            common_error: self.common_error,
             constraints: self.constraints.iter().map(|(name, constraint)| (name.clone(), constraint.select(stars))).collect(),
             input_flags: stars.iter().map(|&star| self.input_flags[star]).collect(),
             auxiliary: self.auxiliary.select(stars),

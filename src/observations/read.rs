@@ -32,8 +32,6 @@ pub struct ReadOptions {
     pub constraints: Vec<String>,
     /// Fractional model error per wavelength added in quadrature to the diagonal; empty for none.
     pub model_error: Vec<f64>,
-    /// Fractional model error common to all fluxes of a star.
-    pub common_error: f64,
     /// What replaces eigenvalues of covariances that are not positive-definite.
     pub floor: EigenvalueFloor,
     /// Constants added to constraints, by parameter (a parallax zero-point in mas, say).
@@ -90,17 +88,7 @@ impl Observations {
         for name in [columns::ID, columns::FLUX, columns::FLUX_ERROR] {
             table.take(name);
         }
-        Ok(Self {
-            grid,
-            ids,
-            flux,
-            flux_error,
-            whitening,
-            common_error: options.common_error,
-            constraints,
-            input_flags,
-            auxiliary: table,
-        })
+        Ok(Self { grid, ids, flux, flux_error, whitening, constraints, input_flags, auxiliary: table })
     }
 }
 

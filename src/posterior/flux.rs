@@ -1,8 +1,5 @@
 //! The flux term: χ² = |L(f_pred − f_obs)|², its gradient, Gauss–Newton curvature and, from second-order jets, the rest of the
 //! Hessian. The jet comes from the tensor engine in its precision; the sums are in f64.
-//!
-//! A fractional error σ common to all fluxes of a star, C + σ² f fᵀ, enters through the Sherman–Morrison formula: with u = L f,
-//! every product ⟨a, b⟩ of whitened vectors loses ⟨a, u⟩⟨u, b⟩/(1/σ² + ⟨u, u⟩).
 
 use crate::error::{Error, Result};
 use crate::noise::Real;
@@ -37,8 +34,8 @@ impl FluxNormal {
         }
         let mut normal = Normal { loss: vec![0.0; n], gradient: Array2::zeros((n, p)), curvature: Array3::zeros((n, p, p)) };
         let mut residual_curvature = Array3::zeros((n, p, p));
-        // The residual, the columns of the Jacobian, the observed flux.
-        let mut vectors = vec![T::default(); (2 + p) * w];
+        // The residual and the columns of the Jacobian.
+        let mut vectors = vec![T::default(); (1 + p) * w];
         let mut whitened = vectors.clone();
         let mut weighted = vec![T::default(); w];
         let rows = if tangents.is_some() { 1 + p } else { 1 };
@@ -48,36 +45,25 @@ impl FluxNormal {
                 *residual = predicted - T::from(observed);
             }
             if let Some(tangents) = &tangents {
-                vectors[w..(1 + p) * w].copy_from_slice(&tangents[i * p * w..(i + 1) * p * w]);
+                vectors[w..].copy_from_slice(&tangents[i * p * w..(i + 1) * p * w]);
             }
             observations.whitening.whiten(star, &vectors[..rows * w], &mut whitened[..rows * w]);
-            let common = (observations.common_error > 0.0).then(|| {
-                let at = (1 + p) * w;
-                vectors[at..].iter_mut().zip(observed).for_each(|(to, &from)| *to = T::from(from));
-                observations.whitening.whiten(star, &vectors[at..], &mut whitened[at..]);
-                let flux = &whitened[at..];
-                1.0 / (observations.common_error.powi(-2) + dot(flux, flux))
-            });
-            let (residual, rest) = whitened.split_at(w);
-            let (jacobian, flux) = rest.split_at(p * w);
-            let product = |a: &[T], b: &[T]| dot(a, b) - common.map_or(0.0, |factor| factor * dot(a, flux) * dot(b, flux));
-            normal.loss[i] = product(residual, residual);
+            let (residual, jacobian) = whitened.split_at(w);
+            normal.loss[i] = dot(residual, residual);
             if rows == 1 {
                 continue;
             }
             for a in 0..p {
                 let column = &jacobian[a * w..(a + 1) * w];
-                normal.gradient[[i, a]] = 2.0 * product(column, residual);
+                normal.gradient[[i, a]] = 2.0 * dot(column, residual);
                 for b in 0..=a {
-                    let curvature = 2.0 * product(column, &jacobian[b * w..(b + 1) * w]);
+                    let curvature = 2.0 * dot(column, &jacobian[b * w..(b + 1) * w]);
                     normal.curvature[[i, a, b]] = curvature;
                     normal.curvature[[i, b, a]] = curvature;
                 }
             }
             if let Some(second) = &second {
-                let share = common.map_or(0.0, |factor| factor * dot(residual, flux));
-                let reduced: Vec<T> = residual.iter().zip(flux).map(|(&r, &u)| r - u * T::from(share as f32)).collect();
-                observations.whitening.transpose_whiten(star, &reduced, &mut weighted);
+                observations.whitening.transpose_whiten(star, residual, &mut weighted);
                 for (index, curvature) in residual_curvature.index_axis_mut(ndarray::Axis(0), i).iter_mut().enumerate() {
                     let start = (i * p * p + index) * w;
                     *curvature = 2.0 * dot(&second[start..start + w], &weighted);

@@ -70,9 +70,13 @@ impl Descent {
         Self { state }
     }
 
-    /// One step of the moving weights down the gradient of a taped scalar loss `[1]`.
-    pub fn step(&mut self, weights: &mut Weights, loss: Tensor<1>, learning_rate: f64) {
-        let gradients = weights.gradients(loss);
+    /// One step of the moving weights down the gradient of a taped scalar loss `[1]`, which is scaled down to the norm `largest`
+    /// over all weights where it is larger.
+    pub fn step(&mut self, weights: &mut Weights, loss: Tensor<1>, learning_rate: f64, largest: Option<f64>) {
+        let mut gradients = weights.gradients(loss);
+        if let Some(largest) = largest {
+            weights.clip(&mut gradients, largest);
+        }
         let module = weights.module.clone();
         weights.module = match &mut self.state {
             State::Adam(optimiser) => optimiser.step(learning_rate, module, gradients),

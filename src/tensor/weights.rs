@@ -138,6 +138,17 @@ impl Weights {
         GradientsParams::from_params(&mut gradients, &self.module, &moving)
     }
 
+    /// Scales gradients down to the norm `largest` over all tensors together, where it is larger.
+    pub(super) fn clip(&self, gradients: &mut GradientsParams, largest: f64) {
+        let each: Vec<(ParamId, Tensor<1>)> = (0..self.names.len())
+            .map(parameter_id)
+            .filter_map(|id| gradients.remove::<Dispatch, 1>(id).map(|gradient| (id, gradient)))
+            .collect();
+        let norm = each.iter().flat_map(|(_, gradient)| to_f64(gradient.clone())).map(|value| value * value).sum::<f64>().sqrt();
+        let scale = if norm > largest { largest / norm } else { 1.0 };
+        each.into_iter().for_each(|(id, gradient)| gradients.register::<Dispatch, 1>(id, gradient * scale));
+    }
+
     /// Gradient of a taped scalar loss with respect to every tensor, on the host; zeros where the loss does not depend on it.
     pub fn host_gradients(&self, loss: Tensor<1>) -> Vec<Vec<f64>> {
         let gradients = self.gradients(loss);

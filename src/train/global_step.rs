@@ -67,6 +67,7 @@ pub(super) fn step(
     loss: &LossRecipe,
     penalties: &BTreeMap<String, f64>,
     learning_rate: f64,
+    largest_gradient: Option<f64>,
 ) -> Result<BatchLoss> {
     let flat: Vec<f64> = coordinates.select(Axis(0), stars).into_iter().collect();
     let points = model.device().tensor(&flat, [stars.len(), model.space.len()]);
@@ -84,7 +85,7 @@ pub(super) fn step(
     if let Some(penalty) = model.penalty(penalties)? {
         total = total + penalty;
     }
-    descent.step(&mut model.weights, total, learning_rate);
+    descent.step(&mut model.weights, total, learning_rate, largest_gradient);
     Ok(batch)
 }
 

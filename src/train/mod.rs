@@ -2,13 +2,14 @@
 //!
 //! Alternating optimisation (spec 1 §4; Zhang, Green & Rix 2023, sec. 3.2): the global weights move by burn's optimisers with
 //! the stars fixed, the stars by Levenberg–Marquardt with the weights fixed, in the stages of a [`Recipe`]; then the mixture
-//! prior is fitted to the labels and the model error estimated from the validation stars.
+//! prior is fitted to the labels, and the errors of the model are estimated from the validation stars.
 
+mod calibration;
 mod checkpoint;
 mod clean;
-mod common_error;
 mod global_step;
 mod model_error;
+mod neighbours;
 mod recipe;
 mod run;
 mod star_step;

@@ -7,7 +7,6 @@
 //! curvature of the star's loss). It is stored with the model and added to the diagonal of the flux covariance when stars are
 //! fitted. Zero where the residuals are no larger than their errors within twice the Monte-Carlo error of a MAD.
 
-use super::common_error::median_to_sigma;
 use super::recipe::Recipe;
 use super::state::TrainingState;
 use crate::error::Result;
@@ -15,6 +14,7 @@ use crate::observations::Observations;
 use crate::optimise::NormalEquations;
 use crate::optimise::dense::{cholesky_in_place, solve_lower_in_place};
 use crate::posterior::{Posterior, Terms};
+use crate::statistics::scatter_about_zero;
 use crate::tensor::{Order, to_f64};
 use ndarray::Axis;
 
@@ -67,7 +67,8 @@ pub(super) fn estimate(state: &TrainingState, observations: &Observations, recip
 /// m with MAD-σ of r/√(σ² + m²f²) = 1 for residuals `(r, σ², f)`, by bisection.
 fn fractional_error(residuals: &[(f64, f64, f64)]) -> f64 {
     let scatter = |m: f64| {
-        median_to_sigma(residuals.iter().map(|(r, variance, f)| (r / (variance + (m * f).powi(2)).sqrt()).abs()).collect())
+        let pulls: Vec<f64> = residuals.iter().map(|(r, variance, f)| r / (variance + (m * f).powi(2)).sqrt()).collect();
+        scatter_about_zero(&pulls)
     };
     // The standard error of MAD-σ is 1.17/√(2n).
     if scatter(0.0) <= 1.0 + 2.0 * 1.17 / (2.0 * residuals.len().max(1) as f64).sqrt() {

@@ -89,7 +89,7 @@ pub enum Stage {
     Refine(Refine),
     /// Steps of the weights that act at one wavelength each, with the stars eliminated.
     Solve(Solve),
-    /// Removal of stars that disagree with their own measurements (self-cleaning).
+    /// Removal of stars that disagree with their own measurements and with like stars (self-cleaning).
     Clean(Clean),
 }
 
@@ -104,6 +104,10 @@ pub struct Learn {
     /// Rate of the first epoch; without it the global weights stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<f64>,
+    /// Norm to which the gradient of the weights in a batch, over all of them, is scaled down where it is larger; the same for
+    /// each parameter of the stars of a batch with `gradient_step`. Without it there is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub largest_gradient: Option<f64>,
     #[serde(default)]
     pub schedule: Schedule,
     #[serde(default)]
@@ -313,10 +317,29 @@ impl Recipe {
                     if let Some(patience) = learn.patience {
                         check(place("patience"), patience.into(), patience > 0, "at least 1")?;
                     }
+                    if let Some(largest) = learn.largest_gradient {
+                        check(place("largest_gradient"), largest, largest > 0.0 && largest.is_finite(), "a positive number")?;
+                    }
                     check(place("batch"), learn.batch as f64, learn.batch > 0, "at least 1")?;
-                    if let Some(StarUpdate::LevenbergMarquardt { iterations } | StarUpdate::Profile { iterations }) = learn.stars
-                    {
-                        check(place("iterations"), iterations.into(), iterations > 0, "at least 1")?;
+                    match learn.schedule {
+                        Schedule::Constant => {}
+                        Schedule::Steps { factor, .. } => {
+                            let allowed = factor > 0.0 && factor <= 1.0;
+                            check(place("schedule.factor"), factor, allowed, "a number in (0, 1]")?;
+                        }
+                        Schedule::Cosine { end_fraction } => {
+                            let allowed = (0.0..=1.0).contains(&end_fraction);
+                            check(place("schedule.end_fraction"), end_fraction, allowed, "a number in [0, 1]")?;
+                        }
+                    }
+                    match learn.stars {
+                        None => {}
+                        Some(StarUpdate::LevenbergMarquardt { iterations } | StarUpdate::Profile { iterations }) => {
+                            check(place("stars.iterations"), iterations.into(), iterations > 0, "at least 1")?;
+                        }
+                        Some(StarUpdate::GradientStep { learning_rate: rate }) => {
+                            check(place("stars.learning_rate"), rate, rate > 0.0 && rate.is_finite(), "a positive number")?;
+                        }
                     }
                 }
                 Stage::Refine(refine) => refine.stars.validate()?,
@@ -352,6 +375,9 @@ mod tests {
         for (addition, name) in [
             ("epoch = 4\n", "epoch"),
             ("batch = 0\n", "batch"),
+            ("schedule = { shape = 'cosine', end_fraction = 1.5 }\n", "end_fraction"),
+            ("schedule = { shape = 'steps', epochs = [2], factor = nan }\n", "schedule.factor"),
+            ("stars = { method = 'gradient_step', learning_rate = -1e-4 }\n", "stars.learning_rate"),
             ("[data]\nvalidation_fraction = 1.5\n", "validation_fraction"),
             ("[penalties]\nkernel = -1.0\n", "kernel"),
         ] {

@@ -129,11 +129,11 @@ impl Run<'_> {
             let rate = stage.learning_rate.map(|rate| rate * factor);
             if matches!(stage.stars, Some(StarUpdate::LevenbergMarquardt { .. })) {
                 let all: Vec<usize> = training.iter().chain(&validation).copied().collect();
-                self.update_stars(stage.stars, &all, factor)?;
+                self.update_stars(stage, &all, factor)?;
             }
             let training_loss = self.epoch(stage, &training, &mut descent, rate, factor, &device)?;
             if !matches!(stage.stars, Some(StarUpdate::LevenbergMarquardt { .. })) {
-                self.update_stars(stage.stars, &validation, factor)?;
+                self.update_stars(stage, &validation, factor)?;
             }
             let loss = &self.recipe.loss;
             let validation_loss =
@@ -176,14 +176,13 @@ impl Run<'_> {
             return Err(no_stars(&stage.name, "no training stars"));
         }
         let all: Vec<usize> = (0..self.state.kept.len()).filter(|&star| self.state.kept[star]).collect();
-        let follow = Some(StarUpdate::LevenbergMarquardt { iterations: FOLLOWING_ITERATIONS });
-        self.update_stars(follow, &all, 1.0)?;
+        self.follow(&all, FOLLOWING_ITERATIONS)?;
         let mut best = self.profile_loss(&training)?;
         let mut damping = stage.damping;
         for step in 1..=stage.steps {
             let before = (self.state.model.weights.clone(), self.state.coordinates.clone());
             self.state.model = wavelength_step::step(&self.state, self.observations, self.recipe, &training, damping)?;
-            self.update_stars(follow, &all, 1.0)?;
+            self.follow(&all, FOLLOWING_ITERATIONS)?;
             let loss = self.profile_loss(&training)?;
             if loss < best {
                 best = loss;
@@ -226,15 +225,16 @@ impl Run<'_> {
             let (data, recipe) = (self.observations, self.recipe);
             if matches!(stage.stars, Some(StarUpdate::Profile { .. })) {
                 self.state.model.weights = taped.weights.to(device);
-                self.update_stars(stage.stars, batch, factor)?;
+                self.update_stars(stage, batch, factor)?;
             }
             if let Some(rate) = rate {
                 let stars = &self.state.coordinates;
-                sum.add(global_step::step(&mut taped, descent, data, batch, stars, &recipe.loss, &recipe.penalties, rate)?);
+                let (loss, penalties, largest) = (&recipe.loss, &recipe.penalties, stage.largest_gradient);
+                sum.add(global_step::step(&mut taped, descent, data, batch, stars, loss, penalties, rate, largest)?);
             }
             if matches!(stage.stars, Some(StarUpdate::GradientStep { .. })) {
                 self.state.model.weights = taped.weights.to(device);
-                self.update_stars(stage.stars, batch, factor)?;
+                self.update_stars(stage, batch, factor)?;
             }
         }
         self.state.model = taped.to(device);
@@ -252,18 +252,23 @@ impl Run<'_> {
     }
 
     /// Moves the named stars as the stage says.
-    fn update_stars(&mut self, update: Option<StarUpdate>, stars: &[usize], factor: f64) -> Result<()> {
-        match update {
+    fn update_stars(&mut self, stage: &Learn, stars: &[usize], factor: f64) -> Result<()> {
+        match stage.stars {
             None => Ok(()),
             Some(StarUpdate::LevenbergMarquardt { iterations } | StarUpdate::Profile { iterations }) => {
-                let method = LevenbergMarquardt { max_iterations: iterations, ..LevenbergMarquardt::default() };
-                let method = Method::LevenbergMarquardt(method);
-                star_step::minimise(&mut self.state, self.observations, self.recipe, stars, &method)
+                self.follow(stars, iterations)
             }
             Some(StarUpdate::GradientStep { learning_rate }) => {
-                star_step::descend(&mut self.state, self.observations, self.recipe, stars, learning_rate * factor)
+                let (rate, largest) = (learning_rate * factor, stage.largest_gradient);
+                star_step::descend(&mut self.state, self.observations, self.recipe, stars, rate, largest)
             }
         }
+    }
+
+    /// Levenberg–Marquardt iterations of the named stars.
+    fn follow(&mut self, stars: &[usize], iterations: u32) -> Result<()> {
+        let method = LevenbergMarquardt { max_iterations: iterations, ..LevenbergMarquardt::default() };
+        star_step::minimise(&mut self.state, self.observations, self.recipe, stars, &Method::LevenbergMarquardt(method))
     }
 
     /// Kept stars of one part that pass the cuts.

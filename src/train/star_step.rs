@@ -31,25 +31,30 @@ pub(super) fn minimise(
     Ok(())
 }
 
-/// One step of gradient descent of the named stars.
+/// One step of gradient descent of the named stars; the gradient to a parameter, over these stars, is scaled down to the norm
+/// `largest` where it is larger.
 pub(super) fn descend(
     state: &mut TrainingState,
     observations: &Observations,
     recipe: &Recipe,
     stars: &[usize],
     learning_rate: f64,
+    largest: Option<f64>,
 ) -> Result<()> {
-    let gradient = {
+    let mut gradient = {
         let terms = Terms { constraints: &recipe.data.constraints, mixture: None, jacobians: recipe.loss.jacobians };
         let posterior = Posterior::new(&state.model, observations, &terms, &[], state.coordinates.clone())?;
         posterior.gradient(stars, state.coordinates.select(Axis(0), stars).view())?.1
     };
-    for (row, &star) in stars.iter().enumerate() {
-        for (x, slope) in state.coordinates.row_mut(star).iter_mut().zip(gradient.row(row)) {
-            if slope.is_finite() {
-                *x -= learning_rate * slope;
-            }
+    gradient.mapv_inplace(|slope| if slope.is_finite() { slope } else { 0.0 });
+    for mut column in gradient.columns_mut() {
+        let norm = column.iter().map(|slope| slope * slope).sum::<f64>().sqrt();
+        if let Some(largest) = largest.filter(|&largest| norm > largest) {
+            column.mapv_inplace(|slope| slope * largest / norm);
         }
+    }
+    for (row, &star) in stars.iter().enumerate() {
+        state.coordinates.row_mut(star).scaled_add(-learning_rate, &gradient.row(row));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::clean::CleaningReport;
 use super::recipe::Recipe;
 use super::run::{Checkpoints, run};
 use super::state::{EpochRecord, TrainingState};
-use super::{common_error, model_error};
+use super::{calibration, global_step, model_error};
 use crate::error::{Error, Result};
 use crate::model::{ForwardModel, ModelCard, Registry, hexadecimal};
 use crate::observations::Observations;
@@ -28,7 +28,7 @@ pub struct TrainedModel {
     pub prior: GaussianMixture,
     pub card: ModelCard,
     pub log: TrainingLog,
-    /// SHA-256 over grid, effects, standardisation, model errors, weights and prior; its beginning is the catalogue's `model_id`.
+    /// SHA-256 over grid, effects, standardisation, model errors, calibration, weights and prior; its beginning is the catalogue's `model_id`.
     pub sha256: String,
 }
 
@@ -72,7 +72,7 @@ pub fn train(
     let mut state = outcome.state;
     let prior = fit_prior(recipe, observations, &state)?;
     state.model.model_error = model_error::estimate(&state, observations, recipe)?;
-    state.model.common_error = common_error::estimate(&state, observations, recipe)?;
+    state.model.calibration = calibration::estimate(&state, observations, recipe)?;
 
     let log = TrainingLog { history: state.history.clone(), cleanings: outcome.cleanings };
     let mut card = ModelCard {
@@ -89,9 +89,10 @@ pub fn train(
         metrics: Default::default(),
         recipe: recipe.to_toml()?,
     };
-    if let Some(last) = log.history.last() {
-        card.metrics.insert("training_loss_per_flux".into(), last.training_loss);
-        card.metrics.insert("validation_loss_per_flux".into(), last.validation_loss);
+    for (name, validation) in [("training_loss_per_flux", false), ("validation_loss_per_flux", true)] {
+        let stars = state.stars(validation);
+        let loss = global_step::evaluate(&state.model, observations, &stars, &state.coordinates, &recipe.loss)?.mean();
+        card.metrics.insert(name.into(), loss);
     }
     let stars = stars_table(&state, observations)?;
     // The transforms of the recipe are those of the training; a fit chooses its own.

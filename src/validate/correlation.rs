@@ -1,7 +1,7 @@
 //! Correlation matrices from covariances stored as row-wise upper triangles, as catalogues have them.
 
-use super::statistics::median;
 use crate::error::{Error, Result};
+use crate::statistics::median;
 use ndarray::{Array2, ArrayView2};
 
 /// Correlation matrix `[P, P]` of a covariance packed as a row-wise upper triangle with P(P+1)/2 numbers.

@@ -3,7 +3,6 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`statistics`] | robust scatter, percentiles, pulls, coverage, running medians |
 //! | [`normality`] | Kolmogorov–Smirnov test against N(0, 1) |
 //! | [`correlation`] | correlation matrices from packed covariances |
 //! | [`nearest_neighbours`] | k-NN regression, the baseline |
@@ -21,4 +20,3 @@ pub mod normality;
 pub mod number;
 pub mod report;
 pub mod standard;
-pub mod statistics;

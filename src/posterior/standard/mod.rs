@@ -116,7 +116,7 @@ fn batch<V: Lanes>(
     let all_flux = all_flux.as_slice().unwrap_or_default();
     for (i, &star) in stars.iter().enumerate() {
         point.iter_mut().zip(coordinates.row(i)).for_each(|(to, from)| *to = *from);
-        let data = Data::new(&all_flux[star * w..(star + 1) * w], &observations.whitening, star, observations.common_error);
+        let data = Data::new(&all_flux[star * w..(star + 1) * w], &observations.whitening, star);
         let out = Products {
             loss: &mut loss[i],
             gradient: &mut gradient[i * p..(i + 1) * p],

@@ -1,8 +1,7 @@
 //! χ² of the flux of one star with its derivatives.
 //!
-//! Streams are vectors over the wavelengths: the residual, the Jacobian's column of every free parameter and, for an error common
-//! to all fluxes, the observed flux. They are made eight wavelengths at a time, turned so that lanes are streams, and whitened
-//! together.
+//! Streams are vectors over the wavelengths: the residual, and the Jacobian's column of every free parameter. They are made eight
+//! wavelengths at a time, turned so that lanes are streams, and whitened together.
 
 use super::family::{Role, StandardFamily};
 use super::network::Tape;
@@ -20,15 +19,13 @@ pub struct Data<'a> {
     pub triangle: &'a [f32],
     pub diagonal: &'a [f32],
     pub block: usize,
-    /// Fractional error common to all fluxes.
-    pub common_error: f64,
 }
 
 impl<'a> Data<'a> {
     /// The data of star `star`.
-    pub fn new(flux: &'a [f32], whitening: &'a Whitening, star: usize, common_error: f64) -> Self {
+    pub fn new(flux: &'a [f32], whitening: &'a Whitening, star: usize) -> Self {
         let (triangle, diagonal) = (whitening.triangle_of(star), whitening.diagonal_of(star));
-        Self { flux, triangle, diagonal, block: whitening.block, common_error }
+        Self { flux, triangle, diagonal, block: whitening.block }
     }
 }
 
@@ -72,7 +69,7 @@ impl Workspace {
     /// For stars of `family` with `n_free` free parameters.
     pub fn new(family: &StandardFamily, n_free: usize) -> Self {
         let width = blocks(family.n_wavelengths);
-        let groups = blocks(n_free + 2);
+        let groups = blocks(n_free + 1);
         let widest = family.network.layers.iter().map(|layer| blocks(layer.n_outputs)).max().unwrap_or(width);
         Self {
             tape: family.network.tape(),
@@ -149,10 +146,8 @@ pub fn evaluate<V: Lanes>(
     }
     family.network.forward::<V>(&work.labels, order != Order::Value, &mut work.tape);
     floats_mut(&mut work.observed)[..w].copy_from_slice(data.flux);
-    // The observed flux is the last stream, where it is one.
-    let has_common = data.common_error > 0.0;
-    let n_streams = 1 + free.len() + usize::from(has_common);
-    make_streams::<V>(family, &factors, free, has_common, work);
+    let n_streams = 1 + free.len();
+    make_streams::<V>(family, &factors, free, work);
     let groups = blocks(n_streams);
     for group in 0..groups {
         for b in 0..width {
@@ -175,13 +170,10 @@ pub fn evaluate<V: Lanes>(
         }
     }
     let products = &work.products;
-    let raw = |i: usize, j: usize| {
+    let product = |i: usize, j: usize| {
         let (i, j) = (i.max(j), i.min(j));
         products[i / LANES * groups + j / LANES][i % LANES][j % LANES]
     };
-    let last = n_streams - 1;
-    let common = if has_common { 1.0 / (data.common_error.powi(-2) + raw(last, last)) } else { 0.0 };
-    let product = |i: usize, j: usize| if has_common { raw(i, j) - common * raw(i, last) * raw(j, last) } else { raw(i, j) };
     *out.loss = product(0, 0);
     let n = free.len();
     for a in 0..n {
@@ -193,21 +185,19 @@ pub fn evaluate<V: Lanes>(
         }
     }
     if order == Order::Second {
-        let share = if has_common { (common * raw(0, last)) as f32 } else { 0.0 };
         // C⁻¹r takes the place of the observed flux.
-        let reduced = floats_mut(&mut work.observed);
-        for (i, reduced) in reduced[..w].iter_mut().enumerate() {
-            let at = |stream: usize| work.whitened[stream / LANES * width * LANES + i].0[stream % LANES];
-            *reduced = at(0) - share * at(last);
+        let residual = floats_mut(&mut work.observed);
+        for (to, whitened) in residual[..w].iter_mut().zip(&work.whitened) {
+            *to = whitened.0[0];
         }
-        transpose_whiten(data.triangle, data.diagonal, data.block, &reduced[..w], &mut work.weighted[..w]);
+        transpose_whiten(data.triangle, data.diagonal, data.block, &residual[..w], &mut work.weighted[..w]);
         residual_curvature(family, &factors, free, work, out.residual_curvature);
     }
 }
 
 /// Residual, Jacobian columns and observed flux, eight wavelengths at a time.
 #[inline(always)]
-fn make_streams<V: Lanes>(family: &StandardFamily, factors: &Factors, free: &[usize], has_common: bool, work: &mut Workspace) {
+fn make_streams<V: Lanes>(family: &StandardFamily, factors: &Factors, free: &[usize], work: &mut Workspace) {
     let width = blocks(family.n_wavelengths);
     let splat = |value: f64| V::splat(value as f32);
     let [extinction, extinction_slope, _] = factors.extinction;
@@ -236,9 +226,6 @@ fn make_streams<V: Lanes>(family: &StandardFamily, factors: &Factors, free: &[us
                 Role::Parallax => relative.multiply(splat(dilution_slope)),
             };
             column.store(&mut work.streams[(1 + f) * width + b].0);
-        }
-        if has_common {
-            observed.store(&mut work.streams[(1 + free.len()) * width + b].0);
         }
     }
 }

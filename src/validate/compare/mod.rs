@@ -4,8 +4,8 @@ mod pairs;
 mod present;
 
 use super::normality::KolmogorovSmirnov;
-use super::statistics::PullStatistics;
 use crate::error::{Error, Result};
+use crate::statistics::PullStatistics;
 use crate::table::Table;
 use pairs::{Pairs, common_quantities};
 use serde::Serialize;

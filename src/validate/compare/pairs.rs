@@ -2,9 +2,9 @@
 
 use super::{CompareOptions, ComparedValues, QuantityComparison};
 use crate::error::{Error, Result};
+use crate::statistics::{median, percentiles, pull_statistics, robust_scatter};
 use crate::table::{Column, Shape, Table, Values};
 use crate::validate::normality::kolmogorov_smirnov_normal;
-use crate::validate::statistics::{median, percentiles, pull_statistics, robust_scatter};
 use std::collections::HashMap;
 
 /// Pairs of rows (catalogue, reference) of the same star.

@@ -2,9 +2,9 @@
 
 use super::{Comparison, QuantityComparison};
 use crate::error::Result;
+use crate::statistics::PullStatistics;
 use crate::table::{Column, ColumnSchema, Table, Values};
 use crate::validate::number::{percent, significant, with_error};
-use crate::validate::statistics::PullStatistics;
 use std::fmt;
 
 impl Comparison {

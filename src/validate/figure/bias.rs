@@ -5,7 +5,7 @@ use super::canvas::Stroke;
 use super::panel::{Heading, Key, Mark, Panel};
 use super::theme::{MUTED, SERIES, faded};
 use super::{Figure, has_finite, values};
-use crate::validate::statistics::{RunningBin, percentiles, running_median};
+use crate::statistics::{RunningBin, percentiles, running_median};
 
 /// Residuals of one method.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,7 @@ use super::canvas::Stroke;
 use super::histogram::{Histogram, number_of_bins};
 use super::panel::{Heading, Key, Mark, Panel};
 use super::theme::{BLUE, MUTED, VERMILLION, faded};
-use crate::validate::statistics::percentiles;
+use crate::statistics::percentiles;
 
 /// Offset of two equal stars from one, in magnitudes.
 pub const EQUAL_MASS_BINARY: f64 = -0.752_574_989_159_953;

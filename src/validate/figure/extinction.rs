@@ -5,8 +5,8 @@ use super::canvas::{Align, Stroke};
 use super::panel::{Heading, Key, Mark, Panel};
 use super::theme::{BLUE, MUTED, VERMILLION, faded};
 use super::{Figure, values};
+use crate::statistics::median;
 use crate::validate::number::significant;
-use crate::validate::statistics::median;
 
 /// A learned and a reference extinction curve at the same wavelengths.
 #[derive(Debug, Clone, Copy)]

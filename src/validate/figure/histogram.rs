@@ -1,6 +1,6 @@
 //! Histograms with equal bins.
 
-use crate::validate::statistics::percentiles;
+use crate::statistics::percentiles;
 
 /// Counts in equal bins.
 #[derive(Debug, Clone, PartialEq)]

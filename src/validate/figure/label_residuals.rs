@@ -5,8 +5,8 @@ use super::canvas::{Align, Canvas, Rect, Stroke};
 use super::panel::{Heading, Panel};
 use super::theme::{BLUE, INK, MUTED, VERMILLION};
 use super::{Figure, values};
+use crate::statistics::{equal_count_edges, median, percentiles, robust_scatter, running_median};
 use crate::validate::number::significant;
-use crate::validate::statistics::{equal_count_edges, median, percentiles, robust_scatter, running_median};
 
 /// One label's estimates and reference values.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +58,7 @@ impl LabelResidual<'_> {
         let n = residuals.iter().filter(|residual| residual.is_finite()).count();
         let bins = running_median(self.reference, &residuals, &equal_count_edges(self.reference, (n / 40).clamp(1, 15)));
         let centres: Vec<f64> = bins.iter().map(|bin| bin.centre).collect();
-        let curve = |pick: fn(&crate::validate::statistics::RunningBin) -> f64| bins.iter().map(pick).collect::<Vec<f64>>();
+        let curve = |pick: fn(&crate::statistics::RunningBin) -> f64| bins.iter().map(pick).collect::<Vec<f64>>();
         panel.line(&centres, &curve(|bin| bin.median), Stroke::solid(VERMILLION, 2.0));
         panel.line(&centres, &curve(|bin| bin.low), Stroke::dashed(VERMILLION, 1.5));
         panel.line(&centres, &curve(|bin| bin.high), Stroke::dashed(VERMILLION, 1.5));

@@ -6,8 +6,8 @@ use super::histogram::Histogram;
 use super::panel::{Heading, Key, Mark, Panel};
 use super::theme::{BLUE, INK, LABEL_SIZE, MUTED, VERMILLION, faded};
 use super::{Figure, values};
+use crate::statistics::pull_statistics;
 use crate::validate::number::{percent, with_error};
-use crate::validate::statistics::pull_statistics;
 
 /// Pulls of one parameter.
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,7 @@ use super::density::MOST_POINTS;
 use super::panel::{Heading, Panel};
 use super::theme::ColorMap;
 use super::{Figure, has_finite, values};
-use crate::validate::statistics::percentiles;
+use crate::statistics::percentiles;
 
 /// The Kiel diagram of a sample.
 #[derive(Debug, Clone, Copy)]

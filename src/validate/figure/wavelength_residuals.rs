@@ -5,7 +5,7 @@ use super::axis::Axis;
 use super::canvas::{Canvas, Rect, Stroke};
 use super::panel::{Heading, Key, Mark, Panel};
 use super::theme::{BLUE, MUTED, faded};
-use crate::validate::statistics::percentiles;
+use crate::statistics::percentiles;
 use ndarray::ArrayView2;
 
 /// Residuals of the flux over stars, wavelength by wavelength.

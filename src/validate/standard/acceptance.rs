@@ -5,8 +5,8 @@ use super::flux::curve_deviation;
 use super::uncertainties::correlations_of_parallax_and_gravity;
 use crate::error::Result;
 use crate::infer::flags;
+use crate::statistics::{median, pull_statistics};
 use crate::validate::number::{percent, significant, with_error};
-use crate::validate::statistics::{median, pull_statistics};
 
 /// Largest |median| of pulls, and the interval of their MAD-σ.
 const PULL_MEDIAN: f64 = 0.1;

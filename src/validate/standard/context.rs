@@ -5,8 +5,8 @@ use crate::error::{Error, Result};
 use crate::infer::{Estimates, flags};
 use crate::model::{ParameterSpace, Transform};
 use crate::observations::Observations;
+use crate::statistics::median;
 use crate::table::{Table, Values};
-use crate::validate::statistics::median;
 use ndarray::{Array2, ArrayView1};
 
 /// Least ratio of the true E to its error for stars whose pulls are judged.

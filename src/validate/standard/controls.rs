@@ -6,11 +6,11 @@ use crate::infer::{Estimates, FitOptions, fit, read_options};
 use crate::model::Registry;
 use crate::observations::{Cut, Observations, ReadOptions, select};
 use crate::simulate::{PhaseShares, SurveyConfig, simulate};
-use crate::train::{Recipe, Stage, TrainedModel, train};
+use crate::statistics::median;
+use crate::train::{Recipe, Solve, Stage, TrainedModel, train};
 use crate::validate::figure::{BiasComparison, BiasSeries};
 use crate::validate::number::significant;
 use crate::validate::report::Report;
-use crate::validate::statistics::median;
 
 /// The outcome of a negative control: the good way beside the naive way.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +64,9 @@ impl Default for ControlOptions {
 const BATCH: usize = 32;
 /// Learning rates of the two stages of the short trainings.
 const RATES: [f64; 2] = [1e-2, 4e-3];
+/// Steps of the wavelength weights at the end of the short trainings and their damping, that of a small sample.
+const STEPS: u32 = 2;
+const DAMPING: f64 = 1e-2;
 /// ϖ/σ below which the naive way throws a training star away.
 const NAIVE_PARALLAX_SIGNAL: f64 = 20.0;
 /// Distance (kpc) above which, and log g below which, a star is a distant giant.
@@ -250,7 +253,8 @@ fn magnitude_residuals(trained: &TrainedModel, observations: &Observations) -> R
     Ok((0..observations.len()).map(|star| magnitude_offset(observations, star, predicted.row(star))).collect())
 }
 
-/// The recipe with two short stages of learning; `stretch` more epochs make up for a smaller sample.
+/// The recipe with two short stages of learning and one of the wavelength weights; `stretch` more epochs make up for a smaller
+/// sample.
 fn shortened(recipe: &Recipe, epochs: [u32; 2], stretch: f64) -> Recipe {
     let mut short = recipe.clone();
     // A sample this small needs the published strength of the kernel penalty, or the network follows its noise.
@@ -272,6 +276,8 @@ fn shortened(recipe: &Recipe, epochs: [u32; 2], stretch: f64) -> Recipe {
             Stage::Learn(learn)
         })
         .collect();
+    let name = "wavelength weights".into();
+    short.stages.push(Stage::Solve(Solve { name, steps: STEPS, damping: DAMPING, cuts: Vec::new() }));
     short
 }
 

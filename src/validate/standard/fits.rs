@@ -5,10 +5,10 @@ use super::context::{Context, numbers, pick, plain_symbol, symbol};
 use crate::error::Result;
 use crate::infer::Estimates;
 use crate::model::Transform;
+use crate::statistics::{median, percentiles, pull_statistics, robust_scatter};
 use crate::validate::figure::{LabelResidual, LabelResiduals, PullHistogram, PullHistograms};
 use crate::validate::number::{percent, significant, with_error};
 use crate::validate::report::Report;
-use crate::validate::statistics::{median, percentiles, pull_statistics, robust_scatter};
 
 pub(super) fn sections(context: &Context<'_>, report: &mut Report) -> Result<()> {
     label_residuals(context, report);

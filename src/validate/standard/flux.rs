@@ -7,10 +7,10 @@ use crate::model::LN_CURVE;
 use crate::observations::Observations;
 use crate::simulate::truth::MEAN_R_V;
 use crate::spectrum::extinction_law::{CCM89_WAVELENGTHS, ccm89_optical_depth};
+use crate::statistics::median;
 use crate::validate::figure::{ExtinctionCurves, ModelErrorCurve, WavelengthResiduals};
 use crate::validate::number::{percent, significant};
 use crate::validate::report::Report;
-use crate::validate::statistics::median;
 use ndarray::{Array2, Axis};
 
 pub(super) fn sections(context: &Context<'_>, report: &mut Report) -> Result<()> {

@@ -2,10 +2,10 @@
 
 use super::context::{Context, booleans, coordinates, magnitude_offset, numbers, pick};
 use crate::error::Result;
+use crate::statistics::median;
 use crate::validate::figure::{CleaningBump, SampleDiagram, TrainingCurves};
 use crate::validate::number::{percent, significant};
 use crate::validate::report::Report;
-use crate::validate::statistics::median;
 use ndarray::Axis;
 use std::collections::HashMap;
 

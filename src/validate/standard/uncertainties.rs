@@ -30,7 +30,7 @@ pub(super) fn section(context: &Context<'_>, report: &mut Report) -> Result<()> 
         NamedMatrix { title: "with parallax", matrix: correlations.with.view() },
     ];
     let mut caption = format!(
-        "Median correlation matrices of {} new stars. Without parallax: the same Fisher matrices less the information of the \
+        "Median correlation matrices of {} new stars (inverse Fisher matrices). Without parallax: the same Fisher matrices less the information of the \
          measured parallax.",
         correlations.n_stars
     );
@@ -61,7 +61,9 @@ fn correlations(context: &Context<'_>) -> Result<Option<Correlations>> {
         let Some((_, error)) = context.input.new_stars.constraint("parallax", star) else { continue };
         let Some(reduced) = without_constraint(map.information.slice(s![star, .., ..]), index, error) else { continue };
         let f = map.fitted.len();
-        with.extend(pack_upper_triangle(&map.covariance.slice(s![star, .., ..]).iter().copied().collect::<Vec<f64>>(), f));
+        let information: Vec<f64> = map.information.slice(s![star, .., ..]).iter().copied().collect();
+        let Some(formal) = invert_positive_semidefinite(&information, f) else { continue };
+        with.extend(pack_upper_triangle(&formal.matrix, f));
         without.extend(pack_upper_triangle(&reduced, f));
         n_stars += 1;
     }

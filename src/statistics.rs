@@ -96,6 +96,13 @@ pub fn robust_scatter(values: &[f64]) -> f64 {
     MAD_TO_SIGMA * median(&deviations)
 }
 
+/// 1.4826 times the median absolute value: the scatter of pulls about zero. Infinite values count as large; NaN for none.
+pub fn scatter_about_zero(values: &[f64]) -> f64 {
+    let mut absolute: Vec<f64> = values.iter().map(|value| value.abs()).filter(|value| !value.is_nan()).collect();
+    absolute.sort_unstable_by(f64::total_cmp);
+    absolute.get(absolute.len() / 2).map_or(f64::NAN, |median| MAD_TO_SIGMA * median)
+}
+
 /// Fraction of the finite pulls with |pull| ≤ `n_sigma`, with its binomial standard error.
 pub fn coverage(pulls: &[f64], n_sigma: f64) -> Measured {
     let finite = pulls.iter().filter(|pull| pull.is_finite()).count();

@@ -1,0 +1,17 @@
+//! Like stars: nearest neighbours in the standardised labels.
+
+use ndarray::Array2;
+
+/// The `count` rows of `labels [n, L]` nearest to `row`, itself not among them.
+///
+/// Brute force: a few thousand rows ask, and a tree would cost more to read than it saves.
+pub(super) fn nearest(labels: &Array2<f64>, row: usize, count: usize) -> Vec<usize> {
+    let centre = labels.row(row);
+    let distance = |other: usize| labels.row(other).iter().zip(centre).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+    let mut others: Vec<(f64, usize)> = (0..labels.nrows()).filter(|&i| i != row).map(|i| (distance(i), i)).collect();
+    if others.len() > count {
+        others.select_nth_unstable_by(count, |a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        others.truncate(count);
+    }
+    others.into_iter().map(|(_, other)| other).collect()
+}
