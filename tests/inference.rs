@@ -9,7 +9,7 @@ use photosphere::optimise::{LevenbergMarquardt, Method};
 use photosphere::prior::MixtureFit;
 use photosphere::simulate::{Labels, SpectralEnergy, SurveyConfig, simulate, truth};
 use photosphere::table::{Column, Table, Values};
-use photosphere::tensor::{Device, Jet, Precision, Tensor, WeightSpecification, Weights, to_f64};
+use photosphere::tensor::{Device, Jet, Precision, WeightSpecification, Weights, to_f64};
 use photosphere::train::{TrainedModel, TrainingLog};
 use photosphere::validate::statistics::{median, pull_statistics};
 use serde::{Deserialize, Serialize};
@@ -46,14 +46,11 @@ impl Effect for TrueEmulator {
             }
         }
         let device = star.device();
-        let mut tangents: Option<Tensor<3>> = None;
-        for (column, slopes) in columns.iter().zip(&slopes) {
-            if let Some(seed) = &column.tangents {
-                let term = seed.clone() * device.tensor(slopes, [n, 1, w]);
-                tangents = Some(tangents.map_or(term.clone(), |sum| sum + term));
-            }
-        }
-        Ok(flux.multiply_exp(&Jet { value: device.tensor(&value, [n, w]), tangents, second: None }))
+        let slopes = columns.iter().zip(&slopes).map(|(column, slopes)| {
+            let slopes = device.tensor(slopes, [n, w]);
+            Jet::from_slope(slopes.zeros_like(), &slopes, column)
+        });
+        Ok(flux.multiply_exp(&slopes.fold(Jet::constant(device.tensor(&value, [n, w])), |sum, term| sum.add(&term))))
     }
 }
 

@@ -118,8 +118,8 @@ impl StartGrid {
         let (n, w, n_pools) = (self.coordinates.nrows(), model.grid.len(), self.pools.len());
         let flat: Vec<f64> = self.coordinates.iter().copied().collect();
         let jet = model.flux(model.device().tensor(&flat, [n, model.space.len()]), free, Order::First)?;
-        let flux = to_f64(jet.value);
-        let tangents = jet.tangents.map_or_else(Vec::new, to_f64);
+        let flux = to_f64(jet.value.clone());
+        let tangents = jet.jacobian(free.len()).map_or_else(Vec::new, to_f64);
         for draw in 0..n {
             for (g, pool) in self.pools.iter().enumerate() {
                 let mean = pool.iter().map(|&i| flux[draw * w + i]).sum::<f64>() / pool.len() as f64;

@@ -2,14 +2,18 @@
 //! a model and their optimisers), [`Jet`] (forward-mode derivatives over tensors) and the derivative check. Knows no stars.
 
 pub mod check;
+mod derivatives;
 mod descent;
 mod device;
 mod jet;
+mod product;
 mod weights;
 
+pub use derivatives::Derivatives;
 pub use descent::{Descent, DescentMethod};
 pub use device::{Device, Precision};
 pub use jet::{Jet, Order};
+pub use product::matmul;
 pub use weights::{WeightSpecification, Weights};
 
 pub use burn::tensor::Element;
@@ -18,6 +22,12 @@ use burn::Dispatch;
 
 /// A float tensor with `D` axes on whichever device it was made.
 pub type Tensor<const D: usize> = burn::tensor::Tensor<Dispatch, D>;
+
+/// A tensor of truth values.
+pub type Mask<const D: usize> = burn::tensor::Tensor<Dispatch, D, burn::tensor::Bool>;
+
+/// Positions along an axis.
+pub type Indices = burn::tensor::Tensor<Dispatch, 1, burn::tensor::Int>;
 
 /// Host copy of a tensor's values in row-major order, converted to `T` (f32 or f64).
 pub fn to_host<T: Element, const D: usize>(tensor: Tensor<D>) -> Vec<T> {
