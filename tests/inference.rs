@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, s};
 use photosphere::error::Result;
-use photosphere::infer::{Estimates, FitOptions, StartOptions, fit, read_options};
+use photosphere::infer::{Engine, Estimates, FitOptions, StartOptions, fit, read_options};
 use photosphere::model::{Effect, FluxJet, ForwardModel, LN_CURVE, ModelCard, Parameter, Registry, StarParameters, Transform};
 use photosphere::observations::{Grid, Observations};
 use photosphere::optimise::{LevenbergMarquardt, Method};
@@ -125,16 +125,20 @@ fn likelihood_pulls_of_single_stars_are_standard_normal() {
 }
 
 #[test]
-fn optima_do_not_depend_on_the_batch() {
+fn optima_do_not_depend_on_the_batch_or_the_engine() {
     let trained = true_model();
     let table = new_stars(60);
     let whole = fit(&trained, &observe(table.clone(), &trained), &options()).unwrap();
     let order: Vec<usize> = (0..60).rev().collect();
     let permuted = fit(&trained, &observe(table.select(&order), &trained), &FitOptions { chunk: 7, ..options() }).unwrap();
+    let device = FitOptions { engine: Engine::Device, ..options() };
+    let device = fit(&trained, &observe(table, &trained), &device).unwrap();
     for i in 0..60 {
         for p in 0..whole.fitted.len() {
             let shift = (whole.values[[i, p]] - permuted.values[[59 - i, p]]).abs();
             assert!(shift <= 1e-3 * whole.error(i, p), "star {i}, parameter {p}: {shift} of {}", whole.error(i, p));
+            let shift = (whole.values[[i, p]] - device.values[[i, p]]).abs();
+            assert!(shift <= 2e-2 * whole.error(i, p), "star {i}, parameter {p}: {shift} of {}", whole.error(i, p));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Fitting: starts, optimum, Fisher matrix, exact Hessian and flags for all stars of a set of observations.
 
+use super::engine;
 use super::estimates::Estimates;
 use super::flags;
 use super::options::FitOptions;
@@ -8,7 +9,7 @@ use crate::error::Result;
 use crate::model::{ForwardModel, LN_CURVE, Transform};
 use crate::observations::{Observations, ReadOptions};
 use crate::optimise::dense::{invert_positive_semidefinite, smallest_eigenvalue};
-use crate::optimise::{Bounds, NormalEquations, Solution, Status, Subset, minimise_in_chunks};
+use crate::optimise::{Bounds, NormalEquations, Solution, Status};
 use crate::posterior::{Posterior, Terms};
 use crate::train::TrainedModel;
 use ndarray::{Array2, Array3, ArrayView2, Axis, s};
@@ -77,19 +78,9 @@ pub fn fit(trained: &TrainedModel, observations: &Observations, options: &FitOpt
     let fittable: Vec<usize> =
         (0..observations.len()).filter(|&star| observations.n_fluxes(star) > posterior.free().len()).collect();
     let bounds = bounds(&model, posterior.free());
-    let runs = starts
-        .iter()
-        .map(|start| {
-            let start = posterior.free_coordinates(start.select(Axis(0), &fittable).view());
-            minimise_in_chunks(
-                &options.optimiser,
-                &Subset::new(&posterior, &fittable),
-                start.view(),
-                Some(&bounds),
-                options.chunk,
-            )
-        })
-        .collect::<Result<Vec<Solution>>>()?;
+    let starts: Vec<Array2<f64>> =
+        starts.iter().map(|start| posterior.free_coordinates(start.select(Axis(0), &fittable).view())).collect();
+    let runs = engine::minimise(&posterior, &fittable, &starts, &bounds, options)?;
     let mut estimates = empty(&model, &posterior, observations);
     let rows: Vec<usize> = (0..fittable.len()).collect();
     let parts = rows

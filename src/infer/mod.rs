@@ -1,12 +1,14 @@
 //! Inference: maximum a posteriori, Fisher covariance, exact-Hessian test and quality flags for any star (spec 1 §5).
 
 mod catalogue;
+mod engine;
 mod estimates;
 mod fit;
 pub mod flags;
 mod options;
 mod start;
 
+pub use engine::Engine;
 pub use estimates::Estimates;
 pub use fit::{fit, read_options};
 pub use options::{FitOptions, StartOptions};

@@ -20,12 +20,13 @@ pub struct Terms<'a> {
 }
 
 pub(super) struct HostTerms<'a> {
-    space: &'a ParameterSpace,
+    pub space: &'a ParameterSpace,
     observations: &'a Observations,
-    /// Positions of the parameters whose constraints enter.
+    /// Whether the constraint of a parameter enters.
     constrained: Vec<bool>,
-    mixture: Option<(&'a GaussianMixture, Vec<usize>)>,
-    jacobians: bool,
+    /// The mixture with the positions of its parameters.
+    pub mixture: Option<(&'a GaussianMixture, Vec<usize>)>,
+    pub jacobians: bool,
 }
 
 impl<'a> HostTerms<'a> {
@@ -44,15 +45,20 @@ impl<'a> HostTerms<'a> {
         Ok(Self { space, observations, constrained, mixture, jacobians: terms.jacobians })
     }
 
-    /// Errors (model units) and constraints of the measurement and the model's own prior of a parameter of a star.
-    fn gaussians(&self, star: usize, position: usize) -> impl Iterator<Item = (f64, GaussianConstraint)> {
+    /// Measured value and error (model units) of a parameter of a star whose constraint enters.
+    pub fn measured(&self, star: usize, position: usize) -> Option<(f64, f64)> {
         let parameter = &self.space.parameters[position];
         let factor = parameter.model_units_per_file_unit;
         let measured = if self.constrained[position] { self.observations.constraint(&parameter.name, star) } else { None };
-        let measured = measured.map(|(value, error)| (value * factor, error * factor));
-        let prior = parameter.prior.map(|prior| (prior.mean, prior.standard_deviation));
+        measured.map(|(value, error)| (value * factor, error * factor))
+    }
+
+    /// Errors (model units) and constraints of the measurement and the model's own prior of a parameter of a star.
+    fn gaussians(&self, star: usize, position: usize) -> impl Iterator<Item = (f64, GaussianConstraint)> {
+        let prior = self.space.parameters[position].prior.map(|prior| (prior.mean, prior.standard_deviation));
         // Measurements with impossible errors were taken out and flagged when the observations were read.
-        measured.into_iter().chain(prior).filter_map(|(value, error)| Some((error, GaussianConstraint::new(value, error).ok()?)))
+        let gaussians = self.measured(star, position).into_iter().chain(prior);
+        gaussians.filter_map(|(value, error)| Some((error, GaussianConstraint::new(value, error).ok()?)))
     }
 
     /// The terms of one parameter at coordinate `u`; their curvature is exact or positive semi-definite.

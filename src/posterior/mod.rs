@@ -6,14 +6,16 @@
 
 mod flux;
 mod host;
+mod on_device;
 
 pub use host::Terms;
+pub use on_device::{bytes_per_star, minimise_on_device};
 
 use crate::error::{Error, Result};
 use crate::model::ForwardModel;
 use crate::observations::Observations;
 use crate::optimise::{Normal, NormalEquations};
-use crate::tensor::{Order, Precision};
+use crate::tensor::{Device, Order, Precision};
 use flux::FluxNormal;
 use host::HostTerms;
 use ndarray::{Array2, Array3, ArrayView2};
@@ -54,6 +56,11 @@ impl<'a> Posterior<'a> {
         let free = (0..model.space.len()).filter(|position| !held.contains(position)).collect();
         let host = HostTerms::new(&model.space, observations, terms)?;
         Ok(Self { model, observations, host, free, fixed })
+    }
+
+    /// Where the model and the batches of the device's path lie.
+    pub fn device(&self) -> &Device {
+        self.model.device()
     }
 
     /// Positions of the free parameters in the model's parameter space.
