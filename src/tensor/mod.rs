@@ -13,7 +13,7 @@ pub use derivatives::Derivatives;
 pub use descent::{Descent, DescentMethod};
 pub use device::{Device, Precision};
 pub use jet::{Jet, Order};
-pub use product::matmul;
+pub use product::{Factor, matmul};
 pub use weights::{WeightSpecification, Weights};
 
 pub use burn::tensor::Element;

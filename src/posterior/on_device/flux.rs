@@ -7,14 +7,14 @@ use crate::error::Result;
 use crate::model::ForwardModel;
 use crate::observations::Observations;
 use crate::optimise::on_device::TensorNormal;
-use crate::tensor::{Device, Indices, Order, Tensor, matmul};
+use crate::tensor::{Device, Factor, Indices, Order, Tensor, matmul};
 
 /// Observed fluxes of `n` stars and their whitening.
 pub(super) struct FluxTerm {
     /// `[n, W]`.
     observed: Tensor<2>,
     /// L of the leading block, transposed and with its zeros, `[n, B, B]`.
-    block: Option<Tensor<3>>,
+    block: Option<Factor<3>>,
     /// Inverse errors of the wavelengths after the block, `[n, 1, W − B]`.
     tail: Option<Tensor<3>>,
     common: Option<CommonError>,
@@ -37,7 +37,7 @@ impl FluxTerm {
         let packed = whitening.triangle;
         let mut term = Self {
             observed: device.tensor_f32(flux, [n, w]),
-            block: (b > 0).then(|| unpack(packed, n, b, device)),
+            block: (b > 0).then(|| Factor::new(unpack(packed, n, b, device))),
             tail: (b < w).then(|| device.tensor_f32(whitening.diagonal, [n, 1, w - b])),
             common: None,
         };
@@ -77,7 +77,7 @@ impl FluxTerm {
         let rows = |tensor: &Tensor<3>| tensor.clone().select(0, stars.clone());
         Self {
             observed: self.observed.clone().select(0, stars.clone()),
-            block: self.block.as_ref().map(rows),
+            block: self.block.as_ref().map(|block| block.select(stars)),
             tail: self.tail.as_ref().map(rows),
             common: self
                 .common
@@ -90,7 +90,7 @@ impl FluxTerm {
     fn whiten(&self, vectors: Tensor<3>) -> Tensor<3> {
         let [n, rows, w] = vectors.dims();
         let b = self.block.as_ref().map_or(0, |block| block.dims()[1]);
-        let leading = self.block.as_ref().map(|block| matmul(vectors.clone().slice([0..n, 0..rows, 0..b]), block.clone()));
+        let leading = self.block.as_ref().map(|block| block.product(vectors.clone().slice([0..n, 0..rows, 0..b])));
         let tail = self.tail.as_ref().map(|tail| vectors.slice([0..n, 0..rows, b..w]) * tail.clone());
         Tensor::cat(leading.into_iter().chain(tail).collect(), 2)
     }

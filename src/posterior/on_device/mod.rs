@@ -55,7 +55,8 @@ pub fn minimise_on_device(
 /// out, and the tensors of a step. Counted, not measured.
 pub fn bytes_per_star(posterior: &Posterior<'_>) -> usize {
     let (w, p, block) = (posterior.observations.grid.len(), posterior.model.space.len(), posterior.observations.whitening.block);
-    let data = 2 * w + block * block + 2 * p;
+    // Factors of products lie there in two parts on an accelerator.
+    let data = 2 * w + 2 * block * block + 2 * p;
     let packed = block * (block + 1) / 2;
     let step = FLUX_TENSORS * (1 + p) * w;
     let mixture = posterior.host.mixture.as_ref().map_or(0, |(mixture, _)| 3 * mixture.n_components() * p * p);
