@@ -7,11 +7,13 @@ use photosphere::model::{ForwardModel, Registry};
 use photosphere::noise::{EigenvalueFloor, Whitening};
 use photosphere::observations::{Observations, ReadOptions};
 use photosphere::optimise::{LevenbergMarquardt, Method, NormalEquations, minimise_in_chunks};
-use photosphere::posterior::{Engine, Posterior, Terms};
+use photosphere::posterior::{Posterior, Terms, minimise_on_device};
 use photosphere::simulate::{SurveyConfig, simulate};
 use photosphere::survey::xp::{Band, DEFAULT_WAVELENGTHS, ErrorConvention, Instrument, Spectrum};
 use photosphere::tensor::{Device, Order};
+use photosphere::train::TrainedModel;
 use std::hint::black_box;
+use std::path::Path;
 
 /// Stars of a batch: the chunk of the fit and the batch of the recipes.
 const N_STARS: usize = 512;
@@ -56,7 +58,7 @@ fn engine(criterion: &mut Criterion) -> Result<()> {
     group.bench_function("exact_hessians", |bencher| {
         bencher.iter(|| black_box(posterior.hessian(&stars, coordinates.view())));
     });
-    let reference = Posterior::new(&model, &observations, &terms, &[], coordinates.clone())?.with_engine(Engine::Tensor);
+    let reference = Posterior::new(&model, &observations, &terms, &[], coordinates.clone())?.with_tensors();
     group.bench_function("normal_equations_of_the_tensor_engine", |bencher| {
         bencher.iter(|| black_box(reference.normal_equations(&stars, coordinates.view())));
     });
@@ -97,8 +99,51 @@ fn engine(criterion: &mut Criterion) -> Result<()> {
     Ok(())
 }
 
+/// Whole minimisations of unlabelled stars with the model of the repository, from starts about half a standard deviation of the
+/// sample off, by both engines for any model.
+fn minimisation(criterion: &mut Criterion) -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/xp-simulated");
+    let trained = TrainedModel::load(&folder, &Registry::standard(), &Device::cpu())?;
+    let (model, constraints) = (&trained.model, ["parallax".to_string()]);
+    let config = SurveyConfig { n_stars: N_STARS, first_star: 5_000_000, labelled_fraction: 0.0, ..SurveyConfig::default() };
+    let options =
+        ReadOptions { constraints: constraints.to_vec(), model_error: model.model_error.clone(), ..ReadOptions::default() };
+    let observations = Observations::from_table(simulate(&config)?, &options)?;
+    let mut starts = Array2::zeros((N_STARS, model.space.len()));
+    for (parameter, mut column) in model.space.parameters.iter().zip(starts.columns_mut()) {
+        let truth = observations.auxiliary.column(&format!("true_{}", parameter.name))?.to_f64()?;
+        for (star, (slot, value)) in column.iter_mut().zip(truth).enumerate() {
+            let value = if parameter.name == "extinction" { value.max(0.05) } else { value };
+            *slot = parameter.coordinate_from_file(value) + 0.5 * (star as f64).sin();
+        }
+    }
+    let terms = Terms { constraints: &constraints, mixture: Some(&trained.prior), jacobians: true };
+    let posterior = Posterior::new(model, &observations, &terms, &[], starts.clone())?;
+    let tensors = Posterior::new(model, &observations, &terms, &[], starts.clone())?.with_tensors();
+    let stars: Vec<usize> = (0..N_STARS).collect();
+    let damped = LevenbergMarquardt::default();
+    let method = Method::LevenbergMarquardt(damped.clone());
+
+    let mut group = criterion.benchmark_group("512_stars_to_the_optimum");
+    group.throughput(Throughput::Elements(N_STARS as u64)).sample_size(20);
+    group.bench_function("standard_engine", |bencher| {
+        bencher.iter(|| black_box(minimise_in_chunks(&method, &posterior, starts.view(), None, posterior.batch(N_STARS))));
+    });
+    group.bench_function("tensor_engine", |bencher| {
+        bencher.iter(|| black_box(minimise_in_chunks(&method, &tensors, starts.view(), None, N_STARS)));
+    });
+    group.bench_function("device_engine_on_the_processor", |bencher| {
+        bencher.iter(|| black_box(minimise_on_device(&posterior, &stars, starts.clone(), None, &damped, N_STARS)));
+    });
+    group.bench_function("exact_hessian_of_the_tensor_engine", |bencher| {
+        bencher.iter(|| black_box(tensors.hessian(&stars, starts.view())));
+    });
+    group.finish();
+    Ok(())
+}
+
 fn run(criterion: &mut Criterion) {
-    if let Err(error) = engine(criterion) {
+    if let Err(error) = engine(criterion).and_then(|()| minimisation(criterion)) {
         eprintln!("{error}");
         std::process::exit(i32::from(error.exit_code()));
     }

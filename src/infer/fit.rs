@@ -1,6 +1,7 @@
 //! Fitting: starts, optimum, Fisher matrix, exact Hessian and flags for all stars of a set of observations.
 
 use super::calibration::ZeroPoints;
+use super::engine::Engine;
 use super::estimates::Estimates;
 use super::flags;
 use super::options::FitOptions;
@@ -70,19 +71,19 @@ pub fn fit(trained: &TrainedModel, observations: &Observations, options: &FitOpt
     };
     let held_names: Vec<String> = options.hold.keys().cloned().collect();
     let posterior = Posterior::new(&model, observations, &terms, &held_names, template)?;
+    let posterior = if options.engine == Engine::Auto { posterior } else { posterior.with_tensors() };
     let grid = StartGrid::new(&model, &trained.prior, &held, &fixed, &options.start)?;
     let starts = grid.starts(&model, observations, &constraints);
 
     let fittable: Vec<usize> =
         (0..observations.len()).filter(|&star| observations.n_fluxes(star) > posterior.free().len()).collect();
     let bounds = bounds(&model, posterior.free());
-    let chunk = posterior.batch(options.chunk);
     let starts: Vec<Array2<f64>> = fittable.iter().map(|&star| starts[star].clone()).collect();
-    let searches = Searches::run(&posterior, &options.optimiser, &fittable, &starts, &bounds, chunk)?;
+    let searches = Searches::run(&posterior, &fittable, &starts, &bounds, options)?;
     let mut estimates = empty(&model, &posterior, observations);
     let rows: Vec<usize> = (0..fittable.len()).collect();
     let parts = rows
-        .par_chunks(chunk)
+        .par_chunks(posterior.batch(options.chunk))
         .map(|rows| describe(&model, trained, &posterior, observations, options, &fittable, &searches, rows))
         .collect::<Result<Vec<_>>>()?;
     for part in parts {

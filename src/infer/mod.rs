@@ -2,6 +2,7 @@
 
 mod calibration;
 mod catalogue;
+mod engine;
 mod estimates;
 mod fit;
 pub mod flags;
@@ -9,6 +10,7 @@ mod options;
 mod rivals;
 mod start;
 
+pub use engine::Engine;
 pub use estimates::Estimates;
 pub use fit::{fit, read_options};
 pub use options::{FitOptions, StartOptions};

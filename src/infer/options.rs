@@ -1,5 +1,6 @@
 //! How stars are fitted: every choice of a run, with visible defaults.
 
+use super::engine::Engine;
 use crate::error::{Error, Result};
 use crate::model::Transform;
 use crate::optimise::Method;
@@ -30,8 +31,12 @@ pub struct FitOptions {
     pub optimiser: Method,
     /// Whether the exact Hessian's smallest eigenvalue is computed (eq. 20).
     pub exact_hessian: bool,
-    /// Stars per chunk of the optimiser.
+    /// Stars per chunk of the optimiser on a processor.
     pub chunk: usize,
+    /// What carries out the minimisation.
+    pub engine: Engine,
+    /// Memory of an accelerator that a batch may take, GiB; it decides how many stars a batch has.
+    pub device_memory: f64,
 }
 
 /// The search for starting points.
@@ -59,6 +64,8 @@ impl Default for FitOptions {
             optimiser: Method::default(),
             exact_hessian: true,
             chunk: 512,
+            engine: Engine::default(),
+            device_memory: 4.0,
         }
     }
 }
@@ -85,6 +92,11 @@ impl FitOptions {
                 return Err(Error::usage(format!("fit option {name}")).found("0").expected("at least 1"));
             }
         }
+        if !(self.device_memory > 0.0 && self.device_memory.is_finite()) {
+            let found = self.device_memory.to_string();
+            return Err(Error::usage("fit option device_memory").found(found).expected("a positive number of GiB"));
+        }
+        self.engine.validate(&self.optimiser)?;
         self.optimiser.validate()
     }
 }

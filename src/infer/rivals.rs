@@ -1,7 +1,9 @@
 //! Second searches: the other starts of a star, stopped as soon as they lead to the optimum that its first start has found.
 
+use super::engine::minimise;
+use super::options::FitOptions;
 use crate::error::Result;
-use crate::optimise::{Bounds, Method, Normal, NormalEquations, Solution, Status, minimise_in_chunks};
+use crate::optimise::{Bounds, Normal, NormalEquations, Solution, Status, Subset};
 use crate::posterior::Posterior;
 use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
@@ -55,11 +57,10 @@ impl Searches {
     /// Searches from every start of the named `stars`; `starts` are their starts `[n, P]`, best first.
     pub fn run(
         posterior: &Posterior<'_>,
-        method: &Method,
         stars: &[usize],
         starts: &[Array2<f64>],
         bounds: &Bounds,
-        chunk: usize,
+        options: &FitOptions,
     ) -> Result<Self> {
         let rows = |skip: usize| -> Array2<f64> {
             let width = posterior.n_parameters();
@@ -71,16 +72,15 @@ impl Searches {
             }
             Array2::from_shape_vec((flat.len() / width.max(1), width), flat).unwrap_or_else(|_| Array2::zeros((0, width)))
         };
-        let first =
-            minimise_in_chunks(method, &crate::optimise::Subset::new(posterior, stars), rows(0).view(), Some(bounds), chunk)?;
+        let first = minimise(posterior, &Subset::new(posterior, stars), stars, rows(0), bounds, options)?;
         let mut others_of = vec![0];
         let mut owner = Vec::new();
         for (index, start) in starts.iter().enumerate() {
             owner.extend(std::iter::repeat_n(index, start.nrows().saturating_sub(1)));
             others_of.push(owner.len());
         }
-        let rivals = Rivals::new(posterior, stars, &first, &owner, chunk)?;
-        let others = minimise_in_chunks(method, &rivals, rows(1).view(), Some(bounds), chunk)?;
+        let rivals = Rivals::new(posterior, stars, &first, &owner, posterior.batch(options.chunk))?;
+        let others = minimise(posterior, &rivals, &rivals.stars, rows(1), bounds, options)?;
         Ok(Self { first, others, others_of })
     }
 

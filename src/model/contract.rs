@@ -43,9 +43,9 @@ pub fn verify(model: &ForwardModel, registry: &Registry, scratch: &std::path::Pa
             Array3::from_shape_vec((n, rows, w), stack.map_or_else(|| vec![0.0; n * rows * w], to_f64))
         };
         let shape = |error: ndarray::ShapeError| broken("shapes").found(error.to_string());
-        let value = Array2::from_shape_vec((n, w), to_f64(jet.value)).map_err(shape)?;
-        let second = if order == Order::Second { stack(jet.second, p * p) } else { Ok(Array3::zeros((n, 0, w))) };
-        Ok((value, stack(jet.tangents, p).map_err(shape)?, second.map_err(shape)?))
+        let value = Array2::from_shape_vec((n, w), to_f64(jet.value.clone())).map_err(shape)?;
+        let second = if order == Order::Second { stack(jet.hessian(p), p * p) } else { Ok(Array3::zeros((n, 0, w))) };
+        Ok((value, stack(jet.jacobian(p), p).map_err(shape)?, second.map_err(shape)?))
     };
 
     let (value, jacobian, second) = derivatives(&points, Order::Second)?;

@@ -100,7 +100,7 @@ impl<'a> StarParameters<'a> {
         };
         let columns: Vec<Option<usize>> =
             positions.iter().map(|position| self.free.iter().position(|free| free == position)).collect();
-        Ok(Jet::variables(value, &columns, self.free.len(), self.order, self.device))
+        Ok(Jet::variables(value, &columns, self.order, self.device))
     }
 
     /// The model value of a parameter, `[N, 1]`.

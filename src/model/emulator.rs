@@ -118,8 +118,8 @@ impl Emulator {
         let points = lattice(n_labels);
         let n_points = points.len() / n_labels;
         let free: Vec<Option<usize>> = (0..n_labels).map(Some).collect();
-        let labels = Jet::variables(device.tensor(&points, [n_points, n_labels]), &free, n_labels, Order::Second, device);
-        let bend = self.network(&labels, weights, device)?.second.ok_or_else(|| Error::model("second-order jet"))?;
+        let labels = Jet::variables(device.tensor(&points, [n_points, n_labels]), &free, Order::Second, device);
+        let bend = self.network(&labels, weights, device)?.hessian(n_labels).ok_or_else(|| Error::model("second-order jet"))?;
         let total = (0..n_labels)
             .map(|k| bend.clone().slice([0..n_points, k * (n_labels + 1)..k * (n_labels + 1) + 1]))
             .map(|own| (own.clone() * own).mean())

@@ -83,7 +83,7 @@ impl ForwardModel {
     /// Flux jet at `coordinates [N, P]`, with derivatives to the `free` coordinates up to `order`.
     ///
     /// # Shapes
-    /// `value [N, W]`, `tangents [N, free.len(), W]`.
+    /// `value [N, W]`; derivatives as [`Jet`] keeps them, numbered by position in `free`.
     pub fn flux(&self, coordinates: Tensor<2>, free: &[usize], order: Order) -> Result<Jet> {
         let star = StarParameters::new(&self.space, coordinates, free, order, &self.device);
         let mut flux = FluxJet::one(self.grid.len(), &self.device);

@@ -39,7 +39,8 @@ pub fn minimise_in_chunks(
     join(pieces.into_iter().collect::<Result<Vec<_>>>()?, problem.n_parameters())
 }
 
-fn join(pieces: Vec<Solution>, n_parameters: usize) -> Result<Solution> {
+/// The solutions of consecutive problems as one.
+pub(crate) fn join(pieces: Vec<Solution>, n_parameters: usize) -> Result<Solution> {
     let coordinates = match pieces.is_empty() {
         true => Array2::zeros((0, n_parameters)),
         false => {

@@ -87,7 +87,7 @@ impl FirstOrder {
     /// `Usage` for impossible settings, bounds or shapes; what the problem's evaluation returns.
     pub fn minimise(&self, problem: &dyn NormalEquations, start: Array2<f64>, bounds: Option<&Bounds>) -> Result<Solution> {
         self.validate()?;
-        let (start, bounds) = prepare(problem, start, bounds)?;
+        let (start, bounds) = prepare((problem.n_problems(), problem.n_parameters()), start, bounds)?;
         let n = start.nrows();
         let solution = Solution {
             coordinates: start,

@@ -11,6 +11,7 @@
 //! | `step` | one damped step inside a box |
 //! | `hessian` | the exact Hessian by differences of gradients, for problems without a better one |
 //! | `chunks` | many problems, several threads, results in order |
+//! | `on_device` | the same method with everything on an accelerator |
 //! | `subset` | some problems of a larger batch |
 //! | `dense` | small symmetric matrices |
 
@@ -20,11 +21,13 @@ mod first_order;
 mod hessian;
 mod levenberg_marquardt;
 mod method;
+pub mod on_device;
 mod step;
 mod subset;
 #[cfg(test)]
 mod test_problems;
 
+pub(crate) use chunks::join;
 pub use chunks::minimise_in_chunks;
 pub use first_order::{FirstOrder, Round};
 pub use levenberg_marquardt::LevenbergMarquardt;
@@ -137,9 +140,8 @@ pub struct Solution {
     pub n_iterations: Vec<u32>,
 }
 
-/// Checks start and bounds against the problem, and returns the start inside the bounds, with the bounds.
-fn prepare(problem: &dyn NormalEquations, mut start: Array2<f64>, bounds: Option<&Bounds>) -> Result<(Array2<f64>, Bounds)> {
-    let shape = (problem.n_problems(), problem.n_parameters());
+/// Checks start and bounds against the `shape` (problems, coordinates), and returns the start inside the bounds, with the bounds.
+fn prepare(shape: (usize, usize), mut start: Array2<f64>, bounds: Option<&Bounds>) -> Result<(Array2<f64>, Bounds)> {
     if start.dim() != shape {
         return Err(Error::usage("start of the minimisation")
             .found(format!("shape {:?}", start.dim()))

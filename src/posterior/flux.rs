@@ -24,9 +24,10 @@ impl FluxNormal {
         p: usize,
     ) -> Result<Self> {
         let (n, w) = (stars.len(), observations.grid.len());
-        let value = to_host::<T, 2>(jet.value);
-        let tangents = jet.tangents.map(to_host::<T, 3>);
-        let second = jet.second.map(to_host::<T, 3>);
+        // Derivatives have the parameter first, `[P, n, W]`.
+        let tangents = jet.jacobian_rows(p).map(to_host::<T, 3>);
+        let second = jet.second.as_ref().map(|second| (&second.keys, to_host::<T, 3>(second.widen(jet.dims()).stack)));
+        let value = to_host::<T, 2>(jet.value.clone());
         if value.len() != n * w {
             return Err(Error::numerical("flux of the model")
                 .found(format!("{} values", value.len()))
@@ -45,7 +46,9 @@ impl FluxNormal {
                 *residual = predicted - T::from(observed);
             }
             if let Some(tangents) = &tangents {
-                vectors[w..].copy_from_slice(&tangents[i * p * w..(i + 1) * p * w]);
+                for (column, tangents) in vectors[w..(1 + p) * w].chunks_exact_mut(w).zip(tangents.chunks_exact(n * w)) {
+                    column.copy_from_slice(&tangents[i * w..(i + 1) * w]);
+                }
             }
             observations.whitening.whiten(star, &vectors[..rows * w], &mut whitened[..rows * w]);
             let (residual, jacobian) = whitened.split_at(w);
@@ -62,11 +65,12 @@ impl FluxNormal {
                     normal.curvature[[i, b, a]] = curvature;
                 }
             }
-            if let Some(second) = &second {
+            if let Some((keys, second)) = &second {
                 observations.whitening.transpose_whiten(star, residual, &mut weighted);
-                for (index, curvature) in residual_curvature.index_axis_mut(ndarray::Axis(0), i).iter_mut().enumerate() {
-                    let start = (i * p * p + index) * w;
-                    *curvature = 2.0 * dot(&second[start..start + w], &weighted);
+                for (&(a, b), second) in keys.iter().zip(second.chunks_exact(n * w)) {
+                    let curvature = 2.0 * dot(&second[i * w..(i + 1) * w], &weighted);
+                    residual_curvature[[i, a, b]] = curvature;
+                    residual_curvature[[i, b, a]] = curvature;
                 }
             }
         }

@@ -19,17 +19,18 @@ pub struct Terms<'a> {
 }
 
 /// What measurements and the model itself say of one parameter.
-struct ParameterTerms<'a> {
-    parameter: &'a Parameter,
+pub(super) struct ParameterTerms<'a> {
+    pub parameter: &'a Parameter,
     measured: Option<&'a Constraint>,
     prior: Option<GaussianConstraint>,
     /// Whether −2 ln x is added.
-    jacobian: bool,
+    pub jacobian: bool,
 }
 
 pub(super) struct HostTerms<'a> {
-    parameters: Vec<ParameterTerms<'a>>,
-    mixture: Option<(&'a GaussianMixture, Vec<usize>)>,
+    pub parameters: Vec<ParameterTerms<'a>>,
+    /// The mixture with the positions of its parameters.
+    pub mixture: Option<(&'a GaussianMixture, Vec<usize>)>,
 }
 
 /// Working memory for the terms of one star at a time.
@@ -135,11 +136,17 @@ impl<'a> HostTerms<'a> {
 }
 
 impl ParameterTerms<'_> {
-    /// The measured value of a star in model units. Impossible errors were taken out and flagged when the observations were read.
-    fn measurement(&self, star: usize) -> Option<GaussianConstraint> {
+    /// Measured value and error (model units) of a star, if its constraint enters.
+    pub fn measured(&self, star: usize) -> Option<(f64, f64)> {
         let factor = self.parameter.model_units_per_file_unit;
         let (value, error) = self.measured?.get(star)?;
-        GaussianConstraint::new(value * factor, error * factor).ok()
+        Some((value * factor, error * factor))
+    }
+
+    /// The same as a constraint. Impossible errors were taken out and flagged when the observations were read.
+    fn measurement(&self, star: usize) -> Option<GaussianConstraint> {
+        let (value, error) = self.measured(star)?;
+        GaussianConstraint::new(value, error).ok()
     }
 
     /// The terms at coordinate `u`; their curvature is exact or positive semi-definite.

@@ -9,19 +9,20 @@
 
 mod flux;
 mod host;
+mod on_device;
 mod standard;
 
 pub use host::Terms;
+pub use on_device::{bytes_per_star, minimise_on_device};
 
 use crate::error::{Error, Result};
 use crate::model::ForwardModel;
 use crate::observations::Observations;
 use crate::optimise::{Normal, NormalEquations};
-use crate::tensor::{Order, Precision};
+use crate::tensor::{Device, Order, Precision};
 use flux::FluxNormal;
 use host::{HostTerms, Sums};
 use ndarray::{Array2, Array3, ArrayView2, Axis};
-use serde::{Deserialize, Serialize};
 use standard::StandardEngine;
 
 /// −2 ln P of every star of `observations` in the free coordinates of `model`.
@@ -52,17 +53,6 @@ pub struct Local {
     pub hessian: Option<Array3<f64>>,
 }
 
-/// Who computes the flux term.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Engine {
-    /// The standard engine where the model allows it, the tensor engine elsewhere.
-    #[default]
-    Automatic,
-    /// Tensors, for any model: the reference.
-    Tensor,
-}
-
 impl<'a> Posterior<'a> {
     /// The posterior with all parameters of the model free but those in `held`, which stay at their coordinate in
     /// `fixed [N, P]` (all P parameters).
@@ -91,15 +81,19 @@ impl<'a> Posterior<'a> {
         Ok(Self { model, observations, host, free, fixed, standard })
     }
 
-    /// The same posterior computed by another engine.
-    pub fn with_engine(self, engine: Engine) -> Self {
-        let standard = self.standard.filter(|_| engine == Engine::Automatic);
-        Self { standard, ..self }
+    /// The same posterior computed by the tensor engine, whatever the model.
+    pub fn with_tensors(self) -> Self {
+        Self { standard: None, ..self }
     }
 
     /// Name of the engine that computes the flux term, for the log.
     pub fn engine_name(&self) -> &'static str {
         if self.standard.is_some() { "standard" } else { "tensor" }
+    }
+
+    /// Where the model and the batches of the device's path lie.
+    pub fn device(&self) -> &Device {
+        self.model.device()
     }
 
     /// Positions of the free parameters in the model's parameter space.

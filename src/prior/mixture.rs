@@ -90,6 +90,11 @@ impl GaussianMixture {
         self.components.len()
     }
 
+    /// ln(w/√((2π)ⁿ det C)), mean `[n]` and precision C⁻¹ `[n, n]` (row-major) of every Gaussian.
+    pub fn gaussians(&self) -> impl Iterator<Item = (f64, &[f64], &[f64])> {
+        self.components.iter().map(|component| (component.ln_amplitude, &component.mean[..], &component.precision[..]))
+    }
+
     /// ln p below which a star counts as unlike the training sample (quality flag, bit 4), once it has been set.
     pub fn ln_density_threshold(&self) -> Option<f64> {
         self.ln_density_threshold

@@ -1,6 +1,6 @@
 //! Where tensors live and in which precision.
 
-use super::Tensor;
+use super::{Indices, Tensor};
 use crate::error::{Error, Result};
 use burn::DispatchDevice;
 use burn::tensor::{DType, TensorData};
@@ -68,11 +68,6 @@ impl Device {
         self.taped
     }
 
-    /// Whether this is the processor.
-    pub fn is_processor(&self) -> bool {
-        matches!(self.plain, DispatchDevice::Flex(_))
-    }
-
     /// The precision of the floats made on this device.
     pub fn precision(&self) -> Precision {
         self.precision
@@ -103,6 +98,26 @@ impl Device {
     /// A tensor of zeros.
     pub fn zeros<const D: usize>(&self, shape: [usize; D]) -> Tensor<D> {
         Tensor::zeros(shape, (&self.dispatch(), self.dtype()))
+    }
+
+    /// Positions along an axis.
+    pub fn indices(&self, positions: &[usize]) -> Indices {
+        let positions: Vec<i64> = positions.iter().map(|&position| position as i64).collect();
+        let shape = [positions.len()];
+        Indices::from_data(TensorData::new(positions, shape), &self.dispatch())
+    }
+
+    /// Whether it is the processor.
+    pub fn is_cpu(&self) -> bool {
+        matches!(self.plain, DispatchDevice::Flex(_))
+    }
+
+    /// Values as numbers of the device's precision have them.
+    pub fn rounded(&self, values: &[f64]) -> Vec<f64> {
+        match self.precision {
+            Precision::Single => values.iter().map(|&value| f64::from(value as f32)).collect(),
+            Precision::Double => values.to_vec(),
+        }
     }
 
     pub(super) fn dispatch(&self) -> DispatchDevice {

@@ -4,7 +4,8 @@
 //! Jets of taped tensors can be differentiated again in reverse mode, which gives mixed second derivatives such as
 //! ∂/∂weight ∂f/∂label.
 
-use super::{Device, Tensor};
+use super::derivatives::{Derivatives, sum};
+use super::{Device, Tensor, matmul};
 
 /// How many derivatives a jet carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,40 +20,45 @@ pub enum Order {
 
 /// A batch of vectors with derivatives with respect to P parameters of each batch element.
 ///
-/// Absent tangents mean zero: a jet without them does not depend on the parameters.
+/// Only derivatives that are not zero everywhere are kept: the labels that a network reads cost nothing for the distance, and
+/// ∂²/∂p∂q is kept once for both orders of p and q.
 ///
 /// # Shapes
-/// `value [N, W]`; `tangents [N, P, W]` with `tangents[n, p, w] = ∂value[n, w]/∂x[n, p]`; `second [N, P·P, W]` with
-/// `second[n, p·P + q, w] = ∂²value[n, w]/∂x[n, p]∂x[n, q]`. In all operations N or W may be 1 on one side (broadcasting).
+/// `value [N, W]`; `tangents`, keyed by parameter, `[K, N, W]`; `second`, keyed by pairs `p ≤ q`, `[K', N, W]`. In all operations N
+/// or W may be 1 on one side (broadcasting), and also in derivatives that do not depend on the row or column.
 #[derive(Debug, Clone)]
 pub struct Jet {
     pub value: Tensor<2>,
-    pub tangents: Option<Tensor<3>>,
-    pub second: Option<Tensor<3>>,
+    pub tangents: Option<Derivatives<usize>>,
+    pub second: Option<Derivatives<(usize, usize)>>,
+    order: Order,
 }
 
 impl Jet {
     /// A jet that does not depend on the parameters.
     pub fn constant(value: Tensor<2>) -> Self {
-        Self { value, tangents: None, second: None }
+        Self { value, tangents: None, second: None, order: Order::Value }
     }
 
-    /// The independent variables: `value [N, k]` whose column `i` is parameter `columns[i]` of `n_parameters`; a column with
-    /// `None` is held fixed.
-    pub fn variables(value: Tensor<2>, columns: &[Option<usize>], n_parameters: usize, order: Order, device: &Device) -> Self {
-        let [n, k] = value.dims();
-        if order == Order::Value || columns.iter().all(Option::is_none) {
+    /// A jet whose value and slope with respect to another jet of one column, `inner [N, 1]`, are known: `value [N, W]`,
+    /// `slope [N, W]`. Second derivatives are taken as zero.
+    pub fn from_slope(value: Tensor<2>, slope: &Tensor<2>, inner: &Self) -> Self {
+        Self { value, tangents: inner.tangents.as_ref().map(|tangents| tangents.times(slope)), second: None, order: inner.order }
+    }
+
+    /// The independent variables: `value [N, k]` whose column `i` is parameter `columns[i]`; a column with `None` is held fixed.
+    pub fn variables(value: Tensor<2>, columns: &[Option<usize>], order: Order, device: &Device) -> Self {
+        let k = columns.len();
+        let keys: Vec<usize> = columns.iter().flatten().copied().collect();
+        if order == Order::Value || keys.is_empty() {
             return Self::constant(value);
         }
-        let mut seed = vec![0.0; n_parameters * k];
-        for (i, column) in columns.iter().enumerate() {
-            if let Some(column) = column {
-                seed[column * k + i] = 1.0;
-            }
+        let mut seed = vec![0.0; keys.len() * k];
+        for (row, (i, _)) in columns.iter().enumerate().filter(|(_, column)| column.is_some()).enumerate() {
+            seed[row * k + i] = 1.0;
         }
-        let tangents = device.tensor(&seed, [1, n_parameters, k]).expand([n, n_parameters, k]);
-        let second = (order == Order::Second).then(|| device.zeros([n, n_parameters * n_parameters, k]));
-        Self { value, tangents: Some(tangents), second }
+        let stack = device.tensor(&seed, [keys.len(), 1, k]);
+        Self { value, tangents: Some(Derivatives { keys, stack }), second: None, order }
     }
 
     /// Number of rows N and columns W.
@@ -60,16 +66,36 @@ impl Jet {
         self.value.dims()
     }
 
+    /// First derivatives to parameters 0 to `n_parameters`, `[N, P, W]` with `[n, p, w] = ∂value[n, w]/∂x[n, p]`; `None` where
+    /// all are zero.
+    pub fn jacobian(&self, n_parameters: usize) -> Option<Tensor<3>> {
+        Some(self.jacobian_rows(n_parameters)?.swap_dims(0, 1))
+    }
+
+    /// [`Jet::jacobian`] with the parameter first, `[P, N, W]`, as the arithmetic leaves it.
+    pub fn jacobian_rows(&self, n_parameters: usize) -> Option<Tensor<3>> {
+        let keys: Vec<usize> = (0..n_parameters).collect();
+        self.tangents.as_ref().map(|tangents| tangents.widen(self.dims()).rows(&keys))
+    }
+
+    /// Second derivatives to parameters 0 to `n_parameters`, `[N, P·P, W]` with `[n, p·P + q, w] = ∂²value[n, w]/∂x[n, p]∂x[n, q]`;
+    /// `None` where all are zero.
+    pub fn hessian(&self, n_parameters: usize) -> Option<Tensor<3>> {
+        let p = n_parameters;
+        let keys: Vec<(usize, usize)> = (0..p).flat_map(|i| (0..p).map(move |j| (i.min(j), i.max(j)))).collect();
+        self.second.as_ref().map(|second| second.widen(self.dims()).rows(&keys).swap_dims(0, 1))
+    }
+
     /// `self · weight`, with `weight [W, V]` independent of the parameters.
     pub fn matmul(&self, weight: &Tensor<2>) -> Self {
-        let product = |stack: &Tensor<3>| {
-            let [n, p, w] = stack.dims();
-            stack.clone().reshape([n * p, w]).matmul(weight.clone()).reshape([n, p, weight.dims()[1]])
-        };
+        let [_, w] = self.dims();
+        // A derivative that is the same in all columns is needed in each.
+        let columns = |stack: &Tensor<3>| [stack.dims()[1], w];
         Self {
-            value: self.value.clone().matmul(weight.clone()),
-            tangents: self.tangents.as_ref().map(product),
-            second: self.second.as_ref().map(product),
+            value: matmul(self.value.clone(), weight.clone()),
+            tangents: self.tangents.as_ref().map(|tangents| tangents.widen(columns(&tangents.stack)).matmul(weight)),
+            second: self.second.as_ref().map(|second| second.widen(columns(&second.stack)).matmul(weight)),
+            order: self.order,
         }
     }
 
@@ -77,8 +103,9 @@ impl Jet {
     pub fn add(&self, other: &Self) -> Self {
         Self {
             value: self.value.clone() + other.value.clone(),
-            tangents: sum(self.broadcast_tangents(other), other.broadcast_tangents(self)),
-            second: sum(self.broadcast_second(other), other.broadcast_second(self)),
+            tangents: sum(self.tangents.clone(), other.tangents.clone()),
+            second: sum(self.second.clone(), other.second.clone()),
+            order: self.order.max(other.order),
         }
     }
 
@@ -89,14 +116,16 @@ impl Jet {
 
     /// Elementwise product of two jets.
     pub fn mul(&self, other: &Self) -> Self {
+        let order = self.order.max(other.order);
         let cross = match (&self.tangents, &other.tangents) {
-            (Some(a), Some(b)) if self.second.is_some() || other.second.is_some() => Some(outer(a, b) + outer(b, a)),
+            (Some(a), Some(b)) if order == Order::Second => a.cross(b),
             _ => None,
         };
         Self {
             value: self.value.clone() * other.value.clone(),
             tangents: sum(times(&self.tangents, &other.value), times(&other.tangents, &self.value)),
             second: sum(sum(times(&self.second, &other.value), times(&other.second, &self.value)), cross),
+            order,
         }
     }
 
@@ -104,8 +133,9 @@ impl Jet {
     pub fn scale(&self, factor: f64) -> Self {
         Self {
             value: self.value.clone() * factor,
-            tangents: self.tangents.clone().map(|tangents| tangents * factor),
-            second: self.second.clone().map(|second| second * factor),
+            tangents: self.tangents.as_ref().map(|tangents| tangents.map(|stack| stack * factor)),
+            second: self.second.as_ref().map(|second| second.map(|stack| stack * factor)),
+            order: self.order,
         }
     }
 
@@ -151,26 +181,19 @@ impl Jet {
     pub fn sum_columns(&self) -> Self {
         Self {
             value: self.value.clone().sum_dim(1),
-            tangents: self.tangents.clone().map(|tangents| tangents.sum_dim(2)),
-            second: self.second.clone().map(|second| second.sum_dim(2)),
+            tangents: self.tangents.as_ref().map(|tangents| tangents.widen(self.dims()).map(|stack| stack.sum_dim(2))),
+            second: self.second.as_ref().map(|second| second.widen(self.dims()).map(|stack| stack.sum_dim(2))),
+            order: self.order,
         }
     }
 
     /// Jets side by side: `[N, W₁], [N, W₂] … → [N, W₁ + W₂ + …]`. All must have the same N.
     pub fn concat(jets: &[&Self], device: &Device) -> Self {
-        let n = jets.iter().map(|jet| jet.dims()[0]).max().unwrap_or(0);
-        let join = |stacks: Vec<&Option<Tensor<3>>>| {
-            let p = stacks.iter().find_map(|stack| stack.as_ref().map(|stack| stack.dims()[1]))?;
-            let filled = stacks
-                .iter()
-                .zip(jets)
-                .map(|(stack, jet)| stack.as_ref().map_or_else(|| device.zeros([n, p, jet.dims()[1]]), |stack| stack.clone()));
-            Some(Tensor::cat(filled.collect(), 2))
-        };
         Self {
             value: Tensor::cat(jets.iter().map(|jet| jet.value.clone()).collect(), 1),
-            tangents: join(jets.iter().map(|jet| &jet.tangents).collect()),
-            second: join(jets.iter().map(|jet| &jet.second).collect()),
+            tangents: join(jets, |jet| &jet.tangents, device),
+            second: join(jets, |jet| &jet.second, device),
+            order: jets.iter().map(|jet| jet.order).max().unwrap_or(Order::Value),
         }
     }
 
@@ -179,48 +202,36 @@ impl Jet {
         let Some(tangents) = &self.tangents else {
             return Self::constant(value);
         };
-        let second = self.second.as_ref().map(|second| {
-            let bend: Tensor<3> = curvature().unsqueeze_dim(1);
-            let slope: Tensor<3> = slope().unsqueeze_dim(1);
-            second.clone() * slope + outer(tangents, tangents) * bend
-        });
-        let slope: Tensor<3> = slope().unsqueeze_dim(1);
-        Self { value, tangents: Some(tangents.clone() * slope), second }
-    }
-
-    fn broadcast_tangents(&self, other: &Self) -> Option<Tensor<3>> {
-        broadcast(&self.tangents, other)
-    }
-
-    fn broadcast_second(&self, other: &Self) -> Option<Tensor<3>> {
-        broadcast(&self.second, other)
+        let slope = slope();
+        let second = match self.order {
+            Order::Second => {
+                let bend = tangents.squares().times(&curvature());
+                Some(self.second.as_ref().map_or_else(|| bend.clone(), |second| bend.add(&second.times(&slope))))
+            }
+            _ => None,
+        };
+        Self { value, tangents: Some(tangents.times(&slope)), second, order: self.order }
     }
 }
 
-/// Widens a derivative stack to the columns and rows of the jet it is added to.
-fn broadcast(stack: &Option<Tensor<3>>, other: &Jet) -> Option<Tensor<3>> {
-    stack.as_ref().map(|stack| {
-        let [n, p, w] = stack.dims();
-        let [other_n, other_w] = other.dims();
-        let (wide_n, wide_w) = (n.max(other_n), w.max(other_w));
-        if (wide_n, wide_w) == (n, w) { stack.clone() } else { stack.clone().expand([wide_n, p, wide_w]) }
-    })
+fn times<K: Copy + PartialEq>(derivatives: &Option<Derivatives<K>>, value: &Tensor<2>) -> Option<Derivatives<K>> {
+    derivatives.as_ref().map(|derivatives| derivatives.times(value))
 }
 
-fn sum(a: Option<Tensor<3>>, b: Option<Tensor<3>>) -> Option<Tensor<3>> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a + b),
-        (a, b) => a.or(b),
+/// Derivatives of vectors side by side.
+fn join<K: Copy + PartialEq>(
+    jets: &[&Jet],
+    of: impl Fn(&Jet) -> &Option<Derivatives<K>>,
+    device: &Device,
+) -> Option<Derivatives<K>> {
+    let mut keys: Vec<K> = Vec::new();
+    for derivatives in jets.iter().filter_map(|jet| of(jet).as_ref()) {
+        keys.extend(derivatives.keys.iter().filter(|key| !keys.contains(key)).copied().collect::<Vec<_>>());
     }
-}
-
-fn times(stack: &Option<Tensor<3>>, value: &Tensor<2>) -> Option<Tensor<3>> {
-    stack.as_ref().map(|stack| stack.clone() * value.clone().unsqueeze_dim::<3>(1))
-}
-
-/// Products of all pairs of tangents, `[N, P, W]² → [N, P·P, W]`.
-fn outer(a: &Tensor<3>, b: &Tensor<3>) -> Tensor<3> {
-    let ([n, p, w], [m, _, v]) = (a.dims(), b.dims());
-    let product = a.clone().reshape([n, p, 1, w]) * b.clone().reshape([m, 1, p, v]);
-    product.reshape([n.max(m), p * p, w.max(v)])
+    let rows = |jet: &&Jet| {
+        let [n, w] = jet.dims();
+        of(jet).as_ref().map_or_else(|| device.zeros([keys.len(), n, w]), |own| own.widen([n, w]).rows(&keys))
+    };
+    let stack = if keys.is_empty() { None } else { Some(Tensor::cat(jets.iter().map(rows).collect(), 2)) };
+    stack.map(|stack| Derivatives { keys, stack })
 }

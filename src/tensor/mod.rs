@@ -3,16 +3,20 @@
 //! kernels, eight lanes of floats and their functions. Knows no stars.
 
 pub mod check;
+mod derivatives;
 mod descent;
 mod device;
 pub(crate) mod functions;
 mod jet;
 pub(crate) mod lanes;
+mod product;
 mod weights;
 
+pub use derivatives::Derivatives;
 pub use descent::{Descent, DescentMethod};
 pub use device::{Device, Precision};
 pub use jet::{Jet, Order};
+pub use product::{Factor, matmul};
 pub use weights::{WeightSpecification, Weights};
 
 pub use burn::tensor::Element;
@@ -21,6 +25,12 @@ use burn::Dispatch;
 
 /// A float tensor with `D` axes on whichever device it was made.
 pub type Tensor<const D: usize> = burn::tensor::Tensor<Dispatch, D>;
+
+/// A tensor of truth values.
+pub type Mask<const D: usize> = burn::tensor::Tensor<Dispatch, D, burn::tensor::Bool>;
+
+/// Positions along an axis.
+pub type Indices = burn::tensor::Tensor<Dispatch, 1, burn::tensor::Int>;
 
 /// Host copy of a tensor's values in row-major order, converted to `T` (f32 or f64).
 pub fn to_host<T: Element, const D: usize>(tensor: Tensor<D>) -> Vec<T> {

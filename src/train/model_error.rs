@@ -39,8 +39,8 @@ pub(super) fn estimate(state: &TrainingState, observations: &Observations, recip
         let normal = posterior.normal_equations(stars, coordinates.view())?;
         let flat: Vec<f64> = coordinates.iter().copied().collect();
         let jet = state.model.flux(state.model.device().tensor(&flat, [stars.len(), p]), &free, Order::First)?;
-        let predicted = to_f64(jet.value);
-        let jacobian = jet.tangents.map_or_else(|| vec![0.0; stars.len() * p * w], to_f64);
+        let predicted = to_f64(jet.value.clone());
+        let jacobian = jet.jacobian(p).map_or_else(|| vec![0.0; stars.len() * p * w], to_f64);
         for (row, &star) in stars.iter().enumerate() {
             let mut factor: Vec<f64> = normal.curvature.index_axis(Axis(0), row).iter().map(|value| 0.5 * value).collect();
             if !cholesky_in_place(&mut factor, p) {

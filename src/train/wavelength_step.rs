@@ -139,8 +139,8 @@ impl Sums {
         let flat: Vec<f64> = coordinates.iter().copied().collect();
         let free: Vec<usize> = (0..p).collect();
         let jet = state.model.flux(state.model.device().tensor(&flat, [n, p]), &free, Order::First)?;
-        let flux = to_f64(jet.value);
-        let jacobian = jet.tangents.map_or_else(|| vec![0.0; n * p * w], to_f64);
+        let flux = to_f64(jet.value.clone());
+        let jacobian = jet.jacobian(p).map_or_else(|| vec![0.0; n * p * w], to_f64);
         // Slopes [W, n, K]: for each wavelength a matrix of stars by weight rows.
         let columns = shifted
             .par_iter()

@@ -249,8 +249,8 @@ fn evaluate(
     let free: Vec<usize> = linear.iter().map(|linear| linear.position).collect();
     let flat: Vec<f64> = coordinates.iter().copied().collect();
     let jet = model.flux(model.device().tensor(&flat, [n, model.space.len()]), &free, Order::First)?;
-    let flux = to_f64(jet.value);
-    let tangents = jet.tangents.map_or_else(Vec::new, to_f64);
+    let flux = to_f64(jet.value.clone());
+    let tangents = jet.jacobian(free.len()).map_or_else(Vec::new, to_f64);
     let mean = |values: &[f64], pool: &[usize]| pool.iter().map(|&i| values[i]).sum::<f64>() / pool.len() as f64;
     let pooled = |draw: usize, pool: &[usize]| mean(&flux[draw * w..(draw + 1) * w], pool);
     draws.ln_flux = pools.iter().map(|pool| padded((0..n).map(|draw| pooled(draw, pool).ln() as f32))).collect();

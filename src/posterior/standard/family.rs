@@ -47,7 +47,7 @@ impl StandardFamily {
     /// # Errors
     /// When the model lacks a weight that its effects name.
     pub fn of(model: &ForwardModel) -> Result<Option<Self>> {
-        if model.device().precision() != Precision::Single || !model.device().is_processor() || model.device().is_taped() {
+        if model.device().precision() != Precision::Single || !model.device().is_cpu() || model.device().is_taped() {
             return Ok(None);
         }
         let position = |name: &str| model.space.position(name);

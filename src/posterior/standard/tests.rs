@@ -1,6 +1,6 @@
 //! The standard engine against the tensor engine in double precision.
 
-use super::super::{Engine, Posterior, Terms};
+use super::super::{Posterior, Terms};
 use super::{StandardEngine, batch};
 use crate::model::{ForwardModel, Registry, Transform};
 use crate::noise::{EigenvalueFloor, Whitening};
@@ -148,7 +148,7 @@ fn other_models_and_precisions_use_tensors() {
     assert!(StandardEngine::of(&standard.to(&Device::cpu().with_precision(Precision::Double))).unwrap().is_none());
     let data = observations(&standard, &Array2::zeros((N, standard.space.len())));
     let fixed = Array2::zeros((N, standard.space.len()));
-    let posterior = Posterior::new(&standard, &data, &Terms::default(), &[], fixed).unwrap().with_engine(Engine::Tensor);
+    let posterior = Posterior::new(&standard, &data, &Terms::default(), &[], fixed).unwrap().with_tensors();
     assert_eq!(posterior.engine_name(), "tensor");
 }
 

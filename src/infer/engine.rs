@@ -1,0 +1,95 @@
+//! Which engine carries out the minimisation of a fit.
+
+use super::options::FitOptions;
+use crate::error::{Error, Result};
+use crate::optimise::{Bounds, Method, NormalEquations, Solution, minimise_in_chunks};
+use crate::posterior::{Posterior, bytes_per_star, minimise_on_device};
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+/// An engine, as options name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Engine {
+    /// `device` on an accelerator, for methods that it has. On the processor a model of the standard family (tanh emulator,
+    /// extinction, distance) has an engine of its own, and others are `tensor`.
+    #[default]
+    Auto,
+    /// Any model: flux and Jacobian as tensors; whitening, small solves and all decisions on the host, chunk by chunk on all threads.
+    Tensor,
+    /// Everything on the model's device, in batches that fit its memory; Levenberg–Marquardt only.
+    Device,
+}
+
+impl Engine {
+    /// What `Auto` means for a method on a processor or an accelerator.
+    fn resolved(self, method: &Method, on_cpu: bool) -> Self {
+        match (self, method) {
+            (Self::Auto, Method::LevenbergMarquardt(_)) if !on_cpu => Self::Device,
+            (Self::Auto, _) => Self::Tensor,
+            (engine, _) => engine,
+        }
+    }
+
+    /// Checks that the engine has the method.
+    pub(super) fn validate(self, method: &Method) -> Result<()> {
+        match (self, method) {
+            (Self::Device, Method::FirstOrder(_)) => Err(Error::usage("fit option engine")
+                .found("'device' with the first-order method")
+                .expected("'auto', 'tensor', or the method 'levenberg_marquardt'")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Minimises `problem` from `start [n, P_free]` with the engine of `options` on the posterior's device. Row `i` belongs to star
+/// `stars[i]` of the posterior, whose problem it is.
+pub(super) fn minimise(
+    posterior: &Posterior<'_>,
+    problem: &dyn NormalEquations,
+    stars: &[usize],
+    start: Array2<f64>,
+    bounds: &Bounds,
+    options: &FitOptions,
+) -> Result<Solution> {
+    let on_cpu = posterior.device().is_cpu();
+    match (options.engine.resolved(&options.optimiser, on_cpu), &options.optimiser) {
+        (Engine::Device, Method::LevenbergMarquardt(method)) => {
+            // A processor's caches like small batches.
+            let batch = if on_cpu { options.chunk } else { batch(options.device_memory, bytes_per_star(posterior)) };
+            minimise_on_device(posterior, stars, start, Some(bounds), method, batch)
+        }
+        (_, method) => minimise_in_chunks(method, problem, start.view(), Some(bounds), posterior.batch(options.chunk)),
+    }
+}
+
+/// Largest batch: with it, tensors of up to 8192 numbers a star stay within the 32-bit indices of kernels.
+const LARGEST_BATCH: usize = 1 << 18;
+
+/// Stars whose data and tensors take `gibibytes` of memory.
+fn batch(gibibytes: f64, bytes_per_star: usize) -> usize {
+    ((gibibytes * 2.0_f64.powi(30) / bytes_per_star as f64) as usize).clamp(1, LARGEST_BATCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optimise::FirstOrder;
+
+    #[test]
+    fn accelerators_take_their_own_engine_where_it_has_the_method() {
+        let (damped, first_order) = (Method::default(), Method::FirstOrder(FirstOrder::default()));
+        assert_eq!(Engine::Auto.resolved(&damped, true), Engine::Tensor);
+        assert_eq!(Engine::Auto.resolved(&damped, false), Engine::Device);
+        assert_eq!(Engine::Auto.resolved(&first_order, false), Engine::Tensor);
+        assert_eq!(Engine::Tensor.resolved(&damped, false), Engine::Tensor);
+        let options = FitOptions { engine: Engine::Device, optimiser: first_order, ..FitOptions::default() };
+        assert!(options.validate().unwrap_err().to_string().contains("levenberg_marquardt"));
+    }
+
+    #[test]
+    fn batches_fill_the_memory_and_are_never_empty() {
+        assert_eq!(batch(4.0, 1 << 16), 1 << 16);
+        assert_eq!((batch(1e-9, 1 << 16), batch(1e9, 1 << 16)), (1, LARGEST_BATCH));
+    }
+}

@@ -1,0 +1,162 @@
+//! One damped Gauss–Newton step of every problem inside a box.
+
+use super::cholesky;
+use super::{TensorNormal, choose, ones};
+use crate::optimise::Bounds;
+use crate::tensor::{Device, Mask, Precision, Tensor};
+
+/// Diagonal elements of the curvature below this fraction of the largest one are damped as if they were that large.
+const DIAGONAL_FLOOR: f64 = 1e-8;
+
+/// Damping of the undamped step whose predicted decrease measures convergence, where rounding does not ask for more: below it,
+/// curvature is noise.
+const RIDGE: f64 = 1e-10;
+
+/// Solutions for the step, each without the coordinates that the one before carried across a wall of the box; what the last one
+/// carries across is moved back to the wall. The host goes on until nothing crosses; to know that, it would have to look at the device.
+const N_SOLUTIONS: usize = 3;
+
+/// Points of `n` problems with the local quadratic models of their losses.
+#[derive(Debug, Clone)]
+pub(super) struct Points {
+    /// `[n, P]`.
+    pub coordinates: Tensor<2>,
+    pub normal: TensorNormal,
+}
+
+impl Points {
+    /// Whether loss, gradient and curvature of a problem are all finite, `[n]`.
+    pub fn are_finite(&self) -> Mask<1> {
+        let [n, p] = self.coordinates.dims();
+        let normal = &self.normal;
+        let sizes = normal.gradient.clone().abs().sum_dim(1).reshape([n])
+            + normal.curvature.clone().reshape([n, p * p]).abs().sum_dim(1).reshape([n]);
+        // False for NaN too.
+        (normal.loss.clone().abs() + sizes).lower_elem(f32::MAX)
+    }
+
+    /// The points of `other` where the mask is set.
+    pub fn replace(&mut self, mask: &Mask<1>, other: &Self) {
+        self.coordinates = choose(mask, &other.coordinates, &self.coordinates);
+        let (own, new) = (&mut self.normal, &other.normal);
+        own.loss = choose(mask, &new.loss, &own.loss);
+        own.gradient = choose(mask, &new.gradient, &own.gradient);
+        own.curvature = choose(mask, &new.curvature, &own.curvature);
+    }
+}
+
+/// The box of all problems, and what depends on the device's precision.
+#[derive(Debug, Clone)]
+pub(super) struct StepSolver {
+    /// `[1, P]`.
+    lower: Tensor<2>,
+    upper: Tensor<2>,
+    /// `[1, P, P]`.
+    identity: Tensor<3>,
+    rounding: f64,
+}
+
+/// Steps of `n` problems.
+pub(super) struct Steps {
+    /// Where the steps lead, `[n, P]`.
+    pub trial: Tensor<2>,
+    /// Decrease of the loss that the undamped quadratic model predicts, `[n]`.
+    pub predicted: Tensor<1>,
+    /// Whether the damped curvature is positive-definite, `[n]`.
+    pub solvable: Mask<1>,
+}
+
+impl StepSolver {
+    pub fn new(bounds: &Bounds, device: &Device) -> Self {
+        let p = bounds.lower.len();
+        let identity: Vec<f64> = (0..p * p).map(|index| f64::from(u8::from(index / p == index % p))).collect();
+        Self {
+            lower: device.tensor(&bounds.lower, [1, p]),
+            upper: device.tensor(&bounds.upper, [1, p]),
+            identity: device.tensor(&identity, [1, p, p]),
+            rounding: match device.precision() {
+                Precision::Single => f64::from(f32::EPSILON),
+                Precision::Double => f64::EPSILON,
+            },
+        }
+    }
+
+    /// Minimises gᵀd + ½ dᵀ(H + λD)d over displacements d with x + d in the box and |d_i| ≤ `max_step`, λ = `damping [n]`.
+    ///
+    /// Coordinates on a bound whose gradient points outwards do not take part; those that the step would carry across a wall stop
+    /// there, and the others are solved for again.
+    pub fn solve(&self, points: &Points, damping: &Tensor<1>, max_step: f64) -> Steps {
+        let x = &points.coordinates;
+        let [n, p] = x.dims();
+        let (gradient, curvature) = (&points.normal.gradient, &points.normal.curvature);
+        let (mut free, scale) = (self.free(points), self.scale(points));
+        let damped = scale * damping.clone().reshape([n, 1]);
+        let lower = (x.clone() - max_step).max_pair(self.lower.clone().expand([n, p]));
+        let upper = (x.clone() + max_step).min_pair(self.upper.clone().expand([n, p]));
+        // Where coordinates that have stopped are; the free ones are still at x.
+        let mut stopped_at = x.clone();
+        let mut trial = x.clone();
+        let mut solvable = points.are_finite();
+        for _ in 0..N_SOLUTIONS {
+            // Rows and columns of coordinates that do not move are those of the identity.
+            let moving = ones(free.clone(), x);
+            let pairs = moving.clone().reshape([n, p, 1]) * moving.clone().reshape([n, 1, p]);
+            let diagonal = moving.clone() * damped.clone() + (moving.clone().neg() + 1.0);
+            let matrix = curvature.clone() * pairs + self.identity.clone() * diagonal.reshape([n, p, 1]);
+            let coupling = product(curvature, &(stopped_at.clone() - x.clone()));
+            let solved = cholesky::solve(&matrix, &((gradient.clone() + coupling).neg() * moving), self.rounding);
+            solvable = solvable.bool_and(solved.positive_definite);
+            let target = x.clone() + solved.solution;
+            let inside = target.clone().max_pair(lower.clone()).min_pair(upper.clone());
+            trial = stopped_at.clone().mask_where(free.clone(), inside.clone());
+            let stops = inside.clone().not_equal(target).bool_and(free.clone());
+            stopped_at = stopped_at.mask_where(stops.clone(), inside);
+            free = free.bool_and(stops.bool_not());
+        }
+        let displacement = trial.clone() - x.clone();
+        let slope = gradient.clone() + product(curvature, &displacement) * 0.5;
+        let predicted = (displacement * slope).sum_dim(1).reshape([n]).neg();
+        Steps { trial, predicted, solvable }
+    }
+
+    /// Largest |g_i| / √D_i over the coordinates that may move `[n]`: the gradient in units of the conditional standard deviations.
+    pub fn scaled_gradient(&self, points: &Points) -> Tensor<1> {
+        let n = points.coordinates.dims()[0];
+        let scaled = points.normal.gradient.clone().abs() / self.scale(points).sqrt();
+        scaled.mask_fill(self.free(points).bool_not(), 0.0).max_dim(1).reshape([n])
+    }
+
+    /// Decrease of the loss that the undamped step inside the box promises `[n]`; infinite where the curvature is singular.
+    pub fn decrement(&self, points: &Points) -> Tensor<1> {
+        let ridge = points.normal.loss.ones_like() * RIDGE.max(8.0 * self.rounding);
+        let steps = self.solve(points, &ridge, f64::INFINITY);
+        steps.predicted.mask_fill(steps.solvable.bool_not(), f32::INFINITY)
+    }
+
+    /// D = diag H, floored, `[n, P]`.
+    fn scale(&self, points: &Points) -> Tensor<2> {
+        let [n, p] = points.coordinates.dims();
+        let diagonal: Tensor<2> = (points.normal.curvature.clone() * self.identity.clone()).sum_dim(2).reshape([n, p]);
+        let largest = diagonal.clone().max_dim(1);
+        let none = largest.clone().lower_equal_elem(0.0);
+        let floor = (largest * DIAGONAL_FLOOR).mask_fill(none, 1.0);
+        diagonal.max_pair(floor.expand([n, p]))
+    }
+
+    /// Coordinates that are not held on a bound by a gradient that points outwards, `[n, P]`.
+    fn free(&self, points: &Points) -> Mask<2> {
+        let x = &points.coordinates;
+        let gradient = &points.normal.gradient;
+        let at_lower = x.clone().lower_equal(self.lower.clone().expand(x.dims()));
+        let at_upper = x.clone().greater_equal(self.upper.clone().expand(x.dims()));
+        let below = at_lower.bool_and(gradient.clone().greater_equal_elem(0.0));
+        let above = at_upper.bool_and(gradient.clone().lower_equal_elem(0.0));
+        below.bool_or(above).bool_not()
+    }
+}
+
+/// Matrix times vector for every problem, `[n, P, P]·[n, P] → [n, P]`.
+fn product(matrix: &Tensor<3>, vector: &Tensor<2>) -> Tensor<2> {
+    let [n, p] = vector.dims();
+    (matrix.clone() * vector.clone().reshape([n, 1, p])).sum_dim(2).reshape([n, p])
+}
