@@ -2,6 +2,7 @@
 //! logs to standard error. Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 finished with some partitions failed.
 
 mod audit;
+mod bench;
 mod built_in;
 mod cite;
 mod demo;
@@ -48,6 +49,7 @@ enum Command {
     Validate(validate::Arguments),
     Audit(audit::Arguments),
     Inspect(inspect::Arguments),
+    Bench(bench::Arguments),
     Recipe(recipe::Arguments),
     /// Print how to cite the program, the method and the data.
     Cite,
@@ -74,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Validate(arguments) => validate::run(arguments),
         Command::Audit(arguments) => audit::run(arguments, settings),
         Command::Inspect(arguments) => inspect::run(arguments, settings),
+        Command::Bench(arguments) => bench::run(arguments, settings),
         Command::Recipe(arguments) => recipe::run(arguments),
         Command::Cite => Ok(cite::run()),
     });

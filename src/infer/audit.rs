@@ -9,6 +9,7 @@ use super::problem::Problem;
 use crate::error::{Error, Result};
 use crate::model::{Parameter, Transform};
 use crate::observations::{Observations, hash64};
+use crate::optimise::dense::invert_positive_semidefinite;
 use crate::optimise::{LevenbergMarquardt, Method, NormalEquations, Solution, Subset, minimise_in_chunks};
 use crate::posterior::Posterior;
 use crate::tensor::Precision;
@@ -63,6 +64,9 @@ pub struct Audit {
     pub n_reached: Vec<u32>,
     /// Largest |C − C₆₄|ᵢⱼ/(σᵢσⱼ) between the covariance under audit and that in double precision at the same values.
     pub covariance_difference: Vec<f64>,
+    /// Largest shift of a parameter, in σ, by the rounding of the engine that fits: that of a Newton step from the estimate with the
+    /// engine's gradient from one with the gradient in double precision.
+    pub rounding: Vec<f64>,
     /// Random starts of every star.
     pub n_starts: usize,
 }
@@ -111,6 +115,7 @@ pub fn audit(
     options: &FitOptions,
     audit: &AuditOptions,
 ) -> Result<Audit> {
+    let as_fitted = Problem::new(trained, observations, options)?;
     let double = trained.model.device().with_precision(Precision::Double);
     let trained = TrainedModel { model: trained.model.to(&double), ..trained.clone() };
     let problem = Problem::new(&trained, observations, options)?;
@@ -153,12 +158,15 @@ pub fn audit(
         random.loss[rows].iter().filter(|&&loss| loss - best_loss[star] < EQUAL_LOSS).count() as u32
     };
     let (_, exact) = problem.fisher(&posterior, &runs.each_once(), start.view())?;
+    let error = Array2::from_shape_fn(start.dim(), |(star, p)| exact[[star, p, p]].sqrt());
+    let rounding = rounding(&as_fitted.posterior()?, &posterior, &parameters, start.view(), error.view())?;
     Ok(Audit {
         ids: observations.ids.clone(),
         parameters: parameters.iter().map(|p| (p.name.clone(), p.unit.clone(), p.description.clone())).collect(),
         polished: problem.values(&free, polished.coordinates.view()),
         best: problem.values(&free, best.view()),
-        error: Array2::from_shape_fn(start.dim(), |(star, p)| exact[[star, p, p]].sqrt()),
+        error,
+        rounding,
         n_reached: (0..n).map(reached).collect(),
         covariance_difference: covariance_difference(covariance, &exact),
         estimate,
@@ -240,6 +248,30 @@ fn random_coordinate(parameter: &Parameter, random: &mut impl Rng) -> f64 {
         }
         _ => normal,
     }
+}
+
+/// The difference of the Newton steps of two engines at the same coordinates, in σ (`error [N, F]`, file units).
+fn rounding(
+    found: &Posterior<'_>,
+    exact: &Posterior<'_>,
+    parameters: &[&Parameter],
+    coordinates: ArrayView2<'_, f64>,
+    error: ArrayView2<'_, f64>,
+) -> Result<Vec<f64>> {
+    let stars: Vec<usize> = (0..coordinates.nrows()).collect();
+    let (found, exact) = (found.normal_equations(&stars, coordinates)?, exact.normal_equations(&stars, coordinates)?);
+    let difference = &found.gradient - &exact.gradient;
+    let of_star = |star: usize| {
+        let curvature: Vec<f64> = exact.curvature.index_axis(Axis(0), star).iter().copied().collect();
+        let Some(inverse) = invert_positive_semidefinite(&curvature, parameters.len()) else { return f64::NAN };
+        let rows = inverse.matrix.chunks_exact(parameters.len()).zip(parameters).enumerate();
+        largest(rows.map(|(p, (row, parameter))| {
+            let step: f64 = row.iter().zip(difference.row(star)).map(|(element, gradient)| element * gradient).sum();
+            let per_coordinate = parameter.model_value_slope(coordinates[[star, p]]) / parameter.model_units_per_file_unit;
+            (step * per_coordinate / error[[star, p]]).abs()
+        }))
+    };
+    Ok(stars.iter().map(|&star| of_star(star)).collect())
 }
 
 /// Largest |C − C₆₄|ᵢⱼ/(σᵢσⱼ) of every star.

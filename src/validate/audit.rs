@@ -41,6 +41,8 @@ pub struct GapStatistics {
     pub shift: [f64; 3],
     /// Largest element of the difference to the covariance in double precision, over σᵢσⱼ: median, 99th percentile, largest.
     pub covariance_difference: [f64; 3],
+    /// Shift of a parameter (in σ) by the rounding of the engine that fits: median, 99th percentile, largest.
+    pub rounding: [f64; 3],
 }
 
 /// How many stars have a larger gap than some value.
@@ -88,6 +90,7 @@ impl GapStatistics {
             n_warned: above(GAPS[1]).filter(|&star| quality_flags[star] & WARNINGS != 0).count(),
             shift: spread(&|star| audit.shift(star)),
             covariance_difference: spread(&|star| audit.covariance_difference[star]),
+            rounding: spread(&|star| audit.rounding[star]),
         }
     }
 
@@ -100,7 +103,9 @@ impl GapStatistics {
         let gap = if self.largest_gap.is_infinite() { "∞".into() } else { significant(self.largest_gap, 3) };
         cells.push(self.largest_gap_id.map_or_else(|| gap.clone(), |id| format!("{gap} ({id})")));
         cells.push(self.n_warned.to_string());
-        cells.extend([self.shift, self.covariance_difference].map(|spread| spread.map(|x| significant(x, 2)).join(", ")));
+        cells.extend(
+            [self.shift, self.rounding, self.covariance_difference].map(|spread| spread.map(|x| significant(x, 2)).join(", ")),
+        );
         cells
     }
 }
@@ -115,6 +120,7 @@ impl fmt::Display for AuditSummary {
             "largest gap (source_id)",
             "gaps above 0.1 of which a flag warns",
             "shift to the optimum in σ: median, 99 %, largest",
+            "of which rounding of the engine",
             "ΔC_ij/(σ_i σ_j): median, 99 %, largest",
         ];
         let cells = names.iter().zip(self.all.column().into_iter().zip(self.basic_cut.column()));
@@ -156,6 +162,7 @@ pub fn audit_table(audit: &Audit, quality_flags: &[i32]) -> Result<Table> {
         plain("covariance_difference", "largest difference to the covariance in double precision, over sigma_i sigma_j", {
             audit.covariance_difference.clone()
         }),
+        plain("rounding", "largest shift of a parameter by the rounding of the engine, in its sigma", audit.rounding.clone()),
         Column::scalar(reached, Values::Int32(audit.n_reached.iter().map(|&n| n as i32).collect())),
     ])?;
     for (p, (name, unit, description)) in audit.parameters.iter().enumerate() {
@@ -191,6 +198,7 @@ mod tests {
             best_loss: vec![5.0, 4.0, 3.0, nan],
             n_reached: vec![4, 2, 0, 0],
             covariance_difference: vec![0.001, 0.002, nan, nan],
+            rounding: vec![1e-4, 1e-4, nan, nan],
             n_starts: 4,
         }
     }
