@@ -111,6 +111,20 @@ pub fn coverage(pulls: &[f64], n_sigma: f64) -> Measured {
     Measured { value, error: (value * (1.0 - value) / finite as f64).sqrt() }
 }
 
+/// 95 % interval of the probability of which `count` of `n` trials are a sample (Wilson 1927): right also where `count` is zero
+/// or `n`; the whole range where there are no trials.
+pub fn wilson_interval(count: usize, n: usize) -> [f64; 2] {
+    if n == 0 {
+        return [0.0, 1.0];
+    }
+    let (n, z_square) = (n as f64, SIGMA_OF_95_PERCENT * SIGMA_OF_95_PERCENT);
+    let fraction = count as f64 / n;
+    let centre = fraction + z_square / (2.0 * n);
+    let width = SIGMA_OF_95_PERCENT * (fraction * (1.0 - fraction) / n + z_square / (4.0 * n * n)).sqrt();
+    let bound = |sign: f64| ((centre + sign * width) / (1.0 + z_square / n)).clamp(0.0, 1.0);
+    [bound(-1.0), bound(1.0)]
+}
+
 /// Median, scatter and coverage of pulls, with the errors that they have for as many normal values.
 pub fn pull_statistics(pulls: &[f64]) -> PullStatistics {
     let n = pulls.iter().filter(|pull| pull.is_finite()).count();
@@ -216,6 +230,21 @@ mod tests {
     fn coverage_counts_inclusive_and_ignores_nan() {
         let found = coverage(&[0.5, -1.0, 2.0, f64::NAN, -3.0], 1.0);
         assert_eq!(found, Measured { value: 0.5, error: 0.25 });
+    }
+
+    #[test]
+    fn wilson_intervals_are_those_of_scipy() {
+        // scipy 1.17.1: binomtest(k, n).proportion_ci(method="wilson")
+        for (count, n, low, high) in [
+            (0, 1000, 0.0, 0.003_826_758_485_555_123),
+            (3, 1000, 0.001_020_783_881_138_619, 0.008_783_014_053_503_17),
+            (50, 50, 0.928_652_400_866_641_2, 1.0),
+        ] {
+            let [found_low, found_high] = wilson_interval(count, n);
+            close(found_low, low);
+            close(found_high, high);
+        }
+        assert_eq!(wilson_interval(0, 0), [0.0, 1.0]);
     }
 
     #[test]

@@ -9,7 +9,8 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::tempdir;
 
-const COMMANDS: [&str; 9] = ["demo", "simulate", "prepare", "train", "fit", "validate", "inspect", "recipe", "cite"];
+const COMMANDS: [&str; 11] =
+    ["demo", "simulate", "prepare", "train", "fit", "validate", "audit", "inspect", "bench", "recipe", "cite"];
 
 #[test]
 fn help_of_every_command() {
@@ -79,6 +80,22 @@ fn from_simulation_to_validation() {
     assert_eq!((star["source_id"].to_string(), star["parameters"].as_array().unwrap().len()), (id.clone(), 5));
     assert!(std::fs::read_to_string(path.join("star.svg")).unwrap().contains(&id));
     assert_eq!(run(path, "inspect model --star 1 --data new.parquet").0, 1);
+}
+
+#[test]
+fn a_bench_measures_every_stage() {
+    let folder = tempdir().unwrap();
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/xp-simulated");
+    let report = json(folder.path(), &format!("bench --model {model} --stars 64 --repeats 1 --json"));
+    let stages = report["stages"].as_array().unwrap();
+    let names: Vec<&str> = stages.iter().map(|stage| stage["stage"].as_str().unwrap()).collect();
+    assert_eq!(names, ["read", "prepare", "whiten", "start", "optimise", "fisher", "hessian", "write"]);
+    assert!(stages.iter().all(|stage| stage["microseconds_per_star"][1].is_number()), "{report:#}");
+    assert!(report["steps_per_star"].as_f64().unwrap() > 1.0 && report["machine"]["flops"].as_f64().unwrap() > 1e8);
+    assert!(report["engines"]["engine"][2].as_f64().unwrap() < 0.05, "{report:#}");
+    assert!(files(folder.path()).is_empty());
+    assert_eq!(run(folder.path(), &format!("bench --model {model} --stars 0")).0, 2);
+    assert_eq!(run(folder.path(), "bench --model nowhere").0, 1);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The command line: one file per command. Results go to files (or, for commands that answer a question, to standard output),
 //! logs to standard error. Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 finished with some partitions failed.
 
+mod audit;
+mod bench;
 mod built_in;
 mod cite;
 mod demo;
@@ -45,7 +47,9 @@ enum Command {
     Train(train::Arguments),
     Fit(fit::Arguments),
     Validate(validate::Arguments),
+    Audit(audit::Arguments),
     Inspect(inspect::Arguments),
+    Bench(bench::Arguments),
     Recipe(recipe::Arguments),
     /// Print how to cite the program, the method and the data.
     Cite,
@@ -70,7 +74,9 @@ pub fn main() -> ExitCode {
         Command::Train(arguments) => train::run(arguments, settings),
         Command::Fit(arguments) => fit::run(arguments, settings),
         Command::Validate(arguments) => validate::run(arguments),
+        Command::Audit(arguments) => audit::run(arguments, settings),
         Command::Inspect(arguments) => inspect::run(arguments, settings),
+        Command::Bench(arguments) => bench::run(arguments, settings),
         Command::Recipe(arguments) => recipe::run(arguments),
         Command::Cite => Ok(cite::run()),
     });

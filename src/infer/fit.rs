@@ -1,29 +1,25 @@
 //! Fitting: starts, optimum, Fisher matrix, exact Hessian and flags for all stars of a set of observations.
 
-use super::calibration::ZeroPoints;
-use super::engine::Engine;
 use super::estimates::Estimates;
 use super::flags;
 use super::options::FitOptions;
+use super::problem::Problem;
 use super::rivals::{Search, Searches};
 use super::start::StartGrid;
 use crate::error::Result;
-use crate::model::{ForwardModel, LN_CURVE, Transform};
+use crate::model::{ForwardModel, LN_CURVE};
 use crate::observations::{Observations, ReadOptions};
-use crate::optimise::dense::{invert_positive_semidefinite, smallest_eigenvalue};
-use crate::optimise::{Bounds, Status};
-use crate::posterior::{Local, Posterior, Terms};
+use crate::optimise::Status;
+use crate::optimise::dense::smallest_eigenvalue;
+use crate::posterior::{Local, Posterior};
 use crate::train::TrainedModel;
-use ndarray::{Array2, Array3, ArrayView2, Axis, s};
+use ndarray::{Array2, Array3, ArrayView2, Axis};
 use rayon::prelude::*;
 
 /// Two optima whose −2 ln P differ by less than this are both likely.
 const SECOND_OPTIMUM_DIFFERENCE: f64 = 4.0;
 /// … when a label differs by more than this many σ.
 const SECOND_OPTIMUM_DISTANCE: f64 = 3.0;
-
-/// Range of parameters that are moved as logarithms, in model units.
-const POSITIVE_RANGE: [f64; 2] = [1e-4, 1e4];
 
 /// How an observation file has to be read for a fit with these options: constraints, offsets and the model's error.
 pub fn read_options(trained: &TrainedModel, options: &FitOptions) -> ReadOptions {
@@ -35,56 +31,52 @@ pub fn read_options(trained: &TrainedModel, options: &FitOptions) -> ReadOptions
     }
 }
 
+/// A part of a fit that has been finished, for those who measure time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FitStage {
+    /// Starting points of all stars.
+    Start,
+    /// Optima from all starts, by this many evaluations of the normal equations of a star.
+    Optimum { n_evaluations: u64 },
+    /// Covariances, exact Hessians and flags.
+    Description,
+}
+
 /// Fits every star.
 ///
 /// # Errors
-/// When model and observations have different data vectors, an option names an unknown parameter, or the engine fails. A star
-/// with too few fluxes is a flagged row of NaN.
+/// When model and observations have different data vectors, an option names an unknown parameter, every parameter is held, or
+/// the engine fails. A star with too few fluxes is a flagged row of NaN.
 pub fn fit(trained: &TrainedModel, observations: &Observations, options: &FitOptions) -> Result<Estimates> {
-    options.validate()?;
-    let mut model = trained.model.clone();
-    for (name, transform) in &options.transforms {
-        model.set_transform(name, *transform)?;
-    }
-    for name in options.offsets.keys() {
-        model.space.position(name).map_err(|error| error.within("fit options"))?;
-    }
-    let constraints: Vec<String> =
-        options.constraints.iter().filter(|name| observations.constraints.contains_key(*name)).cloned().collect();
-    let mut fixed = vec![0.0; model.space.len()];
-    let mut held = Vec::new();
-    for (name, &value) in &options.hold {
-        let position = model.space.position(name)?;
-        let parameter = &mut model.space.parameters[position];
-        if value <= 0.0 && parameter.transform == Transform::Logarithm {
-            // A positive parameter held at zero has no logarithm; held, it needs none.
-            parameter.transform = Transform::Identity;
-        }
-        fixed[position] = parameter.coordinate(value * parameter.model_units_per_file_unit);
-        held.push(position);
-    }
-    let template = Array2::from_shape_fn((observations.len(), model.space.len()), |(_, p)| fixed[p]);
-    let terms = Terms {
-        constraints: &constraints,
-        mixture: options.mixture_prior.then_some(&trained.prior),
-        jacobians: options.jacobians,
-    };
-    let held_names: Vec<String> = options.hold.keys().cloned().collect();
-    let posterior = Posterior::new(&model, observations, &terms, &held_names, template)?;
-    let posterior = if options.engine == Engine::Auto { posterior } else { posterior.with_tensors() };
-    let grid = StartGrid::new(&model, &trained.prior, &held, &fixed, &options.start)?;
-    let starts = grid.starts(&model, observations, &constraints);
+    fit_in_stages(trained, observations, options, &|_| ())
+}
 
+/// [`fit`], which says at the end of every stage that it is finished; `finished` may be called from several threads.
+///
+/// # Errors
+/// As [`fit`].
+pub fn fit_in_stages(
+    trained: &TrainedModel,
+    observations: &Observations,
+    options: &FitOptions,
+    finished: &(dyn Fn(FitStage) + Sync),
+) -> Result<Estimates> {
+    let problem = Problem::new(trained, observations, options)?;
+    let posterior = problem.posterior()?;
     let fittable: Vec<usize> =
         (0..observations.len()).filter(|&star| observations.n_fluxes(star) > posterior.free().len()).collect();
-    let bounds = bounds(&model, posterior.free());
-    let starts: Vec<Array2<f64>> = fittable.iter().map(|&star| starts[star].clone()).collect();
+    let grid = StartGrid::new(&problem.model, &trained.prior, &problem.held, &problem.fixed, &options.start)?;
+    let starts = grid.starts(&problem.model, observations, &problem.constraints, &fittable);
+    finished(FitStage::Start);
+
+    let bounds = problem.bounds(posterior.free());
     let searches = Searches::run(&posterior, &fittable, &starts, &bounds, options)?;
-    let mut estimates = empty(&model, &posterior, observations);
+    finished(FitStage::Optimum { n_evaluations: searches.n_evaluations() });
+    let mut estimates = empty(&problem.model, &posterior, observations);
     let rows: Vec<usize> = (0..fittable.len()).collect();
     let parts = rows
         .par_chunks(posterior.batch(options.chunk))
-        .map(|rows| describe(&model, trained, &posterior, observations, options, &fittable, &searches, rows))
+        .map(|rows| describe(&problem, trained, &posterior, observations, options, &fittable, &searches, rows))
         .collect::<Result<Vec<_>>>()?;
     for part in parts {
         for (i, &star) in part.stars.iter().enumerate() {
@@ -96,25 +88,8 @@ pub fn fit(trained: &TrainedModel, observations: &Observations, options: &FitOpt
         estimates.flags[star] |= flags::of_input(observations.input_flags[star]);
         estimates.flags[star] |= if missing { flags::MISSING_CONSTRAINT } else { 0 };
     }
+    finished(FitStage::Description);
     Ok(estimates)
-}
-
-/// Bounds of the free coordinates, far outside of what data prefer: they stop ln E of a star without dust on its way to −∞, and
-/// labels where the network was never trained.
-fn bounds(model: &ForwardModel, free: &[usize]) -> Bounds {
-    let limits = free.iter().map(|&position| {
-        let parameter = &model.space.parameters[position];
-        match (parameter.transform, parameter.training_range) {
-            (Transform::Logarithm, _) => (parameter.coordinate(POSITIVE_RANGE[0]), parameter.coordinate(POSITIVE_RANGE[1])),
-            (Transform::Identity, Some([low, high])) if parameter.is_label => {
-                let width = high - low;
-                (parameter.coordinate(low - width), parameter.coordinate(high + width))
-            }
-            _ => (f64::NEG_INFINITY, f64::INFINITY),
-        }
-    });
-    let (lower, upper) = limits.unzip();
-    Bounds { lower, upper }
 }
 
 /// Estimates of a chunk of stars.
@@ -135,7 +110,7 @@ struct Part {
 
 #[allow(clippy::too_many_arguments)]
 fn describe(
-    model: &ForwardModel,
+    problem: &Problem<'_>,
     trained: &TrainedModel,
     posterior: &Posterior<'_>,
     observations: &Observations,
@@ -144,6 +119,7 @@ fn describe(
     searches: &Searches,
     rows: &[usize],
 ) -> Result<Part> {
+    let model = &problem.model;
     let (n, f) = (rows.len(), posterior.free().len());
     let stars: Vec<usize> = rows.iter().map(|&row| fittable[row]).collect();
     let best: Vec<Search<'_>> = rows.iter().map(|&row| searches.best(row)).collect();
@@ -151,28 +127,8 @@ fn describe(
     let all = posterior.all_coordinates(&stars, free.view());
     let file_factor: Vec<f64> = model.space.parameters.iter().map(|p| p.model_units_per_file_unit).collect();
     let values = Array2::from_shape_fn(all.dim(), |(i, p)| model.space.parameters[p].model_value(all[[i, p]]) / file_factor[p]);
-    let Local { chi_square, mut information, hessian } = posterior.local(&stars, free.view(), options.exact_hessian)?;
-    let mut covariance = Array3::from_elem((n, f, f), f64::NAN);
-    let zero_points = model.calibration.as_ref().filter(|_| options.model_error).map(|calibration| ZeroPoints {
-        calibration,
-        space: &model.space,
-        free: posterior.free(),
-        constraints: &options.constraints,
-    });
-    for i in 0..n {
-        for (p, &a) in posterior.free().iter().enumerate() {
-            for (q, &b) in posterior.free().iter().enumerate() {
-                information[[i, p, q]] *= file_factor[a] * file_factor[b];
-            }
-        }
-        let flat: Vec<f64> = information.slice(s![i, .., ..]).iter().copied().collect();
-        if let Some(mut inverse) = invert_positive_semidefinite(&flat, f) {
-            if let Some(zero_points) = &zero_points {
-                zero_points.widen(observations, stars[i], &values.row(i).to_vec(), &mut inverse.matrix);
-            }
-            covariance.slice_mut(s![i, .., ..]).iter_mut().zip(inverse.matrix).for_each(|(to, from)| *to = from);
-        }
-    }
+    let Local { chi_square, information, hessian } = posterior.local(&stars, free.view(), options.exact_hessian)?;
+    let (information, covariance) = problem.covariances(posterior, &stars, free.view(), information);
     let eigenvalue = match hessian {
         None => vec![f64::NAN; n],
         Some(hessian) => {

@@ -7,6 +7,9 @@ pub const LARGEST_REDUCED_CHI_SQUARE: f64 = 2.0;
 /// |ϖ − ϖ̂|/σ above which a fit is flagged.
 pub const LARGEST_PARALLAX_PULL: f64 = 10.0;
 
+/// Quality flags below this are the basic cut.
+pub const BASIC_CUT: i32 = 8;
+
 /// Bits 0–2 belong to the confidences of T_eff, [Fe/H] and log g (spec 1 §5); they stay unset while a model has no classifiers.
 pub const POOR_FIT: i32 = 1 << 3;
 pub const UNLIKELY_LABELS: i32 = 1 << 4;

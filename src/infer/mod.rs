@@ -1,5 +1,6 @@
 //! Inference: maximum a posteriori, Fisher covariance, exact-Hessian test and quality flags for any star (spec 1 §5).
 
+pub mod audit;
 mod calibration;
 mod catalogue;
 mod engine;
@@ -7,10 +8,11 @@ mod estimates;
 mod fit;
 pub mod flags;
 mod options;
+mod problem;
 mod rivals;
 mod start;
 
 pub use engine::Engine;
 pub use estimates::Estimates;
-pub use fit::{fit, read_options};
+pub use fit::{FitStage, fit, fit_in_stages, read_options};
 pub use options::{FitOptions, StartOptions};

@@ -2,7 +2,7 @@
 
 use super::engine::Engine;
 use crate::error::{Error, Result};
-use crate::model::Transform;
+use crate::model::{ParameterSpace, Transform};
 use crate::optimise::Method;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -72,7 +72,7 @@ impl Default for FitOptions {
 
 impl Default for StartOptions {
     fn default() -> Self {
-        Self { draws: 768, runs: 4, seed: 1 }
+        Self { draws: 1536, runs: 6, seed: 1 }
     }
 }
 
@@ -97,6 +97,64 @@ impl FitOptions {
             return Err(Error::usage("fit option device_memory").found(found).expected("a positive number of GiB"));
         }
         self.engine.validate(&self.optimiser)?;
+        for (option, numbers) in [("hold", &self.hold), ("offsets", &self.offsets)] {
+            if let Some((name, value)) = numbers.iter().find(|(_, value)| !value.is_finite()) {
+                let place = format!("fit option {option}.{name}");
+                return Err(Error::usage(place).found(value.to_string()).expected("a finite number"));
+            }
+        }
         self.optimiser.validate()
+    }
+
+    /// Checks every option, and that a model with these parameters can be fitted with them.
+    ///
+    /// # Errors
+    /// As [`FitOptions::validate`]; also when an option names a parameter that the model does not have, or all are held.
+    pub fn validate_for(&self, space: &ParameterSpace) -> Result<()> {
+        self.validate()?;
+        let names: Vec<&str> = space.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+        let lists = [
+            ("constraints", self.constraints.iter().collect::<Vec<_>>()),
+            ("hold", self.hold.keys().collect()),
+            ("offsets", self.offsets.keys().collect()),
+            ("transforms", self.transforms.keys().collect()),
+        ];
+        for (option, used) in lists {
+            if let Some(unknown) = used.into_iter().find(|name| !names.contains(&name.as_str())) {
+                return Err(Error::usage(format!("fit option {option}"))
+                    .found(format!("'{unknown}'"))
+                    .expected(format!("parameters of the model ({})", names.join(", "))));
+            }
+        }
+        if self.hold.len() == names.len() {
+            return Err(Error::usage("fit option hold").found("every parameter of the model").expected("one left to be fitted"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Parameter;
+
+    #[test]
+    fn what_no_fit_can_do_is_refused_by_name() {
+        let space = ParameterSpace { parameters: ["teff", "logg", "parallax"].map(Parameter::label).to_vec() };
+        let held = |values: &[(&str, f64)]| {
+            let hold = values.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
+            FitOptions { hold, ..FitOptions::default() }.validate_for(&space)
+        };
+        assert!(held(&[("teff", 5000.0), ("logg", 4.0)]).is_ok());
+        let all = held(&[("teff", 5000.0), ("logg", 4.0), ("parallax", 1.0)]).unwrap_err();
+        assert!(all.to_string().contains("every parameter"), "{all}");
+        for bad in [f64::NAN, f64::INFINITY] {
+            let message = held(&[("teff", bad)]).unwrap_err().to_string();
+            assert!(message.contains("hold.teff") && message.contains("finite"), "{message}");
+        }
+        let unknown = held(&[("feh", 0.0)]).unwrap_err();
+        assert!(unknown.to_string().contains("'feh'") && unknown.exit_code() == 2, "{unknown}");
+        let offsets = FitOptions { offsets: [("parallax".to_owned(), f64::NAN)].into(), ..FitOptions::default() };
+        assert!(offsets.validate().is_err());
     }
 }

@@ -9,9 +9,9 @@ use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 
 /// A point belongs to a known optimum where its −2 ln P lies above that of the optimum by no more than this, …
-const BASIN: f64 = 200.0;
+const BASIN: f64 = 30.0;
 /// … and by what the curvature there predicts, within this fraction of it.
-const PARABOLIC: f64 = 0.5;
+const PARABOLIC: f64 = 0.2;
 /// Difference of −2 ln P that means nothing.
 pub(super) const EQUAL_LOSS: f64 = 0.01;
 
@@ -82,6 +82,12 @@ impl Searches {
         let rivals = Rivals::new(posterior, stars, &first, &owner, posterior.batch(options.chunk))?;
         let others = minimise(posterior, &rivals, &rivals.stars, rows(1), bounds, options)?;
         Ok(Self { first, others, others_of })
+    }
+
+    /// Evaluations of the normal equations of a star, over all stars.
+    pub fn n_evaluations(&self) -> u64 {
+        let steps = self.first.n_iterations.iter().chain(&self.others.n_iterations);
+        steps.map(|&steps| u64::from(steps) + 1).sum()
     }
 
     /// The searches of star `index` that ended at an optimum of their own.

@@ -6,12 +6,14 @@
 //! | [`normality`] | Kolmogorov–Smirnov test against N(0, 1) |
 //! | [`correlation`] | correlation matrices from packed covariances |
 //! | [`nearest_neighbours`] | k-NN regression, the baseline |
+//! | [`audit`] | re-fits of a catalogue: loss gaps, shifts, covariances |
 //! | [`compare`] | a catalogue against a reference table |
 //! | [`number`] | numbers as readers want them |
 //! | [`figure`] | axes, marks and one file per figure |
 //! | [`report`] | one self-contained HTML page with figures and tables |
 //! | [`standard`] | the standard report of a trained model, with its negative controls |
 
+pub mod audit;
 pub mod compare;
 pub mod correlation;
 pub mod figure;

@@ -16,8 +16,6 @@ use std::path::{Path, PathBuf};
 
 /// Stars in memory at once (about 30 kB each with XP covariances).
 const CHUNK: usize = 8192;
-/// Quality flags below this are the basic cut.
-const BASIC_CUT: i32 = 8;
 
 /// A catalogue to be made.
 pub struct CatalogueTask<'a> {
@@ -48,7 +46,7 @@ impl Tally {
     pub fn add(&mut self, quality_flags: impl Iterator<Item = i32>) {
         for bits in quality_flags {
             self.n_stars += 1;
-            self.n_basic_cut += usize::from(bits < BASIC_CUT);
+            self.n_basic_cut += usize::from(bits < flags::BASIC_CUT);
             self.n_not_converged += usize::from(bits & flags::NOT_CONVERGED != 0);
             self.n_not_fitted += usize::from(bits & flags::NOT_FITTED != 0);
         }

@@ -68,7 +68,7 @@ fn held(text: &str) -> std::result::Result<(String, f64), String> {
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let options = arguments.options(settings)?;
     let trained = TrainedModel::load(&arguments.model, &Registry::standard(), &settings.device()?)?;
-    require_parameters(&trained, &options)?;
+    options.validate_for(&trained.model.space)?;
     let task = |inputs: &[PathBuf], output: &Path| {
         CatalogueTask {
             trained: &trained,
@@ -157,28 +157,6 @@ impl Arguments {
         options.validate()?;
         Ok(options)
     }
-}
-
-/// Fails when an option names a parameter that the model does not have.
-fn require_parameters(trained: &TrainedModel, options: &FitOptions) -> Result<()> {
-    let names: Vec<&str> = trained.model.space.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
-    let lists = [
-        ("constraints", options.constraints.iter().collect::<Vec<_>>()),
-        ("hold", options.hold.keys().collect()),
-        ("offsets", options.offsets.keys().collect()),
-        ("transforms", options.transforms.keys().collect()),
-    ];
-    for (option, used) in lists {
-        if let Some(unknown) = used.into_iter().find(|name| !names.contains(&name.as_str())) {
-            return Err(Error::usage(format!("fit option {option}"))
-                .found(format!("'{unknown}'"))
-                .expected(format!("parameters of the model ({})", names.join(", "))));
-        }
-    }
-    if options.hold.len() == names.len() {
-        return Err(Error::usage("fit option hold").found("every parameter of the model").expected("at least one to be fitted"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

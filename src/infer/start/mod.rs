@@ -29,13 +29,13 @@ const DRAW_SPACING: f64 = 0.05;
 /// Pools with a smaller signal-to-noise ratio are left out: their logarithm says nothing.
 const MINIMUM_SIGNAL: f64 = 2.0;
 /// Distance in standardised labels from which two starts count as different.
-const OTHER_LABELS: f64 = 1.2;
+const OTHER_LABELS: f64 = 0.8;
 /// |Δ ln ϖ| from which two starts count as stars of different luminosity (a factor of two).
 const OTHER_LUMINOSITY: f64 = 0.35;
 /// Smallest E from which a fit of ln E starts.
 const SMALLEST_EXTINCTION: f64 = 0.01;
 /// A draw whose score is worse than the best by more than this is no start.
-const RIVAL: f32 = 10.0;
+const RIVAL: f32 = 40.0;
 
 /// Scored draws of a model's prior.
 pub(super) struct StartGrid {
@@ -128,12 +128,18 @@ impl StartGrid {
         Ok(Self { pools, coordinates, draws: scored, linear, labels, runs: options.runs })
     }
 
-    /// The starting points `[n, P]` of every star, best first: `n` is at most the number of runs asked for.
-    pub fn starts(&self, model: &ForwardModel, observations: &Observations, constraints: &[String]) -> Vec<Array2<f64>> {
-        (0..observations.len())
-            .into_par_iter()
+    /// The starting points `[n, P]` of the named stars, best first: `n` is at most the number of runs asked for.
+    pub fn starts(
+        &self,
+        model: &ForwardModel,
+        observations: &Observations,
+        constraints: &[String],
+        stars: &[usize],
+    ) -> Vec<Array2<f64>> {
+        stars
+            .par_iter()
             .with_min_len(64)
-            .map_init(Work::default, |work, star| self.starts_of(model, observations, constraints, star, work))
+            .map_init(Work::default, |work, &star| self.starts_of(model, observations, constraints, star, work))
             .collect()
     }
 

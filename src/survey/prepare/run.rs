@@ -86,8 +86,11 @@ impl Preparation {
         Ok(self.summary)
     }
 
-    /// The observation file's rows for a chunk of the stars' own file (XP spectra or the first table).
-    fn chunk(&mut self, chunk: Table) -> Result<Table> {
+    /// The observation file's rows for a chunk of the stars' own file (XP spectra or the first table), in its order.
+    ///
+    /// # Errors
+    /// As [`Preparation::run`].
+    pub fn chunk(&mut self, chunk: Table) -> Result<Table> {
         let chunk = match &self.recipe.xp {
             Some(_) => chunk,
             None => self.recipe.tables[0].normalise(chunk)?,

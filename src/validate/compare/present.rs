@@ -4,7 +4,7 @@ use super::{Comparison, QuantityComparison};
 use crate::error::Result;
 use crate::statistics::PullStatistics;
 use crate::table::{Column, ColumnSchema, Table, Values};
-use crate::validate::number::{percent, significant, with_error};
+use crate::validate::number::{aligned, percent, significant, with_error};
 use std::fmt;
 
 impl Comparison {
@@ -83,15 +83,6 @@ impl fmt::Display for Comparison {
         )?;
         let mut rows = vec![Self::HEADER.map(str::to_owned).to_vec()];
         rows.extend(self.rows());
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..Self::HEADER.len()).map(width).collect();
-        for row in &rows {
-            let cells = row.iter().zip(&widths).enumerate();
-            let line: Vec<String> = cells
-                .map(|(column, (cell, &width))| if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") })
-                .collect();
-            writeln!(formatter, "{}", line.join("  "))?;
-        }
-        Ok(())
+        formatter.write_str(&aligned(&rows))
     }
 }

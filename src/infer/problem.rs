@@ -1,0 +1,143 @@
+//! What the options of a fit make of a model and observations: transforms, held parameters, terms and bounds of −2 ln P.
+
+use super::calibration::ZeroPoints;
+use super::engine::Engine;
+use super::options::FitOptions;
+use crate::error::Result;
+use crate::model::{ForwardModel, Transform};
+use crate::observations::Observations;
+use crate::optimise::Bounds;
+use crate::optimise::dense::invert_positive_semidefinite;
+use crate::posterior::{Posterior, Terms};
+use crate::prior::GaussianMixture;
+use crate::train::TrainedModel;
+use ndarray::{Array2, Array3, ArrayView2, s};
+
+/// Range of parameters that are moved as logarithms, in model units.
+const POSITIVE_RANGE: [f64; 2] = [1e-4, 1e4];
+
+/// The minimisation that some options ask for.
+pub(super) struct Problem<'a> {
+    /// The model with the transforms of the options.
+    pub model: ForwardModel,
+    /// The constraints of the options that the observations have.
+    pub constraints: Vec<String>,
+    /// Positions of the held parameters.
+    pub held: Vec<usize>,
+    /// Coordinates `[P]` of the held parameters, zero for the others.
+    pub fixed: Vec<f64>,
+    trained: &'a TrainedModel,
+    observations: &'a Observations,
+    options: &'a FitOptions,
+}
+
+impl<'a> Problem<'a> {
+    /// Checks the options against the model.
+    ///
+    /// # Errors
+    /// As [`FitOptions::validate_for`], and where a transform does not suit its parameter.
+    pub fn new(trained: &'a TrainedModel, observations: &'a Observations, options: &'a FitOptions) -> Result<Self> {
+        options.validate_for(&trained.model.space)?;
+        let mut model = trained.model.clone();
+        for (name, transform) in &options.transforms {
+            model.set_transform(name, *transform)?;
+        }
+        let constraints = options.constraints.iter().filter(|name| observations.constraints.contains_key(*name)).cloned();
+        let constraints = constraints.collect();
+        let mut fixed = vec![0.0; model.space.len()];
+        let mut held = Vec::new();
+        for (name, &value) in &options.hold {
+            let position = model.space.position(name)?;
+            let parameter = &mut model.space.parameters[position];
+            if value <= 0.0 && parameter.transform == Transform::Logarithm {
+                // A positive parameter held at zero has no logarithm; held, it needs none.
+                parameter.transform = Transform::Identity;
+            }
+            fixed[position] = parameter.coordinate_from_file(value);
+            held.push(position);
+        }
+        Ok(Self { model, constraints, held, fixed, trained, observations, options })
+    }
+
+    /// −2 ln P of every star.
+    ///
+    /// # Errors
+    /// When model and observations have different data vectors.
+    pub fn posterior(&self) -> Result<Posterior<'_>> {
+        let fixed = Array2::from_shape_fn((self.observations.len(), self.model.space.len()), |(_, p)| self.fixed[p]);
+        let terms = Terms {
+            constraints: &self.constraints,
+            mixture: self.options.mixture_prior.then_some(&self.trained.prior),
+            jacobians: self.options.jacobians,
+        };
+        let held: Vec<String> = self.options.hold.keys().cloned().collect();
+        let posterior = Posterior::new(&self.model, self.observations, &terms, &held, fixed)?;
+        Ok(if self.options.engine == Engine::Auto { posterior } else { posterior.with_tensors() })
+    }
+
+    /// Bounds of the free coordinates, far outside of what data prefer: they stop ln E of a star without dust on its way to −∞,
+    /// and labels where the network was never trained.
+    pub fn bounds(&self, free: &[usize]) -> Bounds {
+        let limits = free.iter().map(|&position| {
+            let parameter = &self.model.space.parameters[position];
+            match (parameter.transform, parameter.training_range) {
+                (Transform::Logarithm, _) => (parameter.coordinate(POSITIVE_RANGE[0]), parameter.coordinate(POSITIVE_RANGE[1])),
+                (Transform::Identity, Some([low, high])) if parameter.is_label => {
+                    let width = high - low;
+                    (parameter.coordinate(low - width), parameter.coordinate(high + width))
+                }
+                _ => (f64::NEG_INFINITY, f64::INFINITY),
+            }
+        });
+        let (lower, upper) = limits.unzip();
+        Bounds { lower, upper }
+    }
+
+    /// The mixture prior of the labels, whether or not it is one of the terms.
+    pub fn prior(&self) -> &GaussianMixture {
+        &self.trained.prior
+    }
+
+    /// Identifiers of the stars.
+    pub fn ids(&self) -> &[i64] {
+        &self.observations.ids
+    }
+
+    /// Values of the free parameters in file units `[n, F]` at their coordinates.
+    pub fn values(&self, free: &[usize], coordinates: ArrayView2<'_, f64>) -> Array2<f64> {
+        Array2::from_shape_fn(coordinates.dim(), |(i, p)| {
+            let parameter = &self.model.space.parameters[free[p]];
+            parameter.model_value(coordinates[[i, p]]) / parameter.model_units_per_file_unit
+        })
+    }
+
+    /// Fisher information and covariance `[n, F, F]` of the free parameters in file units, from the information in model units at
+    /// free coordinates `[n, F]`. The covariance contains the error of the model's zero points, if the options want it; one that
+    /// does not exist is NaN.
+    pub fn covariances(
+        &self,
+        posterior: &Posterior<'_>,
+        stars: &[usize],
+        coordinates: ArrayView2<'_, f64>,
+        mut information: Array3<f64>,
+    ) -> (Array3<f64>, Array3<f64>) {
+        let (free, space) = (posterior.free(), &self.model.space);
+        let factor: Vec<f64> = free.iter().map(|&p| space.parameters[p].model_units_per_file_unit).collect();
+        information.indexed_iter_mut().for_each(|((_, p, q), element)| *element *= factor[p] * factor[q]);
+        let calibration = self.model.calibration.as_ref().filter(|_| self.options.model_error);
+        let constraints = &self.constraints;
+        let zero_points = calibration.map(|calibration| ZeroPoints { calibration, space, free, constraints });
+        let all: Vec<usize> = (0..space.len()).collect();
+        let values = self.values(&all, posterior.all_coordinates(stars, coordinates).view());
+        let mut covariance = Array3::from_elem(information.dim(), f64::NAN);
+        for (i, &star) in stars.iter().enumerate() {
+            let flat: Vec<f64> = information.slice(s![i, .., ..]).iter().copied().collect();
+            let Some(mut inverse) = invert_positive_semidefinite(&flat, factor.len()) else { continue };
+            if let Some(zero_points) = &zero_points {
+                zero_points.widen(self.observations, star, &values.row(i).to_vec(), &mut inverse.matrix);
+            }
+            covariance.slice_mut(s![i, .., ..]).iter_mut().zip(inverse.matrix).for_each(|(to, from)| *to = from);
+        }
+        (information, covariance)
+    }
+}
