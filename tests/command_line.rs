@@ -9,7 +9,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::tempdir;
 
-const COMMANDS: [&str; 9] = ["demo", "simulate", "prepare", "train", "fit", "validate", "inspect", "recipe", "cite"];
+const COMMANDS: [&str; 10] = ["demo", "simulate", "prepare", "train", "fit", "finalize", "validate", "inspect", "recipe", "cite"];
 
 #[test]
 fn help_of_every_command() {

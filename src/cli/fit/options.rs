@@ -1,0 +1,79 @@
+//! From arguments to fit options.
+
+use super::Arguments;
+use crate::cli::settings::Settings;
+use crate::cli::simulate::read_toml;
+use crate::error::{Error, Result};
+use crate::infer::FitOptions;
+use crate::train::TrainedModel;
+
+/// A parameter and the value at which it is held.
+pub(super) fn held(text: &str) -> std::result::Result<(String, f64), String> {
+    let parse = || {
+        let (name, value) = text.split_once('=')?;
+        let value: f64 = value.trim().parse().ok()?;
+        (value.is_finite() && !name.trim().is_empty()).then(|| (name.trim().to_owned(), value))
+    };
+    parse().ok_or_else(|| "expected <parameter>=<number>, as in extinction=0".into())
+}
+
+impl Arguments {
+    /// The options of `--config` with those of the command line over them.
+    ///
+    /// # Errors
+    /// When the file cannot be read, has an unknown key, or an option is impossible.
+    pub(super) fn options(&self, settings: &Settings) -> Result<FitOptions> {
+        let mut options: FitOptions = match &self.config {
+            Some(path) => read_toml(path)?,
+            None => FitOptions::default(),
+        };
+        if self.likelihood_only {
+            options = options.likelihood_only();
+        }
+        if !self.constraint.is_empty() {
+            options.constraints = self.constraint.iter().filter(|name| *name != "none").cloned().collect();
+        }
+        options.hold.extend(self.hold.iter().cloned());
+        options.start.seed = settings.seed.unwrap_or(options.start.seed);
+        options.validate()?;
+        Ok(options)
+    }
+}
+
+/// Fails when an option names a parameter that the model does not have.
+///
+/// # Errors
+/// `Usage`, naming the option and the parameters that there are.
+pub(super) fn require_parameters(trained: &TrainedModel, options: &FitOptions) -> Result<()> {
+    let names: Vec<&str> = trained.model.space.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+    let lists = [
+        ("constraints", options.constraints.iter().collect::<Vec<_>>()),
+        ("hold", options.hold.keys().collect()),
+        ("offsets", options.offsets.keys().collect()),
+        ("transforms", options.transforms.keys().collect()),
+    ];
+    for (option, used) in lists {
+        if let Some(unknown) = used.into_iter().find(|name| !names.contains(&name.as_str())) {
+            return Err(Error::usage(format!("fit option {option}"))
+                .found(format!("'{unknown}'"))
+                .expected(format!("parameters of the model ({})", names.join(", "))));
+        }
+    }
+    if options.hold.len() == names.len() {
+        return Err(Error::usage("fit option hold").found("every parameter of the model").expected("at least one to be fitted"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn held_parameters_are_names_with_numbers() {
+        assert_eq!(held("extinction=0"), Ok(("extinction".into(), 0.0)));
+        for bad in ["extinction", "=1", "a=b", "a=nan"] {
+            assert!(held(bad).is_err(), "{bad}");
+        }
+    }
+}
