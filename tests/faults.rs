@@ -119,7 +119,9 @@ fn signal_trials(signal: &str, seed: u64) {
             ("KILL", None) | ("TERM", Some(143) | None) => n_stopped += 1,
             _ => panic!("{name}: exit code {code:?}"),
         }
-        n_partitions += no_torn_file(&name);
+        let n_whole = no_torn_file(&name);
+        assert!(code.is_none() || catalogue(&output(&name)).len() == n_whole, "{name}: a clean stop leaves nothing temporary");
+        n_partitions += n_whole;
         finish_and_compare(&name);
         std::fs::remove_dir_all(output(&name)).unwrap();
     }
@@ -253,6 +255,23 @@ fn processes_share_partitions_and_shards_add_up() {
     finish_and_compare("shared");
     println!("{n_processes} processes on the same {N_PARTITIONS} partitions: {n_elsewhere} times one found another at work");
     assert!(n_elsewhere > 0);
+}
+
+#[test]
+fn the_job_array_of_the_documentation() {
+    let path = survey().0.path();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/src/scripts/fit_survey.slurm");
+    let folder = Path::new(photosphere(path).get_program()).parent().unwrap().to_owned();
+    let folders = std::env::join_paths([folder].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())));
+    for task in 0..8 {
+        let mut command = Command::new("bash");
+        command.current_dir(path).arg(&script).arg(model()).args(["stars", "array"]).env("PATH", folders.as_ref().unwrap());
+        let ended = command.env("SLURM_ARRAY_TASK_ID", task.to_string()).env("SLURM_CPUS_PER_TASK", "1").output().unwrap();
+        assert!(ended.status.success(), "task {task}: {}", String::from_utf8_lossy(&ended.stderr));
+    }
+    assert_eq!(no_torn_file("array"), N_PARTITIONS);
+    finish_and_compare("array");
+    println!("job array: 8 tasks under bash");
 }
 
 #[test]

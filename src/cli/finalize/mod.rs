@@ -92,10 +92,8 @@ fn what_is_missing(folder: &RunFolder, name: &str, settings_sha256: &str) -> Res
     let marker = match Marker::read(folder, name) {
         Ok(Some(marker)) => marker,
         Ok(None) => {
-            return Ok(Some(match Lock::try_take(&folder.lock(name))? {
-                Attempt::Busy(holder) => format!("{holder} works on it"),
-                Attempt::Taken(_) => "not done".into(),
-            }));
+            let holder = Lock::last_holder(&folder.lock(name)).map(|holder| format!(", taken by {holder}"));
+            return Ok(Some(format!("not done{}", holder.unwrap_or_default())));
         }
         Err(error) => return Ok(Some(error.to_string())),
     };

@@ -3,7 +3,7 @@
 use super::folder::make_folder_of;
 use crate::error::{Error, Result};
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 
 /// An exclusive lock among processes, by a file that holds the name of its holder; released and removed when dropped.
@@ -29,17 +29,13 @@ impl Lock {
     pub fn try_take(path: &Path) -> Result<Attempt> {
         make_folder_of(path)?;
         loop {
-            let mut file = open(path)?;
+            let file = open(path)?;
             match file.try_lock() {
                 Ok(()) if is_still_at(&file, path) => return Ok(Attempt::Taken(Self::held(path, file))),
                 // Its holder finished, and removed the file, between our opening and our locking it.
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
-                    let mut holder = String::new();
-                    // Where the holder is just writing its name, or reading is denied, it stays unnamed.
-                    let _ = file.read_to_string(&mut holder);
-                    let holder = if holder.is_empty() { "another process".to_owned() } else { holder };
-                    return Ok(Attempt::Busy(holder));
+                    return Ok(Attempt::Busy(Self::last_holder(path).unwrap_or_else(|| "another process".to_owned())));
                 }
                 Err(TryLockError::Error(error)) => return Err(no_locks(path, error)),
             }
@@ -59,6 +55,11 @@ impl Lock {
                 return Ok(Self::held(path, file));
             }
         }
+    }
+
+    /// Who holds the lock at `path`, or held it last and was killed; without taking it.
+    pub fn last_holder(path: &Path) -> Option<String> {
+        std::fs::read_to_string(path).ok().filter(|holder| !holder.is_empty())
     }
 
     fn held(path: &Path, mut file: File) -> Self {
@@ -131,6 +132,7 @@ mod tests {
         assert!(!path.exists());
         // A file without a lock is what a killed process leaves.
         std::fs::write(&path, "process 1").unwrap();
+        assert_eq!(Lock::last_holder(&path).unwrap(), "process 1");
         assert!(matches!(Lock::try_take(&path).unwrap(), Attempt::Taken(_)));
     }
 
