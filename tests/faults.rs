@@ -208,8 +208,11 @@ fn altered_and_lost_catalogues_are_made_again() {
     let file = |k: usize| output(&format!("altered/dataset/Norder=1/Dir=0/Npix={k}.parquet"));
     std::fs::write(file(0), "torn").unwrap();
     std::fs::remove_file(file(1)).unwrap();
+    // as by a kill after the catalogue and before its marker
+    std::fs::remove_file(output("altered/.photosphere/done/dataset%2FNorder=1%2FDir=0%2FNpix=2.parquet.json")).unwrap();
     let (code, _, error) = run(path, "finalize altered");
     assert!(code == 3 && error.matches("not as it was written, or gone").count() == 2, "{error}");
+    assert_eq!(error.matches("not done").count(), 1, "{error}");
     finish_and_compare("altered");
 }
 
