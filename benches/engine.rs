@@ -7,7 +7,7 @@ use photosphere::model::{ForwardModel, Registry};
 use photosphere::noise::{EigenvalueFloor, Whitening};
 use photosphere::observations::{Observations, ReadOptions};
 use photosphere::optimise::{LevenbergMarquardt, Method, NormalEquations, minimise_in_chunks};
-use photosphere::posterior::{Posterior, Terms};
+use photosphere::posterior::{Engine, Posterior, Terms};
 use photosphere::simulate::{SurveyConfig, simulate};
 use photosphere::survey::xp::{Band, DEFAULT_WAVELENGTHS, ErrorConvention, Instrument, Spectrum};
 use photosphere::tensor::{Device, Order};
@@ -52,6 +52,13 @@ fn engine(criterion: &mut Criterion) -> Result<()> {
     let stars: Vec<usize> = (0..N_STARS).collect();
     group.bench_function("normal_equations", |bencher| {
         bencher.iter(|| black_box(posterior.normal_equations(&stars, coordinates.view())));
+    });
+    group.bench_function("exact_hessians", |bencher| {
+        bencher.iter(|| black_box(posterior.hessian(&stars, coordinates.view())));
+    });
+    let reference = Posterior::new(&model, &observations, &terms, &[], coordinates.clone())?.with_engine(Engine::Tensor);
+    group.bench_function("normal_equations_of_the_tensor_engine", |bencher| {
+        bencher.iter(|| black_box(reference.normal_equations(&stars, coordinates.view())));
     });
     let method = Method::LevenbergMarquardt(LevenbergMarquardt { max_iterations: 5, ..LevenbergMarquardt::default() });
     group.bench_function("five_levenberg_marquardt_steps", |bencher| {

@@ -1,5 +1,6 @@
 //! Distance: flux falls with the square of the distance, f = ϖ² f_abs (spec 1 §1; Zhang, Green & Rix 2023, eq. 2).
 
+use super::closed_form::ClosedForm;
 use super::effect::{Effect, FluxJet, StarParameters};
 use super::parameter::{Parameter, Transform};
 use crate::error::Result;
@@ -32,5 +33,9 @@ impl Effect for Distance {
                 FluxJet::Linear(flux.linear().mul(&parallax.mul(&parallax)))
             }
         })
+    }
+
+    fn closed_form(&self, _grid: &Grid) -> Option<ClosedForm> {
+        Some(ClosedForm::Distance { parallax: "parallax".into() })
     }
 }

@@ -1,5 +1,6 @@
 //! The contract of an effect: what it declares and how it changes the flux.
 
+use super::closed_form::ClosedForm;
 use super::parameter::{Parameter, ParameterSpace, Transform};
 use crate::error::{Error, Result};
 use crate::observations::Grid;
@@ -53,6 +54,12 @@ pub trait Effect: Debug + Clone + Send + Sync + Serialize + DeserializeOwned + '
     /// spectrum); returns whether it did.
     fn absorb_offset(&self, _weights: &mut Weights, _ln_flux_offset: &[f64], _device: &Device) -> Result<bool> {
         Ok(false)
+    }
+
+    /// The same effect as data, where it belongs to the standard family; models of such effects alone are evaluated by a faster
+    /// engine on the processor. `grid` is that of [`Effect::apply`], with which it must agree.
+    fn closed_form(&self, _grid: &Grid) -> Option<ClosedForm> {
+        None
     }
 }
 

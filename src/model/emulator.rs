@@ -3,6 +3,7 @@
 //! y(z) = MLP(z), linear output; z are the standardised labels. The default 3 → 32 → 32 → 32 → 66 with tanh has, with ln R,
 //! the paper's 4484 global parameters.
 
+use super::closed_form::ClosedForm;
 use super::effect::{Effect, FluxJet, StarParameters};
 use super::parameter::Parameter;
 use crate::error::{Error, Result};
@@ -210,6 +211,12 @@ impl Effect for Emulator {
 
     fn wavelength_weights(&self) -> Vec<String> {
         vec![Self::weight_name(self.hidden.len()), Self::bias_name(self.hidden.len())]
+    }
+
+    fn closed_form(&self, _grid: &Grid) -> Option<ClosedForm> {
+        let layers = (0..=self.hidden.len()).map(|layer| [Self::weight_name(layer), Self::bias_name(layer)]).collect();
+        let (labels, skip_connections) = (self.labels.clone(), self.skip_connections);
+        (self.activation == Activation::Tanh).then_some(ClosedForm::Network { labels, layers, skip_connections })
     }
 
     fn absorb_offset(&self, weights: &mut Weights, ln_flux_offset: &[f64], device: &Device) -> Result<bool> {

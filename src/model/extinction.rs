@@ -3,6 +3,7 @@
 //! ln R(λ; ξ) = b(λ) + tanh(ξ)·s(λ), ξ ~ N(0, 1), s = 0 in the bands listed (spec 1 §1; Zhang, Green & Rix 2023, eq. 3 and
 //! sec. 6). (E, R) has an exact scale degeneracy that only measured reddenings break; (b, s, ξ) a shift degeneracy.
 
+use super::closed_form::ClosedForm;
 use super::effect::{Effect, FluxJet, StarParameters};
 use super::parameter::{GaussianPrior, Parameter, Transform};
 use crate::error::Result;
@@ -60,9 +61,7 @@ impl Effect for Extinction {
         use crate::tensor::Jet;
         let mut ln_curve = Jet::constant(weights.get::<1>(LN_CURVE)?.unsqueeze());
         if self.variation {
-            let varies: Vec<f64> =
-                grid.names.iter().map(|name| if self.fixed_bands.contains(name) { 0.0 } else { 1.0 }).collect();
-            let slope = weights.get::<1>(CURVE_VARIATION)? * star.device().tensor(&varies, [grid.len()]);
+            let slope = weights.get::<1>(CURVE_VARIATION)? * star.device().tensor(&self.varies(grid), [grid.len()]);
             ln_curve = ln_curve.add(&star.value("xi")?.tanh().mul(&Jet::constant(slope.unsqueeze())));
         }
         let optical_depth = star.value("extinction")?.mul(&ln_curve.exp());
@@ -71,6 +70,11 @@ impl Effect for Extinction {
 
     fn wavelength_weights(&self) -> Vec<String> {
         vec![LN_CURVE.into()]
+    }
+
+    fn closed_form(&self, grid: &Grid) -> Option<ClosedForm> {
+        let variation = self.variation.then(|| ("xi".into(), CURVE_VARIATION.into(), self.varies(grid)));
+        Some(ClosedForm::Dust { amount: "extinction".into(), ln_curve: LN_CURVE.into(), variation })
     }
 
     fn penalty_names(&self) -> &'static [&'static str] {
@@ -101,6 +105,13 @@ impl Effect for Extinction {
         let operator = device.tensor(&operator, [rows.len(), grid.len()]);
         let bend = operator.matmul(weights.get::<1>(LN_CURVE)?.unsqueeze_dim(1));
         Ok((bend.clone() * bend).mean())
+    }
+}
+
+impl Extinction {
+    /// 1 where R varies with ξ, 0 in the fixed bands.
+    fn varies(&self, grid: &Grid) -> Vec<f64> {
+        grid.names.iter().map(|name| if self.fixed_bands.contains(name) { 0.0 } else { 1.0 }).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Forward models: [`Parameter`]s, [`Effect`]s, their [`Registry`], the [`ForwardModel`] that composes them, and its directory on
 //! disk. Knows no data files.
 
+mod closed_form;
 pub mod contract;
 mod directory;
 mod distance;
@@ -11,6 +12,7 @@ mod forward;
 mod parameter;
 mod registry;
 
+pub use closed_form::ClosedForm;
 pub(crate) use directory::hexadecimal;
 pub use directory::{FORMAT, ModelCard};
 pub use distance::Distance;

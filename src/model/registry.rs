@@ -1,5 +1,6 @@
 //! The registry of effects: from a tag and a TOML table to an effect. Open: users' crates add their own.
 
+use super::closed_form::ClosedForm;
 use super::distance::Distance;
 use super::effect::{Effect, FluxJet, StarParameters};
 use super::emulator::Emulator;
@@ -33,6 +34,8 @@ pub trait AnyEffect: Debug + Send + Sync {
     fn wavelength_weights(&self) -> Vec<String>;
     /// [`Effect::absorb_offset`].
     fn absorb_offset(&self, weights: &mut Weights, ln_flux_offset: &[f64], device: &Device) -> Result<bool>;
+    /// [`Effect::closed_form`].
+    fn closed_form(&self, grid: &Grid) -> Option<ClosedForm>;
     /// A copy.
     fn boxed(&self) -> Box<dyn AnyEffect>;
 }
@@ -79,6 +82,10 @@ impl<E: Effect> AnyEffect for E {
 
     fn absorb_offset(&self, weights: &mut Weights, ln_flux_offset: &[f64], device: &Device) -> Result<bool> {
         Effect::absorb_offset(self, weights, ln_flux_offset, device)
+    }
+
+    fn closed_form(&self, grid: &Grid) -> Option<ClosedForm> {
+        Effect::closed_form(self, grid)
     }
 
     fn boxed(&self) -> Box<dyn AnyEffect> {

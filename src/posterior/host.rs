@@ -2,10 +2,9 @@
 //! parameters. In f64, star by star.
 
 use crate::error::Result;
-use crate::model::{ParameterSpace, Transform};
-use crate::observations::Observations;
-use crate::prior::{Coordinate, GaussianConstraint, GaussianMixture, Term, positivity};
-use ndarray::Array2;
+use crate::model::{Parameter, ParameterSpace, Transform};
+use crate::observations::{Constraint, Observations};
+use crate::prior::{Coordinate, GaussianConstraint, GaussianMixture, MixtureWork, Term, positivity};
 
 /// Which terms besides the flux enter −2 ln P.
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,20 +18,49 @@ pub struct Terms<'a> {
     pub jacobians: bool,
 }
 
+/// What measurements and the model itself say of one parameter.
+struct ParameterTerms<'a> {
+    parameter: &'a Parameter,
+    measured: Option<&'a Constraint>,
+    prior: Option<GaussianConstraint>,
+    /// Whether −2 ln x is added.
+    jacobian: bool,
+}
+
 pub(super) struct HostTerms<'a> {
-    space: &'a ParameterSpace,
-    observations: &'a Observations,
-    /// Positions of the parameters whose constraints enter.
-    constrained: Vec<bool>,
+    parameters: Vec<ParameterTerms<'a>>,
     mixture: Option<(&'a GaussianMixture, Vec<usize>)>,
-    jacobians: bool,
+}
+
+/// Working memory for the terms of one star at a time.
+pub(super) struct HostWork {
+    labels: Vec<f64>,
+    gradient: Vec<f64>,
+    curvature: Vec<f64>,
+    mixture: MixtureWork,
+}
+
+/// Where the sums of one star go: `gradient [F]` and `curvature [F, F]` of the free parameters.
+pub(super) struct Sums<'a> {
+    pub loss: &'a mut f64,
+    pub gradient: &'a mut [f64],
+    pub curvature: &'a mut [f64],
 }
 
 impl<'a> HostTerms<'a> {
     pub fn new(space: &'a ParameterSpace, observations: &'a Observations, terms: &Terms<'a>) -> Result<Self> {
-        let mut constrained = vec![false; space.len()];
+        let mut parameters: Vec<ParameterTerms<'a>> = space
+            .parameters
+            .iter()
+            .map(|parameter| {
+                let prior =
+                    parameter.prior.map(|prior| GaussianConstraint::new(prior.mean, prior.standard_deviation)).transpose()?;
+                let jacobian = terms.jacobians && parameter.transform == Transform::Logarithm;
+                Ok(ParameterTerms { parameter, measured: None, prior, jacobian })
+            })
+            .collect::<Result<_>>()?;
         for name in terms.constraints {
-            constrained[space.position(name)?] = true;
+            parameters[space.position(name)?].measured = observations.constraints.get(name);
         }
         let mixture = match terms.mixture {
             None => None,
@@ -41,85 +69,103 @@ impl<'a> HostTerms<'a> {
                 Some((mixture, positions))
             }
         };
-        Ok(Self { space, observations, constrained, mixture, jacobians: terms.jacobians })
+        Ok(Self { parameters, mixture })
     }
 
-    /// Errors (model units) and constraints of the measurement and the model's own prior of a parameter of a star.
-    fn gaussians(&self, star: usize, position: usize) -> impl Iterator<Item = (f64, GaussianConstraint)> {
-        let parameter = &self.space.parameters[position];
-        let factor = parameter.model_units_per_file_unit;
-        let measured = if self.constrained[position] { self.observations.constraint(&parameter.name, star) } else { None };
-        let measured = measured.map(|(value, error)| (value * factor, error * factor));
-        let prior = parameter.prior.map(|prior| (prior.mean, prior.standard_deviation));
-        // Measurements with impossible errors were taken out and flagged when the observations were read.
-        measured.into_iter().chain(prior).filter_map(|(value, error)| Some((error, GaussianConstraint::new(value, error).ok()?)))
-    }
-
-    /// The terms of one parameter at coordinate `u`; their curvature is exact or positive semi-definite.
-    fn term(&self, star: usize, position: usize, u: f64, exact: bool) -> Term {
-        let parameter = &self.space.parameters[position];
-        let logarithmic = parameter.transform == Transform::Logarithm;
-        let coordinate = Coordinate { value: parameter.model_value(u), derivative: parameter.model_value_slope(u) };
-        let mut sum = Term::default();
-        for (_, gaussian) in self.gaussians(star, position) {
-            let term = gaussian.term(coordinate);
-            let bend = if exact && logarithmic { term.gradient * parameter.scale } else { 0.0 };
-            sum.loss += term.loss;
-            sum.gradient += term.gradient;
-            sum.curvature += term.curvature + bend;
-        }
-        if self.jacobians && logarithmic {
-            let term = positivity(parameter.centre + parameter.scale * u);
-            sum.loss += term.loss;
-            sum.gradient += term.gradient * parameter.scale;
-            sum.curvature += if exact { 0.0 } else { term.curvature * parameter.scale.powi(2) };
-        }
-        sum
+    /// Working memory.
+    pub fn work(&self) -> HostWork {
+        let n = self.mixture.as_ref().map_or(0, |(_, positions)| positions.len());
+        let mixture = self.mixture.as_ref().map_or_else(MixtureWork::default, |(mixture, _)| mixture.work());
+        HostWork { labels: vec![0.0; n], gradient: vec![0.0; n], curvature: vec![0.0; n * n], mixture }
     }
 
     /// Sum of the terms for a star at all its coordinates.
-    pub fn loss(&self, star: usize, coordinates: &[f64]) -> f64 {
-        let loss: f64 = coordinates.iter().enumerate().map(|(position, &u)| self.term(star, position, u, false).loss).sum();
-        let mixture = self.mixture.as_ref();
-        loss - mixture.map_or(0.0, |(mixture, positions)| 2.0 * mixture.ln_density(&self.label_values(positions, coordinates)))
+    pub fn loss(&self, star: usize, coordinates: &[f64], work: &mut HostWork) -> f64 {
+        let loss: f64 = self.parameters.iter().zip(coordinates).map(|(terms, &u)| terms.term(star, u, false).loss).sum();
+        let Some((mixture, positions)) = &self.mixture else { return loss };
+        self.set_labels(positions, coordinates, work);
+        loss - 2.0 * mixture.ln_density(&work.labels)
     }
 
-    /// Loss, gradient `[P]` and curvature `[P, P]`: positive semi-definite, or the exact Hessian when `exact`.
-    pub fn derivatives(&self, star: usize, coordinates: &[f64], exact: bool) -> (f64, Vec<f64>, Array2<f64>) {
-        let p = coordinates.len();
-        let (mut loss, mut gradient, mut curvature) = (0.0, vec![0.0; p], Array2::zeros((p, p)));
-        for (position, &u) in coordinates.iter().enumerate() {
-            let term = self.term(star, position, u, exact);
-            loss += term.loss;
-            gradient[position] += term.gradient;
-            curvature[[position, position]] += term.curvature;
-        }
-        if let Some((mixture, positions)) = &self.mixture {
-            let k = positions.len();
-            let labels = self.label_values(positions, coordinates);
-            let (mut label_gradient, mut matrix) = (vec![0.0; k], vec![0.0; k * k]);
-            loss += mixture.add_loss(&labels, &mut label_gradient, &mut matrix);
-            if exact {
-                mixture.ln_density_hessian(&labels, &mut matrix);
-                matrix.iter_mut().for_each(|element| *element *= -2.0);
-            }
-            let slope = |i: usize| self.space.parameters[positions[i]].model_value_slope(coordinates[positions[i]]);
-            for i in 0..k {
-                gradient[positions[i]] += label_gradient[i] * slope(i);
-                for j in 0..k {
-                    curvature[[positions[i], positions[j]]] += matrix[i * k + j] * slope(i) * slope(j);
-                }
+    /// Adds loss, gradient and curvature (positive semi-definite, or the exact Hessian when `exact`) for the `free` parameters.
+    pub fn add(&self, star: usize, coordinates: &[f64], free: &[usize], exact: bool, work: &mut HostWork, sums: Sums<'_>) {
+        let n = free.len();
+        let column = |position: usize| free.iter().position(|&free| free == position);
+        for (position, (terms, &u)) in self.parameters.iter().zip(coordinates).enumerate() {
+            let term = terms.term(star, u, exact);
+            *sums.loss += term.loss;
+            if let Some(a) = column(position) {
+                sums.gradient[a] += term.gradient;
+                sums.curvature[a * n + a] += term.curvature;
             }
         }
-        (loss, gradient, curvature)
+        let Some((mixture, positions)) = &self.mixture else { return };
+        let k = positions.len();
+        self.set_labels(positions, coordinates, work);
+        work.gradient.fill(0.0);
+        work.curvature.fill(0.0);
+        *sums.loss += mixture.add_loss(&work.labels, &mut work.gradient, &mut work.curvature, &mut work.mixture);
+        if exact {
+            mixture.ln_density_hessian(&work.labels, &mut work.curvature);
+            work.curvature.iter_mut().for_each(|element| *element *= -2.0);
+        }
+        for (i, &left) in positions.iter().enumerate() {
+            let Some(a) = column(left) else { continue };
+            let left = self.parameters[left].parameter.model_value_slope(coordinates[left]);
+            sums.gradient[a] += work.gradient[i] * left;
+            for (j, &right) in positions.iter().enumerate() {
+                let Some(b) = column(right) else { continue };
+                let right = self.parameters[right].parameter.model_value_slope(coordinates[right]);
+                sums.curvature[a * n + b] += work.curvature[i * k + j] * left * right;
+            }
+        }
     }
 
     /// Σ 1/σ² of the measurements and Gaussian priors of a parameter (model units).
     pub fn information(&self, star: usize, position: usize) -> f64 {
-        self.gaussians(star, position).map(|(error, _)| error.powi(-2)).sum()
+        let terms = &self.parameters[position];
+        terms.measurement(star).into_iter().chain(terms.prior).map(|gaussian| gaussian.information()).sum()
     }
 
-    fn label_values(&self, positions: &[usize], coordinates: &[f64]) -> Vec<f64> {
-        positions.iter().map(|&position| self.space.parameters[position].model_value(coordinates[position])).collect()
+    fn set_labels(&self, positions: &[usize], coordinates: &[f64], work: &mut HostWork) {
+        for (label, &position) in work.labels.iter_mut().zip(positions) {
+            *label = self.parameters[position].parameter.model_value(coordinates[position]);
+        }
+    }
+}
+
+impl ParameterTerms<'_> {
+    /// The measured value of a star in model units. Impossible errors were taken out and flagged when the observations were read.
+    fn measurement(&self, star: usize) -> Option<GaussianConstraint> {
+        let factor = self.parameter.model_units_per_file_unit;
+        let (value, error) = self.measured?.get(star)?;
+        GaussianConstraint::new(value * factor, error * factor).ok()
+    }
+
+    /// The terms at coordinate `u`; their curvature is exact or positive semi-definite.
+    fn term(&self, star: usize, u: f64, exact: bool) -> Term {
+        let mut sum = Term::default();
+        let measurement = self.measurement(star);
+        if measurement.is_none() && self.prior.is_none() && !self.jacobian {
+            return sum;
+        }
+        let logarithmic = self.parameter.transform == Transform::Logarithm;
+        let value = self.parameter.model_value(u);
+        // d exp(c + s u)/du = s·exp(c + s u).
+        let derivative = if logarithmic { self.parameter.scale * value } else { self.parameter.scale };
+        for gaussian in measurement.into_iter().chain(self.prior) {
+            let term = gaussian.term(Coordinate { value, derivative });
+            let bend = if exact && logarithmic { term.gradient * self.parameter.scale } else { 0.0 };
+            sum.loss += term.loss;
+            sum.gradient += term.gradient;
+            sum.curvature += term.curvature + bend;
+        }
+        if self.jacobian {
+            let term = positivity(self.parameter.centre + self.parameter.scale * u);
+            sum.loss += term.loss;
+            sum.gradient += term.gradient * self.parameter.scale;
+            sum.curvature += if exact { 0.0 } else { term.curvature * self.parameter.scale.powi(2) };
+        }
+        sum
     }
 }

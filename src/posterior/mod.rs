@@ -1,11 +1,15 @@
-//! The posterior of stars under a forward model: −2 ln P as a batch of [`NormalEquations`], by the tensor engine.
+//! The posterior of stars under a forward model: −2 ln P as a batch of [`NormalEquations`].
 //!
 //! −2 ln P = χ²_flux + Σ ((x − x̂)/σ)² − 2 ln p_mixture(labels) + Gaussian priors − 2 Σ ln x over logarithmic parameters
 //! (spec 1 §4–5; Zhang, Green & Rix 2023, eqs. 13, 14, 19). Which terms enter is chosen by [`Terms`]. Training and inference
 //! stand on this room.
+//!
+//! Two engines compute the flux term: the tensor engine takes any model on any device, in single or double precision; the
+//! [standard](standard) engine takes models of the standard family on the processor, in single precision, about ten times faster.
 
 mod flux;
 mod host;
+mod standard;
 
 pub use host::Terms;
 
@@ -15,8 +19,10 @@ use crate::observations::Observations;
 use crate::optimise::{Normal, NormalEquations};
 use crate::tensor::{Order, Precision};
 use flux::FluxNormal;
-use host::HostTerms;
-use ndarray::{Array2, Array3, ArrayView2};
+use host::{HostTerms, Sums};
+use ndarray::{Array2, Array3, ArrayView2, Axis};
+use serde::{Deserialize, Serialize};
+use standard::StandardEngine;
 
 /// −2 ln P of every star of `observations` in the free coordinates of `model`.
 ///
@@ -27,6 +33,18 @@ pub struct Posterior<'a> {
     host: HostTerms<'a>,
     free: Vec<usize>,
     fixed: Array2<f64>,
+    standard: Option<StandardEngine>,
+}
+
+/// Who computes the flux term.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// The standard engine where the model allows it, the tensor engine elsewhere.
+    #[default]
+    Automatic,
+    /// Tensors, for any model: the reference.
+    Tensor,
 }
 
 impl<'a> Posterior<'a> {
@@ -53,7 +71,19 @@ impl<'a> Posterior<'a> {
         let held = held.iter().map(|name| model.space.position(name)).collect::<Result<Vec<usize>>>()?;
         let free = (0..model.space.len()).filter(|position| !held.contains(position)).collect();
         let host = HostTerms::new(&model.space, observations, terms)?;
-        Ok(Self { model, observations, host, free, fixed })
+        let standard = StandardEngine::of(model)?;
+        Ok(Self { model, observations, host, free, fixed, standard })
+    }
+
+    /// The same posterior computed by another engine.
+    pub fn with_engine(self, engine: Engine) -> Self {
+        let standard = self.standard.filter(|_| engine == Engine::Automatic);
+        Self { standard, ..self }
+    }
+
+    /// Name of the engine that computes the flux term, for the log.
+    pub fn engine_name(&self) -> &'static str {
+        if self.standard.is_some() { "standard" } else { "tensor" }
     }
 
     /// Positions of the free parameters in the model's parameter space.
@@ -63,7 +93,7 @@ impl<'a> Posterior<'a> {
 
     /// All coordinates `[n, P]` of the named stars from their free ones `[n, P_free]`.
     pub fn all_coordinates(&self, stars: &[usize], free: ArrayView2<'_, f64>) -> Array2<f64> {
-        let mut all = self.fixed.select(ndarray::Axis(0), stars);
+        let mut all = self.fixed.select(Axis(0), stars);
         for (column, &position) in self.free.iter().enumerate() {
             all.column_mut(position).assign(&free.column(column));
         }
@@ -72,7 +102,7 @@ impl<'a> Posterior<'a> {
 
     /// The free columns of coordinates `[n, P]`.
     pub fn free_coordinates(&self, all: ArrayView2<'_, f64>) -> Array2<f64> {
-        all.select(ndarray::Axis(1), &self.free)
+        all.select(Axis(1), &self.free)
     }
 
     /// χ² of the flux alone `[n]`.
@@ -84,7 +114,8 @@ impl<'a> Posterior<'a> {
     /// −2 ln of all prior terms and constraints `[n]`: the loss without the flux term.
     pub fn prior_loss(&self, stars: &[usize], coordinates: ArrayView2<'_, f64>) -> Vec<f64> {
         let all = self.all_coordinates(stars, coordinates);
-        stars.iter().zip(all.rows()).map(|(&star, row)| self.host.loss(star, &row.to_vec())).collect()
+        let mut work = self.host.work();
+        stars.iter().zip(all.rows()).map(|(&star, row)| self.host.loss(star, &row.to_vec(), &mut work)).collect()
     }
 
     /// Fisher information `[n, P_free, P_free]` in the linear parameters (model units) at the coordinates: Jᵀ C⁻¹ J of the flux
@@ -111,6 +142,9 @@ impl<'a> Posterior<'a> {
     }
 
     fn flux_normal(&self, stars: &[usize], all: &Array2<f64>, order: Order) -> Result<FluxNormal> {
+        if let Some(engine) = &self.standard {
+            return engine.flux_normal(self.observations, stars, all.view(), &self.free, order);
+        }
         let flat: Vec<f64> = all.iter().copied().collect();
         let coordinates = self.model.device().tensor(&flat, [all.nrows(), all.ncols()]);
         let jet = self.model.flux(coordinates, &self.free, order)?;
@@ -120,18 +154,23 @@ impl<'a> Posterior<'a> {
         }
     }
 
-    fn add_host_terms(&self, stars: &[usize], all: &Array2<f64>, normal: &mut Normal, exact: bool) {
-        for (i, &star) in stars.iter().enumerate() {
-            let coordinates = all.row(i).to_vec();
-            let (loss, gradient, curvature) = self.host.derivatives(star, &coordinates, exact);
-            normal.loss[i] += loss;
-            for (p, &a) in self.free.iter().enumerate() {
-                normal.gradient[[i, p]] += gradient[a];
-                for (q, &b) in self.free.iter().enumerate() {
-                    normal.curvature[[i, p, q]] += curvature[[a, b]];
-                }
-            }
+    fn add_host_terms(&self, stars: &[usize], all: &Array2<f64>, normal: &mut Normal, exact: bool) -> Result<()> {
+        let (p, n) = (all.ncols(), self.free.len());
+        let (Some(gradients), Some(curvatures)) = (normal.gradient.as_slice_mut(), normal.curvature.as_slice_mut()) else {
+            return Err(Error::numerical("normal equations").found("a strided array").expected("rows in sequence"));
+        };
+        let mut work = self.host.work();
+        let mut coordinates = vec![0.0; p];
+        for (i, (&star, row)) in stars.iter().zip(all.rows()).enumerate() {
+            coordinates.iter_mut().zip(row).for_each(|(to, from)| *to = *from);
+            let sums = Sums {
+                loss: &mut normal.loss[i],
+                gradient: &mut gradients[i * n..(i + 1) * n],
+                curvature: &mut curvatures[i * n * n..(i + 1) * n * n],
+            };
+            self.host.add(star, &coordinates, &self.free, exact, &mut work, sums);
         }
+        Ok(())
     }
 }
 
@@ -147,7 +186,7 @@ impl NormalEquations for Posterior<'_> {
     fn normal_equations(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Normal> {
         let all = self.all_coordinates(problems, coordinates);
         let mut normal = self.flux_normal(problems, &all, Order::First)?.normal;
-        self.add_host_terms(problems, &all, &mut normal, false);
+        self.add_host_terms(problems, &all, &mut normal, false)?;
         Ok(normal)
     }
 
@@ -163,7 +202,7 @@ impl NormalEquations for Posterior<'_> {
         let flux = self.flux_normal(problems, &all, Order::Second)?;
         let mut normal = flux.normal;
         normal.curvature += &flux.residual_curvature;
-        self.add_host_terms(problems, &all, &mut normal, true);
+        self.add_host_terms(problems, &all, &mut normal, true)?;
         Ok(normal.curvature)
     }
 }

@@ -50,6 +50,11 @@ impl GaussianConstraint {
         Ok(Self { value, error })
     }
 
+    /// 1/σ²: zero without a measurement.
+    pub fn information(&self) -> f64 {
+        self.error.powi(-2)
+    }
+
     /// Loss, gradient 2 r r' and Gauss–Newton curvature 2 r'² of r², r = (x − x̂)/σ; zero without a measurement.
     pub fn term(&self, coordinate: Coordinate) -> Term {
         if self.error.is_infinite() {

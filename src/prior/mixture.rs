@@ -14,6 +14,16 @@ use std::f64::consts::TAU;
 /// Largest |Σ w − 1|, and largest asymmetry of a covariance relative to its diagonal.
 const TOLERANCE: f64 = 1e-6;
 
+/// ln of a share of the density that is lost in the rounding of the others.
+const NEGLIGIBLE: f64 = -40.0;
+
+/// Working memory of [`GaussianMixture::add_loss`], made by [`GaussianMixture::work`].
+#[derive(Debug, Clone, Default)]
+pub struct MixtureWork {
+    pulls: Vec<f64>,
+    terms: Vec<f64>,
+}
+
 /// One Gaussian of the mixture, with what its density needs.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Component {
@@ -93,15 +103,21 @@ impl GaussianMixture {
         self.ln_density_threshold = super::mixture_fit::percentile(&values, percentile);
     }
 
+    /// Working memory for [`Self::add_loss`].
+    pub fn work(&self) -> MixtureWork {
+        let k = self.components.len();
+        MixtureWork { pulls: vec![0.0; k * self.parameters.len()], terms: vec![0.0; k] }
+    }
+
     /// ln p(x), `x [n]`.
     pub fn ln_density(&self, x: &[f64]) -> f64 {
-        self.visit(x, |_, _, _| ())
+        self.visit(x, &mut self.work(), |_, _, _| ())
     }
 
     /// ln p(x), and ∂ ln p/∂x into `gradient [n]`.
     pub fn ln_density_gradient(&self, x: &[f64], gradient: &mut [f64]) -> f64 {
         gradient.fill(0.0);
-        self.visit(x, |responsibility, pull, _| add(gradient, responsibility, pull))
+        self.visit(x, &mut self.work(), |responsibility, pull, _| add(gradient, responsibility, pull))
     }
 
     /// ln p(x), and the exact ∂² ln p/∂x² into `hessian [n, n]` (row-major, not definite in general).
@@ -109,7 +125,7 @@ impl GaussianMixture {
         let n = x.len();
         let mut mean_pull = vec![0.0; n];
         hessian.fill(0.0);
-        let ln_density = self.visit(x, |responsibility, pull, component| {
+        let ln_density = self.visit(x, &mut self.work(), |responsibility, pull, component| {
             add(&mut mean_pull, responsibility, pull);
             for (index, element) in hessian.iter_mut().enumerate() {
                 *element += responsibility * (pull[index / n] * pull[index % n] - component.precision[index]);
@@ -125,8 +141,8 @@ impl GaussianMixture {
     ///
     /// The curvature 2 Σ_k r_k C_k⁻¹, weighted by the responsibilities r_k of the components, is the Hessian without the spread
     /// of the pulls of different components, whose sign is the wrong one.
-    pub fn add_loss(&self, x: &[f64], gradient: &mut [f64], curvature: &mut [f64]) -> f64 {
-        let ln_density = self.visit(x, |responsibility, pull, component| {
+    pub fn add_loss(&self, x: &[f64], gradient: &mut [f64], curvature: &mut [f64], work: &mut MixtureWork) -> f64 {
+        let ln_density = self.visit(x, work, |responsibility, pull, component| {
             add(gradient, -2.0 * responsibility, pull);
             add(curvature, 2.0 * responsibility, &component.precision);
         });
@@ -159,13 +175,13 @@ impl GaussianMixture {
         &self.components[0]
     }
 
-    /// ln p(x); calls `each` with every component's responsibility, its pull −C⁻¹(x − μ) = ∂ ln N/∂x, and itself.
-    fn visit(&self, x: &[f64], mut each: impl FnMut(f64, &[f64], &Component)) -> f64 {
+    /// ln p(x); calls `each` with every component's responsibility, its pull −C⁻¹(x − μ) = ∂ ln N/∂x, and itself. Components
+    /// whose responsibility is below the rounding of the sum are left out.
+    fn visit(&self, x: &[f64], work: &mut MixtureWork, mut each: impl FnMut(f64, &[f64], &Component)) -> f64 {
         let n = self.parameters.len();
         debug_assert_eq!(x.len(), n);
-        let mut pulls = vec![0.0; self.components.len() * n];
-        let mut terms = vec![0.0; self.components.len()];
-        for ((component, pull), term) in self.components.iter().zip(pulls.chunks_exact_mut(n)).zip(&mut terms) {
+        let MixtureWork { pulls, terms } = work;
+        for ((component, pull), term) in self.components.iter().zip(pulls.chunks_exact_mut(n)).zip(terms.iter_mut()) {
             *term = component.ln_amplitude;
             for i in 0..n {
                 pull[i] = (0..n).map(|j| component.precision[i * n + j] * (component.mean[j] - x[j])).sum();
@@ -173,11 +189,18 @@ impl GaussianMixture {
             }
         }
         let largest = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let ln_density = largest + terms.iter().map(|term| (term - largest).exp()).sum::<f64>().ln();
-        for ((component, pull), term) in self.components.iter().zip(pulls.chunks_exact(n)).zip(&terms) {
-            each((term - ln_density).exp(), pull, component);
+        let mut sum = 0.0;
+        for term in terms.iter_mut() {
+            // A NaN stays one.
+            *term = if *term - largest < NEGLIGIBLE { 0.0 } else { (*term - largest).exp() };
+            sum += *term;
         }
-        ln_density
+        for ((component, pull), &term) in self.components.iter().zip(pulls.chunks_exact(n)).zip(terms.iter()) {
+            if term != 0.0 {
+                each(term / sum, pull, component);
+            }
+        }
+        largest + sum.ln()
     }
 }
 
@@ -280,7 +303,7 @@ pub(super) mod tests {
                 }
             }
             let (mut doubled, mut curvature) = ([1.0; 3], vec![0.0; 9]);
-            let loss = mixture.add_loss(&x, &mut doubled, &mut curvature);
+            let loss = mixture.add_loss(&x, &mut doubled, &mut curvature, &mut mixture.work());
             assert_eq!(loss, -2.0 * mixture.ln_density(&x));
             assert!(doubled.iter().zip(gradient).all(|(found, gradient)| (found - 1.0 + 2.0 * gradient).abs() < 1e-12));
             assert!(Cholesky::new(DMatrix::from_row_slice(3, 3, &curvature)).is_some());

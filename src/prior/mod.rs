@@ -10,7 +10,7 @@ mod mixture_fit;
 mod positivity;
 
 pub use constraint::{Coordinate, GaussianConstraint};
-pub use mixture::GaussianMixture;
+pub use mixture::{GaussianMixture, MixtureWork};
 pub use mixture_fit::MixtureFit;
 pub use positivity::{maximum_a_posteriori, positivity};
 

@@ -68,6 +68,11 @@ impl Device {
         self.taped
     }
 
+    /// Whether this is the processor.
+    pub fn is_processor(&self) -> bool {
+        matches!(self.plain, DispatchDevice::Flex(_))
+    }
+
     /// The precision of the floats made on this device.
     pub fn precision(&self) -> Precision {
         self.precision

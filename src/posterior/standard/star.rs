@@ -1,0 +1,316 @@
+//! χ² of the flux of one star with its derivatives.
+//!
+//! Streams are vectors over the wavelengths: the residual, the Jacobian's column of every free parameter and, for an error common
+//! to all fluxes, the observed flux. They are made eight wavelengths at a time, turned so that lanes are streams, and whitened
+//! together.
+
+use super::family::{Role, StandardFamily};
+use super::functions::exp;
+use super::lanes::{LANES, Lanes};
+use super::network::{Block, Tape, blocks, floats, floats_mut};
+use super::whitened::{inner_products, transpose_whiten, whiten};
+use crate::noise::Whitening;
+use crate::tensor::Order;
+
+/// The data of one star.
+#[derive(Clone, Copy)]
+pub struct Data<'a> {
+    /// `[W]`.
+    pub flux: &'a [f32],
+    pub triangle: &'a [f32],
+    pub diagonal: &'a [f32],
+    pub block: usize,
+    /// Fractional error common to all fluxes.
+    pub common_error: f64,
+}
+
+impl<'a> Data<'a> {
+    /// The data of star `star`.
+    pub fn new(flux: &'a [f32], whitening: &'a Whitening, star: usize, common_error: f64) -> Self {
+        let (triangle, diagonal) = (whitening.triangle_of(star), whitening.diagonal_of(star));
+        Self { flux, triangle, diagonal, block: whitening.block, common_error }
+    }
+}
+
+/// Where the results of one star go: `[F]`, `[F, F]`, `[F, F]`; empty for orders that do not need them.
+pub struct Products<'a> {
+    pub loss: &'a mut f64,
+    pub gradient: &'a mut [f64],
+    pub curvature: &'a mut [f64],
+    /// 2 Σ (C⁻¹r)·∂²f.
+    pub residual_curvature: &'a mut [f64],
+}
+
+/// Working memory, made once for many stars.
+pub struct Workspace {
+    tape: Tape,
+    labels: Vec<f32>,
+    /// R(λ; ξ) and exp(y − E·R).
+    curve: Vec<Block>,
+    relative: Vec<Block>,
+    observed: Vec<Block>,
+    /// `[stream][blocks(W)]`.
+    streams: Vec<Block>,
+    /// `[group][padded W]`, lanes are streams.
+    turned: Vec<Block>,
+    whitened: Vec<Block>,
+    /// `[left group][right group]`.
+    products: Vec<[Block; LANES]>,
+    /// C⁻¹ r, and two more vectors as long as the widest layer.
+    weighted: Vec<f32>,
+    adjoints: [Vec<Block>; 2],
+    ln_slopes: Vec<f32>,
+}
+
+impl Workspace {
+    /// For stars of `family` with `n_free` free parameters.
+    pub fn new(family: &StandardFamily, n_free: usize) -> Self {
+        let width = blocks(family.n_wavelengths);
+        let groups = blocks(n_free + 2);
+        let widest = family.network.layers.iter().map(|layer| blocks(layer.n_outputs)).max().unwrap_or(width);
+        Self {
+            tape: family.network.tape(),
+            labels: vec![0.0; family.labels.len()],
+            curve: family.dust.as_ref().map_or_else(
+                || vec![Block::default(); width],
+                |dust| dust.ln_curve.iter().map(|b| Block(b.0.map(f32::exp))).collect(),
+            ),
+            relative: vec![Block::default(); width],
+            observed: vec![Block::default(); width],
+            streams: vec![Block::default(); groups * LANES * width],
+            turned: vec![Block::default(); groups * width * LANES],
+            whitened: vec![Block::default(); groups * width * LANES],
+            products: vec![[Block::default(); LANES]; groups * groups],
+            weighted: vec![0.0; width * LANES],
+            adjoints: [vec![Block::default(); widest], vec![Block::default(); widest]],
+            ln_slopes: vec![0.0; n_free * family.n_wavelengths],
+        }
+    }
+}
+
+/// The parts of the flux besides the network, at one star's coordinates: values with first and second derivatives.
+struct Factors {
+    extinction: [f64; 3],
+    /// tanh ξ.
+    variation: [f64; 3],
+    /// ϖ².
+    dilution: [f64; 3],
+}
+
+impl Factors {
+    #[inline(always)]
+    fn new(family: &StandardFamily, coordinates: &[f64]) -> Self {
+        let value = |position: usize| family.value(position, coordinates[position]);
+        let extinction = family.dust.as_ref().map_or([0.0; 3], |dust| value(dust.amount));
+        let variation = match family.dust.as_ref().and_then(|dust| dust.variation.as_ref()) {
+            None => [0.0; 3],
+            Some((xi, _)) => {
+                let [x, first, second] = value(*xi);
+                let t = x.tanh();
+                let slope = 1.0 - t * t;
+                [t, slope * first, slope * second - 2.0 * t * slope * first * first]
+            }
+        };
+        let dilution = family.parallax.map_or([1.0, 0.0, 0.0], |position| {
+            let [x, first, second] = value(position);
+            [x * x, 2.0 * x * first, 2.0 * (first * first + x * second)]
+        });
+        Self { extinction, variation, dilution }
+    }
+}
+
+/// χ² and, by `order`, its derivatives for the `free` parameters of a star at `coordinates [P]`.
+#[inline(always)]
+pub fn evaluate<V: Lanes>(
+    family: &StandardFamily,
+    data: Data<'_>,
+    coordinates: &[f64],
+    free: &[usize],
+    order: Order,
+    work: &mut Workspace,
+    out: Products<'_>,
+) {
+    if !coordinates.iter().all(|value| value.is_finite()) {
+        *out.loss = f64::NAN;
+        return;
+    }
+    let free = if order == Order::Value { &[] } else { free };
+    let (w, width) = (family.n_wavelengths, blocks(family.n_wavelengths));
+    let factors = Factors::new(family, coordinates);
+    for (label, &position) in work.labels.iter_mut().zip(&family.labels) {
+        *label = coordinates[position] as f32;
+    }
+    family.network.forward::<V>(&work.labels, order != Order::Value, &mut work.tape);
+    floats_mut(&mut work.observed)[..w].copy_from_slice(data.flux);
+    // The observed flux is the last stream, where it is one.
+    let has_common = data.common_error > 0.0;
+    let n_streams = 1 + free.len() + usize::from(has_common);
+    make_streams::<V>(family, &factors, free, has_common, work);
+    let groups = blocks(n_streams);
+    for group in 0..groups {
+        for b in 0..width {
+            let rows = std::array::from_fn(|lane| {
+                let stream = group * LANES + lane;
+                if stream < n_streams { V::load(&work.streams[stream * width + b].0) } else { V::splat(0.0) }
+            });
+            for (i, column) in V::transpose(rows).into_iter().enumerate() {
+                column.store(&mut work.turned[(group * width + b) * LANES + i].0);
+            }
+        }
+        let range = group * width * LANES..group * width * LANES + w;
+        whiten::<V>(data.triangle, data.diagonal, data.block, &work.turned[range.clone()], &mut work.whitened[range]);
+    }
+    for left in 0..groups {
+        for right in 0..=left {
+            let of = |group: usize| &work.whitened[group * width * LANES..group * width * LANES + w];
+            let products = inner_products::<V>(of(left), of(right));
+            work.products[left * groups + right] = products;
+        }
+    }
+    let products = &work.products;
+    let raw = |i: usize, j: usize| {
+        let (i, j) = (i.max(j), i.min(j));
+        f64::from(products[i / LANES * groups + j / LANES][i % LANES].0[j % LANES])
+    };
+    let last = n_streams - 1;
+    let common = if has_common { 1.0 / (data.common_error.powi(-2) + raw(last, last)) } else { 0.0 };
+    let product = |i: usize, j: usize| if has_common { raw(i, j) - common * raw(i, last) * raw(j, last) } else { raw(i, j) };
+    *out.loss = product(0, 0);
+    let n = free.len();
+    for a in 0..n {
+        out.gradient[a] = 2.0 * product(1 + a, 0);
+        for b in 0..=a {
+            let curvature = 2.0 * product(1 + a, 1 + b);
+            out.curvature[a * n + b] = curvature;
+            out.curvature[b * n + a] = curvature;
+        }
+    }
+    if order == Order::Second {
+        let share = if has_common { (common * raw(0, last)) as f32 } else { 0.0 };
+        // C⁻¹r takes the place of the observed flux.
+        let reduced = floats_mut(&mut work.observed);
+        for (i, reduced) in reduced[..w].iter_mut().enumerate() {
+            let at = |stream: usize| work.whitened[stream / LANES * width * LANES + i].0[stream % LANES];
+            *reduced = at(0) - share * at(last);
+        }
+        transpose_whiten(data.triangle, data.diagonal, data.block, &reduced[..w], &mut work.weighted[..w]);
+        residual_curvature(family, &factors, free, work, out.residual_curvature);
+    }
+}
+
+/// Residual, Jacobian columns and observed flux, eight wavelengths at a time.
+#[inline(always)]
+fn make_streams<V: Lanes>(family: &StandardFamily, factors: &Factors, free: &[usize], has_common: bool, work: &mut Workspace) {
+    let width = blocks(family.n_wavelengths);
+    let splat = |value: f64| V::splat(value as f32);
+    let [extinction, extinction_slope, _] = factors.extinction;
+    let [dilution, dilution_slope, _] = factors.dilution;
+    let variation = family.dust.as_ref().and_then(|dust| Some((dust, dust.variation.as_ref()?)));
+    for b in 0..width {
+        if let Some((dust, (_, slope))) = variation {
+            let ln_curve = V::load(&slope[b].0).multiply_add(splat(factors.variation[0]), V::load(&dust.ln_curve[b].0));
+            exp(ln_curve).store(&mut work.curve[b].0);
+        }
+        let curve = V::load(&work.curve[b].0);
+        let y = V::load(&work.tape.output(0, width)[b].0);
+        let relative = exp(curve.multiply_add(splat(-extinction), y));
+        relative.store(&mut work.relative[b].0);
+        let flux = relative.multiply(splat(dilution));
+        let observed = V::load(&work.observed[b].0);
+        flux.subtract(observed).store(&mut work.streams[b].0);
+        for (f, &position) in free.iter().enumerate() {
+            let column = match family.roles[position] {
+                Role::Label(label) => flux.multiply(V::load(&work.tape.output(1 + label, width)[b].0)),
+                Role::Extinction => flux.multiply(curve).multiply(splat(-extinction_slope)),
+                Role::Variation => {
+                    let slope = variation.map_or(V::splat(0.0), |(_, (_, slope))| V::load(&slope[b].0));
+                    flux.multiply(curve).multiply(slope).multiply(splat(-extinction * factors.variation[1]))
+                }
+                Role::Parallax => relative.multiply(splat(dilution_slope)),
+            };
+            column.store(&mut work.streams[(1 + f) * width + b].0);
+        }
+        if has_common {
+            observed.store(&mut work.streams[(1 + free.len()) * width + b].0);
+        }
+    }
+}
+
+/// 2 Σ q ∂²f/∂a∂b with q = C⁻¹r, from f = a·g, g = exp(y − E·R): ∂²f = f (∂ln g ∂ln g + ∂²ln g) and the factors of ϖ².
+#[inline(always)]
+fn residual_curvature(family: &StandardFamily, factors: &Factors, free: &[usize], work: &mut Workspace, out: &mut [f64]) {
+    let (w, width, n) = (family.n_wavelengths, blocks(family.n_wavelengths), free.len());
+    let [extinction, extinction_slope, extinction_bend] = factors.extinction;
+    let [dilution, dilution_slope, dilution_bend] = factors.dilution;
+    let [_, variation_slope, variation_bend] = factors.variation;
+    let curve = floats(&work.curve);
+    let shape = family.dust.as_ref().and_then(|dust| dust.variation.as_ref()).map(|(_, slope)| floats(slope));
+    let shape_at = |i: usize| shape.map_or(0.0, |shape| f64::from(shape[i]));
+    for (slopes, &position) in work.ln_slopes.chunks_exact_mut(w).zip(free) {
+        match family.roles[position] {
+            Role::Label(label) => slopes.copy_from_slice(&floats(work.tape.output(1 + label, width))[..w]),
+            Role::Extinction => {
+                slopes.iter_mut().zip(curve).for_each(|(slope, r)| *slope = -(extinction_slope as f32) * r);
+            }
+            Role::Variation => slopes
+                .iter_mut()
+                .enumerate()
+                .for_each(|(i, slope)| *slope = (-extinction * variation_slope * shape_at(i)) as f32 * curve[i]),
+            Role::Parallax => slopes.fill(0.0),
+        }
+    }
+    // q·g in place of q.
+    work.weighted.iter_mut().zip(floats(&work.relative)).for_each(|(q, g)| *q *= g);
+    let weighted = &work.weighted[..w];
+    let sum = |each: &dyn Fn(usize) -> f64| (0..w).map(|i| f64::from(weighted[i]) * each(i)).sum::<f64>();
+    let slopes = |a: usize| &work.ln_slopes[a * w..(a + 1) * w];
+    let total: f64 = weighted.iter().map(|&q| f64::from(q)).sum();
+    out.fill(0.0);
+    for a in 0..n {
+        for b in 0..=a {
+            let (left, right) = (family.roles[free[a]], family.roles[free[b]]);
+            out[a * n + b] = match (left, right) {
+                (Role::Parallax, Role::Parallax) => dilution_bend * total,
+                (Role::Parallax, _) => {
+                    dilution_slope * weighted.iter().zip(slopes(b)).map(|(q, s)| f64::from(q * s)).sum::<f64>()
+                }
+                (_, Role::Parallax) => {
+                    dilution_slope * weighted.iter().zip(slopes(a)).map(|(q, s)| f64::from(q * s)).sum::<f64>()
+                }
+                _ => {
+                    let squares: f64 =
+                        weighted.iter().zip(slopes(a)).zip(slopes(b)).map(|((q, left), right)| f64::from(q * left * right)).sum();
+                    let bend = match (left, right) {
+                        (Role::Extinction, Role::Extinction) => -extinction_bend * sum(&|i| f64::from(curve[i])),
+                        (Role::Extinction, Role::Variation) | (Role::Variation, Role::Extinction) => {
+                            -extinction_slope * variation_slope * sum(&|i| f64::from(curve[i]) * shape_at(i))
+                        }
+                        (Role::Variation, Role::Variation) => {
+                            let bend = |i: usize| variation_slope.powi(2) * shape_at(i).powi(2) + variation_bend * shape_at(i);
+                            -extinction * sum(&|i| f64::from(curve[i]) * bend(i))
+                        }
+                        _ => 0.0,
+                    };
+                    dilution * (squares + bend)
+                }
+            };
+        }
+    }
+    // The network's own Hessian, contracted with q·f.
+    let n_labels = family.labels.len();
+    let mut hessian = vec![0.0; n_labels * n_labels];
+    let [adjoint, other] = &mut work.adjoints;
+    let values = floats_mut(adjoint);
+    values.fill(0.0);
+    values.iter_mut().zip(weighted).for_each(|(to, &q)| *to = q * dilution as f32);
+    family.network.add_hessian(&work.tape, adjoint, other, &mut hessian);
+    for a in 0..n {
+        for b in 0..=a {
+            if let (Role::Label(k), Role::Label(l)) = (family.roles[free[a]], family.roles[free[b]]) {
+                out[a * n + b] += hessian[k.max(l) * n_labels + k.min(l)];
+            }
+            out[a * n + b] *= 2.0;
+            out[b * n + a] = out[a * n + b];
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The standard engine against the tensor engine in double precision.
+
+use super::super::{Engine, Posterior, Terms};
+use super::{StandardEngine, batch};
+use crate::model::{ForwardModel, Registry, Transform};
+use crate::noise::{EigenvalueFloor, Whitening};
+use crate::observations::{Grid, Observations};
+use crate::optimise::NormalEquations;
+use crate::table::Table;
+use crate::tensor::{Device, Order, Precision};
+use ndarray::{Array2, Array3};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
+
+const N: usize = 6;
+const BLOCK: usize = 13;
+
+/// A model over 19 wavelengths (13 of them with a covariance) with weights that make the flux vary by tens of per cent.
+fn model(effects: &[&str]) -> ForwardModel {
+    let wavelength: Vec<f64> = (0..19).map(|i| 400.0 + 60.0 * i as f64).collect();
+    let grid = Grid::new(wavelength, (0..19).map(|i| format!("band_{i}")).collect()).unwrap();
+    let tables: Vec<toml::Table> = effects.iter().map(|text| text.parse().unwrap()).collect();
+    let mut model = ForwardModel::new(&Registry::standard(), &tables, grid, 3, &Device::cpu()).unwrap();
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    for name in model.weights.names().to_vec() {
+        let values: Vec<f64> =
+            model.weights.values(&name).unwrap().iter().map(|value| value + random.gen_range(-0.1..0.1)).collect();
+        model.weights.set(&name, &values, &Device::cpu()).unwrap();
+    }
+    model
+}
+
+fn observations(model: &ForwardModel, coordinates: &Array2<f64>, common_error: f64) -> Observations {
+    let w = model.grid.len();
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let mut flux = model.predict(coordinates.view()).unwrap().mapv(|value| value as f32);
+    flux.iter_mut().for_each(|value| *value *= 1.0 + random.gen_range(-0.05..0.05));
+    // One flux of the block and one of the tail are missing.
+    let error =
+        |star: usize, i: usize| if (star, i) == (1, 4) || (star, i) == (2, 17) { f32::INFINITY } else { 0.01 + 0.002 * i as f32 };
+    let flux_error = Array2::from_shape_fn((N, w), |(star, i)| error(star, i));
+    let covariance = Array2::from_shape_fn((N, BLOCK * (BLOCK + 1) / 2), |(star, k)| {
+        let (mut i, mut rest) = (0, k);
+        while rest >= BLOCK - i {
+            rest -= BLOCK - i;
+            i += 1;
+        }
+        let (a, b) = (error(star, i), error(star, i + rest));
+        if rest == 0 { a * a } else { a * b * 0.6_f32.powi(rest as i32) }
+    });
+    let tail = flux_error.slice(ndarray::s![.., BLOCK..]);
+    let whitening = Whitening::from_covariances(covariance.view(), tail, EigenvalueFloor::default()).unwrap();
+    Observations {
+        grid: model.grid.clone(),
+        ids: (0..N as i64).collect(),
+        flux,
+        flux_error,
+        whitening,
+        common_error,
+        constraints: BTreeMap::new(),
+        input_flags: vec![0; N],
+        auxiliary: Table::default(),
+    }
+}
+
+/// A thousandth of a variance, which rounding reaches where a common error cancels most of a column's information.
+fn require_close(found: &Array3<f64>, expected: &Array3<f64>, scale: &Array3<f64>, what: &str) {
+    for ((index, found), expected) in found.indexed_iter().zip(expected) {
+        let (star, a, b) = index;
+        let scale = (scale[[star, a, a]] * scale[[star, b, b]]).sqrt();
+        assert!((found - expected).abs() < 1e-3 * scale, "{what} {index:?}: {found} {expected}, scale {scale}");
+    }
+}
+
+fn compare(model: &ForwardModel, held: &[String], common_error: f64) {
+    let mut random = ChaCha8Rng::seed_from_u64(11);
+    let coordinates = Array2::from_shape_fn((N, model.space.len()), |_| random.gen_range(-1.0..1.0));
+    let data = observations(model, &(&coordinates + 0.03), common_error);
+    let terms = Terms::default();
+    let fast = Posterior::new(model, &data, &terms, held, coordinates.clone()).unwrap();
+    assert_eq!(fast.engine_name(), "standard");
+    let double = model.to(&Device::cpu().with_precision(Precision::Double));
+    let reference = Posterior::new(&double, &data, &terms, held, coordinates.clone()).unwrap();
+    assert_eq!(reference.engine_name(), "tensor");
+    let free = fast.free_coordinates(coordinates.view());
+    let stars: Vec<usize> = (0..N).collect();
+    let (found, expected) =
+        (fast.normal_equations(&stars, free.view()).unwrap(), reference.normal_equations(&stars, free.view()).unwrap());
+    for star in 0..N {
+        let loss = expected.loss[star];
+        assert!((found.loss[star] - loss).abs() < 1e-4 * (1.0 + loss), "χ²: {} {loss}", found.loss[star]);
+        for a in 0..free.ncols() {
+            let scale = (expected.curvature[[star, a, a]] * (1.0 + loss)).sqrt();
+            let (found, expected) = (found.gradient[[star, a]], expected.gradient[[star, a]]);
+            assert!((found - expected).abs() < 1e-4 * scale, "gradient of star {star}, {a}: {found} {expected}, scale {scale}");
+        }
+    }
+    require_close(&found.curvature, &expected.curvature, &expected.curvature, "curvature");
+    let scale = Array3::from_shape_fn(expected.curvature.dim(), |(star, a, b)| {
+        expected.curvature[[star, a, b]] * (1.0 + expected.loss[star]).sqrt()
+    });
+    let hessians = [&fast, &reference].map(|posterior| posterior.hessian(&stars, free.view()).unwrap());
+    require_close(&hessians[0], &hessians[1], &scale, "Hessian");
+    assert!(
+        (&hessians[1] - &expected.curvature).iter().any(|difference| difference.abs() > 1.0),
+        "no second derivatives to test"
+    );
+    let values = fast.loss(&stars, free.view()).unwrap();
+    for (value, loss) in values.iter().zip(&found.loss) {
+        assert!((value - loss).abs() < 1e-5 * (1.0 + loss), "χ² alone: {value} {loss}");
+    }
+    // The engine without vector instructions.
+    let engine = StandardEngine::of(model).unwrap().unwrap();
+    let all = fast.all_coordinates(&stars, free.view());
+    let vector = engine.flux_normal(&data, &stars, all.view(), fast.free(), Order::First).unwrap().normal.curvature;
+    let portable = batch::<super::Portable>(&engine.family, &data, &stars, all.view(), fast.free(), Order::First).unwrap();
+    require_close(&portable.normal.curvature, &vector, &vector, "portable curvature");
+}
+
+#[test]
+fn the_paper_network_agrees_with_the_tensor_engine() {
+    let model = model(&["kind = 'emulator'", "kind = 'extinction'", "kind = 'distance'"]);
+    compare(&model, &[], 0.0);
+    compare(&model, &[], 0.03);
+    compare(&model, &["logg".into()], 0.0);
+}
+
+#[test]
+fn many_labels_skips_and_varying_extinction_agree() {
+    let emulator = "kind = 'emulator'\nlabels = ['teff', 'feh', 'logg', 'cfe', 'nfe', 'mgfe', 'sife', 'cafe']\nhidden = [20, 9]\nskip_connections = true";
+    let extinction = "kind = 'extinction'\nvariation = true\nfixed_bands = ['band_18']";
+    let mut model = model(&["kind = 'distance'", extinction, emulator]);
+    compare(&model, &[], 0.03);
+    for name in ["extinction", "parallax"] {
+        model.set_transform(name, Transform::Identity).unwrap();
+    }
+    compare(&model, &["xi".into()], 0.0);
+    compare(&model, &[], 0.02);
+}
+
+#[test]
+fn other_models_and_precisions_use_tensors() {
+    let sigmoid = model(&["kind = 'emulator'\nactivation = 'sigmoid'", "kind = 'distance'"]);
+    assert!(StandardEngine::of(&sigmoid).unwrap().is_none());
+    let standard = model(&["kind = 'emulator'", "kind = 'distance'"]);
+    assert!(StandardEngine::of(&standard).unwrap().is_some());
+    assert!(StandardEngine::of(&standard.to(&Device::cpu().with_precision(Precision::Double))).unwrap().is_none());
+    let data = observations(&standard, &Array2::zeros((N, standard.space.len())), 0.0);
+    let fixed = Array2::zeros((N, standard.space.len()));
+    let posterior = Posterior::new(&standard, &data, &Terms::default(), &[], fixed).unwrap().with_engine(Engine::Tensor);
+    assert_eq!(posterior.engine_name(), "tensor");
+}
+
+#[test]
+fn a_star_has_the_same_bits_in_any_company() {
+    let model = model(&["kind = 'emulator'", "kind = 'extinction'", "kind = 'distance'"]);
+    let coordinates = Array2::from_shape_fn((N, model.space.len()), |(i, p)| ((3 * i + p) % 5) as f64 / 5.0 - 0.4);
+    let data = observations(&model, &coordinates, 0.0);
+    let posterior = Posterior::new(&model, &data, &Terms::default(), &[], coordinates.clone()).unwrap();
+    let stars: Vec<usize> = (0..N).collect();
+    let all = posterior.normal_equations(&stars, coordinates.view()).unwrap();
+    for star in 0..N {
+        let alone = posterior.normal_equations(&[star], coordinates.slice(ndarray::s![star..star + 1, ..])).unwrap();
+        assert_eq!(alone.loss[0].to_bits(), all.loss[star].to_bits());
+        assert_eq!(alone.curvature.index_axis(ndarray::Axis(0), 0), all.curvature.index_axis(ndarray::Axis(0), star));
+    }
+    let mut lost = coordinates.clone();
+    lost[[2, 0]] = f64::NAN;
+    assert!(posterior.normal_equations(&stars, lost.view()).unwrap().loss[2].is_nan());
+}
