@@ -55,8 +55,12 @@ fn survey() -> &'static (TempDir, Files, Duration) {
 /// Contents by relative path.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// All files of a catalogue but `.photosphere/`; a temporary one that is left over is one too many.
+/// All files of a catalogue but `.photosphere/`; a temporary one that is left over is one too many. None where a run was stopped
+/// before it made the folder.
 fn catalogue(folder: &Path) -> Files {
+    if !folder.exists() {
+        return Files::new();
+    }
     let files = walkdir::WalkDir::new(folder).into_iter().filter_entry(|entry| entry.file_name() != ".photosphere");
     let files = files.map(Result::unwrap).filter(|entry| entry.file_type().is_file());
     files.map(|entry| (entry.path().strip_prefix(folder).unwrap().to_owned(), std::fs::read(entry.path()).unwrap())).collect()
