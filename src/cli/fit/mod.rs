@@ -1,6 +1,8 @@
 //! `photosphere fit`: from a model and observations to a catalogue, chunk by chunk.
 
 mod catalogue;
+mod input;
+mod raw;
 
 use super::outcome::Outcome;
 use super::output::Existing;
@@ -10,10 +12,12 @@ use super::simulate::read_toml;
 use crate::error::{Error, Result};
 use crate::infer::FitOptions;
 use crate::model::Registry;
+use crate::survey::prepare::Preparation;
 use crate::table::Format;
 use crate::train::TrainedModel;
 pub use catalogue::CatalogueTask;
 use catalogue::Tally;
+use raw::RawArguments;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,7 +27,7 @@ use std::path::{Path, PathBuf};
 pub struct Arguments {
     /// Model directory.
     model: PathBuf,
-    /// Observation files.
+    /// Observation files, or files of Gaia XP spectra as the archive publishes them.
     #[arg(required = true)]
     observations: Vec<PathBuf>,
     /// Catalogue of all stars (.parquet, .fits, .ecsv, .csv); or a folder (an existing one, or a name ending in /) for one
@@ -53,6 +57,8 @@ pub struct Arguments {
     keep_truth: bool,
     #[command(flatten)]
     existing: Existing,
+    #[command(flatten)]
+    raw: RawArguments,
 }
 
 fn held(text: &str) -> std::result::Result<(String, f64), String> {
@@ -69,12 +75,14 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let options = arguments.options(settings)?;
     let trained = TrainedModel::load(&arguments.model, &Registry::standard(), &settings.device()?)?;
     require_parameters(&trained, &options)?;
+    let preparation = arguments.preparation(&trained, &options)?;
     let task = |inputs: &[PathBuf], output: &Path| {
         CatalogueTask {
             trained: &trained,
             model_path: &arguments.model,
             options: &options,
             inputs,
+            preparation: preparation.as_ref(),
             output,
             existing: arguments.existing,
             shard: arguments.shard,
@@ -141,6 +149,18 @@ fn partition_names(folder: &Path, inputs: &[PathBuf]) -> Result<Vec<PathBuf>> {
 }
 
 impl Arguments {
+    /// How raw XP spectra are prepared; `None` where there are none.
+    fn preparation(&self, trained: &TrainedModel, options: &FitOptions) -> Result<Option<Preparation>> {
+        let parameters = trained.model.space.parameters.iter().flat_map(|parameter| {
+            let name = parameter.name.as_str();
+            [name.to_owned(), format!("{name}_error")]
+        });
+        let beside = ["ra", "dec"].map(String::from).into_iter().chain(self.keep.iter().cloned());
+        let truth = self.keep_truth.then(|| "true_*".to_owned());
+        let keep = parameters.chain(beside).chain(truth).collect();
+        self.raw.preparation(&self.observations, &trained.model.grid, options, &keep)
+    }
+
     fn options(&self, settings: &Settings) -> Result<FitOptions> {
         let mut options: FitOptions = match &self.config {
             Some(path) => read_toml(path)?,
