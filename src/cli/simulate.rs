@@ -23,6 +23,10 @@ pub struct Arguments {
     /// Observation file to write (.parquet, .fits, .ecsv, .csv).
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// Write the XP spectra to this file, as the Gaia archive publishes them (coefficients, errors, correlations); the output then
+    /// holds everything else of the stars: magnitudes, parallaxes, labels and the truth, to be joined on source_id.
+    #[arg(long, value_name = "FILE")]
+    raw: Option<PathBuf>,
     /// Number of stars [default: 25000].
     #[arg(long, value_name = "N")]
     stars: Option<usize>,
@@ -47,8 +51,53 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     if arguments.new {
         config = new_stars(config);
     }
-    survey(&config, &arguments.output, arguments.existing, settings)?;
-    Ok(Outcome::files(json!({ "output": arguments.output, "stars": config.n_stars, "seed": config.seed })))
+    match &arguments.raw {
+        Some(spectra) => raw_survey(&config, &arguments.output, spectra, arguments.existing, settings)?,
+        None => drop(survey(&config, &arguments.output, arguments.existing, settings)?),
+    }
+    let summary = json!({ "output": arguments.output, "raw": arguments.raw, "stars": config.n_stars, "seed": config.seed });
+    Ok(Outcome::files(summary))
+}
+
+/// Writes a simulated survey as spectra of coefficients and a catalogue.
+fn raw_survey(config: &SurveyConfig, output: &Path, spectra: &Path, existing: Existing, settings: &Settings) -> Result<()> {
+    config.validate()?;
+    if output == spectra {
+        return Err(Error::usage("--raw").found("the same file as --output").expected("another file"));
+    }
+    let provenance = provenance(config)?.with("raw", "true");
+    let finished = [output, spectra].map(|path| existing.is_finished_table(path, &provenance.run()));
+    if let [Ok(true), Ok(true)] = finished {
+        return Ok(());
+    }
+    finished.into_iter().collect::<Result<Vec<_>>>()?;
+    let overwrite = existing.overwrite || existing.resume;
+    let mut writers = (Writer::create(output, overwrite)?, Writer::create(spectra, overwrite)?);
+    let simulator = Simulator::new(config.clone())?;
+    let mut progress = Progress::of_stars("simulating", config.n_stars, settings);
+    let mut done = 0;
+    let none = (config.n_stars == 0).then(|| simulator.raw_table(0..0));
+    for chunk in simulator.raw_chunks(CHUNK).chain(none) {
+        let mut chunk = chunk?;
+        done += chunk.catalogue.n_rows();
+        for table in [&mut chunk.catalogue, &mut chunk.spectra] {
+            table.metadata.extend(provenance.metadata());
+        }
+        writers.0.write(&chunk.catalogue)?;
+        writers.1.write(&chunk.spectra)?;
+        progress.stars(done);
+    }
+    writers.1.finish()?;
+    writers.0.finish()?;
+    let (catalogue, spectra) = (output.display(), spectra.display());
+    tracing::info!("{spectra}, {catalogue}: {} simulated stars in {:.1} s", config.n_stars, progress.seconds());
+    Ok(())
+}
+
+fn provenance(config: &SurveyConfig) -> Result<Provenance> {
+    let json =
+        serde_json::to_string(config).map_err(|error| Error::usage("simulation").found(error.to_string()).source(error))?;
+    Ok(Provenance::new("simulate").with("simulation", json))
 }
 
 /// The same sky's other stars, without labels.
@@ -62,9 +111,7 @@ pub fn new_stars(config: SurveyConfig) -> SurveyConfig {
 /// When the configuration is impossible or the file cannot be written.
 pub fn survey(config: &SurveyConfig, output: &Path, existing: Existing, settings: &Settings) -> Result<bool> {
     config.validate()?;
-    let json =
-        serde_json::to_string(config).map_err(|error| Error::usage("simulation").found(error.to_string()).source(error))?;
-    let provenance = Provenance::new("simulate").with("simulation", json);
+    let provenance = provenance(config)?;
     if existing.is_finished_table(output, &provenance.run())? {
         return Ok(true);
     }

@@ -25,6 +25,13 @@ pub(super) struct Observed {
     pub extinction: Measurement,
 }
 
+impl Observed {
+    /// The star's identifier.
+    pub fn source_id(&self) -> i64 {
+        self.star.identity.source_id
+    }
+}
+
 /// Observed fluxes of many stars, flattened star by star; missing bands are NaN.
 pub(super) struct Fluxes {
     /// `[N, 66]`, 1e-18 W m⁻² nm⁻¹.
@@ -37,28 +44,10 @@ pub(super) struct Fluxes {
 /// The table of a survey.
 pub(super) fn table(stars: &[Observed], fluxes: Fluxes, sky: &Sky, config: &SurveyConfig) -> Result<Table> {
     let n_wavelengths = sky.wavelengths().len();
-    let numbers = |name: &str, unit: &str, ucd: &str, description: &str, value: &dyn Fn(&Observed) -> f64| {
-        let schema = ColumnSchema::new(name, unit, description).with_ucd(ucd);
-        Column::nullable(schema, stars.iter().map(value).collect())
-    };
-    let measured = |name: &str, unit: &str, ucd: &str, what: &str, of: &dyn Fn(&Observed) -> Measurement| {
-        let error = (format!("{name}_error"), format!("stat.error;{ucd}"), format!("Standard error of {name}"));
-        [
-            numbers(name, unit, ucd, what, &|star| of(star).value),
-            numbers(&error.0, unit, &error.1, &error.2, &|star| of(star).error),
-        ]
-    };
     let lists = |name: &str, unit: &str, ucd: &str, description: &str, values: Vec<f32>, length: usize| {
         Column::fixed(ColumnSchema::new(name, unit, description).with_ucd(ucd), Values::Float32(values), length)
     };
-    let ids = Values::Int64(stars.iter().map(|star| star.star.identity.source_id).collect());
-    let binaries = Values::Bool(stars.iter().map(|star| star.star.is_binary).collect());
-
-    let mut columns = vec![
-        Column::scalar(ColumnSchema::new("source_id", "", "Identifier of the star").with_ucd("meta.id;meta.main"), ids),
-        numbers("ra", "deg", "pos.eq.ra;meta.main", "Right ascension", &|star| star.star.identity.ra),
-        numbers("dec", "deg", "pos.eq.dec;meta.main", "Declination", &|star| star.star.identity.dec),
-        numbers("phot_g_mean_mag", "mag", "phot.mag;em.opt", "Apparent G magnitude, approximate", &|star| star.star.g),
+    let flux = [
         lists("flux", FLUX_UNIT, "phot.flux.density", "Flux at the wavelengths of the metadata", fluxes.flux, n_wavelengths),
         lists(
             "flux_error",
@@ -77,6 +66,38 @@ pub(super) fn table(stars: &[Observed], fluxes: Fluxes, sky: &Sky, config: &Surv
             COVARIANCE_LENGTH,
         ),
     ];
+    let mut table = catalogue(stars, flux.into(), sky, config)?;
+    let bands = DEFAULT_WAVELENGTHS.iter().map(|wavelength| format!("xp_{wavelength}"));
+    let bands: Vec<String> = bands.chain(INFRARED_BANDS.iter().map(|band| band.name.to_owned())).collect();
+    for (key, value) in
+        [("wavelengths", json(&sky.wavelengths())?), ("bands", json(&bands)?), ("flux_unit", FLUX_UNIT.to_owned())]
+    {
+        table.metadata.insert(key.to_owned(), value);
+    }
+    Ok(table)
+}
+
+/// Identifiers and positions, these columns of fluxes or magnitudes, what the catalogues measure, and the truth.
+pub(super) fn catalogue(stars: &[Observed], fluxes: Vec<Column>, sky: &Sky, config: &SurveyConfig) -> Result<Table> {
+    let numbers = |name: &str, unit: &str, ucd: &str, description: &str, value: &dyn Fn(&Observed) -> f64| {
+        let schema = ColumnSchema::new(name, unit, description).with_ucd(ucd);
+        Column::nullable(schema, stars.iter().map(value).collect())
+    };
+    let measured = |name: &str, unit: &str, ucd: &str, what: &str, of: &dyn Fn(&Observed) -> Measurement| {
+        let error = (format!("{name}_error"), format!("stat.error;{ucd}"), format!("Standard error of {name}"));
+        [
+            numbers(name, unit, ucd, what, &|star| of(star).value),
+            numbers(&error.0, unit, &error.1, &error.2, &|star| of(star).error),
+        ]
+    };
+    let binaries = Values::Bool(stars.iter().map(|star| star.star.is_binary).collect());
+    let mut columns = vec![
+        id_column(stars),
+        numbers("ra", "deg", "pos.eq.ra;meta.main", "Right ascension", &|star| star.star.identity.ra),
+        numbers("dec", "deg", "pos.eq.dec;meta.main", "Declination", &|star| star.star.identity.dec),
+        numbers("phot_g_mean_mag", "mag", "phot.mag;em.opt", "Apparent G magnitude, approximate", &|star| star.star.g),
+    ];
+    columns.extend(fluxes);
     columns.extend(measured("parallax", "mas", "pos.parallax.trig", "Parallax", &|star| star.parallax));
     columns.extend(measured("teff", "K", "phys.temperature.effective", "Effective temperature", &|star| star.labels[0]));
     columns.extend(measured("feh", "", "phys.abund.Fe", "Iron abundance [Fe/H] in dex", &|star| star.labels[1]));
@@ -94,12 +115,7 @@ pub(super) fn table(stars: &[Observed], fluxes: Fluxes, sky: &Sky, config: &Surv
         Column::scalar(ColumnSchema::new("true_is_binary", "", "Whether two equal stars add up to this one"), binaries),
     ]);
     let mut table = Table::new(columns)?;
-    let bands = DEFAULT_WAVELENGTHS.iter().map(|wavelength| format!("xp_{wavelength}"));
-    let bands: Vec<String> = bands.chain(INFRARED_BANDS.iter().map(|band| band.name.to_owned())).collect();
     for (key, value) in [
-        ("wavelengths", json(&sky.wavelengths())?),
-        ("bands", json(&bands)?),
-        ("flux_unit", FLUX_UNIT.to_owned()),
         ("extinction_law", format!("CCM89, R_V = {MEAN_R_V}; optical depth = E(B-V) R")),
         ("true_extinction_curve", json(&sky.mean_curve())?),
         ("simulation", json(config)?),
@@ -109,6 +125,12 @@ pub(super) fn table(stars: &[Observed], fluxes: Fluxes, sky: &Sky, config: &Surv
         table.metadata.insert(key.to_owned(), value);
     }
     Ok(table)
+}
+
+/// The identifiers of the stars.
+pub(super) fn id_column(stars: &[Observed]) -> Column {
+    let schema = ColumnSchema::new("source_id", "", "Identifier of the star").with_ucd("meta.id;meta.main");
+    Column::scalar(schema, Values::Int64(stars.iter().map(Observed::source_id).collect()))
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String> {

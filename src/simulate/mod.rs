@@ -19,6 +19,7 @@ mod identity;
 mod near_infrared;
 mod placement;
 mod population;
+mod raw;
 mod simulator;
 mod spectral_energy;
 #[cfg(test)]
@@ -28,5 +29,6 @@ mod xp_noise;
 mod xp_noise_law;
 
 pub use config::{PhaseShares, SurveyConfig};
+pub use raw::RawSurvey;
 pub use simulator::{Simulator, simulate};
 pub use spectral_energy::{Labels, SpectralEnergy};

@@ -43,7 +43,7 @@ const LEAST_SIGNAL_TO_NOISE: f64 = 5.0;
 
 impl InfraredBand {
     /// Vega magnitude of a flux in 1e-18 W m⁻² nm⁻¹: f = 3631 Jy · c/λ² · 10^(−0.4 (m + Δm)).
-    fn magnitude(&self, flux: f64) -> f64 {
+    pub fn magnitude(&self, flux: f64) -> f64 {
         let metres = self.wavelength * 1e-9;
         let zero = 3631e-26 * 299_792_458.0 / (metres * metres) * 1e-9 * 1e18;
         -2.5 * (flux / zero).log10() - self.vega_offset

@@ -5,6 +5,7 @@ use super::columns::{self, COVARIANCE_LENGTH, Fluxes, Observed};
 use super::config::SurveyConfig;
 use super::identity::Identity;
 use super::near_infrared;
+use super::raw::{self, RawSurvey};
 use super::truth::{Sky, Star};
 use super::xp_noise::XpNoise;
 use crate::error::{Error, Result};
@@ -45,8 +46,17 @@ impl Simulator {
 
     /// The survey in tables of at most `rows` stars, in order; the same stars whatever `rows` is.
     pub fn chunks(&self, rows: usize) -> impl Iterator<Item = Result<Table>> + '_ {
+        self.ranges(rows).map(|range| self.table(range))
+    }
+
+    /// As [`Simulator::chunks`], as coefficients and magnitudes.
+    pub fn raw_chunks(&self, rows: usize) -> impl Iterator<Item = Result<RawSurvey>> + '_ {
+        self.ranges(rows).map(|range| self.raw_table(range))
+    }
+
+    fn ranges(&self, rows: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let (rows, n_stars) = (rows.max(1), self.config.n_stars);
-        (0..n_stars).step_by(rows).map(move |start| self.table(start..n_stars.min(start + rows)))
+        (0..n_stars).step_by(rows).map(move |start| start..n_stars.min(start + rows))
     }
 
     /// The stars of `range`, counted from the survey's first star.
@@ -54,11 +64,7 @@ impl Simulator {
     /// # Errors
     /// When `range` is not within the survey, or no star can be seen within the magnitude limits.
     pub fn table(&self, range: Range<usize>) -> Result<Table> {
-        if range.start > range.end || range.end > self.config.n_stars {
-            return Err(Error::usage("range of simulated stars")
-                .found(format!("{range:?}"))
-                .expected(format!("a range within 0..{}", self.config.n_stars)));
-        }
+        self.check(&range)?;
         let n_wavelengths = self.sky.wavelengths().len();
         let n_stars = range.len();
         let mut fluxes = Fluxes {
@@ -74,9 +80,7 @@ impl Simulator {
         let stars: Vec<Observed> = (range.into_par_iter(), rows.0, rows.1, rows.2)
             .into_par_iter()
             .map(|(star, flux, flux_error, xp_covariance)| {
-                let identity = Identity::new(self.config.seed, self.config.first_star + star as u64);
-                let mut rng = ChaCha8Rng::seed_from_u64(identity.random_seed(self.config.seed));
-                let star = self.sky.star(&mut rng, identity, &self.config)?;
+                let (star, mut rng) = self.star(star)?;
                 self.observe_flux(&mut rng, &star, flux, flux_error, xp_covariance);
                 Ok(self.observe_catalogue(&mut rng, star))
             })
@@ -84,11 +88,50 @@ impl Simulator {
         columns::table(&stars, fluxes, &self.sky, &self.config)
     }
 
+    /// The same stars as [`Simulator::table`], with the same noise, as coefficients and magnitudes.
+    ///
+    /// # Errors
+    /// As [`Simulator::table`].
+    pub fn raw_table(&self, range: Range<usize>) -> Result<RawSurvey> {
+        self.check(&range)?;
+        let observed = range.into_par_iter().map(|star| {
+            let (star, mut rng) = self.star(star)?;
+            let (true_xp, true_infrared) = star.flux.split_at(N_XP);
+            let deviates = self.xp_noise.draw(&mut rng);
+            let infrared = near_infrared::observe(&mut rng, true_infrared, star.identity.latitude, &self.config);
+            let observed = self.observe_catalogue(&mut rng, star.clone());
+            Ok((observed, (self.xp_noise.coefficients(&mut rng, &deviates, true_xp), infrared)))
+        });
+        let (stars, fluxes): (Vec<Observed>, Vec<_>) = observed.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        let (spectra, infrared): (Vec<_>, Vec<_>) = fluxes.into_iter().unzip();
+        Ok(RawSurvey {
+            spectra: raw::spectra(&stars, &spectra)?,
+            catalogue: columns::catalogue(&stars, raw::magnitudes(&infrared), &self.sky, &self.config)?,
+        })
+    }
+
+    fn check(&self, range: &Range<usize>) -> Result<()> {
+        if range.start > range.end || range.end > self.config.n_stars {
+            return Err(Error::usage("range of simulated stars")
+                .found(format!("{range:?}"))
+                .expected(format!("a range within 0..{}", self.config.n_stars)));
+        }
+        Ok(())
+    }
+
+    /// The true star of a number, and the random numbers of its observation.
+    fn star(&self, number: usize) -> Result<(Star, ChaCha8Rng)> {
+        let identity = Identity::new(self.config.seed, self.config.first_star + number as u64);
+        let mut rng = ChaCha8Rng::seed_from_u64(identity.random_seed(self.config.seed));
+        let star = self.sky.star(&mut rng, identity, &self.config)?;
+        Ok((star, rng))
+    }
+
     /// Observed flux `[66]`, its error and the XP covariance `[1891]`.
     fn observe_flux(&self, rng: &mut impl Rng, star: &Star, flux: &mut [f32], flux_error: &mut [f32], covariance: &mut [f32]) {
         let (true_xp, true_infrared) = star.flux.split_at(N_XP);
         let mut xp = true_xp.to_vec();
-        let xp_covariance = self.xp_noise.apply(rng, &mut xp);
+        let xp_covariance = self.xp_noise.apply(&self.xp_noise.draw(rng), &mut xp);
         covariance.iter_mut().zip(&xp_covariance).for_each(|(to, value)| *to = *value as f32);
         let mut diagonal = 0;
         for (sample, value) in xp.into_iter().enumerate() {

@@ -1,7 +1,8 @@
 //! Statistics of a whole simulated survey.
 
 use super::*;
-use crate::noise::{EigenvalueFloor, WhiteningRow};
+use crate::noise::{EigenvalueFloor, WhiteningRow, triangle};
+use crate::survey::prepare::PrepareRecipe;
 use crate::table::{Column, Table, Values};
 
 const N: usize = 4000;
@@ -168,6 +169,35 @@ fn r_v_scatter_reddens_differently() {
     let g = |table: &Table| numbers(table, "phot_g_mean_mag");
     for ((xi, varied), fixed) in xi.iter().zip(g(&varied)).zip(g(&fixed)) {
         assert!((varied - fixed) * xi >= 0.0, "more R_V at the same E(B−V) is more extinction");
+    }
+}
+
+/// Prepared, the raw survey is the survey: the same fluxes, and covariances that differ only in the flux that scales the inflation.
+#[test]
+fn raw_spectra_hold_the_same_fluxes() {
+    let config = SurveyConfig { n_stars: 60, ..SurveyConfig::default() };
+    let folder = tempfile::tempdir().unwrap();
+    let [spectra, catalogue, prepared] = ["xp.parquet", "stars.parquet", "prepared.parquet"].map(|name| folder.path().join(name));
+    let raw = Simulator::new(config.clone()).unwrap().raw_table(0..60).unwrap();
+    crate::table::write(&raw.spectra, &spectra, false).unwrap();
+    crate::table::write(&raw.catalogue, &catalogue, false).unwrap();
+    let recipe =
+        format!("[xp]\nfiles = [{spectra:?}]\n[[tables]]\nfiles = [{catalogue:?}]\n[photometry]\nsets = [\"2mass\", \"wise\"]");
+    crate::survey::prepare::prepare(PrepareRecipe::parse(&recipe).unwrap(), &prepared, false).unwrap();
+    let (expected, found) = (survey(config), crate::table::read(&prepared).unwrap());
+    assert_eq!(expected.metadata["bands"], found.metadata["bands"]);
+    let list = |table: &Table, name: &str, length: usize| table.column(name).unwrap().to_matrix(length).unwrap();
+    let error = list(&expected, "flux_error", 66);
+    for (name, tolerance) in [("flux", 1e-3), ("flux_error", 0.1)] {
+        for ((expected, found), error) in list(&expected, name, 66).iter().zip(&list(&found, name, 66)).zip(&error) {
+            assert!((expected - found).abs() <= tolerance * error || expected.is_nan() && found.is_nan(), "{expected} {found}");
+        }
+    }
+    let (expected, found) = (list(&expected, "xp_covariance_triu", 1891), list(&found, "xp_covariance_triu", 1891));
+    for star in 0..60 {
+        let scale = (0..61).map(|sample| expected[[star, triangle::upper(sample, sample, 61)]]).fold(0.0, f64::max);
+        let largest = expected.row(star).iter().zip(found.row(star)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(largest < 0.1 * scale, "star {star}: {largest} of {scale}");
     }
 }
 

@@ -7,11 +7,16 @@
 //! model, so that ρ^(1/2) is `[diag(u), L]` with u_i² = 1 − Σ_k L_ik². The calibration errors are drawn from the terms of
 //! [`Inflation`] (eq. 2 of Zhang, Green & Rix 2023) evaluated at the true flux: the covariance stated with a simulated spectrum
 //! is exactly that of its noise.
+//!
+//! The same noise can be had as coefficients, as the archive publishes spectra: of all coefficients that give the flux at the band's
+//! wavelengths, those of least norm, c = D⁺ f (1 + calibration) + diag(e) ρ^(1/2) z. Between and beyond the default wavelengths such
+//! spectra mean nothing.
 
 use super::xp_noise_law::{BP, RP, TRANSIT_SCATTER};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::noise::{Inflation, triangle};
-use crate::survey::xp::{DEFAULT_WAVELENGTHS, Instrument};
+use crate::survey::xp::{Band, DEFAULT_WAVELENGTHS, Instrument};
+use nalgebra::DMatrix;
 use ndarray::{Array1, Array2, s};
 use rand::Rng;
 use rand_distr::StandardNormal;
@@ -41,6 +46,13 @@ impl BandLaw {
         })
     }
 
+    /// The strict lower triangle of ρ, row by row `[1485]`, with every factor loading changed by about a thousandth of it.
+    fn correlations(&self, rng: &mut impl Rng) -> Vec<f64> {
+        let loadings = self.loadings.map(|column| column.map(|loading| loading * (1.0 + 1e-3 * normal(rng))));
+        let pairs = (0..N_COEFFICIENTS).flat_map(|i| (0..i).map(move |j| (i, j)));
+        pairs.map(|(i, j)| loadings.iter().map(|column| column[i] * column[j]).sum()).collect()
+    }
+
     /// [diag(u), L] `[55, 57]`, a square root of the correlation matrix.
     fn correlation_root(&self) -> Array2<f64> {
         let mut root = Array2::zeros((N_COEFFICIENTS, N_COEFFICIENTS + N_FACTORS));
@@ -65,22 +77,51 @@ struct BandNoise {
     correlation_root: Array2<f64>,
     /// Merge weights `[W]`.
     weight: Vec<f64>,
+    /// Pseudo-inverse D⁺ of the unweighted design matrix `[55, range]`.
+    inverse_design: Array2<f64>,
+}
+
+/// The random numbers of one star's spectrum.
+pub(super) struct Deviates {
+    /// Factor of all coefficient errors (number of transits, colour).
+    scale: f64,
+    /// z of both bands `[57]`.
+    bands: [Array1<f64>; 2],
+    /// Relative calibration errors: of all wavelengths, of either band, of every wavelength `[61]`.
+    common: f64,
+    parts: [f64; 2],
+    independent: Vec<f64>,
 }
 
 impl BandNoise {
-    fn new(law: &'static BandLaw, design: &Array2<f64>, weight: &[f64]) -> Self {
+    fn new(law: &'static BandLaw, design: &Array2<f64>, weight: &[f64]) -> Result<Self> {
         let start = weight.iter().position(|&w| w > 0.0).unwrap_or(0);
         let end = weight.iter().rposition(|&w| w > 0.0).map_or(start, |last| last + 1);
         let mut merged = design.slice(s![start..end, ..]).to_owned();
+        let dense = DMatrix::from_fn(merged.nrows(), merged.ncols(), |row, column| merged[[row, column]]);
+        let inverse = dense
+            .pseudo_inverse(0.0)
+            .map_err(|reason| Error::numerical("pseudo-inverse of an XP design matrix").found(reason.to_string()))?;
         merged.rows_mut().into_iter().zip(&weight[start..end]).for_each(|(mut row, &w)| row *= w);
-        Self { law, range: start..end, design: merged, correlation_root: law.correlation_root(), weight: weight.to_vec() }
+        Ok(Self {
+            law,
+            range: start..end,
+            design: merged,
+            correlation_root: law.correlation_root(),
+            weight: weight.to_vec(),
+            inverse_design: Array2::from_shape_fn((N_COEFFICIENTS, end - start), |index| inverse[index]),
+        })
+    }
+
+    /// Errors of the coefficients of a star with this true flux `[61]`.
+    fn errors(&self, flux: &[f64], scale: f64) -> Array1<f64> {
+        let alone: Vec<f64> = flux.iter().zip(&self.weight).filter(|(_, w)| **w == 1.0).map(|(flux, _)| *flux).collect();
+        self.law.errors(alone.iter().sum::<f64>() / alone.len() as f64) * scale
     }
 
     /// J = w D diag(scale · e) ρ^(1/2) `[range, 57]`.
     fn noise_root(&self, flux: &[f64], scale: f64) -> Array2<f64> {
-        let alone: Vec<f64> = flux.iter().zip(&self.weight).filter(|(_, w)| **w == 1.0).map(|(flux, _)| *flux).collect();
-        let errors = self.law.errors(alone.iter().sum::<f64>() / alone.len() as f64) * scale;
-        let scaled = &self.design * &errors;
+        let scaled = &self.design * &self.errors(flux, scale);
         // ρ^(1/2) = [diag(u), L]: its first block only scales columns.
         let mut root = Array2::zeros((scaled.nrows(), N_COEFFICIENTS + N_FACTORS));
         root.slice_mut(s![.., ..N_COEFFICIENTS]).assign(&(&scaled * &self.correlation_root.diag()));
@@ -103,36 +144,64 @@ impl XpNoise {
     pub fn new() -> Result<Self> {
         let sampling = Instrument::standard()?.sampling(&DEFAULT_WAVELENGTHS, N_COEFFICIENTS, N_COEFFICIENTS)?;
         let bands =
-            [BandNoise::new(&BP, &sampling.bp, &sampling.bp_weight), BandNoise::new(&RP, &sampling.rp, &sampling.rp_weight)];
+            [BandNoise::new(&BP, &sampling.bp, &sampling.bp_weight)?, BandNoise::new(&RP, &sampling.rp, &sampling.rp_weight)?];
         Ok(Self { bands, inflation: Inflation::default() })
+    }
+
+    /// The random numbers of a star, the same for its flux and its coefficients.
+    pub fn draw(&self, rng: &mut impl Rng) -> Deviates {
+        Deviates {
+            scale: (TRANSIT_SCATTER * normal(rng)).exp(),
+            bands: [0, 1].map(|_| Array1::from_shape_fn(N_COEFFICIENTS + N_FACTORS, |_| normal(rng))),
+            common: self.inflation.common * normal(rng),
+            parts: self.inflation.parts.map(|fraction| fraction * normal(rng)),
+            independent: DEFAULT_WAVELENGTHS.iter().map(|_| self.inflation.independent * normal(rng)).collect(),
+        }
     }
 
     /// Adds noise to `flux` `[61]` (true on entry) and returns the covariance of that noise, the row-wise upper triangle
     /// `[1891]`.
-    pub fn apply(&self, rng: &mut impl Rng, flux: &mut [f64]) -> Vec<f64> {
+    pub fn apply(&self, deviates: &Deviates, flux: &mut [f64]) -> Vec<f64> {
         let n = flux.len();
         let parts: [Vec<f64>; 2] =
             [0, 1].map(|band: usize| flux.iter().zip(&self.bands[band].weight).map(|(flux, weight)| flux * weight).collect());
         let mut covariance = vec![0.0; triangle::length(n)];
-        let scale = (TRANSIT_SCATTER * normal(rng)).exp();
-        let roots = [0, 1].map(|band: usize| self.bands[band].noise_root(flux, scale));
-        for (band, root) in self.bands.iter().zip(&roots) {
-            let deviates = Array1::from_shape_fn(root.ncols(), |_| normal(rng));
-            flux[band.range.clone()].iter_mut().zip(root.dot(&deviates)).for_each(|(flux, noise)| *flux += noise);
+        let roots = [0, 1].map(|band: usize| self.bands[band].noise_root(flux, deviates.scale));
+        for ((band, root), deviates) in self.bands.iter().zip(&roots).zip(&deviates.bands) {
+            flux[band.range.clone()].iter_mut().zip(root.dot(deviates)).for_each(|(flux, noise)| *flux += noise);
             for (row, values) in root.dot(&root.t()).rows().into_iter().enumerate() {
                 let at = triangle::upper(band.range.start + row, band.range.start + row, n);
                 covariance[at..].iter_mut().zip(values.slice(s![row..])).for_each(|(to, value)| *to += value);
             }
         }
-        let common = self.inflation.common * normal(rng);
-        let of_parts = self.inflation.parts.map(|fraction| fraction * normal(rng));
         for (sample, value) in flux.iter_mut().enumerate() {
             let [bp, rp] = [parts[0][sample], parts[1][sample]];
-            let fraction = common + self.inflation.independent * normal(rng);
-            *value += fraction * (bp + rp) + of_parts[0] * bp + of_parts[1] * rp;
+            let fraction = deviates.common + deviates.independent[sample];
+            *value += fraction * (bp + rp) + deviates.parts[0] * bp + deviates.parts[1] * rp;
         }
         self.inflation.apply(&mut covariance, [&parts[0], &parts[1]]);
         covariance
+    }
+
+    /// The spectra of BP and RP as coefficients with errors and correlations, of a star with the true flux `[61]`. Sampled at the
+    /// default wavelengths they have the noise of [`XpNoise::apply`]. Published correlations differ from star to star, here by the
+    /// thousandth part of the factor loadings: nothing for the noise, but as many digits to store as real ones have.
+    pub fn coefficients(&self, rng: &mut impl Rng, deviates: &Deviates, flux: &[f64]) -> [Band; 2] {
+        [0, 1].map(|index: usize| {
+            let band = &self.bands[index];
+            let calibrated = band.range.clone().map(|sample| {
+                let fraction = deviates.common + deviates.independent[sample] + deviates.parts[index];
+                flux[sample] * (1.0 + fraction)
+            });
+            let errors = band.errors(flux, deviates.scale);
+            let noise = &errors * &band.correlation_root.dot(&deviates.bands[index]);
+            Band {
+                coefficients: (band.inverse_design.dot(&Array1::from_iter(calibrated)) + noise).to_vec(),
+                errors: errors.to_vec(),
+                correlations: Some(band.law.correlations(rng)),
+                standard_deviation: 1.0,
+            }
+        })
     }
 }
 
@@ -157,7 +226,7 @@ mod tests {
             let sum: f64 = (0..n_stars)
                 .map(|_| {
                     let mut flux = truth.clone();
-                    let covariance = noise.apply(&mut rng, &mut flux);
+                    let covariance = noise.apply(&noise.draw(&mut rng), &mut flux);
                     let residual: Vec<f64> = flux.iter().zip(&truth).map(|(flux, truth)| flux - truth).collect();
                     WhiteningRow::new(&covariance, &[], EigenvalueFloor::default()).unwrap().chi_square(&residual)
                 })

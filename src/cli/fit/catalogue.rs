@@ -1,9 +1,10 @@
 //! One catalogue: inputs are read, fitted and written in chunks, so that memory is bounded by the chunk.
 
+use super::input::{Batch, Input};
 use crate::cli::interrupt;
 use crate::cli::output::Existing;
 use crate::cli::progress::Progress;
-use crate::cli::provenance::{Input, Provenance};
+use crate::cli::provenance::{self, Provenance, sha256_of_file};
 use crate::cli::scan::scan;
 use crate::cli::settings::Settings;
 use crate::cli::shard::Shard;
@@ -11,12 +12,10 @@ use crate::cli::tally::Tally;
 use crate::error::{Error, Result};
 use crate::infer::{FitOptions, fit, read_options};
 use crate::observations::Observations;
-use crate::table::{Column, Shape, Table, Writer, read_chunks};
+use crate::survey::prepare::Preparation;
+use crate::table::{Column, Shape, Table, Writer};
 use crate::train::TrainedModel;
 use std::path::{Path, PathBuf};
-
-/// Stars in memory at once (about 30 kB each with XP covariances).
-const CHUNK: usize = 8192;
 
 /// A catalogue to be made.
 #[derive(Clone, Copy)]
@@ -25,6 +24,8 @@ pub struct CatalogueTask<'a> {
     pub model_path: &'a Path,
     pub options: &'a FitOptions,
     pub inputs: &'a [PathBuf],
+    /// How raw XP spectra among the inputs are prepared.
+    pub preparation: Option<&'a Preparation>,
     pub output: &'a Path,
     pub existing: Existing,
     pub shard: Option<Shard>,
@@ -35,7 +36,7 @@ pub struct CatalogueTask<'a> {
 /// What was made, or was found finished.
 pub struct Made {
     pub tally: Tally,
-    pub inputs: Vec<Input>,
+    pub inputs: Vec<provenance::Input>,
     /// Time for reading, fitting and writing; zero where it was finished before.
     pub seconds: f64,
 }
@@ -59,27 +60,18 @@ impl CatalogueTask<'_> {
         let mut progress = Progress::of_stars("fitting", n_stars, settings);
         let mut tally = Tally::default();
         let mut is_empty = true;
-        for input in &inputs {
-            let mut row = 0;
-            for chunk in read_chunks(&input.path, CHUNK)? {
-                let chunk = chunk?;
-                interrupt::check(|| self.output.display().to_string(), "Nothing was written; run the command again.")?;
-                let place = format!("{}, rows {row}–{}", input.path.display(), (row + chunk.n_rows()).saturating_sub(1));
-                row += chunk.n_rows();
-                let chunk = match self.shard {
-                    Some(shard) => shard.select(chunk)?,
-                    None => chunk,
-                };
-                // A chunk without stars of the shard adds nothing, but a catalogue of no stars still has columns.
-                if chunk.n_rows() == 0 && !(is_empty && n_stars == 0) {
-                    continue;
-                }
-                let mut table = self.fit(chunk, &mut tally).map_err(|error| error.within(place))?;
-                table.metadata.extend(provenance.metadata());
-                writer.write(&table)?;
-                is_empty = false;
-                progress.stars(tally.stars);
+        for batch in self.input().batches() {
+            let Batch { place, observations } = batch?;
+            interrupt::check(|| self.output.display().to_string(), "Nothing was written; run the command again.")?;
+            // A batch without stars of the shard adds nothing, but a catalogue of no stars still has columns.
+            if observations.is_empty() && !(is_empty && n_stars == 0) {
+                continue;
             }
+            let mut table = self.fit(&observations, &mut tally).map_err(|error| error.within(place))?;
+            table.metadata.extend(provenance.metadata());
+            writer.write(&table)?;
+            is_empty = false;
+            progress.stars(tally.stars);
         }
         if tally.stars != n_stars {
             return Err(Error::data(self.output.display().to_string())
@@ -94,12 +86,20 @@ impl CatalogueTask<'_> {
         Ok(Made { tally, inputs, seconds })
     }
 
-    fn fit(&self, chunk: Table, tally: &mut Tally) -> Result<Table> {
-        let observations = Observations::from_table(chunk, &read_options(self.trained, self.options))?;
-        let estimates = fit(self.trained, &observations, self.options)?;
+    fn input(&self) -> Input {
+        Input {
+            paths: self.inputs.to_vec(),
+            shard: self.shard,
+            preparation: self.preparation.cloned(),
+            options: read_options(self.trained, self.options),
+        }
+    }
+
+    fn fit(&self, observations: &Observations, tally: &mut Tally) -> Result<Table> {
+        let estimates = fit(self.trained, observations, self.options)?;
         tally.add(estimates.flags.iter().copied());
         let mut table = estimates.to_table(self.trained.id())?;
-        for column in columns_beside(&observations, self.keep, self.keep_truth)? {
+        for column in columns_beside(observations, self.keep, self.keep_truth)? {
             table.push(column)?;
         }
         Ok(table)
@@ -121,6 +121,11 @@ impl CatalogueTask<'_> {
             .noted("seed", self.options.start.seed.to_string());
         if let Some(shard) = self.shard {
             provenance = provenance.with("shard", shard.to_string());
+        }
+        if let Some(preparation) = self.preparation {
+            let joined = preparation.joined_files()?;
+            let contents = joined.iter().map(|file| sha256_of_file(file)).collect::<Result<Vec<_>>>()?;
+            provenance = provenance.with("prepare_recipe", preparation.choices()?).with("joined_tables", contents.join(" "));
         }
         Ok(provenance)
     }

@@ -1,8 +1,10 @@
 //! `photosphere fit`: from a model and observations to one catalogue, or to a catalogue per partition.
 
 mod catalogue;
+mod input;
 mod options;
 mod partitions;
+mod raw;
 
 use super::interrupt;
 use super::outcome::Outcome;
@@ -16,6 +18,7 @@ use crate::train::TrainedModel;
 pub use catalogue::CatalogueTask;
 use options::{held, require_parameters};
 use partitions::PartitionedRun;
+use raw::RawArguments;
 use std::path::PathBuf;
 
 /// Fit stars: labels, extinction and parallax with covariances and quality flags.
@@ -23,7 +26,8 @@ use std::path::PathBuf;
 pub struct Arguments {
     /// Model directory.
     model: PathBuf,
-    /// Observation files; folders, for all tables in them (HATS catalogues too); or @LIST, for the paths in the lines of a file.
+    /// Observation files, or files of Gaia XP spectra as the archive publishes them; folders, for all tables in them (HATS
+    /// catalogues too); or @LIST, for the paths in the lines of a file.
     #[arg(required = true)]
     observations: Vec<PathBuf>,
     /// Catalogue of all stars (.parquet, .fits, .ecsv, .csv); or a folder (an existing one, or a name ending in /) for one
@@ -54,6 +58,8 @@ pub struct Arguments {
     keep_truth: bool,
     #[command(flatten)]
     existing: Existing,
+    #[command(flatten)]
+    raw: RawArguments,
 }
 
 /// Fits.
@@ -62,25 +68,32 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let options = arguments.options(settings)?;
     let trained = TrainedModel::load(&arguments.model, &Registry::standard(), &settings.device()?)?;
     require_parameters(&trained, &options)?;
+    let is_folder = arguments.output.is_dir() || arguments.output.to_string_lossy().ends_with('/');
+    let survey = if is_folder { Some(Survey::of(&arguments.observations)?) } else { None };
+    let mut keep = arguments.keep.clone();
+    keep.extend(survey.iter().flat_map(Survey::columns_to_keep).filter(|name| !arguments.keep.contains(name)));
+    let inputs = expand(&arguments.observations)?;
+    let preparation = arguments.preparation(&inputs, &keep, &trained, &options)?;
     let task = CatalogueTask {
         trained: &trained,
         model_path: &arguments.model,
         options: &options,
-        inputs: &[],
+        inputs: &inputs,
+        preparation: preparation.as_ref(),
         output: &arguments.output,
         existing: arguments.existing,
         shard: arguments.shard,
-        keep: &arguments.keep,
+        keep: &keep,
         keep_truth: arguments.keep_truth,
     };
-    if arguments.output.is_dir() || arguments.output.to_string_lossy().ends_with('/') {
-        let survey = Survey::of(&arguments.observations)?;
-        let mut keep = arguments.keep.clone();
-        keep.extend(survey.columns_to_keep().filter(|name| !arguments.keep.contains(name)));
-        let each = CatalogueTask { keep: &keep, shard: None, ..task };
-        PartitionedRun::enter(each, &survey, arguments.shard)?.run(settings)
-    } else {
-        let made = CatalogueTask { inputs: &expand(&arguments.observations)?, ..task }.run(settings)?;
-        Ok(Outcome::files(made.tally.summary(&arguments.output, made.seconds)))
+    match &survey {
+        Some(survey) => {
+            let each = CatalogueTask { shard: None, ..task };
+            PartitionedRun::enter(each, survey, arguments.shard)?.run(settings)
+        }
+        None => {
+            let made = task.run(settings)?;
+            Ok(Outcome::files(made.tally.summary(&arguments.output, made.seconds)))
+        }
     }
 }

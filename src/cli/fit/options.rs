@@ -5,7 +5,9 @@ use crate::cli::settings::Settings;
 use crate::cli::simulate::read_toml;
 use crate::error::{Error, Result};
 use crate::infer::FitOptions;
+use crate::survey::prepare::Preparation;
 use crate::train::TrainedModel;
+use std::path::PathBuf;
 
 /// A parameter and the value at which it is held.
 pub(super) fn held(text: &str) -> std::result::Result<(String, f64), String> {
@@ -18,6 +20,27 @@ pub(super) fn held(text: &str) -> std::result::Result<(String, f64), String> {
 }
 
 impl Arguments {
+    /// How raw XP spectra among the inputs are prepared; `None` where there are none. The columns in `keep` come along.
+    ///
+    /// # Errors
+    /// As [`super::raw::RawArguments::preparation`].
+    pub(super) fn preparation(
+        &self,
+        inputs: &[PathBuf],
+        keep: &[String],
+        trained: &TrainedModel,
+        options: &FitOptions,
+    ) -> Result<Option<Preparation>> {
+        let parameters = trained.model.space.parameters.iter().flat_map(|parameter| {
+            let name = parameter.name.as_str();
+            [name.to_owned(), format!("{name}_error")]
+        });
+        let beside = ["ra", "dec"].map(String::from).into_iter().chain(keep.iter().cloned());
+        let truth = self.keep_truth.then(|| "true_*".to_owned());
+        let keep = parameters.chain(beside).chain(truth).collect();
+        self.raw.preparation(inputs, &trained.model.grid, options, &keep)
+    }
+
     /// The options of `--config` with those of the command line over them.
     ///
     /// # Errors
