@@ -21,6 +21,8 @@ pub enum ErrorKind {
     Output,
     /// Arithmetic that cannot go on (exit code 1).
     Numerical,
+    /// A run that a signal of this number stopped (exit code 128 more, as shells have it).
+    Interrupted(u8),
 }
 
 /// An error with its place, what was found, what was expected and the remedy; empty parts are left out of the message.
@@ -134,9 +136,13 @@ impl Error {
         self.0.kind
     }
 
-    /// Exit code of the command line: 2 for usage, 1 otherwise.
+    /// Exit code of the command line: 2 for usage, 128 more than the number of a signal, 1 otherwise.
     pub fn exit_code(&self) -> u8 {
-        if self.0.kind == ErrorKind::Usage { 2 } else { 1 }
+        match self.0.kind {
+            ErrorKind::Usage => 2,
+            ErrorKind::Interrupted(signal) => 128 + signal,
+            _ => 1,
+        }
     }
 }
 

@@ -12,6 +12,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`error`] | the one error type: where, what was found, what was expected, what to do |
+//! | [`prefetch`] | iterators that a thread of their own runs ahead of the consumer |
 //! | [`tensor`] | burn's tensors behind an alias, devices, jets (forward-mode derivatives), global weights and their optimisers |
 //! | [`table`] | tables with units, UCDs, descriptions and nulls; Parquet, FITS, CSV, ECSV, VOTable |
 //! | [`survey`] | Gaia XP spectra, photometric bands, and their join into an observation file |
@@ -59,6 +60,7 @@ pub mod noise;
 pub mod observations;
 pub mod optimise;
 pub mod posterior;
+pub mod prefetch;
 pub mod prior;
 pub mod simulate;
 pub mod spectrum;

@@ -263,5 +263,5 @@ fn a_bad_partition_does_not_stop_the_others_and_leaves_no_catalogue() {
     assert_eq!(code, 3, "{error}");
     let summary: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert!(summary["failures"][0]["input"] == "bad.parquet" && summary["catalogues"][0]["stars"] == 3, "{summary}");
-    assert_eq!(files(&folder.path().join("parts")), ["good.parquet"]);
+    assert_eq!(files(&folder.path().join("parts")), [".photosphere", "good.parquet"]);
 }

@@ -108,6 +108,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
             model_path: &files.model,
             options: &options,
             inputs: std::slice::from_ref(&files.new_stars),
+            preparation: None,
             output,
             existing,
             shard: None,

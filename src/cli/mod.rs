@@ -1,13 +1,16 @@
 //! The command line: one file per command. Results go to files (or, for commands that answer a question, to standard output),
-//! logs to standard error. Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 finished with some partitions failed.
+//! logs to standard error. Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 finished with some partitions failed,
+//! 130 and 143 stopped by SIGINT and SIGTERM.
 
 mod audit;
 mod bench;
 mod built_in;
 mod cite;
 mod demo;
+mod finalize;
 mod fit;
 mod inspect;
+mod interrupt;
 mod log;
 mod outcome;
 mod output;
@@ -15,10 +18,12 @@ mod prepare;
 mod progress;
 mod provenance;
 mod recipe;
+mod run;
 mod scan;
 mod settings;
 mod shard;
 mod simulate;
+mod tally;
 mod train;
 mod validate;
 
@@ -31,7 +36,7 @@ use std::process::ExitCode;
 #[derive(Debug, Parser)]
 #[command(name = "photosphere", version, propagate_version = true, arg_required_else_help = true, max_term_width = 110)]
 #[command(after_help = "Start with `photosphere demo`. Exit codes: 0 done, 1 failed, 2 bad usage or configuration, \
-3 finished with some partitions failed.")]
+3 finished with some partitions failed; 130 and 143 stopped by SIGINT and SIGTERM.")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -46,6 +51,7 @@ enum Command {
     Prepare(prepare::Arguments),
     Train(train::Arguments),
     Fit(fit::Arguments),
+    Finalize(finalize::Arguments),
     Validate(validate::Arguments),
     Audit(audit::Arguments),
     Inspect(inspect::Arguments),
@@ -73,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Prepare(arguments) => prepare::run(arguments, settings),
         Command::Train(arguments) => train::run(arguments, settings),
         Command::Fit(arguments) => fit::run(arguments, settings),
+        Command::Finalize(arguments) => finalize::run(arguments, settings),
         Command::Validate(arguments) => validate::run(arguments),
         Command::Audit(arguments) => audit::run(arguments, settings),
         Command::Inspect(arguments) => inspect::run(arguments, settings),

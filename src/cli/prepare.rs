@@ -44,6 +44,11 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
 
 fn log(summary: &Summary, output: &Path, clock: Instant) {
     tracing::info!("{}: {} stars in {:.1} s", output.display(), summary.n_stars, clock.elapsed().as_secs_f64());
+    log_notes(summary);
+}
+
+/// Logs what was wrong with the stars.
+pub fn log_notes(summary: &Summary) {
     for (note, count) in &summary.noted {
         tracing::info!("{count} stars: {}", note.description());
     }
@@ -58,7 +63,11 @@ fn log(summary: &Summary, output: &Path, clock: Instant) {
     }
 }
 
-fn recipe(name_or_path: &str) -> Result<PrepareRecipe> {
+/// A recipe for `prepare`, built in or in a file.
+///
+/// # Errors
+/// When there is none of that name, or it is not valid.
+pub fn recipe(name_or_path: &str) -> Result<PrepareRecipe> {
     let path = Path::new(name_or_path);
     match built_in::find(name_or_path).filter(|recipe| recipe.purpose == Purpose::Prepare) {
         Some(recipe) => PrepareRecipe::parse(recipe.text),

@@ -13,7 +13,7 @@ pub const RUN: &str = "run_sha256";
 /// Entries for the output's metadata.
 pub struct Provenance {
     entries: BTreeMap<String, String>,
-    identity: Sha256,
+    settings: BTreeMap<String, String>,
 }
 
 /// An input file as it enters provenance.
@@ -27,7 +27,7 @@ pub struct Input {
 impl Provenance {
     /// Provenance of the output of a command.
     pub fn new(command: &str) -> Self {
-        let empty = Self { entries: BTreeMap::new(), identity: Sha256::new() };
+        let empty = Self { entries: BTreeMap::new(), settings: BTreeMap::new() };
         empty
             .with("program", concat!("photosphere ", env!("CARGO_PKG_VERSION")))
             .with("command", command)
@@ -37,10 +37,7 @@ impl Provenance {
     /// Adds an entry that decides the output.
     pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
         let value = value.into();
-        for part in [key, &value] {
-            self.identity.update((part.len() as u64).to_le_bytes());
-            self.identity.update(part);
-        }
+        self.settings.insert(key.into(), value.clone());
         self.noted(key, value)
     }
 
@@ -63,9 +60,14 @@ impl Provenance {
         self.with("inputs", contents.join(" ")).noted("inputs", serde_json::Value::from(list).to_string())
     }
 
+    /// The entries that decide the output.
+    pub fn settings(&self) -> &BTreeMap<String, String> {
+        &self.settings
+    }
+
     /// The hash over the entries that decide the output.
     pub fn run(&self) -> String {
-        hexadecimal(self.identity.clone())
+        sha256_of_settings(&self.settings)
     }
 
     /// All entries and the hash.
@@ -74,6 +76,16 @@ impl Provenance {
         entries.insert(RUN.into(), self.run());
         entries
     }
+}
+
+/// SHA-256 of settings, by key and value.
+pub fn sha256_of_settings(settings: &BTreeMap<String, String>) -> String {
+    let mut hash = Sha256::new();
+    for part in settings.iter().flat_map(|(key, value)| [key, value]) {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hexadecimal(hash)
 }
 
 /// SHA-256 of a file's content.

@@ -1,5 +1,6 @@
 //! A first look at the inputs, before hours of work: can every row be read, and is every star there once?
 
+use super::interrupt;
 use super::provenance::{Input, sha256_of_file};
 use super::shard::Shard;
 use crate::error::{Error, Result};
@@ -24,6 +25,7 @@ pub fn scan(paths: &[PathBuf], shard: Option<Shard>) -> Result<(Vec<Input>, usiz
         let sha256 = sha256_of_file(path)?;
         let mut n_rows = 0;
         for chunk in read_column_chunks(path, &[columns::ID], ROWS)? {
+            interrupt::check(|| path.display().to_string(), "Nothing was written; run the command again.")?;
             let ids = chunk?.column(columns::ID)?.to_i64().map_err(|error| error.within(path.display()))?;
             for (row, &id) in ids.iter().enumerate() {
                 if !seen.insert(id) {

@@ -1,4 +1,4 @@
-//! One of n parts of all stars, for job arrays.
+//! One of n parts of all stars, or of all partitions, for job arrays.
 
 use crate::observations::{columns, hash64};
 use crate::table::Table;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// Seed of the hash, so that shards are independent of the validation split.
 const SEED: u64 = 1;
 
-/// Part `index` of `count`: the stars whose hashed identifier is `index` modulo `count`.
+/// Part `index` of `count`: the stars whose hashed identifier is `index` modulo `count`, or the partitions whose position is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     index: u64,
@@ -37,6 +37,11 @@ impl Shard {
     /// Whether a star belongs to this part.
     pub fn contains(self, id: i64) -> bool {
         hash64(id, SEED) % self.count == self.index
+    }
+
+    /// Whether the partition at a position belongs to this part. Neighbours on the sky, which are alike in size, go to different parts.
+    pub fn contains_partition(self, position: usize) -> bool {
+        position as u64 % self.count == self.index
     }
 
     /// The stars of a table that belong to this part.

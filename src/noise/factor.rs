@@ -1,6 +1,7 @@
 //! The inverse Cholesky factor of one covariance, with an eigenvalue floor where the covariance is not positive-definite.
 
-use super::triangle::{self, lower, upper};
+use super::kernel::inverse_cholesky;
+use super::triangle::{self, upper};
 use crate::error::{Error, Result};
 use nalgebra::{DMatrix, SymmetricEigen};
 use serde::{Deserialize, Serialize};
@@ -36,53 +37,12 @@ impl InverseFactor {
     /// # Errors
     /// When the eigen-decomposition that a matrix needs that is not positive-definite does not converge.
     pub(super) fn new(covariance: &[f64], n: usize, floor: EigenvalueFloor) -> Result<Self> {
-        let mut factor = covariance.to_vec();
-        if cholesky(&mut factor, n) {
-            return Ok(Self { triangle: invert(&factor, n), floored: false });
+        let mut triangle = vec![0.0; covariance.len()];
+        if inverse_cholesky(&mut covariance.to_vec(), &mut triangle, n) {
+            return Ok(Self { triangle, floored: false });
         }
         Ok(Self { triangle: floored_inverse_factor(covariance, n, floor)?, floored: true })
     }
-}
-
-/// Overwrites the row-wise upper triangle of C by U with UᵀU = C; false when a pivot is lost in rounding.
-fn cholesky(packed: &mut [f64], n: usize) -> bool {
-    let tolerance = n as f64 * f64::EPSILON;
-    let diagonal: Vec<f64> = (0..n).map(|i| packed[upper(i, i, n)]).collect();
-    let mut rest = packed;
-    for k in 0..n {
-        let (row, mut below) = rest.split_at_mut(n - k);
-        let pivot = row[0];
-        if pivot.is_nan() || pivot <= tolerance * diagonal[k] {
-            return false;
-        }
-        let scale = pivot.sqrt().recip();
-        row.iter_mut().for_each(|value| *value *= scale);
-        for i in 1..n - k {
-            let (target, after) = std::mem::take(&mut below).split_at_mut(n - k - i);
-            let factor = row[i];
-            target.iter_mut().zip(&row[i..]).for_each(|(value, other)| *value -= factor * other);
-            below = after;
-        }
-        rest = &mut rest[n - k..];
-    }
-    true
-}
-
-/// G⁻¹ (lower triangle, row by row) of G = Uᵀ.
-fn invert(packed: &[f64], n: usize) -> Vec<f64> {
-    let mut inverse = vec![0.0; triangle::length(n)];
-    for i in 0..n {
-        let (above, from_here) = inverse.split_at_mut(lower(i, 0));
-        let row = &mut from_here[..=i];
-        for k in 0..i {
-            let factor = packed[upper(k, i, n)];
-            row.iter_mut().zip(&above[lower(k, 0)..=lower(k, k)]).for_each(|(value, other)| *value -= factor * other);
-        }
-        let scale = packed[upper(i, i, n)].recip();
-        row[..i].iter_mut().for_each(|value| *value *= scale);
-        row[i] = scale;
-    }
-    inverse
 }
 
 /// C = VΛVᵀ with Λ raised to the floor; then W = Λ^(−½)Vᵀ has WᵀW = C⁻¹, and a QR decomposition of W with its columns reversed
@@ -110,6 +70,7 @@ fn floored_inverse_factor(covariance: &[f64], n: usize, floor: EigenvalueFloor) 
 
 #[cfg(test)]
 mod tests {
+    use super::super::triangle::lower;
     use super::*;
 
     /// LᵀL for a lower triangle.

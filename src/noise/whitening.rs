@@ -1,5 +1,6 @@
 //! Whitening of a batch of stars: a leading dense block (packed triangle) and a diagonal tail.
 
+use super::kernel::inverse_cholesky;
 use super::row::{chi_square, inverse_error};
 use super::triangle::{self, lower};
 use super::{EigenvalueFloor, WhiteningRow};
@@ -55,22 +56,42 @@ impl Whitening {
     where
         T: Copy + Into<f64> + Sync + Send,
     {
-        let block = triangle::side(covariances.ncols()).unwrap_or(0);
-        if covariances.nrows() != tail_errors.nrows() {
+        let length = covariances.ncols();
+        let block = triangle::side(length).ok_or_else(|| {
+            Error::data("flux covariances")
+                .found(format!("{length} values a star"))
+                .expected("B(B+1)/2 values, a row-wise upper triangle")
+        })?;
+        let n_stars = covariances.nrows();
+        if n_stars != tail_errors.nrows() {
             return Err(Error::data("flux covariance")
-                .found(format!("{} stars with covariances, {} with errors", covariances.nrows(), tail_errors.nrows()))
+                .found(format!("{n_stars} stars with covariances, {} with errors", tail_errors.nrows()))
                 .expected("as many of both"));
         }
-        let rows: Vec<WhiteningRow> = (0..covariances.nrows())
-            .into_par_iter()
-            .map(|star| {
-                let covariance: Vec<f64> = covariances.row(star).iter().map(|&value| value.into()).collect();
-                let errors: Vec<f64> = tail_errors.row(star).iter().map(|&value| value.into()).collect();
-                WhiteningRow::new(&covariance, &errors, floor)
-            })
-            .collect::<Result<_>>()?;
-        let mut whitening = Self::empty(block, block + tail_errors.ncols());
-        rows.iter().try_for_each(|row| whitening.push(row))?;
+        let mut whitening = Self {
+            triangle: vec![0.0; n_stars * length],
+            diagonal: tail_errors.iter().map(|&error| inverse_error(error.into()) as f32).collect(),
+            floored: vec![false; n_stars],
+            ..Self::empty(block, block + tail_errors.ncols())
+        };
+        let stars = whitening.triangle.par_chunks_mut(length.max(1)).zip(&mut whitening.floored).enumerate();
+        stars.try_for_each_init(
+            || (vec![0.0; length], vec![0.0; length]),
+            |(covariance, factor), (star, (triangle, floored))| {
+                let row = covariances.row(star);
+                let fill = |covariance: &mut Vec<f64>| covariance.iter_mut().zip(row).for_each(|(to, &value)| *to = value.into());
+                fill(covariance);
+                if covariance.iter().all(|value| value.is_finite()) && inverse_cholesky(covariance, factor, block) {
+                    triangle.iter_mut().zip(factor).for_each(|(to, value)| *to = *value as f32);
+                    return Ok(());
+                }
+                fill(covariance);
+                let row = WhiteningRow::new(covariance, &[], floor)?;
+                triangle.iter_mut().zip(&row.triangle).for_each(|(to, value)| *to = *value as f32);
+                *floored = row.floored;
+                Ok(())
+            },
+        )?;
         Ok(whitening)
     }
 

@@ -97,9 +97,10 @@ impl Simulator {
         let observed = range.into_par_iter().map(|star| {
             let (star, mut rng) = self.star(star)?;
             let (true_xp, true_infrared) = star.flux.split_at(N_XP);
-            let spectrum = self.xp_noise.coefficients(&self.xp_noise.draw(&mut rng), true_xp);
+            let deviates = self.xp_noise.draw(&mut rng);
             let infrared = near_infrared::observe(&mut rng, true_infrared, star.identity.latitude, &self.config);
-            Ok((self.observe_catalogue(&mut rng, star), (spectrum, infrared)))
+            let observed = self.observe_catalogue(&mut rng, star.clone());
+            Ok((observed, (self.xp_noise.coefficients(&mut rng, &deviates, true_xp), infrared)))
         });
         let (stars, fluxes): (Vec<Observed>, Vec<_>) = observed.collect::<Result<Vec<_>>>()?.into_iter().unzip();
         let (spectra, infrared): (Vec<_>, Vec<_>) = fluxes.into_iter().unzip();

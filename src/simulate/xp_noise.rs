@@ -46,6 +46,13 @@ impl BandLaw {
         })
     }
 
+    /// The strict lower triangle of ρ, row by row `[1485]`, with every factor loading changed by about a thousandth of it.
+    fn correlations(&self, rng: &mut impl Rng) -> Vec<f64> {
+        let loadings = self.loadings.map(|column| column.map(|loading| loading * (1.0 + 1e-3 * normal(rng))));
+        let pairs = (0..N_COEFFICIENTS).flat_map(|i| (0..i).map(move |j| (i, j)));
+        pairs.map(|(i, j)| loadings.iter().map(|column| column[i] * column[j]).sum()).collect()
+    }
+
     /// [diag(u), L] `[55, 57]`, a square root of the correlation matrix.
     fn correlation_root(&self) -> Array2<f64> {
         let mut root = Array2::zeros((N_COEFFICIENTS, N_COEFFICIENTS + N_FACTORS));
@@ -68,8 +75,6 @@ struct BandNoise {
     /// Merged design matrix w · D on `range` `[range, 55]`.
     design: Array2<f64>,
     correlation_root: Array2<f64>,
-    /// Strict lower triangle of ρ, row by row `[1485]`.
-    correlations: Vec<f64>,
     /// Merge weights `[W]`.
     weight: Vec<f64>,
     /// Pseudo-inverse D⁺ of the unweighted design matrix `[55, range]`.
@@ -98,14 +103,11 @@ impl BandNoise {
             .pseudo_inverse(0.0)
             .map_err(|reason| Error::numerical("pseudo-inverse of an XP design matrix").found(reason.to_string()))?;
         merged.rows_mut().into_iter().zip(&weight[start..end]).for_each(|(mut row, &w)| row *= w);
-        let root = law.correlation_root();
-        let correlation = root.dot(&root.t());
         Ok(Self {
             law,
             range: start..end,
             design: merged,
-            correlations: (0..N_COEFFICIENTS).flat_map(|i| (0..i).map(move |j| (i, j))).map(|index| correlation[index]).collect(),
-            correlation_root: root,
+            correlation_root: law.correlation_root(),
             weight: weight.to_vec(),
             inverse_design: Array2::from_shape_fn((N_COEFFICIENTS, end - start), |index| inverse[index]),
         })
@@ -182,8 +184,9 @@ impl XpNoise {
     }
 
     /// The spectra of BP and RP as coefficients with errors and correlations, of a star with the true flux `[61]`. Sampled at the
-    /// default wavelengths they have the noise of [`XpNoise::apply`].
-    pub fn coefficients(&self, deviates: &Deviates, flux: &[f64]) -> [Band; 2] {
+    /// default wavelengths they have the noise of [`XpNoise::apply`]. Published correlations differ from star to star, here by the
+    /// thousandth part of the factor loadings: nothing for the noise, but as many digits to store as real ones have.
+    pub fn coefficients(&self, rng: &mut impl Rng, deviates: &Deviates, flux: &[f64]) -> [Band; 2] {
         [0, 1].map(|index: usize| {
             let band = &self.bands[index];
             let calibrated = band.range.clone().map(|sample| {
@@ -195,7 +198,7 @@ impl XpNoise {
             Band {
                 coefficients: (band.inverse_design.dot(&Array1::from_iter(calibrated)) + noise).to_vec(),
                 errors: errors.to_vec(),
-                correlations: Some(band.correlations.clone()),
+                correlations: Some(band.law.correlations(rng)),
                 standard_deviation: 1.0,
             }
         })

@@ -6,6 +6,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
+/// End of every temporary name.
+const TEMPORARY_SUFFIX: &str = ".partial";
+
 /// A file being written under a temporary name. Dropped without [`AtomicFile::commit`] it leaves nothing behind.
 #[derive(Debug)]
 pub struct AtomicFile {
@@ -23,7 +26,8 @@ impl AtomicFile {
         check_target(target, overwrite)?;
         let folder = folder_of(target);
         let mut builder = tempfile::Builder::new();
-        builder.prefix(".photosphere-").suffix(".partial");
+        let prefix = temporary_prefix(target);
+        builder.prefix(&prefix).suffix(TEMPORARY_SUFFIX);
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // the process's umask applies
         let temporary = builder.tempfile_in(&folder).map_err(|error| {
@@ -127,6 +131,24 @@ fn exists(target: &Path) -> Error {
         .remedy("Give --overwrite to replace it, or name another output.")
 }
 
+/// Removes what processes that were killed left of `target` under temporary names. The caller sees to it that no living process
+/// writes `target`. A leftover that cannot be removed harms nothing.
+pub fn remove_leftovers(target: &Path) {
+    let prefix = temporary_prefix(target);
+    for entry in std::fs::read_dir(folder_of(target)).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let random = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(TEMPORARY_SUFFIX));
+        if random.is_some_and(|random| random.chars().all(char::is_alphanumeric)) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Start of the temporary names of a target, which a random part follows.
+fn temporary_prefix(target: &Path) -> String {
+    format!(".photosphere-{}-", target.file_name().unwrap_or_default().to_string_lossy())
+}
+
 fn folder_of(target: &Path) -> PathBuf {
     match target.parent() {
         Some(folder) if folder != Path::new("") => folder.to_owned(),
@@ -182,6 +204,18 @@ mod tests {
         // A file where a folder should be: not writable for anyone, whoever runs the test.
         assert!(AtomicFile::create(&path.join("c.json"), false).is_err());
         assert_eq!(names(folder.path()), ["a.json"]);
+    }
+
+    #[test]
+    fn leftovers_are_removed_by_target() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for target in ["a", "a-b"] {
+            AtomicFile::create(&path(target), false).unwrap().temporary.keep().unwrap();
+        }
+        remove_leftovers(&path("a"));
+        let left = names(folder.path());
+        assert!(left.len() == 1 && left[0].starts_with(".photosphere-a-b-"), "{left:?}");
     }
 
     #[test]

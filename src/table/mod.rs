@@ -32,11 +32,12 @@ mod sample;
 mod votable;
 mod write;
 
-pub use atomic::{AtomicFile, check_target, write_atomically};
+pub use atomic::{AtomicFile, check_target, remove_leftovers, write_atomically};
 pub use column::{Column, ColumnSchema, Shape, Values};
 pub use column_type::{ColumnType, Layout, ValueType};
 pub use directory::write_directory_atomically;
 pub use format::Format;
+pub use parquet::write_dataset_metadata;
 pub use read::{Chunks, read, read_chunks, read_column_chunks, read_columns, read_schema};
 pub use write::{Writer, write};
 

@@ -1,28 +1,31 @@
 //! One catalogue: inputs are read, fitted and written in chunks, so that memory is bounded by the chunk.
 
+use super::input::{Batch, Input};
+use crate::cli::interrupt;
 use crate::cli::output::Existing;
 use crate::cli::progress::Progress;
-use crate::cli::provenance::Provenance;
+use crate::cli::provenance::{self, Provenance, sha256_of_file};
 use crate::cli::scan::scan;
 use crate::cli::settings::Settings;
 use crate::cli::shard::Shard;
+use crate::cli::tally::Tally;
 use crate::error::{Error, Result};
-use crate::infer::{FitOptions, fit, flags, read_options};
+use crate::infer::{FitOptions, fit, read_options};
 use crate::observations::Observations;
-use crate::table::{Column, Shape, Table, Writer, read_chunks};
+use crate::survey::prepare::Preparation;
+use crate::table::{Column, Shape, Table, Writer};
 use crate::train::TrainedModel;
-use serde_json::json;
 use std::path::{Path, PathBuf};
 
-/// Stars in memory at once (about 30 kB each with XP covariances).
-const CHUNK: usize = 8192;
-
 /// A catalogue to be made.
+#[derive(Clone, Copy)]
 pub struct CatalogueTask<'a> {
     pub trained: &'a TrainedModel,
     pub model_path: &'a Path,
     pub options: &'a FitOptions,
     pub inputs: &'a [PathBuf],
+    /// How raw XP spectra among the inputs are prepared.
+    pub preparation: Option<&'a Preparation>,
     pub output: &'a Path,
     pub existing: Existing,
     pub shard: Option<Shard>,
@@ -30,107 +33,83 @@ pub struct CatalogueTask<'a> {
     pub keep_truth: bool,
 }
 
-/// Numbers of stars of a finished catalogue.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Tally {
-    pub n_stars: usize,
-    pub n_basic_cut: usize,
-    pub n_not_converged: usize,
-    pub n_not_fitted: usize,
+/// What was made, or was found finished.
+pub struct Made {
+    pub tally: Tally,
+    pub inputs: Vec<provenance::Input>,
     /// Time for reading, fitting and writing; zero where it was finished before.
     pub seconds: f64,
-}
-
-impl Tally {
-    /// Counts the stars of a chunk by their quality flags.
-    pub fn add(&mut self, quality_flags: impl Iterator<Item = i32>) {
-        for bits in quality_flags {
-            self.n_stars += 1;
-            self.n_basic_cut += usize::from(bits < flags::BASIC_CUT);
-            self.n_not_converged += usize::from(bits & flags::NOT_CONVERGED != 0);
-            self.n_not_fitted += usize::from(bits & flags::NOT_FITTED != 0);
-        }
-    }
-
-    /// For `--json`.
-    pub fn summary(&self, output: &Path) -> serde_json::Value {
-        json!({
-            "output": output,
-            "stars": self.n_stars,
-            "basic_cut": self.n_basic_cut,
-            "not_converged": self.n_not_converged,
-            "not_fitted": self.n_not_fitted,
-            "seconds": self.seconds,
-        })
-    }
 }
 
 impl CatalogueTask<'_> {
     /// Fits and writes, or only counts where the same run is finished.
     ///
     /// # Errors
-    /// When an input is damaged or does not fit the model, or the output cannot be written; nothing is left behind then.
-    pub fn run(&self, settings: &Settings) -> Result<Tally> {
+    /// When an input is damaged or does not fit the model, the output cannot be written, or a signal stops the work; nothing is left
+    /// behind then.
+    pub fn run(&self, settings: &Settings) -> Result<Made> {
         if !self.existing.resume {
             crate::table::check_target(self.output, self.existing.overwrite)?;
         }
         let (inputs, n_stars) = scan(self.inputs, self.shard)?;
         let provenance = self.provenance()?.with_inputs(&inputs);
         if self.existing.is_finished_table(self.output, &provenance.run())? {
-            return finished(self.output);
+            return Ok(Made { tally: Tally::of_table(self.output)?, inputs, seconds: 0.0 });
         }
         let mut writer = Writer::create(self.output, self.existing.overwrite)?;
         let mut progress = Progress::of_stars("fitting", n_stars, settings);
         let mut tally = Tally::default();
         let mut is_empty = true;
-        for input in &inputs {
-            let mut row = 0;
-            for chunk in read_chunks(&input.path, CHUNK)? {
-                let chunk = chunk?;
-                let place = format!("{}, rows {row}–{}", input.path.display(), (row + chunk.n_rows()).saturating_sub(1));
-                row += chunk.n_rows();
-                let chunk = match self.shard {
-                    Some(shard) => shard.select(chunk)?,
-                    None => chunk,
-                };
-                // A chunk without stars of the shard adds nothing, but a catalogue of no stars still has columns.
-                if chunk.n_rows() == 0 && !(is_empty && n_stars == 0) {
-                    continue;
-                }
-                let mut table = self.fit(chunk, &mut tally).map_err(|error| error.within(place))?;
-                table.metadata.extend(provenance.metadata());
-                writer.write(&table)?;
-                is_empty = false;
-                progress.stars(tally.n_stars);
+        for batch in self.input().batches() {
+            let Batch { place, observations } = batch?;
+            interrupt::check(|| self.output.display().to_string(), "Nothing was written; run the command again.")?;
+            // A batch without stars of the shard adds nothing, but a catalogue of no stars still has columns.
+            if observations.is_empty() && !(is_empty && n_stars == 0) {
+                continue;
             }
+            let mut table = self.fit(&observations, &mut tally).map_err(|error| error.within(place))?;
+            table.metadata.extend(provenance.metadata());
+            writer.write(&table)?;
+            is_empty = false;
+            progress.stars(tally.stars);
+        }
+        if tally.stars != n_stars {
+            return Err(Error::data(self.output.display().to_string())
+                .found(format!("{} stars", tally.stars))
+                .expected(format!("{n_stars}, as at first"))
+                .remedy("An input has changed while it was read: run the command again."));
         }
         writer.finish()?;
-        tally.seconds = progress.seconds();
-        tracing::info!(
-            "{}: {} stars in {:.1} s ({:.2} ms each); {} pass the basic cut, {} did not converge, {} could not be fitted",
-            self.output.display(),
-            tally.n_stars,
-            tally.seconds,
-            1e3 * tally.seconds / tally.n_stars.max(1) as f64,
-            tally.n_basic_cut,
-            tally.n_not_converged,
-            tally.n_not_fitted,
-        );
-        Ok(tally)
+        let seconds = progress.seconds();
+        let per_star = 1e3 * seconds / tally.stars.max(1) as f64;
+        tracing::info!("{}: {tally}; {seconds:.1} s ({per_star:.2} ms a star)", self.output.display());
+        Ok(Made { tally, inputs, seconds })
     }
 
-    fn fit(&self, chunk: Table, tally: &mut Tally) -> Result<Table> {
-        let observations = Observations::from_table(chunk, &read_options(self.trained, self.options))?;
-        let estimates = fit(self.trained, &observations, self.options)?;
+    fn input(&self) -> Input {
+        Input {
+            paths: self.inputs.to_vec(),
+            shard: self.shard,
+            preparation: self.preparation.cloned(),
+            options: read_options(self.trained, self.options),
+        }
+    }
+
+    fn fit(&self, observations: &Observations, tally: &mut Tally) -> Result<Table> {
+        let estimates = fit(self.trained, observations, self.options)?;
         tally.add(estimates.flags.iter().copied());
         let mut table = estimates.to_table(self.trained.id())?;
-        for column in columns_beside(&observations, self.keep, self.keep_truth)? {
+        for column in columns_beside(observations, self.keep, self.keep_truth)? {
             table.push(column)?;
         }
         Ok(table)
     }
 
-    fn provenance(&self) -> Result<Provenance> {
+    /// What decides the catalogue, except for the inputs.
+    ///
+    /// # Errors
+    /// When the options cannot be written as TOML.
+    pub fn provenance(&self) -> Result<Provenance> {
         let options =
             toml::to_string(self.options).map_err(|error| Error::usage("fit options").found(error.to_string()).source(error))?;
         let mut provenance = Provenance::new("fit")
@@ -142,6 +121,11 @@ impl CatalogueTask<'_> {
             .noted("seed", self.options.start.seed.to_string());
         if let Some(shard) = self.shard {
             provenance = provenance.with("shard", shard.to_string());
+        }
+        if let Some(preparation) = self.preparation {
+            let joined = preparation.joined_files()?;
+            let contents = joined.iter().map(|file| sha256_of_file(file)).collect::<Result<Vec<_>>>()?;
+            provenance = provenance.with("prepare_recipe", preparation.choices()?).with("joined_tables", contents.join(" "));
         }
         Ok(provenance)
     }
@@ -163,14 +147,4 @@ fn columns_beside(observations: &Observations, names: &[String], truth: bool) ->
     };
     let columns = beside.columns().iter();
     Ok(columns.filter(|column| wanted(&column.schema.name) && column.shape == Shape::Scalar).cloned().collect())
-}
-
-/// Counts of a finished catalogue.
-fn finished(path: &Path) -> Result<Tally> {
-    let mut tally = Tally::default();
-    for chunk in crate::table::read_column_chunks(path, &["quality_flags"], 65_536)? {
-        let bits = chunk?.column("quality_flags")?.to_i64()?;
-        tally.add(bits.into_iter().map(|bits| bits as i32));
-    }
-    Ok(tally)
 }

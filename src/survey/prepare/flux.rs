@@ -1,24 +1,33 @@
 //! Flux, errors and covariance of a chunk of stars: XP samples, then photometric bands.
 
 use super::{Note, XpSource};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::noise::triangle;
 use crate::survey::photometry::{Measurement, PhotometricBand};
-use crate::survey::xp::{Band, Fault, Sampling, Spectrum};
+use crate::survey::xp::{Band, Fault, Instrument, Sampling, Scratch, Spectrum, SpectrumReader};
 use crate::table::Table;
 use rayon::prelude::*;
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, btree_map};
 
 /// Makes flux vectors with one layout.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct FluxMaker {
     xp: Option<XpSource>,
-    bands: Vec<PhotometricBand>,
+    bands: Vec<Entry>,
     /// Design matrices by numbers of BP and RP coefficients.
     samplings: BTreeMap<(usize, usize), Sampling>,
     /// Wavelengths of the XP samples.
     samples: Vec<f64>,
+}
+
+/// A photometric entry of the data vector.
+#[derive(Debug, Clone)]
+struct Entry {
+    name: String,
+    /// In nm.
+    wavelength: f64,
+    /// Where it comes from; `None` where it is missing for every star.
+    band: Option<PhotometricBand>,
 }
 
 /// The fluxes of a chunk, flattened star after star, in 1e-18 W m⁻² nm⁻¹; missing is NaN in flux and error.
@@ -30,14 +39,22 @@ pub(super) struct ChunkFlux {
     pub(super) error: Vec<f32>,
     /// Row-wise upper triangles of the XP block `[N, B(B+1)/2]`.
     pub(super) covariance: Vec<f32>,
+    /// Why spectra cannot be used, by row.
+    pub(super) faults: Vec<(usize, Fault)>,
 }
 
-/// The fluxes of one star.
-struct StarFlux {
-    flux: Vec<f64>,
-    error: Vec<f64>,
+/// Where the fluxes of one star go; NaN on entry.
+struct StarFlux<'a> {
+    flux: &'a mut [f32],
+    error: &'a mut [f32],
+    covariance: &'a mut [f32],
+    notes: &'a mut i32,
+}
+
+/// Work space of one thread.
+struct WorkSpace {
+    scratch: Scratch,
     covariance: Vec<f64>,
-    notes: i32,
 }
 
 /// The columns of one band.
@@ -52,7 +69,36 @@ impl FluxMaker {
     pub(super) fn new(xp: Option<XpSource>, bands: Vec<PhotometricBand>) -> Result<Self> {
         let grid = xp.as_ref().map(|xp| xp.grid.sampling(0, 0)).transpose()?;
         let samples = grid.map_or_else(Vec::new, |sampling| sampling.wavelength);
+        let entry = |band: PhotometricBand| Entry { name: band.name.clone(), wavelength: band.wavelength, band: Some(band) };
+        let bands = bands.into_iter().map(entry).collect();
         Ok(Self { xp, bands, samplings: BTreeMap::new(), samples })
+    }
+
+    /// Changes to a data vector that begins with the XP samples and holds all bands, in any order; other entries are missing.
+    pub(super) fn extend_to(&mut self, names: &[String], wavelengths: &[f64]) -> Result<()> {
+        let n = self.n_samples();
+        let own: Vec<(String, f64)> = self.band_names().into_iter().zip(self.wavelengths()).collect();
+        let other: Vec<(&String, f64)> = names.iter().zip(wavelengths.iter().copied()).collect();
+        let same = |(name, nm): &(String, f64), (other_name, other_nm): &(&String, f64)| {
+            name == *other_name && (nm - other_nm).abs() <= 1e-6 * nm
+        };
+        let absent = own.iter().enumerate().find(|(position, entry)| match *position < n {
+            true => !other.get(*position).is_some_and(|other| same(entry, other)),
+            false => !other.iter().skip(n).any(|other| same(entry, other)),
+        });
+        if let Some((position, (name, wavelength))) = absent {
+            let place = if position < n { format!("as its entry {position}") } else { "among its bands".into() };
+            return Err(Error::usage("prepare recipe and model")
+                .found(format!("'{name}' at {wavelength} nm in the recipe"))
+                .expected(format!("a model with that {place}; it has {}", names.join(", ")))
+                .remedy("Use the XP grid of the model, and only bands that it has."));
+        }
+        let entry = |(name, wavelength): &(&String, f64)| {
+            let band = self.bands.iter().find(|entry| entry.name == **name).and_then(|entry| entry.band.clone());
+            Entry { name: (*name).clone(), wavelength: *wavelength, band }
+        };
+        self.bands = other[n..].iter().map(entry).collect();
+        Ok(())
     }
 
     /// Number of XP samples, B.
@@ -75,63 +121,79 @@ impl FluxMaker {
     ///
     /// # Errors
     /// When a photometric column is absent or not numeric.
-    pub(super) fn make(
-        &mut self,
-        spectra: &[std::result::Result<Spectrum, Fault>],
-        stars: &Table,
-        notes: &mut [i32],
-    ) -> Result<ChunkFlux> {
-        if let Some(xp) = &self.xp {
-            for spectrum in spectra.iter().flatten() {
-                let (n_bp, n_rp) = counts(spectrum);
-                if let Entry::Vacant(place) = self.samplings.entry((n_bp, n_rp)) {
+    pub(super) fn make(&mut self, spectra: Option<&SpectrumReader>, stars: &Table, notes: &mut [i32]) -> Result<ChunkFlux> {
+        if let (Some(xp), Some(spectra)) = (&self.xp, spectra) {
+            let (most_bp, most_rp) = Instrument::standard()?.n_bases();
+            for (n_bp, n_rp) in
+                spectra.coefficient_counts().into_iter().filter(|&(n_bp, n_rp)| n_bp <= most_bp && n_rp <= most_rp)
+            {
+                if let btree_map::Entry::Vacant(place) = self.samplings.entry((n_bp, n_rp)) {
                     place.insert(xp.grid.sampling(n_bp, n_rp)?);
                 }
             }
         }
-        let bands: Vec<BandColumns> = self.bands.iter().map(|band| BandColumns::new(band, stars)).collect::<Result<_>>()?;
-        let made: Vec<StarFlux> = (0..stars.n_rows())
-            .into_par_iter()
-            .map(|row| {
-                let mut star = self.sample(spectra.get(row));
-                bands.iter().for_each(|band| band.measure(row, &mut star));
-                if star.flux.iter().all(|flux| flux.is_nan()) {
-                    star.notes |= Note::NoFlux.bit();
-                }
-                star
-            })
+        let bands = self.bands.iter().map(|entry| entry.band.as_ref().map(|band| BandColumns::new(band, stars)).transpose());
+        let bands: Vec<Option<BandColumns>> = bands.collect::<Result<_>>()?;
+        let (n_rows, n_samples, n_wavelengths) = (stars.n_rows(), self.n_samples(), self.n_samples() + bands.len());
+        let length = triangle::length(n_samples);
+        let missing = |length: usize| vec![f32::NAN; n_rows * length];
+        let mut chunk = ChunkFlux {
+            flux: missing(n_wavelengths),
+            error: missing(n_wavelengths),
+            covariance: missing(length),
+            faults: Vec::new(),
+        };
+        let covariances: Vec<&mut [f32]> = match length {
+            0 => (0..n_rows).map(|_| [].as_mut_slice()).collect(),
+            length => chunk.covariance.chunks_mut(length).collect(),
+        };
+        let fluxes = chunk.flux.par_chunks_mut(n_wavelengths).zip(chunk.error.par_chunks_mut(n_wavelengths));
+        let rows = (fluxes, covariances, notes).into_par_iter().enumerate();
+        let faults: Vec<Option<Fault>> = rows
+            .map_init(
+                || WorkSpace { scratch: Scratch::default(), covariance: vec![0.0; length] },
+                |work, (row, ((flux, error), covariance, notes))| {
+                    let mut star = StarFlux { flux, error, covariance, notes };
+                    let fault = spectra.and_then(|spectra| match spectra.spectrum(row) {
+                        Ok(spectrum) => {
+                            self.sample(&spectrum, work, &mut star);
+                            None
+                        }
+                        Err(fault) => {
+                            *star.notes |= Note::SpectrumUnusable.bit();
+                            Some(fault)
+                        }
+                    });
+                    for (position, band) in bands.iter().enumerate() {
+                        if let Some(band) = band {
+                            band.measure(row, n_samples + position, &mut star);
+                        }
+                    }
+                    if star.flux.iter().all(|flux| flux.is_nan()) {
+                        *star.notes |= Note::NoFlux.bit();
+                    }
+                    fault
+                },
+            )
             .collect();
-        let mut chunk = ChunkFlux::default();
-        let single = |values: Vec<f64>| values.into_iter().map(|value| value as f32);
-        for (star, notes) in made.into_iter().zip(notes) {
-            chunk.flux.extend(single(star.flux));
-            chunk.error.extend(single(star.error));
-            chunk.covariance.extend(single(star.covariance));
-            *notes |= star.notes;
-        }
+        chunk.faults = faults.into_iter().enumerate().filter_map(|(row, fault)| Some((row, fault?))).collect();
         Ok(chunk)
     }
 
     /// XP samples of one star with inflated covariance.
-    fn sample(&self, spectrum: Option<&std::result::Result<Spectrum, Fault>>) -> StarFlux {
+    fn sample(&self, spectrum: &Spectrum, work: &mut WorkSpace, star: &mut StarFlux) {
+        let Some((xp, sampling)) = self.xp.as_ref().zip(self.samplings.get(&counts(spectrum))) else { return };
         let n = self.n_samples();
-        let unusable = StarFlux {
-            flux: vec![f64::NAN; n],
-            error: vec![f64::NAN; n],
-            covariance: vec![f64::NAN; triangle::length(n)],
-            notes: if self.xp.is_some() { Note::SpectrumUnusable.bit() } else { 0 },
-        };
-        let (Some(xp), Some(Ok(spectrum))) = (&self.xp, spectrum) else { return unusable };
-        let Some(sampling) = self.samplings.get(&counts(spectrum)) else { return unusable };
         let parts = sampling.parts(spectrum);
-        let mut covariance = sampling.covariance(spectrum, xp.error_convention);
-        xp.inflation.apply(&mut covariance, [&parts.bp, &parts.rp]);
-        let error: Vec<f64> = (0..n).map(|sample| covariance[triangle::upper(sample, sample, n)].sqrt()).collect();
-        let mut star = StarFlux { flux: parts.flux(), error, covariance, notes: 0 };
-        let present = |sample: usize| star.error[sample] > 0.0 && star.error[sample].is_finite() && star.flux[sample].is_finite();
-        let missing: Vec<usize> = (0..n).filter(|&sample| !present(sample)).collect();
-        for sample in missing {
-            (star.flux[sample], star.error[sample]) = (f64::NAN, f64::NAN);
+        let WorkSpace { scratch, covariance } = work;
+        sampling.covariance_into(spectrum, xp.error_convention, scratch, covariance);
+        xp.inflation.apply(covariance, [&parts.bp, &parts.rp]);
+        star.covariance.iter_mut().zip(covariance.iter()).for_each(|(to, value)| *to = *value as f32);
+        for (sample, flux) in parts.flux().into_iter().enumerate() {
+            let error = covariance[triangle::upper(sample, sample, n)].sqrt();
+            if error > 0.0 && error.is_finite() && flux.is_finite() {
+                (star.flux[sample], star.error[sample]) = (flux as f32, error as f32);
+            }
         }
         let without_correlations = [&spectrum.bp, &spectrum.rp].into_iter().flatten().any(|band| band.correlations.is_none());
         for (is, note) in [
@@ -139,9 +201,8 @@ impl FluxMaker {
             (spectrum.rp.is_none(), Note::RpMissing),
             (without_correlations, Note::CorrelationsMissing),
         ] {
-            star.notes |= if is { note.bit() } else { 0 };
+            *star.notes |= if is { note.bit() } else { 0 };
         }
-        star
     }
 }
 
@@ -168,21 +229,14 @@ impl<'a> BandColumns<'a> {
         })
     }
 
-    fn measure(&self, row: usize, star: &mut StarFlux) {
+    /// Puts the star's flux and error at `position` of its data vector.
+    fn measure(&self, row: usize, position: usize, star: &mut StarFlux) {
         let crowding = self.crowding.as_ref().map(|values| values[row]);
-        let (flux, error) = match self.band.measure(self.magnitude[row], self.error[row], crowding) {
-            Measurement::Flux { value, error } => (value, error),
-            Measurement::Missing => (f64::NAN, f64::NAN),
-            Measurement::Invalid => {
-                star.notes |= Note::MagnitudeInvalid.bit();
-                (f64::NAN, f64::NAN)
-            }
-            Measurement::Crowded => {
-                star.notes |= Note::Crowded.bit();
-                (f64::NAN, f64::NAN)
-            }
-        };
-        star.flux.push(flux);
-        star.error.push(error);
+        match self.band.measure(self.magnitude[row], self.error[row], crowding) {
+            Measurement::Flux { value, error } => (star.flux[position], star.error[position]) = (value as f32, error as f32),
+            Measurement::Missing => {}
+            Measurement::Invalid => *star.notes |= Note::MagnitudeInvalid.bit(),
+            Measurement::Crowded => *star.notes |= Note::Crowded.bit(),
+        }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::recipe::{Duplicates, TableSource, expand};
 use crate::error::{Error, Result};
-use crate::table::{self, Column, ColumnSchema, Shape, Table, Values};
-use std::collections::{HashMap, HashSet};
+use crate::table::{self, Chunks, Column, ColumnSchema, Shape, Table, Values};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::Path;
 
 /// Rows read at once.
 const BLOCK: usize = 65_536;
@@ -13,8 +14,6 @@ const BLOCK: usize = 65_536;
 pub(super) struct JoinTable {
     table: Table,
     rows: HashMap<i64, usize>,
-    /// Rows that a star has asked for.
-    used: Vec<bool>,
     /// Rows dropped because an earlier one has the same identifier.
     pub(super) n_duplicates: usize,
 }
@@ -24,7 +23,7 @@ impl JoinTable {
     pub(super) fn read(source: &TableSource, duplicates: Duplicates) -> Result<Self> {
         let mut whole: Option<Table> = None;
         for file in expand(&source.files)? {
-            for chunk in table::read_chunks(&file, BLOCK)? {
+            for chunk in source.read_chunks(&file)? {
                 let chunk = source.normalise(chunk?).map_err(|error| error.within(file.display()))?;
                 match &mut whole {
                     Some(whole) => whole.append(chunk).map_err(|error| error.within(file.display()))?,
@@ -42,28 +41,36 @@ impl JoinTable {
         let first = first_occurrences(&ids, duplicates, &mut HashSet::new())?;
         let n_duplicates = ids.len() - first.len();
         let rows = first.into_iter().map(|row| (ids[row], row)).collect();
-        Ok(Self { used: vec![false; table.n_rows()], table, rows, n_duplicates })
+        Ok(Self { table, rows, n_duplicates })
     }
 
-    /// Adds this table's columns, except the identifier, to a table of stars; null where a star is not in this table.
-    pub(super) fn join(&mut self, ids: &[i64], stars: &mut Table) -> Result<()> {
+    /// Adds this table's columns, except the identifier, to a table of stars; null where a star is not in this table. Returns how many
+    /// of the stars are.
+    pub(super) fn join(&self, ids: &[i64], stars: &mut Table) -> Result<usize> {
         let rows: Vec<Option<usize>> = ids.iter().map(|id| self.rows.get(id).copied()).collect();
-        rows.iter().flatten().for_each(|&row| self.used[row] = true);
         for column in self.table.columns().iter().filter(|column| column.schema.name != "source_id") {
             stars.push(gather(column, &rows)).map_err(|error| {
                 error.remedy("Rename the column in the recipe (tables.rename), or choose columns (tables.columns).")
             })?;
         }
-        Ok(())
+        Ok(rows.iter().flatten().count())
     }
 
-    /// Number of rows that no star has asked for, duplicates apart.
-    pub(super) fn n_unused(&self) -> usize {
-        self.rows.values().filter(|&&row| !self.used[row]).count()
+    /// Number of stars in this table.
+    pub(super) fn n_stars(&self) -> usize {
+        self.rows.len()
     }
 }
 
 impl TableSource {
+    /// The chunks of a file, without columns that are not used.
+    fn read_chunks(&self, file: &Path) -> Result<Chunks> {
+        let Some(columns) = &self.columns else { return table::read_chunks(file, BLOCK) };
+        let unchanged = columns.iter().filter(|name| !self.rename.values().any(|new| new == *name));
+        let wanted: BTreeSet<&str> = unchanged.chain(self.rename.keys()).chain([&self.id]).map(String::as_str).collect();
+        table::read_column_chunks(file, &wanted.into_iter().collect::<Vec<_>>(), BLOCK)
+    }
+
     /// The table with its identifier as `source_id` in the first column, columns renamed and chosen, sentinels nulled.
     pub(super) fn normalise(&self, mut table: Table) -> Result<Table> {
         table.column(&self.id)?.to_i64()?;
@@ -187,10 +194,10 @@ mod tests {
     fn stars_that_are_absent_become_null() {
         let normalised =
             source("rename = { ebv = \"extinction\" }\nsentinels = { extinction = -999 }").normalise(table()).unwrap();
-        let mut join = JoinTable::new(normalised, Duplicates::Error).unwrap();
+        let join = JoinTable::new(normalised, Duplicates::Error).unwrap();
         let ids = [9, 1, 8];
         let mut stars = Table::new(vec![id_column(&ids)]).unwrap();
-        join.join(&ids, &mut stars).unwrap();
+        assert_eq!(join.join(&ids, &mut stars).unwrap(), 2);
         let extinction = stars.column("extinction").unwrap().to_f64().unwrap();
         assert!((extinction[0] - 0.3).abs() < 1e-6 && extinction[1].is_nan() && extinction[2].is_nan());
         let pair = stars.column("pair").unwrap();
@@ -199,7 +206,7 @@ mod tests {
             (Values::Int32(vec![5, 6, 0, 0, 3, 4]), Some(vec![true, false, true]))
         );
         assert_eq!(stars.column("list").unwrap().shape, Shape::Variable(vec![0, 1, 1, 1]));
-        assert_eq!(join.n_unused(), 1);
+        assert_eq!(join.n_stars(), 3);
     }
 
     #[test]

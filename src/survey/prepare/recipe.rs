@@ -43,7 +43,7 @@ pub enum Duplicates {
 }
 
 /// Files of XP continuous spectra and what to make of them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct XpSource {
     /// Files or folders.
@@ -104,6 +104,13 @@ pub struct PhotometrySource {
     pub bands: Vec<PhotometricBand>,
     /// Whether crowding cuts apply; they need their column (`norm_dg`).
     pub crowding: bool,
+}
+
+impl TableSource {
+    /// All columns of a file with the identifier `source_id`.
+    pub fn of_file(file: PathBuf) -> Self {
+        Self { files: vec![file], id: default_id(), rename: BTreeMap::new(), columns: None, sentinels: BTreeMap::new() }
+    }
 }
 
 fn default_id() -> String {

@@ -6,10 +6,12 @@ use super::join::{JoinTable, first_occurrences, id_column};
 use super::recipe::expand;
 use super::{Note, PrepareRecipe, TableSource, constraints};
 use crate::error::{Error, Result};
-use crate::survey::xp::spectra_from_table;
-use crate::table::{self, Table};
+use crate::prefetch::prefetch;
+use crate::survey::xp::{SpectrumReader, spectrum_columns};
+use crate::table::{self, Chunks, Table};
 use std::collections::{BTreeMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Stars held in memory at once (about 75 MB with XP spectra at 61 samples).
 const CHUNK: usize = 1024;
@@ -31,17 +33,27 @@ pub struct Summary {
     pub n_unmatched: BTreeMap<String, usize>,
 }
 
-/// A preparation that is set up: the recipe is valid and the tables to be joined are in memory.
-#[derive(Debug)]
+/// A preparation that is set up: the recipe is valid and the tables to be joined are in memory. A clone prepares other stars with
+/// the same tables, which it shares.
+#[derive(Debug, Clone)]
 pub struct Preparation {
     recipe: PrepareRecipe,
     /// The recipe as text, for the metadata.
     recipe_text: String,
     /// Tables joined to the stars, with their sources.
-    tables: Vec<(TableSource, JoinTable)>,
+    tables: Vec<JoinedSource>,
     maker: FluxMaker,
     seen: HashSet<i64>,
     summary: Summary,
+}
+
+/// A table joined to the stars.
+#[derive(Debug, Clone)]
+struct JoinedSource {
+    source: TableSource,
+    table: Arc<JoinTable>,
+    /// Stars found in it so far.
+    n_used: usize,
 }
 
 impl Preparation {
@@ -54,12 +66,44 @@ impl Preparation {
         let joined = &recipe.tables[usize::from(recipe.xp.is_none())..];
         let tables = joined
             .iter()
-            .map(|source| Ok((source.clone(), JoinTable::read(source, recipe.duplicates)?)))
+            .map(|source| {
+                let table = Arc::new(JoinTable::read(source, recipe.duplicates)?);
+                Ok(JoinedSource { source: source.clone(), table, n_used: 0 })
+            })
             .collect::<Result<Vec<_>>>()?;
-        let recipe_text = toml::to_string(&recipe)
-            .map_err(|error| Error::usage("prepare recipe").found("values that TOML cannot hold").source(error))?;
+        let recipe_text = as_text(&recipe)?;
         let maker = FluxMaker::new(recipe.xp.clone(), recipe.photometry.bands()?)?;
         Ok(Self { recipe, recipe_text, tables, maker, seen: HashSet::new(), summary: Summary::default() })
+    }
+
+    /// The same preparation with the data vector of a model: XP samples, then bands, by name and wavelength (nm). Bands that the recipe
+    /// does not know are missing for every star.
+    ///
+    /// # Errors
+    /// When the data vector does not begin with the recipe's XP samples, or lacks a band of the recipe or has it at another wavelength.
+    pub fn for_data_vector(mut self, names: &[String], wavelengths: &[f64]) -> Result<Self> {
+        self.maker.extend_to(names, wavelengths)?;
+        Ok(self)
+    }
+
+    /// The recipe in TOML without the names of its files: what, beside their content, decides the result.
+    ///
+    /// # Errors
+    /// When the recipe holds values that TOML cannot hold.
+    pub fn choices(&self) -> Result<String> {
+        let mut recipe = self.recipe.clone();
+        recipe.xp.iter_mut().for_each(|xp| xp.files.clear());
+        recipe.tables.iter_mut().for_each(|table| table.files.clear());
+        as_text(&recipe)
+    }
+
+    /// The files of the joined tables.
+    ///
+    /// # Errors
+    /// When one has gone since they were read.
+    pub fn joined_files(&self) -> Result<Vec<PathBuf>> {
+        let files = self.tables.iter().map(|joined| expand(&joined.source.files)).collect::<Result<Vec<_>>>()?;
+        Ok(files.concat())
     }
 
     /// Reads the stars chunk by chunk and hands every chunk of the observation file to `sink`, in the order of the input.
@@ -73,17 +117,35 @@ impl Preparation {
             None => expand(&self.recipe.tables[0].files)?,
         };
         for file in &files {
-            for chunk in table::read_chunks(file, CHUNK)? {
+            for chunk in prefetch(self.read_chunks(file, CHUNK)?, 1) {
                 let prepared = self.chunk(chunk?).map_err(|error| error.within(file.display()))?;
                 sink(prepared)?;
             }
         }
-        for (source, table) in &self.tables {
-            self.summary.n_duplicates += table.n_duplicates;
-            let name = source.files.first().map_or_else(String::new, |file| file.display().to_string());
-            *self.summary.n_unmatched.entry(name).or_default() += table.n_unused();
+        Ok(self.finish())
+    }
+
+    /// The chunks of a file of stars, of at most `rows` rows and with the columns that are used.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read_chunks(&self, file: &Path, rows: usize) -> Result<Chunks> {
+        let schemas = table::read_schema(file)?;
+        match spectrum_columns(&schemas).filter(|_| self.recipe.xp.is_some()) {
+            Some(columns) => table::read_column_chunks(file, &columns, rows),
+            None => table::read_chunks(file, rows),
         }
-        Ok(self.summary)
+    }
+
+    /// What has been done.
+    pub fn finish(self) -> Summary {
+        let mut summary = self.summary;
+        for JoinedSource { source, table, n_used } in &self.tables {
+            summary.n_duplicates += table.n_duplicates;
+            let name = source.files.first().map_or_else(String::new, |file| file.display().to_string());
+            *summary.n_unmatched.entry(name).or_default() += table.n_stars() - n_used;
+        }
+        summary
     }
 
     /// The observation file's rows for a chunk of the stars' own file (XP spectra or the first table), in its order.
@@ -103,14 +165,14 @@ impl Preparation {
             false => (chunk.select(&rows), rows.iter().map(|&row| ids[row]).collect()),
         };
         let (spectra, mut stars) = match &self.recipe.xp {
-            Some(_) => (spectra_from_table(&chunk)?, Table::new(vec![id_column(&ids)])?),
-            None => (Vec::new(), chunk),
+            Some(_) => (Some(SpectrumReader::new(&chunk)?), Table::new(vec![id_column(&ids)])?),
+            None => (None, chunk),
         };
-        for (_, table) in &mut self.tables {
-            table.join(&ids, &mut stars)?;
+        for JoinedSource { table, n_used, .. } in &mut self.tables {
+            *n_used += table.join(&ids, &mut stars)?;
         }
         let mut notes = vec![0; ids.len()];
-        let flux = self.maker.make(&spectra, &stars, &mut notes)?;
+        let flux = self.maker.make(spectra.as_ref(), &stars, &mut notes)?;
         let constraints = constraints::take(&self.recipe, &mut stars, &mut notes)?;
         self.summary.n_stars += ids.len();
         for note in Note::ALL {
@@ -119,12 +181,15 @@ impl Preparation {
                 *self.summary.noted.entry(note).or_default() += n_noted;
             }
         }
-        let faults =
-            ids.iter().zip(&spectra).filter_map(|(id, spectrum)| Some(format!("source_id {id}: {}", spectrum.as_ref().err()?)));
+        let faults = flux.faults.iter().map(|(row, fault)| format!("source_id {}: {fault}", ids[*row]));
         let room = EXAMPLES - self.summary.examples.len();
         self.summary.examples.extend(faults.take(room));
         Parts { id: id_column(&ids), flux, constraints, notes, others: stars }.assemble(&self.maker, &self.recipe_text)
     }
+}
+
+fn as_text(recipe: &PrepareRecipe) -> Result<String> {
+    toml::to_string(recipe).map_err(|error| Error::usage("prepare recipe").found("values that TOML cannot hold").source(error))
 }
 
 /// Prepares an observation file: reads the recipe's inputs and writes `output` (Parquet, FITS, ECSV or CSV by its extension).
@@ -262,7 +327,24 @@ mod tests {
             assert!(values[0].is_nan() && values[1] == expected && values[2].is_nan(), "{name}: {values:?}");
         }
         assert_eq!(table.column("name").unwrap().valid, Some(vec![false, true, false]));
-        assert_eq!(preparation.tables[0].1.n_unused(), 1);
+        assert_eq!(preparation.finish().n_unmatched.into_values().sum::<usize>(), 1);
+    }
+
+    #[test]
+    fn bands_of_a_model_that_no_table_has_are_missing() {
+        let names = ["j", "u", "h", "ks"].map(String::from);
+        let fitted = |wavelengths: [f64; 4]| preparation(PHOTOMETRY).for_data_vector(&names, &wavelengths);
+        let table = fitted([1235.0, 360.0, 1662.0, 2159.0]).unwrap().chunk(photometry_table()).unwrap();
+        let flux = table.column("flux").unwrap().to_matrix(4).unwrap();
+        assert!(flux[[0, 0]] > 0.0 && flux[[0, 3]] > 0.0 && flux.column(1).iter().all(|flux| flux.is_nan()));
+        assert_eq!(table.metadata["bands"], "[\"j\",\"u\",\"h\",\"ks\"]");
+        let message = fitted([1235.0, 360.0, 1600.0, 2159.0]).unwrap_err().to_string();
+        assert!(message.contains("'h' at 1662 nm"), "{message}");
+        let xp = || preparation("[xp]\nfiles = [\"x\"]\ngrid = { wavelengths = [400, 500] }");
+        let names = ["xp_400", "xp_500", "j"].map(String::from);
+        assert!(xp().for_data_vector(&names, &[400.0, 500.0, 1235.0]).is_ok());
+        let message = xp().for_data_vector(&names[1..], &[500.0, 1235.0]).unwrap_err().to_string();
+        assert!(message.contains("'xp_400' at 400 nm"), "{message}");
     }
 
     #[test]

@@ -16,8 +16,8 @@ mod spectrum;
 mod spline;
 
 pub use instrument::{Instrument, archive_wavelengths};
-pub use read::spectra_from_table;
-pub use sampling::{ErrorConvention, FluxParts, Sampling};
+pub use read::{SpectrumReader, spectra_from_table, spectrum_columns};
+pub use sampling::{ErrorConvention, FluxParts, Sampling, Scratch};
 pub use spectrum::{Band, Fault, Spectrum};
 
 /// The 61 wavelengths of Zhang, Green & Rix (2023), in nm: 392, 402, … 992.

@@ -2,27 +2,69 @@
 
 use super::{Band, Fault, Instrument, Spectrum};
 use crate::error::{Error, Result};
-use crate::table::{Column, Shape, Table};
+use crate::table::{Column, ColumnSchema, Shape, Table, Values};
+use std::collections::BTreeSet;
 
-/// The spectra of all rows, in order. A row that cannot be used is a [`Fault`]; a band that is null or empty is `None`.
+/// What follows `bp_` and `rp_` in the names of the columns that matter.
+const COLUMNS: [&str; 6] =
+    ["coefficients", "coefficient_errors", "coefficient_correlations", "standard_deviation", "n_parameters", "basis_function_id"];
+
+/// The columns of a file of continuous spectra from which [`spectra_from_table`] makes spectra; `None` when the file has no
+/// coefficients and holds something else.
+pub fn spectrum_columns(schemas: &[ColumnSchema]) -> Option<Vec<&str>> {
+    let band =
+        |name: &'_ str| name.strip_prefix("bp_").or_else(|| name.strip_prefix("rp_")).is_some_and(|name| COLUMNS.contains(&name));
+    let names: Vec<&str> = schemas.iter().map(|schema| schema.name.as_str()).collect();
+    let has_coefficients = names.iter().any(|name| ["bp_coefficients", "rp_coefficients"].contains(name));
+    has_coefficients.then(|| names.into_iter().filter(|name| *name == "source_id" || band(name)).collect())
+}
+
+/// The spectra of all rows, in order (see [`SpectrumReader`]).
+///
+/// # Errors
+/// As [`SpectrumReader::new`].
+pub fn spectra_from_table(table: &Table) -> Result<Vec<std::result::Result<Spectrum, Fault>>> {
+    let reader = SpectrumReader::new(table)?;
+    Ok((0..table.n_rows()).map(|row| reader.spectrum(row)).collect())
+}
+
+/// A table as continuous spectra, row by row.
 ///
 /// Columns, with `<band>` for `bp` and `rp`: `source_id`, `<band>_coefficients`, `<band>_coefficient_errors`; where present
 /// also `<band>_coefficient_correlations` (strict lower triangle, row by row), `<band>_standard_deviation`,
 /// `<band>_n_parameters` and `<band>_basis_function_id` (checked against the instrument). The number of coefficients is the file's.
-///
-/// # Errors
-/// When one of the first three columns is absent or a column has the wrong type.
-pub fn spectra_from_table(table: &Table) -> Result<Vec<std::result::Result<Spectrum, Fault>>> {
-    let source_id = table.column("source_id")?.to_i64()?;
-    let instrument = Instrument::standard()?;
-    let ((bp_basis, rp_basis), (n_bp, n_rp)) = (instrument.basis_function_ids(), instrument.n_bases());
-    let bp = BandColumns::new(table, "bp", bp_basis, n_bp)?;
-    let rp = BandColumns::new(table, "rp", rp_basis, n_rp)?;
-    let spectrum = |(row, source_id): (usize, i64)| {
-        let spectrum = Spectrum { source_id, bp: bp.band(row)?, rp: rp.band(row)? };
+pub struct SpectrumReader<'a> {
+    source_id: Vec<i64>,
+    bp: BandColumns<'a>,
+    rp: BandColumns<'a>,
+}
+
+impl<'a> SpectrumReader<'a> {
+    /// # Errors
+    /// When one of the first three columns is absent or a column has the wrong type.
+    pub fn new(table: &'a Table) -> Result<Self> {
+        let instrument = Instrument::standard()?;
+        let ((bp_basis, rp_basis), (n_bp, n_rp)) = (instrument.basis_function_ids(), instrument.n_bases());
+        Ok(Self {
+            source_id: table.column("source_id")?.to_i64()?,
+            bp: BandColumns::new(table, "bp", bp_basis, n_bp)?,
+            rp: BandColumns::new(table, "rp", rp_basis, n_rp)?,
+        })
+    }
+
+    /// The spectrum of a row; a band that is null or empty is `None`.
+    ///
+    /// # Errors
+    /// Why the row cannot be used.
+    pub fn spectrum(&self, row: usize) -> std::result::Result<Spectrum, Fault> {
+        let spectrum = Spectrum { source_id: self.source_id[row], bp: self.bp.band(row)?, rp: self.rp.band(row)? };
         if spectrum.bp.is_none() && spectrum.rp.is_none() { Err(Fault::NoBand) } else { Ok(spectrum) }
-    };
-    Ok(source_id.into_iter().enumerate().map(spectrum).collect())
+    }
+
+    /// The numbers of coefficients of all rows' bands, each pair once; zero for a missing band.
+    pub fn coefficient_counts(&self) -> BTreeSet<(usize, usize)> {
+        (0..self.source_id.len()).map(|row| (self.bp.coefficients.length(row), self.rp.coefficients.length(row))).collect()
+    }
 }
 
 /// The columns of one band.
@@ -39,8 +81,8 @@ struct BandColumns<'a> {
     basis: Option<Vec<f64>>,
 }
 
-/// A list column with its flat values; `None` for a column without any value.
-struct Lists<'a>(Option<(&'a Column, Vec<f64>)>);
+/// A list column of numbers; `None` for a column without any value.
+struct Lists<'a>(Option<&'a Column>);
 
 impl<'a> BandColumns<'a> {
     fn new(table: &'a Table, name: &'static str, basis_function_id: i64, n_bases: usize) -> Result<Self> {
@@ -89,29 +131,45 @@ impl<'a> Lists<'a> {
         if (0..column.n_rows()).all(|row| !column.is_valid(row)) {
             return Ok(Self(None));
         }
-        let flat = column.flat_f64()?;
-        match column.shape {
-            Shape::Scalar if flat.iter().all(|value| value.is_nan()) => Ok(Self(None)),
-            Shape::Scalar => Err(Error::data(format!("column '{}'", column.schema.name))
+        match (&column.shape, &column.values) {
+            (_, Values::Text(_) | Values::Bool(_)) => column.flat_f64().map(|_| Self(None)),
+            (Shape::Scalar, _) if column.flat_f64()?.iter().all(|value| value.is_nan()) => Ok(Self(None)),
+            (Shape::Scalar, _) => Err(Error::data(format!("column '{}'", column.schema.name))
                 .found("one number per row")
                 .expected("a list of numbers per row")
                 .remedy("Use the archive's xp_continuous_mean_spectrum files, whose cells hold arrays.")),
-            Shape::Fixed(_) | Shape::Variable(_) => Ok(Self(Some((column, flat)))),
+            (Shape::Fixed(_) | Shape::Variable(_), _) => Ok(Self(Some(column))),
         }
     }
 
     /// The values of a row; `None` when it is null, empty or all NaN.
     fn row(&self, row: usize) -> Option<Vec<f64>> {
-        let (column, flat) = self.0.as_ref()?;
-        let values = column.is_valid(row).then(|| &flat[column.range(row)])?;
-        values.iter().any(|value| !value.is_nan()).then(|| values.to_vec())
+        let column = self.0.filter(|column| column.is_valid(row))?;
+        let range = column.range(row);
+        let values: Vec<f64> = match &column.values {
+            Values::Float32(values) => values[range].iter().map(|&value| value.into()).collect(),
+            Values::Float64(values) => values[range].to_vec(),
+            Values::Int32(values) => values[range].iter().map(|&value| value.into()).collect(),
+            Values::Int64(values) => values[range].iter().map(|&value| value as f64).collect(),
+            Values::Bool(_) | Values::Text(_) => return None,
+        };
+        values.iter().any(|value| !value.is_nan()).then_some(values)
+    }
+
+    /// Number of values of a row; zero when there are none.
+    fn length(&self, row: usize) -> usize {
+        let is_present = |column: &&Column| match &column.values {
+            Values::Float32(values) => values[column.range(row)].iter().any(|value| !value.is_nan()),
+            Values::Float64(values) => values[column.range(row)].iter().any(|value| !value.is_nan()),
+            _ => true,
+        };
+        self.0.filter(|column| column.is_valid(row)).filter(is_present).map_or(0, |column| column.range(row).len())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::{ColumnSchema, Values};
 
     fn lists(name: &str, rows: &[Option<&[f64]>]) -> Column {
         let mut offsets = vec![0];

@@ -1,6 +1,7 @@
 //! From coefficients to flux and covariance on a wavelength grid.
 
 use super::{Band, Fault, Spectrum};
+use crate::noise::kernel::{add_four_rows, add_row, vectorised};
 use crate::noise::triangle;
 use ndarray::{Array1, Array2, ArrayView1, s};
 use serde::{Deserialize, Serialize};
@@ -119,16 +120,21 @@ impl Sampling {
     /// # Panics
     /// As [`Sampling::flux`].
     pub fn covariance(&self, spectrum: &Spectrum, convention: ErrorConvention) -> Vec<f64> {
+        let mut packed = vec![0.0; triangle::length(self.n_wavelengths())];
+        self.covariance_into(spectrum, convention, &mut Scratch::default(), &mut packed);
+        packed
+    }
+
+    /// As [`Sampling::covariance`], into `packed` `[W(W+1)/2]`.
+    ///
+    /// # Panics
+    /// As [`Sampling::flux`].
+    pub fn covariance_into(&self, spectrum: &Spectrum, convention: ErrorConvention, scratch: &mut Scratch, packed: &mut [f64]) {
         let n = self.n_wavelengths();
         let present = self.present(spectrum);
-        let mut packed = vec![0.0; triangle::length(n)];
+        packed.fill(0.0);
         for contribution in [self.bp(spectrum), self.rp(spectrum)].into_iter().flatten() {
-            let start = contribution.range.start;
-            let block = contribution.covariance(convention);
-            for (row, values) in block.rows().into_iter().enumerate() {
-                let at = triangle::upper(start + row, start + row, n);
-                packed[at..].iter_mut().zip(values.slice(s![row..])).for_each(|(to, value)| *to += value);
-            }
+            contribution.add_covariance(convention, scratch, packed, n);
         }
         if present.contains(&false) {
             for row in 0..n {
@@ -138,7 +144,6 @@ impl Sampling {
                 }
             }
         }
-        packed
     }
 
     fn bp<'a>(&'a self, spectrum: &'a Spectrum) -> Option<Contribution<'a>> {
@@ -160,35 +165,100 @@ impl<'a> Contribution<'a> {
         Self { range, design, weight, band }
     }
 
-    /// J ρ Jᵀ `[len, len]`.
-    fn covariance(&self, convention: ErrorConvention) -> Array2<f64> {
+    /// Adds J ρ Jᵀ to a packed covariance of `n` wavelengths.
+    fn add_covariance(&self, convention: ErrorConvention, scratch: &mut Scratch, packed: &mut [f64], n: usize) {
         let scale = match convention {
             ErrorConvention::Published => 1.0,
             ErrorConvention::DividedByStandardDeviation => self.band.standard_deviation.recip(),
         };
-        let errors: Array1<f64> = self.band.errors.iter().map(|error| scale * error).collect();
-        let mut jacobian = &self.design.slice(s![self.range.clone(), ..]) * &errors;
-        for (mut row, &weight) in jacobian.rows_mut().into_iter().zip(&self.weight) {
-            row *= weight;
+        let (length, n_coefficients) = (self.range.len(), self.band.errors.len());
+        let Scratch { jacobian, product } = scratch;
+        jacobian.resize(n_coefficients * length, 0.0);
+        product.resize(n_coefficients * length, 0.0);
+        for (sample, (row, &weight)) in
+            self.design.slice(s![self.range.clone(), ..]).rows().into_iter().zip(&self.weight).enumerate()
+        {
+            for (coefficient, (design, error)) in row.iter().zip(&self.band.errors).enumerate() {
+                jacobian[coefficient * length + sample] = weight * design * (scale * error);
+            }
         }
-        match &self.band.correlations {
-            None => jacobian.dot(&jacobian.t()),
-            Some(strict_lower) => jacobian.dot(&full_correlation(strict_lower, errors.len())).dot(&jacobian.t()),
-        }
+        let correlations = self.band.correlations.as_deref().unwrap_or_default();
+        add_quadratic_form(
+            jacobian,
+            product,
+            correlations,
+            length,
+            &mut packed[triangle::upper(self.range.start, self.range.start, n)..],
+            n - self.range.start,
+        );
     }
 }
 
-/// The full correlation matrix from its strict lower triangle, row by row.
-fn full_correlation(strict_lower: &[f64], n: usize) -> Array2<f64> {
-    let mut full = Array2::eye(n);
-    let mut values = strict_lower.iter();
-    for row in 1..n {
-        for (column, &value) in (0..row).zip(&mut values) {
-            full[[row, column]] = value;
-            full[[column, row]] = value;
-        }
+/// Work space for the covariance of one star at a time.
+#[derive(Debug, Clone, Default)]
+pub struct Scratch {
+    /// Jᵀ `[n_coefficients, W of the band]`.
+    jacobian: Vec<f64>,
+    /// (J K)ᵀ `[n_coefficients, W of the band]`.
+    product: Vec<f64>,
+}
+
+vectorised! {
+    /// Adds J ρ Jᵀ to the leading rows and columns of a packed upper triangle of side `n`; `jacobian` is Jᵀ with rows of `length`.
+    ///
+    /// ρ = K + Kᵀ with K the strict lower triangle and half the diagonal (1/2), so that J ρ Jᵀ = (J K) Jᵀ + J (J K)ᵀ: half the work of a
+    /// product with the full ρ, and the packed triangle is used as it is.
+    fn add_quadratic_form(jacobian: &[f64], product: &mut [f64], strict_lower: &[f64], length: usize, packed: &mut [f64], n: usize)
+        = add_quadratic_form_with
+}
+
+#[inline(always)]
+fn add_quadratic_form_with<const FUSED: bool>(
+    jacobian: &[f64],
+    product: &mut [f64],
+    strict_lower: &[f64],
+    length: usize,
+    packed: &mut [f64],
+    n: usize,
+) {
+    if length == 0 {
+        return;
     }
-    full
+    let n_coefficients = jacobian.len() / length;
+    let row = |i: usize| &jacobian[i * length..(i + 1) * length];
+    for (j, target) in product.chunks_exact_mut(length).enumerate() {
+        target.iter_mut().zip(row(j)).for_each(|(to, value)| *to = 0.5 * value);
+        if strict_lower.is_empty() {
+            continue;
+        }
+        let correlation = |i: usize| strict_lower[i * (i - 1) / 2 + j];
+        let mut i = j + 1;
+        while i + 4 <= n_coefficients {
+            let four = [i, i + 1, i + 2, i + 3];
+            add_four_rows::<FUSED>(target, four.map(correlation), four.map(row));
+            i += 4;
+        }
+        (i..n_coefficients).for_each(|i| add_row::<FUSED>(target, correlation(i), row(i)));
+    }
+    let mut rest = packed;
+    for sample in 0..length {
+        let (target, below) = rest.split_at_mut(n - sample);
+        let target = &mut target[..length - sample];
+        let right = |i: usize| (&jacobian[i * length..][sample..length], &product[i * length..][sample..length]);
+        let mut i = 0;
+        while i + 2 <= n_coefficients {
+            let ((first, first_product), (second, second_product)) = (right(i), right(i + 1));
+            let factors = [first_product[0], first[0], second_product[0], second[0]];
+            add_four_rows::<FUSED>(target, factors, [first, first_product, second, second_product]);
+            i += 2;
+        }
+        if i < n_coefficients {
+            let (last, last_product) = right(i);
+            add_row::<FUSED>(target, last_product[0], last);
+            add_row::<FUSED>(target, last[0], last_product);
+        }
+        rest = below;
+    }
 }
 
 #[cfg(test)]
@@ -262,6 +332,29 @@ mod tests {
         assert!(covariance[triangle::upper(2, 4, 5)].is_finite());
         let whitening = WhiteningRow::new(&covariance, &[], EigenvalueFloor::default()).unwrap();
         assert_eq!(whitening.n_present(), 3);
+    }
+
+    /// J ρ Jᵀ by ndarray, for odd and even numbers of coefficients.
+    #[test]
+    fn the_packed_product_is_the_quadratic_form() {
+        for (n, length) in [(1, 1), (4, 3), (11, 6)] {
+            let jacobian = Array2::from_shape_fn((n, length), |(i, w)| (1.0 + i as f64 * 0.7 + w as f64 * 1.3).sin());
+            let strict_lower: Vec<f64> = (0..n * (n - 1) / 2).map(|k| (k as f64).cos() * 0.3).collect();
+            let correlation = Array2::from_shape_fn((n, n), |(i, j)| match (i.max(j), i.min(j)) {
+                (i, j) if i == j => 1.0,
+                (i, j) => strict_lower[i * (i - 1) / 2 + j],
+            });
+            let expected = jacobian.t().dot(&correlation).dot(&jacobian);
+            for kernel in [add_quadratic_form, add_quadratic_form_with::<false>] {
+                let mut packed = vec![1.0; triangle::length(length + 2)];
+                let flat: Vec<f64> = jacobian.iter().copied().collect();
+                kernel(&flat, &mut vec![0.0; n * length], &strict_lower, length, &mut packed, length + 2);
+                for (w, v) in (0..length + 2).flat_map(|w| (w..length + 2).map(move |v| (w, v))) {
+                    let added = if v < length { expected[[w, v]] } else { 0.0 };
+                    assert!((packed[triangle::upper(w, v, length + 2)] - 1.0 - added).abs() < 1e-12);
+                }
+            }
+        }
     }
 
     #[test]

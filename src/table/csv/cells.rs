@@ -3,6 +3,7 @@
 use super::{is_null, list_content};
 use crate::table::builder::ColumnBuilder;
 use crate::table::{Layout, ValueType, Values};
+use fast_float2::FastFloat;
 use std::str::FromStr;
 
 /// What was found in a cell that cannot be read as its column wants, and what was expected.
@@ -35,8 +36,8 @@ pub(super) fn push(builder: &mut ColumnBuilder, cell: &str) -> Result<(), Misfit
             Values::Bool(values) => list(content, values, boolean),
             Values::Int32(values) => list(content, values, number),
             Values::Int64(values) => list(content, values, number),
-            Values::Float32(values) => list(content, values, |item| if item == "null" { Some(f32::NAN) } else { number(item) }),
-            Values::Float64(values) => list(content, values, |item| if item == "null" { Some(f64::NAN) } else { number(item) }),
+            Values::Float32(values) => floats(content, values, f32::NAN),
+            Values::Float64(values) => floats(content, values, f64::NAN),
             Values::Text(values) => serde_json::from_str::<Vec<String>>(cell).map(|texts| values.extend(texts)).map_err(|_| cell),
         }
         .map_err(misfit)?;
@@ -56,6 +57,26 @@ fn list<'a, T>(content: &'a str, values: &mut Vec<T>, parse: impl Fn(&str) -> Op
         values.push(parse(bare).ok_or(item)?);
     }
     Ok(())
+}
+
+/// As [`list`], for floats in the usual style, number after number without looking for commas first; `null` is NaN.
+fn floats<'a, T: FastFloat + FromStr>(content: &'a str, values: &mut Vec<T>, null: T) -> Result<(), &'a str> {
+    let n_before = values.len();
+    let bytes = content.as_bytes();
+    let mut position = 0;
+    while let Ok((value, length)) = fast_float2::parse_partial(&bytes[position..]) {
+        values.push(value);
+        position += length;
+        if position == bytes.len() {
+            return Ok(());
+        }
+        if bytes[position] != b',' {
+            break;
+        }
+        position += if bytes.get(position + 1) == Some(&b' ') { 2 } else { 1 };
+    }
+    values.truncate(n_before);
+    list(content, values, |item| if item == "null" { Some(null) } else { number(item) })
 }
 
 fn number<T: FromStr>(cell: &str) -> Option<T> {

@@ -4,10 +4,12 @@
 //! that says types they are inferred from all rows: integers stay 64-bit integers, with or without blanks. A column without a name,
 //! as pandas writes for its index, is called `column_1` by its position.
 
+mod blocks;
 mod cells;
 mod chunks;
 pub(super) mod header;
 mod infer;
+mod records;
 mod write;
 
 pub(super) use chunks::{chunks, schema};

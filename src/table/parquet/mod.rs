@@ -2,9 +2,11 @@
 //! and description are Arrow field metadata under the keys `unit`, `ucd` and `description`; the table's metadata are the file's
 //! key-value metadata. Both are repeated under `table_meta_yaml` in the Arrow schema, where astropy looks for them.
 
+mod dataset;
 mod read;
 mod write;
 
+pub use dataset::write_dataset_metadata;
 pub(super) use read::{chunks, schema};
 pub(super) use write::ParquetSink;
 

@@ -90,7 +90,7 @@ fn configure<T>(
     Ok((wanted.iter().map(|&i| schema.fields()[i].clone()).collect(), metadata, batches))
 }
 
-fn damaged(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+pub(super) fn damaged(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::reading(path, error).expected("a whole Parquet file").remedy("If it is truncated, copy or download it again.")
 }
 

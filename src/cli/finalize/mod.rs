@@ -1,0 +1,128 @@
+//! `photosphere finalize`: is a run over partitions complete, and what is in it? Metadata of the whole catalogue.
+
+mod hats;
+mod statistics;
+mod unique;
+
+use super::interrupt;
+use super::outcome::Outcome;
+use super::progress::Progress;
+use super::provenance::sha256_of_settings;
+use super::run::{Attempt, Lock, Manifest, Marker, RunFolder, expand, replace};
+use super::settings::Settings;
+use crate::error::{Error, Result};
+use serde_json::{Value, json};
+use statistics::Statistics;
+use std::collections::HashSet;
+use std::path::PathBuf;
+use unique::Identifiers;
+
+/// The summary's name in the output folder.
+const SUMMARY_FILE: &str = "summary.json";
+
+/// Check that a run over partitions is complete and every star there once, and write the whole catalogue's metadata.
+///
+/// Every catalogue is compared with the hash that was taken when it was written. summary.json has counts, flags and statistics of
+/// all columns; a HATS catalogue gets its properties, list of pixels and Parquet metadata. May be run again at any time; exit code 3
+/// when partitions are missing.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Output folder of `photosphere fit`.
+    folder: PathBuf,
+}
+
+/// Finalises.
+pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
+    interrupt::watch()?;
+    let folder = RunFolder::new(&arguments.folder);
+    let manifest = Manifest::read(&folder)?;
+    let place = || folder.root().display().to_string();
+    let _lock = match Lock::try_take(&folder.finalize_lock())? {
+        Attempt::Taken(lock) => lock,
+        Attempt::Busy(holder) => return Err(Error::output(place()).found(format!("{holder}, which finalises it"))),
+    };
+    let settings_sha256 = sha256_of_settings(&manifest.settings);
+    let mut identifiers = Identifiers::new(&folder.bookkeeping())?;
+    let mut statistics = Statistics::default();
+    let (mut finished, mut missing) = (Vec::new(), Vec::new());
+    let mut progress = Progress::of_fraction("finalising", settings);
+    for (position, (name, input)) in manifest.partitions.iter().enumerate() {
+        interrupt::check(place, "Run the command again.")?;
+        match what_is_missing(&folder, name, &settings_sha256)? {
+            None => {
+                let number = finished.len() as u32;
+                statistics.add(&folder.output(name), |ids| identifiers.add(number, ids))?;
+                finished.push(name);
+            }
+            Some(reason) => {
+                tracing::error!("{name}: {reason} (input {})", input.display());
+                missing.push(json!({ "partition": name, "input": input, "reason": reason }));
+            }
+        }
+        progress.fraction((position + 1) as f64 / manifest.partitions.len() as f64, name);
+    }
+    if finished.is_empty() {
+        return Err(Error::data(place()).found("no finished partition").expected("at least one").remedy(GO_ON));
+    }
+    if let Some(repeated) = identifiers.repeated()? {
+        let [one, other] = repeated.partitions.map(|number| finished[number as usize]);
+        return Err(Error::data(place())
+            .found(format!("identifier {} in {one} and in {other}", repeated.id))
+            .expected("every star once")
+            .remedy("Remove it from one of the two inputs, and fit that one again."));
+    }
+    warn_of_strays(&folder, &manifest)?;
+    if let Some(properties) = &manifest.hats {
+        hats::write(&folder, &manifest, properties, &finished, statistics.tally.stars)?;
+    }
+    let summary = summary(&manifest, &finished, &missing, &statistics);
+    replace(&folder.root().join(SUMMARY_FILE), &format!("{summary:#}\n"))?;
+    let (n, n_missing) = (manifest.partitions.len(), missing.len());
+    tracing::info!("{}: {} of {n} partitions, each star once; {}", place(), finished.len(), statistics.tally);
+    if n_missing > 0 {
+        tracing::error!("{n_missing} partitions are missing. {GO_ON}");
+    }
+    Ok(Outcome { n_failed: n_missing, ..Outcome::files(summary) })
+}
+
+const GO_ON: &str = "Run the same `photosphere fit` again with --resume.";
+
+/// Why a partition does not count as finished, if it does not.
+fn what_is_missing(folder: &RunFolder, name: &str, settings_sha256: &str) -> Result<Option<String>> {
+    let marker = match Marker::read(folder, name) {
+        Ok(Some(marker)) => marker,
+        Ok(None) => {
+            let holder = Lock::last_holder(&folder.lock(name)).map(|holder| format!(", taken by {holder}"));
+            return Ok(Some(format!("not done{}", holder.unwrap_or_default())));
+        }
+        Err(error) => return Ok(Some(error.to_string())),
+    };
+    Ok(match () {
+        () if marker.settings_sha256 != settings_sha256 => Some("made with other settings".into()),
+        () if !marker.has_output(&folder.output(name))? => Some("not as it was written, or gone".into()),
+        () => None,
+    })
+}
+
+/// Warns of tables in the folder that belong to no partition.
+fn warn_of_strays(folder: &RunFolder, manifest: &Manifest) -> Result<()> {
+    let ours: HashSet<PathBuf> = manifest.partitions.keys().map(|name| folder.output(name)).collect();
+    let strays: Vec<PathBuf> = expand(&[folder.root().to_owned()])?.into_iter().filter(|path| !ours.contains(path)).collect();
+    if let [first, ..] = strays.as_slice() {
+        tracing::warn!("{} tables belong to no partition of the run, {} for one", strays.len(), first.display());
+    }
+    Ok(())
+}
+
+fn summary(manifest: &Manifest, finished: &[&String], missing: &[Value], statistics: &Statistics) -> Value {
+    let (quality_flags, columns) = statistics.summary();
+    json!({
+        "settings": manifest.settings,
+        "partitions": manifest.partitions.len(),
+        "finished": finished.len(),
+        "missing": missing,
+        "tally": statistics.tally,
+        "quality_flags": quality_flags,
+        "columns": columns,
+    })
+}

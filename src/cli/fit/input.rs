@@ -1,0 +1,133 @@
+//! The reading side of a fit: files to observations, in a thread that runs ahead of the engine.
+
+use crate::cli::prepare::log_notes;
+use crate::cli::shard::Shard;
+use crate::error::Result;
+use crate::observations::{Observations, ReadOptions};
+use crate::prefetch::prefetch;
+use crate::survey::prepare::Preparation;
+use crate::survey::xp::spectrum_columns;
+use crate::table::{Chunks, Table, read_chunks, read_schema};
+use std::path::{Path, PathBuf};
+
+/// Stars read at once (about 30 kB each with XP covariances).
+const ROWS: usize = 8192;
+/// Stars of raw XP files read at once (up to 60 kB each until they are prepared).
+const RAW_ROWS: usize = 2048;
+
+/// What is read, and how.
+pub struct Input {
+    pub paths: Vec<PathBuf>,
+    pub shard: Option<Shard>,
+    /// For raw XP files.
+    pub preparation: Option<Preparation>,
+    pub options: ReadOptions,
+}
+
+/// Stars that follow one another in a file; none where a shard takes none of the rows.
+pub struct Batch {
+    /// File and rows, for messages.
+    pub place: String,
+    pub observations: Observations,
+}
+
+/// Whether a file holds XP spectra as coefficients.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn is_raw(path: &Path) -> Result<bool> {
+    Ok(spectrum_columns(&read_schema(path)?).is_some())
+}
+
+impl Input {
+    /// The stars, in the order of files and rows; the iterator ends after an error. The next batch is read, prepared and whitened while the
+    /// consumer works on one.
+    pub fn batches(self) -> Box<dyn Iterator<Item = Result<Batch>> + Send> {
+        let paths = self.paths.into_iter();
+        let reader =
+            Reader { paths, file: None, shard: self.shard, preparation: self.preparation, options: self.options, ended: false };
+        prefetch(reader, 1)
+    }
+}
+
+struct Reader {
+    paths: std::vec::IntoIter<PathBuf>,
+    file: Option<OpenFile>,
+    shard: Option<Shard>,
+    preparation: Option<Preparation>,
+    options: ReadOptions,
+    ended: bool,
+}
+
+/// A file that is being read.
+struct OpenFile {
+    path: PathBuf,
+    chunks: Chunks,
+    is_raw: bool,
+    n_rows: usize,
+}
+
+impl Reader {
+    fn open(&self, path: PathBuf) -> Result<OpenFile> {
+        let raw = self.preparation.as_ref().filter(|_| is_raw(&path).unwrap_or(false));
+        let chunks = match raw {
+            Some(preparation) => preparation.read_chunks(&path, RAW_ROWS)?,
+            None => read_chunks(&path, ROWS)?,
+        };
+        Ok(OpenFile { is_raw: raw.is_some(), path, chunks, n_rows: 0 })
+    }
+
+    /// The next chunk and where it is from; `None` after the last file.
+    fn chunk(&mut self) -> Result<Option<(Table, String, bool)>> {
+        loop {
+            let file = match &mut self.file {
+                Some(file) => file,
+                None => match self.paths.next() {
+                    Some(path) => {
+                        let file = self.open(path)?;
+                        self.file.insert(file)
+                    }
+                    None => return Ok(None),
+                },
+            };
+            if let Some(chunk) = file.chunks.next().transpose()? {
+                let first = file.n_rows;
+                file.n_rows += chunk.n_rows();
+                let place = format!("{}, rows {first}\u{2013}{}", file.path.display(), file.n_rows.saturating_sub(1));
+                return Ok(Some((chunk, place, file.is_raw)));
+            }
+            self.file = None;
+        }
+    }
+
+    fn batch(&mut self) -> Result<Option<Batch>> {
+        let Some((mut chunk, place, is_raw)) = self.chunk()? else { return Ok(None) };
+        if let Some(shard) = self.shard {
+            chunk = shard.select(chunk)?;
+        }
+        let observations = match self.preparation.as_mut().filter(|_| is_raw) {
+            Some(preparation) => preparation.chunk(chunk),
+            None => Ok(chunk),
+        };
+        let observations = observations.and_then(|table| Observations::from_table(table, &self.options));
+        Ok(Some(Batch { observations: observations.map_err(|error| error.within(&place))?, place }))
+    }
+}
+
+impl Iterator for Reader {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Result<Batch>> {
+        if self.ended {
+            return None;
+        }
+        let batch = self.batch().transpose();
+        self.ended = !matches!(batch, Some(Ok(_)));
+        if batch.is_none()
+            && let Some(preparation) = self.preparation.take()
+        {
+            log_notes(&preparation.finish());
+        }
+        batch
+    }
+}

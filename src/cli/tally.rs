@@ -1,0 +1,68 @@
+//! Numbers of stars of a catalogue.
+
+use crate::error::Result;
+use crate::infer::flags;
+use crate::table::read_column_chunks;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::path::Path;
+
+/// Numbers of stars of a finished catalogue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tally {
+    pub stars: usize,
+    pub basic_cut: usize,
+    pub not_converged: usize,
+    pub not_fitted: usize,
+}
+
+impl Tally {
+    /// Counts the stars of a chunk by their quality flags.
+    pub fn add(&mut self, quality_flags: impl Iterator<Item = i32>) {
+        for bits in quality_flags {
+            self.stars += 1;
+            self.basic_cut += usize::from(bits < flags::BASIC_CUT);
+            self.not_converged += usize::from(bits & flags::NOT_CONVERGED != 0);
+            self.not_fitted += usize::from(bits & flags::NOT_FITTED != 0);
+        }
+    }
+
+    /// Counts the stars of a finished catalogue.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn of_table(path: &Path) -> Result<Self> {
+        let mut tally = Self::default();
+        for chunk in read_column_chunks(path, &["quality_flags"], 65_536)? {
+            let bits = chunk?.column("quality_flags")?.to_i64()?;
+            tally.add(bits.into_iter().map(|bits| bits as i32));
+        }
+        Ok(tally)
+    }
+
+    /// For `--json`: the numbers, the catalogue, and how long it took.
+    pub fn summary(&self, output: &Path, seconds: f64) -> serde_json::Value {
+        let mut summary = json!(self);
+        summary["output"] = json!(output);
+        summary["seconds"] = seconds.into();
+        summary
+    }
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { stars, basic_cut, not_converged, not_fitted } = self;
+        let rest = format!("{basic_cut} pass the basic cut, {not_converged} did not converge, {not_fitted} could not be fitted");
+        write!(formatter, "{stars} stars; {rest}")
+    }
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.stars += other.stars;
+        self.basic_cut += other.basic_cut;
+        self.not_converged += other.not_converged;
+        self.not_fitted += other.not_fitted;
+    }
+}
