@@ -31,19 +31,45 @@ fn multiply_add<const FUSED: bool>(a: f64, b: f64, c: f64) -> f64 {
     if FUSED { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// target += factor · row.
+/// Numbers of a vector register. Rows are worked through in pieces of fixed size, since they are too short for what a compiler makes of
+/// loops of any length.
+const LANES: usize = 4;
+
+/// target += factor · row; the row is at least as long as the target.
 #[inline(always)]
 pub(crate) fn add_row<const FUSED: bool>(target: &mut [f64], factor: f64, row: &[f64]) {
-    target.iter_mut().zip(row).for_each(|(target, &value)| *target = multiply_add::<FUSED>(factor, value, *target));
+    let (pieces, rest) = row[..target.len()].as_chunks::<LANES>();
+    let (targets, target_rest) = target.as_chunks_mut::<LANES>();
+    for (target, piece) in targets.iter_mut().zip(pieces) {
+        for lane in 0..LANES {
+            target[lane] = multiply_add::<FUSED>(factor, piece[lane], target[lane]);
+        }
+    }
+    target_rest.iter_mut().zip(rest).for_each(|(target, &value)| *target = multiply_add::<FUSED>(factor, value, *target));
+}
+
+#[inline(always)]
+fn add_four<const FUSED: bool>(target: f64, factors: [f64; 4], values: [f64; 4]) -> f64 {
+    let first = multiply_add::<FUSED>(factors[0], values[0], multiply_add::<FUSED>(factors[1], values[1], target));
+    multiply_add::<FUSED>(factors[2], values[2], multiply_add::<FUSED>(factors[3], values[3], first))
 }
 
 /// target += Σ_k factors[k] · rows[k]; the rows are at least as long as the target.
 #[inline(always)]
 pub(crate) fn add_four_rows<const FUSED: bool>(target: &mut [f64], factors: [f64; 4], rows: [&[f64]; 4]) {
-    let [a, b, c, d] = rows.map(|row| &row[..target.len()]);
-    for (j, target) in target.iter_mut().enumerate() {
-        let first = multiply_add::<FUSED>(factors[0], a[j], multiply_add::<FUSED>(factors[1], b[j], *target));
-        *target = multiply_add::<FUSED>(factors[2], c[j], multiply_add::<FUSED>(factors[3], d[j], first));
+    let n = target.len();
+    let (a, a_rest) = rows[0][..n].as_chunks::<LANES>();
+    let (b, b_rest) = rows[1][..n].as_chunks::<LANES>();
+    let (c, c_rest) = rows[2][..n].as_chunks::<LANES>();
+    let (d, d_rest) = rows[3][..n].as_chunks::<LANES>();
+    let (targets, target_rest) = target.as_chunks_mut::<LANES>();
+    for ((((target, a), b), c), d) in targets.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+        for lane in 0..LANES {
+            target[lane] = add_four::<FUSED>(target[lane], factors, [a[lane], b[lane], c[lane], d[lane]]);
+        }
+    }
+    for ((((target, &a), &b), &c), &d) in target_rest.iter_mut().zip(a_rest).zip(b_rest).zip(c_rest).zip(d_rest) {
+        *target = add_four::<FUSED>(*target, factors, [a, b, c, d]);
     }
 }
 
@@ -73,7 +99,7 @@ fn cholesky<const FUSED: bool>(packed: &mut [f64], n: usize) -> bool {
         let mut p = 0;
         while p + 4 <= k {
             let rows = [part(p), part(p + 1), part(p + 2), part(p + 3)];
-            add_four_rows::<FUSED>(row, rows.map(|row| -row[0]), rows);
+            add_four_rows::<FUSED>(row, [-rows[0][0], -rows[1][0], -rows[2][0], -rows[3][0]], rows);
             p += 4;
         }
         (p..k).for_each(|p| add_row::<FUSED>(row, -part(p)[0], part(p)));

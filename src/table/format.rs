@@ -14,11 +14,13 @@ pub enum Format {
     Ecsv,
     /// Read only.
     VoTable,
+    /// Read only, by programs built with the feature `hdf5`.
+    Hdf5,
 }
 
 impl Format {
     /// The format that the extension names (after removing `.gz`), if it names one: `parquet`, `pq`, `parq`; `fits`, `fit`, `fts`;
-    /// `csv`; `ecsv`; `xml`, `vot`, `votable`.
+    /// `csv`; `ecsv`; `xml`, `vot`, `votable`; `h5`, `hdf5`.
     pub fn from_extension(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?.to_ascii_lowercase();
         let name = name.strip_suffix(".gz").unwrap_or(&name);
@@ -28,6 +30,7 @@ impl Format {
             "csv" => Some(Self::Csv),
             "ecsv" => Some(Self::Ecsv),
             "xml" | "vot" | "votable" => Some(Self::VoTable),
+            "h5" | "hdf5" => Some(Self::Hdf5),
             _ => None,
         }
     }
@@ -43,6 +46,8 @@ impl Format {
             Some(Self::Ecsv)
         } else if text.starts_with(b"<?xml") || text.starts_with(b"<VOTABLE") {
             Some(Self::VoTable)
+        } else if text.starts_with(b"\x89HDF\r\n\x1a\n") {
+            Some(Self::Hdf5)
         } else {
             None
         }
@@ -67,8 +72,8 @@ impl Format {
     /// When the extension names no format, or one that is only read.
     pub fn of_output(path: &Path) -> Result<Self> {
         match Self::from_extension(path) {
-            Some(Self::VoTable) => Err(Error::usage(path.display().to_string())
-                .found("a VOTable, which is only read")
+            Some(format @ (Self::VoTable | Self::Hdf5)) => Err(Error::usage(path.display().to_string())
+                .found(format!("{}, which is only read", if format == Self::Hdf5 { "HDF5" } else { "a VOTable" }))
                 .remedy("Write .parquet, .fits, .ecsv or .csv.")),
             Some(format) => Ok(format),
             None => Err(unknown(path)),
@@ -79,7 +84,7 @@ impl Format {
 fn unknown(path: &Path) -> Error {
     Error::usage(path.display().to_string())
         .found("a name that shows no table format")
-        .expected(".parquet, .fits, .ecsv or .csv, also with .gz, or .xml (VOTable, only read)")
+        .expected(".parquet, .fits, .ecsv or .csv, also with .gz, .xml (VOTable, only read) or .h5 (only read)")
 }
 
 /// Whether the name of an output asks for gzip.

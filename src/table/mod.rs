@@ -8,6 +8,7 @@
 //! | ECSV | `ecsv`, `csv` with an ECSV header | empty, `null` | header | header |
 //! | CSV | `csv` | empty, `null` | none | none |
 //! | VOTable (read only) | `xml`, `vot`, `votable` | empty, NaN, VALUES null, BINARY2 flags | FIELD | PARAM, INFO |
+//! | HDF5 (read only, feature `hdf5`) | `h5`, `hdf5` | NaN | none | none |
 //!
 //! Each also with `.gz`. [`read()`], [`read_columns`] and [`read_chunks`] read them, [`write()`] and [`Writer`] write them.
 
@@ -20,6 +21,8 @@ mod directory;
 mod fits;
 mod format;
 mod gzip;
+#[cfg(feature = "hdf5")]
+mod hdf5;
 mod parquet;
 mod read;
 #[cfg(test)]

@@ -54,6 +54,10 @@ pub fn read_schema(path: &Path) -> Result<Vec<ColumnSchema>> {
         Format::Fits => fits::schema(path),
         Format::Csv | Format::Ecsv => csv::schema(path),
         Format::VoTable => Ok(votable::read(path, None)?.columns().iter().map(|column| column.schema.clone()).collect()),
+        #[cfg(feature = "hdf5")]
+        Format::Hdf5 => super::hdf5::schema(path),
+        #[cfg(not(feature = "hdf5"))]
+        Format::Hdf5 => Err(without_hdf5(path)),
     }
 }
 
@@ -69,7 +73,19 @@ fn chunks(path: &Path, names: Option<&[&str]>, rows: usize) -> Result<Chunks> {
             let slice = move |i: usize| Ok(table.slice(i * rows..((i + 1) * rows).min(table.n_rows())));
             Ok(Box::new((0..n_chunks).map(slice)))
         }
+        #[cfg(feature = "hdf5")]
+        Format::Hdf5 => super::hdf5::chunks(path, names, rows),
+        #[cfg(not(feature = "hdf5"))]
+        Format::Hdf5 => Err(without_hdf5(path)),
     }
+}
+
+#[cfg(not(feature = "hdf5"))]
+fn without_hdf5(path: &Path) -> Error {
+    Error::usage(path.display().to_string())
+        .found("HDF5, which this build does not read")
+        .expected("a build that does")
+        .remedy("Build with `cargo build --release --features hdf5`, or convert the file to Parquet.")
 }
 
 fn whole(mut chunks: Chunks) -> Result<Table> {

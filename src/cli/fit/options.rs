@@ -3,7 +3,7 @@
 use super::Arguments;
 use crate::cli::settings::Settings;
 use crate::cli::simulate::read_toml;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::infer::FitOptions;
 use crate::survey::prepare::Preparation;
 use crate::train::TrainedModel;

@@ -3,7 +3,7 @@
 use super::recipe::{Duplicates, TableSource, expand};
 use crate::error::{Error, Result};
 use crate::table::{self, Chunks, Column, ColumnSchema, Shape, Table, Values};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 /// Rows read at once.
@@ -66,9 +66,10 @@ impl TableSource {
     /// The chunks of a file, without columns that are not used.
     fn read_chunks(&self, file: &Path) -> Result<Chunks> {
         let Some(columns) = &self.columns else { return table::read_chunks(file, BLOCK) };
-        let unchanged = columns.iter().filter(|name| !self.rename.values().any(|new| new == *name));
-        let wanted: BTreeSet<&str> = unchanged.chain(self.rename.keys()).chain([&self.id]).map(String::as_str).collect();
-        table::read_column_chunks(file, &wanted.into_iter().collect::<Vec<_>>(), BLOCK)
+        let unchanged = columns.iter().filter(|name| **name != self.id && !self.rename.values().any(|new| new == *name));
+        let renamed = self.rename.keys().filter(|name| **name != self.id);
+        let wanted: Vec<&str> = [&self.id].into_iter().chain(unchanged).chain(renamed).map(String::as_str).collect();
+        table::read_column_chunks(file, &wanted, BLOCK)
     }
 
     /// The table with its identifier as `source_id` in the first column, columns renamed and chosen, sentinels nulled.

@@ -226,19 +226,20 @@ fn add_quadratic_form_with<const FUSED: bool>(
     }
     let n_coefficients = jacobian.len() / length;
     let row = |i: usize| &jacobian[i * length..(i + 1) * length];
-    for (j, target) in product.chunks_exact_mut(length).enumerate() {
-        target.iter_mut().zip(row(j)).for_each(|(to, value)| *to = 0.5 * value);
-        if strict_lower.is_empty() {
-            continue;
+    product.iter_mut().zip(jacobian).for_each(|(to, value)| *to = 0.5 * value);
+    let n_correlated = if strict_lower.is_empty() { 0 } else { n_coefficients };
+    // Column j of J K gets ρ_ij times column i of J for every i > j: four i at a time.
+    for first in (0..n_correlated).step_by(4) {
+        let last = (first + 4).min(n_correlated);
+        for (j, target) in product.chunks_exact_mut(length).enumerate().take(last) {
+            let correlation = |i: usize| strict_lower[i * (i - 1) / 2 + j];
+            if first + 4 == last && j < first {
+                let factors = [correlation(first), correlation(first + 1), correlation(first + 2), correlation(first + 3)];
+                add_four_rows::<FUSED>(target, factors, [row(first), row(first + 1), row(first + 2), row(first + 3)]);
+            } else {
+                (first.max(j + 1)..last).for_each(|i| add_row::<FUSED>(target, correlation(i), row(i)));
+            }
         }
-        let correlation = |i: usize| strict_lower[i * (i - 1) / 2 + j];
-        let mut i = j + 1;
-        while i + 4 <= n_coefficients {
-            let four = [i, i + 1, i + 2, i + 3];
-            add_four_rows::<FUSED>(target, four.map(correlation), four.map(row));
-            i += 4;
-        }
-        (i..n_coefficients).for_each(|i| add_row::<FUSED>(target, correlation(i), row(i)));
     }
     let mut rest = packed;
     for sample in 0..length {

@@ -1,0 +1,143 @@
+//! Raw XP spectra fitted directly: the same catalogue as from prepared observations, and bad stars that stay in it.
+
+mod common;
+
+use common::{fail, json, model, set, succeed, with_column, write};
+use photosphere::simulate::{RawSurvey, Simulator, SurveyConfig};
+use photosphere::table::{self, Shape, Table, Values};
+use std::path::Path;
+use tempfile::tempdir;
+
+fn raw_survey(n: usize) -> RawSurvey {
+    Simulator::new(SurveyConfig { n_stars: n, first_star: 700_000, ..SurveyConfig::default() }).unwrap().raw_table(0..n).unwrap()
+}
+
+/// Everything of a catalogue but its provenance.
+fn columns(folder: &Path, name: &str) -> String {
+    let table = table::read(&folder.join(name)).unwrap();
+    format!("{:?}", table.columns())
+}
+
+fn fit(folder: &Path, arguments: &str) {
+    succeed(folder, &format!("fit {} {arguments}", model().display()));
+}
+
+#[test]
+fn raw_spectra_give_the_catalogue_of_prepared_ones() {
+    let folder = tempdir().unwrap();
+    let path = folder.path();
+    let RawSurvey { spectra, catalogue } = raw_survey(70);
+    for name in ["xp.ecsv.gz", "xp.csv.gz", "xp.parquet", "xp.fits"] {
+        write(&spectra, path, name);
+    }
+    write(&catalogue, path, "stars.parquet");
+    let recipe = "labels = []\n[xp]\nfiles = [\"xp.parquet\"]\n[[tables]]\nfiles = [\"stars.parquet\"]\n\
+                  [photometry]\nsets = [\"2mass\", \"wise\"]\n";
+    std::fs::write(path.join("recipe.toml"), recipe).unwrap();
+    succeed(path, "prepare recipe.toml -o prepared.parquet");
+    fit(path, "prepared.parquet -o expected.parquet");
+    let expected = columns(path, "expected.parquet");
+    for (name, options) in [
+        ("xp.ecsv.gz", "--join stars.parquet --threads 1"),
+        ("xp.parquet", "--prepare recipe.toml --threads 2"),
+        ("xp.fits", "--join stars.parquet --threads 3"),
+    ] {
+        fit(path, &format!("{name} {options} -o found.parquet --overwrite"));
+        assert!(columns(path, "found.parquet") == expected, "{name} {options}");
+    }
+    // Plain CSV does not say that errors and correlations are single precision: their last digits differ, and
+    // the optimiser stops elsewhere within its tolerance.
+    fit(path, "xp.csv.gz --join stars.parquet -o plain.parquet");
+    let [plain, expected] = ["plain.parquet", "expected.parquet"].map(|name| table::read(&path.join(name)).unwrap());
+    let numbers = |table: &Table, name: &str| table.column(name).unwrap().to_f64().unwrap();
+    for name in ["teff", "feh", "logg", "extinction", "parallax"] {
+        let errors = numbers(&expected, &format!("{name}_error"));
+        for ((plain, expected), error) in numbers(&plain, name).iter().zip(numbers(&expected, name)).zip(errors) {
+            assert!((plain - expected).abs() <= 1e-2 * error, "{name}: {plain}, {expected} \u{b1} {error}");
+        }
+    }
+    let shards: usize = (0..3)
+        .map(|shard| {
+            fit(path, &format!("xp.parquet --join stars.parquet --shard {shard}/3 -o shard.parquet --overwrite"));
+            table::read(&path.join("shard.parquet")).unwrap().n_rows()
+        })
+        .sum();
+    assert_eq!(shards, 70);
+    // Without a table, the other bands are missing: 61 fluxes, five parameters.
+    fit(path, "xp.parquet -o alone.parquet");
+    let alone = table::read(&path.join("alone.parquet")).unwrap();
+    assert_eq!(alone.column("n_dof").unwrap().values, Values::Int32(vec![56; 70]));
+    let model = model().display();
+    fail(path, &format!("fit {model} prepared.parquet --join stars.parquet -o x.parquet"), 2, &["no raw XP spectra"]);
+    fail(path, &format!("fit {model} xp.parquet --join absent.parquet -o x.parquet"), 1, &["absent.parquet"]);
+}
+
+/// A fixed-length list column as lists of any length, with one row's last value dropped.
+fn shortened(table: Table, name: &str, row: usize) -> Table {
+    with_column(table, name, |column| {
+        let Values::Float64(values) = &mut column.values else { panic!("floats") };
+        let n_rows = values.len() / 55;
+        values.remove(row * 55 + 54);
+        let ends = (0..=n_rows).map(|end| end * 55 - usize::from(end > row));
+        column.shape = Shape::Variable(ends.collect());
+    })
+}
+
+#[test]
+fn stars_with_bad_spectra_are_flagged_rows() {
+    let folder = tempdir().unwrap();
+    let path = folder.path();
+    let n = 6;
+    let mut spectra = raw_survey(n).spectra;
+    spectra = with_column(spectra, "rp_coefficients", |column| set(column, 55, f64::NAN));
+    spectra = shortened(spectra, "bp_coefficients", 2);
+    for suffix in ["coefficients", "coefficient_errors", "coefficient_correlations"] {
+        spectra = with_column(spectra, &format!("bp_{suffix}"), |column| {
+            column.valid = Some((0..n).map(|row| row != 3).collect());
+        });
+    }
+    spectra = with_column(spectra, "rp_coefficient_correlations", |column| {
+        (4 * 1485..5 * 1485).for_each(|position| set(column, position, -0.9));
+    });
+    spectra = with_column(spectra, "rp_coefficient_errors", |column| {
+        (4 * 55..5 * 55).for_each(|position| set(column, position, 1e5));
+    });
+    write(&spectra, path, "xp.parquet");
+    write(&spectra, path, "xp.ecsv.gz");
+    let summary = json(path, &format!("fit {} xp.parquet -o catalogue.parquet --json --keep input_notes", model().display()));
+    assert_eq!((summary["stars"].as_u64(), summary["not_fitted"].as_u64()), (Some(6), Some(2)));
+    let catalogue = table::read(&path.join("catalogue.parquet")).unwrap();
+    assert_eq!(catalogue.column("source_id").unwrap().values, spectra.column("source_id").unwrap().values);
+    let integers = |name: &str| -> Vec<i64> { catalogue.column(name).unwrap().to_i64().unwrap() };
+    let (flags, notes, n_dof) = (integers("quality_flags"), integers("input_notes"), integers("n_dof"));
+    let not_fitted: Vec<bool> = flags.iter().map(|flags| flags & 2048 != 0).collect();
+    assert_eq!(not_fitted, [false, true, true, false, false, false], "{flags:?}");
+    let unusable = (1 << 0) | (1 << 9);
+    assert_eq!(notes, [0, unusable, unusable, 1 << 1, 0, 0], "NaN, a wrong length, no BP");
+    assert_eq!(n_dof[3], 36 - 5, "RP alone");
+    assert!(flags[4] & 8192 != 0 || n_dof[4] < 56, "a covariance that is not positive-definite: {flags:?} {n_dof:?}");
+    // The same stars from text, where a null list and a short one are themselves.
+    fit(path, "xp.ecsv.gz -o again.parquet --keep input_notes");
+    assert!(columns(path, "again.parquet") == columns(path, "catalogue.parquet"));
+}
+
+#[test]
+fn bad_files_are_errors() {
+    let folder = tempdir().unwrap();
+    let path = folder.path();
+    let spectra = raw_survey(40).spectra;
+    write(&spectra, path, "xp.ecsv.gz");
+    let bytes = std::fs::read(path.join("xp.ecsv.gz")).unwrap();
+    std::fs::write(path.join("cut.ecsv.gz"), &bytes[..bytes.len() * 2 / 3]).unwrap();
+    write(&spectra.select(&[0, 1, 0]), path, "twice.parquet");
+    let mut without = spectra.clone();
+    without.take("rp_coefficient_errors");
+    write(&without, path, "without.parquet");
+    for (name, words) in [
+        ("cut.ecsv.gz", ["cut.ecsv.gz", "truncated"]),
+        ("twice.parquet", ["twice.parquet", "more than once"]),
+        ("without.parquet", ["without.parquet", "'rp_coefficient_errors'"]),
+    ] {
+        fail(path, &format!("fit {} {name} -o catalogue.parquet", model().display()), 1, &words);
+    }
+}
