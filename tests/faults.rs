@@ -329,8 +329,10 @@ fn a_full_disk_and_a_read_only_one() {
     let n_done = no_torn_file("disk/run");
     assert!(code == 3 && error.contains("No space left on device") && error.contains("has space left"), "{code}: {error}");
     assert!((1..N_PARTITIONS).contains(&n_done) && catalogue(&output("disk/run")).len() == n_done, "nothing temporary is left");
-    assert_eq!(error.matches("not fitted").count(), N_PARTITIONS - n_done, "all were tried: {error}");
-    println!("full disk (tmpfs of {} kB): {n_done} partitions written, {} reported", size / 2048, N_PARTITIONS - n_done);
+    // The disk may be full for the marker of a catalogue that still found room: that partition is reported and will be made again.
+    let n_reported = error.matches("not fitted").count();
+    assert!((N_PARTITIONS - n_done..=N_PARTITIONS - n_done + 1).contains(&n_reported), "all were tried: {error}");
+    println!("full disk (tmpfs of {} kB): {n_done} partitions written, {n_reported} reported", size / 2048);
 
     disk.remount("ro");
     let (code, _, error) = run(path, &format!("{} --resume", fit("stars", "disk/run/")));
