@@ -5,7 +5,7 @@
 //! stand on this room.
 //!
 //! Two engines compute the flux term: the tensor engine takes any model on any device, in single or double precision; the
-//! [standard](standard) engine takes models of the standard family on the processor, in single precision, about ten times faster.
+//! standard engine (`posterior/standard`) takes models of the standard family on the processor, in single precision, about ten times faster.
 
 mod flux;
 mod host;
