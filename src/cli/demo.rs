@@ -172,7 +172,7 @@ fn write_report(files: &Files, recipe: &Recipe, trained: &TrainedModel, with_con
     let map = fit(trained, &new_stars, &options)?;
     let likelihood = fit(trained, &new_stars, &options.likelihood_only())?;
     let controls = match with_controls {
-        true => controls(trained, &Registry::standard(), &ControlOptions::default())?,
+        true => controls(trained, &training, &Registry::standard(), &ControlOptions::default())?,
         false => Vec::new(),
     };
     let input = SurveyReportInput {

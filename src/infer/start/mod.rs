@@ -47,6 +47,8 @@ pub(super) struct StartGrid {
     linear: Vec<Linear>,
     /// Positions of the labels.
     labels: Vec<usize>,
+    /// Standardised labels of the draws, `[D, labels]`.
+    standardised: Vec<f64>,
     runs: usize,
 }
 
@@ -65,8 +67,18 @@ struct Linear {
 struct Work {
     star: Star,
     scores: Scores,
-    rivals: Vec<usize>,
+    rivals: Vec<Rival>,
     chosen: Vec<usize>,
+}
+
+/// A draw nearly as good as the best.
+struct Rival {
+    draw: usize,
+    score: f32,
+    ln_parallax: f64,
+    /// Whether its luminosity, or its labels, differ from those of all chosen draws.
+    other_luminosity: bool,
+    other_labels: bool,
 }
 
 impl StartGrid {
@@ -125,7 +137,8 @@ impl StartGrid {
             slopes: Vec::new(),
         };
         evaluate(model, &coordinates, &pools, &linear, &mut scored)?;
-        Ok(Self { pools, coordinates, draws: scored, linear, labels, runs: options.runs })
+        let standardised = coordinates.select(ndarray::Axis(1), &labels).iter().copied().collect();
+        Ok(Self { pools, coordinates, draws: scored, linear, labels, standardised, runs: options.runs })
     }
 
     /// The starting points `[n, P]` of the named stars, best first: `n` is at most the number of runs asked for.
@@ -175,25 +188,34 @@ impl StartGrid {
         let scores = &work.scores.scores()[..self.coordinates.nrows()];
         let finite = (0..scores.len()).filter(|&draw| scores[draw].is_finite());
         let best = finite.min_by(|&a, &b| scores[a].total_cmp(&scores[b])).unwrap_or(0);
+        let luminosity = self.linear.iter().position(|linear| linear.logarithmic);
+        let ln_parallax = |draw: usize| luminosity.map_or(0.0, |l| work.scores.linear(l, draw));
+        work.rivals.clear();
+        work.rivals.extend((0..scores.len()).filter(|&draw| scores[draw] < scores[best] + RIVAL).map(|draw| Rival {
+            draw,
+            score: scores[draw],
+            ln_parallax: ln_parallax(draw),
+            other_luminosity: luminosity.is_some(),
+            other_labels: true,
+        }));
         work.chosen.clear();
         work.chosen.push(best);
-        work.rivals.clear();
-        work.rivals.extend((0..scores.len()).filter(|&draw| scores[draw] < scores[best] + RIVAL));
-        let luminosity = self.linear.iter().position(|linear| linear.logarithmic);
-        let other_luminosity = |a: usize, b: usize| {
-            luminosity.is_some_and(|l| (work.scores.linear(l, a) - work.scores.linear(l, b)).abs() > OTHER_LUMINOSITY)
-        };
-        let other_labels = |a: usize, b: usize| self.separation(a, b) > OTHER_LABELS;
+        let mut last = (best, ln_parallax(best));
         for run in 1..self.runs {
+            for rival in &mut work.rivals {
+                rival.other_luminosity &= (rival.ln_parallax - last.1).abs() > OTHER_LUMINOSITY;
+                rival.other_labels = rival.other_labels && self.separation(rival.draw, last.0) > OTHER_LABELS;
+            }
             let best_apart = |by_luminosity: bool| {
-                let is_apart = |&draw: &usize| match by_luminosity {
-                    true => work.chosen.iter().all(|&chosen| other_luminosity(draw, chosen)),
-                    false => work.chosen.iter().all(|&chosen| other_labels(draw, chosen)),
-                };
-                work.rivals.iter().copied().filter(is_apart).min_by(|&a, &b| scores[a].total_cmp(&scores[b]))
+                let apart =
+                    work.rivals.iter().filter(|rival| if by_luminosity { rival.other_luminosity } else { rival.other_labels });
+                apart.min_by(|a, b| a.score.total_cmp(&b.score))
             };
             match best_apart(run % 2 == 1).or_else(|| best_apart(run % 2 == 0)) {
-                Some(draw) => work.chosen.push(draw),
+                Some(rival) => {
+                    last = (rival.draw, rival.ln_parallax);
+                    work.chosen.push(rival.draw);
+                }
                 None => break,
             }
         }
@@ -239,7 +261,8 @@ impl StartGrid {
 
     /// Distance of two draws in standardised labels.
     fn separation(&self, a: usize, b: usize) -> f64 {
-        self.labels.iter().map(|&p| (self.coordinates[[a, p]] - self.coordinates[[b, p]]).powi(2)).sum::<f64>().sqrt()
+        let label = |draw: usize, k: usize| self.standardised[draw * self.labels.len() + k];
+        (0..self.labels.len()).map(|k| (label(a, k) - label(b, k)).powi(2)).sum::<f64>().sqrt()
     }
 }
 

@@ -4,10 +4,10 @@ use super::context::{coordinates, inside_training_range, magnitude_offset, pick}
 use crate::error::{Error, Result};
 use crate::infer::{Estimates, FitOptions, fit, read_options};
 use crate::model::Registry;
-use crate::observations::{Cut, Observations, ReadOptions, select};
+use crate::observations::{Cut, Observations, select};
 use crate::simulate::{PhaseShares, SurveyConfig, simulate};
 use crate::statistics::median;
-use crate::train::{Recipe, Solve, Stage, TrainedModel, train};
+use crate::train::{Recipe, TrainedModel, train};
 use crate::validate::figure::{BiasComparison, BiasSeries};
 use crate::validate::number::significant;
 use crate::validate::report::Report;
@@ -43,11 +43,6 @@ pub struct ControlSeries {
 /// Size of the controls.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ControlOptions {
-    /// Simulated stars from which the two models of [`selection_control`] are trained.
-    pub n_training: usize,
-    /// Epochs over all these stars: at measured labels, and with the stars free. The sample of the naive way, which is smaller,
-    /// gets more, so that both models make as many steps.
-    pub epochs: [u32; 2],
     /// Simulated new stars that are fitted in each control.
     pub n_new: usize,
     /// Seed of the simulated sky.
@@ -56,17 +51,10 @@ pub struct ControlOptions {
 
 impl Default for ControlOptions {
     fn default() -> Self {
-        Self { n_training: 3000, epochs: [80, 80], n_new: 1500, seed: 2 }
+        Self { n_new: 1500, seed: 2 }
     }
 }
 
-/// Stars a batch in the short trainings: few, so that few epochs make enough steps.
-const BATCH: usize = 32;
-/// Learning rates of the two stages of the short trainings.
-const RATES: [f64; 2] = [1e-2, 4e-3];
-/// Steps of the wavelength weights at the end of the short trainings and their damping, that of a small sample.
-const STEPS: u32 = 2;
-const DAMPING: f64 = 1e-2;
 /// ϖ/σ below which the naive way throws a training star away.
 const NAIVE_PARALLAX_SIGNAL: f64 = 20.0;
 /// Distance (kpc) above which, and log g below which, a star is a distant giant.
@@ -98,12 +86,17 @@ impl ControlResult {
     }
 }
 
-/// Runs all controls on stars simulated with the data vector of the model.
+/// Runs all controls on stars simulated with the data vector of the model; `training` are the simulated stars that it was trained on.
 ///
 /// # Errors
 /// When the model has another data vector than simulated surveys have, or a training or a fit fails.
-pub fn controls(trained: &TrainedModel, registry: &Registry, options: &ControlOptions) -> Result<Vec<ControlResult>> {
-    Ok(vec![extinction_control(trained, options)?, selection_control(trained, registry, options)?])
+pub fn controls(
+    trained: &TrainedModel,
+    training: &Observations,
+    registry: &Registry,
+    options: &ControlOptions,
+) -> Result<Vec<ControlResult>> {
+    Ok(vec![extinction_control(trained, options)?, selection_control(trained, training, registry, options)?])
 }
 
 /// E held at zero: the reddening of dusty stars goes into T_eff.
@@ -169,19 +162,22 @@ const FIRST_NEW_STAR: u64 = 1 << 30;
 
 /// Training on stars with ϖ/σ > 20 only: no distant giant is among them.
 ///
-/// Two models are trained alike, from the recipe of `trained` with short stages, on one simulated overlap: on all its stars, and
-/// on those with ϖ/σ > 20. Judged is the distance modulus that the flux of a distant giant gives at its true labels and
-/// reddening: the bias of the model itself, without the noise of labels and the known shift of a weak parallax by its prior.
+/// A second model is trained with the recipe of `trained` on those of its `training` stars that have ϖ/σ > 20. Judged is the
+/// distance modulus that the flux of a distant giant gives at its true labels and reddening: the bias of the model itself, without
+/// the noise of labels and the known shift of a weak parallax by its prior.
 ///
 /// # Errors
 /// As [`controls`].
-pub fn selection_control(trained: &TrainedModel, registry: &Registry, options: &ControlOptions) -> Result<ControlResult> {
+pub fn selection_control(
+    trained: &TrainedModel,
+    training: &Observations,
+    registry: &Registry,
+    options: &ControlOptions,
+) -> Result<ControlResult> {
     let recipe = Recipe::parse(&trained.card.recipe, "recipe in the model card")?;
-    let survey = simulate(&SurveyConfig { n_stars: options.n_training, seed: options.seed, ..SurveyConfig::default() })?;
-    let read = ReadOptions { constraints: recipe.data.constraints.clone(), ..ReadOptions::default() };
-    let all = Observations::from_table(survey, &read)?;
     let cut = Cut { quantity: "parallax_over_error".into(), minimum: Some(NAIVE_PARALLAX_SIGNAL), maximum: None };
-    let near = all.select(&select(&all, &[cut])?);
+    let near = training.select(&select(training, &[cut])?);
+    let (naive, _) = train(&recipe, &near, registry, trained.model.device(), None, &mut |_, _| {})?;
     let giants = simulate(&SurveyConfig {
         n_stars: options.n_new,
         seed: options.seed,
@@ -192,23 +188,21 @@ pub fn selection_control(trained: &TrainedModel, registry: &Registry, options: &
         ..SurveyConfig::default()
     })?;
     let mut numbers = vec![
-        ("training stars, all parallaxes".to_owned(), all.len() as f64),
+        ("training stars, all parallaxes".to_owned(), training.len() as f64),
         (format!("training stars, ϖ/σ > {NAIVE_PARALLAX_SIGNAL}"), near.len() as f64),
     ];
     let (mut series, mut biases) = (Vec::new(), Vec::new());
-    for (name, sample) in [("all parallaxes", &all), ("control: ϖ/σ > 20 only", &near)] {
-        let short = shortened(&recipe, options.epochs, all.len() as f64 / sample.len().max(1) as f64);
-        let (model, _) = train(&short, sample, registry, trained.model.device(), None, &mut |_, _| {})?;
+    for (name, model) in [("all parallaxes", trained), ("control: ϖ/σ > 20 only", &naive)] {
         let fit_options = FitOptions { exact_hessian: false, ..FitOptions::default() };
-        let observations = Observations::from_table(giants.clone(), &read_options(&model, &fit_options))?;
+        let observations = Observations::from_table(giants.clone(), &read_options(model, &fit_options))?;
         let (parallax, logg) = (truth(&observations, "parallax")?, truth(&observations, "logg")?);
         let stars: Vec<usize> = (0..observations.len()).filter(|&star| logg[star] < GIANT).collect();
         let distance: Vec<f64> = stars.iter().map(|&star| 1.0 / parallax[star]).collect();
         let distant = |residual: &[f64]| -> Vec<f64> {
             distance.iter().zip(residual).filter(|(distance, _)| **distance > DISTANT).map(|(_, residual)| *residual).collect()
         };
-        let from_labels = pick(&magnitude_residuals(&model, &observations)?, &stars);
-        let fitted = values(&fit(&model, &observations, &fit_options)?, "parallax")?;
+        let from_labels = pick(&magnitude_residuals(model, &observations)?, &stars);
+        let fitted = values(&fit(model, &observations, &fit_options)?, "parallax")?;
         let from_fits: Vec<f64> = stars.iter().map(|&star| -5.0 * (fitted[star] / parallax[star]).log10()).collect();
         if series.is_empty() {
             numbers.push((format!("giants beyond {DISTANT} kpc"), distant(&from_labels).len() as f64));
@@ -223,13 +217,13 @@ pub fn selection_control(trained: &TrainedModel, registry: &Registry, options: &
     Ok(ControlResult {
         name: "only good parallaxes".into(),
         explanation: format!(
-            "Two models trained alike, with the recipe of this model shortened, on {} simulated stars and on those of them \
+            "The model of this report, trained on {} simulated stars, and one trained with the same recipe on those of them \
              with ϖ/σ > {NAIVE_PARALLAX_SIGNAL}. A cut on the signal-to-noise ratio of the parallax keeps what is near and \
              takes luminous giants out of the training sample, so that the distances of giants beyond {DISTANT} kpc rest on \
              extrapolation. The generative model needs no such cut: it weighs every parallax by its error.\n\n\
              Shown is the error of the distance modulus that the flux gives at the true labels and reddening. Full fits show \
              less of the difference, because the measured parallax holds both models and its prior shifts both alike.",
-            all.len()
+            training.len()
         ),
         quantity: format!("median Δ distance modulus of giants beyond {DISTANT} kpc"),
         found: format!("{} mag instead of {} mag", significant(naive, 2), significant(good, 2)),
@@ -251,34 +245,6 @@ fn magnitude_residuals(trained: &TrainedModel, observations: &Observations) -> R
         model.space.parameters.iter().map(|parameter| truth(observations, &parameter.name)).collect::<Result<_>>()?;
     let predicted = model.predict(coordinates(&model.space, &values).view())?;
     Ok((0..observations.len()).map(|star| magnitude_offset(observations, star, predicted.row(star))).collect())
-}
-
-/// The recipe with two short stages of learning and one of the wavelength weights; `stretch` more epochs make up for a smaller
-/// sample.
-fn shortened(recipe: &Recipe, epochs: [u32; 2], stretch: f64) -> Recipe {
-    let mut short = recipe.clone();
-    // A sample this small needs the published strength of the kernel penalty, or the network follows its noise.
-    short.penalties.insert("kernel".into(), 1.0);
-    let mut learning = short.stages.iter().filter_map(|stage| match stage {
-        Stage::Learn(learn) if learn.learning_rate.is_some() => Some(learn.clone()),
-        _ => None,
-    });
-    let first = learning.next();
-    let rest = learning.next().or_else(|| first.clone());
-    short.stages = [first, rest]
-        .into_iter()
-        .flatten()
-        .zip(epochs.into_iter().zip(RATES))
-        .map(|(mut learn, (epochs, rate))| {
-            learn.batch = BATCH;
-            learn.learning_rate = Some(rate);
-            learn.epochs = (f64::from(epochs) * stretch).round().max(1.0) as u32;
-            Stage::Learn(learn)
-        })
-        .collect();
-    let name = "wavelength weights".into();
-    short.stages.push(Stage::Solve(Solve { name, steps: STEPS, damping: DAMPING, cuts: Vec::new() }));
-    short
 }
 
 /// True values of a parameter of simulated stars.

@@ -80,8 +80,8 @@ fn check(page: &str, sections: &[&str]) {
 #[test]
 fn a_simulated_survey_has_all_sections_and_criteria() {
     let tiny = Tiny::new(&[]);
-    let options = ControlOptions { n_training: 200, epochs: [1, 1], n_new: 60, seed: 3 };
-    let controls = controls(&tiny.trained, &Registry::standard(), &options).unwrap();
+    let options = ControlOptions { n_new: 60, seed: 3 };
+    let controls = controls(&tiny.trained, &tiny.training, &Registry::standard(), &options).unwrap();
     assert!(controls.iter().all(|control| control.numbers.len() >= 5 && control.series.len() == 2));
     let truth = crate::simulate::truth::true_extinction_curve(&tiny.trained.model.grid.wavelength).unwrap();
     let input = SurveyReportInput {
