@@ -5,7 +5,7 @@
 //! stand on this room.
 //!
 //! Two engines compute the flux term: the tensor engine takes any model on any device, in single or double precision; the
-//! standard engine (`posterior/standard`) takes models of the standard family on the processor, in single precision, about ten times faster.
+//! standard engine (`posterior/standard`) takes models of the standard family on the processor, in single precision and faster.
 
 mod flux;
 mod host;
@@ -168,8 +168,8 @@ impl<'a> Posterior<'a> {
         Ok(normal.curvature)
     }
 
-    /// Problems to be solved together: `accelerated` where tensors want long batches, few where a star's whitening should stay in
-    /// the cache from one step to the next.
+    /// Problems to be solved together: `tensors` of them for the tensor engine, which wants long batches, fewer for the standard
+    /// engine, so that a star's whitening stays in the cache from one step to the next.
     pub fn batch(&self, tensors: usize) -> usize {
         if self.standard.is_some() { tensors.min(STANDARD_BATCH) } else { tensors }
     }
