@@ -68,6 +68,7 @@ pub fn fit_in_stages(
     let grid = StartGrid::new(&problem.model, &trained.prior, &problem.held, &problem.fixed, &options.start)?;
     let starts = grid.starts(&problem.model, observations, &problem.constraints, &fittable);
     finished(FitStage::Start);
+    tracing::debug!("{} stars, {} engine", fittable.len(), posterior.engine_name());
 
     let bounds = problem.bounds(posterior.free());
     let searches = Searches::run(&posterior, &fittable, &starts, &bounds, options)?;

@@ -2,10 +2,10 @@
 
 use super::engine::minimise;
 use super::options::FitOptions;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::optimise::{Bounds, Normal, NormalEquations, Solution, Status, Subset};
 use crate::posterior::Posterior;
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
 /// A point belongs to a known optimum where its −2 ln P lies above that of the optimum by no more than this, …
@@ -54,7 +54,7 @@ impl Search<'_> {
 }
 
 impl Searches {
-    /// Searches from every start of the named `stars`; `starts` are their starts `[n, P]`, best first.
+    /// Searches from every start of the named `stars`; `starts` are their starts `[n, P]`, best first and at least one.
     pub fn run(
         posterior: &Posterior<'_>,
         stars: &[usize],
@@ -62,25 +62,24 @@ impl Searches {
         bounds: &Bounds,
         options: &FitOptions,
     ) -> Result<Self> {
-        let rows = |skip: usize| -> Array2<f64> {
-            let width = posterior.n_parameters();
-            let mut flat = Vec::new();
-            for start in starts {
-                let free = posterior.free_coordinates(start.view());
-                let (from, to) = if skip == 0 { (0, free.nrows().min(1)) } else { (1, free.nrows().max(1)) };
-                flat.extend(free.slice(ndarray::s![from..to, ..]).iter().copied());
-            }
-            Array2::from_shape_vec((flat.len() / width.max(1), width), flat).unwrap_or_else(|_| Array2::zeros((0, width)))
-        };
-        let first = minimise(posterior, &Subset::new(posterior, stars), stars, rows(0), bounds, options)?;
+        let (mut best, mut rest) = (Array2::zeros((0, posterior.n_parameters())), Array2::zeros((0, posterior.n_parameters())));
+        let shape = |error: ndarray::ShapeError| Error::numerical("starting points").source(error);
+        for start in starts {
+            let free = posterior.free_coordinates(start.view());
+            best.append(Axis(0), free.slice(s![..1, ..])).map_err(shape)?;
+            rest.append(Axis(0), free.slice(s![1.., ..])).map_err(shape)?;
+        }
+        let first = minimise(posterior, &Subset::new(posterior, stars), stars, best, bounds, options)?;
         let mut others_of = vec![0];
         let mut owner = Vec::new();
         for (index, start) in starts.iter().enumerate() {
-            owner.extend(std::iter::repeat_n(index, start.nrows().saturating_sub(1)));
+            owner.extend(std::iter::repeat_n(index, start.nrows() - 1));
             others_of.push(owner.len());
         }
-        let rivals = Rivals::new(posterior, stars, &first, &owner, posterior.batch(options.chunk))?;
-        let others = minimise(posterior, &rivals, &rivals.stars, rows(1), bounds, options)?;
+        let owner_stars: Vec<usize> = owner.iter().map(|&index| stars[index]).collect();
+        let curvature = curvatures(posterior, stars, &first, &owner, posterior.batch(options.chunk))?;
+        let rivals = Rivals { stars: Subset::new(posterior, &owner_stars), owner: &owner, first: &first, curvature };
+        let others = minimise(posterior, &rivals, &owner_stars, rest, bounds, options)?;
         Ok(Self { first, others, others_of })
     }
 
@@ -110,57 +109,57 @@ impl Searches {
     }
 }
 
-/// The posterior of stars whose first optimum is known.
+/// Curvature at the first optima of those of the `stars` that own other searches.
+fn curvatures(
+    posterior: &Posterior<'_>,
+    stars: &[usize],
+    first: &Solution,
+    owner: &[usize],
+    chunk: usize,
+) -> Result<Vec<Option<Vec<f64>>>> {
+    let mut with_rivals = owner.to_vec();
+    with_rivals.dedup();
+    let parts = with_rivals
+        .par_chunks(chunk)
+        .map(|indices| {
+            let members: Vec<usize> = indices.iter().map(|&index| stars[index]).collect();
+            let coordinates = first.coordinates.select(Axis(0), indices);
+            Ok(posterior.normal_equations(&members, coordinates.view())?.curvature)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let mut curvature = vec![None; stars.len()];
+    let all = parts.iter().flat_map(|part| part.axis_iter(Axis(0)));
+    for (&index, matrix) in with_rivals.iter().zip(all) {
+        curvature[index] = Some(matrix.iter().copied().collect());
+    }
+    Ok(curvature)
+}
+
+/// Problems of stars whose first optimum is known.
 struct Rivals<'a> {
-    posterior: &'a Posterior<'a>,
-    /// Star and known optimum of every problem.
-    stars: Vec<usize>,
+    stars: Subset<'a>,
+    /// Row of the first search of every problem's star.
     owner: &'a [usize],
     first: &'a Solution,
     /// Curvature at the known optima that have rivals.
     curvature: Vec<Option<Vec<f64>>>,
 }
 
-impl<'a> Rivals<'a> {
-    fn new(posterior: &'a Posterior<'a>, stars: &[usize], first: &'a Solution, owner: &'a [usize], chunk: usize) -> Result<Self> {
-        let mut with_rivals = owner.to_vec();
-        with_rivals.dedup();
-        let parts = with_rivals
-            .par_chunks(chunk)
-            .map(|indices| {
-                let members: Vec<usize> = indices.iter().map(|&index| stars[index]).collect();
-                let coordinates = first.coordinates.select(Axis(0), indices);
-                Ok(posterior.normal_equations(&members, coordinates.view())?.curvature)
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let mut curvature = vec![None; stars.len()];
-        let all = parts.iter().flat_map(|part| part.axis_iter(Axis(0)));
-        for (&index, matrix) in with_rivals.iter().zip(all) {
-            curvature[index] = Some(matrix.iter().copied().collect());
-        }
-        Ok(Self { posterior, stars: owner.iter().map(|&index| stars[index]).collect(), owner, first, curvature })
-    }
-
-    fn outer(&self, problems: &[usize]) -> Vec<usize> {
-        problems.iter().map(|&problem| self.stars[problem]).collect()
-    }
-}
-
 impl NormalEquations for Rivals<'_> {
     fn n_problems(&self) -> usize {
-        self.stars.len()
+        self.stars.n_problems()
     }
 
     fn n_parameters(&self) -> usize {
-        self.posterior.n_parameters()
+        self.stars.n_parameters()
     }
 
     fn normal_equations(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Normal> {
-        self.posterior.normal_equations(&self.outer(problems), coordinates)
+        self.stars.normal_equations(problems, coordinates)
     }
 
     fn loss(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Vec<f64>> {
-        self.posterior.loss(&self.outer(problems), coordinates)
+        self.stars.loss(problems, coordinates)
     }
 
     /// Where the loss above the known optimum is that of its parabola.

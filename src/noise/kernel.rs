@@ -11,7 +11,7 @@ macro_rules! vectorised {
         $(#[$attribute])*
         $visibility fn $name($($argument: $type),*) $(-> $output)? {
             #[cfg(target_arch = "x86_64")]
-            if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+            if $crate::tensor::lanes::has_avx2() {
                 #[target_feature(enable = "avx2,fma")]
                 fn with_avx2($($argument: $type),*) $(-> $output)? {
                     $body::<true>($($argument),*)

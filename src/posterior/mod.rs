@@ -176,7 +176,7 @@ impl<'a> Posterior<'a> {
 
     fn flux_normal(&self, stars: &[usize], all: &Array2<f64>, order: Order) -> Result<FluxNormal> {
         if let Some(engine) = &self.standard {
-            return engine.flux_normal(self.observations, stars, all.view(), &self.free, order);
+            return engine.flux_normal(self.observations, stars, all, &self.free, order);
         }
         let flat: Vec<f64> = all.iter().copied().collect();
         let coordinates = self.model.device().tensor(&flat, [all.nrows(), all.ncols()]);

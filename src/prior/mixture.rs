@@ -186,11 +186,12 @@ impl GaussianMixture {
         let n = self.parameters.len();
         debug_assert_eq!(x.len(), n);
         let MixtureWork { pulls, terms } = work;
+        // With the number of labels known to the compiler, the loops become straight code.
         match n {
-            2 => self.set_terms::<2>(&sized(x), pulls, terms),
-            3 => self.set_terms::<3>(&sized(x), pulls, terms),
-            4 => self.set_terms::<4>(&sized(x), pulls, terms),
-            _ => self.set_terms_of_any_size(x, pulls, terms),
+            2 => self.set_terms(2, x, pulls, terms),
+            3 => self.set_terms(3, x, pulls, terms),
+            4 => self.set_terms(4, x, pulls, terms),
+            _ => self.set_terms(n, x, pulls, terms),
         }
         let largest = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let mut sum = 0.0;
@@ -207,38 +208,23 @@ impl GaussianMixture {
         largest + sum.ln()
     }
 
-    /// ln of every component's density at `x` and its pulls `[K, N]`.
-    fn set_terms<const N: usize>(&self, x: &[f64; N], pulls: &mut [f64], terms: &mut [f64]) {
-        for ((component, pull), term) in self.components.iter().zip(pulls.chunks_exact_mut(N)).zip(terms) {
-            let precision = &component.precision[..N * N];
-            let away: [f64; N] = std::array::from_fn(|i| component.mean[i] - x[i]);
-            *term = component.ln_amplitude;
-            for i in 0..N {
-                let mut sum = 0.0;
-                for j in 0..N {
-                    sum += precision[i * N + j] * away[j];
-                }
-                pull[i] = sum;
-                *term -= 0.5 * sum * away[i];
-            }
-        }
-    }
-
-    fn set_terms_of_any_size(&self, x: &[f64], pulls: &mut [f64], terms: &mut [f64]) {
-        let n = x.len();
+    /// ln of every component's density at `x [n]` and its pulls `[K, n]`.
+    #[inline(always)]
+    fn set_terms(&self, n: usize, x: &[f64], pulls: &mut [f64], terms: &mut [f64]) {
+        let x = &x[..n];
         for ((component, pull), term) in self.components.iter().zip(pulls.chunks_exact_mut(n)).zip(terms) {
+            let (precision, mean) = (&component.precision[..n * n], &component.mean[..n]);
             *term = component.ln_amplitude;
             for i in 0..n {
-                pull[i] = (0..n).map(|j| component.precision[i * n + j] * (component.mean[j] - x[j])).sum();
-                *term -= 0.5 * pull[i] * (component.mean[i] - x[i]);
+                let mut sum = 0.0;
+                for j in 0..n {
+                    sum += precision[i * n + j] * (mean[j] - x[j]);
+                }
+                pull[i] = sum;
+                *term -= 0.5 * sum * (mean[i] - x[i]);
             }
         }
     }
-}
-
-/// The first `N` numbers of a slice.
-fn sized<const N: usize>(x: &[f64]) -> [f64; N] {
-    std::array::from_fn(|i| x[i])
 }
 
 fn add(sum: &mut [f64], factor: f64, summand: &[f64]) {

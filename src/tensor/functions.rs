@@ -66,7 +66,7 @@ mod tests {
         println!("portable {portable:?}");
         assert!(portable.iter().all(|error| *error < 2e-7));
         #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        if super::super::lanes::has_avx2() {
             // SAFETY: both features were detected.
             let vector = unsafe { vector_errors() };
             println!("AVX2 {vector:?}");

@@ -1,10 +1,11 @@
 //! A random sample of a catalogue's stars with their observations, read file after file in chunks.
 
+use crate::cli::run::expand;
 use crate::error::{Error, Result};
 use crate::infer::{FitOptions, flags, read_options};
 use crate::observations::{Observations, columns, hash64};
 use crate::optimise::dense::unpack_upper_triangle;
-use crate::table::{Format, Table, read_column_chunks, read_schema};
+use crate::table::{Table, read_column_chunks, read_schema};
 use crate::train::TrainedModel;
 use ndarray::{Array2, Array3};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -216,32 +217,20 @@ fn sampled_rows(chunk: Table, ids: &BTreeSet<i64>) -> Result<Table> {
     Ok(chunk.select(&rows))
 }
 
-/// A file, or the tables in a folder and its folders that have these columns, in the order of their names.
+/// A file, or the tables below a folder that have these columns.
 fn table_files(path: &Path, names: &[&str]) -> Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut files = Vec::new();
-    let mut entries = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(|error| Error::reading(path, error))? {
-        entries.push(entry.map_err(|error| Error::reading(path, error))?.path());
-    }
-    entries.sort();
-    for entry in entries {
-        let hidden = entry.file_name().is_some_and(|name| name.to_string_lossy().starts_with(['.', '_']));
-        if hidden || !(entry.is_dir() || Format::from_extension(&entry).is_some()) {
-            continue;
-        }
-        if entry.is_dir() {
-            files.extend(table_files(&entry, names)?);
-            continue;
-        }
-        let schema = read_schema(&entry)?;
-        if names.iter().all(|name| schema.iter().any(|column| column.name == *name)) {
-            files.push(entry);
-        } else {
-            tracing::info!("{}: passed over (no columns {})", entry.display(), names.join(", "));
-        }
+    let mut files = expand(&[path.to_owned()])?;
+    if path.is_dir() {
+        let schemas = files.iter().map(|file| read_schema(file)).collect::<Result<Vec<_>>>()?;
+        let mut schemas = schemas.into_iter();
+        files.retain(|file| {
+            let schema = schemas.next().unwrap_or_default();
+            let has_all = names.iter().all(|name| schema.iter().any(|column| column.name == *name));
+            if !has_all {
+                tracing::info!("{}: passed over (no columns {})", file.display(), names.join(", "));
+            }
+            has_all
+        });
     }
     Ok(files)
 }

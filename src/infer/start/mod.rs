@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::model::{ForwardModel, Transform};
 use crate::observations::Observations;
 use crate::prior::GaussianMixture;
-use crate::tensor::lanes::{Block, padded};
+use crate::tensor::lanes::{Block, LANES, padded};
 use crate::tensor::{Order, to_f64};
 use ndarray::Array2;
 use rand::SeedableRng;
@@ -303,7 +303,7 @@ fn evaluate(
 /// Blocks of losses, the last one filled up with what no draw can be.
 fn filled_up(losses: &[f64]) -> Vec<Block> {
     let mut blocks = padded(losses.iter().map(|&loss| loss as f32));
-    if let (Some(last), rest @ 1..) = (blocks.last_mut(), losses.len() % 8) {
+    if let (Some(last), rest @ 1..) = (blocks.last_mut(), losses.len() % LANES) {
         last.0[rest..].fill(f32::INFINITY);
     }
     blocks

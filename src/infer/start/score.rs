@@ -5,7 +5,7 @@
 
 use super::{Linear, SMALLEST_EXTINCTION};
 use crate::optimise::dense::invert_positive_semidefinite;
-use crate::tensor::lanes::{Block, LANES, Lanes, Portable, floats, has_avx2};
+use crate::tensor::lanes::{Block, Lanes, Portable, floats, has_avx2};
 
 /// What all stars share: the draws in blocks of eight.
 pub(super) struct Draws {
@@ -198,5 +198,3 @@ impl Draws {
 
 /// Linear parameters beyond this number stay at their references in the scores.
 pub(super) const MOST_LINEAR: usize = 8;
-
-const _: () = assert!(LANES == 8);

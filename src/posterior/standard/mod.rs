@@ -24,7 +24,7 @@ use crate::optimise::Normal;
 use crate::tensor::Order;
 use crate::tensor::lanes::{Lanes, Portable, has_avx2};
 use family::StandardFamily;
-use ndarray::{Array2, Array3, ArrayView2};
+use ndarray::{Array2, Array3};
 use star::{Data, Products, Workspace, evaluate};
 use std::sync::Mutex;
 
@@ -51,86 +51,76 @@ impl StandardEngine {
         &self,
         observations: &Observations,
         stars: &[usize],
-        coordinates: ArrayView2<'_, f64>,
+        coordinates: &Array2<f64>,
         free: &[usize],
         order: Order,
     ) -> Result<FluxNormal> {
         let spare = self.spare.lock().ok().and_then(|mut spare| spare.pop());
         let mut work =
             spare.filter(|work| work.n_free() == free.len()).unwrap_or_else(|| Workspace::new(&self.family, free.len()));
-        let result = self.batch(observations, stars, coordinates, free, order, &mut work);
+        let batch = Batch { family: &self.family, observations, stars, coordinates, free, order };
+        let result = batch.run(self.vectorised, &mut work);
         if let Ok(mut spare) = self.spare.lock() {
             spare.push(work);
         }
         result
     }
+}
 
-    fn batch(
-        &self,
-        observations: &Observations,
-        stars: &[usize],
-        coordinates: ArrayView2<'_, f64>,
-        free: &[usize],
-        order: Order,
-        work: &mut Workspace,
-    ) -> Result<FluxNormal> {
+/// Stars to be evaluated at all their `coordinates [n, P]`.
+struct Batch<'a> {
+    family: &'a StandardFamily,
+    observations: &'a Observations,
+    stars: &'a [usize],
+    coordinates: &'a Array2<f64>,
+    free: &'a [usize],
+    order: Order,
+}
+
+impl Batch<'_> {
+    fn run(&self, vectorised: bool, work: &mut Workspace) -> Result<FluxNormal> {
         #[cfg(target_arch = "x86_64")]
-        if self.vectorised {
+        if vectorised {
             // SAFETY: AVX2 and FMA were detected when the engine was made.
-            return unsafe { batch_avx2(&self.family, observations, stars, coordinates, free, order, work) };
+            return unsafe { self.run_avx2(work) };
         }
-        batch::<Portable>(&self.family, observations, stars, coordinates, free, order, work)
+        self.run_in::<Portable>(work)
     }
-}
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn batch_avx2(
-    family: &StandardFamily,
-    observations: &Observations,
-    stars: &[usize],
-    coordinates: ArrayView2<'_, f64>,
-    free: &[usize],
-    order: Order,
-    work: &mut Workspace,
-) -> Result<FluxNormal> {
-    batch::<crate::tensor::lanes::Avx2>(family, observations, stars, coordinates, free, order, work)
-}
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    fn run_avx2(&self, work: &mut Workspace) -> Result<FluxNormal> {
+        self.run_in::<crate::tensor::lanes::Avx2>(work)
+    }
 
-#[inline(always)]
-fn batch<V: Lanes>(
-    family: &StandardFamily,
-    observations: &Observations,
-    stars: &[usize],
-    coordinates: ArrayView2<'_, f64>,
-    free: &[usize],
-    order: Order,
-    work: &mut Workspace,
-) -> Result<FluxNormal> {
-    let (n, p, w) = (stars.len(), free.len(), family.n_wavelengths);
-    let bends = if order == Order::Second { n * p * p } else { 0 };
-    let (mut loss, mut gradient) = (vec![0.0; n], vec![0.0; n * p]);
-    let (mut curvature, mut residual_curvature) = (vec![0.0; n * p * p], vec![0.0; bends]);
-    let mut point = vec![0.0; coordinates.ncols()];
-    let all_flux = observations.flux.as_standard_layout();
-    let all_flux = all_flux.as_slice().unwrap_or_default();
-    for (i, &star) in stars.iter().enumerate() {
-        point.iter_mut().zip(coordinates.row(i)).for_each(|(to, from)| *to = *from);
-        let data = Data::new(&all_flux[star * w..(star + 1) * w], &observations.whitening, star);
-        let out = Products {
-            loss: &mut loss[i],
-            gradient: &mut gradient[i * p..(i + 1) * p],
-            curvature: &mut curvature[i * p * p..(i + 1) * p * p],
-            residual_curvature: residual_curvature.get_mut(i * p * p..(i + 1) * p * p).unwrap_or_default(),
+    #[inline(always)]
+    fn run_in<V: Lanes>(&self, work: &mut Workspace) -> Result<FluxNormal> {
+        let Self { family, observations, stars, coordinates, free, order } = *self;
+        let (n, p, w) = (stars.len(), free.len(), family.n_wavelengths);
+        let bends = if order == Order::Second { n * p * p } else { 0 };
+        let (mut loss, mut gradient) = (vec![0.0; n], vec![0.0; n * p]);
+        let (mut curvature, mut residual_curvature) = (vec![0.0; n * p * p], vec![0.0; bends]);
+        let mut point = vec![0.0; coordinates.ncols()];
+        let all_flux = observations.flux.as_standard_layout();
+        let all_flux = all_flux.as_slice().unwrap_or_default();
+        for (i, &star) in stars.iter().enumerate() {
+            point.iter_mut().zip(coordinates.row(i)).for_each(|(to, from)| *to = *from);
+            let data = Data { flux: &all_flux[star * w..(star + 1) * w], whitening: &observations.whitening, star };
+            let out = Products {
+                loss: &mut loss[i],
+                gradient: &mut gradient[i * p..(i + 1) * p],
+                curvature: &mut curvature[i * p * p..(i + 1) * p * p],
+                residual_curvature: residual_curvature.get_mut(i * p * p..(i + 1) * p * p).unwrap_or_default(),
+            };
+            evaluate::<V>(family, data, &point, free, order, work, out);
+        }
+        let shape = |error: ndarray::ShapeError| Error::numerical("normal equations of a batch").source(error);
+        let gradient = Array2::from_shape_vec((n, p), gradient).map_err(shape)?;
+        let curvature = Array3::from_shape_vec((n, p, p), curvature).map_err(shape)?;
+        let residual_curvature = match order {
+            Order::Second => Array3::from_shape_vec((n, p, p), residual_curvature).map_err(shape)?,
+            _ => Array3::zeros((0, p, p)),
         };
-        evaluate::<V>(family, data, &point, free, order, work, out);
+        Ok(FluxNormal { normal: Normal { loss, gradient, curvature }, residual_curvature })
     }
-    let shape = |error: ndarray::ShapeError| Error::numerical("normal equations of a batch").source(error);
-    let gradient = Array2::from_shape_vec((n, p), gradient).map_err(shape)?;
-    let curvature = Array3::from_shape_vec((n, p, p), curvature).map_err(shape)?;
-    let residual_curvature = match order {
-        Order::Second => Array3::from_shape_vec((n, p, p), residual_curvature).map_err(shape)?,
-        _ => Array3::zeros((0, p, p)),
-    };
-    Ok(FluxNormal { normal: Normal { loss, gradient, curvature }, residual_curvature })
 }

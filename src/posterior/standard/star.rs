@@ -5,7 +5,7 @@
 
 use super::family::{Role, StandardFamily};
 use super::network::Tape;
-use super::whitened::{inner_products, transpose_whiten, whiten};
+use super::whitened::{inner_products, whiten};
 use crate::noise::Whitening;
 use crate::tensor::Order;
 use crate::tensor::functions::exp;
@@ -16,17 +16,8 @@ use crate::tensor::lanes::{Block, LANES, Lanes, blocks, floats, floats_mut};
 pub struct Data<'a> {
     /// `[W]`.
     pub flux: &'a [f32],
-    pub triangle: &'a [f32],
-    pub diagonal: &'a [f32],
-    pub block: usize,
-}
-
-impl<'a> Data<'a> {
-    /// The data of star `star`.
-    pub fn new(flux: &'a [f32], whitening: &'a Whitening, star: usize) -> Self {
-        let (triangle, diagonal) = (whitening.triangle_of(star), whitening.diagonal_of(star));
-        Self { flux, triangle, diagonal, block: whitening.block }
-    }
+    pub whitening: &'a Whitening,
+    pub star: usize,
 }
 
 /// Where the results of one star go: `[F]`, `[F, F]`, `[F, F]`; empty for orders that do not need them.
@@ -141,6 +132,7 @@ pub fn evaluate<V: Lanes>(
     let free = if order == Order::Value { &[] } else { free };
     let (w, width) = (family.n_wavelengths, blocks(family.n_wavelengths));
     let factors = Factors::new(family, coordinates);
+    let (triangle, diagonal) = (data.whitening.triangle_of(data.star), data.whitening.diagonal_of(data.star));
     for (label, &position) in work.labels.iter_mut().zip(&family.labels) {
         *label = coordinates[position] as f32;
     }
@@ -160,7 +152,7 @@ pub fn evaluate<V: Lanes>(
             }
         }
         let range = group * width * LANES..group * width * LANES + w;
-        whiten::<V>(data.triangle, data.diagonal, data.block, &work.turned[range.clone()], &mut work.whitened[range]);
+        whiten::<V>(triangle, diagonal, data.whitening.block, &work.turned[range.clone()], &mut work.whitened[range]);
     }
     for left in 0..groups {
         for right in 0..=left {
@@ -190,7 +182,7 @@ pub fn evaluate<V: Lanes>(
         for (to, whitened) in residual[..w].iter_mut().zip(&work.whitened) {
             *to = whitened.0[0];
         }
-        transpose_whiten(data.triangle, data.diagonal, data.block, &residual[..w], &mut work.weighted[..w]);
+        data.whitening.transpose_whiten(data.star, &residual[..w], &mut work.weighted[..w]);
         residual_curvature(family, &factors, free, work, out.residual_curvature);
     }
 }

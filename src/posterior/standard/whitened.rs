@@ -77,19 +77,3 @@ pub fn inner_products<V: Lanes>(left: &[Block], right: &[Block]) -> [[f64; LANES
     }
     products
 }
-
-/// Lᵀ·`vector` `[W] → [W]`.
-#[inline(always)]
-pub fn transpose_whiten(triangle: &[f32], diagonal: &[f32], block: usize, vector: &[f32], out: &mut [f32]) {
-    out[..block].fill(0.0);
-    let mut start = 0;
-    for (i, &value) in vector[..block].iter().enumerate() {
-        for (out, &entry) in out[..=i].iter_mut().zip(&triangle[start..=start + i]) {
-            *out += entry * value;
-        }
-        start += i + 1;
-    }
-    for ((out, &value), &inverse_error) in out[block..].iter_mut().zip(&vector[block..]).zip(diagonal) {
-        *out = value * inverse_error;
-    }
-}
