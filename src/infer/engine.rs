@@ -23,7 +23,7 @@ pub enum Engine {
 
 impl Engine {
     /// What `Auto` means for a method on a processor or an accelerator.
-    fn resolved(self, method: &Method, on_cpu: bool) -> Self {
+    pub(super) fn resolved(self, method: &Method, on_cpu: bool) -> Self {
         match (self, method) {
             (Self::Auto, Method::LevenbergMarquardt(_)) if !on_cpu => Self::Device,
             (Self::Auto, _) => Self::Tensor,

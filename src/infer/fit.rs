@@ -4,7 +4,7 @@ use super::estimates::Estimates;
 use super::flags;
 use super::options::FitOptions;
 use super::problem::Problem;
-use super::rivals::{Search, Searches};
+use super::searches::{Search, Searches};
 use super::start::StartGrid;
 use crate::error::Result;
 use crate::model::{ForwardModel, LN_CURVE};

@@ -10,6 +10,7 @@ pub mod flags;
 mod options;
 mod problem;
 mod rivals;
+mod searches;
 mod start;
 
 pub use engine::Engine;

@@ -2,7 +2,7 @@
 
 use super::{Bounds, Method, NormalEquations, Solution, Subset};
 use crate::error::{Error, Result};
-use ndarray::{Array2, ArrayView2, Axis, concatenate};
+use ndarray::{Array2, Array3, ArrayView2, Axis, concatenate};
 use rayon::prelude::*;
 
 /// Minimises all problems in chunks of `chunk` consecutive ones, on the threads of the current rayon pool.
@@ -29,28 +29,34 @@ pub fn minimise_in_chunks(
         let found = format!("{} rows", start.nrows());
         return Err(Error::usage("start of the minimisation").found(found).expected(format!("{n}, one a problem")));
     }
-    let pieces: Vec<Result<Solution>> = (0..n.div_ceil(chunk))
+    let pieces =
+        in_chunks(n, chunk, |members| method.minimise(&Subset::new(problem, members), start.select(Axis(0), members), bounds))?;
+    join(pieces, problem.n_parameters())
+}
+
+/// What `each` makes of chunks of at most `chunk` of the `n` problems, in order, on the threads of the current rayon pool.
+pub(super) fn in_chunks<T: Send>(n: usize, chunk: usize, each: impl Fn(&[usize]) -> Result<T> + Sync) -> Result<Vec<T>> {
+    let pieces: Vec<Result<T>> = (0..n.div_ceil(chunk))
         .into_par_iter()
-        .map(|index| {
-            let members: Vec<usize> = (index * chunk..((index + 1) * chunk).min(n)).collect();
-            method.minimise(&Subset::new(problem, &members), start.select(Axis(0), &members), bounds)
-        })
+        .map(|index| each(&(index * chunk..((index + 1) * chunk).min(n)).collect::<Vec<usize>>()))
         .collect();
-    join(pieces.into_iter().collect::<Result<Vec<_>>>()?, problem.n_parameters())
+    pieces.into_iter().collect()
 }
 
 /// The solutions of consecutive problems as one.
 pub(crate) fn join(pieces: Vec<Solution>, n_parameters: usize) -> Result<Solution> {
-    let coordinates = match pieces.is_empty() {
-        true => Array2::zeros((0, n_parameters)),
+    let joined = |error: ndarray::ShapeError| Error::numerical("joining the chunks of a minimisation").source(error);
+    let (coordinates, curvature) = match pieces.is_empty() {
+        true => (Array2::zeros((0, n_parameters)), Array3::zeros((0, n_parameters, n_parameters))),
         false => {
-            let parts: Vec<_> = pieces.iter().map(|piece| piece.coordinates.view()).collect();
-            concatenate(Axis(0), &parts)
-                .map_err(|error| Error::numerical("joining the chunks of a minimisation").source(error))?
+            let coordinates: Vec<_> = pieces.iter().map(|piece| piece.coordinates.view()).collect();
+            let curvature: Vec<_> = pieces.iter().map(|piece| piece.curvature.view()).collect();
+            (concatenate(Axis(0), &coordinates).map_err(joined)?, concatenate(Axis(0), &curvature).map_err(joined)?)
         }
     };
     Ok(Solution {
         coordinates,
+        curvature,
         loss: pieces.iter().flat_map(|piece| piece.loss.iter().copied()).collect(),
         status: pieces.iter().flat_map(|piece| piece.status.iter().copied()).collect(),
         n_iterations: pieces.iter().flat_map(|piece| piece.n_iterations.iter().copied()).collect(),

@@ -6,7 +6,7 @@
 use super::dense::smallest_eigenvalue;
 use super::{Bounds, NormalEquations, Solution, Status, check_setting, check_shape, prepare};
 use crate::error::Result;
-use ndarray::{Array2, Axis, Zip};
+use ndarray::{Array2, Array3, Axis, Zip};
 use serde::{Deserialize, Serialize};
 
 /// Exponential decay of Adam's mean and mean square (Kingma & Ba 2015, algorithm 1).
@@ -91,6 +91,7 @@ impl FirstOrder {
         let n = start.nrows();
         let solution = Solution {
             coordinates: start,
+            curvature: Array3::zeros((0, problem.n_parameters(), problem.n_parameters())),
             loss: vec![f64::NAN; n],
             status: vec![Status::IterationLimit; n],
             n_iterations: vec![0; n],

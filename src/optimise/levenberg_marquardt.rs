@@ -7,7 +7,7 @@
 use super::step::{Point, StepSolver};
 use super::{Bounds, NormalEquations, Solution, Status, check_setting, check_shape, prepare};
 use crate::error::Result;
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, Array3, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 /// Below the noise of the loss, a step counts as progress if it lowers the predicted decrease to this fraction.
@@ -141,19 +141,10 @@ fn evaluate(
     check_shape(&[normal.loss.len()], &[n])?;
     check_shape(normal.gradient.shape(), &[n, p])?;
     check_shape(normal.curvature.shape(), &[n, p, p])?;
-    let rows = normal.gradient.axis_iter(Axis(0)).zip(normal.curvature.axis_iter(Axis(0)));
-    for (row, (&i, (gradient, curvature))) in active.iter().zip(rows).enumerate() {
-        let trial = &mut walkers[i].trial;
-        trial.loss = normal.loss[row];
-        copy(coordinates.row(row).iter(), &mut trial.coordinates);
-        copy(gradient.iter(), &mut trial.gradient);
-        copy(curvature.iter(), &mut trial.curvature);
+    for (row, &i) in active.iter().enumerate() {
+        walkers[i].trial.set(coordinates.row(row), &normal, row);
     }
     Ok(())
-}
-
-fn copy<'a>(from: impl Iterator<Item = &'a f64>, to: &mut [f64]) {
-    to.iter_mut().zip(from).for_each(|(slot, value)| *slot = *value);
 }
 
 fn collect(walkers: &[Walker], bounds: &Bounds, n_parameters: usize) -> Solution {
@@ -161,6 +152,8 @@ fn collect(walkers: &[Walker], bounds: &Bounds, n_parameters: usize) -> Solution
     for (mut row, walker) in coordinates.axis_iter_mut(Axis(0)).zip(walkers) {
         row.iter_mut().zip(&walker.point.coordinates).for_each(|(slot, x)| *slot = *x);
     }
+    let p = n_parameters;
+    let curvature = Array3::from_shape_fn((walkers.len(), p, p), |(i, a, b)| walkers[i].point.curvature[a * p + b]);
     let status = walkers.iter().map(|walker| match walker.status {
         Status::Converged if bounds.touched_by(&walker.point.coordinates) => Status::AtBound,
         status => status,
@@ -170,6 +163,7 @@ fn collect(walkers: &[Walker], bounds: &Bounds, n_parameters: usize) -> Solution
         loss: walkers.iter().map(|walker| walker.point.loss).collect(),
         status: status.collect(),
         n_iterations: walkers.iter().map(|walker| walker.n_iterations).collect(),
+        curvature,
     }
 }
 

@@ -12,11 +12,13 @@
 //! | `hessian` | the exact Hessian by differences of gradients, for problems without a better one |
 //! | `chunks` | many problems, several threads, results in order |
 //! | `on_device` | the same method with everything on an accelerator |
+//! | `evaluated` | starting points whose normal equations are known |
 //! | `subset` | some problems of a larger batch |
 //! | `dense` | small symmetric matrices |
 
 mod chunks;
 pub mod dense;
+mod evaluated;
 mod first_order;
 mod hessian;
 mod levenberg_marquardt;
@@ -29,6 +31,7 @@ mod test_problems;
 
 pub(crate) use chunks::join;
 pub use chunks::minimise_in_chunks;
+pub use evaluated::{Evaluated, Prediction};
 pub use first_order::{FirstOrder, Round};
 pub use levenberg_marquardt::LevenbergMarquardt;
 pub use method::Method;
@@ -120,10 +123,12 @@ impl Bounds {
         coordinates.iter().zip(self.lower.iter().zip(&self.upper)).any(|(x, (lower, upper))| x <= lower || x >= upper)
     }
 
-    /// Moves every coordinate into the box; a NaN stays.
-    fn clamp(&self, coordinates: &mut [f64]) {
-        for (x, (lower, upper)) in coordinates.iter_mut().zip(self.lower.iter().zip(&self.upper)) {
-            *x = x.clamp(*lower, *upper);
+    /// Moves every coordinate of `[n, P]` into the box; a NaN stays.
+    fn clamp_rows(&self, coordinates: &mut Array2<f64>) {
+        for mut row in coordinates.axis_iter_mut(Axis(0)) {
+            for (x, (lower, upper)) in row.iter_mut().zip(self.lower.iter().zip(&self.upper)) {
+                *x = x.clamp(*lower, *upper);
+            }
         }
     }
 }
@@ -131,10 +136,12 @@ impl Bounds {
 /// Optimum of every problem.
 ///
 /// # Shapes
-/// `coordinates [n, P]`, all others `[n]`.
+/// `coordinates [n, P]`, `curvature [n, P, P]`, all others `[n]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Solution {
     pub coordinates: Array2<f64>,
+    /// Curvature there (that of [`Normal`]), from methods that know it; `[0, P, P]` from others.
+    pub curvature: Array3<f64>,
     pub loss: Vec<f64>,
     pub status: Vec<Status>,
     pub n_iterations: Vec<u32>,
@@ -164,11 +171,7 @@ fn prepare(shape: (usize, usize), mut start: Array2<f64>, bounds: Option<&Bounds
             .found(format!("{lower} to {upper}"))
             .expected("lower ≤ upper"));
     }
-    for mut row in start.axis_iter_mut(Axis(0)) {
-        let mut coordinates = row.to_vec();
-        bounds.clamp(&mut coordinates);
-        row.iter_mut().zip(coordinates).for_each(|(slot, x)| *slot = x);
-    }
+    bounds.clamp_rows(&mut start);
     Ok((start, bounds))
 }
 

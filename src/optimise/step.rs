@@ -1,7 +1,8 @@
 //! One damped Gauss–Newton step of one problem inside a box.
 
-use super::Bounds;
 use super::dense::{cholesky_in_place, cholesky_solve_in_place};
+use super::{Bounds, Normal};
+use ndarray::{ArrayView1, Axis};
 
 /// Diagonal elements of the curvature below this fraction of the largest one are damped as if they were that large.
 const DIAGONAL_FLOOR: f64 = 1e-8;
@@ -28,6 +29,16 @@ impl Point {
             gradient: vec![0.0; n_parameters],
             curvature: vec![0.0; n_parameters * n_parameters],
         }
+    }
+
+    /// Row `row` of the normal equations at these coordinates.
+    pub fn set(&mut self, coordinates: ArrayView1<'_, f64>, normal: &Normal, row: usize) {
+        let copy =
+            |from: &mut dyn Iterator<Item = &f64>, to: &mut [f64]| to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+        self.loss = normal.loss[row];
+        copy(&mut coordinates.iter(), &mut self.coordinates);
+        copy(&mut normal.gradient.row(row).iter(), &mut self.gradient);
+        copy(&mut normal.curvature.index_axis(Axis(0), row).iter(), &mut self.curvature);
     }
 
     /// Whether loss, gradient and curvature are all finite.

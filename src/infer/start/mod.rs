@@ -2,40 +2,54 @@
 //!
 //! The published method evaluates 512 draws × 61 extinctions with the full covariance, about 2 GFLOP a star. Here ln flux of a
 //! draw is linear in E and ln ϖ (for any effect: linearised there), so that the best E and ϖ of each draw follow from a small
-//! weighted least-squares problem on a dozen pooled wavelengths, for eight draws at once. With the choice among them that takes 21 µs a star
-//! (`photosphere bench`). Extinction needs no grid.
+//! weighted least-squares problem on a dozen pooled wavelengths, for eight draws at once. Extinction needs no grid.
 //!
-//! The best draw is the first start. Other starts are draws nearly as good that stand for another luminosity (a dwarf for a
-//! giant) or for other labels; a star whose best draw has no rival has one start.
+//! Good draws that differ as much as can be are moved towards the optima that they lead to, by a few Gauss–Newton steps of all
+//! parameters on the same pooled wavelengths. Draws of one basin meet there; the best is one start, and candidates that end elsewhere,
+//! nearly as well, are others (a dwarf for a giant). A star whose candidates agree has one start.
+//!
+//! | file | concept |
+//! |---|---|
+//! | `star` | pooled fluxes of a star, and its measured parameters |
+//! | `score` | scores of all draws |
+//! | `spread` | a few good draws that differ |
+//! | `refine` | from them to the optima they lead to |
+//! | `choose` | which of them are starts |
 
+mod choose;
+mod refine;
 mod score;
+mod spread;
+mod star;
 
 use super::options::StartOptions;
 use crate::error::Result;
-use crate::model::{ForwardModel, Transform};
+use crate::model::{ForwardModel, ParameterSpace, Transform};
 use crate::observations::Observations;
 use crate::prior::GaussianMixture;
-use crate::tensor::lanes::{Block, LANES, padded};
+use crate::tensor::lanes::{Block, LANES, floats, padded};
 use crate::tensor::{Order, to_f64};
-use ndarray::Array2;
+use choose::{Candidate, choose};
+use ndarray::{Array2, ArrayView1, Axis};
 use rand::SeedableRng;
 use rayon::prelude::*;
-use score::{Draws, MOST_LINEAR, Scores, Star};
+use refine::{Candidates, Surroundings};
+use score::{Draws, Scores};
+use spread::Spread;
+use star::Star;
 
 /// Width of a pool of neighbouring wavelengths, Δ ln λ.
 const POOL_WIDTH: f64 = 0.08;
-/// Error of ln flux added for the distance of a star to the nearest draw.
-const DRAW_SPACING: f64 = 0.05;
-/// Pools with a smaller signal-to-noise ratio are left out: their logarithm says nothing.
-const MINIMUM_SIGNAL: f64 = 2.0;
-/// Distance in standardised labels from which two starts count as different.
-const OTHER_LABELS: f64 = 0.8;
-/// |Δ ln ϖ| from which two starts count as stars of different luminosity (a factor of two).
-const OTHER_LUMINOSITY: f64 = 0.35;
 /// Smallest E from which a fit of ln E starts.
 const SMALLEST_EXTINCTION: f64 = 0.01;
-/// A draw whose score is worse than the best by more than this is no start.
-const RIVAL: f32 = 40.0;
+/// Good draws are no worse than the best by more than this in their scores.
+const GOOD_WINDOW: f32 = 30.0;
+/// The draws among them that are refined.
+const MOST_CANDIDATES: usize = 16;
+/// Labels and linear parameters in all; linear parameters beyond it stay at their references in the search for starts.
+const MOST_PARAMETERS: usize = 8;
+/// The same for linear parameters.
+const MOST_LINEAR: usize = 8;
 
 /// Scored draws of a model's prior.
 pub(super) struct StartGrid {
@@ -43,12 +57,11 @@ pub(super) struct StartGrid {
     /// Coordinates of all parameters `[D, P]`: labels of the draw, everything else at its reference.
     coordinates: Array2<f64>,
     draws: Draws,
+    surroundings: Surroundings,
     /// The parameters in which ln flux is linear: free and no labels.
     linear: Vec<Linear>,
-    /// Positions of the labels.
+    /// Positions of the free labels.
     labels: Vec<usize>,
-    /// Standardised labels of the draws, `[D, labels]`.
-    standardised: Vec<f64>,
     runs: usize,
 }
 
@@ -67,22 +80,17 @@ struct Linear {
 struct Work {
     star: Star,
     scores: Scores,
-    rivals: Vec<Rival>,
+    spread: Spread,
+    candidates: Candidates,
+    rivals: Vec<Candidate>,
     chosen: Vec<usize>,
-}
-
-/// A draw nearly as good as the best.
-struct Rival {
-    draw: usize,
-    score: f32,
-    ln_parallax: f64,
-    /// Whether its luminosity, or its labels, differ from those of all chosen draws.
-    other_luminosity: bool,
-    other_labels: bool,
 }
 
 impl StartGrid {
     /// Draws from `prior` evaluated with `model`; parameters in `held` keep the coordinates of `fixed [P]`.
+    ///
+    /// # Errors
+    /// When the prior has a parameter that the model lacks, or the model cannot be evaluated.
     pub fn new(
         model: &ForwardModel,
         prior: &GaussianMixture,
@@ -93,52 +101,48 @@ impl StartGrid {
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(options.seed);
         let mut draws = prior.sample(options.draws, &mut random);
         let space = &model.space;
-        let labels: Vec<usize> = prior.parameters().iter().map(|name| space.position(name)).collect::<Result<_>>()?;
-        for (k, &position) in labels.iter().enumerate().filter(|(_, position)| held.contains(position)) {
+        let of_prior: Vec<usize> = prior.parameters().iter().map(|name| space.position(name)).collect::<Result<_>>()?;
+        for (k, &position) in of_prior.iter().enumerate().filter(|(_, position)| held.contains(position)) {
             draws.column_mut(k).fill(space.parameters[position].model_value(fixed[position]));
         }
-        let others: Vec<usize> = (0..space.len()).filter(|p| !labels.contains(p) && !held.contains(p)).collect();
+        let labels: Vec<usize> =
+            of_prior.iter().copied().filter(|position| !held.contains(position)).take(MOST_PARAMETERS).collect();
+        let others = (0..space.len()).filter(|p| !of_prior.contains(p) && !held.contains(p));
         let mut reference = fixed.to_vec();
-        for &position in &others {
-            let parameter = &space.parameters[position];
-            reference[position] = match (parameter.name.as_str(), parameter.transform) {
-                ("parallax", _) => parameter.coordinate(1.0),
-                (_, Transform::Logarithm) => parameter.coordinate(0.1),
-                (_, Transform::Identity) => 0.0,
-            };
-        }
+        let mut linear: Vec<Linear> = others.map(|position| Linear::new(space, position, &mut reference)).collect();
+        linear.sort_by_key(|linear| linear.is_amount);
+        linear.drain(..linear.len().saturating_sub(MOST_LINEAR.min(MOST_PARAMETERS - labels.len())));
         let coordinates = Array2::from_shape_fn((options.draws, space.len()), |(draw, position)| {
-            match labels.iter().position(|&label| label == position) {
+            match of_prior.iter().position(|&label| label == position) {
                 Some(label) if !held.contains(&position) => space.parameters[position].coordinate(draws[[draw, label]]),
                 _ => reference[position],
             }
         });
-        let linear: Vec<Linear> = others
-            .iter()
-            .take(MOST_LINEAR)
-            .map(|&position| {
-                let parameter = &space.parameters[position];
-                let value = parameter.model_value(reference[position]);
-                let logarithmic = parameter.name == "parallax";
-                let is_amount = parameter.name == "extinction" || (!logarithmic && parameter.transform == Transform::Logarithm);
-                Linear { position, reference: if logarithmic { value.ln() } else { value }, logarithmic, is_amount }
-            })
-            .collect();
-        let mut prior_loss: Vec<f64> = draws.rows().into_iter().map(|row| -2.0 * prior.ln_density(&row.to_vec())).collect();
-        let least = prior_loss.iter().copied().fold(f64::INFINITY, f64::min);
-        prior_loss.iter_mut().for_each(|loss| *loss -= least);
         let pools = pools(&model.grid.wavelength);
-        let file_value = |k: usize, value: f64| (value / space.parameters[labels[k]].model_units_per_file_unit) as f32;
-        let columns = |k: usize| padded(draws.column(k).iter().map(|&value| file_value(k, value)));
-        let mut scored = Draws {
-            ln_flux: Vec::new(),
-            prior_loss: filled_up(&prior_loss),
-            labels: (0..labels.len()).map(columns).collect(),
-            slopes: Vec::new(),
+        let mut losses = PriorLosses::new(prior, &of_prior, &labels, space, &draws, &coordinates);
+        let least = losses.loss.iter().copied().fold(f64::INFINITY, f64::min);
+        losses.loss.iter_mut().for_each(|loss| *loss -= least);
+        let mut pooled = Pooled::new(model, &coordinates, &pools, &labels, &linear)?;
+        let middle: Vec<f64> = pooled.ln_flux.columns().into_iter().map(|of_pool| of_pool.mean().unwrap_or_default()).collect();
+        pooled
+            .ln_flux
+            .rows_mut()
+            .into_iter()
+            .for_each(|mut row| row.iter_mut().zip(&middle).for_each(|(x, middle)| *x -= middle));
+        let scored = Draws {
+            ln_flux: pooled.ln_flux.columns().into_iter().flat_map(|of_pool| filled_up(of_pool, 0.0)).collect(),
+            middle,
+            prior_loss: filled_up(ArrayView1::from(&losses.loss), f32::INFINITY),
+            labels: labels.iter().map(|&position| filled_up(coordinates.column(position), 0.0)).collect(),
+            slopes: pooled.linear_slopes,
         };
-        evaluate(model, &coordinates, &pools, &linear, &mut scored)?;
-        let standardised = coordinates.select(ndarray::Axis(1), &labels).iter().copied().collect();
-        Ok(Self { pools, coordinates, draws: scored, linear, labels, standardised, runs: options.runs })
+        let label_columns: Vec<Vec<f64>> = labels.iter().map(|&position| coordinates.column(position).to_vec()).collect();
+        let surroundings = Surroundings::new(
+            pools.len(),
+            &label_columns,
+            (0..options.draws).map(|draw| (row(&pooled.ln_flux, draw), row(&pooled.label_slopes, draw), losses.of(draw))),
+        );
+        Ok(Self { pools, coordinates, draws: scored, surroundings, linear, labels, runs: options.runs })
     }
 
     /// The starting points `[n, P]` of the named stars, best first: `n` is at most the number of runs asked for.
@@ -164,14 +168,24 @@ impl StartGrid {
         star: usize,
         work: &mut Work,
     ) -> Array2<f64> {
-        self.observe(model, data, constraints, star, &mut work.star);
+        work.star.observe(data, star, &self.pools, &model.space, (&self.linear, &self.labels), constraints);
         self.draws.score(&work.star, &self.linear, &mut work.scores);
-        self.choose(work);
-        let mut starts = self.coordinates.select(ndarray::Axis(0), &work.chosen);
-        for (&draw, mut start) in work.chosen.iter().zip(starts.rows_mut()) {
+        let candidates = &mut work.candidates;
+        work.scores.best(GOOD_WINDOW, &mut candidates.draws);
+        let luminosity = self.linear.iter().position(|linear| linear.logarithmic);
+        work.spread.choose(&self.draws, &work.scores, luminosity, MOST_CANDIDATES, &mut candidates.draws);
+        self.surroundings.refine(&work.star, &self.draws, &self.linear, &work.scores, candidates);
+        self.choose(candidates, luminosity, &mut work.rivals, &mut work.chosen);
+        let n = self.labels.len();
+        let mut starts = Array2::zeros((work.chosen.len(), model.space.len()));
+        for (&candidate, mut start) in work.chosen.iter().zip(starts.rows_mut()) {
+            start.assign(&self.coordinates.row(candidates.draws[candidate]));
+            for (k, &position) in self.labels.iter().enumerate() {
+                start[position] += f64::from(candidates.position(k, candidate));
+            }
             for (l, linear) in self.linear.iter().enumerate() {
+                let value = linear.reference + f64::from(candidates.position(n + l, candidate));
                 let parameter = &model.space.parameters[linear.position];
-                let value = linear.reference + work.scores.linear(l, draw);
                 let value = match linear.logarithmic {
                     true => value.clamp(-12.0, 12.0).exp(),
                     false if parameter.transform == Transform::Logarithm => value.max(SMALLEST_EXTINCTION),
@@ -183,130 +197,131 @@ impl StartGrid {
         starts
     }
 
-    /// The best draw, then alternately the best rival of another luminosity (a dwarf for a giant) and the best of other labels.
-    fn choose(&self, work: &mut Work) {
-        let scores = &work.scores.scores()[..self.coordinates.nrows()];
-        let finite = (0..scores.len()).filter(|&draw| scores[draw].is_finite());
-        let best = finite.min_by(|&a, &b| scores[a].total_cmp(&scores[b])).unwrap_or(0);
-        let luminosity = self.linear.iter().position(|linear| linear.logarithmic);
-        let ln_parallax = |draw: usize| luminosity.map_or(0.0, |l| work.scores.linear(l, draw));
-        work.rivals.clear();
-        work.rivals.extend((0..scores.len()).filter(|&draw| scores[draw] < scores[best] + RIVAL).map(|draw| Rival {
-            draw,
-            score: scores[draw],
-            ln_parallax: ln_parallax(draw),
-            other_luminosity: luminosity.is_some(),
-            other_labels: true,
+    /// Sets `chosen` to the candidates that are starts, best first.
+    fn choose(&self, candidates: &Candidates, luminosity: Option<usize>, rivals: &mut Vec<Candidate>, chosen: &mut Vec<usize>) {
+        let n = self.labels.len();
+        rivals.clear();
+        rivals.extend(candidates.scores().iter().enumerate().map(|(index, &score)| Candidate {
+            index,
+            score,
+            ln_parallax: luminosity.map_or(0.0, |l| candidates.position(n + l, index)),
         }));
-        work.chosen.clear();
-        work.chosen.push(best);
-        let mut last = (best, ln_parallax(best));
-        for run in 1..self.runs {
-            for rival in &mut work.rivals {
-                rival.other_luminosity &= (rival.ln_parallax - last.1).abs() > OTHER_LUMINOSITY;
-                rival.other_labels = rival.other_labels && self.separation(rival.draw, last.0) > OTHER_LABELS;
-            }
-            let best_apart = |by_luminosity: bool| {
-                let apart =
-                    work.rivals.iter().filter(|rival| if by_luminosity { rival.other_luminosity } else { rival.other_labels });
-                apart.min_by(|a, b| a.score.total_cmp(&b.score))
-            };
-            match best_apart(run % 2 == 1).or_else(|| best_apart(run % 2 == 0)) {
-                Some(rival) => {
-                    last = (rival.draw, rival.ln_parallax);
-                    work.chosen.push(rival.draw);
+        let label =
+            |k: usize, index: usize| floats(&self.draws.labels[k])[candidates.draws[index]] + candidates.position(k, index);
+        let separation = |a: usize, b: usize| (0..n).map(|k| (label(k, a) - label(k, b)).powi(2)).sum::<f32>().sqrt();
+        choose(rivals, self.runs, separation, chosen);
+    }
+}
+
+impl Linear {
+    /// The linear parameter at `position`, whose reference coordinate is set.
+    fn new(space: &ParameterSpace, position: usize, reference: &mut [f64]) -> Self {
+        let parameter = &space.parameters[position];
+        let logarithmic = parameter.name == "parallax";
+        let is_amount = parameter.name == "extinction" || (!logarithmic && parameter.transform == Transform::Logarithm);
+        reference[position] = match (logarithmic, parameter.transform) {
+            (true, _) => parameter.coordinate(1.0),
+            (false, Transform::Logarithm) => parameter.coordinate(0.1),
+            (false, Transform::Identity) => 0.0,
+        };
+        let value = parameter.model_value(reference[position]);
+        Self { position, reference: if logarithmic { value.ln() } else { value }, logarithmic, is_amount }
+    }
+}
+
+/// −2 ln p of every draw with gradient `[D, n]` and curvature `[D, n · n]` in the coordinates of the labels.
+struct PriorLosses {
+    loss: Vec<f64>,
+    gradient: Array2<f64>,
+    curvature: Array2<f64>,
+}
+
+impl PriorLosses {
+    /// At `draws [D, parameters of the prior]`, with the `coordinates [D, P]` of all parameters.
+    fn new(
+        prior: &GaussianMixture,
+        of_prior: &[usize],
+        labels: &[usize],
+        space: &ParameterSpace,
+        draws: &Array2<f64>,
+        coordinates: &Array2<f64>,
+    ) -> Self {
+        let (m, n) = (of_prior.len(), labels.len());
+        let place = |position: &usize| of_prior.iter().position(|other| other == position).unwrap_or_default();
+        let places: Vec<usize> = labels.iter().map(place).collect();
+        let (mut loss, mut work) = (Vec::with_capacity(draws.nrows()), prior.work());
+        let (mut gradients, mut curvatures) = (Array2::zeros((draws.nrows(), n)), Array2::zeros((draws.nrows(), n * n)));
+        for (draw, values) in draws.rows().into_iter().enumerate() {
+            let (mut gradient, mut curvature) = (vec![0.0; m], vec![0.0; m * m]);
+            loss.push(prior.add_loss(&values.to_vec(), &mut gradient, &mut curvature, &mut work));
+            let slope = |k: usize| space.parameters[labels[k]].model_value_slope(coordinates[[draw, labels[k]]]);
+            for i in 0..n {
+                gradients[[draw, i]] = gradient[places[i]] * slope(i);
+                for j in 0..n {
+                    curvatures[[draw, i * n + j]] = curvature[places[i] * m + places[j]] * slope(i) * slope(j);
                 }
-                None => break,
             }
         }
+        Self { loss, gradient: gradients, curvature: curvatures }
     }
 
-    /// ln of the pooled flux and inverse errors, and what measurements say.
-    fn observe(&self, model: &ForwardModel, data: &Observations, constraints: &[String], star: usize, out: &mut Star) {
-        let measured = |name: &str| if constraints.iter().any(|c| c == name) { data.constraint(name, star) } else { None };
-        out.ln_flux.clear();
-        out.inverse_error.clear();
-        for pool in &self.pools {
-            let (mut flux, mut variance, mut n_missing) = (0.0, 0.0, 0);
-            for &i in pool {
-                let error = f64::from(data.flux_error[[star, i]]);
-                n_missing += usize::from(!error.is_finite());
-                flux += f64::from(data.flux[[star, i]]);
-                variance += error * error;
-            }
-            let error = variance.sqrt();
-            // A pool with holes would compare different means.
-            let usable = n_missing == 0 && flux > MINIMUM_SIGNAL * error;
-            let n = pool.len() as f64;
-            out.ln_flux.push(if usable { (flux / n).ln() } else { 0.0 });
-            out.inverse_error.push(if usable { 1.0 / (error / flux).hypot(DRAW_SPACING) } else { 0.0 });
-        }
-        out.linear_priors.clear();
-        out.linear_priors.extend(self.linear.iter().map(|linear| {
-            let parameter = &model.space.parameters[linear.position];
-            let (value, error) = measured(&parameter.name)?;
-            let (value, error) = (value * parameter.model_units_per_file_unit, error * parameter.model_units_per_file_unit);
-            match linear.logarithmic {
-                // A parallax near zero or negative says little about its logarithm; the fit itself will use it.
-                true => (value > 3.0 * error).then(|| (value.ln() - linear.reference, value / error)),
-                false => Some((value - linear.reference, 1.0 / error)),
-            }
-        }));
-        out.labels.clear();
-        out.labels.extend(self.labels.iter().enumerate().filter_map(|(k, &position)| {
-            let (value, error) = measured(&model.space.parameters[position].name)?;
-            Some((k, value, 1.0 / error))
-        }));
-    }
-
-    /// Distance of two draws in standardised labels.
-    fn separation(&self, a: usize, b: usize) -> f64 {
-        let label = |draw: usize, k: usize| self.standardised[draw * self.labels.len() + k];
-        (0..self.labels.len()).map(|k| (label(a, k) - label(b, k)).powi(2)).sum::<f64>().sqrt()
+    fn of(&self, draw: usize) -> (f64, &[f64], &[f64]) {
+        (self.loss[draw], row(&self.gradient, draw), row(&self.curvature, draw))
     }
 }
 
-/// Pooled ln flux of every draw, and the mean slopes of the linear parameters.
-fn evaluate(
-    model: &ForwardModel,
-    coordinates: &Array2<f64>,
-    pools: &[Vec<usize>],
-    linear: &[Linear],
-    draws: &mut Draws,
-) -> Result<()> {
-    let (n, w) = (coordinates.nrows(), model.grid.len());
-    let free: Vec<usize> = linear.iter().map(|linear| linear.position).collect();
-    let flat: Vec<f64> = coordinates.iter().copied().collect();
-    let jet = model.flux(model.device().tensor(&flat, [n, model.space.len()]), &free, Order::First)?;
-    let flux = to_f64(jet.value.clone());
-    let tangents = jet.jacobian(free.len()).map_or_else(Vec::new, to_f64);
-    let mean = |values: &[f64], pool: &[usize]| pool.iter().map(|&i| values[i]).sum::<f64>() / pool.len() as f64;
-    let pooled = |draw: usize, pool: &[usize]| mean(&flux[draw * w..(draw + 1) * w], pool);
-    draws.ln_flux = pools.iter().map(|pool| padded((0..n).map(|draw| pooled(draw, pool).ln() as f32))).collect();
-    draws.slopes = linear
-        .iter()
-        .enumerate()
-        .map(|(l, linear)| {
-            let parameter = &model.space.parameters[linear.position];
-            let scale = if linear.logarithmic { linear.reference.exp() } else { 1.0 };
-            let slope = |draw: usize, pool: &[usize]| {
-                let start = (draw * free.len() + l) * w;
-                let per_coordinate = mean(&tangents[start..start + w], pool) / pooled(draw, pool);
-                per_coordinate * scale / parameter.model_value_slope(coordinates[[draw, linear.position]])
-            };
-            pools.iter().map(|pool| (0..n).map(|draw| slope(draw, pool)).sum::<f64>() / n as f64).collect()
+/// ln of the pooled flux of every draw `[D, G]`, its slopes in the labels `[D, n · G]`, and in the linear parameters, the mean over draws
+/// `[L][G]`.
+struct Pooled {
+    ln_flux: Array2<f64>,
+    label_slopes: Array2<f64>,
+    linear_slopes: Vec<Vec<f64>>,
+}
+
+impl Pooled {
+    fn new(
+        model: &ForwardModel,
+        coordinates: &Array2<f64>,
+        pools: &[Vec<usize>],
+        labels: &[usize],
+        linear: &[Linear],
+    ) -> Result<Self> {
+        let (n_draws, w, g, n) = (coordinates.nrows(), model.grid.len(), pools.len(), labels.len());
+        let free: Vec<usize> = labels.iter().copied().chain(linear.iter().map(|linear| linear.position)).collect();
+        let flat: Vec<f64> = coordinates.iter().copied().collect();
+        let jet = model.flux(model.device().tensor(&flat, [n_draws, model.space.len()]), &free, Order::First)?;
+        let flux = to_f64(jet.value.clone());
+        let tangents = jet.jacobian(free.len()).map_or_else(Vec::new, to_f64);
+        let mean = |values: &[f64], pool: &[usize]| pool.iter().map(|&i| values[i]).sum::<f64>() / pool.len() as f64;
+        let pooled = |draw: usize, pool: usize| mean(&flux[draw * w..(draw + 1) * w], &pools[pool]);
+        let slope = |draw: usize, f: usize, pool: usize| {
+            let start = (draw * free.len() + f) * w;
+            mean(&tangents[start..start + w], &pools[pool]) / pooled(draw, pool)
+        };
+        let linear_slope = |l: usize, draw: usize, pool: usize| {
+            let Linear { position, reference, logarithmic, .. } = linear[l];
+            let scale = if logarithmic { reference.exp() } else { 1.0 };
+            slope(draw, n + l, pool) * scale / model.space.parameters[position].model_value_slope(coordinates[[draw, position]])
+        };
+        let mean_slope =
+            |l: usize, pool: usize| (0..n_draws).map(|draw| linear_slope(l, draw, pool)).sum::<f64>() / n_draws as f64;
+        Ok(Self {
+            ln_flux: Array2::from_shape_fn((n_draws, g), |(draw, pool)| pooled(draw, pool).ln()),
+            label_slopes: Array2::from_shape_fn((n_draws, n * g), |(draw, i)| slope(draw, i / g, i % g)),
+            linear_slopes: (0..linear.len()).map(|l| (0..g).map(|pool| mean_slope(l, pool)).collect()).collect(),
         })
-        .collect();
-    Ok(())
+    }
 }
 
-/// Blocks of losses, the last one filled up with what no draw can be.
-fn filled_up(losses: &[f64]) -> Vec<Block> {
-    let mut blocks = padded(losses.iter().map(|&loss| loss as f32));
-    if let (Some(last), rest @ 1..) = (blocks.last_mut(), losses.len() % LANES) {
-        last.0[rest..].fill(f32::INFINITY);
-    }
-    blocks
+/// A row of an array that is laid out row by row.
+fn row(array: &Array2<f64>, index: usize) -> &[f64] {
+    array.index_axis(Axis(0), index).to_slice().unwrap_or_default()
+}
+
+/// An even number of blocks, filled up with `filling` beyond the last draw.
+fn filled_up(of_draws: ArrayView1<'_, f64>, filling: f32) -> Vec<Block> {
+    let n = of_draws.len().next_multiple_of(2 * LANES);
+    padded(of_draws.iter().map(|&x| x as f32).chain(std::iter::repeat(filling)).take(n))
 }
 
 /// Neighbouring wavelengths within [`POOL_WIDTH`], in order of wavelength.

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::optimise::levenberg_marquardt::{HOPELESS, LevenbergMarquardt, MEASURABLE_APPROACH};
 use crate::optimise::{Bounds, Solution, Status, prepare};
 use crate::tensor::{Device, Indices, Mask, Tensor, to_f64};
-use ndarray::Array2;
+use ndarray::{Array2, Array3};
 
 /// Iterations between two looks at which problems have ended.
 const COMPACTION_INTERVAL: usize = 4;
@@ -233,6 +233,7 @@ impl Ended {
     fn collect(self, n: usize, p: usize, bounds: &Bounds) -> Solution {
         let mut solution = Solution {
             coordinates: Array2::zeros((n, p)),
+            curvature: Array3::zeros((0, p, p)),
             loss: vec![f64::NAN; n],
             status: vec![Status::Failed; n],
             n_iterations: vec![0; n],

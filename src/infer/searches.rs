@@ -1,0 +1,194 @@
+//! The searches of a star: which of its starts leads to the best optimum, the search from there, and those from its rivals.
+//!
+//! Every start is evaluated once; the minimum of the parabola there predicts where a search would end and how well. The start with the
+//! best prediction is searched from first. Another one follows only where it promises an optimum of about that depth and is not
+//! on its way to the same one.
+
+use super::engine::{Engine, minimise};
+use super::options::FitOptions;
+use super::rivals::{EQUAL_LOSS, Known, Rivals};
+use crate::error::{Error, Result};
+use crate::optimise::{Bounds, Evaluated, NormalEquations, Prediction, Solution, Status, Subset};
+use crate::posterior::Posterior;
+use ndarray::{Array2, Axis};
+
+/// A rival is searched from where its prediction is worse than the first optimum by no more than this: its parabola may promise too little.
+const RIVAL_WINDOW: f64 = 10.0;
+
+/// All searches of a set of stars: the first one of each, and those from its other starts.
+pub(super) struct Searches {
+    first: Solution,
+    others: Solution,
+    /// The others of star `i` are `others_of[i]..others_of[i + 1]`.
+    others_of: Vec<usize>,
+    /// Starts that were evaluated beforehand.
+    n_evaluated: usize,
+}
+
+/// One search of a star.
+#[derive(Clone, Copy)]
+pub(super) struct Search<'a> {
+    solution: &'a Solution,
+    row: usize,
+}
+
+impl Search<'_> {
+    /// Free coordinates `[F]`.
+    pub fn coordinate(&self, p: usize) -> f64 {
+        self.solution.coordinates[[self.row, p]]
+    }
+
+    pub fn loss(&self) -> f64 {
+        self.solution.loss[self.row]
+    }
+
+    pub fn status(&self) -> Status {
+        self.solution.status[self.row]
+    }
+
+    pub fn n_iterations(&self) -> u32 {
+        self.solution.n_iterations[self.row]
+    }
+
+    pub fn has_converged(&self) -> bool {
+        matches!(self.status(), Status::Converged | Status::AtBound)
+    }
+}
+
+/// The starts of all stars in one array.
+struct Starts {
+    /// Free coordinates `[R, F]`.
+    coordinates: Array2<f64>,
+    /// The starts of star `i` are the rows `rows_of[i]..rows_of[i + 1]`.
+    rows_of: Vec<usize>,
+    /// The star of the posterior to which a row belongs.
+    stars: Vec<usize>,
+}
+
+impl Starts {
+    fn new(posterior: &Posterior<'_>, stars: &[usize], starts: &[Array2<f64>]) -> Result<Self> {
+        let mut flat = Vec::new();
+        let (mut rows_of, mut star_of) = (vec![0], Vec::new());
+        for (&star, start) in stars.iter().zip(starts) {
+            start.rows().into_iter().for_each(|row| flat.extend(posterior.free().iter().map(|&position| row[position])));
+            star_of.extend(std::iter::repeat_n(star, start.nrows()));
+            rows_of.push(star_of.len());
+        }
+        let coordinates = Array2::from_shape_vec((star_of.len(), posterior.n_parameters()), flat)
+            .map_err(|error| Error::numerical("starting points").source(error))?;
+        Ok(Self { coordinates, rows_of, stars: star_of })
+    }
+
+    fn n_stars(&self) -> usize {
+        self.rows_of.len() - 1
+    }
+
+    fn rows(&self, index: usize) -> std::ops::Range<usize> {
+        self.rows_of[index]..self.rows_of[index + 1]
+    }
+}
+
+impl Searches {
+    /// Searches from the starts of the named `stars`; `starts` are the starts `[n, P]` of each, at least one.
+    ///
+    /// # Errors
+    /// What the engine returns.
+    pub fn run(
+        posterior: &Posterior<'_>,
+        stars: &[usize],
+        starts: &[Array2<f64>],
+        bounds: &Bounds,
+        options: &FitOptions,
+    ) -> Result<Self> {
+        let starts = Starts::new(posterior, stars, starts)?;
+        if options.engine.resolved(&options.optimiser, posterior.device().is_cpu()) == Engine::Device {
+            return Self::run_on_device(posterior, stars, &starts, bounds, options);
+        }
+        let chunk = posterior.batch(options.chunk);
+        let subset = Subset::new(posterior, &starts.stars);
+        let evaluated = Evaluated::new(&subset, starts.coordinates.clone(), bounds, chunk)?;
+        let prediction = evaluated.predict(bounds);
+        let best_row = |index: usize| {
+            let finite = starts.rows(index).filter(|&row| prediction.loss[row].is_finite());
+            finite.min_by(|&a, &b| prediction.loss[a].total_cmp(&prediction.loss[b])).unwrap_or(starts.rows_of[index])
+        };
+        let first_rows: Vec<usize> = (0..starts.n_stars()).map(best_row).collect();
+        let search = |problem: &dyn NormalEquations, rows: &[usize]| {
+            let members: Vec<usize> = rows.iter().map(|&row| starts.stars[row]).collect();
+            minimise(posterior, problem, &members, evaluated.start().select(Axis(0), rows), bounds, options)
+        };
+        let first = search(&Subset::new(&evaluated, &first_rows), &first_rows)?;
+        let known = Known::new(posterior, stars, &first, chunk)?;
+        let (rival_rows, others_of) = rivals(&starts, &evaluated, &prediction, &first_rows, &known);
+        let owner: Vec<usize> =
+            (0..starts.n_stars()).flat_map(|index| std::iter::repeat_n(index, others_of[index + 1] - others_of[index])).collect();
+        let others =
+            search(&Rivals { problem: Subset::new(&evaluated, &rival_rows), owner: &owner, known: &known }, &rival_rows)?;
+        Ok(Self { n_evaluated: starts.stars.len(), first, others, others_of })
+    }
+
+    /// Searches from all starts, in the order of their scores: on an accelerator a search costs little, and a round on the host much.
+    fn run_on_device(
+        posterior: &Posterior<'_>,
+        stars: &[usize],
+        starts: &Starts,
+        bounds: &Bounds,
+        options: &FitOptions,
+    ) -> Result<Self> {
+        let search = |rows: &[usize]| {
+            let members: Vec<usize> = rows.iter().map(|&row| starts.stars[row]).collect();
+            let start = starts.coordinates.select(Axis(0), rows);
+            minimise(posterior, &Subset::new(posterior, &members), &members, start, bounds, options)
+        };
+        let first_rows = &starts.rows_of[..stars.len()];
+        let other_rows: Vec<usize> = (0..stars.len()).flat_map(|index| starts.rows(index).skip(1)).collect();
+        let others_of = starts.rows_of.iter().enumerate().map(|(index, rows)| rows - index).collect();
+        Ok(Self { first: search(first_rows)?, others: search(&other_rows)?, others_of, n_evaluated: 0 })
+    }
+
+    /// Evaluations of the normal equations of a star, over all stars.
+    pub fn n_evaluations(&self) -> u64 {
+        let steps = self.first.n_iterations.iter().chain(&self.others.n_iterations);
+        steps.map(|&steps| u64::from(steps)).sum::<u64>() + self.n_evaluated as u64
+    }
+
+    /// The searches of star `index` that ended at an optimum of their own.
+    pub fn of(&self, index: usize) -> impl Iterator<Item = Search<'_>> {
+        let others = self.others_of[index]..self.others_of[index + 1];
+        let others = others.map(|row| Search { solution: &self.others, row });
+        std::iter::once(Search { solution: &self.first, row: index })
+            .chain(others)
+            .filter(|search| search.status() != Status::Known)
+    }
+
+    /// The search with the smallest finite loss; a converged one wins over one that is not where their losses mean the same.
+    pub fn best(&self, index: usize) -> Search<'_> {
+        let loss = |search: &Search<'_>| {
+            let handicap = if search.has_converged() { 0.0 } else { EQUAL_LOSS };
+            if search.loss().is_finite() { search.loss() + handicap } else { f64::INFINITY }
+        };
+        let first = Search { solution: &self.first, row: index };
+        self.of(index).min_by(|a, b| loss(a).total_cmp(&loss(b))).unwrap_or(first)
+    }
+}
+
+/// Rows of the starts that promise another optimum, star after star, and where each star's begin.
+fn rivals(
+    starts: &Starts,
+    evaluated: &Evaluated<'_>,
+    prediction: &Prediction,
+    first_rows: &[usize],
+    known: &Known<'_>,
+) -> (Vec<usize>, Vec<usize>) {
+    let (mut rivals, mut rivals_of) = (Vec::new(), vec![0]);
+    for (index, &first) in first_rows.iter().enumerate() {
+        rivals.extend(starts.rows(index).filter(|&row| {
+            row != first
+                && prediction.loss[row] <= known.loss(index) + RIVAL_WINDOW
+                && !known.is_predicted(index, prediction.coordinates.row(row), prediction.loss[row])
+                && !known.leads_there(index, evaluated.start().row(row), evaluated.loss()[row])
+        }));
+        rivals_of.push(rivals.len());
+    }
+    (rivals, rivals_of)
+}
