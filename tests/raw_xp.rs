@@ -44,6 +44,8 @@ fn raw_spectra_give_the_catalogue_of_prepared_ones() {
     ] {
         fit(path, &format!("{name} {options} -o found.parquet --overwrite"));
         assert!(columns(path, "found.parquet") == expected, "{name} {options}");
+        let inputs = &table::read(&path.join("found.parquet")).unwrap().metadata["inputs"];
+        assert!(inputs.contains(r#""sha256""#) && inputs.contains(r#""rows":70"#) != name.ends_with(".gz"), "{inputs}");
     }
     // Plain CSV does not say that errors and correlations are single precision: their last digits differ, and
     // the optimiser stops elsewhere within its tolerance.
@@ -133,10 +135,18 @@ fn bad_files_are_errors() {
     let mut without = spectra.clone();
     without.take("rp_coefficient_errors");
     write(&without, path, "without.parquet");
+    let row = spectra.select(&[39]);
+    write(&row, path, "again.ecsv.gz");
+    let null = with_column(row, "source_id", |column| column.valid = Some(vec![false]));
+    write(&null, path, "null.ecsv.gz");
     for (name, words) in [
         ("cut.ecsv.gz", ["cut.ecsv.gz", "truncated"]),
         ("twice.parquet", ["twice.parquet", "more than once"]),
         ("without.parquet", ["without.parquet", "'rp_coefficient_errors'"]),
+        // Found while the first file is being fitted already.
+        ("xp.ecsv.gz again.ecsv.gz", ["again.ecsv.gz, column 'source_id', row 0", "more than once"]),
+        ("xp.ecsv.gz again.ecsv.gz --shard 0/2", ["again.ecsv.gz, column 'source_id', row 0", "more than once"]),
+        ("xp.ecsv.gz null.ecsv.gz", ["null.ecsv.gz, column 'source_id', row 0", "null"]),
     ] {
         fail(path, &format!("fit {} {name} -o catalogue.parquet", model().display()), 1, &words);
     }

@@ -103,7 +103,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     for (output, options) in
         [(&files.catalogue, FitOptions::default()), (&files.likelihood, FitOptions::default().likelihood_only())]
     {
-        CatalogueTask {
+        let task = CatalogueTask {
             trained: &trained,
             model_path: &files.model,
             options: &options,
@@ -114,8 +114,8 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
             shard: None,
             keep: &[],
             keep_truth: true,
-        }
-        .run(settings)?;
+        };
+        task.run(&task.provenance()?, settings)?;
     }
     step("fit");
 

@@ -15,27 +15,32 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Progress of one task.
 pub struct Progress {
     what: &'static str,
-    total: u64,
+    /// Steps of the whole, where they are known.
+    total: Option<u64>,
     started: Instant,
     logged: Instant,
     bar: Option<ProgressBar>,
 }
 
 impl Progress {
-    /// Progress over `total` stars.
-    pub fn of_stars(what: &'static str, total: usize, settings: &Settings) -> Self {
-        let style = "{prefix} {wide_bar} {human_pos}/{human_len} stars, {per_sec}, {eta} left";
-        Self::new(what, total as u64, style, settings)
+    /// Progress over `total` stars; over any number of them where it shows only at the end.
+    pub fn of_stars(what: &'static str, total: Option<usize>, settings: &Settings) -> Self {
+        let style = match total {
+            Some(_) => "{prefix} {wide_bar} {human_pos}/{human_len} stars, {per_sec}, {eta} left",
+            None => "{prefix} {spinner} {human_pos} stars, {per_sec}; {msg}",
+        };
+        Self::new(what, total.map(|total| total as u64), style, settings)
     }
 
     /// Progress of a task that reports the fraction done and what it is doing.
     pub fn of_fraction(what: &'static str, settings: &Settings) -> Self {
-        Self::new(what, 1000, "{prefix} {wide_bar} {percent} %, {eta} left; {msg}", settings)
+        Self::new(what, Some(1000), "{prefix} {wide_bar} {percent} %, {eta} left; {msg}", settings)
     }
 
-    fn new(what: &'static str, total: u64, style: &str, settings: &Settings) -> Self {
+    fn new(what: &'static str, total: Option<u64>, style: &str, settings: &Settings) -> Self {
         let bar = (!settings.quiet && std::io::stderr().is_terminal()).then(|| {
-            let bar = BARS.add(ProgressBar::new(total)).with_prefix(what);
+            let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
+            let bar = BARS.add(bar).with_prefix(what);
             // The templates are constants of this file; the default style would do if one were wrong.
             bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.enable_steady_tick(Duration::from_millis(200));
@@ -45,17 +50,21 @@ impl Progress {
         Self { what, total, started: now, logged: now, bar }
     }
 
-    /// Reports the stars done.
-    pub fn stars(&mut self, done: usize) {
+    /// Reports the stars done, and where that is (shown where the whole is not known).
+    pub fn stars(&mut self, done: usize, place: &str) {
         let is_due = self.is_due();
-        match &self.bar {
-            Some(bar) => bar.set_position(done as u64),
-            None if is_due => {
-                let rate = done as f64 / self.started.elapsed().as_secs_f64();
-                let left = (self.total.saturating_sub(done as u64)) as f64 / rate.max(1e-9);
-                tracing::info!("{}: {done} of {} stars, {rate:.0} per second, {left:.0} s left", self.what, self.total);
+        if let Some(bar) = &self.bar {
+            bar.set_position(done as u64);
+            bar.set_message(place.to_owned());
+        } else if is_due {
+            let rate = done as f64 / self.started.elapsed().as_secs_f64();
+            match self.total {
+                Some(total) => {
+                    let left = (total.saturating_sub(done as u64)) as f64 / rate.max(1e-9);
+                    tracing::info!("{}: {done} of {total} stars, {rate:.0} per second, {left:.0} s left", self.what);
+                }
+                None => tracing::info!("{}: {done} stars, {rate:.0} per second; {place}", self.what),
             }
-            None => {}
         }
     }
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 pub const RUN: &str = "run_sha256";
 
 /// Entries for the output's metadata.
+#[derive(Debug, Clone)]
 pub struct Provenance {
     entries: BTreeMap<String, String>,
     settings: BTreeMap<String, String>,
@@ -20,7 +21,8 @@ pub struct Provenance {
 #[derive(Debug, Clone)]
 pub struct Input {
     pub path: PathBuf,
-    pub n_rows: usize,
+    /// `None` where only reading the whole file would show it.
+    pub n_rows: Option<usize>,
     pub sha256: String,
 }
 
@@ -54,7 +56,10 @@ impl Provenance {
             .iter()
             .map(|input| {
                 let name = input.path.file_name().unwrap_or_default().to_string_lossy();
-                serde_json::json!({ "name": name, "rows": input.n_rows, "sha256": input.sha256 })
+                match input.n_rows {
+                    Some(rows) => serde_json::json!({ "name": name, "rows": rows, "sha256": input.sha256 }),
+                    None => serde_json::json!({ "name": name, "sha256": input.sha256 }),
+                }
             })
             .collect();
         self.with("inputs", contents.join(" ")).noted("inputs", serde_json::Value::from(list).to_string())
@@ -94,13 +99,18 @@ pub fn sha256_of_settings(settings: &BTreeMap<String, String>) -> String {
 /// When it cannot be read.
 pub fn sha256_of_file(path: &Path) -> Result<String> {
     let mut hash = Sha256::new();
-    File::open(path).and_then(|mut file| std::io::copy(&mut file, &mut HashWriter(&mut hash))).map_err(|error| {
-        match error.kind() {
-            std::io::ErrorKind::NotFound => Error::data(path.display().to_string()).found("no such file").source(error),
-            _ => Error::reading(path, error),
-        }
-    })?;
+    File::open(path)
+        .and_then(|mut file| std::io::copy(&mut file, &mut HashWriter(&mut hash)))
+        .map_err(|error| unreadable(path, error))?;
     Ok(hexadecimal(hash))
+}
+
+/// The error for an input that cannot be opened or read.
+pub fn unreadable(path: &Path, error: std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Error::data(path.display().to_string()).found("no such file").source(error),
+        _ => Error::reading(path, error),
+    }
 }
 
 struct HashWriter<'a>(&'a mut Sha256);
@@ -123,7 +133,7 @@ mod tests {
     #[test]
     fn the_run_depends_on_what_decides_it_alone() {
         let run = |options: &str, name: &str| {
-            let inputs = [Input { path: name.into(), n_rows: 3, sha256: "aa".into() }];
+            let inputs = [Input { path: name.into(), n_rows: Some(3), sha256: "aa".into() }];
             Provenance::new("fit").with("options", options).with_inputs(&inputs).noted("model_path", name).run()
         };
         assert_eq!(run("a", "x/1.fits"), run("a", "2.fits"));

@@ -74,7 +74,7 @@ fn raw_survey(config: &SurveyConfig, output: &Path, spectra: &Path, existing: Ex
     let overwrite = existing.overwrite || existing.resume;
     let mut writers = (Writer::create(output, overwrite)?, Writer::create(spectra, overwrite)?);
     let simulator = Simulator::new(config.clone())?;
-    let mut progress = Progress::of_stars("simulating", config.n_stars, settings);
+    let mut progress = Progress::of_stars("simulating", Some(config.n_stars), settings);
     let mut done = 0;
     let none = (config.n_stars == 0).then(|| simulator.raw_table(0..0));
     for chunk in simulator.raw_chunks(CHUNK).chain(none) {
@@ -85,7 +85,7 @@ fn raw_survey(config: &SurveyConfig, output: &Path, spectra: &Path, existing: Ex
         }
         writers.0.write(&chunk.catalogue)?;
         writers.1.write(&chunk.spectra)?;
-        progress.stars(done);
+        progress.stars(done, "");
     }
     writers.1.finish()?;
     writers.0.finish()?;
@@ -117,7 +117,7 @@ pub fn survey(config: &SurveyConfig, output: &Path, existing: Existing, settings
     }
     let mut writer = Writer::create(output, existing.overwrite)?;
     let simulator = Simulator::new(config.clone())?;
-    let mut progress = Progress::of_stars("simulating", config.n_stars, settings);
+    let mut progress = Progress::of_stars("simulating", Some(config.n_stars), settings);
     let mut done = 0;
     // A survey of no stars still has columns.
     let none = (config.n_stars == 0).then(|| simulator.table(0..0));
@@ -126,7 +126,7 @@ pub fn survey(config: &SurveyConfig, output: &Path, existing: Existing, settings
         chunk.metadata.extend(provenance.metadata());
         done += chunk.n_rows();
         writer.write(&chunk)?;
-        progress.stars(done);
+        progress.stars(done, "");
     }
     writer.finish()?;
     tracing::info!("{}: {} simulated stars in {:.1} s", output.display(), config.n_stars, progress.seconds());

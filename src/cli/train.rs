@@ -1,11 +1,11 @@
 //! `photosphere train`: from a recipe and observations to a model directory.
 
 use super::built_in;
+use super::identifiers::scan;
 use super::outcome::Outcome;
 use super::output::{Existing, require_same_run};
 use super::progress::Progress;
 use super::provenance::{Provenance, RUN};
-use super::scan::scan;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::model::Registry;
@@ -78,7 +78,7 @@ impl Task<'_> {
     pub fn run(&self, settings: &Settings) -> Result<TrainedModel> {
         let (registry, device) = (Registry::standard(), settings.device()?);
         self.check_output()?;
-        let (inputs, _) = scan(self.inputs, None)?;
+        let inputs = scan(self.inputs)?;
         let provenance = Provenance::new("train").with("recipe", self.recipe.to_toml()?).with_inputs(&inputs);
         if self.existing.resume && self.output.exists() {
             require_same_run(self.output, read_provenance(self.output).get(RUN), &provenance.run())?;

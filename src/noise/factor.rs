@@ -1,6 +1,6 @@
 //! The inverse Cholesky factor of one covariance, with an eigenvalue floor where the covariance is not positive-definite.
 
-use super::kernel::inverse_cholesky;
+use super::kernel::InverseCholesky;
 use super::triangle::{self, upper};
 use crate::error::{Error, Result};
 use nalgebra::{DMatrix, SymmetricEigen};
@@ -37,8 +37,10 @@ impl InverseFactor {
     /// # Errors
     /// When the eigen-decomposition that a matrix needs that is not positive-definite does not converge.
     pub(super) fn new(covariance: &[f64], n: usize, floor: EigenvalueFloor) -> Result<Self> {
-        let mut triangle = vec![0.0; covariance.len()];
-        if inverse_cholesky(&mut covariance.to_vec(), &mut triangle, n) {
+        let mut work = InverseCholesky::new(n);
+        if work.decompose(covariance) {
+            let mut triangle = vec![0.0; covariance.len()];
+            work.write(&mut triangle, |value| value);
             return Ok(Self { triangle, floored: false });
         }
         Ok(Self { triangle: floored_inverse_factor(covariance, n, floor)?, floored: true })

@@ -1,161 +1,243 @@
-//! Inner loops of small dense algebra: four scaled rows at a time are added to a row, so that a row is read and written once for four
-//! multiplications, with AVX2 and FMA where the processor has them (found out at run time).
-//!
-//! Two processors may differ in the last bits; on one processor a result depends on its own numbers alone.
+//! The inverse Cholesky factor of one covariance: blocks of four rows, whose sums stay in registers (see [`crate::tensor::quads`]).
 
-use super::triangle::{lower, upper};
+#![allow(clippy::needless_range_loop)] // see `quads` on loops
 
-/// Defines a function that runs `$body::<FUSED>` compiled for AVX2 and FMA where the processor has both, and portably elsewhere.
-macro_rules! vectorised {
-    ($(#[$attribute:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $output:ty)? = $body:ident) => {
-        $(#[$attribute])*
-        $visibility fn $name($($argument: $type),*) $(-> $output)? {
-            #[cfg(target_arch = "x86_64")]
-            if $crate::tensor::lanes::has_avx2() {
-                #[target_feature(enable = "avx2,fma")]
-                fn with_avx2($($argument: $type),*) $(-> $output)? {
-                    $body::<true>($($argument),*)
-                }
-                // SAFETY: the processor has both features.
-                return unsafe { with_avx2($($argument),*) };
+use super::triangle;
+use crate::tensor::quads::{Panels, QUAD, Quad, Tile, add_product, padded, vectorised, zeros};
+
+/// Work space for the factors of matrices of one size.
+#[derive(Debug, Clone)]
+pub(super) struct InverseCholesky {
+    n: usize,
+    /// C, and above its diagonal blocks U with UᵀU = C; filled up to whole quads as by a unit matrix. What stands below the diagonal has
+    /// no meaning.
+    factor: Panels,
+    /// L = (Uᵀ)⁻¹, zero above the diagonal.
+    inverse: Panels,
+}
+
+impl InverseCholesky {
+    /// For `n × n` matrices.
+    pub(super) fn new(n: usize) -> Self {
+        let zeros = Panels::zeros(padded(n), n);
+        Self { n, factor: zeros.clone(), inverse: zeros }
+    }
+
+    /// From the row-wise upper triangle of C `[n(n+1)/2]`; false when a pivot is lost in rounding, because C is not positive-definite,
+    /// or C is not finite.
+    pub(super) fn decompose<T: Copy + Into<f64>>(&mut self, packed: &[T]) -> bool {
+        debug_assert_eq!(packed.len(), triangle::length(self.n));
+        let mut rest = packed;
+        for row in 0..self.n {
+            let (values, after) = rest.split_at(self.n - row);
+            self.factor.set_row_from(row, row, values);
+            rest = after;
+        }
+        for row in self.n..padded(self.n) {
+            self.factor.set_row_from(row, row, &[1.0]);
+        }
+        decompose(&mut self.factor, &mut self.inverse, self.n)
+    }
+
+    /// Writes the lower triangle of L with LᵀL = C⁻¹, row by row `[n(n+1)/2]`, after a success.
+    pub(super) fn write<T>(&self, triangle: &mut [T], round: impl Fn(f64) -> T) {
+        let mut rest = triangle;
+        for row in 0..self.n {
+            let (to, after) = rest.split_at_mut(row + 1);
+            for (panel, to) in to.chunks_mut(QUAD).enumerate() {
+                to.iter_mut().zip(self.inverse.quad(row, panel)).for_each(|(to, &value)| *to = round(value));
             }
-            $body::<{ cfg!(target_arch = "aarch64") }>($($argument),*)
-        }
-    };
-}
-pub(crate) use vectorised;
-
-/// a·b + c, in one rounding where that is one instruction.
-#[inline(always)]
-fn multiply_add<const FUSED: bool>(a: f64, b: f64, c: f64) -> f64 {
-    if FUSED { a.mul_add(b, c) } else { a * b + c }
-}
-
-/// Numbers of a vector register. Rows are worked through in pieces of fixed size, since they are too short for what a compiler makes of
-/// loops of any length.
-const LANES: usize = 4;
-
-/// target += factor · row; the row is at least as long as the target.
-#[inline(always)]
-pub(crate) fn add_row<const FUSED: bool>(target: &mut [f64], factor: f64, row: &[f64]) {
-    let (pieces, rest) = row[..target.len()].as_chunks::<LANES>();
-    let (targets, target_rest) = target.as_chunks_mut::<LANES>();
-    for (target, piece) in targets.iter_mut().zip(pieces) {
-        for lane in 0..LANES {
-            target[lane] = multiply_add::<FUSED>(factor, piece[lane], target[lane]);
+            rest = after;
         }
     }
-    target_rest.iter_mut().zip(rest).for_each(|(target, &value)| *target = multiply_add::<FUSED>(factor, value, *target));
 }
 
-#[inline(always)]
-fn add_four<const FUSED: bool>(target: f64, factors: [f64; 4], values: [f64; 4]) -> f64 {
-    let first = multiply_add::<FUSED>(factors[0], values[0], multiply_add::<FUSED>(factors[1], values[1], target));
-    multiply_add::<FUSED>(factors[2], values[2], multiply_add::<FUSED>(factors[3], values[3], first))
-}
-
-/// target += Σ_k factors[k] · rows[k]; the rows are at least as long as the target.
-#[inline(always)]
-pub(crate) fn add_four_rows<const FUSED: bool>(target: &mut [f64], factors: [f64; 4], rows: [&[f64]; 4]) {
-    let n = target.len();
-    let (a, a_rest) = rows[0][..n].as_chunks::<LANES>();
-    let (b, b_rest) = rows[1][..n].as_chunks::<LANES>();
-    let (c, c_rest) = rows[2][..n].as_chunks::<LANES>();
-    let (d, d_rest) = rows[3][..n].as_chunks::<LANES>();
-    let (targets, target_rest) = target.as_chunks_mut::<LANES>();
-    for ((((target, a), b), c), d) in targets.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-        for lane in 0..LANES {
-            target[lane] = add_four::<FUSED>(target[lane], factors, [a[lane], b[lane], c[lane], d[lane]]);
-        }
-    }
-    for ((((target, &a), &b), &c), &d) in target_rest.iter_mut().zip(a_rest).zip(b_rest).zip(c_rest).zip(d_rest) {
-        *target = add_four::<FUSED>(*target, factors, [a, b, c, d]);
-    }
+/// The factor of a 4 × 4 block on the diagonal.
+struct Pivots<Q> {
+    /// Element (q, r) of U, q < r.
+    factor: [[Q; QUAD]; QUAD],
+    /// Inverses of the diagonal of U.
+    scale: [Q; QUAD],
 }
 
 vectorised! {
-    /// From the row-wise upper triangle of C `[n(n+1)/2]`, which is overwritten by U with UᵀU = C, the lower triangle of the inverse of
-    /// Uᵀ, row by row; false when a pivot is lost in rounding, because C is not positive-definite.
-    pub(super) fn inverse_cholesky(packed: &mut [f64], inverse: &mut [f64], n: usize) -> bool = inverse_cholesky_with
+    fn decompose(factor: &mut Panels, inverse: &mut Panels, n: usize) -> bool = decompose_with
 }
 
 #[inline(always)]
-fn inverse_cholesky_with<const FUSED: bool>(packed: &mut [f64], inverse: &mut [f64], n: usize) -> bool {
-    let positive = cholesky::<FUSED>(packed, n);
-    if positive {
-        invert::<FUSED>(packed, inverse, n);
-    }
-    positive
-}
-
-#[inline(always)]
-fn cholesky<const FUSED: bool>(packed: &mut [f64], n: usize) -> bool {
+fn decompose_with<Q: Quad>(factor: &mut Panels, inverse: &mut Panels, n: usize) -> bool {
     let tolerance = n as f64 * f64::EPSILON;
-    for k in 0..n {
-        let (above, below) = packed.split_at_mut(upper(k, k, n));
-        let row = &mut below[..n - k];
-        let diagonal = row[0];
-        let part = |p: usize| &above[upper(p, k, n)..][..n - k];
-        let mut p = 0;
-        while p + 4 <= k {
-            let rows = [part(p), part(p + 1), part(p + 2), part(p + 3)];
-            add_four_rows::<FUSED>(row, [-rows[0][0], -rows[1][0], -rows[2][0], -rows[3][0]], rows);
-            p += 4;
+    let n_panels = factor.n_panels();
+    for block in 0..n_panels {
+        let Some(pivots) = diagonal_tile::<Q>(factor, block, tolerance) else { return false };
+        let mut panel = block + 1;
+        while panel + 2 <= n_panels {
+            factor_tile::<Q, 2>(factor, block, panel, &pivots);
+            panel += 2;
         }
-        (p..k).for_each(|p| add_row::<FUSED>(row, -part(p)[0], part(p)));
-        let pivot = row[0];
-        if pivot.is_nan() || pivot <= tolerance * diagonal {
-            return false;
+        if panel < n_panels {
+            factor_tile::<Q, 1>(factor, block, panel, &pivots);
         }
-        let scale = pivot.sqrt().recip();
-        row.iter_mut().for_each(|value| *value *= scale);
+        let mut panel = 0;
+        while panel + 2 <= block {
+            inverse_tile::<Q, 2>(factor, inverse, block, panel, &pivots);
+            panel += 2;
+        }
+        if panel < block {
+            inverse_tile::<Q, 1>(factor, inverse, block, panel, &pivots);
+        }
+        let mut unit = zeros::<Q, 1>();
+        for r in 0..QUAD {
+            let mut row = [0.0; QUAD];
+            row[r] = 1.0;
+            unit[r][0] = Q::load(&row);
+        }
+        inverse.store(block * QUAD, block, solve(unit, &pivots));
     }
     true
 }
 
-/// Row i of G⁻¹ (G = Uᵀ) is (e_i − Σ_{k<i} U_ki · row k) / U_ii.
+/// C − Σ_k U_kᵀ U_k over the rows of U above block `block`, in its rows and in the panels from `panel` on.
 #[inline(always)]
-fn invert<const FUSED: bool>(packed: &[f64], inverse: &mut [f64], n: usize) {
-    for i in 0..n {
-        let (above, below) = inverse.split_at_mut(lower(i, 0));
-        let row = &mut below[..=i];
-        row.fill(0.0);
-        let part = |k: usize| &above[lower(k, 0)..=lower(k, k)];
-        let factor = |k: usize| -packed[upper(k, i, n)];
-        let mut k = 0;
-        while k + 4 <= i {
-            let rows = [part(k), part(k + 1), part(k + 2), part(k + 3)];
-            add_four_rows::<FUSED>(&mut row[..=k], [factor(k), factor(k + 1), factor(k + 2), factor(k + 3)], rows);
-            // What the longer rows have beyond the shortest.
-            (1..4).for_each(|more| add_row::<FUSED>(&mut row[k + 1..=k + more], factor(k + more), &rows[more][k + 1..]));
-            k += 4;
+fn remainder<Q: Quad, const V: usize>(factor: &Panels, block: usize, panel: usize) -> Tile<Q, V> {
+    let first = block * QUAD;
+    let mut tile = add_product(zeros::<Q, V>(), (factor, block), (factor, panel), 0..first);
+    for v in 0..V {
+        for r in 0..QUAD {
+            tile[r][v] = Q::load(factor.quad(first + r, panel + v)).subtract(tile[r][v]);
         }
-        (k..i).for_each(|k| add_row::<FUSED>(&mut row[..=k], factor(k), part(k)));
-        let scale = packed[upper(i, i, n)].recip();
-        row[..i].iter_mut().for_each(|value| *value *= scale);
-        row[i] = scale;
     }
+    tile
+}
+
+/// The pivots of a block; none where one is lost in rounding. The block of U itself is nowhere needed but in them.
+#[inline(always)]
+fn diagonal_tile<Q: Quad>(factor: &Panels, block: usize, tolerance: f64) -> Option<Pivots<Q>> {
+    let mut diagonal = [0.0; QUAD];
+    for r in 0..QUAD {
+        diagonal[r] = factor.quad(block * QUAD + r, block)[r];
+    }
+    Pivots::find(remainder(factor, block, block), diagonal, tolerance)
+}
+
+/// Rows of U in block `block`, in the panels from `panel` on.
+#[inline(always)]
+fn factor_tile<Q: Quad, const V: usize>(factor: &mut Panels, block: usize, panel: usize, pivots: &Pivots<Q>) {
+    let tile = solve(remainder::<Q, V>(factor, block, panel), pivots);
+    factor.store(block * QUAD, panel, tile);
+}
+
+/// Rows of L in block `block`, in panels before its diagonal: row i is −Σ_{k<i} U_ki · row k, over U_ii.
+#[inline(always)]
+fn inverse_tile<Q: Quad, const V: usize>(factor: &Panels, inverse: &mut Panels, block: usize, panel: usize, pivots: &Pivots<Q>) {
+    // The rows of L before the panel's own are zero in it.
+    let (from, first) = (panel * QUAD, block * QUAD);
+    let mut tile = add_product(zeros::<Q, V>(), (factor, block), (inverse, panel), from..first);
+    for v in 0..V {
+        for r in 0..QUAD {
+            tile[r][v] = Q::splat(0.0).subtract(tile[r][v]);
+        }
+    }
+    inverse.store(first, panel, solve(tile, pivots));
+}
+
+impl<Q: Quad> Pivots<Q> {
+    /// From what is left of a block of C; none when a pivot is lost in rounding against the `diagonal` of C, or not finite.
+    #[inline(always)]
+    fn find(tile: Tile<Q, 1>, diagonal: [f64; QUAD], tolerance: f64) -> Option<Self> {
+        let mut rows = [[0.0; QUAD]; QUAD];
+        let mut pivots = Self { factor: [[Q::splat(0.0); QUAD]; QUAD], scale: [Q::splat(0.0); QUAD] };
+        for r in 0..QUAD {
+            tile[r][0].store(&mut rows[r]);
+        }
+        for r in 0..QUAD {
+            let pivot = rows[r][r];
+            if pivot.is_nan() || pivot <= tolerance * diagonal[r] {
+                return None;
+            }
+            let scale = pivot.sqrt().recip();
+            pivots.scale[r] = Q::splat(scale);
+            for c in r..QUAD {
+                rows[r][c] *= scale;
+                pivots.factor[r][c] = Q::splat(rows[r][c]);
+            }
+            for q in r + 1..QUAD {
+                for c in q..QUAD {
+                    rows[q][c] -= rows[r][q] * rows[r][c];
+                }
+            }
+        }
+        Some(pivots)
+    }
+}
+
+/// The rows that Uᵀ of a diagonal block takes to those of the tile.
+#[inline(always)]
+fn solve<Q: Quad, const V: usize>(mut tile: Tile<Q, V>, pivots: &Pivots<Q>) -> Tile<Q, V> {
+    for r in 0..QUAD {
+        for v in 0..V {
+            let mut value = tile[r][v];
+            for q in 0..r {
+                value = pivots.factor[q][r].subtract_from(tile[q][v], value);
+            }
+            tile[r][v] = value.multiply(pivots.scale[r]);
+        }
+    }
+    tile
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tensor::quads::Portable;
     use nalgebra::DMatrix;
+
+    fn lower(work: &InverseCholesky) -> Vec<f64> {
+        let mut lower = vec![f64::NAN; triangle::length(work.n)];
+        work.write(&mut lower, |value| value);
+        lower
+    }
 
     #[test]
     fn fused_and_plain_agree_with_nalgebra() {
-        let n = 23;
-        let root = DMatrix::from_fn(n, n + 3, |i, j| ((i * 7 + j * 13) as f64 * 0.37).sin());
-        let matrix = &root * root.transpose() + DMatrix::identity(n, n);
-        let packed: Vec<f64> = (0..n).flat_map(|i| (i..n).map(move |j| (i, j))).map(|index| matrix[index]).collect();
-        let expected = matrix.cholesky().unwrap().l().try_inverse().unwrap();
-        for kernel in [inverse_cholesky, inverse_cholesky_with::<false>] {
-            let (mut factor, mut inverse) = (packed.clone(), vec![f64::NAN; packed.len()]);
-            assert!(kernel(&mut factor, &mut inverse, n));
-            for i in 0..n {
-                assert!((0..=i).all(|j| (inverse[lower(i, j)] - expected[(i, j)]).abs() < 1e-13));
+        for n in [1, 4, 23, 61] {
+            let root = DMatrix::from_fn(n, n + 3, |i, j| ((i * 7 + j * 13) as f64 * 0.37).sin());
+            let matrix = &root * root.transpose() + DMatrix::identity(n, n);
+            let packed: Vec<f64> = (0..n).flat_map(|i| (i..n).map(move |j| (i, j))).map(|index| matrix[index]).collect();
+            let expected = matrix.cholesky().unwrap().l().try_inverse().unwrap();
+            let mut work = InverseCholesky::new(n);
+            let mut portable = work.clone();
+            assert!(work.decompose(&packed) && work.decompose(&packed), "the second time in used work space");
+            let mut rest = &packed[..];
+            for row in 0..padded(n) {
+                let (values, after) = rest.split_at(n.saturating_sub(row));
+                portable.factor.set_row_from(row, row, if values.is_empty() { &[1.0] } else { values });
+                rest = after;
+            }
+            assert!(decompose_with::<Portable>(&mut portable.factor, &mut portable.inverse, n));
+            for found in [lower(&work), lower(&portable)] {
+                for (i, j) in (0..n).flat_map(|i| (0..=i).map(move |j| (i, j))) {
+                    assert!((found[triangle::lower(i, j)] - expected[(i, j)]).abs() < 1e-13);
+                }
             }
         }
-        assert!(!inverse_cholesky(&mut [1.0, 2.0, 1.0], &mut [0.0; 3], 2));
+    }
+
+    #[test]
+    fn what_is_not_positive_definite_or_finite_has_no_factor() {
+        let mut work = InverseCholesky::new(5);
+        let identity: Vec<f64> = (0..5).flat_map(|i| (i..5).map(move |j| if i == j { 1.0 } else { 0.0 })).collect();
+        assert!(!InverseCholesky::new(2).decompose(&[1.0, 2.0, 1.0]));
+        for position in 0..identity.len() {
+            for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                let mut packed = identity.clone();
+                packed[position] = bad;
+                assert!(!work.decompose(&packed), "{bad} at {position}");
+            }
+        }
+        assert!(work.decompose(&identity), "what failed before leaves no trace");
+        for (i, j) in (0..5).flat_map(|i| (0..=i).map(move |j| (i, j))) {
+            assert_eq!(lower(&work)[triangle::lower(i, j)], if i == j { 1.0 } else { 0.0 });
+        }
     }
 }

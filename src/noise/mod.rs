@@ -3,7 +3,7 @@
 mod apply;
 mod factor;
 mod inflation;
-pub(crate) mod kernel;
+mod kernel;
 mod row;
 pub mod triangle;
 mod whitening;

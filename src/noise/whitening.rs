@@ -1,6 +1,6 @@
 //! Whitening of a batch of stars: a leading dense block (packed triangle) and a diagonal tail.
 
-use super::kernel::inverse_cholesky;
+use super::kernel::InverseCholesky;
 use super::row::{chi_square, inverse_error};
 use super::triangle::{self, lower};
 use super::{EigenvalueFloor, WhiteningRow};
@@ -76,17 +76,19 @@ impl Whitening {
         };
         let stars = whitening.triangle.par_chunks_mut(length.max(1)).zip(&mut whitening.floored).enumerate();
         stars.try_for_each_init(
-            || (vec![0.0; length], vec![0.0; length]),
-            |(covariance, factor), (star, (triangle, floored))| {
+            || InverseCholesky::new(block),
+            |work, (star, (triangle, floored))| {
                 let row = covariances.row(star);
-                let fill = |covariance: &mut Vec<f64>| covariance.iter_mut().zip(row).for_each(|(to, &value)| *to = value.into());
-                fill(covariance);
-                if covariance.iter().all(|value| value.is_finite()) && inverse_cholesky(covariance, factor, block) {
-                    triangle.iter_mut().zip(factor).for_each(|(to, value)| *to = *value as f32);
+                let decomposed = match row.as_slice() {
+                    Some(row) => work.decompose(row),
+                    None => work.decompose(&row.to_vec()),
+                };
+                if decomposed {
+                    work.write(triangle, |value| value as f32);
                     return Ok(());
                 }
-                fill(covariance);
-                let row = WhiteningRow::new(covariance, &[], floor)?;
+                let covariance: Vec<f64> = row.iter().map(|&value| value.into()).collect();
+                let row = WhiteningRow::new(&covariance, &[], floor)?;
                 triangle.iter_mut().zip(&row.triangle).for_each(|(to, value)| *to = *value as f32);
                 *floored = row.floored;
                 Ok(())

@@ -41,7 +41,7 @@ pub use column_type::{ColumnType, Layout, ValueType};
 pub use directory::write_directory_atomically;
 pub use format::Format;
 pub use parquet::write_dataset_metadata;
-pub use read::{Chunks, read, read_chunks, read_column_chunks, read_columns, read_schema};
+pub use read::{Chunks, read, read_chunks, read_column_chunks, read_columns, read_schema, row_count};
 pub use write::{Writer, write};
 
 use crate::error::{Error, Result};

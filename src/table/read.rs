@@ -1,6 +1,6 @@
 //! Reading tables of any format: whole, by column, or in chunks of rows.
 
-use super::format::Format;
+use super::format::{Format, is_gzip};
 use super::{Column, ColumnSchema, Table, csv, fits, parquet, votable};
 use crate::error::{Error, Result};
 use std::path::Path;
@@ -58,6 +58,19 @@ pub fn read_schema(path: &Path) -> Result<Vec<ColumnSchema>> {
         Format::Hdf5 => super::hdf5::schema(path),
         #[cfg(not(feature = "hdf5"))]
         Format::Hdf5 => Err(without_hdf5(path)),
+    }
+}
+
+/// Number of rows of a table whose file says it beforehand (Parquet and FITS that are not compressed as a whole); `None` where the
+/// rows would have to be read.
+///
+/// # Errors
+/// When the file cannot be read or its header is damaged.
+pub fn row_count(path: &Path) -> Result<Option<usize>> {
+    match Format::of_file(path)? {
+        Format::Parquet if !is_gzip(path)? => parquet::row_count(path).map(Some),
+        Format::Fits if !is_gzip(path)? => fits::row_count(path).map(Some),
+        _ => Ok(None),
     }
 }
 

@@ -5,7 +5,7 @@ use crate::cli::interrupt;
 use crate::cli::output::Existing;
 use crate::cli::progress::Progress;
 use crate::cli::provenance::{self, Provenance, sha256_of_file};
-use crate::cli::scan::scan;
+use crate::cli::run::FileState;
 use crate::cli::settings::Settings;
 use crate::cli::shard::Shard;
 use crate::cli::tally::Tally;
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::infer::{FitOptions, fit, read_options};
 use crate::observations::Observations;
 use crate::survey::prepare::Preparation;
-use crate::table::{Column, Shape, Table, Writer};
+use crate::table::{Column, Shape, Table, Writer, row_count};
 use crate::train::TrainedModel;
 use std::path::{Path, PathBuf};
 
@@ -36,49 +36,57 @@ pub struct CatalogueTask<'a> {
 /// What was made, or was found finished.
 pub struct Made {
     pub tally: Tally,
-    pub inputs: Vec<provenance::Input>,
+    /// The inputs as they were read.
+    pub inputs: Vec<FileState>,
     /// Time for reading, fitting and writing; zero where it was finished before.
     pub seconds: f64,
 }
 
 impl CatalogueTask<'_> {
-    /// Fits and writes, or only counts where the same run is finished.
+    /// Fits and writes, or only counts where the same run is finished. Inputs are hashed first, since the hashes stand at the head of the
+    /// catalogue, and then parsed once. `provenance` is that of [`CatalogueTask::provenance`].
     ///
     /// # Errors
-    /// When an input is damaged or does not fit the model, the output cannot be written, or a signal stops the work; nothing is left
-    /// behind then.
-    pub fn run(&self, settings: &Settings) -> Result<Made> {
+    /// When an input is damaged, changes meanwhile, does not fit the model or has a star twice, the output cannot be written, or a signal
+    /// stops the work; nothing is left behind then.
+    pub fn run(&self, provenance: &Provenance, settings: &Settings) -> Result<Made> {
         if !self.existing.resume {
             crate::table::check_target(self.output, self.existing.overwrite)?;
         }
-        let (inputs, n_stars) = scan(self.inputs, self.shard)?;
-        let provenance = self.provenance()?.with_inputs(&inputs);
+        let inputs = self.inputs.iter().map(|path| FileState::read(path)).collect::<Result<Vec<_>>>()?;
+        let described = self.inputs.iter().zip(&inputs).map(|(path, state)| {
+            Ok(provenance::Input { path: path.clone(), n_rows: row_count(path)?, sha256: state.sha256().to_owned() })
+        });
+        let described = described.collect::<Result<Vec<_>>>()?;
+        let provenance = provenance.clone().with_inputs(&described);
         if self.existing.is_finished_table(self.output, &provenance.run())? {
             return Ok(Made { tally: Tally::of_table(self.output)?, inputs, seconds: 0.0 });
         }
         let mut writer = Writer::create(self.output, self.existing.overwrite)?;
-        let mut progress = Progress::of_stars("fitting", n_stars, settings);
+        let n_rows: Option<usize> = described.iter().map(|input| input.n_rows).sum();
+        let mut progress = Progress::of_stars("fitting", n_rows, settings);
         let mut tally = Tally::default();
-        let mut is_empty = true;
+        let mut without_stars = None;
+        let mut write = |batch: &Batch, tally: &mut Tally| {
+            let table = self.fit(&batch.observations, &provenance, tally).map_err(|error| error.within(&batch.place))?;
+            writer.write(&table)
+        };
         for batch in self.input().batches() {
-            let Batch { place, observations } = batch?;
+            let batch = batch?;
             interrupt::check(|| self.output.display().to_string(), "Nothing was written; run the command again.")?;
-            // A batch without stars of the shard adds nothing, but a catalogue of no stars still has columns.
-            if observations.is_empty() && !(is_empty && n_stars == 0) {
-                continue;
+            if !batch.observations.is_empty() {
+                write(&batch, &mut tally)?;
             }
-            let mut table = self.fit(&observations, &mut tally).map_err(|error| error.within(place))?;
-            table.metadata.extend(provenance.metadata());
-            writer.write(&table)?;
-            is_empty = false;
-            progress.stars(tally.stars);
+            progress.stars(batch.n_read, &batch.place);
+            if batch.observations.is_empty() {
+                without_stars.get_or_insert(batch);
+            }
         }
-        if tally.stars != n_stars {
-            return Err(Error::data(self.output.display().to_string())
-                .found(format!("{} stars", tally.stars))
-                .expected(format!("{n_stars}, as at first"))
-                .remedy("An input has changed while it was read: run the command again."));
+        // A batch without stars (of the shard) adds nothing, but a catalogue of no stars still has columns.
+        if let Some(batch) = without_stars.filter(|_| tally.stars == 0) {
+            write(&batch, &mut tally)?;
         }
+        inputs.iter().try_for_each(FileState::require_unchanged)?;
         writer.finish()?;
         let seconds = progress.seconds();
         let per_star = 1e3 * seconds / tally.stars.max(1) as f64;
@@ -95,20 +103,22 @@ impl CatalogueTask<'_> {
         }
     }
 
-    fn fit(&self, observations: &Observations, tally: &mut Tally) -> Result<Table> {
+    /// The catalogue's rows for a batch.
+    fn fit(&self, observations: &Observations, provenance: &Provenance, tally: &mut Tally) -> Result<Table> {
         let estimates = fit(self.trained, observations, self.options)?;
         tally.add(estimates.flags.iter().copied());
         let mut table = estimates.to_table(self.trained.id())?;
         for column in columns_beside(observations, self.keep, self.keep_truth)? {
             table.push(column)?;
         }
+        table.metadata.extend(provenance.metadata());
         Ok(table)
     }
 
-    /// What decides the catalogue, except for the inputs.
+    /// What decides the catalogue, except for the inputs; the same for all catalogues of a run. Joined tables are hashed for it.
     ///
     /// # Errors
-    /// When the options cannot be written as TOML.
+    /// When the options cannot be written as TOML, or a joined table cannot be read any more.
     pub fn provenance(&self) -> Result<Provenance> {
         let options =
             toml::to_string(self.options).map_err(|error| Error::usage("fit options").found(error.to_string()).source(error))?;

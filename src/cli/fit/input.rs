@@ -1,5 +1,6 @@
 //! The reading side of a fit: files to observations, in a thread that runs ahead of the engine.
 
+use crate::cli::identifiers::Identifiers;
 use crate::cli::prepare::log_notes;
 use crate::cli::shard::Shard;
 use crate::error::Result;
@@ -28,6 +29,8 @@ pub struct Input {
 pub struct Batch {
     /// File and rows, for messages.
     pub place: String,
+    /// Rows of all files that have been read so far, those of other shards included.
+    pub n_read: usize,
     pub observations: Observations,
 }
 
@@ -40,12 +43,20 @@ pub fn is_raw(path: &Path) -> Result<bool> {
 }
 
 impl Input {
-    /// The stars, in the order of files and rows; the iterator ends after an error. The next batch is read, prepared and whitened while the
-    /// consumer works on one.
+    /// The stars, in the order of files and rows; the iterator ends after an error (a star that occurs twice is one, in any of the
+    /// files and whether or not the shard takes it). The next batch is read, prepared and whitened while the consumer works on one.
     pub fn batches(self) -> Box<dyn Iterator<Item = Result<Batch>> + Send> {
         let paths = self.paths.into_iter();
-        let reader =
-            Reader { paths, file: None, shard: self.shard, preparation: self.preparation, options: self.options, ended: false };
+        let reader = Reader {
+            paths,
+            file: None,
+            identifiers: Identifiers::default(),
+            n_read: 0,
+            shard: self.shard,
+            preparation: self.preparation,
+            options: self.options,
+            ended: false,
+        };
         prefetch(reader, 1)
     }
 }
@@ -53,6 +64,9 @@ impl Input {
 struct Reader {
     paths: std::vec::IntoIter<PathBuf>,
     file: Option<OpenFile>,
+    /// Those of all rows so far.
+    identifiers: Identifiers,
+    n_read: usize,
     shard: Option<Shard>,
     preparation: Option<Preparation>,
     options: ReadOptions,
@@ -92,7 +106,9 @@ impl Reader {
             };
             if let Some(chunk) = file.chunks.next().transpose()? {
                 let first = file.n_rows;
+                self.identifiers.add(&chunk, &file.path, first)?;
                 file.n_rows += chunk.n_rows();
+                self.n_read += chunk.n_rows();
                 let place = format!("{}, rows {first}\u{2013}{}", file.path.display(), file.n_rows.saturating_sub(1));
                 return Ok(Some((chunk, place, file.is_raw)));
             }
@@ -110,7 +126,7 @@ impl Reader {
             None => Ok(chunk),
         };
         let observations = observations.and_then(|table| Observations::from_table(table, &self.options));
-        Ok(Some(Batch { observations: observations.map_err(|error| error.within(&place))?, place }))
+        Ok(Some(Batch { observations: observations.map_err(|error| error.within(&place))?, n_read: self.n_read, place }))
     }
 }
 

@@ -92,7 +92,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
             PartitionedRun::enter(each, survey, arguments.shard)?.run(settings)
         }
         None => {
-            let made = task.run(settings)?;
+            let made = task.run(&task.provenance()?, settings)?;
             Ok(Outcome::files(made.tally.summary(&arguments.output, made.seconds)))
         }
     }

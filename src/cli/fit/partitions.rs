@@ -5,6 +5,7 @@ use super::catalogue::{CatalogueTask, Made};
 use crate::cli::interrupt;
 use crate::cli::outcome::Outcome;
 use crate::cli::output::Existing;
+use crate::cli::provenance::Provenance;
 use crate::cli::run::{Attempt, FileState, Lock, Manifest, Marker, Partition, RunFolder, Survey, make_folder_of};
 use crate::cli::settings::Settings;
 use crate::cli::shard::Shard;
@@ -26,6 +27,7 @@ pub struct PartitionedRun<'a> {
     /// What is the same for all partitions.
     task: CatalogueTask<'a>,
     folder: RunFolder,
+    provenance: Provenance,
     settings_sha256: String,
     partitions: Vec<&'a Partition>,
 }
@@ -46,7 +48,7 @@ impl<'a> PartitionedRun<'a> {
         if let Some(shard) = shard {
             tracing::info!("shard {shard}: {} of {} partitions", partitions.len(), survey.partitions.len());
         }
-        let run = Self { task, folder, settings_sha256: provenance.run(), partitions };
+        let run = Self { task, folder, settings_sha256: provenance.run(), provenance, partitions };
         if !task.existing.overwrite {
             run.check_done()?;
         }
@@ -142,10 +144,10 @@ impl<'a> PartitionedRun<'a> {
             existing = Existing { overwrite: true, resume: false };
         }
         let inputs = std::slice::from_ref(&partition.input);
-        let made = CatalogueTask { inputs, output: &output, existing, ..self.task }.run(settings)?;
+        let made = CatalogueTask { inputs, output: &output, existing, ..self.task }.run(&self.provenance, settings)?;
         let marker = Marker {
             settings_sha256: self.settings_sha256.clone(),
-            input: FileState::of(&partition.input, made.inputs[0].sha256.clone())?,
+            input: made.inputs[0].clone(),
             output: FileState::read(&output)?,
             tally: made.tally,
         };

@@ -3,7 +3,7 @@
 use super::RunFolder;
 use super::folder::replace;
 use super::manifest::read_json;
-use crate::cli::provenance::sha256_of_file;
+use crate::cli::provenance::{sha256_of_file, unreadable};
 use crate::cli::tally::Tally;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -37,8 +37,8 @@ impl FileState {
     ///
     /// # Errors
     /// When the file is not there.
-    pub fn of(path: &Path, sha256: String) -> Result<Self> {
-        let metadata = path.metadata().map_err(|error| Error::reading(path, error))?;
+    fn of(path: &Path, sha256: String) -> Result<Self> {
+        let metadata = path.metadata().map_err(|error| unreadable(path, error))?;
         let since = metadata.modified().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
         let modified = since.and_then(|since| u64::try_from(since.as_nanos()).ok());
         Ok(Self { path: path.to_owned(), bytes: metadata.len(), modified, sha256 })
@@ -49,7 +49,28 @@ impl FileState {
     /// # Errors
     /// When it cannot be read.
     pub fn read(path: &Path) -> Result<Self> {
-        Self::of(path, sha256_of_file(path)?)
+        // Size and time first: a file that is changed while it is read looks changed afterwards.
+        let state = Self::of(path, String::new())?;
+        Ok(Self { sha256: sha256_of_file(path)?, ..state })
+    }
+
+    /// Hash of the content.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Fails when the file has another size or time by now.
+    ///
+    /// # Errors
+    /// As said.
+    pub fn require_unchanged(&self) -> Result<()> {
+        match self.looks_like(&self.path) {
+            true => Ok(()),
+            false => Err(Error::data(self.path.display().to_string())
+                .found("another size or time than when it was first read")
+                .expected("an input that stays as it is")
+                .remedy("It has changed while it was read: run the command again.")),
+        }
     }
 
     /// Whether the file at `path` has the same content.
@@ -129,6 +150,7 @@ mod tests {
         std::fs::write(&input, "stars").unwrap();
         std::fs::write(&output, "catalogue").unwrap();
         let state = |path| FileState::read(path).unwrap();
+        state(&input).require_unchanged().unwrap();
         let marker =
             Marker { settings_sha256: "s".into(), input: state(&input), output: state(&output), tally: Tally::default() };
         assert!(Marker::read(&folder, "x/a.parquet").unwrap().is_none());

@@ -117,6 +117,7 @@ impl Instrument {
         let mut rp = Array2::zeros((n, n_rp));
         bp.slice_mut(s![..n_active_bp, ..]).assign(&(&self.bp.archive_design.slice(s![.., ..n_bp]) / FLUX_UNIT));
         rp.slice_mut(s![n - n_active_rp.., ..]).assign(&(&self.rp.archive_design.slice(s![.., ..n_rp]) / FLUX_UNIT));
+        let (bp, rp) = (column_by_column(bp), column_by_column(rp));
         Ok(Sampling { wavelength, bp, rp, bp_weight, rp_weight })
     }
 
@@ -176,8 +177,13 @@ impl BandModel {
                 hermite.row_mut(sample).iter_mut().zip(functions).for_each(|(to, value)| *to = norm * value);
             }
         }
-        hermite.dot(&self.bases.slice(s![..n_bases, ..]).t())
+        column_by_column(hermite.dot(&self.bases.slice(s![..n_bases, ..]).t()))
     }
+}
+
+/// The same matrix in memory column by column, as [`Sampling`] goes through it.
+fn column_by_column(design: Array2<f64>) -> Array2<f64> {
+    design.t().as_standard_layout().into_owned().reversed_axes()
 }
 
 /// The first `n` orthonormal Hermite functions at `x`, by their three-term recurrence.

@@ -10,14 +10,16 @@
 mod instrument;
 #[cfg(test)]
 mod parity;
+mod quadratic_form;
 mod read;
 mod sampling;
 mod spectrum;
 mod spline;
 
 pub use instrument::{Instrument, archive_wavelengths};
+pub use quadratic_form::Scratch;
 pub use read::{SpectrumReader, spectra_from_table, spectrum_columns};
-pub use sampling::{ErrorConvention, FluxParts, Sampling, Scratch};
+pub use sampling::{ErrorConvention, FluxParts, Sampling};
 pub use spectrum::{Band, Fault, Spectrum};
 
 /// The 61 wavelengths of Zhang, Green & Rix (2023), in nm: 392, 402, … 992.

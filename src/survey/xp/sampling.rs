@@ -1,9 +1,9 @@
 //! From coefficients to flux and covariance on a wavelength grid.
 
+use super::quadratic_form::{Scratch, Work};
 use super::{Band, Fault, Spectrum};
-use crate::noise::kernel::{add_four_rows, add_row, vectorised};
 use crate::noise::triangle;
-use ndarray::{Array1, Array2, ArrayView1, s};
+use ndarray::{Array2, CowArray, Ix2, s};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ use std::ops::Range;
 pub struct Sampling {
     /// Wavelengths in nm `[W]`, strictly increasing.
     pub wavelength: Vec<f64>,
-    /// BP design matrix `[W, n_bp]`, 1e-18 W m⁻² nm⁻¹ per coefficient.
+    /// BP design matrix `[W, n_bp]`, 1e-18 W m⁻² nm⁻¹ per coefficient; fastest where it lies in memory column by column.
     pub bp: Array2<f64>,
     /// RP design matrix `[W, n_rp]`, 1e-18 W m⁻² nm⁻¹ per coefficient.
     pub rp: Array2<f64>,
@@ -56,9 +56,10 @@ impl FluxParts {
 /// One band on the wavelengths where it contributes to the merged flux.
 struct Contribution<'a> {
     range: Range<usize>,
-    design: &'a Array2<f64>,
+    /// Dᵀ on `range`, the rows of a coefficient one after the other.
+    design: CowArray<'a, f64, Ix2>,
     /// Weights on `range`.
-    weight: Array1<f64>,
+    weight: Vec<f64>,
     band: &'a Band,
 }
 
@@ -104,9 +105,13 @@ impl Sampling {
         let missing = || present.iter().map(|&is| if is { 0.0 } else { f64::NAN }).collect::<Vec<f64>>();
         let mut parts = FluxParts { bp: missing(), rp: missing() };
         for (part, contribution) in [(&mut parts.bp, self.bp(spectrum)), (&mut parts.rp, self.rp(spectrum))] {
-            let Some(Contribution { range, design, weight, band }) = contribution else { continue };
-            let flux = design.slice(s![range.clone(), ..]).dot(&ArrayView1::from(&band.coefficients[..])) * weight;
-            part[range].copy_from_slice(flux.as_slice().unwrap_or_default());
+            let Some(contribution) = contribution else { continue };
+            let flux = &mut part[contribution.range.clone()];
+            flux.fill(0.0);
+            for (row, coefficient) in contribution.rows().zip(&contribution.band.coefficients) {
+                flux.iter_mut().zip(row).for_each(|(flux, design)| *flux += coefficient * design);
+            }
+            flux.iter_mut().zip(&contribution.weight).for_each(|(flux, weight)| *flux *= weight);
         }
         parts
     }
@@ -133,8 +138,10 @@ impl Sampling {
         let n = self.n_wavelengths();
         let present = self.present(spectrum);
         packed.fill(0.0);
-        for contribution in [self.bp(spectrum), self.rp(spectrum)].into_iter().flatten() {
-            contribution.add_covariance(convention, scratch, packed, n);
+        for (contribution, work) in [(self.bp(spectrum), &mut scratch.bp), (self.rp(spectrum), &mut scratch.rp)] {
+            if let Some(contribution) = contribution {
+                contribution.add_covariance(convention, work, packed, n);
+            }
         }
         if present.contains(&false) {
             for row in 0..n {
@@ -161,104 +168,37 @@ impl Sampling {
 
 impl<'a> Contribution<'a> {
     fn new(range: Range<usize>, design: &'a Array2<f64>, weight: &[f64], band: &'a Band, merged: bool) -> Self {
+        assert_eq!(band.coefficients.len(), design.ncols(), "coefficients of the sampling");
         let weight = range.clone().map(|sample| if merged { weight[sample] } else { 1.0 }).collect();
+        let design = design.slice(s![range.clone(), ..]).reversed_axes();
+        // Rows are contiguous unless someone made the matrix the other way round.
+        let design = if design.strides()[1] == 1 { design.into() } else { design.as_standard_layout().into_owned().into() };
         Self { range, design, weight, band }
     }
 
+    /// The rows of Dᵀ, coefficient by coefficient.
+    fn rows(&self) -> impl Iterator<Item = &[f64]> {
+        self.design.outer_iter().map(|row| row.to_slice().unwrap_or_default())
+    }
+
     /// Adds J ρ Jᵀ to a packed covariance of `n` wavelengths.
-    fn add_covariance(&self, convention: ErrorConvention, scratch: &mut Scratch, packed: &mut [f64], n: usize) {
+    fn add_covariance(&self, convention: ErrorConvention, work: &mut Work, packed: &mut [f64], n: usize) {
         let scale = match convention {
             ErrorConvention::Published => 1.0,
             ErrorConvention::DividedByStandardDeviation => self.band.standard_deviation.recip(),
         };
-        let (length, n_coefficients) = (self.range.len(), self.band.errors.len());
-        let Scratch { jacobian, product } = scratch;
-        jacobian.resize(n_coefficients * length, 0.0);
-        product.resize(n_coefficients * length, 0.0);
-        for (sample, (row, &weight)) in
-            self.design.slice(s![self.range.clone(), ..]).rows().into_iter().zip(&self.weight).enumerate()
-        {
-            for (coefficient, (design, error)) in row.iter().zip(&self.band.errors).enumerate() {
-                jacobian[coefficient * length + sample] = weight * design * (scale * error);
+        work.resize(self.band.errors.len(), self.range.len());
+        let mut jacobian = vec![0.0; self.range.len()];
+        for (coefficient, (row, error)) in self.rows().zip(&self.band.errors).enumerate() {
+            let error = scale * error;
+            for ((to, design), weight) in jacobian.iter_mut().zip(row).zip(&self.weight) {
+                *to = weight * design * error;
             }
+            work.set_row(coefficient, &jacobian);
         }
+        let start = self.range.start;
         let correlations = self.band.correlations.as_deref().unwrap_or_default();
-        add_quadratic_form(
-            jacobian,
-            product,
-            correlations,
-            length,
-            &mut packed[triangle::upper(self.range.start, self.range.start, n)..],
-            n - self.range.start,
-        );
-    }
-}
-
-/// Work space for the covariance of one star at a time.
-#[derive(Debug, Clone, Default)]
-pub struct Scratch {
-    /// Jᵀ `[n_coefficients, W of the band]`.
-    jacobian: Vec<f64>,
-    /// (J K)ᵀ `[n_coefficients, W of the band]`.
-    product: Vec<f64>,
-}
-
-vectorised! {
-    /// Adds J ρ Jᵀ to the leading rows and columns of a packed upper triangle of side `n`; `jacobian` is Jᵀ with rows of `length`.
-    ///
-    /// ρ = K + Kᵀ with K the strict lower triangle and half the diagonal (1/2), so that J ρ Jᵀ = (J K) Jᵀ + J (J K)ᵀ: half the work of a
-    /// product with the full ρ, and the packed triangle is used as it is.
-    fn add_quadratic_form(jacobian: &[f64], product: &mut [f64], strict_lower: &[f64], length: usize, packed: &mut [f64], n: usize)
-        = add_quadratic_form_with
-}
-
-#[inline(always)]
-fn add_quadratic_form_with<const FUSED: bool>(
-    jacobian: &[f64],
-    product: &mut [f64],
-    strict_lower: &[f64],
-    length: usize,
-    packed: &mut [f64],
-    n: usize,
-) {
-    if length == 0 {
-        return;
-    }
-    let n_coefficients = jacobian.len() / length;
-    let row = |i: usize| &jacobian[i * length..(i + 1) * length];
-    product.iter_mut().zip(jacobian).for_each(|(to, value)| *to = 0.5 * value);
-    let n_correlated = if strict_lower.is_empty() { 0 } else { n_coefficients };
-    // Column j of J K gets ρ_ij times column i of J for every i > j: four i at a time.
-    for first in (0..n_correlated).step_by(4) {
-        let last = (first + 4).min(n_correlated);
-        for (j, target) in product.chunks_exact_mut(length).enumerate().take(last) {
-            let correlation = |i: usize| strict_lower[i * (i - 1) / 2 + j];
-            if first + 4 == last && j < first {
-                let factors = [correlation(first), correlation(first + 1), correlation(first + 2), correlation(first + 3)];
-                add_four_rows::<FUSED>(target, factors, [row(first), row(first + 1), row(first + 2), row(first + 3)]);
-            } else {
-                (first.max(j + 1)..last).for_each(|i| add_row::<FUSED>(target, correlation(i), row(i)));
-            }
-        }
-    }
-    let mut rest = packed;
-    for sample in 0..length {
-        let (target, below) = rest.split_at_mut(n - sample);
-        let target = &mut target[..length - sample];
-        let right = |i: usize| (&jacobian[i * length..][sample..length], &product[i * length..][sample..length]);
-        let mut i = 0;
-        while i + 2 <= n_coefficients {
-            let ((first, first_product), (second, second_product)) = (right(i), right(i + 1));
-            let factors = [first_product[0], first[0], second_product[0], second[0]];
-            add_four_rows::<FUSED>(target, factors, [first, first_product, second, second_product]);
-            i += 2;
-        }
-        if i < n_coefficients {
-            let (last, last_product) = right(i);
-            add_row::<FUSED>(target, last_product[0], last);
-            add_row::<FUSED>(target, last[0], last_product);
-        }
-        rest = below;
+        work.add_quadratic_form(correlations, &mut packed[triangle::upper(start, start, n)..], n - start);
     }
 }
 
@@ -333,29 +273,6 @@ mod tests {
         assert!(covariance[triangle::upper(2, 4, 5)].is_finite());
         let whitening = WhiteningRow::new(&covariance, &[], EigenvalueFloor::default()).unwrap();
         assert_eq!(whitening.n_present(), 3);
-    }
-
-    /// J ρ Jᵀ by ndarray, for odd and even numbers of coefficients.
-    #[test]
-    fn the_packed_product_is_the_quadratic_form() {
-        for (n, length) in [(1, 1), (4, 3), (11, 6)] {
-            let jacobian = Array2::from_shape_fn((n, length), |(i, w)| (1.0 + i as f64 * 0.7 + w as f64 * 1.3).sin());
-            let strict_lower: Vec<f64> = (0..n * (n - 1) / 2).map(|k| (k as f64).cos() * 0.3).collect();
-            let correlation = Array2::from_shape_fn((n, n), |(i, j)| match (i.max(j), i.min(j)) {
-                (i, j) if i == j => 1.0,
-                (i, j) => strict_lower[i * (i - 1) / 2 + j],
-            });
-            let expected = jacobian.t().dot(&correlation).dot(&jacobian);
-            for kernel in [add_quadratic_form, add_quadratic_form_with::<false>] {
-                let mut packed = vec![1.0; triangle::length(length + 2)];
-                let flat: Vec<f64> = jacobian.iter().copied().collect();
-                kernel(&flat, &mut vec![0.0; n * length], &strict_lower, length, &mut packed, length + 2);
-                for (w, v) in (0..length + 2).flat_map(|w| (w..length + 2).map(move |v| (w, v))) {
-                    let added = if v < length { expected[[w, v]] } else { 0.0 };
-                    assert!((packed[triangle::upper(w, v, length + 2)] - 1.0 - added).abs() < 1e-12);
-                }
-            }
-        }
     }
 
     #[test]

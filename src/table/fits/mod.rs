@@ -11,5 +11,5 @@ mod cfitsio;
 mod read;
 mod write;
 
-pub(super) use read::{chunks, schema};
+pub(super) use read::{chunks, row_count, schema};
 pub(super) use write::FitsSink;

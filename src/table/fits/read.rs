@@ -18,6 +18,11 @@ pub(in crate::table) fn schema(path: &Path) -> Result<Vec<ColumnSchema>> {
     (1..=header.n_columns).map(|column| header.column_schema(path, column)).collect()
 }
 
+/// Number of rows by the header.
+pub(in crate::table) fn row_count(path: &Path) -> Result<usize> {
+    Ok(open(path)?.1.n_rows)
+}
+
 /// Tables of at most `rows` rows.
 pub(in crate::table) fn chunks(path: &Path, names: Option<&[&str]>, rows: usize) -> Result<Chunks> {
     let (mut file, header) = open(path)?;

@@ -7,7 +7,7 @@ mod read;
 mod write;
 
 pub use dataset::write_dataset_metadata;
-pub(super) use read::{chunks, schema};
+pub(super) use read::{chunks, row_count, schema};
 pub(super) use write::ParquetSink;
 
 const UNIT: &str = "unit";

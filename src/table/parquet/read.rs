@@ -29,6 +29,13 @@ pub(in crate::table) fn schema(path: &Path) -> Result<Vec<ColumnSchema>> {
     Ok(open(path, None, 1)?.0.iter().map(|field| column_schema(field)).collect())
 }
 
+/// Number of rows by the footer.
+pub(in crate::table) fn row_count(path: &Path) -> Result<usize> {
+    let file = File::open(path).map_err(|error| Error::reading(path, error))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(path, error))?;
+    Ok(usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0))
+}
+
 /// Record batches of at most `rows` rows.
 pub(in crate::table) fn chunks(path: &Path, names: Option<&[&str]>, rows: usize) -> Result<Chunks> {
     let (fields, metadata, batches) = open(path, names, rows)?;
