@@ -8,7 +8,7 @@ use super::settings::Settings;
 use super::simulate::{new_stars, survey};
 use super::train::{STARS_FILE, Task, read_observations};
 use crate::error::{Error, Result};
-use crate::infer::{FitOptions, fit, read_options};
+use crate::infer::{FitOptions, Fitter, fit, read_options};
 use crate::model::Registry;
 use crate::observations::Observations;
 use crate::simulate::SurveyConfig;
@@ -104,9 +104,8 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         [(&files.catalogue, FitOptions::default()), (&files.likelihood, FitOptions::default().likelihood_only())]
     {
         let task = CatalogueTask {
-            trained: &trained,
+            fitter: &Fitter::new(&trained, &options)?,
             model_path: &files.model,
-            options: &options,
             inputs: std::slice::from_ref(&files.new_stars),
             preparation: None,
             output,

@@ -4,7 +4,7 @@
 //! prior, every other parameter from its own prior or over its training range.
 
 use super::options::FitOptions;
-use super::problem::Problem;
+use super::problem::{Problem, Setup};
 use super::rivals::EQUAL_LOSS;
 use crate::error::{Error, Result};
 use crate::model::{Parameter, Transform};
@@ -115,10 +115,12 @@ pub fn audit(
     options: &FitOptions,
     audit: &AuditOptions,
 ) -> Result<Audit> {
-    let as_fitted = Problem::new(trained, observations, options)?;
+    let as_fitted = Setup::new(trained, options)?;
+    let as_fitted = Problem::new(&as_fitted, observations);
     let double = trained.model.device().with_precision(Precision::Double);
     let trained = TrainedModel { model: trained.model.to(&double), ..trained.clone() };
-    let problem = Problem::new(&trained, observations, options)?;
+    let setup = Setup::new(&trained, options)?;
+    let problem = Problem::new(&setup, observations);
     let posterior = problem.posterior()?;
     let (n, free) = (observations.len(), posterior.free().to_vec());
     let shapes = (values.dim(), covariance.dim());

@@ -3,7 +3,7 @@
 use super::estimates::Estimates;
 use super::flags;
 use super::options::FitOptions;
-use super::problem::Problem;
+use super::problem::{Problem, Setup};
 use super::searches::{Search, Searches};
 use super::start::StartGrid;
 use crate::error::Result;
@@ -42,55 +42,86 @@ pub enum FitStage {
     Description,
 }
 
-/// Fits every star.
+/// Fits every star; for one set of observations after another, make one [`Fitter`].
 ///
 /// # Errors
-/// When model and observations have different data vectors, an option names an unknown parameter, every parameter is held, or
-/// the engine fails. A star with too few fluxes is a flagged row of NaN.
+/// As [`Fitter::new`] and [`Fitter::fit`].
 pub fn fit(trained: &TrainedModel, observations: &Observations, options: &FitOptions) -> Result<Estimates> {
-    fit_in_stages(trained, observations, options, &|_| ())
+    Fitter::new(trained, options)?.fit(observations)
 }
 
-/// [`fit`], which says at the end of every stage that it is finished; `finished` may be called from several threads.
-///
-/// # Errors
-/// As [`fit`].
-pub fn fit_in_stages(
-    trained: &TrainedModel,
-    observations: &Observations,
-    options: &FitOptions,
-    finished: &(dyn Fn(FitStage) + Sync),
-) -> Result<Estimates> {
-    let problem = Problem::new(trained, observations, options)?;
-    let posterior = problem.posterior()?;
-    let fittable: Vec<usize> =
-        (0..observations.len()).filter(|&star| observations.n_fluxes(star) > posterior.free().len()).collect();
-    let grid = StartGrid::new(&problem.model, &trained.prior, &problem.held, &problem.fixed, &options.start)?;
-    let starts = grid.starts(&problem.model, observations, &problem.constraints, &fittable);
-    finished(FitStage::Start);
-    tracing::debug!("{} stars, {} engine", fittable.len(), posterior.engine_name());
+/// What a model and options need to fit stars, made once.
+pub struct Fitter<'a> {
+    setup: Setup<'a>,
+    starts: StartGrid,
+}
 
-    let bounds = problem.bounds(posterior.free());
-    let searches = Searches::run(&posterior, &fittable, &starts, &bounds, options)?;
-    finished(FitStage::Optimum { n_evaluations: searches.n_evaluations() });
-    let mut estimates = empty(&problem.model, &posterior, observations);
-    let rows: Vec<usize> = (0..fittable.len()).collect();
-    let parts = rows
-        .par_chunks(posterior.batch(options.chunk))
-        .map(|rows| describe(&problem, trained, &posterior, observations, options, &fittable, &searches, rows))
-        .collect::<Result<Vec<_>>>()?;
-    for part in parts {
-        for (i, &star) in part.stars.iter().enumerate() {
-            put(&mut estimates, &part, i, star);
+impl<'a> Fitter<'a> {
+    /// For a trained model.
+    ///
+    /// # Errors
+    /// When an option names an unknown parameter, every parameter is held, or the model cannot be evaluated.
+    pub fn new(trained: &'a TrainedModel, options: &'a FitOptions) -> Result<Self> {
+        let setup = Setup::new(trained, options)?;
+        let starts = StartGrid::new(&setup.model, &trained.prior, &setup.held, &setup.fixed, &options.start)?;
+        Ok(Self { setup, starts })
+    }
+
+    /// The model.
+    pub fn trained(&self) -> &'a TrainedModel {
+        self.setup.trained
+    }
+
+    /// The options.
+    pub fn options(&self) -> &'a FitOptions {
+        self.setup.options
+    }
+
+    /// Fits every star.
+    ///
+    /// # Errors
+    /// When model and observations have different data vectors, or the engine fails. A star with too few fluxes is a flagged row of NaN.
+    pub fn fit(&self, observations: &Observations) -> Result<Estimates> {
+        self.fit_in_stages(observations, &|_| ())
+    }
+
+    /// [`Self::fit`], which says at the end of every stage that it is finished.
+    ///
+    /// # Errors
+    /// As [`Self::fit`].
+    pub fn fit_in_stages(&self, observations: &Observations, finished: &dyn Fn(FitStage)) -> Result<Estimates> {
+        let Self { setup, starts } = self;
+        let (trained, options) = (setup.trained, setup.options);
+        let problem = Problem::new(setup, observations);
+        let posterior = problem.posterior()?;
+        let fittable: Vec<usize> =
+            (0..observations.len()).filter(|&star| observations.n_fluxes(star) > posterior.free().len()).collect();
+        let starts = starts.starts(problem.model, observations, &problem.constraints, &fittable);
+        finished(FitStage::Start);
+        tracing::debug!("{} stars, {} engine", fittable.len(), posterior.engine_name());
+
+        let bounds = problem.bounds(posterior.free());
+        let searches = Searches::run(&posterior, &fittable, &starts, &bounds, options)?;
+        finished(FitStage::Optimum { n_evaluations: searches.n_evaluations() });
+        let mut estimates = empty(problem.model, &posterior, observations);
+        let rows: Vec<usize> = (0..fittable.len()).collect();
+        let parts = rows
+            .par_chunks(posterior.batch(options.chunk))
+            .map(|rows| describe(&problem, trained, &posterior, observations, options, &fittable, &searches, rows))
+            .collect::<Result<Vec<_>>>()?;
+        for part in parts {
+            for (i, &star) in part.stars.iter().enumerate() {
+                put(&mut estimates, &part, i, star);
+            }
         }
+        for star in 0..observations.len() {
+            let missing = options.constraints.iter().any(|name| observations.constraint(name, star).is_none());
+            estimates.flags[star] |= flags::of_input(observations.input_flags[star]);
+            estimates.flags[star] |= if missing { flags::MISSING_CONSTRAINT } else { 0 };
+        }
+        finished(FitStage::Description);
+        Ok(estimates)
     }
-    for star in 0..observations.len() {
-        let missing = options.constraints.iter().any(|name| observations.constraint(name, star).is_none());
-        estimates.flags[star] |= flags::of_input(observations.input_flags[star]);
-        estimates.flags[star] |= if missing { flags::MISSING_CONSTRAINT } else { 0 };
-    }
-    finished(FitStage::Description);
-    Ok(estimates)
 }
 
 /// Estimates of a chunk of stars.
@@ -120,7 +151,7 @@ fn describe(
     searches: &Searches,
     rows: &[usize],
 ) -> Result<Part> {
-    let model = &problem.model;
+    let model = problem.model;
     let (n, f) = (rows.len(), posterior.free().len());
     let stars: Vec<usize> = rows.iter().map(|&row| fittable[row]).collect();
     let best: Vec<Search<'_>> = rows.iter().map(|&row| searches.best(row)).collect();

@@ -15,5 +15,5 @@ mod start;
 
 pub use engine::Engine;
 pub use estimates::Estimates;
-pub use fit::{FitStage, fit, fit_in_stages, read_options};
+pub use fit::{FitStage, Fitter, fit, read_options};
 pub use options::{FitOptions, StartOptions};

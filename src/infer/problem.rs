@@ -16,34 +16,29 @@ use ndarray::{Array2, Array3, ArrayView2, s};
 /// Range of parameters that are moved as logarithms, in model units.
 const POSITIVE_RANGE: [f64; 2] = [1e-4, 1e4];
 
-/// The minimisation that some options ask for.
-pub(super) struct Problem<'a> {
+/// What options make of a model, whatever the observations.
+pub(super) struct Setup<'a> {
     /// The model with the transforms of the options.
     pub model: ForwardModel,
-    /// The constraints of the options that the observations have.
-    pub constraints: Vec<String>,
     /// Positions of the held parameters.
     pub held: Vec<usize>,
     /// Coordinates `[P]` of the held parameters, zero for the others.
     pub fixed: Vec<f64>,
-    trained: &'a TrainedModel,
-    observations: &'a Observations,
-    options: &'a FitOptions,
+    pub trained: &'a TrainedModel,
+    pub options: &'a FitOptions,
 }
 
-impl<'a> Problem<'a> {
+impl<'a> Setup<'a> {
     /// Checks the options against the model.
     ///
     /// # Errors
     /// As [`FitOptions::validate_for`], and where a transform does not suit its parameter.
-    pub fn new(trained: &'a TrainedModel, observations: &'a Observations, options: &'a FitOptions) -> Result<Self> {
+    pub fn new(trained: &'a TrainedModel, options: &'a FitOptions) -> Result<Self> {
         options.validate_for(&trained.model.space)?;
         let mut model = trained.model.clone();
         for (name, transform) in &options.transforms {
             model.set_transform(name, *transform)?;
         }
-        let constraints = options.constraints.iter().filter(|name| observations.constraints.contains_key(*name)).cloned();
-        let constraints = constraints.collect();
         let mut fixed = vec![0.0; model.space.len()];
         let mut held = Vec::new();
         for (name, &value) in &options.hold {
@@ -56,7 +51,28 @@ impl<'a> Problem<'a> {
             fixed[position] = parameter.coordinate_from_file(value);
             held.push(position);
         }
-        Ok(Self { model, constraints, held, fixed, trained, observations, options })
+        Ok(Self { model, held, fixed, trained, options })
+    }
+}
+
+/// The minimisation that some options ask for.
+pub(super) struct Problem<'a> {
+    /// The model with the transforms of the options.
+    pub model: &'a ForwardModel,
+    /// The constraints of the options that the observations have.
+    pub constraints: Vec<String>,
+    fixed: &'a [f64],
+    trained: &'a TrainedModel,
+    observations: &'a Observations,
+    options: &'a FitOptions,
+}
+
+impl<'a> Problem<'a> {
+    /// The problem of fitting `observations`.
+    pub fn new(setup: &'a Setup<'a>, observations: &'a Observations) -> Self {
+        let Setup { model, fixed, trained, options, .. } = setup;
+        let constraints = options.constraints.iter().filter(|name| observations.constraints.contains_key(*name)).cloned();
+        Self { model, constraints: constraints.collect(), fixed, trained, observations, options }
     }
 
     /// −2 ln P of every star.
@@ -71,7 +87,7 @@ impl<'a> Problem<'a> {
             jacobians: self.options.jacobians,
         };
         let held: Vec<String> = self.options.hold.keys().cloned().collect();
-        let posterior = Posterior::new(&self.model, self.observations, &terms, &held, fixed)?;
+        let posterior = Posterior::new(self.model, self.observations, &terms, &held, fixed)?;
         Ok(if self.options.engine == Engine::Auto { posterior } else { posterior.with_tensors() })
     }
 

@@ -1,7 +1,7 @@
 //! Known optima of stars, and searches that stop as soon as they lead to one.
 
 use crate::error::Result;
-use crate::optimise::{Normal, NormalEquations, Solution, Subset};
+use crate::optimise::{Evaluator, Normal, NormalEquations, Solution, Subset};
 use crate::posterior::Posterior;
 use ndarray::{Array2, Array3, ArrayView1, ArrayView2};
 use std::borrow::Cow;
@@ -85,6 +85,10 @@ impl NormalEquations for Rivals<'_> {
 
     fn gradient(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<(Vec<f64>, Array2<f64>)> {
         self.problem.gradient(problems, coordinates)
+    }
+
+    fn evaluator(&self) -> Option<Box<dyn Evaluator + '_>> {
+        self.problem.evaluator()
     }
 
     fn is_known(&self, problem: usize, coordinates: &[f64], loss: f64) -> bool {

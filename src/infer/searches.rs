@@ -13,7 +13,7 @@ use crate::posterior::Posterior;
 use ndarray::{Array2, Axis};
 
 /// A rival is searched from where its prediction is worse than the first optimum by no more than this: its parabola may promise too little.
-const RIVAL_WINDOW: f64 = 10.0;
+const RIVAL_WINDOW: f64 = 5.0;
 
 /// All searches of a set of stars: the first one of each, and those from its other starts.
 pub(super) struct Searches {

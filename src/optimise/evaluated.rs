@@ -2,7 +2,7 @@
 
 use super::chunks::in_chunks;
 use super::step::{Point, StepSolver};
-use super::{Bounds, Normal, NormalEquations};
+use super::{Bounds, Evaluator, Normal, NormalEquations};
 use crate::error::{Error, Result};
 use ndarray::{Array2, Array3, ArrayView2, Axis, concatenate};
 
@@ -28,19 +28,7 @@ impl<'a> Evaluated<'a> {
     /// What the evaluation returns.
     pub fn new(problem: &'a dyn NormalEquations, mut start: Array2<f64>, bounds: &Bounds, chunk: usize) -> Result<Self> {
         bounds.clamp_rows(&mut start);
-        let parts = in_chunks(start.nrows(), chunk, |rows| problem.normal_equations(rows, start.select(Axis(0), rows).view()))?;
-        let join = |error: ndarray::ShapeError| Error::numerical("normal equations of the starts").source(error);
-        let p = start.ncols();
-        let normal = match parts.is_empty() {
-            true => Normal { loss: Vec::new(), gradient: Array2::zeros((0, p)), curvature: Array3::zeros((0, p, p)) },
-            false => Normal {
-                loss: parts.iter().flat_map(|part| part.loss.iter().copied()).collect(),
-                gradient: concatenate(Axis(0), &parts.iter().map(|part| part.gradient.view()).collect::<Vec<_>>())
-                    .map_err(join)?,
-                curvature: concatenate(Axis(0), &parts.iter().map(|part| part.curvature.view()).collect::<Vec<_>>())
-                    .map_err(join)?,
-            },
-        };
+        let normal = evaluate(problem, &start, chunk)?;
         Ok(Self { problem, start, normal })
     }
 
@@ -107,8 +95,60 @@ impl NormalEquations for Evaluated<'_> {
         self.problem.hessian(problems, coordinates)
     }
 
+    fn evaluator(&self) -> Option<Box<dyn Evaluator + '_>> {
+        let inner = self.problem.evaluator()?;
+        Some(Box::new(EvaluatedEvaluator { inner, evaluated: self }))
+    }
+
     fn is_known(&self, problem: usize, coordinates: &[f64], loss: f64) -> bool {
         self.problem.is_known(problem, coordinates, loss)
+    }
+}
+
+/// The normal equations of every problem at its row of `coordinates [n, P]`, `chunk` at a time on the threads of the current rayon pool.
+fn evaluate(problem: &dyn NormalEquations, coordinates: &Array2<f64>, chunk: usize) -> Result<Normal> {
+    let (n, p) = coordinates.dim();
+    let parts = in_chunks(n, chunk, |rows| {
+        let Some(mut evaluator) = problem.evaluator() else {
+            return problem.normal_equations(rows, coordinates.select(Axis(0), rows).view());
+        };
+        let mut normal = Normal::zeros(rows.len(), p);
+        let mut point = Point::new(p);
+        for (row, &i) in rows.iter().enumerate() {
+            point.coordinates.iter_mut().zip(coordinates.row(i)).for_each(|(to, from)| *to = *from);
+            evaluator.evaluate(i, &mut point);
+            normal.loss[row] = point.loss;
+            normal.gradient.row_mut(row).iter_mut().zip(&point.gradient).for_each(|(to, from)| *to = *from);
+            let mut curvature = normal.curvature.index_axis_mut(Axis(0), row);
+            curvature.iter_mut().zip(&point.curvature).for_each(|(to, from)| *to = *from);
+        }
+        Ok(normal)
+    })?;
+    let join = |error: ndarray::ShapeError| Error::numerical("normal equations of several chunks").source(error);
+    if parts.is_empty() {
+        return Ok(Normal::zeros(0, p));
+    }
+    Ok(Normal {
+        loss: parts.iter().flat_map(|part| part.loss.iter().copied()).collect(),
+        gradient: concatenate(Axis(0), &parts.iter().map(|part| part.gradient.view()).collect::<Vec<_>>()).map_err(join)?,
+        curvature: concatenate(Axis(0), &parts.iter().map(|part| part.curvature.view()).collect::<Vec<_>>()).map_err(join)?,
+    })
+}
+
+/// Remembers the starts.
+struct EvaluatedEvaluator<'a> {
+    inner: Box<dyn Evaluator + 'a>,
+    evaluated: &'a Evaluated<'a>,
+}
+
+impl Evaluator for EvaluatedEvaluator<'_> {
+    fn evaluate(&mut self, problem: usize, point: &mut Point) {
+        let start = self.evaluated.start.row(problem);
+        if start.iter().eq(&point.coordinates) {
+            point.set(start, &self.evaluated.normal, problem);
+        } else {
+            self.inner.evaluate(problem, point);
+        }
     }
 }
 

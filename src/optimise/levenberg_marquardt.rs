@@ -16,6 +16,9 @@ pub(super) const MEASURABLE_APPROACH: f64 = 0.9;
 /// A rejected step whose predicted decrease is below this fraction of the noise of the loss is the last one tried.
 pub(super) const HOPELESS: f64 = 0.1;
 
+/// A step whose promised decrease is below this (0.1 σ) may be the last without being evaluated.
+const SHORT_STEP: f64 = 1e-2;
+
 /// Settings of the damped Gauss–Newton method; the defaults suit −2 ln P of a star in coordinates of order one.
 ///
 /// The trial point is evaluated with its normal equations at once: an accepted step needs them there anyway. On 512 simulated stars
@@ -40,7 +43,8 @@ pub struct LevenbergMarquardt {
     pub minimum_gain: f64,
     /// Converged: no |∂loss/∂x_i| / √curvature_ii above this (0.01 is a shift of 0.007 σ in one coordinate alone) and …
     pub gradient_tolerance: f64,
-    /// … the undamped step promises a decrease of the loss below this (1e-5 is a distance of 0.003 σ to the optimum).
+    /// … the undamped step promises a decrease of the loss below this (1e-5 is a distance of 0.003 σ to the optimum). A step after which that will be so, going
+    /// by how fast the promises have been falling, is taken without evaluating where it leads.
     pub decrease_tolerance: f64,
     /// Noise of the loss relative to 1 + |loss|: smaller differences of the loss mean nothing, and the gradient judges instead.
     /// 3e-5 suits single precision (1e-5 stops more stars before their optimum, and takes more iterations for it); double
@@ -110,17 +114,32 @@ impl LevenbergMarquardt {
         let (n, p) = start.dim();
         let mut walkers: Vec<Walker> = start.axis_iter(Axis(0)).map(|_| Walker::new(p, self)).collect();
         let mut solver = StepSolver::new(p);
-        let mut active: Vec<usize> = (0..n).collect();
-        evaluate(problem, &active, start.view(), &mut walkers)?;
-        active.retain(|&i| walkers[i].begin(&mut solver, &bounds));
-        let mut trials = Array2::zeros((n, p));
-        while !active.is_empty() {
-            active.retain(|&i| walkers[i].propose(self, &mut solver, &bounds));
-            for (mut row, &i) in trials.axis_iter_mut(Axis(0)).zip(&active) {
-                row.iter_mut().zip(&walkers[i].trial.coordinates).for_each(|(slot, x)| *slot = *x);
+        match problem.evaluator() {
+            Some(mut evaluator) => {
+                for (i, walker) in walkers.iter_mut().enumerate() {
+                    walker.trial.coordinates.iter_mut().zip(start.row(i)).for_each(|(to, from)| *to = *from);
+                    evaluator.evaluate(i, &mut walker.trial);
+                    let mut is_active = walker.begin();
+                    while is_active && walker.propose(self, &mut solver, &bounds) {
+                        evaluator.evaluate(i, &mut walker.trial);
+                        is_active = walker.judge(self, &mut solver, &bounds) && !walker.is_known(problem, i);
+                    }
+                }
             }
-            evaluate(problem, &active, trials.slice(ndarray::s![..active.len(), ..]), &mut walkers)?;
-            active.retain(|&i| walkers[i].judge(self, &mut solver, &bounds) && !walkers[i].is_known(problem, i));
+            None => {
+                let mut active: Vec<usize> = (0..n).collect();
+                evaluate(problem, &active, start.view(), &mut walkers)?;
+                active.retain(|&i| walkers[i].begin());
+                let mut trials = Array2::zeros((n, p));
+                while !active.is_empty() {
+                    active.retain(|&i| walkers[i].propose(self, &mut solver, &bounds));
+                    for (mut row, &i) in trials.axis_iter_mut(Axis(0)).zip(&active) {
+                        row.iter_mut().zip(&walkers[i].trial.coordinates).for_each(|(slot, x)| *slot = *x);
+                    }
+                    evaluate(problem, &active, trials.slice(ndarray::s![..active.len(), ..]), &mut walkers)?;
+                    active.retain(|&i| walkers[i].judge(self, &mut solver, &bounds) && !walkers[i].is_known(problem, i));
+                }
+            }
         }
         Ok(collect(&walkers, &bounds, p))
     }
@@ -175,10 +194,11 @@ struct Walker {
     damping: f64,
     /// Factor on λ at the next rejection.
     growth: f64,
-    /// Decrease that the undamped step from `point` promises.
-    decrement: f64,
-    /// Decrease that the step to `trial` promises.
+    /// Decrease that the undamped step from `point` promises, once it was asked for.
+    decrement: Option<f64>,
+    /// Decrease that the step to `trial` promises, and that of the step which led to `point`, if it kept its promise.
     predicted: f64,
+    kept: Option<f64>,
     n_iterations: u32,
     status: Status,
     /// Room for steps that only measure convergence.
@@ -192,8 +212,9 @@ impl Walker {
             trial: Point::new(n_parameters),
             damping: settings.initial_damping,
             growth: settings.damping_increase,
-            decrement: f64::INFINITY,
+            decrement: None,
             predicted: 0.0,
+            kept: None,
             n_iterations: 0,
             status: Status::IterationLimit,
             spare: vec![0.0; n_parameters],
@@ -201,38 +222,67 @@ impl Walker {
     }
 
     /// Takes the evaluated start as the first point.
-    fn begin(&mut self, solver: &mut StepSolver, bounds: &Bounds) -> bool {
+    fn begin(&mut self) -> bool {
         std::mem::swap(&mut self.point, &mut self.trial);
         if !self.point.is_finite() {
             self.status = Status::Failed;
             return false;
         }
-        self.decrement = solver.decrement(&self.point, bounds, &mut self.spare);
         true
+    }
+
+    fn decrement(&mut self, solver: &mut StepSolver, bounds: &Bounds) -> f64 {
+        *self.decrement.get_or_insert_with(|| solver.decrement(&self.point, bounds, &mut self.spare))
+    }
+
+    /// Whether the undamped step promises too little and the gradient is small.
+    fn has_converged(&mut self, settings: &LevenbergMarquardt, solver: &mut StepSolver, bounds: &Bounds) -> bool {
+        self.decrement(solver, bounds) <= settings.decrease_tolerance
+            && solver.scaled_gradient(&self.point, bounds) <= settings.gradient_tolerance
     }
 
     /// Ends the problem where it has converged, or sets the next trial point.
     fn propose(&mut self, settings: &LevenbergMarquardt, solver: &mut StepSolver, bounds: &Bounds) -> bool {
-        if self.decrement <= settings.decrease_tolerance
-            && solver.scaled_gradient(&self.point, bounds) <= settings.gradient_tolerance
-        {
-            self.status = Status::Converged;
-            return false;
-        }
-        if self.n_iterations >= settings.max_iterations {
-            self.status = Status::IterationLimit;
-            return false;
-        }
+        // No damped step promises more than the undamped one, so that one that promises much shows that there is a way to go.
+        let mut is_on_its_way = false;
         while self.damping <= settings.maximum_damping {
             let predicted = solver.solve(&self.point, bounds, self.damping, settings.max_step, &mut self.trial.coordinates);
-            if let Some(predicted) = predicted.filter(|decrease| *decrease > 0.0) {
+            let predicted = predicted.unwrap_or(0.0);
+            if !is_on_its_way && predicted <= settings.decrease_tolerance && self.has_converged(settings, solver, bounds) {
+                self.status = Status::Converged;
+                return false;
+            }
+            is_on_its_way = true;
+            if self.n_iterations >= settings.max_iterations {
+                self.status = Status::IterationLimit;
+                return false;
+            }
+            if self.is_last_step(settings, bounds, predicted) {
+                self.point.coordinates.copy_from_slice(&self.trial.coordinates);
+                self.point.loss -= predicted;
+                self.status = Status::Converged;
+                return false;
+            }
+            if predicted > 0.0 {
                 self.predicted = predicted;
                 self.n_iterations += 1;
                 return true;
             }
             self.raise_damping();
         }
-        self.give_up(settings)
+        self.give_up(settings, solver, bounds)
+    }
+
+    /// Whether the step to the trial point, which promises to lower the loss by `predicted`, ends at the optimum: Gauss–Newton steps fall by the same
+    /// factor again and again near an optimum, the promises by its square.
+    fn is_last_step(&self, settings: &LevenbergMarquardt, bounds: &Bounds, predicted: f64) -> bool {
+        let Some(before) = self.kept else { return false };
+        let next = predicted * predicted / before;
+        predicted > 0.0
+            && predicted <= SHORT_STEP
+            && next <= 0.1 * settings.decrease_tolerance
+            && self.damping <= settings.initial_damping
+            && !bounds.touched_by(&self.trial.coordinates)
     }
 
     /// Accepts or rejects the evaluated trial point.
@@ -243,11 +293,11 @@ impl Walker {
         }
         let actual = self.point.loss - self.trial.loss;
         let gain = actual / self.predicted;
-        let decrement = solver.decrement(&self.trial, bounds, &mut self.spare);
         if gain >= settings.minimum_gain {
             // Nielsen's smooth rule: λ grows for gains below one half and shrinks above.
             let factor = (1.0 - (2.0 * gain - 1.0).powi(3)).max(settings.damping_decrease);
-            self.accept(settings, decrement, factor);
+            self.accept(settings, None, factor);
+            self.kept = (gain > 0.5).then_some(self.predicted);
             return true;
         }
         let noise = settings.loss_noise(self.point.loss);
@@ -256,16 +306,17 @@ impl Walker {
             return true;
         }
         // The losses cannot be told apart: go on as long as the gradient, which is far less noisy, says that the optimum is nearer.
-        if decrement <= MEASURABLE_APPROACH * self.decrement {
-            self.accept(settings, decrement, settings.damping_decrease);
+        let decrement = solver.decrement(&self.trial, bounds, &mut self.spare);
+        if decrement <= MEASURABLE_APPROACH * self.decrement(solver, bounds) {
+            self.accept(settings, Some(decrement), settings.damping_decrease);
             return true;
         }
         // A shorter step may still be one that helps.
-        if self.decrement > settings.negligible(self.point.loss) && self.predicted > HOPELESS * noise {
+        if self.decrement(solver, bounds) > settings.negligible(self.point.loss) && self.predicted > HOPELESS * noise {
             self.raise_damping();
             return true;
         }
-        self.give_up(settings)
+        self.give_up(settings, solver, bounds)
     }
 
     /// Ends the problem where it leads to a known optimum.
@@ -277,11 +328,12 @@ impl Walker {
         known
     }
 
-    fn accept(&mut self, settings: &LevenbergMarquardt, decrement: f64, factor: f64) {
+    fn accept(&mut self, settings: &LevenbergMarquardt, decrement: Option<f64>, factor: f64) {
         std::mem::swap(&mut self.point, &mut self.trial);
         self.decrement = decrement;
         self.damping = (self.damping * factor).max(settings.minimum_damping);
         self.growth = settings.damping_increase;
+        self.kept = None;
     }
 
     fn raise_damping(&mut self) {
@@ -290,8 +342,12 @@ impl Walker {
     }
 
     /// No step helps any more: converged where what is left to gain is below the noise of the loss, stalled otherwise.
-    fn give_up(&mut self, settings: &LevenbergMarquardt) -> bool {
-        self.status = if self.decrement <= settings.negligible(self.point.loss) { Status::Converged } else { Status::Stalled };
+    fn give_up(&mut self, settings: &LevenbergMarquardt, solver: &mut StepSolver, bounds: &Bounds) -> bool {
+        self.status = if self.decrement(solver, bounds) <= settings.negligible(self.point.loss) {
+            Status::Converged
+        } else {
+            Status::Stalled
+        };
         false
     }
 }

@@ -35,6 +35,7 @@ pub use evaluated::{Evaluated, Prediction};
 pub use first_order::{FirstOrder, Round};
 pub use levenberg_marquardt::LevenbergMarquardt;
 pub use method::Method;
+pub use step::Point;
 pub use subset::Subset;
 
 use crate::error::{Error, Result};
@@ -49,6 +50,14 @@ pub struct Normal {
     pub loss: Vec<f64>,
     pub gradient: Array2<f64>,
     pub curvature: Array3<f64>,
+}
+
+impl Normal {
+    /// Of `n` problems, all zero.
+    pub fn zeros(n: usize, n_parameters: usize) -> Self {
+        let p = n_parameters;
+        Self { loss: vec![0.0; n], gradient: Array2::zeros((n, p)), curvature: Array3::zeros((n, p, p)) }
+    }
 }
 
 /// What an optimiser needs to know of a batch of independent problems.
@@ -82,10 +91,22 @@ pub trait NormalEquations: Sync {
         hessian::by_differences(self, problems, coordinates)
     }
 
+    /// An evaluator of single problems, of an engine that works on one after the other and gains nothing from batches.
+    fn evaluator(&self) -> Option<Box<dyn Evaluator + '_>> {
+        None
+    }
+
     /// Whether a problem at these coordinates is on its way to an optimum that is known already, so that it may stop there.
     fn is_known(&self, _problem: usize, _coordinates: &[f64], _loss: f64) -> bool {
         false
     }
+}
+
+/// Evaluates single problems in working memory of its own.
+pub trait Evaluator {
+    /// Sets loss, gradient and curvature of a problem at the coordinates of `point`, to the bits of
+    /// [`NormalEquations::normal_equations`].
+    fn evaluate(&mut self, problem: usize, point: &mut Point);
 }
 
 /// How a problem ended.

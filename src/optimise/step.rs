@@ -12,7 +12,7 @@ const RIDGE: f64 = 1e-10;
 
 /// A point of one problem with the local quadratic model of its loss.
 #[derive(Debug, Clone)]
-pub(super) struct Point {
+pub struct Point {
     pub coordinates: Vec<f64>,
     pub loss: f64,
     pub gradient: Vec<f64>,
@@ -22,7 +22,7 @@ pub(super) struct Point {
 
 impl Point {
     /// A point whose numbers are still to be filled in.
-    pub fn new(n_parameters: usize) -> Self {
+    pub(super) fn new(n_parameters: usize) -> Self {
         Self {
             coordinates: vec![0.0; n_parameters],
             loss: f64::NAN,
@@ -32,7 +32,7 @@ impl Point {
     }
 
     /// Row `row` of the normal equations at these coordinates.
-    pub fn set(&mut self, coordinates: ArrayView1<'_, f64>, normal: &Normal, row: usize) {
+    pub(super) fn set(&mut self, coordinates: ArrayView1<'_, f64>, normal: &Normal, row: usize) {
         let copy =
             |from: &mut dyn Iterator<Item = &f64>, to: &mut [f64]| to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
         self.loss = normal.loss[row];
@@ -42,7 +42,7 @@ impl Point {
     }
 
     /// Whether loss, gradient and curvature are all finite.
-    pub fn is_finite(&self) -> bool {
+    pub(super) fn is_finite(&self) -> bool {
         self.loss.is_finite() && self.gradient.iter().chain(&self.curvature).all(|element| element.is_finite())
     }
 }
@@ -76,6 +76,82 @@ impl StepSolver {
     /// one coordinate without information, such as ln E near E = 0, hold up all others.) `None` where the damped curvature is
     /// not positive-definite.
     pub fn solve(&mut self, point: &Point, bounds: &Bounds, damping: f64, max_step: f64, trial: &mut [f64]) -> Option<f64> {
+        // With the order known to the compiler, the loops become straight code.
+        match trial.len() {
+            4 => self.solve_free::<4>(point, bounds, damping, max_step, trial),
+            5 => self.solve_free::<5>(point, bounds, damping, max_step, trial),
+            6 => self.solve_free::<6>(point, bounds, damping, max_step, trial),
+            _ => None,
+        }
+        .unwrap_or_else(|| self.solve_in_box(point, bounds, damping, max_step, trial))
+    }
+
+    /// [`Self::solve`] where no bound and no limit of the step is met; `None` where one is.
+    fn solve_free<const P: usize>(
+        &mut self,
+        point: &Point,
+        bounds: &Bounds,
+        damping: f64,
+        max_step: f64,
+        trial: &mut [f64],
+    ) -> Option<Option<f64>> {
+        let (x, g) = (point.coordinates.first_chunk::<P>()?, point.gradient.first_chunk::<P>()?);
+        let (lower, upper) = (bounds.lower.first_chunk::<P>()?, bounds.upper.first_chunk::<P>()?);
+        let curvature = point.curvature.get(..P * P)?;
+        let mut largest = 0.0_f64;
+        for i in 0..P {
+            if x[i] <= lower[i] || x[i] >= upper[i] {
+                return None;
+            }
+            largest = largest.max(curvature[i * P + i]);
+        }
+        let floor = if largest > 0.0 { DIAGONAL_FLOOR * largest } else { 1.0 };
+        let scale: [f64; P] = std::array::from_fn(|i| curvature[i * P + i].max(floor));
+        // LDLᵀ: `factor` is L below the diagonal, `scaled` LD.
+        let (mut factor, mut scaled, mut inverse) = ([[0.0; P]; P], [[0.0; P]; P], [0.0; P]);
+        let mut step = g.map(|gradient| -gradient);
+        for i in 0..P {
+            for j in 0..i {
+                let mut sum = curvature[i * P + j];
+                for k in 0..j {
+                    sum -= scaled[i][k] * factor[j][k];
+                }
+                scaled[i][j] = sum;
+                factor[i][j] = sum * inverse[j];
+                step[i] -= factor[i][j] * step[j];
+            }
+            let diagonal = curvature[i * P + i] + damping * scale[i];
+            let mut pivot = diagonal;
+            for k in 0..i {
+                pivot -= scaled[i][k] * factor[i][k];
+            }
+            // A pivot lost in the rounding of its own diagonal element means a numerically singular matrix.
+            if !(pivot > f64::EPSILON * diagonal.abs() && pivot.is_finite()) {
+                return Some(None);
+            }
+            inverse[i] = 1.0 / pivot;
+        }
+        for i in (0..P).rev() {
+            step[i] *= inverse[i];
+            for j in i + 1..P {
+                step[i] -= factor[j][i] * step[j];
+            }
+        }
+        let mut predicted = 0.0;
+        for i in 0..P {
+            let target = x[i] + step[i];
+            if target < lower[i].max(x[i] - max_step) || target > upper[i].min(x[i] + max_step) || target.is_nan() {
+                return None;
+            }
+            trial[i] = target;
+            // With (H + λD) d = −g: −gᵀd − ½ dᵀHd = −½ gᵀd + ½ λ dᵀDd.
+            predicted += 0.5 * step[i] * (damping * scale[i] * step[i] - g[i]);
+        }
+        Some(Some(predicted))
+    }
+
+    /// [`Self::solve`] for any number of coordinates and any bounds that are met.
+    fn solve_in_box(&mut self, point: &Point, bounds: &Bounds, damping: f64, max_step: f64, trial: &mut [f64]) -> Option<f64> {
         let p = trial.len();
         let x = &point.coordinates;
         self.prepare(point, bounds);

@@ -1,6 +1,6 @@
 //! Some problems of a larger batch.
 
-use super::{Normal, NormalEquations};
+use super::{Evaluator, Normal, NormalEquations, Point};
 use crate::error::Result;
 use ndarray::{Array2, Array3, ArrayView2};
 
@@ -46,7 +46,23 @@ impl NormalEquations for Subset<'_> {
         self.problem.hessian(&self.outer(problems), coordinates)
     }
 
+    fn evaluator(&self) -> Option<Box<dyn Evaluator + '_>> {
+        let inner = self.problem.evaluator()?;
+        Some(Box::new(SubsetEvaluator { inner, members: self.members }))
+    }
+
     fn is_known(&self, problem: usize, coordinates: &[f64], loss: f64) -> bool {
         self.problem.is_known(self.members[problem], coordinates, loss)
+    }
+}
+
+struct SubsetEvaluator<'a> {
+    inner: Box<dyn Evaluator + 'a>,
+    members: &'a [usize],
+}
+
+impl Evaluator for SubsetEvaluator<'_> {
+    fn evaluate(&mut self, problem: usize, point: &mut Point) {
+        self.inner.evaluate(self.members[problem], point);
     }
 }

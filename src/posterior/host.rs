@@ -35,6 +35,8 @@ pub(super) struct HostTerms<'a> {
 
 /// Working memory for the terms of one star at a time.
 pub(super) struct HostWork {
+    /// Place of every parameter among the free ones.
+    columns: Vec<Option<usize>>,
     labels: Vec<f64>,
     gradient: Vec<f64>,
     curvature: Vec<f64>,
@@ -73,11 +75,12 @@ impl<'a> HostTerms<'a> {
         Ok(Self { parameters, mixture })
     }
 
-    /// Working memory.
-    pub fn work(&self) -> HostWork {
+    /// Working memory for sums over the `free` parameters.
+    pub fn work(&self, free: &[usize]) -> HostWork {
         let n = self.mixture.as_ref().map_or(0, |(_, positions)| positions.len());
         let mixture = self.mixture.as_ref().map_or_else(MixtureWork::default, |(mixture, _)| mixture.work());
-        HostWork { labels: vec![0.0; n], gradient: vec![0.0; n], curvature: vec![0.0; n * n], mixture }
+        let columns = (0..self.parameters.len()).map(|p| free.iter().position(|&free| free == p)).collect();
+        HostWork { columns, labels: vec![0.0; n], gradient: vec![0.0; n], curvature: vec![0.0; n * n], mixture }
     }
 
     /// Sum of the terms for a star at all its coordinates.
@@ -88,14 +91,13 @@ impl<'a> HostTerms<'a> {
         loss - 2.0 * mixture.ln_density(&work.labels)
     }
 
-    /// Adds loss, gradient and curvature (positive semi-definite, or the exact Hessian when `exact`) for the `free` parameters.
-    pub fn add(&self, star: usize, coordinates: &[f64], free: &[usize], exact: bool, work: &mut HostWork, sums: Sums<'_>) {
-        let n = free.len();
-        let column = |position: usize| free.iter().position(|&free| free == position);
+    /// Adds loss, gradient and curvature (positive semi-definite, or the exact Hessian when `exact`) for the free parameters of `work`.
+    pub fn add(&self, star: usize, coordinates: &[f64], exact: bool, work: &mut HostWork, sums: Sums<'_>) {
+        let n = sums.gradient.len();
         for (position, (terms, &u)) in self.parameters.iter().zip(coordinates).enumerate() {
             let term = terms.term(star, u, exact);
             *sums.loss += term.loss;
-            if let Some(a) = column(position) {
+            if let Some(a) = work.columns[position] {
                 sums.gradient[a] += term.gradient;
                 sums.curvature[a * n + a] += term.curvature;
             }
@@ -111,11 +113,11 @@ impl<'a> HostTerms<'a> {
             work.curvature.iter_mut().for_each(|element| *element *= -2.0);
         }
         for (i, &left) in positions.iter().enumerate() {
-            let Some(a) = column(left) else { continue };
+            let Some(a) = work.columns[left] else { continue };
             let left = self.parameters[left].parameter.model_value_slope(coordinates[left]);
             sums.gradient[a] += work.gradient[i] * left;
             for (j, &right) in positions.iter().enumerate() {
-                let Some(b) = column(right) else { continue };
+                let Some(b) = work.columns[right] else { continue };
                 let right = self.parameters[right].parameter.model_value_slope(coordinates[right]);
                 sums.curvature[a * n + b] += work.curvature[i * k + j] * left * right;
             }

@@ -11,6 +11,7 @@ mod flux;
 mod host;
 mod on_device;
 mod standard;
+mod star_by_star;
 
 pub use host::Terms;
 pub use on_device::{bytes_per_star, minimise_on_device};
@@ -18,13 +19,14 @@ pub use on_device::{bytes_per_star, minimise_on_device};
 use crate::error::{Error, Result};
 use crate::model::ForwardModel;
 use crate::observations::Observations;
-use crate::optimise::{Normal, NormalEquations};
+use crate::optimise::{Evaluator, Normal, NormalEquations};
 use crate::tensor::{Device, Order, Precision};
 use flux::FluxNormal;
 use host::{HostTerms, Sums};
 use ndarray::{Array2, Array3, ArrayView2, Axis};
 use rayon::prelude::*;
 use standard::StandardEngine;
+use star_by_star::StarByStar;
 
 /// −2 ln P of every star of `observations` in the free coordinates of `model`.
 ///
@@ -125,7 +127,7 @@ impl<'a> Posterior<'a> {
     /// −2 ln of all prior terms and constraints `[n]`: the loss without the flux term.
     pub fn prior_loss(&self, stars: &[usize], coordinates: ArrayView2<'_, f64>) -> Vec<f64> {
         let all = self.all_coordinates(stars, coordinates);
-        let mut work = self.host.work();
+        let mut work = self.host.work(&self.free);
         stars.iter().zip(all.rows()).map(|(&star, row)| self.host.loss(star, &row.to_vec(), &mut work)).collect()
     }
 
@@ -208,7 +210,7 @@ impl<'a> Posterior<'a> {
         let (Some(gradients), Some(curvatures)) = (normal.gradient.as_slice_mut(), normal.curvature.as_slice_mut()) else {
             return Err(Error::numerical("normal equations").found("a strided array").expected("rows in sequence"));
         };
-        let mut work = self.host.work();
+        let mut work = self.host.work(&self.free);
         let mut coordinates = vec![0.0; p];
         for (i, (&star, row)) in stars.iter().zip(all.rows()).enumerate() {
             coordinates.iter_mut().zip(row).for_each(|(to, from)| *to = *from);
@@ -217,7 +219,7 @@ impl<'a> Posterior<'a> {
                 gradient: &mut gradients[i * n..(i + 1) * n],
                 curvature: &mut curvatures[i * n * n..(i + 1) * n * n],
             };
-            self.host.add(star, &coordinates, &self.free, exact, &mut work, sums);
+            self.host.add(star, &coordinates, exact, &mut work, sums);
         }
         Ok(())
     }
@@ -243,6 +245,10 @@ impl NormalEquations for Posterior<'_> {
         let mut loss = self.flux_chi_square(problems, coordinates)?;
         loss.iter_mut().zip(self.prior_loss(problems, coordinates)).for_each(|(loss, prior)| *loss += prior);
         Ok(loss)
+    }
+
+    fn evaluator(&self) -> Option<Box<dyn Evaluator + '_>> {
+        Some(Box::new(StarByStar::new(self)?))
     }
 
     /// Exact, from second-order jets.

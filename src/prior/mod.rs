@@ -7,6 +7,7 @@ mod constraint;
 mod mixture;
 mod mixture_file;
 mod mixture_fit;
+mod mixture_sums;
 mod positivity;
 
 pub use constraint::{Coordinate, GaussianConstraint};

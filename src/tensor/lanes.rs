@@ -3,6 +3,8 @@
 //! Kernels are generic over [`Lanes`] and inlined into a caller that carries the processor's features; all their arithmetic is
 //! written in it, so that a star's numbers do not depend on what else is computed.
 
+use super::quads::{self, Quad};
+
 /// Number of lanes.
 pub const LANES: usize = 8;
 
@@ -59,12 +61,10 @@ pub trait Lanes: Copy {
     /// Rows become columns.
     fn transpose(rows: [Self; LANES]) -> [Self; LANES];
 
-    /// Eight sums in double precision.
-    type Wide: Copy;
-    fn widen(self) -> Self::Wide;
-    /// sum + factor · values; the products of single-precision numbers are exact.
-    fn wide_multiply_add(factor: f32, values: Self::Wide, sum: Self::Wide) -> Self::Wide;
-    fn wide_store(sum: Self::Wide, to: &mut [f64; LANES]);
+    /// Four of them in double precision.
+    type Quad: Quad;
+    /// All eight in double precision.
+    fn widen(self) -> [Self::Quad; 2];
 }
 
 /// Adding this to a float below 2²² leaves its nearest whole number in the low bits of the mantissa.
@@ -148,21 +148,12 @@ impl Lanes for Portable {
         std::array::from_fn(|i| Self(std::array::from_fn(|j| rows[j].0[i])))
     }
 
-    type Wide = [f64; LANES];
+    type Quad = quads::Portable;
 
     #[inline(always)]
-    fn widen(self) -> [f64; LANES] {
-        self.0.map(f64::from)
-    }
-
-    #[inline(always)]
-    fn wide_multiply_add(factor: f32, values: [f64; LANES], sum: [f64; LANES]) -> [f64; LANES] {
-        std::array::from_fn(|lane| sum[lane] + f64::from(factor) * values[lane])
-    }
-
-    #[inline(always)]
-    fn wide_store(sum: [f64; LANES], to: &mut [f64; LANES]) {
-        *to = sum;
+    fn widen(self) -> [quads::Portable; 2] {
+        let [a, b, c, d, e, f, g, h] = self.0.map(f64::from);
+        [quads::Portable::load(&[a, b, c, d]), quads::Portable::load(&[e, f, g, h])]
     }
 }
 
@@ -180,7 +171,7 @@ pub use avx2::Avx2;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::{LANES, Lanes, ROUNDING};
+    use super::{LANES, Lanes, ROUNDING, quads};
     use std::arch::x86_64::*;
 
     /// One 256-bit register. Its values are only made inside functions that were entered after AVX2 and FMA had been detected.
@@ -270,27 +261,12 @@ mod avx2 {
             }
         }
 
-        type Wide = [__m256d; 2];
+        type Quad = quads::Avx2;
 
         #[inline(always)]
-        fn widen(self) -> [__m256d; 2] {
-            unsafe { [_mm256_cvtps_pd(_mm256_castps256_ps128(self.0)), _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(self.0))] }
-        }
-
-        #[inline(always)]
-        fn wide_multiply_add(factor: f32, values: [__m256d; 2], sum: [__m256d; 2]) -> [__m256d; 2] {
-            unsafe {
-                let factor = _mm256_set1_pd(f64::from(factor));
-                [_mm256_fmadd_pd(factor, values[0], sum[0]), _mm256_fmadd_pd(factor, values[1], sum[1])]
-            }
-        }
-
-        #[inline(always)]
-        fn wide_store(sum: [__m256d; 2], to: &mut [f64; LANES]) {
-            unsafe {
-                _mm256_storeu_pd(to.as_mut_ptr(), sum[0]);
-                _mm256_storeu_pd(to.as_mut_ptr().add(4), sum[1]);
-            }
+        fn widen(self) -> [quads::Avx2; 2] {
+            let halves = unsafe { [_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0)] };
+            halves.map(|half| quads::Avx2::from_register(unsafe { _mm256_cvtps_pd(half) }))
         }
     }
 }

@@ -3,16 +3,17 @@
 use super::clock::{Clock, Seconds};
 use crate::cli::simulate::new_stars;
 use crate::error::{Error, Result};
-use crate::infer::{Estimates, FitOptions, FitStage, fit_in_stages, read_options};
+use crate::infer::{Estimates, FitOptions, FitStage, Fitter, read_options};
 use crate::observations::Observations;
 use crate::simulate::{RawSurvey, Simulator, SurveyConfig};
 use crate::survey::prepare::{Preparation, PrepareRecipe};
 use crate::table::{Table, read_chunks, write};
 use crate::train::TrainedModel;
 use serde::Serialize;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+
 use tempfile::TempDir;
 
 /// Stars of a chunk of spectra.
@@ -136,15 +137,14 @@ struct FitTimes {
 fn fit_timed(trained: &TrainedModel, observations: &Observations, options: &FitOptions) -> Result<FitTimes> {
     let [mut start, mut optimise, mut describe] = [Seconds::default(); 3];
     let mut n_evaluations = 0;
-    let laps = Mutex::new((Clock::start(), Vec::new()));
-    let estimates = fit_in_stages(trained, observations, options, &|stage| {
-        // A lap that another thread could not finish is lost with that thread.
-        if let Ok(mut laps) = laps.lock() {
-            let lap = laps.0.lap();
-            laps.1.push((stage, lap));
-        }
+    let fitter = Fitter::new(trained, options)?;
+    let laps = RefCell::new((Clock::start(), Vec::new()));
+    let estimates = fitter.fit_in_stages(observations, &|stage| {
+        let mut laps = laps.borrow_mut();
+        let lap = laps.0.lap();
+        laps.1.push((stage, lap));
     })?;
-    for (stage, lap) in laps.into_inner().map(|(_, laps)| laps).unwrap_or_default() {
+    for (stage, lap) in laps.into_inner().1 {
         let total = match stage {
             FitStage::Start => &mut start,
             FitStage::Optimum { n_evaluations: n } => {

@@ -10,19 +10,17 @@ use crate::cli::settings::Settings;
 use crate::cli::shard::Shard;
 use crate::cli::tally::Tally;
 use crate::error::{Error, Result};
-use crate::infer::{FitOptions, fit, read_options};
+use crate::infer::{Fitter, read_options};
 use crate::observations::Observations;
 use crate::survey::prepare::Preparation;
 use crate::table::{Column, Shape, Table, Writer, row_count};
-use crate::train::TrainedModel;
 use std::path::{Path, PathBuf};
 
 /// A catalogue to be made.
 #[derive(Clone, Copy)]
 pub struct CatalogueTask<'a> {
-    pub trained: &'a TrainedModel,
+    pub fitter: &'a Fitter<'a>,
     pub model_path: &'a Path,
-    pub options: &'a FitOptions,
     pub inputs: &'a [PathBuf],
     /// How raw XP spectra among the inputs are prepared.
     pub preparation: Option<&'a Preparation>,
@@ -99,15 +97,15 @@ impl CatalogueTask<'_> {
             paths: self.inputs.to_vec(),
             shard: self.shard,
             preparation: self.preparation.cloned(),
-            options: read_options(self.trained, self.options),
+            options: read_options(self.fitter.trained(), self.fitter.options()),
         }
     }
 
     /// The catalogue's rows for a batch.
     fn fit(&self, observations: &Observations, provenance: &Provenance, tally: &mut Tally) -> Result<Table> {
-        let estimates = fit(self.trained, observations, self.options)?;
+        let estimates = self.fitter.fit(observations)?;
         tally.add(estimates.flags.iter().copied());
-        let mut table = estimates.to_table(self.trained.id())?;
+        let mut table = estimates.to_table(self.fitter.trained().id())?;
         for column in columns_beside(observations, self.keep, self.keep_truth)? {
             table.push(column)?;
         }
@@ -120,15 +118,15 @@ impl CatalogueTask<'_> {
     /// # Errors
     /// When the options cannot be written as TOML, or a joined table cannot be read any more.
     pub fn provenance(&self) -> Result<Provenance> {
-        let options =
-            toml::to_string(self.options).map_err(|error| Error::usage("fit options").found(error.to_string()).source(error))?;
+        let options = toml::to_string(self.fitter.options())
+            .map_err(|error| Error::usage("fit options").found(error.to_string()).source(error))?;
         let mut provenance = Provenance::new("fit")
-            .with("model_sha256", &self.trained.sha256)
+            .with("model_sha256", &self.fitter.trained().sha256)
             .with("options", options)
             .with("kept_columns", self.keep.join(","))
             .with("kept_truth", self.keep_truth.to_string())
             .noted("model_path", self.model_path.display().to_string())
-            .noted("seed", self.options.start.seed.to_string());
+            .noted("seed", self.fitter.options().start.seed.to_string());
         if let Some(shard) = self.shard {
             provenance = provenance.with("shard", shard.to_string());
         }

@@ -13,6 +13,7 @@ use super::run::{Survey, expand};
 use super::settings::Settings;
 use super::shard::Shard;
 use crate::error::Result;
+use crate::infer::Fitter;
 use crate::model::Registry;
 use crate::train::TrainedModel;
 pub use catalogue::CatalogueTask;
@@ -74,10 +75,10 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     keep.extend(survey.iter().flat_map(Survey::columns_to_keep).filter(|name| !arguments.keep.contains(name)));
     let inputs = expand(&arguments.observations)?;
     let preparation = arguments.preparation(&inputs, &keep, &trained, &options)?;
+    let fitter = Fitter::new(&trained, &options)?;
     let task = CatalogueTask {
-        trained: &trained,
+        fitter: &fitter,
         model_path: &arguments.model,
-        options: &options,
         inputs: &inputs,
         preparation: preparation.as_ref(),
         output: &arguments.output,

@@ -1,9 +1,9 @@
 //! The choice of starting points: the best candidate, and rivals that lead elsewhere.
 
 /// Distance in standardised labels from which two optima count as different.
-const OTHER_LABELS: f32 = 0.3;
+const OTHER_LABELS: f32 = 0.5;
 /// |Δ ln ϖ| from which two optima count as stars of different luminosity.
-const OTHER_LUMINOSITY: f32 = 0.2;
+const OTHER_LUMINOSITY: f32 = 0.35;
 /// A candidate whose score is worse than the best by more than this is no start.
 const RIVAL: f32 = 12.0;
 

@@ -4,9 +4,9 @@
 //! draw is linear in E and ln ϖ (for any effect: linearised there), so that the best E and ϖ of each draw follow from a small
 //! weighted least-squares problem on a dozen pooled wavelengths, for eight draws at once. Extinction needs no grid.
 //!
-//! Good draws that differ as much as can be are moved towards the optima that they lead to, by a few Gauss–Newton steps of all
-//! parameters on the same pooled wavelengths. Draws of one basin meet there; the best is one start, and candidates that end elsewhere,
-//! nearly as well, are others (a dwarf for a giant). A star whose candidates agree has one start.
+//! Good draws that differ as much as can be are moved towards the optima that they lead to, by a Gauss–Newton step of all
+//! parameters on the same pooled wavelengths. Draws of one basin come together there; the best is one start, and candidates that end
+//! elsewhere, nearly as well, are others (a dwarf for a giant). A star whose candidates agree has one start.
 //!
 //! | file | concept |
 //! |---|---|
@@ -136,10 +136,9 @@ impl StartGrid {
             labels: labels.iter().map(|&position| filled_up(coordinates.column(position), 0.0)).collect(),
             slopes: pooled.linear_slopes,
         };
-        let label_columns: Vec<Vec<f64>> = labels.iter().map(|&position| coordinates.column(position).to_vec()).collect();
         let surroundings = Surroundings::new(
             pools.len(),
-            &label_columns,
+            labels.len(),
             (0..options.draws).map(|draw| (row(&pooled.ln_flux, draw), row(&pooled.label_slopes, draw), losses.of(draw))),
         );
         Ok(Self { pools, coordinates, draws: scored, surroundings, linear, labels, runs: options.runs })

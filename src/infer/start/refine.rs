@@ -1,24 +1,19 @@
-//! From promising draws to the optima that they lead to, by Gauss–Newton steps from draw to draw, eight at a time.
+//! From promising draws towards the optima that they lead to, by one Gauss–Newton step from each, eight at a time.
 //!
 //! Around a draw, ln of the pooled flux is linear in all parameters to about a per cent, and −2 ln p of the prior a parabola. The
-//! minimum of that least-squares problem says where a search from the draw would go, for the price of a few hundred operations; the next step is
-//! that of the draw nearest to it. Draws that lead to the same optimum meet there.
+//! minimum of that least-squares problem says where a search from the draw would go, and how well it might end, for the price of a few hundred
+//! operations. Draws that lead to the same optimum meet near it.
 
 use super::score::{Draws, Scores};
 use super::star::{Star, smallest_amount};
 use super::{Linear, MOST_PARAMETERS};
 use crate::tensor::functions::exp;
 use crate::tensor::lanes::{Block, LANES, Lanes, Portable, blocks, floats, floats_mut, has_avx2, padded};
-use rayon::prelude::*;
 
 /// Error of ln flux added for what ln flux is not linear over a step.
 const CURVATURE_ERROR: f64 = 0.01;
 /// How far a step in a standardised label may be trusted: a step of this length costs 1 in −2 ln P.
 const REACH: f32 = 0.5;
-/// Steps from draw to draw.
-const STEPS: usize = 3;
-/// Neighbours of every draw, among which the way to the draw nearest to a point is found.
-const NEIGHBOURS: usize = 8;
 
 /// What is known of the surroundings of every draw. A record of a draw is ln flux `[G]`, its slopes in the labels `[n, G]`, and
 /// −2 ln p with its gradient `[n]` and the lower triangle of half its curvature, in whole blocks.
@@ -26,10 +21,6 @@ pub(super) struct Surroundings {
     records: Vec<Block>,
     n_pools: usize,
     n_labels: usize,
-    /// The nearest draws of every draw `[D, NEIGHBOURS]`, and the draw itself in the last place.
-    neighbours: Vec<[u32; NEIGHBOURS]>,
-    /// Their coordinates, `[D, n, NEIGHBOURS]`.
-    coordinates: Vec<Block>,
 }
 
 /// ln flux `[G]` and its slopes `[n, G]`; −2 ln p with gradient `[n]` and curvature `[n, n]`.
@@ -58,24 +49,6 @@ impl Candidates {
     }
 }
 
-/// The nearest other draws of every draw and then itself, from the coordinates of the `labels [n][D]`.
-fn neighbours(labels: &[Vec<f64>]) -> Vec<[u32; NEIGHBOURS]> {
-    let n_draws = labels.first().map_or(0, Vec::len);
-    let of_draw = |draw: usize| {
-        let distance = |other: usize| labels.iter().map(|label| (label[other] - label[draw]).powi(2)).sum::<f64>();
-        let mut others: Vec<(f64, u32)> =
-            (0..n_draws).filter(|&other| other != draw).map(|other| (distance(other), other as u32)).collect();
-        let n = others.len().min(NEIGHBOURS - 1);
-        if n > 0 && n < others.len() {
-            others.select_nth_unstable_by(n, |a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        }
-        let mut near = [draw as u32; NEIGHBOURS];
-        near.iter_mut().zip(&others[..n]).for_each(|(to, (_, other))| *to = *other);
-        near
-    };
-    (0..n_draws).into_par_iter().map(of_draw).collect()
-}
-
 /// The least-squares problem of one star.
 struct Problem<'a> {
     /// Pools: index, ln flux at the references and shifts of the linear parameters, weight.
@@ -93,48 +66,14 @@ struct Problem<'a> {
 
 impl Surroundings {
     /// From what is known of every draw.
-    pub fn new<'a>(n_pools: usize, labels: &[Vec<f64>], draws: impl Iterator<Item = Surrounding<'a>>) -> Self {
-        let n_labels = labels.len();
+    pub fn new<'a>(n_pools: usize, n_labels: usize, draws: impl Iterator<Item = Surrounding<'a>>) -> Self {
         let mut records = Vec::new();
         for (ln_flux, slopes, (loss, gradient, curvature)) in draws {
             let triangle = (0..n_labels).flat_map(|i| (0..=i).map(move |j| 0.5 * curvature[i * n_labels + j]));
             let numbers = ln_flux.iter().chain(slopes).copied().chain([loss]).chain(gradient.iter().copied()).chain(triangle);
             records.extend(padded(numbers.map(|number| number as f32)));
         }
-        let neighbours = neighbours(labels);
-        let of_draw = |near: &[u32; NEIGHBOURS]| -> Vec<f32> {
-            labels.iter().flat_map(|label| near.iter().map(|&draw| label[draw as usize] as f32)).collect()
-        };
-        let coordinates = neighbours.iter().flat_map(|near| padded(of_draw(near))).collect();
-        Self { records, n_pools, n_labels, neighbours, coordinates }
-    }
-
-    /// The draw nearest to a `target` in the labels, by way of neighbours, from `draw` on.
-    #[inline(always)]
-    fn nearest<V: Lanes>(&self, mut draw: usize, target: &[f32]) -> usize {
-        const PIECES: usize = NEIGHBOURS / LANES;
-        loop {
-            let coordinates = &self.coordinates[draw * self.n_labels * PIECES..][..self.n_labels * PIECES];
-            let mut distance = [Block::default(); PIECES];
-            for (piece, distance) in distance.iter_mut().enumerate() {
-                let mut sum = V::splat(0.0);
-                for (label, &target) in coordinates.chunks_exact(PIECES).zip(target) {
-                    let away = V::load(&label[piece].0).subtract(V::splat(target));
-                    sum = away.multiply_add(away, sum);
-                }
-                sum.store(&mut distance.0);
-            }
-            // The draw itself stands last: ties stay.
-            let distance = floats(&distance);
-            let (mut best, mut least) = (NEIGHBOURS - 1, distance[NEIGHBOURS - 1]);
-            for (place, &other) in distance[..NEIGHBOURS - 1].iter().enumerate() {
-                (best, least) = if other < least { (place, other) } else { (best, least) };
-            }
-            if best == NEIGHBOURS - 1 {
-                return draw;
-            }
-            draw = self.neighbours[draw][best] as usize;
-        }
+        Self { records, n_pools, n_labels }
     }
 
     /// Length of a record in blocks.
@@ -213,31 +152,6 @@ impl Surroundings {
     /// For up to `P` parameters; those that are not there keep their zero.
     #[inline(always)]
     fn refine_sized<V: Lanes, const P: usize>(&self, problem: &Problem<'_>, out: &mut Candidates) {
-        for step in 0..STEPS {
-            if step > 0 {
-                self.go_to_nearest::<V>(problem.draws, out);
-            }
-            self.step::<V, P>(problem, out);
-        }
-    }
-
-    /// Makes the draw nearest to a candidate's position its draw; the linear parameters stay.
-    #[inline(always)]
-    fn go_to_nearest<V: Lanes>(&self, draws: &Draws, out: &mut Candidates) {
-        let n = self.n_labels.min(MOST_PARAMETERS);
-        let mut target = [0.0; MOST_PARAMETERS];
-        for (candidate, draw) in out.draws.iter_mut().enumerate() {
-            for (k, target) in target[..n].iter_mut().enumerate() {
-                *target = floats(&draws.labels[k])[*draw] + floats(&out.position[k])[candidate];
-            }
-            *draw = self.nearest::<V>(*draw, &target[..n]);
-        }
-        out.position[..n].iter_mut().for_each(|values| values.fill(Block::default()));
-    }
-
-    /// One step of all candidates from their draws.
-    #[inline(always)]
-    fn step<V: Lanes, const P: usize>(&self, problem: &Problem<'_>, out: &mut Candidates) {
         for block in 0..out.score.len() {
             self.gather::<V>(block, out);
             let mut system = self.system::<V, P>(problem, out, block);

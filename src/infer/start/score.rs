@@ -94,12 +94,15 @@ impl Scores {
             draws.push(0);
             return;
         }
-        for (block, scores) in self.score.iter().enumerate() {
-            if scores.0.iter().fold(false, |any, &score| any | (score <= least + window)) {
-                let hits = scores.0.iter().enumerate().filter(|(_, score)| **score <= least + window);
-                draws.extend(hits.map(|(lane, _)| block * LANES + lane));
-            }
+        let scores = floats(&self.score);
+        draws.resize(scores.len(), 0);
+        let mut n = 0;
+        for (draw, &score) in scores.iter().enumerate() {
+            // Without a branch that nobody could predict.
+            draws[n] = draw;
+            n += usize::from(score <= least + window);
         }
+        draws.truncate(n);
         let best = draws.iter().position(|&draw| floats(&self.score)[draw] == least).unwrap_or_default();
         draws.swap(0, best);
     }

@@ -25,7 +25,8 @@ use crate::tensor::Order;
 use crate::tensor::lanes::{Lanes, Portable, has_avx2};
 use family::StandardFamily;
 use ndarray::{Array2, Array3};
-use star::{Data, Products, Workspace, evaluate};
+pub(super) use star::Products;
+use star::{Data, Workspace, evaluate};
 use std::sync::Mutex;
 
 /// The engine for one model.
@@ -55,15 +56,70 @@ impl StandardEngine {
         free: &[usize],
         order: Order,
     ) -> Result<FluxNormal> {
-        let spare = self.spare.lock().ok().and_then(|mut spare| spare.pop());
-        let mut work =
-            spare.filter(|work| work.n_free() == free.len()).unwrap_or_else(|| Workspace::new(&self.family, free.len()));
+        let mut work = self.take_workspace(free.len());
         let batch = Batch { family: &self.family, observations, stars, coordinates, free, order };
         let result = batch.run(self.vectorised, &mut work);
+        self.give_back(work);
+        result
+    }
+
+    /// The engine for one star after the other; `None` where the fluxes do not lie in sequence.
+    pub fn star_engine<'a>(&'a self, observations: &'a Observations, free: &'a [usize]) -> Option<StarEngine<'a>> {
+        let flux = observations.flux.as_slice()?;
+        Some(StarEngine { engine: self, observations, flux, free, work: self.take_workspace(free.len()) })
+    }
+
+    fn take_workspace(&self, n_free: usize) -> Workspace {
+        let spare = self.spare.lock().ok().and_then(|mut spare| spare.pop());
+        spare.filter(|work| work.n_free() == n_free).unwrap_or_else(|| Workspace::new(&self.family, n_free))
+    }
+
+    fn give_back(&self, work: Workspace) {
         if let Ok(mut spare) = self.spare.lock() {
             spare.push(work);
         }
-        result
+    }
+}
+
+/// The engine with working memory for one star.
+pub(super) struct StarEngine<'a> {
+    engine: &'a StandardEngine,
+    observations: &'a Observations,
+    /// `[N, W]`.
+    flux: &'a [f32],
+    free: &'a [usize],
+    work: Workspace,
+}
+
+impl StarEngine<'_> {
+    /// The flux term of a star at all its `coordinates [P]` and its first derivatives, to the bits of [`StandardEngine::flux_normal`].
+    pub fn evaluate(&mut self, star: usize, coordinates: &[f64], out: Products<'_>) {
+        #[cfg(target_arch = "x86_64")]
+        if self.engine.vectorised {
+            // SAFETY: AVX2 and FMA were detected when the engine was made.
+            unsafe { self.evaluate_avx2(star, coordinates, out) };
+            return;
+        }
+        self.evaluate_in::<Portable>(star, coordinates, out);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    fn evaluate_avx2(&mut self, star: usize, coordinates: &[f64], out: Products<'_>) {
+        self.evaluate_in::<crate::tensor::lanes::Avx2>(star, coordinates, out);
+    }
+
+    #[inline(always)]
+    fn evaluate_in<V: Lanes>(&mut self, star: usize, coordinates: &[f64], out: Products<'_>) {
+        let w = self.engine.family.n_wavelengths;
+        let data = Data { flux: &self.flux[star * w..(star + 1) * w], whitening: &self.observations.whitening, star };
+        evaluate::<V>(&self.engine.family, data, coordinates, self.free, Order::First, &mut self.work, out);
+    }
+}
+
+impl Drop for StarEngine<'_> {
+    fn drop(&mut self) {
+        self.engine.give_back(std::mem::take(&mut self.work));
     }
 }
 

@@ -178,7 +178,11 @@ fn dense<V: Lanes, const S: usize>(
     let width = layer.width();
     let mut block = 0;
     while block < width {
-        let many = (width - block).min(3);
+        // Two and two rather than three and one: a single block has too few sums to hide the latency of one another.
+        let many = match width - block {
+            4 => 2,
+            rest => rest.min(3),
+        };
         match many {
             3 => tile::<V, S, 3>(layer, inputs, from, outputs, stride, stream, block),
             2 => tile::<V, S, 2>(layer, inputs, from, outputs, stride, stream, block),

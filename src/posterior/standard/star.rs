@@ -1,15 +1,16 @@
 //! χ² of the flux of one star with its derivatives.
 //!
 //! Streams are vectors over the wavelengths: the residual, and the Jacobian's column of every free parameter. They are made eight
-//! wavelengths at a time, turned so that lanes are streams, and whitened together.
+//! wavelengths at a time and whitened together.
 
 use super::family::{Role, StandardFamily};
 use super::network::Tape;
-use super::whitened::{inner_products, whiten};
+use super::whitened::{Panels, inner_products};
 use crate::noise::Whitening;
 use crate::tensor::Order;
 use crate::tensor::functions::exp;
 use crate::tensor::lanes::{Block, LANES, Lanes, blocks, floats, floats_mut};
+use crate::tensor::quads::QUAD;
 
 /// The data of one star.
 #[derive(Clone, Copy)]
@@ -30,6 +31,7 @@ pub struct Products<'a> {
 }
 
 /// Working memory, made once for many stars.
+#[derive(Default)]
 pub struct Workspace {
     tape: Tape,
     labels: Vec<f32>,
@@ -37,13 +39,14 @@ pub struct Workspace {
     curve: Vec<Block>,
     relative: Vec<Block>,
     observed: Vec<Block>,
-    /// `[stream][blocks(W)]`.
+    panels: Panels,
+    /// `[stream][blocks(W)]`, for an even number of streams.
     streams: Vec<Block>,
-    /// `[group][padded W]`, lanes are streams.
-    turned: Vec<Block>,
     whitened: Vec<Block>,
-    /// `[left group][right group]`.
-    products: Vec<[[f64; LANES]; LANES]>,
+    /// `whitened` in double precision.
+    wide: Vec<[f64; QUAD]>,
+    /// `[stream][stream]`, the lower triangle.
+    products: Vec<f64>,
     /// C⁻¹ r, and two more vectors as long as the widest layer.
     weighted: Vec<f32>,
     adjoints: [Vec<Block>; 2],
@@ -60,7 +63,7 @@ impl Workspace {
     /// For stars of `family` with `n_free` free parameters.
     pub fn new(family: &StandardFamily, n_free: usize) -> Self {
         let width = blocks(family.n_wavelengths);
-        let groups = blocks(n_free + 1);
+        let n_streams = even(1 + n_free);
         let widest = family.network.layers.iter().map(|layer| blocks(layer.n_outputs)).max().unwrap_or(width);
         Self {
             tape: family.network.tape(),
@@ -71,16 +74,22 @@ impl Workspace {
             ),
             relative: vec![Block::default(); width],
             observed: vec![Block::default(); width],
-            streams: vec![Block::default(); groups * LANES * width],
-            turned: vec![Block::default(); groups * width * LANES],
-            whitened: vec![Block::default(); groups * width * LANES],
-            products: vec![[[0.0; LANES]; LANES]; groups * groups],
+            panels: Panels::default(),
+            streams: vec![Block::default(); n_streams * width],
+            whitened: vec![Block::default(); n_streams * width],
+            wide: vec![[0.0; QUAD]; n_streams * width * 2],
+            products: vec![0.0; n_streams * n_streams],
             weighted: vec![0.0; width * LANES],
             adjoints: [vec![Block::default(); widest], vec![Block::default(); widest]],
             ln_slopes: vec![0.0; n_free * family.n_wavelengths],
             n_free,
         }
     }
+}
+
+/// The next even number.
+fn even(n: usize) -> usize {
+    n.next_multiple_of(2)
 }
 
 /// The parts of the flux besides the network, at one star's coordinates: values with first and second derivatives.
@@ -132,40 +141,20 @@ pub fn evaluate<V: Lanes>(
     let free = if order == Order::Value { &[] } else { free };
     let (w, width) = (family.n_wavelengths, blocks(family.n_wavelengths));
     let factors = Factors::new(family, coordinates);
-    let (triangle, diagonal) = (data.whitening.triangle_of(data.star), data.whitening.diagonal_of(data.star));
     for (label, &position) in work.labels.iter_mut().zip(&family.labels) {
         *label = coordinates[position] as f32;
     }
     family.network.forward::<V>(&work.labels, order != Order::Value, &mut work.tape);
     floats_mut(&mut work.observed)[..w].copy_from_slice(data.flux);
-    let n_streams = 1 + free.len();
+    let n_streams = even(1 + free.len());
     make_streams::<V>(family, &factors, free, work);
-    let groups = blocks(n_streams);
-    for group in 0..groups {
-        for b in 0..width {
-            let rows = std::array::from_fn(|lane| {
-                let stream = group * LANES + lane;
-                if stream < n_streams { V::load(&work.streams[stream * width + b].0) } else { V::splat(0.0) }
-            });
-            for (i, column) in V::transpose(rows).into_iter().enumerate() {
-                column.store(&mut work.turned[(group * width + b) * LANES + i].0);
-            }
-        }
-        let range = group * width * LANES..group * width * LANES + w;
-        whiten::<V>(triangle, diagonal, data.whitening.block, &work.turned[range.clone()], &mut work.whitened[range]);
-    }
-    for left in 0..groups {
-        for right in 0..=left {
-            let of = |group: usize| &work.whitened[group * width * LANES..group * width * LANES + w];
-            let products = inner_products::<V>(of(left), of(right));
-            work.products[left * groups + right] = products;
-        }
-    }
-    let products = &work.products;
-    let product = |i: usize, j: usize| {
-        let (i, j) = (i.max(j), i.min(j));
-        products[i / LANES * groups + j / LANES][i % LANES][j % LANES]
-    };
+    let Workspace { panels, streams, whitened, wide, products, .. } = work;
+    panels.set::<V>(data.whitening, data.star);
+    let (streams, whitened) = (&mut streams[..n_streams * width], &mut whitened[..n_streams * width]);
+    streams[(1 + free.len()) * width..].fill(Block::default());
+    panels.whiten::<V>(streams, whitened, width);
+    inner_products::<V>(whitened, wide, width, products);
+    let product = |i: usize, j: usize| products[i * n_streams + j];
     *out.loss = product(0, 0);
     let n = free.len();
     for a in 0..n {
@@ -177,12 +166,8 @@ pub fn evaluate<V: Lanes>(
         }
     }
     if order == Order::Second {
-        // C⁻¹r takes the place of the observed flux.
-        let residual = floats_mut(&mut work.observed);
-        for (to, whitened) in residual[..w].iter_mut().zip(&work.whitened) {
-            *to = whitened.0[0];
-        }
-        data.whitening.transpose_whiten(data.star, &residual[..w], &mut work.weighted[..w]);
+        let residual = &floats(&work.whitened[..width])[..w];
+        data.whitening.transpose_whiten(data.star, residual, &mut work.weighted[..w]);
         residual_curvature(family, &factors, free, work, out.residual_curvature);
     }
 }

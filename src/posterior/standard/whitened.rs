@@ -1,79 +1,243 @@
-//! The whitened products of one star: L times eight streams at once, and their inner products.
+//! The whitened streams of one star, L times each of them, and their inner products.
 //!
-//! Lanes are streams (residual, Jacobian columns, flux): each element of the packed triangle is read once and meets all of them.
+//! A stream is a vector over wavelengths (residual, Jacobian column), padded to whole blocks. Lanes are rows of L: a block of eight rows of a column is read once
+//! and meets that column's element of every stream, while the sums of two panels of rows stay in registers.
 
-use crate::tensor::lanes::{Block, LANES, Lanes};
+#![allow(clippy::needless_range_loop)]
 
-/// `whitened` = L·`streams` for one star: packed lower rows of the leading `block`, then inverse errors. Both are `[W]` blocks, a
-/// lane for each of eight streams.
-#[inline(always)]
-pub fn whiten<V: Lanes>(triangle: &[f32], diagonal: &[f32], block: usize, streams: &[Block], whitened: &mut [Block]) {
-    let mut row = 0;
-    while row + 4 <= block {
-        rows::<V, 4>(triangle, row, streams, whitened);
-        row += 4;
-    }
-    while row < block {
-        rows::<V, 1>(triangle, row, streams, whitened);
+use crate::noise::Whitening;
+use crate::tensor::lanes::{Block, LANES, Lanes, blocks, floats};
+use crate::tensor::quads::{QUAD, Quad};
+
+/// Streams whose sums fit the registers together.
+const TOGETHER: usize = 6;
+
+/// L of one star, cut into panels of eight rows, each with its columns one after the other up to the diagonal.
+#[derive(Default)]
+pub struct Panels {
+    entries: Vec<Block>,
+    /// Inverse errors of the wavelengths after the dense block, zero before, from block `tail_from` on.
+    tail: Vec<Block>,
+    tail_from: usize,
+    /// Size of the dense block.
+    size: usize,
+    star: Option<usize>,
+}
+
+/// 1 up to the diagonal of a tile, `[row][column]`.
+const UP_TO_DIAGONAL: [[f32; LANES]; LANES] = {
+    let (mut ones, mut row) = ([[0.0; LANES]; LANES], 0);
+    while row < LANES {
+        let mut column = 0;
+        while column <= row {
+            ones[row][column] = 1.0;
+            column += 1;
+        }
         row += 1;
     }
-    for ((out, stream), &inverse_error) in whitened[block..].iter_mut().zip(&streams[block..]).zip(diagonal) {
-        V::load(&stream.0).multiply(V::splat(inverse_error)).store(&mut out.0);
+    ones
+};
+
+/// Blocks before panel `panel`, of which panel p has 8 (p + 1).
+const fn panel_start(panel: usize) -> usize {
+    LANES * panel * (panel + 1) / 2
+}
+
+impl Panels {
+    /// Takes the whitening of a star, if it is not there already from the last call. All calls must name the same whitening.
+    #[inline(always)]
+    pub fn set<V: Lanes>(&mut self, whitening: &Whitening, star: usize) {
+        if self.star == Some(star) {
+            return;
+        }
+        self.star = Some(star);
+        self.size = whitening.block;
+        let triangle = whitening.triangle_of(star);
+        let n_panels = blocks(self.size);
+        self.entries.resize(panel_start(n_panels), Block::default());
+        for panel in 0..n_panels {
+            let entries = &mut self.entries[panel_start(panel)..panel_start(panel + 1)];
+            let (full, diagonal) = entries.split_at_mut(panel * LANES);
+            // Rows beyond the block stay zero.
+            let mut eights = [[[0.0; LANES]; 0].as_slice(); LANES];
+            let mut rows = [V::splat(0.0); LANES];
+            let n_rows = (self.size - panel * LANES).min(LANES);
+            for lane in 0..n_rows {
+                let row = panel * LANES + lane;
+                let start = row * (row + 1) / 2;
+                eights[lane] = &triangle[start..][..row + 1].as_chunks().0[..panel];
+                // What follows the diagonal belongs to the next row.
+                rows[lane] = match triangle[start + panel * LANES..].first_chunk() {
+                    Some(eight) => V::load(eight).multiply(V::load(&UP_TO_DIAGONAL[lane])),
+                    None => {
+                        let mut eight = [0.0; LANES];
+                        eight[..=lane].copy_from_slice(&triangle[start + panel * LANES..][..=lane]);
+                        V::load(&eight)
+                    }
+                };
+            }
+            let turned = V::transpose(rows);
+            for column in 0..LANES {
+                turned[column].store(&mut diagonal[column].0);
+            }
+            for (tile, columns) in full.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                for lane in 0..n_rows {
+                    rows[lane] = V::load(&eights[lane][tile]);
+                }
+                let turned = V::transpose(rows);
+                for column in 0..LANES {
+                    turned[column].store(&mut columns[column].0);
+                }
+            }
+        }
+        self.tail_from = self.size / LANES;
+        self.tail.clear();
+        self.tail.resize(blocks(whitening.n_wavelengths) - self.tail_from, Block::default());
+        for (i, &inverse_error) in whitening.diagonal_of(star).iter().enumerate() {
+            let wavelength = self.size + i;
+            self.tail[wavelength / LANES - self.tail_from].0[wavelength % LANES] = inverse_error;
+        }
+    }
+
+    /// `whitened` = L · each of the `streams`, both `[S, width]`.
+    #[inline(always)]
+    pub fn whiten<V: Lanes>(&self, streams: &[Block], whitened: &mut [Block], width: usize) {
+        let groups = streams.chunks(TOGETHER * width).zip(whitened.chunks_mut(TOGETHER * width));
+        for (streams, whitened) in groups {
+            match streams.len() / width {
+                6 => self.whiten_group::<V, 6>(streams, whitened, width),
+                5 => self.whiten_group::<V, 5>(streams, whitened, width),
+                4 => self.whiten_group::<V, 4>(streams, whitened, width),
+                3 => self.whiten_group::<V, 3>(streams, whitened, width),
+                2 => self.whiten_group::<V, 2>(streams, whitened, width),
+                _ => self.whiten_group::<V, 1>(streams, whitened, width),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn whiten_group<V: Lanes, const S: usize>(&self, streams: &[Block], whitened: &mut [Block], width: usize) {
+        let n_panels = blocks(self.size);
+        let mut columns = [&[][..]; S];
+        for s in 0..S {
+            columns[s] = &floats(&streams[s * width..(s + 1) * width])[..self.size];
+        }
+        let mut panel = 0;
+        while panel + 2 <= n_panels {
+            self.two_panels::<V, S>(panel, columns, whitened, width);
+            panel += 2;
+        }
+        if panel < n_panels {
+            let sums = self.one_panel::<V, S>(panel, 0, columns, [V::splat(0.0); S]);
+            for s in 0..S {
+                sums[s].store(&mut whitened[s * width + panel].0);
+            }
+        }
+        for (i, inverse_errors) in self.tail.iter().enumerate() {
+            let block = self.tail_from + i;
+            for s in 0..S {
+                let at = s * width + block;
+                let dense = if block < n_panels { V::load(&whitened[at].0) } else { V::splat(0.0) };
+                V::load(&inverse_errors.0).multiply_add(V::load(&streams[at].0), dense).store(&mut whitened[at].0);
+            }
+        }
+    }
+
+    /// Two panels of rows from `panel` on.
+    #[inline(always)]
+    fn two_panels<V: Lanes, const S: usize>(&self, panel: usize, columns: [&[f32]; S], whitened: &mut [Block], width: usize) {
+        let shared = (panel + 1) * LANES;
+        let (upper, lower) = (&self.entries[panel_start(panel)..][..shared], &self.entries[panel_start(panel + 1)..][..shared]);
+        let mut heads = [&[][..]; S];
+        for s in 0..S {
+            heads[s] = &columns[s][..shared];
+        }
+        let (mut above, mut below) = ([V::splat(0.0); S], [V::splat(0.0); S]);
+        for j in 0..shared {
+            let (left, right) = (V::load(&upper[j].0), V::load(&lower[j].0));
+            for s in 0..S {
+                let value = V::splat(heads[s][j]);
+                above[s] = left.multiply_add(value, above[s]);
+                below[s] = right.multiply_add(value, below[s]);
+            }
+        }
+        let below = self.one_panel::<V, S>(panel + 1, shared, columns, below);
+        for s in 0..S {
+            above[s].store(&mut whitened[s * width + panel].0);
+            below[s].store(&mut whitened[s * width + panel + 1].0);
+        }
+    }
+
+    /// `sums` and the columns of one panel from `first` on.
+    #[inline(always)]
+    fn one_panel<V: Lanes, const S: usize>(&self, panel: usize, first: usize, columns: [&[f32]; S], mut sums: [V; S]) -> [V; S] {
+        let last = ((panel + 1) * LANES).min(self.size);
+        let entries = &self.entries[panel_start(panel)..][first..last];
+        let mut tails = [&[][..]; S];
+        for s in 0..S {
+            tails[s] = &columns[s][first..last];
+        }
+        for j in 0..entries.len() {
+            let entry = V::load(&entries[j].0);
+            for s in 0..S {
+                sums[s] = entry.multiply_add(V::splat(tails[s][j]), sums[s]);
+            }
+        }
+        sums
     }
 }
 
-/// Rows `row … row + R − 1` of the triangle times the streams.
-#[inline(always)]
-fn rows<V: Lanes, const R: usize>(triangle: &[f32], row: usize, streams: &[Block], whitened: &mut [Block]) {
-    let start = |i: usize| i * (i + 1) / 2;
-    // The part that all rows share, two columns at a time: chains of sums long enough to hide the latency of one another.
-    let entries: [&[f32]; R] = std::array::from_fn(|k| &triangle[start(row + k)..start(row + k) + row + 1]);
-    let (mut sums, mut odd) = ([V::splat(0.0); R], [V::splat(0.0); R]);
-    let (pairs, last) = streams[..row + 1].as_chunks::<2>();
-    let columns: [&[[f32; 2]]; R] = std::array::from_fn(|k| &entries[k].as_chunks::<2>().0[..pairs.len()]);
-    for (j, pair) in pairs.iter().enumerate() {
-        let (left, right) = (V::load(&pair[0].0), V::load(&pair[1].0));
-        for k in 0..R {
-            sums[k] = left.multiply_add(V::splat(columns[k][j][0]), sums[k]);
-            odd[k] = right.multiply_add(V::splat(columns[k][j][1]), odd[k]);
-        }
-    }
-    for k in 0..R {
-        sums[k] = sums[k].add(odd[k]);
-        if let [stream] = last {
-            sums[k] = V::load(&stream.0).multiply_add(V::splat(entries[k][row]), sums[k]);
-        }
-    }
-    for k in 1..R {
-        let rest = &triangle[start(row + k) + row + 1..start(row + k + 1)];
-        for (stream, &entry) in streams[row + 1..].iter().zip(rest) {
-            sums[k] = V::load(&stream.0).multiply_add(V::splat(entry), sums[k]);
-        }
-    }
-    for k in 0..R {
-        sums[k].store(&mut whitened[row + k].0);
-    }
-}
-
-/// Inner products over wavelengths of the eight streams of `left` with the eight of `right`, `[left][right]`.
+/// Inner products of streams `[S, width]` in `products [S, S]`, the lower triangle; `S` is even. `wide` is working memory `[S, 2 width]`.
 ///
 /// In double precision: parameters may be correlated to 0.999, and a covariance magnifies the rounding of these sums by the
 /// inverse of what that leaves.
 #[inline(always)]
-pub fn inner_products<V: Lanes>(left: &[Block], right: &[Block]) -> [[f64; LANES]; LANES] {
-    let mut products = [[0.0; LANES]; LANES];
-    // Four streams at a time stay in registers.
-    for (half, products) in products.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-        let mut sums = [V::splat(0.0).widen(); 4];
-        for (left, right) in left.iter().zip(right) {
-            let right = V::load(&right.0).widen();
-            for (sum, &left) in sums.iter_mut().zip(&left.0[4 * half..4 * half + 4]) {
-                *sum = V::wide_multiply_add(left, right, *sum);
+pub fn inner_products<V: Lanes>(streams: &[Block], wide: &mut [[f64; QUAD]], width: usize, products: &mut [f64]) {
+    for (i, stream) in streams.iter().enumerate() {
+        let [low, high] = V::load(&stream.0).widen();
+        low.store(&mut wide[2 * i]);
+        high.store(&mut wide[2 * i + 1]);
+    }
+    let (quads, n) = (2 * width, streams.len() / width);
+    for row in (0..n).step_by(2) {
+        let mut column = 0;
+        while column < row + 2 {
+            match row + 2 - column {
+                2 => two_rows::<V::Quad, 2>(wide, quads, row, column, n, products),
+                4 => two_rows::<V::Quad, 4>(wide, quads, row, column, n, products),
+                _ => two_rows::<V::Quad, 6>(wide, quads, row, column, n, products),
             }
-        }
-        for (sum, product) in sums.into_iter().zip(products) {
-            V::wide_store(sum, product);
+            column += TOGETHER;
         }
     }
-    products
+}
+
+/// Products of rows `row` and `row + 1` with `C` streams from `column` on.
+#[inline(always)]
+fn two_rows<Q: Quad, const C: usize>(
+    wide: &[[f64; QUAD]],
+    quads: usize,
+    row: usize,
+    column: usize,
+    n: usize,
+    products: &mut [f64],
+) {
+    let (first, second) = (&wide[row * quads..][..quads], &wide[(row + 1) * quads..][..quads]);
+    let mut others = [first; C];
+    for c in 0..C {
+        others[c] = &wide[(column + c) * quads..][..quads];
+    }
+    let (mut above, mut below) = ([Q::splat(0.0); C], [Q::splat(0.0); C]);
+    for q in 0..quads {
+        let (left, right) = (Q::load(&first[q]), Q::load(&second[q]));
+        for c in 0..C {
+            let other = Q::load(&others[c][q]);
+            above[c] = left.multiply_add(other, above[c]);
+            below[c] = right.multiply_add(other, below[c]);
+        }
+    }
+    for c in 0..C {
+        products[row * n + column + c] = above[c].sum();
+        products[(row + 1) * n + column + c] = below[c].sum();
+    }
 }
