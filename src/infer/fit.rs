@@ -1,5 +1,6 @@
 //! Fitting: starts, optimum, Fisher matrix, exact Hessian and flags for all stars of a set of observations.
 
+use super::engine::Engine;
 use super::estimates::Estimates;
 use super::flags;
 use super::options::FitOptions;
@@ -9,8 +10,8 @@ use super::start::StartGrid;
 use crate::error::Result;
 use crate::model::{ForwardModel, LN_CURVE};
 use crate::observations::{Observations, ReadOptions};
-use crate::optimise::Status;
 use crate::optimise::dense::smallest_eigenvalue;
+use crate::optimise::{Bounds, Status};
 use crate::posterior::{Local, Posterior};
 use crate::train::TrainedModel;
 use ndarray::{Array2, Array3, ArrayView2, Axis};
@@ -31,12 +32,14 @@ pub fn read_options(trained: &TrainedModel, options: &FitOptions) -> ReadOptions
     }
 }
 
-/// A part of a fit that has been finished, for those who measure time.
+/// What the fit of some stars has come to, for those who measure time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FitStage {
-    /// Starting points of all stars.
+    /// The work on them begins.
+    Begun,
+    /// Starting points.
     Start,
-    /// Optima from all starts, by this many evaluations of the normal equations of a star.
+    /// Optima, by this many evaluations of the normal equations of a star.
     Optimum { n_evaluations: u64 },
     /// Covariances, exact Hessians and flags.
     Description,
@@ -54,6 +57,10 @@ pub fn fit(trained: &TrainedModel, observations: &Observations, options: &FitOpt
 pub struct Fitter<'a> {
     setup: Setup<'a>,
     starts: StartGrid,
+    /// Positions of the parameters of the mixture prior.
+    labels: Vec<usize>,
+    /// R at 550 nm.
+    curve_at_550: Option<f64>,
 }
 
 impl<'a> Fitter<'a> {
@@ -64,7 +71,10 @@ impl<'a> Fitter<'a> {
     pub fn new(trained: &'a TrainedModel, options: &'a FitOptions) -> Result<Self> {
         let setup = Setup::new(trained, options)?;
         let starts = StartGrid::new(&setup.model, &trained.prior, &setup.held, &setup.fixed, &options.start)?;
-        Ok(Self { setup, starts })
+        let prior = trained.prior.parameters().iter();
+        let labels = prior.map(|name| setup.model.space.position(name)).collect::<Result<_>>()?;
+        let curve_at_550 = curve_at_550(&setup.model)?;
+        Ok(Self { setup, starts, labels, curve_at_550 })
     }
 
     /// The model.
@@ -85,30 +95,26 @@ impl<'a> Fitter<'a> {
         self.fit_in_stages(observations, &|_| ())
     }
 
-    /// [`Self::fit`], which says at the end of every stage that it is finished.
+    /// [`Self::fit`], which says what it has come to: some stars after others go through all stages on one thread, several at a time on the
+    /// threads of the current rayon pool.
     ///
     /// # Errors
     /// As [`Self::fit`].
-    pub fn fit_in_stages(&self, observations: &Observations, finished: &dyn Fn(FitStage)) -> Result<Estimates> {
-        let Self { setup, starts } = self;
-        let (trained, options) = (setup.trained, setup.options);
-        let problem = Problem::new(setup, observations);
+    pub fn fit_in_stages(&self, observations: &Observations, reached: &(dyn Fn(FitStage) + Sync)) -> Result<Estimates> {
+        let options = self.options();
+        let problem = Problem::new(&self.setup, observations);
         let posterior = problem.posterior()?;
+        let bounds = problem.bounds(posterior.free());
+        let block = Block { problem: &problem, posterior: &posterior, bounds: &bounds, observations, fitter: self };
         let fittable: Vec<usize> =
             (0..observations.len()).filter(|&star| observations.n_fluxes(star) > posterior.free().len()).collect();
-        let starts = starts.starts(problem.model, observations, &problem.constraints, &fittable);
-        finished(FitStage::Start);
         tracing::debug!("{} stars, {} engine", fittable.len(), posterior.engine_name());
-
-        let bounds = problem.bounds(posterior.free());
-        let searches = Searches::run(&posterior, &fittable, &starts, &bounds, options)?;
-        finished(FitStage::Optimum { n_evaluations: searches.n_evaluations() });
+        // A processor's caches hold the data of some stars from stage to stage; an accelerator wants all at once.
+        let on_device = options.engine.resolved(&options.optimiser, posterior.device().is_cpu()) == Engine::Device;
+        let together = if on_device { fittable.len().max(1) } else { posterior.batch(options.chunk) };
+        let parts = fittable.par_chunks(together).map(|stars| block.fit(stars, reached)).collect::<Result<Vec<_>>>()?;
+        reached(FitStage::Begun);
         let mut estimates = empty(problem.model, &posterior, observations);
-        let rows: Vec<usize> = (0..fittable.len()).collect();
-        let parts = rows
-            .par_chunks(posterior.batch(options.chunk))
-            .map(|rows| describe(&problem, trained, &posterior, observations, options, &fittable, &searches, rows))
-            .collect::<Result<Vec<_>>>()?;
         for part in parts {
             for (i, &star) in part.stars.iter().enumerate() {
                 put(&mut estimates, &part, i, star);
@@ -119,8 +125,82 @@ impl<'a> Fitter<'a> {
             estimates.flags[star] |= flags::of_input(observations.input_flags[star]);
             estimates.flags[star] |= if missing { flags::MISSING_CONSTRAINT } else { 0 };
         }
-        finished(FitStage::Description);
+        reached(FitStage::Description);
         Ok(estimates)
+    }
+}
+
+/// What the fit of some of the stars needs.
+struct Block<'a> {
+    problem: &'a Problem<'a>,
+    posterior: &'a Posterior<'a>,
+    bounds: &'a Bounds,
+    observations: &'a Observations,
+    fitter: &'a Fitter<'a>,
+}
+
+impl Block<'_> {
+    fn fit(&self, stars: &[usize], reached: &(dyn Fn(FitStage) + Sync)) -> Result<Part> {
+        reached(FitStage::Begun);
+        let starts = self.fitter.starts.starts(self.problem.model, self.observations, &self.problem.constraints, stars);
+        reached(FitStage::Start);
+        let searches = Searches::run(self.posterior, stars, &starts, self.bounds, self.fitter.options())?;
+        reached(FitStage::Optimum { n_evaluations: searches.n_evaluations() });
+        let part = self.describe(stars, &searches)?;
+        reached(FitStage::Description);
+        Ok(part)
+    }
+
+    /// Covariances, exact Hessians and flags at the best optima.
+    fn describe(&self, stars: &[usize], searches: &Searches) -> Result<Part> {
+        let Self { problem, posterior, observations, fitter, .. } = *self;
+        let (model, trained, options) = (problem.model, fitter.trained(), fitter.options());
+        let (n, f) = (stars.len(), posterior.free().len());
+        let best: Vec<Search<'_>> = (0..n).map(|row| searches.best(row)).collect();
+        let free = Array2::from_shape_fn((n, f), |(i, p)| best[i].coordinate(p));
+        let all = posterior.all_coordinates(stars, free.view());
+        let file_factor: Vec<f64> = model.space.parameters.iter().map(|p| p.model_units_per_file_unit).collect();
+        let values =
+            Array2::from_shape_fn(all.dim(), |(i, p)| model.space.parameters[p].model_value(all[[i, p]]) / file_factor[p]);
+        let Local { chi_square, information, hessian } = posterior.local(stars, free.view(), options.exact_hessian)?;
+        let (information, covariance) = problem.covariances(posterior, stars, free.view(), information);
+        let eigenvalue = match hessian {
+            None => vec![f64::NAN; n],
+            Some(hessian) => {
+                hessian.axis_iter(Axis(0)).map(|h| smallest_eigenvalue(&h.iter().copied().collect::<Vec<_>>(), f)).collect()
+            }
+        };
+        let ln_prior = (0..n)
+            .map(|i| {
+                trained.prior.ln_density(&fitter.labels.iter().map(|&p| values[[i, p]] * file_factor[p]).collect::<Vec<_>>())
+            })
+            .collect();
+        let extinction = model.space.position("extinction").ok();
+        let mut part = Part {
+            a_550: (0..n)
+                .map(|i| match (fitter.curve_at_550, extinction) {
+                    // 1.0857 = 2.5/ln 10 turns an optical depth into magnitudes.
+                    (Some(curve), Some(p)) => 2.5 / std::f64::consts::LN_10 * curve * values[[i, p]],
+                    _ => f64::NAN,
+                })
+                .collect(),
+            loss: best.iter().map(Search::loss).collect(),
+            n_iterations: best.iter().map(Search::n_iterations).collect(),
+            flags: vec![0; n],
+            stars: stars.to_vec(),
+            values,
+            coordinates: all,
+            covariance,
+            information,
+            chi_square,
+            ln_prior,
+            eigenvalue,
+        };
+        for i in 0..n {
+            let second = searches.of(i).any(|search| is_second_optimum(search, best[i], posterior, &part, i, model));
+            part.flags[i] = quality(model, trained, observations, posterior, &part, i, best[i].status(), second);
+        }
+        Ok(part)
     }
 }
 
@@ -138,66 +218,6 @@ struct Part {
     flags: Vec<i32>,
     n_iterations: Vec<u32>,
     a_550: Vec<f64>,
-}
-
-#[allow(clippy::too_many_arguments)]
-fn describe(
-    problem: &Problem<'_>,
-    trained: &TrainedModel,
-    posterior: &Posterior<'_>,
-    observations: &Observations,
-    options: &FitOptions,
-    fittable: &[usize],
-    searches: &Searches,
-    rows: &[usize],
-) -> Result<Part> {
-    let model = problem.model;
-    let (n, f) = (rows.len(), posterior.free().len());
-    let stars: Vec<usize> = rows.iter().map(|&row| fittable[row]).collect();
-    let best: Vec<Search<'_>> = rows.iter().map(|&row| searches.best(row)).collect();
-    let free = Array2::from_shape_fn((n, f), |(i, p)| best[i].coordinate(p));
-    let all = posterior.all_coordinates(&stars, free.view());
-    let file_factor: Vec<f64> = model.space.parameters.iter().map(|p| p.model_units_per_file_unit).collect();
-    let values = Array2::from_shape_fn(all.dim(), |(i, p)| model.space.parameters[p].model_value(all[[i, p]]) / file_factor[p]);
-    let Local { chi_square, information, hessian } = posterior.local(&stars, free.view(), options.exact_hessian)?;
-    let (information, covariance) = problem.covariances(posterior, &stars, free.view(), information);
-    let eigenvalue = match hessian {
-        None => vec![f64::NAN; n],
-        Some(hessian) => {
-            hessian.axis_iter(Axis(0)).map(|h| smallest_eigenvalue(&h.iter().copied().collect::<Vec<_>>(), f)).collect()
-        }
-    };
-    let labels: Vec<usize> = trained.prior.parameters().iter().map(|name| model.space.position(name)).collect::<Result<_>>()?;
-    let ln_prior = (0..n)
-        .map(|i| trained.prior.ln_density(&labels.iter().map(|&p| values[[i, p]] * file_factor[p]).collect::<Vec<_>>()))
-        .collect();
-    let curve = curve_at_550(model)?;
-    let extinction = model.space.position("extinction").ok();
-    let mut part = Part {
-        a_550: (0..n)
-            .map(|i| match (curve, extinction) {
-                // 1.0857 = 2.5/ln 10 turns an optical depth into magnitudes.
-                (Some(curve), Some(p)) => 2.5 / std::f64::consts::LN_10 * curve * values[[i, p]],
-                _ => f64::NAN,
-            })
-            .collect(),
-        loss: best.iter().map(Search::loss).collect(),
-        n_iterations: best.iter().map(Search::n_iterations).collect(),
-        flags: vec![0; n],
-        stars,
-        values,
-        coordinates: all,
-        covariance,
-        information,
-        chi_square,
-        ln_prior,
-        eigenvalue,
-    };
-    for i in 0..n {
-        let second = searches.of(rows[i]).any(|search| is_second_optimum(search, best[i], posterior, &part, i, model));
-        part.flags[i] = quality(model, trained, observations, posterior, &part, i, best[i].status(), second);
-    }
-    Ok(part)
 }
 
 /// Whether a search ended nearly as well as the best, at labels far from it.

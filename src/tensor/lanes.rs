@@ -39,6 +39,12 @@ pub fn floats_mut(blocks: &mut [Block]) -> &mut [f32] {
     unsafe { std::slice::from_raw_parts_mut(blocks.as_mut_ptr().cast(), blocks.len() * LANES) }
 }
 
+/// Work in any lanes. A closure would not do: it is a function without the processor's features, and may stay one.
+pub trait Kernel {
+    /// Must be `#[inline(always)]`.
+    fn run<V: Lanes>(self);
+}
+
 /// Eight floats with the arithmetic that the kernels need.
 pub trait Lanes: Copy {
     fn splat(value: f32) -> Self;
@@ -60,6 +66,9 @@ pub trait Lanes: Copy {
     fn round(self) -> Self;
     /// Rows become columns.
     fn transpose(rows: [Self; LANES]) -> [Self; LANES];
+
+    /// Runs a kernel as a function of its own: its loops do not compete with those of the caller for registers.
+    fn apart<K: Kernel>(kernel: K);
 
     /// Four of them in double precision.
     type Quad: Quad;
@@ -148,6 +157,11 @@ impl Lanes for Portable {
         std::array::from_fn(|i| Self(std::array::from_fn(|j| rows[j].0[i])))
     }
 
+    #[inline(never)]
+    fn apart<K: Kernel>(kernel: K) {
+        kernel.run::<Self>();
+    }
+
     type Quad = quads::Portable;
 
     #[inline(always)]
@@ -171,7 +185,7 @@ pub use avx2::Avx2;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::{LANES, Lanes, ROUNDING, quads};
+    use super::{Kernel, LANES, Lanes, ROUNDING, quads};
     use std::arch::x86_64::*;
 
     /// One 256-bit register. Its values are only made inside functions that were entered after AVX2 and FMA had been detected.
@@ -259,6 +273,16 @@ mod avx2 {
                 let high = |a, b| Self(_mm256_permute2f128_ps::<0x31>(a, b));
                 [low(b0, b4), low(b1, b5), low(b2, b6), low(b3, b7), high(b0, b4), high(b1, b5), high(b2, b6), high(b3, b7)]
             }
+        }
+
+        #[inline(always)]
+        fn apart<K: Kernel>(kernel: K) {
+            #[inline(never)]
+            #[target_feature(enable = "avx2,fma")]
+            fn with_features<K: Kernel>(kernel: K) {
+                kernel.run::<Avx2>();
+            }
+            unsafe { with_features(kernel) }
         }
 
         type Quad = quads::Avx2;

@@ -1,6 +1,6 @@
 //! The way of stars through the program, from the archive's files to a catalogue, stage by stage, as `prepare` and `fit` go it.
 
-use super::clock::{Clock, Seconds};
+use super::clock::{Clock, Seconds, thread_seconds};
 use crate::cli::simulate::new_stars;
 use crate::error::{Error, Result};
 use crate::infer::{Estimates, FitOptions, FitStage, Fitter, read_options};
@@ -10,9 +10,10 @@ use crate::survey::prepare::{Preparation, PrepareRecipe};
 use crate::table::{Table, read_chunks, write};
 use crate::train::TrainedModel;
 use serde::Serialize;
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread::ThreadId;
 
 use tempfile::TempDir;
 
@@ -134,28 +135,48 @@ struct FitTimes {
     estimates: Estimates,
 }
 
+/// Times of the stages, which several threads go through: processor time of each, and the wall time of the fit in proportion.
 fn fit_timed(trained: &TrainedModel, observations: &Observations, options: &FitOptions) -> Result<FitTimes> {
-    let [mut start, mut optimise, mut describe] = [Seconds::default(); 3];
-    let mut n_evaluations = 0;
     let fitter = Fitter::new(trained, options)?;
-    let laps = RefCell::new((Clock::start(), Vec::new()));
+    let laps = Mutex::new(Laps::default());
+    let mut clock = Clock::start();
     let estimates = fitter.fit_in_stages(observations, &|stage| {
-        let mut laps = laps.borrow_mut();
-        let lap = laps.0.lap();
-        laps.1.push((stage, lap));
+        // A lap that another thread could not finish is lost with that thread.
+        if let Ok(mut laps) = laps.lock() {
+            laps.reached(stage);
+        }
     })?;
-    for (stage, lap) in laps.into_inner().1 {
-        let total = match stage {
-            FitStage::Start => &mut start,
-            FitStage::Optimum { n_evaluations: n } => {
-                n_evaluations += n;
-                &mut optimise
-            }
-            FitStage::Description => &mut describe,
-        };
-        *total = Seconds { cpu: total.cpu + lap.cpu, wall: total.wall + lap.wall };
-    }
+    let wall = clock.lap().wall;
+    let Laps { seconds, n_evaluations, .. } = laps.into_inner().unwrap_or_default();
+    let per_second = wall / seconds.iter().sum::<f64>();
+    let [start, optimise, describe] = seconds.map(|cpu| Seconds { cpu, wall: cpu * per_second });
     Ok(FitTimes { start, optimise, describe, n_evaluations, estimates })
+}
+
+/// Processor time of start, optimum and description over all threads.
+#[derive(Default)]
+struct Laps {
+    seconds: [f64; 3],
+    n_evaluations: u64,
+    /// When each thread reached its last stage, by its own clock.
+    last: HashMap<ThreadId, f64>,
+}
+
+impl Laps {
+    fn reached(&mut self, stage: FitStage) {
+        let now = thread_seconds();
+        let before = self.last.insert(std::thread::current().id(), now).unwrap_or(now);
+        let stage = match stage {
+            FitStage::Begun => return,
+            FitStage::Start => 0,
+            FitStage::Optimum { n_evaluations } => {
+                self.n_evaluations += n_evaluations;
+                1
+            }
+            FitStage::Description => 2,
+        };
+        self.seconds[stage] += now - before;
+    }
 }
 
 fn size_of(path: &Path) -> Result<u64> {

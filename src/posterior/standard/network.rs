@@ -5,7 +5,7 @@
 //! neurons' sums a (one pass backwards), ∂²(Σ c y)/∂z_k∂z_l = Σ α·tanh''(a)/tanh'(a)·∂_k a·∂_l a over all hidden neurons.
 
 use crate::tensor::functions;
-use crate::tensor::lanes::{Block, LANES, Lanes, blocks, floats, floats_mut, padded};
+use crate::tensor::lanes::{Block, Kernel, LANES, Lanes, blocks, floats, floats_mut, padded};
 
 /// One layer: a = bias + Σ input·kernel row.
 #[derive(Debug, Clone)]
@@ -94,10 +94,10 @@ impl Network {
             while stream < streams {
                 let many = (streams - stream).min(4);
                 match many {
-                    4 => dense::<V, 4>(layer, inputs, from, outputs, stride, stream),
-                    3 => dense::<V, 3>(layer, inputs, from, outputs, stride, stream),
-                    2 => dense::<V, 2>(layer, inputs, from, outputs, stride, stream),
-                    _ => dense::<V, 1>(layer, inputs, from, outputs, stride, stream),
+                    4 => V::apart(Dense::<4> { layer, inputs, from, outputs, stride, stream }),
+                    3 => V::apart(Dense::<3> { layer, inputs, from, outputs, stride, stream }),
+                    2 => V::apart(Dense::<2> { layer, inputs, from, outputs, stride, stream }),
+                    _ => V::apart(Dense::<1> { layer, inputs, from, outputs, stride, stream }),
                 }
                 stream += many;
             }
@@ -165,66 +165,66 @@ fn lane_dot(a: &[f32], b: &[f32]) -> f32 {
     lanes.iter().sum()
 }
 
-/// `S` streams from `stream` on through a layer; the bias belongs to stream 0.
-#[inline(always)]
-fn dense<V: Lanes, const S: usize>(
-    layer: &Layer,
-    inputs: &[Block],
+/// `S` streams from `stream` on through a layer; the bias belongs to stream 0. Streams of inputs and outputs have `from` and `stride`
+/// blocks.
+struct Dense<'a, const S: usize> {
+    layer: &'a Layer,
+    inputs: &'a [Block],
     from: usize,
-    outputs: &mut [Block],
+    outputs: &'a mut [Block],
     stride: usize,
     stream: usize,
-) {
-    let width = layer.width();
-    let mut block = 0;
-    while block < width {
-        // Two and two rather than three and one: a single block has too few sums to hide the latency of one another.
-        let many = match width - block {
-            4 => 2,
-            rest => rest.min(3),
-        };
-        match many {
-            3 => tile::<V, S, 3>(layer, inputs, from, outputs, stride, stream, block),
-            2 => tile::<V, S, 2>(layer, inputs, from, outputs, stride, stream, block),
-            _ => tile::<V, S, 1>(layer, inputs, from, outputs, stride, stream, block),
+}
+
+impl<const S: usize> Kernel for Dense<'_, S> {
+    #[inline(always)]
+    fn run<V: Lanes>(mut self) {
+        let width = self.layer.width();
+        let mut block = 0;
+        while block < width {
+            // Two and two rather than three and one: a single block has too few sums to hide the latency of one another.
+            let many = match width - block {
+                4 => 2,
+                rest => rest.min(3),
+            };
+            match many {
+                3 => self.tile::<V, 3>(block),
+                2 => self.tile::<V, 2>(block),
+                _ => self.tile::<V, 1>(block),
+            }
+            block += many;
         }
-        block += many;
     }
 }
 
-/// `B` blocks of outputs of `S` streams, held in registers.
-#[inline(always)]
-fn tile<V: Lanes, const S: usize, const B: usize>(
-    layer: &Layer,
-    inputs: &[Block],
-    from: usize,
-    outputs: &mut [Block],
-    stride: usize,
-    stream: usize,
-    block: usize,
-) {
-    let width = layer.width();
-    let n = layer.n_inputs;
-    let mut sums = [[V::splat(0.0); B]; S];
-    if stream == 0 {
-        for (sum, bias) in sums[0].iter_mut().zip(&layer.bias[block..block + B]) {
-            *sum = V::load(&bias.0);
-        }
-    }
-    let columns: [&[f32]; S] = std::array::from_fn(|s| &floats(&inputs[(stream + s) * from..(stream + s + 1) * from])[..n]);
-    for (i, row) in layer.kernel.chunks_exact(width).enumerate() {
-        let row = &row[block..block + B];
-        let weights: [V; B] = std::array::from_fn(|b| V::load(&row[b].0));
-        for s in 0..S {
-            let input = V::splat(columns[s][i]);
-            for b in 0..B {
-                sums[s][b] = input.multiply_add(weights[b], sums[s][b]);
+impl<const S: usize> Dense<'_, S> {
+    /// `B` blocks of outputs of all streams, held in registers.
+    #[inline(always)]
+    fn tile<V: Lanes, const B: usize>(&mut self, block: usize) {
+        let Self { layer, inputs, from, stride, stream, .. } = *self;
+        let width = layer.width();
+        let n = layer.n_inputs;
+        let mut sums = [[V::splat(0.0); B]; S];
+        if stream == 0 {
+            for (sum, bias) in sums[0].iter_mut().zip(&layer.bias[block..block + B]) {
+                *sum = V::load(&bias.0);
             }
         }
-    }
-    for s in 0..S {
-        for b in 0..B {
-            sums[s][b].store(&mut outputs[(stream + s) * stride + block + b].0);
+        let columns: [&[f32]; S] = std::array::from_fn(|s| &floats(&inputs[(stream + s) * from..(stream + s + 1) * from])[..n]);
+        for (i, row) in layer.kernel.chunks_exact(width).enumerate() {
+            let row = &row[block..block + B];
+            let weights: [V; B] = std::array::from_fn(|b| V::load(&row[b].0));
+            for s in 0..S {
+                let input = V::splat(columns[s][i]);
+                for b in 0..B {
+                    sums[s][b] = input.multiply_add(weights[b], sums[s][b]);
+                }
+            }
+        }
+        for s in 0..S {
+            for b in 0..B {
+                sums[s][b].store(&mut self.outputs[(stream + s) * stride + block + b].0);
+            }
         }
     }
 }
@@ -232,15 +232,20 @@ fn tile<V: Lanes, const S: usize, const B: usize>(
 /// tanh of the sums, in place; their slopes are kept and then multiplied with 1 − tanh².
 #[inline(always)]
 fn activate<V: Lanes>(width: usize, outputs: &mut [Block], stride: usize, streams: usize, sums: &mut [Block]) {
-    for block in 0..width {
-        let value = functions::tanh(V::load(&outputs[block].0));
-        value.store(&mut outputs[block].0);
-        let slope = V::splat(1.0).subtract(value.multiply(value));
-        for stream in 1..streams {
-            let at = stream * stride + block;
-            let sum = V::load(&outputs[at].0);
-            sum.store(&mut sums[(stream - 1) * width + block].0);
-            sum.multiply(slope).store(&mut outputs[at].0);
+    let (values, slopes) = outputs.split_at_mut(stride);
+    let values = &mut values[..width];
+    for value in values.iter_mut() {
+        functions::tanh(V::load(&value.0)).store(&mut value.0);
+    }
+    if streams < 2 {
+        return;
+    }
+    let labels = slopes.chunks_exact_mut(stride).zip(sums.chunks_exact_mut(width)).take(streams - 1);
+    for (slopes, sums) in labels {
+        for ((slope, sum), value) in slopes.iter_mut().zip(sums).zip(&*values) {
+            let (before, value) = (V::load(&slope.0), V::load(&value.0));
+            before.store(&mut sum.0);
+            before.multiply(V::splat(1.0).subtract(value.multiply(value))).store(&mut slope.0);
         }
     }
 }

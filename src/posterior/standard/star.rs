@@ -35,9 +35,10 @@ pub struct Products<'a> {
 pub struct Workspace {
     tape: Tape,
     labels: Vec<f32>,
-    /// R(λ; ξ) and exp(y − E·R).
+    /// R(λ; ξ), exp(y − E·R), and the flux.
     curve: Vec<Block>,
     relative: Vec<Block>,
+    flux: Vec<Block>,
     observed: Vec<Block>,
     panels: Panels,
     /// `[stream][blocks(W)]`, for an even number of streams.
@@ -73,6 +74,7 @@ impl Workspace {
                 |dust| dust.ln_curve.iter().map(|b| Block(b.0.map(f32::exp))).collect(),
             ),
             relative: vec![Block::default(); width],
+            flux: vec![Block::default(); width],
             observed: vec![Block::default(); width],
             panels: Panels::default(),
             streams: vec![Block::default(); n_streams * width],
@@ -180,29 +182,40 @@ fn make_streams<V: Lanes>(family: &StandardFamily, factors: &Factors, free: &[us
     let [extinction, extinction_slope, _] = factors.extinction;
     let [dilution, dilution_slope, _] = factors.dilution;
     let variation = family.dust.as_ref().and_then(|dust| Some((dust, dust.variation.as_ref()?)));
-    for b in 0..width {
-        if let Some((dust, (_, slope))) = variation {
-            let ln_curve = V::load(&slope[b].0).multiply_add(splat(factors.variation[0]), V::load(&dust.ln_curve[b].0));
-            exp(ln_curve).store(&mut work.curve[b].0);
+    if let Some((dust, (_, slope))) = variation {
+        for ((curve, slope), ln_curve) in work.curve[..width].iter_mut().zip(slope).zip(&dust.ln_curve) {
+            exp(V::load(&slope.0).multiply_add(splat(factors.variation[0]), V::load(&ln_curve.0))).store(&mut curve.0);
         }
-        let curve = V::load(&work.curve[b].0);
-        let y = V::load(&work.tape.output(0, width)[b].0);
-        let relative = exp(curve.multiply_add(splat(-extinction), y));
-        relative.store(&mut work.relative[b].0);
-        let flux = relative.multiply(splat(dilution));
-        let observed = V::load(&work.observed[b].0);
-        flux.subtract(observed).store(&mut work.streams[b].0);
-        for (f, &position) in free.iter().enumerate() {
-            let column = match family.roles[position] {
-                Role::Label(label) => flux.multiply(V::load(&work.tape.output(1 + label, width)[b].0)),
-                Role::Extinction => flux.multiply(curve).multiply(splat(-extinction_slope)),
-                Role::Variation => {
-                    let slope = variation.map_or(V::splat(0.0), |(_, (_, slope))| V::load(&slope[b].0));
-                    flux.multiply(curve).multiply(slope).multiply(splat(-extinction * factors.variation[1]))
+    }
+    let (curve, relative, flux) = (&work.curve[..width], &mut work.relative[..width], &mut work.flux[..width]);
+    let (y, observed, residual) = (&work.tape.output(0, width)[..width], &work.observed[..width], &mut work.streams[..width]);
+    for b in 0..width {
+        let fraction = exp(V::load(&curve[b].0).multiply_add(splat(-extinction), V::load(&y[b].0)));
+        fraction.store(&mut relative[b].0);
+        let predicted = fraction.multiply(splat(dilution));
+        predicted.store(&mut flux[b].0);
+        predicted.subtract(V::load(&observed[b].0)).store(&mut residual[b].0);
+    }
+    let (relative, flux) = (&work.relative[..width], &work.flux[..width]);
+    for (&position, column) in free.iter().zip(work.streams[width..].chunks_exact_mut(width)) {
+        // Column = factor · left · right.
+        let (factor, left, right) = match family.roles[position] {
+            Role::Label(label) => (1.0, flux, Some(work.tape.output(1 + label, width))),
+            Role::Extinction => (-extinction_slope, flux, Some(curve)),
+            Role::Variation => (-extinction * factors.variation[1], flux, Some(curve)),
+            Role::Parallax => (dilution_slope, relative, None),
+        };
+        match right {
+            Some(right) => {
+                for b in 0..width {
+                    let product = V::load(&left[b].0).multiply(V::load(&right[b].0));
+                    product.multiply(splat(factor)).store(&mut column[b].0);
                 }
-                Role::Parallax => relative.multiply(splat(dilution_slope)),
-            };
-            column.store(&mut work.streams[(1 + f) * width + b].0);
+            }
+            None => (0..width).for_each(|b| V::load(&left[b].0).multiply(splat(factor)).store(&mut column[b].0)),
+        }
+        if let (Role::Variation, Some((_, (_, slope)))) = (family.roles[position], variation) {
+            (0..width).for_each(|b| V::load(&column[b].0).multiply(V::load(&slope[b].0)).store(&mut column[b].0));
         }
     }
 }

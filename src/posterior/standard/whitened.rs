@@ -6,7 +6,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use crate::noise::Whitening;
-use crate::tensor::lanes::{Block, LANES, Lanes, blocks, floats};
+use crate::tensor::lanes::{Block, Kernel, LANES, Lanes, blocks, floats};
 use crate::tensor::quads::{QUAD, Quad};
 
 /// Streams whose sums fit the registers together.
@@ -105,12 +105,12 @@ impl Panels {
         let groups = streams.chunks(TOGETHER * width).zip(whitened.chunks_mut(TOGETHER * width));
         for (streams, whitened) in groups {
             match streams.len() / width {
-                6 => self.whiten_group::<V, 6>(streams, whitened, width),
-                5 => self.whiten_group::<V, 5>(streams, whitened, width),
-                4 => self.whiten_group::<V, 4>(streams, whitened, width),
-                3 => self.whiten_group::<V, 3>(streams, whitened, width),
-                2 => self.whiten_group::<V, 2>(streams, whitened, width),
-                _ => self.whiten_group::<V, 1>(streams, whitened, width),
+                6 => V::apart(Group::<6> { panels: self, streams, whitened, width }),
+                5 => V::apart(Group::<5> { panels: self, streams, whitened, width }),
+                4 => V::apart(Group::<4> { panels: self, streams, whitened, width }),
+                3 => V::apart(Group::<3> { panels: self, streams, whitened, width }),
+                2 => V::apart(Group::<2> { panels: self, streams, whitened, width }),
+                _ => V::apart(Group::<1> { panels: self, streams, whitened, width }),
             }
         }
     }
@@ -184,6 +184,21 @@ impl Panels {
             }
         }
         sums
+    }
+}
+
+/// L times `S` streams.
+struct Group<'a, const S: usize> {
+    panels: &'a Panels,
+    streams: &'a [Block],
+    whitened: &'a mut [Block],
+    width: usize,
+}
+
+impl<const S: usize> Kernel for Group<'_, S> {
+    #[inline(always)]
+    fn run<V: Lanes>(self) {
+        self.panels.whiten_group::<V, S>(self.streams, self.whitened, self.width);
     }
 }
 
