@@ -16,9 +16,6 @@ pub(super) const MEASURABLE_APPROACH: f64 = 0.9;
 /// A rejected step whose predicted decrease is below this fraction of the noise of the loss is the last one tried.
 pub(super) const HOPELESS: f64 = 0.1;
 
-/// A step whose promised decrease is below this (0.1 σ) may be the last without being evaluated.
-const SHORT_STEP: f64 = 1e-2;
-
 /// Settings of the damped Gauss–Newton method; the defaults suit −2 ln P of a star in coordinates of order one.
 ///
 /// The trial point is evaluated with its normal equations at once: an accepted step needs them there anyway. On 512 simulated stars
@@ -43,8 +40,7 @@ pub struct LevenbergMarquardt {
     pub minimum_gain: f64,
     /// Converged: no |∂loss/∂x_i| / √curvature_ii above this (0.01 is a shift of 0.007 σ in one coordinate alone) and …
     pub gradient_tolerance: f64,
-    /// … the undamped step promises a decrease of the loss below this (1e-5 is a distance of 0.003 σ to the optimum). A step after which that will be so, going
-    /// by how fast the promises have been falling, is taken without evaluating where it leads.
+    /// … the undamped step promises a decrease of the loss below this (1e-5 is a distance of 0.003 σ to the optimum).
     pub decrease_tolerance: f64,
     /// Noise of the loss relative to 1 + |loss|: smaller differences of the loss mean nothing, and the gradient judges instead.
     /// 3e-5 suits single precision (1e-5 stops more stars before their optimum, and takes more iterations for it); double
@@ -196,9 +192,8 @@ struct Walker {
     growth: f64,
     /// Decrease that the undamped step from `point` promises, once it was asked for.
     decrement: Option<f64>,
-    /// Decrease that the step to `trial` promises, and that of the step which led to `point`, if it kept its promise.
+    /// Decrease that the step to `trial` promises.
     predicted: f64,
-    kept: Option<f64>,
     n_iterations: u32,
     status: Status,
     /// Room for steps that only measure convergence.
@@ -214,7 +209,6 @@ impl Walker {
             growth: settings.damping_increase,
             decrement: None,
             predicted: 0.0,
-            kept: None,
             n_iterations: 0,
             status: Status::IterationLimit,
             spare: vec![0.0; n_parameters],
@@ -257,12 +251,6 @@ impl Walker {
                 self.status = Status::IterationLimit;
                 return false;
             }
-            if self.is_last_step(settings, bounds, predicted) {
-                self.point.coordinates.copy_from_slice(&self.trial.coordinates);
-                self.point.loss -= predicted;
-                self.status = Status::Converged;
-                return false;
-            }
             if predicted > 0.0 {
                 self.predicted = predicted;
                 self.n_iterations += 1;
@@ -271,18 +259,6 @@ impl Walker {
             self.raise_damping();
         }
         self.give_up(settings, solver, bounds)
-    }
-
-    /// Whether the step to the trial point, which promises to lower the loss by `predicted`, ends at the optimum: Gauss–Newton steps fall by the same
-    /// factor again and again near an optimum, the promises by its square.
-    fn is_last_step(&self, settings: &LevenbergMarquardt, bounds: &Bounds, predicted: f64) -> bool {
-        let Some(before) = self.kept else { return false };
-        let next = predicted * predicted / before;
-        predicted > 0.0
-            && predicted <= SHORT_STEP
-            && next <= 0.1 * settings.decrease_tolerance
-            && self.damping <= settings.initial_damping
-            && !bounds.touched_by(&self.trial.coordinates)
     }
 
     /// Accepts or rejects the evaluated trial point.
@@ -297,7 +273,6 @@ impl Walker {
             // Nielsen's smooth rule: λ grows for gains below one half and shrinks above.
             let factor = (1.0 - (2.0 * gain - 1.0).powi(3)).max(settings.damping_decrease);
             self.accept(settings, None, factor);
-            self.kept = (gain > 0.5).then_some(self.predicted);
             return true;
         }
         let noise = settings.loss_noise(self.point.loss);
@@ -333,7 +308,6 @@ impl Walker {
         self.decrement = decrement;
         self.damping = (self.damping * factor).max(settings.minimum_damping);
         self.growth = settings.damping_increase;
-        self.kept = None;
     }
 
     fn raise_damping(&mut self) {
