@@ -59,7 +59,9 @@ pub(super) fn minimise(
             let batch = if on_cpu { options.chunk } else { batch(options.device_memory, bytes_per_star(posterior)) };
             minimise_on_device(posterior, stars, start, Some(bounds), method, batch)
         }
-        (_, method) => minimise_in_chunks(method, problem, start.view(), Some(bounds), posterior.batch(options.chunk)),
+        (_, method) => {
+            minimise_in_chunks(method, problem, start.view(), Some(bounds), posterior.together(stars.len(), options.chunk))
+        }
     }
 }
 

@@ -115,7 +115,7 @@ impl<'a> Fitter<'a> {
         let parts = fittable.par_chunks(together).map(|stars| block.fit(stars, reached)).collect::<Result<Vec<_>>>()?;
         reached(FitStage::Begun);
         let mut estimates = empty(problem.model, &posterior, observations);
-        for part in parts {
+        for part in parts.into_iter().flatten() {
             for (i, &star) in part.stars.iter().enumerate() {
                 put(&mut estimates, &part, i, star);
             }
@@ -140,23 +140,26 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
-    fn fit(&self, stars: &[usize], reached: &(dyn Fn(FitStage) + Sync)) -> Result<Part> {
+    fn fit(&self, stars: &[usize], reached: &(dyn Fn(FitStage) + Sync)) -> Result<Vec<Part>> {
         reached(FitStage::Begun);
         let starts = self.fitter.starts.starts(self.problem.model, self.observations, &self.problem.constraints, stars);
         reached(FitStage::Start);
         let searches = Searches::run(self.posterior, stars, &starts, self.bounds, self.fitter.options())?;
         reached(FitStage::Optimum { n_evaluations: searches.n_evaluations() });
-        let part = self.describe(stars, &searches)?;
+        // After a search on an accelerator, still only so many stars at a time.
+        let together = self.posterior.batch(self.fitter.options().chunk);
+        let parts = stars.chunks(together).enumerate().map(|(k, stars)| self.describe(stars, k * together, &searches));
+        let parts = parts.collect::<Result<Vec<_>>>()?;
         reached(FitStage::Description);
-        Ok(part)
+        Ok(parts)
     }
 
-    /// Covariances, exact Hessians and flags at the best optima.
-    fn describe(&self, stars: &[usize], searches: &Searches) -> Result<Part> {
+    /// Covariances, exact Hessians and flags at the best optima; the searches of the `stars` stand from row `first` on.
+    fn describe(&self, stars: &[usize], first: usize, searches: &Searches) -> Result<Part> {
         let Self { problem, posterior, observations, fitter, .. } = *self;
         let (model, trained, options) = (problem.model, fitter.trained(), fitter.options());
         let (n, f) = (stars.len(), posterior.free().len());
-        let best: Vec<Search<'_>> = (0..n).map(|row| searches.best(row)).collect();
+        let best: Vec<Search<'_>> = (0..n).map(|i| searches.best(first + i)).collect();
         let free = Array2::from_shape_fn((n, f), |(i, p)| best[i].coordinate(p));
         let all = posterior.all_coordinates(stars, free.view());
         let file_factor: Vec<f64> = model.space.parameters.iter().map(|p| p.model_units_per_file_unit).collect();
@@ -197,7 +200,7 @@ impl Block<'_> {
             eigenvalue,
         };
         for i in 0..n {
-            let second = searches.of(i).any(|search| is_second_optimum(search, best[i], posterior, &part, i, model));
+            let second = searches.of(first + i).any(|search| is_second_optimum(search, best[i], posterior, &part, i, model));
             part.flags[i] = quality(model, trained, observations, posterior, &part, i, best[i].status(), second);
         }
         Ok(part)

@@ -45,7 +45,7 @@ pub struct FitOptions {
 pub struct StartOptions {
     /// Draws of the prior that are scored for every star.
     pub draws: usize,
-    /// Well-separated best draws from which the optimiser runs; the best optimum wins.
+    /// Most starting points of a star. All are evaluated; the optimiser runs from the best, and from others that promise another optimum.
     pub runs: usize,
     pub seed: u64,
 }

@@ -104,7 +104,7 @@ impl Searches {
         if options.engine.resolved(&options.optimiser, posterior.device().is_cpu()) == Engine::Device {
             return Self::run_on_device(posterior, stars, &starts, bounds, options);
         }
-        let chunk = posterior.batch(options.chunk);
+        let chunk = posterior.together(starts.stars.len(), options.chunk);
         let subset = Subset::new(posterior, &starts.stars);
         let evaluated = Evaluated::new(&subset, starts.coordinates.clone(), bounds, chunk)?;
         let prediction = evaluated.predict(bounds);

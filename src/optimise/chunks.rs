@@ -22,9 +22,6 @@ pub fn minimise_in_chunks(
     chunk: usize,
 ) -> Result<Solution> {
     let n = problem.n_problems();
-    if chunk == 0 {
-        return Err(Error::usage("chunk of problems").found("0").expected("at least 1"));
-    }
     if start.nrows() != n {
         let found = format!("{} rows", start.nrows());
         return Err(Error::usage("start of the minimisation").found(found).expected(format!("{n}, one a problem")));
@@ -36,6 +33,9 @@ pub fn minimise_in_chunks(
 
 /// What `each` makes of chunks of at most `chunk` of the `n` problems, in order, on the threads of the current rayon pool.
 pub(super) fn in_chunks<T: Send>(n: usize, chunk: usize, each: impl Fn(&[usize]) -> Result<T> + Sync) -> Result<Vec<T>> {
+    if chunk == 0 {
+        return Err(Error::usage("chunk of problems").found("0").expected("at least 1"));
+    }
     let pieces: Vec<Result<T>> = (0..n.div_ceil(chunk))
         .into_par_iter()
         .map(|index| each(&(index * chunk..((index + 1) * chunk).min(n)).collect::<Vec<usize>>()))

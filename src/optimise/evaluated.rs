@@ -2,7 +2,7 @@
 
 use super::chunks::in_chunks;
 use super::step::{Point, StepSolver};
-use super::{Bounds, Evaluator, Normal, NormalEquations};
+use super::{Bounds, Evaluator, Normal, NormalEquations, prepare};
 use crate::error::{Error, Result};
 use ndarray::{Array2, Array3, ArrayView2, Axis, concatenate};
 
@@ -25,9 +25,9 @@ impl<'a> Evaluated<'a> {
     /// Evaluates every problem at its row of `start [n, P]`, moved into the bounds first, `chunk` at a time.
     ///
     /// # Errors
-    /// What the evaluation returns.
-    pub fn new(problem: &'a dyn NormalEquations, mut start: Array2<f64>, bounds: &Bounds, chunk: usize) -> Result<Self> {
-        bounds.clamp_rows(&mut start);
+    /// `Usage` for impossible bounds, shapes or a `chunk` of zero; what the evaluation returns.
+    pub fn new(problem: &'a dyn NormalEquations, start: Array2<f64>, bounds: &Bounds, chunk: usize) -> Result<Self> {
+        let (start, _) = prepare((problem.n_problems(), problem.n_parameters()), start, Some(bounds))?;
         let normal = evaluate(problem, &start, chunk)?;
         Ok(Self { problem, start, normal })
     }

@@ -22,7 +22,7 @@ pub struct Point {
 
 impl Point {
     /// A point whose numbers are still to be filled in.
-    pub(super) fn new(n_parameters: usize) -> Self {
+    pub fn new(n_parameters: usize) -> Self {
         Self {
             coordinates: vec![0.0; n_parameters],
             loss: f64::NAN,
@@ -279,5 +279,33 @@ mod tests {
         assert_eq!(trial, [0.0, 0.1]);
         let singular = self::point([0.0, 0.0], [1.0, 1.0], [1.0, 2.0, 2.0, 1.0]);
         assert!(solver.solve(&singular, &Bounds::unbounded(2), 0.0, 1.0, &mut trial).is_none());
+    }
+
+    /// Four coordinates have a way of their own where no wall is met.
+    #[test]
+    fn the_short_way_is_the_long_one() {
+        let root = [[2.0, 0.3, -0.1, 0.4], [0.0, 1.5, 0.2, -0.3], [0.0, 0.0, 0.7, 0.6], [0.0, 0.0, 0.0, 1.1]];
+        let product = |i: usize, j: usize| (0..4).map(|k| root[k][i] * root[k][j]).sum::<f64>();
+        let point = Point {
+            coordinates: vec![0.1, -0.2, 0.3, 0.0],
+            loss: 0.0,
+            gradient: vec![0.5, -0.7, 0.2, 0.1],
+            curvature: (0..16).map(|ij| product(ij / 4, ij % 4)).collect(),
+        };
+        let bounds = Bounds { lower: vec![-5.0; 4], upper: vec![5.0; 4] };
+        for damping in [0.0, 1e-4, 3.0] {
+            let (mut short, mut long) = ([0.0; 4], [0.0; 4]);
+            let mut solver = StepSolver::new(4);
+            let predicted = solver.solve_free::<4>(&point, &bounds, damping, 9.0, &mut short).unwrap().unwrap();
+            let expected = solver.solve_in_box(&point, &bounds, damping, 9.0, &mut long).unwrap();
+            assert!((predicted / expected - 1.0).abs() < 1e-12, "{predicted} {expected}");
+            assert!(short.iter().zip(long).all(|(short, long)| (short - long).abs() < 1e-13));
+        }
+        let mut trial = [0.0; 4];
+        assert!(StepSolver::new(4).solve_free::<4>(&point, &bounds, 0.0, 1e-3, &mut trial).is_none(), "too long");
+        assert_eq!(
+            StepSolver::new(4).solve_free::<4>(&Point { curvature: vec![0.0; 16], ..point }, &bounds, 0.0, 9.0, &mut trial),
+            Some(None)
+        );
     }
 }

@@ -192,6 +192,12 @@ impl<'a> Posterior<'a> {
         Array3::from_shape_vec((stars.len(), p, p), parts.concat()).map_err(|error| Error::numerical("curvatures").source(error))
     }
 
+    /// Problems of a fit to be minimised together, of `n`: `tensors` of them for the tensor engine; all, one after the other on one thread, for the
+    /// standard engine, since others are fitted on other threads.
+    pub fn together(&self, n: usize, tensors: usize) -> usize {
+        if self.standard.is_some() { n.max(1) } else { tensors }
+    }
+
     fn flux_normal(&self, stars: &[usize], all: &Array2<f64>, order: Order) -> Result<FluxNormal> {
         if let Some(engine) = &self.standard {
             return engine.flux_normal(self.observations, stars, all, &self.free, order);

@@ -38,3 +38,25 @@ pub(super) fn choose(
         next = best(candidates);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts_differ_from_all_better_ones_and_are_not_hopeless() {
+        // Position on a line, ln ϖ and score.
+        let points = [(0.0, 0.0, 3.0_f32), (0.1, 0.1, 2.0), (0.1, 1.0, 4.0), (2.0, 0.1, 5.0), (2.2, 0.0, 6.0), (5.0, 0.0, 15.0)];
+        let candidates =
+            points.iter().enumerate().map(|(index, &(_, ln_parallax, score))| Candidate { index, score, ln_parallax });
+        let candidates: Vec<Candidate> = candidates.collect();
+        let separation = |a: usize, b: usize| f32::abs(points[a].0 - points[b].0);
+        let mut chosen = vec![9];
+        choose(&mut candidates.clone(), 6, separation, &mut chosen);
+        assert_eq!(chosen, [1, 2, 3], "a neighbour of the best, one of the third, and a bad one are no starts");
+        choose(&mut candidates.clone(), 2, separation, &mut chosen);
+        assert_eq!(chosen, [1, 2]);
+        choose(&mut Vec::new(), 2, separation, &mut chosen);
+        assert!(chosen.is_empty());
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! The published method evaluates 512 draws × 61 extinctions with the full covariance, about 2 GFLOP a star. Here ln flux of a
 //! draw is linear in E and ln ϖ (for any effect: linearised there), so that the best E and ϖ of each draw follow from a small
-//! weighted least-squares problem on a dozen pooled wavelengths, for eight draws at once. Extinction needs no grid.
+//! weighted least-squares problem on a dozen pooled wavelengths, for many draws at once. Extinction needs no grid.
 //!
 //! Good draws that differ as much as can be are moved towards the optima that they lead to, by a Gauss–Newton step of all
 //! parameters on the same pooled wavelengths. Draws of one basin come together there; the best is one start, and candidates that end
@@ -46,9 +46,9 @@ const SMALLEST_EXTINCTION: f64 = 0.01;
 const GOOD_WINDOW: f32 = 30.0;
 /// The draws among them that are refined.
 const MOST_CANDIDATES: usize = 16;
-/// Labels and linear parameters in all; linear parameters beyond it stay at their references in the search for starts.
-const MOST_PARAMETERS: usize = 8;
-/// The same for linear parameters.
+/// Labels and linear parameters that the search for starts moves; others stay where the draw, or the reference, has them.
+const MOST_PARAMETERS: usize = 16;
+/// Linear parameters among them; amounts of dust and the distance are the last to be left out.
 const MOST_LINEAR: usize = 8;
 
 /// Scored draws of a model's prior.
@@ -106,12 +106,12 @@ impl StartGrid {
             draws.column_mut(k).fill(space.parameters[position].model_value(fixed[position]));
         }
         let labels: Vec<usize> =
-            of_prior.iter().copied().filter(|position| !held.contains(position)).take(MOST_PARAMETERS).collect();
+            of_prior.iter().copied().filter(|position| !held.contains(position)).take(MOST_PARAMETERS - MOST_LINEAR).collect();
         let others = (0..space.len()).filter(|p| !of_prior.contains(p) && !held.contains(p));
         let mut reference = fixed.to_vec();
         let mut linear: Vec<Linear> = others.map(|position| Linear::new(space, position, &mut reference)).collect();
-        linear.sort_by_key(|linear| linear.is_amount);
-        linear.drain(..linear.len().saturating_sub(MOST_LINEAR.min(MOST_PARAMETERS - labels.len())));
+        linear.sort_by_key(|linear| (linear.is_amount, linear.logarithmic));
+        linear.drain(..linear.len().saturating_sub(MOST_LINEAR));
         let coordinates = Array2::from_shape_fn((options.draws, space.len()), |(draw, position)| {
             match of_prior.iter().position(|&label| label == position) {
                 Some(label) if !held.contains(&position) => space.parameters[position].coordinate(draws[[draw, label]]),
@@ -123,7 +123,8 @@ impl StartGrid {
         let least = losses.loss.iter().copied().fold(f64::INFINITY, f64::min);
         losses.loss.iter_mut().for_each(|loss| *loss -= least);
         let mut pooled = Pooled::new(model, &coordinates, &pools, &labels, &linear)?;
-        let middle: Vec<f64> = pooled.ln_flux.columns().into_iter().map(|of_pool| of_pool.mean().unwrap_or_default()).collect();
+        let middle: Vec<f64> =
+            pooled.ln_flux.columns().into_iter().map(|of_pool| mean_of_finite(of_pool.iter().copied())).collect();
         pooled
             .ln_flux
             .rows_mut()
@@ -202,7 +203,7 @@ impl StartGrid {
         rivals.clear();
         rivals.extend(candidates.scores().iter().enumerate().map(|(index, &score)| Candidate {
             index,
-            score,
+            score: if score.is_finite() { score } else { f32::INFINITY },
             ln_parallax: luminosity.map_or(0.0, |l| candidates.position(n + l, index)),
         }));
         let label =
@@ -302,14 +303,19 @@ impl Pooled {
             let scale = if logarithmic { reference.exp() } else { 1.0 };
             slope(draw, n + l, pool) * scale / model.space.parameters[position].model_value_slope(coordinates[[draw, position]])
         };
-        let mean_slope =
-            |l: usize, pool: usize| (0..n_draws).map(|draw| linear_slope(l, draw, pool)).sum::<f64>() / n_draws as f64;
+        let mean_slope = |l: usize, pool: usize| mean_of_finite((0..n_draws).map(|draw| linear_slope(l, draw, pool)));
         Ok(Self {
             ln_flux: Array2::from_shape_fn((n_draws, g), |(draw, pool)| pooled(draw, pool).ln()),
             label_slopes: Array2::from_shape_fn((n_draws, n * g), |(draw, i)| slope(draw, i / g, i % g)),
             linear_slopes: (0..linear.len()).map(|l| (0..g).map(|pool| mean_slope(l, pool)).collect()).collect(),
         })
     }
+}
+
+/// The mean of the finite values; zero without any.
+fn mean_of_finite(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, n) = values.filter(|value| value.is_finite()).fold((0.0, 0), |(sum, n), value| (sum + value, n + 1));
+    if n > 0 { sum / f64::from(n) } else { 0.0 }
 }
 
 /// A row of an array that is laid out row by row.

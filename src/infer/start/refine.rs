@@ -15,6 +15,9 @@ const CURVATURE_ERROR: f64 = 0.01;
 /// How far a step in a standardised label may be trusted: a step of this length costs 1 in −2 ln P.
 const REACH: f32 = 0.5;
 
+/// Smallest pivot of the elimination relative to its diagonal, well above the rounding of single precision.
+const SMALLEST_PIVOT: f32 = 1e-4;
+
 /// What is known of the surroundings of every draw. A record of a draw is ln flux `[G]`, its slopes in the labels `[n, G]`, and
 /// −2 ln p with its gradient `[n]` and the lower triangle of half its curvature, in whole blocks.
 pub(super) struct Surroundings {
@@ -275,12 +278,13 @@ impl<V: Lanes, const P: usize> System<V, P> {
                 self.normal[i][j] = sum.multiply(inverse[j]);
                 x[i] = x[i].subtract(self.normal[i][j].multiply(x[j]));
             }
-            let mut pivot = self.normal[i][i];
+            let diagonal = self.normal[i][i];
+            let mut pivot = diagonal;
             for k in 0..i {
                 pivot = pivot.subtract(scaled[i][k].multiply(self.normal[i][k]));
             }
-            // A direction without data, or lost in rounding, stays where it is.
-            pivot = pivot.max(V::splat(1e-6));
+            // A direction without data, or lost in the rounding of its diagonal, hardly moves.
+            pivot = pivot.max(diagonal.multiply(V::splat(SMALLEST_PIVOT)).add(V::splat(SMALLEST_PIVOT)));
             self.normal[i][i] = pivot;
             inverse[i] = V::splat(1.0).divide(pivot);
             loss = loss.subtract(x[i].multiply(x[i]).multiply(inverse[i]));
@@ -300,5 +304,59 @@ impl<V: Lanes, const P: usize> System<V, P> {
             }
         }
         (x, loss)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nalgebra::{Matrix3, Vector3};
+
+    /// Three residuals of three parameters, in the first lane.
+    fn system() -> (System<Portable, 3>, Matrix3<f64>, Vector3<f64>, f64) {
+        let rows = [(0.7, [1.0, 0.2, -0.4], 2.0), (-0.3, [0.1, 1.5, 0.3], 1.0), (0.4, [0.5, -0.2, 0.9], 4.0)];
+        let zero = Portable::splat(0.0);
+        let mut system = System { loss: zero, right: [zero; 3], normal: [[zero; 3]; 3] };
+        let (mut normal, mut right, mut loss) = (Matrix3::zeros(), Vector3::zeros(), 0.0);
+        for (residual, slopes, weight) in rows {
+            system.add(Portable::splat(residual), slopes.map(Portable::splat), Portable::splat(weight));
+            let (slopes, weight) = (Vector3::from(slopes.map(f64::from)), f64::from(weight));
+            normal += slopes * slopes.transpose() * weight;
+            right += slopes * weight * f64::from(residual);
+            loss += weight * f64::from(residual).powi(2);
+        }
+        system.add_one(2, Portable::splat(-0.6), Portable::splat(2.0), Portable::splat(3.0));
+        normal[(2, 2)] += 12.0;
+        right[2] -= 3.6;
+        loss += 1.08;
+        (system, normal, right, loss)
+    }
+
+    fn first_lane(value: Portable) -> f64 {
+        let mut lanes = [0.0; LANES];
+        value.store(&mut lanes);
+        f64::from(lanes[0])
+    }
+
+    #[test]
+    fn steps_are_those_of_least_squares() {
+        let (mut system, normal, right, loss) = system();
+        let expected = normal.try_inverse().unwrap() * right;
+        let (step, least) = system.solve(3, None);
+        assert!((0..3).all(|i| (first_lane(step[i]) - expected[i]).abs() < 1e-5));
+        assert!((first_lane(least) - (loss - right.dot(&expected))).abs() < 1e-5);
+    }
+
+    #[test]
+    fn an_amount_stopped_at_its_limit_moves_the_others() {
+        let (mut system, normal, right, loss) = system();
+        let limit = 0.3;
+        let (step, least) = system.solve(3, Some(Portable::splat(limit)));
+        let limit = f64::from(limit);
+        let others = normal.fixed_view::<2, 2>(0, 0).try_inverse().unwrap()
+            * (right.fixed_rows::<2>(0) - normal.fixed_view::<2, 1>(0, 2) * limit);
+        let x = Vector3::new(others[0], others[1], limit);
+        assert!((0..3).all(|i| (first_lane(step[i]) - x[i]).abs() < 1e-5));
+        assert!((first_lane(least) - (loss - 2.0 * right.dot(&x) + x.dot(&(normal * x)))).abs() < 1e-4);
     }
 }

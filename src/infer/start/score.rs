@@ -2,7 +2,7 @@
 //!
 //! With the slopes of ln flux in the linear parameters the same for all draws, the normal matrix of the small least-squares
 //! problem belongs to the star. A draw with ln flux y adds Σ w y² − 2 Σ w t y to χ², t being the star's ln flux, and −Σ w s y to the right-hand
-//! side of every linear parameter: four multiply-adds a pool.
+//! side of every linear parameter: two multiply-adds a pool, and one for each of these.
 
 use super::star::{Pool, Star, smallest_amount};
 use super::{Linear, MOST_LINEAR};
@@ -12,6 +12,9 @@ use crate::tensor::lanes::{Block, LANES, Lanes, Portable, floats, has_avx2};
 
 /// Error of ln flux added for the distance of a star to the nearest draw.
 const DRAW_SPACING: f64 = 0.05;
+/// Linear parameters count as measured to no better than the inverse of this, which spares the sums in single precision; a hundredth says
+/// enough among draws.
+const MOST_CERTAIN: f64 = 100.0;
 /// Blocks of draws that share the star's coefficients while these are in registers.
 const TOGETHER: usize = 2;
 
@@ -172,6 +175,7 @@ impl Draws {
             normal[a * n + a] += 1e-6;
             let strong_parallax = star.parallax.filter(|parallax| parallax.linear == a).and_then(|parallax| parallax.logarithm());
             if let Some((value, inverse_error)) = star.linear_priors[a].or(strong_parallax) {
+                let inverse_error = inverse_error.min(MOST_CERTAIN);
                 let (value, weight) = (value - scores.shift[a], inverse_error * inverse_error);
                 normal[a * n + a] += weight;
                 right[a] += weight * value;
@@ -186,7 +190,7 @@ impl Draws {
             for (row, inverse) in problem.inverse.iter_mut().zip(inverse.matrix.chunks_exact(n.max(1))) {
                 row.iter_mut().zip(inverse).for_each(|(to, from)| *to = *from as f32);
             }
-            let amount = linear.iter().position(|linear| linear.is_amount);
+            let amount = linear.iter().rposition(|linear| linear.is_amount);
             let limit = |l: usize| (smallest_amount(&linear[l]) - scores.shift[l]) as f32;
             problem.amount = amount.map(|l| (l, limit(l), problem.inverse[l][l])).filter(|(_, _, variance)| *variance > 0.0);
         }

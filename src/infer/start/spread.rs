@@ -91,3 +91,30 @@ impl Spread {
         floats(&self.distance).iter().position(|&distance| distance == largest).unwrap_or(chosen)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::lanes::padded;
+
+    #[test]
+    fn the_farthest_draws_are_taken_one_after_the_other() {
+        let line = [0.0, 0.1, 5.0, 6.0, 2.0, 0.0, 9.0, 4.0, 1.0, 9.1];
+        let draws = Draws {
+            ln_flux: Vec::new(),
+            middle: Vec::new(),
+            prior_loss: Vec::new(),
+            labels: vec![padded(line)],
+            slopes: Vec::new(),
+        };
+        let choose = |most: usize, good: &[usize]| {
+            let mut good = good.to_vec();
+            Spread::default().choose(&draws, &Scores::default(), None, most, &mut good);
+            good
+        };
+        // From 1.0: 9.1 is farthest, then 5.0 (distances 4 and 4.1), then 2.0 or 0.0 (1 each, 3 from 5.0).
+        assert_eq!(choose(3, &[8, 0, 1, 2, 3, 4, 6, 9])[..3], [8, 9, 2]);
+        assert_eq!(choose(9, &[0, 5]), [0], "a draw at the same place adds nothing");
+        assert_eq!(choose(4, &[7]), [7]);
+    }
+}

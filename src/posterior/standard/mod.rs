@@ -1,12 +1,12 @@
 //! The processor's engine for the standard family: tanh networks of any width and depth, ln R with or without ξ, distance, and a
 //! packed triangular whitening with a diagonal tail. Star by star in single precision, vectorised over neurons and streams,
-//! without allocation per star; its numbers for a star depend on that star alone.
+//! without allocation per evaluation of first derivatives; its numbers for a star depend on that star alone.
 //!
 //! | file | concept |
 //! |---|---|
 //! | `family` | which models belong to it |
 //! | `network` | y(z), slopes, Hessian |
-//! | `whitened` | L times eight vectors, inner products |
+//! | `whitened` | L times several vectors, inner products |
 //! | `star` | χ² of one star and its derivatives |
 
 mod family;

@@ -138,6 +138,8 @@ pub fn evaluate<V: Lanes>(
 ) {
     if !coordinates.iter().all(|value| value.is_finite()) {
         *out.loss = f64::NAN;
+        out.gradient.fill(0.0);
+        out.curvature.fill(0.0);
         return;
     }
     let free = if order == Order::Value { &[] } else { free };

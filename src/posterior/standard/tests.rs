@@ -5,7 +5,7 @@ use super::{Batch, StandardEngine};
 use crate::model::{ForwardModel, Registry, Transform};
 use crate::noise::{EigenvalueFloor, Whitening};
 use crate::observations::{Grid, Observations};
-use crate::optimise::NormalEquations;
+use crate::optimise::{NormalEquations, Point};
 use crate::table::Table;
 use crate::tensor::{Device, Order, Precision};
 use ndarray::{Array2, Array3};
@@ -105,6 +105,15 @@ fn compare(model: &ForwardModel, held: &[String]) {
         (&hessians[1] - &expected.curvature).iter().any(|difference| difference.abs() > 1.0),
         "no second derivatives to test"
     );
+    // One star after the other, and back: the same bits, whatever was evaluated before.
+    let mut evaluator = fast.evaluator().unwrap();
+    for star in (0..N).chain((0..N).rev()) {
+        let mut point = Point::new(free.ncols());
+        point.coordinates.copy_from_slice(&free.row(star).to_vec());
+        evaluator.evaluate(star, &mut point);
+        assert_eq!((point.loss, &point.gradient), (found.loss[star], &found.gradient.row(star).to_vec()));
+        assert!(point.curvature.iter().eq(found.curvature.index_axis(ndarray::Axis(0), star)));
+    }
     let values = fast.loss(&stars, free.view()).unwrap();
     for (value, loss) in values.iter().zip(&found.loss) {
         assert!((value - loss).abs() < 1e-5 * (1.0 + loss), "χ² alone: {value} {loss}");

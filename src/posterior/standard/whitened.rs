@@ -256,3 +256,52 @@ fn two_rows<Q: Quad, const C: usize>(
         products[(row + 1) * n + column + c] = below[c].sum();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noise::triangle;
+    use crate::tensor::lanes::{Portable, floats_mut};
+
+    #[test]
+    fn panels_of_any_size_whiten_any_number_of_streams() {
+        for (size, tail, n_streams) in [(0, 5, 2), (1, 0, 1), (7, 2, 3), (8, 8, 4), (9, 0, 5), (23, 6, 6), (61, 5, 8)] {
+            let (n, width) = (size + tail, blocks(size + tail));
+            let entry = |k: usize| (k as f32 * 0.37).sin();
+            let n_stars = 2;
+            let whitening = Whitening {
+                block: size,
+                triangle: (0..n_stars * triangle::length(size)).map(entry).collect(),
+                diagonal: (0..n_stars * tail).map(|k| 1.0 + entry(k)).collect(),
+                n_wavelengths: n,
+                floored: vec![false; n_stars],
+            };
+            let vectors: Vec<f32> = (0..n_streams * n).map(|k| (k as f32 * 0.71).cos()).collect();
+            let mut streams = vec![Block::default(); n_streams * width];
+            for (stream, vector) in streams.chunks_exact_mut(width).zip(vectors.chunks_exact(n)) {
+                floats_mut(stream)[..n].copy_from_slice(vector);
+            }
+            let mut panels = Panels::default();
+            for star in [1, 0] {
+                let (mut whitened, mut expected) = (vec![Block::default(); n_streams * width], vec![0.0; n_streams * n]);
+                panels.set::<Portable>(&whitening, star);
+                panels.whiten::<Portable>(&streams, &mut whitened, width);
+                whitening.whiten(star, &vectors, &mut expected);
+                for (found, expected) in whitened.chunks_exact(width).zip(expected.chunks_exact(n)) {
+                    assert!(floats(found)[..n].iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{size}, {tail}");
+                    assert!(floats(found)[n..].iter().all(|value| *value == 0.0));
+                }
+                if n_streams % 2 == 0 {
+                    let (mut wide, mut products) = (vec![[0.0; QUAD]; 2 * n_streams * width], vec![0.0; n_streams * n_streams]);
+                    inner_products::<Portable>(&whitened, &mut wide, width, &mut products);
+                    let product = |i: usize, j: usize| {
+                        (0..n).map(|k| f64::from(expected[i * n + k]) * f64::from(expected[j * n + k])).sum::<f64>()
+                    };
+                    for (i, j) in (0..n_streams).flat_map(|i| (0..=i).map(move |j| (i, j))) {
+                        assert!((products[i * n_streams + j] - product(i, j)).abs() < 1e-4, "{size}, {tail}, ({i}, {j})");
+                    }
+                }
+            }
+        }
+    }
+}
