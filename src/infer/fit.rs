@@ -199,9 +199,9 @@ impl Block<'_> {
             ln_prior,
             eigenvalue,
         };
-        for i in 0..n {
-            let second = searches.of(first + i).any(|search| is_second_optimum(search, best[i], posterior, &part, i, model));
-            part.flags[i] = quality(model, trained, observations, posterior, &part, i, best[i].status(), second);
+        for (i, &best) in best.iter().enumerate() {
+            let second = searches.of(first + i).any(|search| is_second_optimum(search, best, posterior, &part, i, model));
+            part.flags[i] = quality(model, trained, observations, posterior, &part, i, best.status(), second);
         }
         Ok(part)
     }

@@ -4,6 +4,8 @@
 //! minimum of that least-squares problem says where a search from the draw would go, and how well it might end, for the price of a few hundred
 //! operations. Draws that lead to the same optimum meet near it.
 
+#![allow(clippy::needless_range_loop)]
+
 use super::score::{Draws, Scores};
 use super::star::{Star, smallest_amount};
 use super::{Linear, MOST_PARAMETERS};

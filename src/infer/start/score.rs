@@ -4,6 +4,8 @@
 //! problem belongs to the star. A draw with ln flux y adds Σ w y² − 2 Σ w t y to χ², t being the star's ln flux, and −Σ w s y to the right-hand
 //! side of every linear parameter: two multiply-adds a pool, and one for each of these.
 
+#![allow(clippy::needless_range_loop)]
+
 use super::star::{Pool, Star, smallest_amount};
 use super::{Linear, MOST_LINEAR};
 use crate::optimise::dense::invert_positive_semidefinite;

@@ -4,6 +4,8 @@
 //! all labels while it is in registers. The Hessian of Σ c_w y_w needs no second-order pass: with the adjoints α of the hidden
 //! neurons' sums a (one pass backwards), ∂²(Σ c y)/∂z_k∂z_l = Σ α·tanh''(a)/tanh'(a)·∂_k a·∂_l a over all hidden neurons.
 
+#![allow(clippy::needless_range_loop)]
+
 use crate::tensor::functions;
 use crate::tensor::lanes::{Block, Kernel, LANES, Lanes, blocks, floats, floats_mut, padded};
 
