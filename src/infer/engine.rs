@@ -23,7 +23,7 @@ pub enum Engine {
 
 impl Engine {
     /// What `Auto` means for a method on a processor or an accelerator.
-    pub(super) fn resolved(self, method: &Method, on_cpu: bool) -> Self {
+    fn resolved(self, method: &Method, on_cpu: bool) -> Self {
         match (self, method) {
             (Self::Auto, Method::LevenbergMarquardt(_)) if !on_cpu => Self::Device,
             (Self::Auto, _) => Self::Tensor,
@@ -40,6 +40,11 @@ impl Engine {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a fit with these options keeps everything on the posterior's device.
+pub(super) fn is_on_device(posterior: &Posterior<'_>, options: &FitOptions) -> bool {
+    options.engine.resolved(&options.optimiser, posterior.device().is_cpu()) == Engine::Device
 }
 
 /// Minimises `problem` from `start [n, P_free]` with the engine of `options` on the posterior's device. Row `i` belongs to star

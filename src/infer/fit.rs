@@ -1,6 +1,6 @@
 //! Fitting: starts, optimum, Fisher matrix, exact Hessian and flags for all stars of a set of observations.
 
-use super::engine::Engine;
+use super::engine::is_on_device;
 use super::estimates::Estimates;
 use super::flags;
 use super::options::FitOptions;
@@ -110,8 +110,7 @@ impl<'a> Fitter<'a> {
             (0..observations.len()).filter(|&star| observations.n_fluxes(star) > posterior.free().len()).collect();
         tracing::debug!("{} stars, {} engine", fittable.len(), posterior.engine_name());
         // A processor's caches hold the data of some stars from stage to stage; an accelerator wants all at once.
-        let on_device = options.engine.resolved(&options.optimiser, posterior.device().is_cpu()) == Engine::Device;
-        let together = if on_device { fittable.len().max(1) } else { posterior.batch(options.chunk) };
+        let together = if is_on_device(&posterior, options) { fittable.len().max(1) } else { posterior.batch(options.chunk) };
         let parts = fittable.par_chunks(together).map(|stars| block.fit(stars, reached)).collect::<Result<Vec<_>>>()?;
         reached(FitStage::Begun);
         let mut estimates = empty(problem.model, &posterior, observations);

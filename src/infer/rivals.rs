@@ -1,7 +1,7 @@
 //! Known optima of stars, and searches that stop as soon as they lead to one.
 
 use crate::error::Result;
-use crate::optimise::{Evaluator, Normal, NormalEquations, Solution, Subset};
+use crate::optimise::{Evaluator, Normal, NormalEquations, Solution, Subset, evaluate_in_chunks};
 use crate::posterior::Posterior;
 use ndarray::{Array2, Array3, ArrayView1, ArrayView2};
 use std::borrow::Cow;
@@ -29,7 +29,7 @@ impl<'a> Known<'a> {
     pub fn new(posterior: &Posterior<'_>, stars: &[usize], first: &'a Solution, chunk: usize) -> Result<Self> {
         let curvature = match first.curvature.len_of(ndarray::Axis(0)) == stars.len() {
             true => Cow::Borrowed(&first.curvature),
-            false => Cow::Owned(posterior.curvatures(stars, first.coordinates.view(), chunk)?),
+            false => Cow::Owned(evaluate_in_chunks(&Subset::new(posterior, stars), &first.coordinates, chunk)?.curvature),
         };
         Ok(Self { first, curvature })
     }

@@ -4,7 +4,7 @@
 //! best prediction is searched from first. Another one follows only where it promises an optimum of about that depth and is not
 //! on its way to the same one.
 
-use super::engine::{Engine, minimise};
+use super::engine::{is_on_device, minimise};
 use super::options::FitOptions;
 use super::rivals::{EQUAL_LOSS, Known, Rivals};
 use crate::error::{Error, Result};
@@ -101,7 +101,7 @@ impl Searches {
         options: &FitOptions,
     ) -> Result<Self> {
         let starts = Starts::new(posterior, stars, starts)?;
-        if options.engine.resolved(&options.optimiser, posterior.device().is_cpu()) == Engine::Device {
+        if is_on_device(posterior, options) {
             return Self::run_on_device(posterior, stars, &starts, bounds, options);
         }
         let chunk = posterior.together(starts.stars.len(), options.chunk);

@@ -28,7 +28,7 @@ impl<'a> Evaluated<'a> {
     /// `Usage` for impossible bounds, shapes or a `chunk` of zero; what the evaluation returns.
     pub fn new(problem: &'a dyn NormalEquations, start: Array2<f64>, bounds: &Bounds, chunk: usize) -> Result<Self> {
         let (start, _) = prepare((problem.n_problems(), problem.n_parameters()), start, Some(bounds))?;
-        let normal = evaluate(problem, &start, chunk)?;
+        let normal = evaluate_in_chunks(problem, &start, chunk)?;
         Ok(Self { problem, start, normal })
     }
 
@@ -106,7 +106,10 @@ impl NormalEquations for Evaluated<'_> {
 }
 
 /// The normal equations of every problem at its row of `coordinates [n, P]`, `chunk` at a time on the threads of the current rayon pool.
-fn evaluate(problem: &dyn NormalEquations, coordinates: &Array2<f64>, chunk: usize) -> Result<Normal> {
+///
+/// # Errors
+/// `Usage` for a `chunk` of zero; what the evaluation returns.
+pub fn evaluate_in_chunks(problem: &dyn NormalEquations, coordinates: &Array2<f64>, chunk: usize) -> Result<Normal> {
     let (n, p) = coordinates.dim();
     let parts = in_chunks(n, chunk, |rows| {
         let Some(mut evaluator) = problem.evaluator() else {

@@ -31,7 +31,7 @@ mod test_problems;
 
 pub(crate) use chunks::join;
 pub use chunks::minimise_in_chunks;
-pub use evaluated::{Evaluated, Prediction};
+pub use evaluated::{Evaluated, Prediction, evaluate_in_chunks};
 pub use first_order::{FirstOrder, Round};
 pub use levenberg_marquardt::LevenbergMarquardt;
 pub use method::Method;

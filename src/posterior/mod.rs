@@ -24,7 +24,6 @@ use crate::tensor::{Device, Order, Precision};
 use flux::FluxNormal;
 use host::{HostTerms, Sums};
 use ndarray::{Array2, Array3, ArrayView2, Axis};
-use rayon::prelude::*;
 use standard::StandardEngine;
 use star_by_star::StarByStar;
 
@@ -175,21 +174,6 @@ impl<'a> Posterior<'a> {
     /// engine, so that a star's whitening stays in the cache from one step to the next.
     pub fn batch(&self, tensors: usize) -> usize {
         if self.standard.is_some() { tensors.min(STANDARD_BATCH) } else { tensors }
-    }
-
-    /// Curvature (that of [`Normal`]) of the named stars at `coordinates [n, P_free]`, `chunk` stars at a time on the threads of the current
-    /// rayon pool.
-    ///
-    /// # Errors
-    /// What the engine returns.
-    pub fn curvatures(&self, stars: &[usize], coordinates: ArrayView2<'_, f64>, chunk: usize) -> Result<Array3<f64>> {
-        let p = self.n_parameters();
-        let parts = stars
-            .par_chunks(chunk)
-            .zip(coordinates.axis_chunks_iter(Axis(0), chunk).into_par_iter())
-            .map(|(stars, coordinates)| Ok(self.normal_equations(stars, coordinates)?.curvature.into_raw_vec_and_offset().0))
-            .collect::<Result<Vec<_>>>()?;
-        Array3::from_shape_vec((stars.len(), p, p), parts.concat()).map_err(|error| Error::numerical("curvatures").source(error))
     }
 
     /// Problems of a fit to be minimised together, of `n`: `tensors` of them for the tensor engine; all, one after the other on one thread, for the

@@ -1,9 +1,10 @@
 //! The normal equations of one star after the other, by the standard engine, without allocation.
 
+use super::Posterior;
 use super::host::{HostWork, Sums};
 use super::standard::{Products, StarEngine};
-use super::{Posterior, host};
 use crate::optimise::{Evaluator, Point};
+use crate::tensor::Order;
 
 /// The posterior with working memory for one star.
 pub(super) struct StarByStar<'a> {
@@ -17,9 +18,9 @@ pub(super) struct StarByStar<'a> {
 impl<'a> StarByStar<'a> {
     /// `None` where tensors compute the flux.
     pub fn new(posterior: &'a Posterior<'a>) -> Option<Self> {
-        let engine = posterior.standard.as_ref()?.star_engine(posterior.observations, &posterior.free)?;
-        let host: &host::HostTerms<'_> = &posterior.host;
-        Some(Self { posterior, engine, host: host.work(&posterior.free), coordinates: vec![0.0; posterior.fixed.ncols()] })
+        let engine = posterior.standard.as_ref()?.star_engine(posterior.observations, &posterior.free);
+        let host = posterior.host.work(&posterior.free);
+        Some(Self { posterior, engine, host, coordinates: vec![0.0; posterior.fixed.ncols()] })
     }
 }
 
@@ -31,7 +32,7 @@ impl Evaluator for StarByStar<'_> {
             coordinates[position] = coordinate;
         }
         let Point { loss, gradient, curvature, .. } = point;
-        engine.evaluate(star, coordinates, Products { loss, gradient, curvature, residual_curvature: &mut [] });
+        engine.evaluate(star, coordinates, Order::First, Products { loss, gradient, curvature, residual_curvature: &mut [] });
         posterior.host.add(star, coordinates, false, host, Sums { loss, gradient, curvature });
     }
 }

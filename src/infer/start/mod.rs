@@ -214,6 +214,11 @@ impl StartGrid {
 }
 
 impl Linear {
+    /// The smallest amount, relative to the reference.
+    fn limit(&self) -> f64 {
+        SMALLEST_EXTINCTION - self.reference
+    }
+
     /// The linear parameter at `position`, whose reference coordinate is set.
     fn new(space: &ParameterSpace, position: usize, reference: &mut [f64]) -> Self {
         let parameter = &space.parameters[position];

@@ -7,7 +7,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::score::{Draws, Scores};
-use super::star::{Star, smallest_amount};
+use super::star::Star;
 use super::{Linear, MOST_PARAMETERS};
 use crate::tensor::functions::exp;
 use crate::tensor::lanes::{Block, LANES, Lanes, Portable, blocks, floats, floats_mut, has_avx2, padded};
@@ -102,7 +102,7 @@ impl Surroundings {
                 .zip(&scores.shift)
                 .map(|(prior, shift)| prior.map(|(value, inverse)| ((value - shift) as f32, (inverse * inverse) as f32)))
                 .collect(),
-            limit: amount.map(|last| (smallest_amount(last) - scores.shift[linear.len() - 1]) as f32),
+            limit: amount.map(|last| (last.limit() - scores.shift[linear.len() - 1]) as f32),
             parallax: star.parallax.map(|parallax| {
                 let missing = scores.shift[parallax.linear] + linear[parallax.linear].reference;
                 (parallax.linear, missing as f32, parallax.value as f32, parallax.inverse_error as f32)
@@ -154,7 +154,7 @@ impl Surroundings {
         }
     }
 
-    /// For up to `P` parameters; those that are not there keep their zero.
+    /// For up to `P` parameters ([`MOST_PARAMETERS`] are the most there are); those that are not there keep their zero.
     #[inline(always)]
     fn refine_sized<V: Lanes, const P: usize>(&self, problem: &Problem<'_>, out: &mut Candidates) {
         for block in 0..out.score.len() {
@@ -192,7 +192,7 @@ impl Surroundings {
             std::array::from_fn(|p| out.position.get(p).map_or(V::splat(0.0), |values| V::load(&values[block].0)));
         let prior = (1 + n) * g;
         let mut system = System { loss: record(prior), right: [V::splat(0.0); P], normal: [[V::splat(0.0); P]; P] };
-        for i in 0..n.min(P) {
+        for i in 0..n {
             system.right[i] = record(prior + 1 + i).multiply(V::splat(-0.5));
             for j in 0..=i {
                 system.normal[i][j] = record(prior + 1 + n + i * (i + 1) / 2 + j);
@@ -210,18 +210,18 @@ impl Surroundings {
             }
             system.add(residual, slopes, V::splat(weight));
         }
-        for (l, prior) in problem.linear_priors.iter().enumerate().take(P - n.min(P)) {
+        for (l, prior) in problem.linear_priors.iter().enumerate() {
             if let Some((value, weight)) = prior {
                 system.add_one(n + l, V::splat(*value).subtract(present[n + l]), V::splat(1.0), V::splat(*weight));
             }
         }
-        if let Some((l, missing, value, inverse_error)) = problem.parallax.filter(|(l, ..)| n + l < P) {
+        if let Some((l, missing, value, inverse_error)) = problem.parallax {
             let parallax = exp(present[n + l].add(V::splat(missing)));
             let slope = parallax.multiply(V::splat(inverse_error));
             let residual = V::splat(value).subtract(parallax).multiply(V::splat(inverse_error));
             system.add_one(n + l, residual, slope, V::splat(1.0));
         }
-        for &(label, value, weight) in problem.labels.iter().filter(|(label, ..)| *label < P) {
+        for &(label, value, weight) in &problem.labels {
             let at_draw: [f32; LANES] = std::array::from_fn(|lane| {
                 let draw = out.draws[(block * LANES + lane).min(out.draws.len() - 1)];
                 floats(&problem.draws.labels[label])[draw]

@@ -6,7 +6,7 @@
 
 #![allow(clippy::needless_range_loop)]
 
-use super::star::{Pool, Star, smallest_amount};
+use super::star::{Pool, Star};
 use super::{Linear, MOST_LINEAR};
 use crate::optimise::dense::invert_positive_semidefinite;
 use crate::tensor::functions::exp;
@@ -193,7 +193,7 @@ impl Draws {
                 row.iter_mut().zip(inverse).for_each(|(to, from)| *to = *from as f32);
             }
             let amount = linear.iter().rposition(|linear| linear.is_amount);
-            let limit = |l: usize| (smallest_amount(&linear[l]) - scores.shift[l]) as f32;
+            let limit = |l: usize| (linear[l].limit() - scores.shift[l]) as f32;
             problem.amount = amount.map(|l| (l, limit(l), problem.inverse[l][l])).filter(|(_, _, variance)| *variance > 0.0);
         }
         let weak = star.parallax.filter(|parallax| parallax.logarithm().is_none());

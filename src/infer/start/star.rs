@@ -1,6 +1,6 @@
 //! One star as the search for starting points sees it: ln of pooled fluxes, and what measurements say of the parameters.
 
-use super::{Linear, SMALLEST_EXTINCTION};
+use super::Linear;
 use crate::model::ParameterSpace;
 use crate::observations::Observations;
 
@@ -113,9 +113,4 @@ impl Star {
             coordinate.is_finite().then(|| (k, coordinate, parameter.model_value_slope(coordinate) / error))
         }));
     }
-}
-
-/// Limit of an amount of dust relative to its reference.
-pub(super) fn smallest_amount(linear: &Linear) -> f64 {
-    SMALLEST_EXTINCTION - linear.reference
 }

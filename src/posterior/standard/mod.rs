@@ -24,7 +24,7 @@ use crate::optimise::Normal;
 use crate::tensor::Order;
 use crate::tensor::lanes::{Lanes, Portable, has_avx2};
 use family::StandardFamily;
-use ndarray::{Array2, Array3};
+use ndarray::{Array2, Array3, CowArray, Ix2};
 pub(super) use star::Products;
 use star::{Data, Workspace, evaluate};
 use std::sync::Mutex;
@@ -32,7 +32,7 @@ use std::sync::Mutex;
 /// The engine for one model.
 pub(super) struct StandardEngine {
     family: StandardFamily,
-    /// Working memories that no batch uses at the moment.
+    /// Working memories that nobody uses at the moment.
     spare: Mutex<Vec<Workspace>>,
     /// Whether the processor has AVX2 and FMA.
     vectorised: bool,
@@ -56,17 +56,36 @@ impl StandardEngine {
         free: &[usize],
         order: Order,
     ) -> Result<FluxNormal> {
-        let mut work = self.take_workspace(free.len());
-        let batch = Batch { family: &self.family, observations, stars, coordinates, free, order };
-        let result = batch.run(self.vectorised, &mut work);
-        self.give_back(work);
-        result
+        let mut engine = self.star_engine(observations, free);
+        let (n, p) = (stars.len(), free.len());
+        let bends = if order == Order::Second { n * p * p } else { 0 };
+        let (mut loss, mut gradient) = (vec![0.0; n], vec![0.0; n * p]);
+        let (mut curvature, mut residual_curvature) = (vec![0.0; n * p * p], vec![0.0; bends]);
+        let mut point = vec![0.0; coordinates.ncols()];
+        for (i, &star) in stars.iter().enumerate() {
+            point.iter_mut().zip(coordinates.row(i)).for_each(|(to, from)| *to = *from);
+            let out = Products {
+                loss: &mut loss[i],
+                gradient: &mut gradient[i * p..(i + 1) * p],
+                curvature: &mut curvature[i * p * p..(i + 1) * p * p],
+                residual_curvature: residual_curvature.get_mut(i * p * p..(i + 1) * p * p).unwrap_or_default(),
+            };
+            engine.evaluate(star, &point, order, out);
+        }
+        let shape = |error: ndarray::ShapeError| Error::numerical("normal equations of a batch").source(error);
+        let gradient = Array2::from_shape_vec((n, p), gradient).map_err(shape)?;
+        let curvature = Array3::from_shape_vec((n, p, p), curvature).map_err(shape)?;
+        let residual_curvature = match order {
+            Order::Second => Array3::from_shape_vec((n, p, p), residual_curvature).map_err(shape)?,
+            _ => Array3::zeros((0, p, p)),
+        };
+        Ok(FluxNormal { normal: Normal { loss, gradient, curvature }, residual_curvature })
     }
 
-    /// The engine for one star after the other; `None` where the fluxes do not lie in sequence.
-    pub fn star_engine<'a>(&'a self, observations: &'a Observations, free: &'a [usize]) -> Option<StarEngine<'a>> {
-        let flux = observations.flux.as_slice()?;
-        Some(StarEngine { engine: self, observations, flux, free, work: self.take_workspace(free.len()) })
+    /// The engine for one star after the other.
+    pub fn star_engine<'a>(&'a self, observations: &'a Observations, free: &'a [usize]) -> StarEngine<'a> {
+        let flux = observations.flux.as_standard_layout();
+        StarEngine { engine: self, observations, flux, free, work: self.take_workspace(free.len()) }
     }
 
     fn take_workspace(&self, n_free: usize) -> Workspace {
@@ -85,98 +104,41 @@ impl StandardEngine {
 pub(super) struct StarEngine<'a> {
     engine: &'a StandardEngine,
     observations: &'a Observations,
-    /// `[N, W]`.
-    flux: &'a [f32],
+    /// `[N, W]`, row by row.
+    flux: CowArray<'a, f32, Ix2>,
     free: &'a [usize],
     work: Workspace,
 }
 
 impl StarEngine<'_> {
-    /// The flux term of a star at all its `coordinates [P]` and its first derivatives, to the bits of [`StandardEngine::flux_normal`].
-    pub fn evaluate(&mut self, star: usize, coordinates: &[f64], out: Products<'_>) {
+    /// The flux term of a star at all its `coordinates [P]` and, by `order`, its derivatives.
+    pub fn evaluate(&mut self, star: usize, coordinates: &[f64], order: Order, out: Products<'_>) {
         #[cfg(target_arch = "x86_64")]
         if self.engine.vectorised {
             // SAFETY: AVX2 and FMA were detected when the engine was made.
-            unsafe { self.evaluate_avx2(star, coordinates, out) };
+            unsafe { self.evaluate_avx2(star, coordinates, order, out) };
             return;
         }
-        self.evaluate_in::<Portable>(star, coordinates, out);
+        self.evaluate_in::<Portable>(star, coordinates, order, out);
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
-    fn evaluate_avx2(&mut self, star: usize, coordinates: &[f64], out: Products<'_>) {
-        self.evaluate_in::<crate::tensor::lanes::Avx2>(star, coordinates, out);
+    fn evaluate_avx2(&mut self, star: usize, coordinates: &[f64], order: Order, out: Products<'_>) {
+        self.evaluate_in::<crate::tensor::lanes::Avx2>(star, coordinates, order, out);
     }
 
     #[inline(always)]
-    fn evaluate_in<V: Lanes>(&mut self, star: usize, coordinates: &[f64], out: Products<'_>) {
+    fn evaluate_in<V: Lanes>(&mut self, star: usize, coordinates: &[f64], order: Order, out: Products<'_>) {
         let w = self.engine.family.n_wavelengths;
-        let data = Data { flux: &self.flux[star * w..(star + 1) * w], whitening: &self.observations.whitening, star };
-        evaluate::<V>(&self.engine.family, data, coordinates, self.free, Order::First, &mut self.work, out);
+        let flux = &self.flux.as_slice().unwrap_or_default()[star * w..(star + 1) * w];
+        let data = Data { flux, whitening: &self.observations.whitening, star };
+        evaluate::<V>(&self.engine.family, data, coordinates, self.free, order, &mut self.work, out);
     }
 }
 
 impl Drop for StarEngine<'_> {
     fn drop(&mut self) {
         self.engine.give_back(std::mem::take(&mut self.work));
-    }
-}
-
-/// Stars to be evaluated at all their `coordinates [n, P]`.
-struct Batch<'a> {
-    family: &'a StandardFamily,
-    observations: &'a Observations,
-    stars: &'a [usize],
-    coordinates: &'a Array2<f64>,
-    free: &'a [usize],
-    order: Order,
-}
-
-impl Batch<'_> {
-    fn run(&self, vectorised: bool, work: &mut Workspace) -> Result<FluxNormal> {
-        #[cfg(target_arch = "x86_64")]
-        if vectorised {
-            // SAFETY: AVX2 and FMA were detected when the engine was made.
-            return unsafe { self.run_avx2(work) };
-        }
-        self.run_in::<Portable>(work)
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,fma")]
-    fn run_avx2(&self, work: &mut Workspace) -> Result<FluxNormal> {
-        self.run_in::<crate::tensor::lanes::Avx2>(work)
-    }
-
-    #[inline(always)]
-    fn run_in<V: Lanes>(&self, work: &mut Workspace) -> Result<FluxNormal> {
-        let Self { family, observations, stars, coordinates, free, order } = *self;
-        let (n, p, w) = (stars.len(), free.len(), family.n_wavelengths);
-        let bends = if order == Order::Second { n * p * p } else { 0 };
-        let (mut loss, mut gradient) = (vec![0.0; n], vec![0.0; n * p]);
-        let (mut curvature, mut residual_curvature) = (vec![0.0; n * p * p], vec![0.0; bends]);
-        let mut point = vec![0.0; coordinates.ncols()];
-        let all_flux = observations.flux.as_standard_layout();
-        let all_flux = all_flux.as_slice().unwrap_or_default();
-        for (i, &star) in stars.iter().enumerate() {
-            point.iter_mut().zip(coordinates.row(i)).for_each(|(to, from)| *to = *from);
-            let data = Data { flux: &all_flux[star * w..(star + 1) * w], whitening: &observations.whitening, star };
-            let out = Products {
-                loss: &mut loss[i],
-                gradient: &mut gradient[i * p..(i + 1) * p],
-                curvature: &mut curvature[i * p * p..(i + 1) * p * p],
-                residual_curvature: residual_curvature.get_mut(i * p * p..(i + 1) * p * p).unwrap_or_default(),
-            };
-            evaluate::<V>(family, data, &point, free, order, work, out);
-        }
-        let shape = |error: ndarray::ShapeError| Error::numerical("normal equations of a batch").source(error);
-        let gradient = Array2::from_shape_vec((n, p), gradient).map_err(shape)?;
-        let curvature = Array3::from_shape_vec((n, p, p), curvature).map_err(shape)?;
-        let residual_curvature = match order {
-            Order::Second => Array3::from_shape_vec((n, p, p), residual_curvature).map_err(shape)?,
-            _ => Array3::zeros((0, p, p)),
-        };
-        Ok(FluxNormal { normal: Normal { loss, gradient, curvature }, residual_curvature })
     }
 }

@@ -176,7 +176,7 @@ pub fn evaluate<V: Lanes>(
     }
 }
 
-/// Residual, Jacobian columns and observed flux, eight wavelengths at a time.
+/// Residual and Jacobian columns, eight wavelengths at a time.
 #[inline(always)]
 fn make_streams<V: Lanes>(family: &StandardFamily, factors: &Factors, free: &[usize], work: &mut Workspace) {
     let width = blocks(family.n_wavelengths);

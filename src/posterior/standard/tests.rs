@@ -1,7 +1,7 @@
 //! The standard engine against the tensor engine in double precision.
 
 use super::super::{Posterior, Terms};
-use super::{Batch, StandardEngine};
+use super::StandardEngine;
 use crate::model::{ForwardModel, Registry, Transform};
 use crate::noise::{EigenvalueFloor, Whitening};
 use crate::observations::{Grid, Observations};
@@ -122,16 +122,8 @@ fn compare(model: &ForwardModel, held: &[String]) {
     let engine = StandardEngine::of(model).unwrap().unwrap();
     let all = fast.all_coordinates(&stars, free.view());
     let vector = engine.flux_normal(&data, &stars, &all, fast.free(), Order::First).unwrap().normal.curvature;
-    let mut work = super::Workspace::new(&engine.family, fast.free().len());
-    let batch = Batch {
-        family: &engine.family,
-        observations: &data,
-        stars: &stars,
-        coordinates: &all,
-        free: fast.free(),
-        order: Order::First,
-    };
-    let portable = batch.run(false, &mut work).unwrap();
+    let engine = StandardEngine { vectorised: false, ..engine };
+    let portable = engine.flux_normal(&data, &stars, &all, fast.free(), Order::First).unwrap();
     require_close(&portable.normal.curvature, &vector, &vector, "portable curvature");
 }
 
