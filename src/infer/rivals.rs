@@ -1,17 +1,17 @@
 //! Known optima of stars, and searches that stop as soon as they lead to one.
 
 use crate::error::Result;
-use crate::optimise::{Evaluator, Normal, NormalEquations, Solution, Subset, evaluate_in_chunks};
+use crate::optimise::{Barrier, Evaluator, Normal, NormalEquations, Proposal, Solution, Subset, evaluate_in_chunks};
 use crate::posterior::Posterior;
 use ndarray::{Array2, Array3, ArrayView1, ArrayView2};
 use std::borrow::Cow;
 
 /// A point belongs to a known optimum where its −2 ln P lies above that of the optimum by no more than this, …
-const BASIN: f64 = 30.0;
+const BASIN: f64 = 100.0;
 /// … and by what the curvature there predicts, within this fraction of it.
-const PARABOLIC: f64 = 0.2;
+const PARABOLIC: f64 = 0.25;
 /// How well a prediction of an optimum's −2 ln P must agree with that of a known one, besides [`PARABOLIC`].
-const PREDICTED: f64 = 0.05;
+const PREDICTED: f64 = 0.1;
 /// Difference of −2 ln P that means nothing.
 pub(super) const EQUAL_LOSS: f64 = 0.01;
 
@@ -19,6 +19,7 @@ pub(super) const EQUAL_LOSS: f64 = 0.01;
 pub(super) struct Known<'a> {
     first: &'a Solution,
     curvature: Cow<'a, Array3<f64>>,
+    barrier: Option<Barrier>,
 }
 
 impl<'a> Known<'a> {
@@ -31,7 +32,7 @@ impl<'a> Known<'a> {
             true => Cow::Borrowed(&first.curvature),
             false => Cow::Owned(evaluate_in_chunks(&Subset::new(posterior, stars), &first.coordinates, chunk)?.curvature),
         };
-        Ok(Self { first, curvature })
+        Ok(Self { first, curvature, barrier: posterior.barrier() })
     }
 
     /// −2 ln P of a star's known optimum.
@@ -52,10 +53,17 @@ impl<'a> Known<'a> {
 
     fn agrees(&self, index: usize, coordinates: ArrayView1<'_, f64>, above: f64, tolerance: f64) -> bool {
         let n = coordinates.len();
-        let away = |p: usize| coordinates[p] - self.first.coordinates[[index, p]];
+        let barrier = |p: usize| self.barrier.filter(|barrier| barrier.position == p);
+        let away = |p: usize| {
+            let change = coordinates[p] - self.first.coordinates[[index, p]];
+            barrier(p).map_or(change, |barrier| barrier.displacement(change))
+        };
         let pull = |p: usize| (0..n).map(|q| self.curvature[[index, p, q]] * away(q)).sum::<f64>();
-        let parabola: f64 = (0..n).map(|p| 0.5 * away(p) * pull(p)).sum();
-        (above - parabola).abs() <= PARABOLIC * parabola + tolerance
+        let mut expected: f64 = (0..n).map(|p| 0.5 * away(p) * pull(p)).sum();
+        if let Some(barrier) = self.barrier {
+            expected += barrier.above_parabola(away(barrier.position));
+        }
+        (above - expected).abs() <= PARABOLIC * expected + tolerance
     }
 }
 
@@ -91,7 +99,13 @@ impl NormalEquations for Rivals<'_> {
         self.problem.evaluator()
     }
 
-    fn is_known(&self, problem: usize, coordinates: &[f64], loss: f64) -> bool {
-        self.known.leads_there(self.owner[problem], ArrayView1::from(coordinates), loss)
+    fn barrier(&self) -> Option<Barrier> {
+        self.problem.barrier()
+    }
+
+    fn is_known(&self, problem: usize, proposal: &Proposal<'_>) -> bool {
+        let owner = self.owner[problem];
+        self.known.leads_there(owner, ArrayView1::from(proposal.coordinates), proposal.loss)
+            || self.known.is_predicted(owner, ArrayView1::from(proposal.trial), proposal.predicted_loss)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::chunks::in_chunks;
 use super::step::{Point, StepSolver};
-use super::{Bounds, Evaluator, Normal, NormalEquations, prepare};
+use super::{Barrier, Bounds, Evaluator, Normal, NormalEquations, Proposal, prepare};
 use crate::error::{Error, Result};
 use ndarray::{Array2, Array3, ArrayView2, Axis, concatenate};
 
@@ -45,7 +45,7 @@ impl<'a> Evaluated<'a> {
     /// The minima of the parabolas.
     pub fn predict(&self, bounds: &Bounds) -> Prediction {
         let (n, p) = self.start.dim();
-        let mut solver = StepSolver::new(p);
+        let mut solver = StepSolver::new(p, self.problem.barrier());
         let mut coordinates = self.start.clone();
         let mut point = Point::new(p);
         let mut trial = vec![0.0; p];
@@ -100,8 +100,12 @@ impl NormalEquations for Evaluated<'_> {
         Some(Box::new(EvaluatedEvaluator { inner, evaluated: self }))
     }
 
-    fn is_known(&self, problem: usize, coordinates: &[f64], loss: f64) -> bool {
-        self.problem.is_known(problem, coordinates, loss)
+    fn barrier(&self) -> Option<Barrier> {
+        self.problem.barrier()
+    }
+
+    fn is_known(&self, problem: usize, proposal: &Proposal<'_>) -> bool {
+        self.problem.is_known(problem, proposal)
     }
 }
 

@@ -6,9 +6,11 @@
 //!
 //! | file | concept |
 //! |---|---|
-//! | `levenberg_marquardt` | damped Gauss–Newton, the default: about eight iterations a star |
+//! | `levenberg_marquardt` | damped Gauss–Newton, the default: a few iterations a star |
+//! | `walker` | one problem on its way: proposals, acceptance, damping, convergence |
 //! | `first_order` | the published Adam and gradient-descent rounds |
 //! | `step` | one damped step inside a box |
+//! | `barrier` | what a step knows of a positive quantity |
 //! | `hessian` | the exact Hessian by differences of gradients, for problems without a better one |
 //! | `chunks` | many problems, several threads, results in order |
 //! | `on_device` | the same method with everything on an accelerator |
@@ -16,6 +18,7 @@
 //! | `subset` | some problems of a larger batch |
 //! | `dense` | small symmetric matrices |
 
+mod barrier;
 mod chunks;
 pub mod dense;
 mod evaluated;
@@ -28,7 +31,9 @@ mod step;
 mod subset;
 #[cfg(test)]
 mod test_problems;
+mod walker;
 
+pub use barrier::Barrier;
 pub(crate) use chunks::join;
 pub use chunks::minimise_in_chunks;
 pub use evaluated::{Evaluated, Prediction, evaluate_in_chunks};
@@ -96,10 +101,26 @@ pub trait NormalEquations: Sync {
         None
     }
 
-    /// Whether a problem at these coordinates is on its way to an optimum that is known already, so that it may stop there.
-    fn is_known(&self, _problem: usize, _coordinates: &[f64], _loss: f64) -> bool {
+    /// The coordinate that is the logarithm of a positive quantity with a flat prior, if there is one.
+    fn barrier(&self) -> Option<Barrier> {
+        None
+    }
+
+    /// Whether a problem that has come so far is on its way to an optimum that is known already, so that it may stop there.
+    fn is_known(&self, _problem: usize, _proposal: &Proposal<'_>) -> bool {
         false
     }
+}
+
+/// A point of a search and where its next step is expected to lead.
+#[derive(Debug, Clone, Copy)]
+pub struct Proposal<'a> {
+    pub coordinates: &'a [f64],
+    pub loss: f64,
+    /// Coordinates after the step.
+    pub trial: &'a [f64],
+    /// The loss that the local model predicts there.
+    pub predicted_loss: f64,
 }
 
 /// Evaluates single problems in working memory of its own.

@@ -1,7 +1,7 @@
 //! One damped Gauss–Newton step of one problem inside a box.
 
 use super::dense::{cholesky_in_place, cholesky_solve_in_place};
-use super::{Bounds, Normal};
+use super::{Barrier, Bounds, Normal};
 use ndarray::{ArrayView1, Axis};
 
 /// Diagonal elements of the curvature below this fraction of the largest one are damped as if they were that large.
@@ -50,26 +50,33 @@ impl Point {
 /// Working memory of the step of one problem, reused for all.
 #[derive(Debug)]
 pub(super) struct StepSolver {
+    barrier: Option<Barrier>,
     free: Vec<usize>,
     scale: Vec<f64>,
     matrix: Vec<f64>,
     solution: Vec<f64>,
+    /// A⁻¹e of the coordinate with the barrier.
+    response: Vec<f64>,
     displacement: Vec<f64>,
 }
 
 impl StepSolver {
-    pub fn new(n_parameters: usize) -> Self {
+    /// Of problems with so many coordinates, one of which may have a `barrier`.
+    pub fn new(n_parameters: usize, barrier: Option<Barrier>) -> Self {
         Self {
+            barrier,
             free: Vec::with_capacity(n_parameters),
             scale: vec![0.0; n_parameters],
             matrix: vec![0.0; n_parameters * n_parameters],
             solution: vec![0.0; n_parameters],
+            response: vec![0.0; n_parameters],
             displacement: vec![0.0; n_parameters],
         }
     }
 
     /// Minimises gᵀd + ½ dᵀ(H + `damping` D)d over the displacement d with `trial` = x + d in the bounds and |d_i| ≤ `max_step`,
-    /// D = diag H (floored; Marquardt's scaling), and returns the decrease −gᵀd − ½ dᵀHd that the undamped model predicts.
+    /// D = diag H (floored; Marquardt's scaling), and returns the decrease −gᵀd − ½ dᵀHd that the undamped model predicts. With a
+    /// [`Barrier`], d is the displacement that it means, and the model what it says.
     ///
     /// Coordinates on a bound whose gradient points outwards do not take part; those that the step would carry across a bound or
     /// beyond `max_step` stop there, and the others are solved for again. (Shortening the whole displacement instead would let
@@ -107,9 +114,14 @@ impl StepSolver {
         }
         let floor = if largest > 0.0 { DIAGONAL_FLOOR * largest } else { 1.0 };
         let scale: [f64; P] = std::array::from_fn(|i| curvature[i * P + i].max(floor));
+        let mut damped: [f64; P] = std::array::from_fn(|i| curvature[i * P + i] + damping * scale[i]);
+        let mut slope = *g;
+        if let Some(barrier) = self.barrier {
+            *damped.get_mut(barrier.position)? += barrier.curvature_of_data();
+            slope[barrier.position] += barrier.gradient_of_data();
+        }
         // LDLᵀ: `factor` is L below the diagonal, `scaled` LD.
         let (mut factor, mut scaled, mut inverse) = ([[0.0; P]; P], [[0.0; P]; P], [0.0; P]);
-        let mut step = g.map(|gradient| -gradient);
         for i in 0..P {
             for j in 0..i {
                 let mut sum = curvature[i * P + j];
@@ -118,34 +130,42 @@ impl StepSolver {
                 }
                 scaled[i][j] = sum;
                 factor[i][j] = sum * inverse[j];
-                step[i] -= factor[i][j] * step[j];
             }
-            let diagonal = curvature[i * P + i] + damping * scale[i];
-            let mut pivot = diagonal;
+            let mut pivot = damped[i];
             for k in 0..i {
                 pivot -= scaled[i][k] * factor[i][k];
             }
             // A pivot lost in the rounding of its own diagonal element means a numerically singular matrix.
-            if !(pivot > f64::EPSILON * diagonal.abs() && pivot.is_finite()) {
+            if !(pivot > f64::EPSILON * damped[i].abs() && pivot.is_finite()) {
                 return Some(None);
             }
             inverse[i] = 1.0 / pivot;
         }
-        for i in (0..P).rev() {
-            step[i] *= inverse[i];
-            for j in i + 1..P {
-                step[i] -= factor[j][i] * step[j];
-            }
-        }
+        let mut step = substituted(&factor, &inverse, slope.map(|slope| -slope));
+        let mut change = step;
         let mut predicted = 0.0;
+        if let Some(barrier) = self.barrier {
+            let k = barrier.position;
+            let mut response = [0.0; P];
+            response[k] = 1.0;
+            let response = substituted(&factor, &inverse, response);
+            let displacement = barrier.minimum(step[k], response[k]);
+            let pull = (displacement - step[k]) / response[k];
+            for i in 0..P {
+                step[i] += pull * response[i];
+            }
+            change = step;
+            change[k] = barrier.change(displacement);
+            predicted = 2.0 * barrier.scale * change[k] - 0.5 * pull * step[k];
+        }
         for i in 0..P {
-            let target = x[i] + step[i];
+            let target = x[i] + change[i];
             if target < lower[i].max(x[i] - max_step) || target > upper[i].min(x[i] + max_step) || target.is_nan() {
                 return None;
             }
             trial[i] = target;
             // With (H + λD) d = −g: −gᵀd − ½ dᵀHd = −½ gᵀd + ½ λ dᵀDd.
-            predicted += 0.5 * step[i] * (damping * scale[i] * step[i] - g[i]);
+            predicted += 0.5 * step[i] * (damping * scale[i] * step[i] - slope[i]);
         }
         Some(Some(predicted))
     }
@@ -168,19 +188,36 @@ impl StepSolver {
                 let coupling: f64 = (0..p).map(|j| point.curvature[i * p + j] * self.displacement[j]).sum();
                 self.solution[row] = -point.gradient[i] - coupling;
             }
+            let barrier = self.barrier.and_then(|barrier| {
+                let row = self.free.iter().position(|&free| free == barrier.position)?;
+                self.matrix[row * m + row] += barrier.curvature_of_data();
+                self.solution[row] -= barrier.gradient_of_data();
+                Some((barrier, row))
+            });
             if !cholesky_in_place(&mut self.matrix[..m * m], m) {
                 return None;
             }
             cholesky_solve_in_place(&self.matrix[..m * m], m, &mut self.solution[..m]);
+            if let Some((barrier, row)) = barrier {
+                self.response[..m].fill(0.0);
+                self.response[row] = 1.0;
+                cholesky_solve_in_place(&self.matrix[..m * m], m, &mut self.response[..m]);
+                let displacement = barrier.minimum(self.solution[row], self.response[row]);
+                let pull = (displacement - self.solution[row]) / self.response[row];
+                self.solution.iter_mut().zip(&self.response[..m]).for_each(|(x, response)| *x += pull * response);
+            }
             let mut n_free = 0;
             for row in 0..m {
                 let i = self.free[row];
-                let target = x[i] + self.solution[row];
                 let lower = bounds.lower[i].max(x[i] - max_step);
                 let upper = bounds.upper[i].min(x[i] + max_step);
+                let target = x[i] + self.change(i, self.solution[row]);
                 if target < lower || target > upper {
                     trial[i] = target.clamp(lower, upper);
-                    self.displacement[i] = trial[i] - x[i];
+                    self.displacement[i] = match self.barrier.filter(|barrier| barrier.position == i) {
+                        Some(barrier) => barrier.displacement(trial[i] - x[i]),
+                        None => trial[i] - x[i],
+                    };
                 } else {
                     self.solution[n_free] = self.solution[row];
                     self.free[n_free] = i;
@@ -194,9 +231,17 @@ impl StepSolver {
         }
         for (row, &i) in self.free.iter().enumerate() {
             self.displacement[i] = self.solution[row];
-            trial[i] = x[i] + self.solution[row];
+            trial[i] = x[i] + self.change(i, self.solution[row]);
         }
         Some(self.predicted_decrease(point))
+    }
+
+    /// The change of coordinate `i` that a displacement is.
+    fn change(&self, i: usize, displacement: f64) -> f64 {
+        match self.barrier.filter(|barrier| barrier.position == i) {
+            Some(barrier) => barrier.change(displacement),
+            None => displacement,
+        }
     }
 
     /// Largest |g_i| / √D_i over the coordinates that may move: the gradient in units of the conditional standard deviations.
@@ -230,13 +275,31 @@ impl StepSolver {
 
     fn predicted_decrease(&self, point: &Point) -> f64 {
         let p = point.coordinates.len();
-        let mut decrease = 0.0;
+        let mut decrease = self.barrier.map_or(0.0, |barrier| -barrier.above_parabola(self.displacement[barrier.position]));
         for i in 0..p {
             let curved: f64 = (0..p).map(|j| point.curvature[i * p + j] * self.displacement[j]).sum();
             decrease -= self.displacement[i] * (point.gradient[i] + 0.5 * curved);
         }
         decrease
     }
+}
+
+/// Solution of L D Lᵀ x = `right`, with L below the diagonal of `factor` and D⁻¹ = `inverse`.
+#[inline(always)]
+fn substituted<const P: usize>(factor: &[[f64; P]; P], inverse: &[f64; P], right: [f64; P]) -> [f64; P] {
+    let mut x = right;
+    for i in 0..P {
+        for j in 0..i {
+            x[i] -= factor[i][j] * x[j];
+        }
+    }
+    for i in (0..P).rev() {
+        x[i] *= inverse[i];
+        for j in i + 1..P {
+            x[i] -= factor[j][i] * x[j];
+        }
+    }
+    x
 }
 
 #[cfg(test)]
@@ -252,7 +315,7 @@ mod tests {
         let mut trial = [0.0; 2];
         // (x − 1)² + (y − 2)² + (x − 1)(y − 2) from the origin: value there 1 + 4 + 2.
         let point = point([0.0, 0.0], [-4.0, -5.0], [2.0, 1.0, 1.0, 2.0]);
-        let decrease = StepSolver::new(2).solve(&point, &Bounds::unbounded(2), 0.0, 10.0, &mut trial).unwrap();
+        let decrease = StepSolver::new(2, None).solve(&point, &Bounds::unbounded(2), 0.0, 10.0, &mut trial).unwrap();
         assert!((trial[0] - 1.0).abs() < 1e-14 && (trial[1] - 2.0).abs() < 1e-14);
         assert!((decrease - 7.0).abs() < 1e-13);
     }
@@ -262,7 +325,7 @@ mod tests {
         let mut trial = [0.0; 2];
         let point = point([0.0, 0.0], [-4.0, -5.0], [2.0, 1.0, 1.0, 2.0]);
         let bounds = Bounds { lower: vec![-1.0; 2], upper: vec![5.0, 1.5] };
-        StepSolver::new(2).solve(&point, &bounds, 0.0, 10.0, &mut trial).unwrap();
+        StepSolver::new(2, None).solve(&point, &bounds, 0.0, 10.0, &mut trial).unwrap();
         // With y = 1.5: 2(x − 1) + (y − 2) = 0.
         assert_eq!(trial[1], 1.5);
         assert!((trial[0] - 1.25).abs() < 1e-14);
@@ -270,7 +333,7 @@ mod tests {
 
     #[test]
     fn blocked_coordinates_leave_the_gradient_test_and_long_steps_are_cut() {
-        let mut solver = StepSolver::new(2);
+        let mut solver = StepSolver::new(2, None);
         let point = point([0.0, 0.0], [8.0, -0.5], [4.0, 0.0, 0.0, 1.0]);
         let bounds = Bounds { lower: vec![0.0; 2], upper: vec![9.0; 2] };
         assert_eq!(solver.scaled_gradient(&point, &bounds), 0.5);
@@ -290,21 +353,22 @@ mod tests {
             coordinates: vec![0.1, -0.2, 0.3, 0.0],
             loss: 0.0,
             gradient: vec![0.5, -0.7, 0.2, 0.1],
-            curvature: (0..16).map(|ij| product(ij / 4, ij % 4)).collect(),
+            curvature: (0..16).map(|ij| product(ij / 4, ij % 4) + if ij == 10 { 1.28 } else { 0.0 }).collect(),
         };
         let bounds = Bounds { lower: vec![-5.0; 4], upper: vec![5.0; 4] };
-        for damping in [0.0, 1e-4, 3.0] {
+        let barriers = [None, Some(Barrier { position: 2, scale: 0.8 })];
+        for (damping, barrier) in [0.0, 1e-4, 3.0].into_iter().flat_map(|damping| barriers.map(|barrier| (damping, barrier))) {
             let (mut short, mut long) = ([0.0; 4], [0.0; 4]);
-            let mut solver = StepSolver::new(4);
+            let mut solver = StepSolver::new(4, barrier);
             let predicted = solver.solve_free::<4>(&point, &bounds, damping, 9.0, &mut short).unwrap().unwrap();
             let expected = solver.solve_in_box(&point, &bounds, damping, 9.0, &mut long).unwrap();
             assert!((predicted / expected - 1.0).abs() < 1e-12, "{predicted} {expected}");
             assert!(short.iter().zip(long).all(|(short, long)| (short - long).abs() < 1e-13));
         }
         let mut trial = [0.0; 4];
-        assert!(StepSolver::new(4).solve_free::<4>(&point, &bounds, 0.0, 1e-3, &mut trial).is_none(), "too long");
+        assert!(StepSolver::new(4, None).solve_free::<4>(&point, &bounds, 0.0, 1e-3, &mut trial).is_none(), "too long");
         assert_eq!(
-            StepSolver::new(4).solve_free::<4>(&Point { curvature: vec![0.0; 16], ..point }, &bounds, 0.0, 9.0, &mut trial),
+            StepSolver::new(4, None).solve_free::<4>(&Point { curvature: vec![0.0; 16], ..point }, &bounds, 0.0, 9.0, &mut trial),
             Some(None)
         );
     }

@@ -1,6 +1,6 @@
 //! Some problems of a larger batch.
 
-use super::{Evaluator, Normal, NormalEquations, Point};
+use super::{Barrier, Evaluator, Normal, NormalEquations, Point, Proposal};
 use crate::error::Result;
 use ndarray::{Array2, Array3, ArrayView2};
 
@@ -51,8 +51,12 @@ impl NormalEquations for Subset<'_> {
         Some(Box::new(SubsetEvaluator { inner, members: self.members }))
     }
 
-    fn is_known(&self, problem: usize, coordinates: &[f64], loss: f64) -> bool {
-        self.problem.is_known(self.members[problem], coordinates, loss)
+    fn barrier(&self) -> Option<Barrier> {
+        self.problem.barrier()
+    }
+
+    fn is_known(&self, problem: usize, proposal: &Proposal<'_>) -> bool {
+        self.problem.is_known(self.members[problem], proposal)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Problems with known optima for the tests of the optimisers.
 
-use super::{Normal, NormalEquations};
+use super::{Barrier, Normal, NormalEquations};
 use crate::error::Result;
 use ndarray::{Array2, Array3, ArrayView2};
 use rand::{Rng, SeedableRng};
@@ -92,6 +92,8 @@ const N_WAVELENGTHS: usize = 30;
 pub struct Stars {
     pub flux: Vec<[f64; N_WAVELENGTHS]>,
     pub parallax: Vec<(f64, f64)>,
+    /// Whether steps know that E is positive.
+    pub barrier: bool,
 }
 
 impl Stars {
@@ -106,12 +108,14 @@ impl Stars {
             let error = 0.05 * truth[4].exp();
             parallax.push((truth[4].exp() + error * normal(), error));
         }
-        Self { flux, parallax }
+        Self { flux, parallax, barrier: true }
     }
 
     /// The same stars in another order, or some of them.
     pub fn permuted(&self, order: &[usize]) -> Self {
-        Self { flux: order.iter().map(|&i| self.flux[i]).collect(), parallax: order.iter().map(|&i| self.parallax[i]).collect() }
+        let of = |i: &usize| (self.flux[*i], self.parallax[*i]);
+        let (flux, parallax) = order.iter().map(of).unzip();
+        Self { flux, parallax, barrier: self.barrier }
     }
 
     /// Mean labels, E = 0.2 and the parallax that the mean flux suggests.
@@ -151,6 +155,10 @@ impl Stars {
 }
 
 impl NormalEquations for Stars {
+    fn barrier(&self) -> Option<Barrier> {
+        self.barrier.then_some(Barrier { position: 3, scale: 1.0 })
+    }
+
     fn n_problems(&self) -> usize {
         self.flux.len()
     }

@@ -19,7 +19,7 @@ pub use on_device::{bytes_per_star, minimise_on_device};
 use crate::error::{Error, Result};
 use crate::model::ForwardModel;
 use crate::observations::Observations;
-use crate::optimise::{Evaluator, Normal, NormalEquations};
+use crate::optimise::{Barrier, Evaluator, Normal, NormalEquations};
 use crate::tensor::{Device, Order, Precision};
 use flux::FluxNormal;
 use host::{HostTerms, Sums};
@@ -39,8 +39,8 @@ pub struct Posterior<'a> {
     standard: Option<StandardEngine>,
 }
 
-/// Problems that the standard engine solves together: their whitenings (8 kB each) fit the second-level cache.
-const STANDARD_BATCH: usize = 64;
+/// Problems that the standard engine solves together: their whitenings stay in its memory, and in the second-level cache.
+const STANDARD_BATCH: usize = standard::RECENT;
 
 /// The posterior of several stars around given coordinates.
 #[derive(Debug, Clone)]
@@ -239,6 +239,16 @@ impl NormalEquations for Posterior<'_> {
 
     fn evaluator(&self) -> Option<Box<dyn Evaluator + '_>> {
         Some(Box::new(StarByStar::new(self)?))
+    }
+
+    /// The first amount of dust, or another positive parameter than the distance's, that is free and moved as a logarithm with its Jacobian: ln flux is
+    /// linear in it, or nearly so. (It is linear in the logarithm of a parallax.)
+    fn barrier(&self) -> Option<Barrier> {
+        let column = self.free.iter().position(|&position| {
+            let terms = &self.host.parameters[position];
+            terms.jacobian && terms.parameter.name != "parallax"
+        })?;
+        Some(Barrier { position: column, scale: self.host.parameters[self.free[column]].parameter.scale })
     }
 
     /// Exact, from second-order jets.

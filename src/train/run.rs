@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// Iterations with which the stars follow a step of the wavelength weights.
 const FOLLOWING_ITERATIONS: u32 = 6;
+/// Largest change of a star's coordinate in one of its steps, while the weights change too.
+const LONGEST_STEP: f64 = 0.5;
 /// The damping of a stage of kind `solve` falls to no less than this share of the first.
 const SMALLEST_SHARE_OF_DAMPING: f64 = 0.01;
 
@@ -267,7 +269,7 @@ impl Run<'_> {
 
     /// Levenberg–Marquardt iterations of the named stars.
     fn follow(&mut self, stars: &[usize], iterations: u32) -> Result<()> {
-        let method = LevenbergMarquardt { max_iterations: iterations, ..LevenbergMarquardt::default() };
+        let method = LevenbergMarquardt { max_iterations: iterations, max_step: LONGEST_STEP, ..LevenbergMarquardt::default() };
         star_step::minimise(&mut self.state, self.observations, self.recipe, stars, &Method::LevenbergMarquardt(method))
     }
 

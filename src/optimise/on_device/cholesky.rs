@@ -5,53 +5,56 @@ use crate::tensor::{Mask, Tensor};
 
 /// Solutions x of A x = b.
 pub(super) struct Solved {
-    /// `[n, P]`; meaningless where the matrix is not positive-definite.
-    pub solution: Tensor<2>,
+    /// `[n, P, R]`; meaningless where the matrix is not positive-definite.
+    pub solution: Tensor<3>,
     /// Whether the matrix of a problem is numerically positive-definite, `[n]`.
     pub positive_definite: Mask<1>,
 }
 
-/// Solves A x = b for every problem, `matrix [n, P, P]` and `vector [n, P]`, through A = L Lᵀ.
+/// Solves A X = B for every problem, `matrix [n, P, P]` and `right [n, P, R]`, through A = L Lᵀ.
 ///
 /// `rounding` is the relative rounding error of the numbers: a pivot below that fraction of its diagonal element is lost in it.
-/// Eliminating in the matrix with the vector beside it, [A | b], leaves the rows of [Lᵀ | L⁻¹b].
-pub(super) fn solve(matrix: &Tensor<3>, vector: &Tensor<2>, rounding: f64) -> Solved {
-    let [n, p] = vector.dims();
-    let mut rest = Tensor::cat(vec![matrix.clone(), vector.clone().reshape([n, p, 1])], 2);
+/// Eliminating in the matrix with the right-hand sides beside it, [A | B], leaves the rows of [Lᵀ | L⁻¹B].
+pub(super) fn solve(matrix: &Tensor<3>, right: &Tensor<3>, rounding: f64) -> Solved {
+    let [n, p, r] = right.dims();
+    let mut rest = Tensor::cat(vec![matrix.clone(), right.clone()], 2);
     // False for NaN too.
-    let mut positive_definite = vector.clone().abs().sum_dim(1).reshape([n]).lower_elem(f32::MAX);
+    let mut positive_definite = right.clone().reshape([n, p * r]).abs().sum_dim(1).reshape([n]).lower_elem(f32::MAX);
     let mut rows = Vec::with_capacity(p);
     for j in 0..p {
-        // `rest` is [n, m, m + 1], what is left of matrix and vector.
+        // `rest` is [n, m, m + R], what is left of both.
         let m = p - j;
         let pivot: Tensor<1> = rest.clone().slice([0..n, 0..1, 0..1]).reshape([n]);
         let diagonal: Tensor<1> = matrix.clone().slice([0..n, j..j + 1, j..j + 1]).reshape([n]);
         let good = pivot.clone().greater(diagonal.abs() * rounding);
         let root = pivot.clone().mask_fill(good.clone().bool_not(), 1.0).sqrt();
         positive_definite = positive_definite.bool_and(good);
-        let row: Tensor<2> = rest.clone().slice([0..n, 0..1, 0..m + 1]).reshape([n, m + 1]) / root.reshape([n, 1]);
+        let row: Tensor<2> = rest.clone().slice([0..n, 0..1, 0..m + r]).reshape([n, m + r]) / root.reshape([n, 1]);
         if m > 1 {
-            let beside = row.clone().slice([0..n, 1..m + 1]);
+            let beside = row.clone().slice([0..n, 1..m + r]);
             let below = row.clone().slice([0..n, 1..m]).reshape([n, m - 1, 1]);
-            rest = rest.slice([0..n, 1..m, 1..m + 1]) - below * beside.reshape([n, 1, m]);
+            rest = rest.slice([0..n, 1..m, 1..m + r]) - below * beside.reshape([n, 1, m + r - 1]);
         }
         rows.push(row);
     }
-    let mut solution: Option<Tensor<2>> = None;
+    let mut solution: Option<Tensor<3>> = None;
     for row in rows.into_iter().rev() {
-        let m = row.dims()[1] - 1;
-        let right = row.clone().slice([0..n, m..m + 1]);
+        let m = row.dims()[1] - r;
+        let right: Tensor<2> = row.clone().slice([0..n, m..m + r]);
         let right = match &solution {
-            Some(known) => right - (row.clone().slice([0..n, 1..m]) * known.clone()).sum_dim(1),
+            Some(known) => {
+                let coefficients = row.clone().slice([0..n, 1..m]).reshape([n, m - 1, 1]);
+                right - (coefficients * known.clone()).sum_dim(1).reshape([n, r])
+            }
             None => right,
         };
-        let x = right / row.slice([0..n, 0..1]);
+        let x = (right / row.slice([0..n, 0..1])).reshape([n, 1, r]);
         solution = Some(match solution {
             Some(known) => Tensor::cat(vec![x, known], 1),
             None => x,
         });
     }
-    Solved { solution: solution.unwrap_or_else(|| vector.clone()), positive_definite }
+    Solved { solution: solution.unwrap_or_else(|| right.clone()), positive_definite }
 }
 
 #[cfg(test)]
@@ -73,17 +76,18 @@ mod tests {
                     (0..p * p).map(|index| sign * product(index / p, index % p)).collect()
                 })
                 .collect();
-            let vector: Vec<f64> = (0..3 * p).map(|i| (i as f64).cos()).collect();
-            let solved = solve(&device.tensor(&matrices.concat(), [3, p, p]), &device.tensor(&vector, [3, p]), f64::EPSILON);
+            let vector: Vec<f64> = (0..6 * p).map(|i| (i as f64).cos()).collect();
+            let solved = solve(&device.tensor(&matrices.concat(), [3, p, p]), &device.tensor(&vector, [3, p, 2]), f64::EPSILON);
             let good: Vec<f64> = to_f64(solved.positive_definite.float());
             assert_eq!(good, [1.0, 1.0, 0.0]);
             let found = to_f64(solved.solution);
-            for star in 0..2 {
-                let (mut factor, mut expected) = (matrices[star].clone(), vector[star * p..(star + 1) * p].to_vec());
+            for (star, side) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                let column = |values: &[f64]| (0..p).map(|i| values[(star * p + i) * 2 + side]).collect::<Vec<f64>>();
+                let (mut factor, mut expected) = (matrices[star].clone(), column(&vector));
                 assert!(cholesky_in_place(&mut factor, p));
                 cholesky_solve_in_place(&factor, p, &mut expected);
                 let scale = expected.iter().fold(1.0_f64, |largest, x| largest.max(x.abs()));
-                for (found, expected) in found[star * p..].iter().zip(&expected) {
+                for (found, expected) in column(&found).iter().zip(&expected) {
                     assert!((found - expected).abs() < 1e-8 * scale, "{p}: {found} {expected}");
                 }
             }

@@ -3,7 +3,8 @@
 use super::step::{Points, StepSolver};
 use super::{TensorNormal, TensorProblem, choose, ones};
 use crate::error::Result;
-use crate::optimise::levenberg_marquardt::{HOPELESS, LevenbergMarquardt, MEASURABLE_APPROACH};
+use crate::optimise::levenberg_marquardt::LevenbergMarquardt;
+use crate::optimise::walker::{HOPELESS, MEASURABLE_APPROACH};
 use crate::optimise::{Bounds, Solution, Status, prepare};
 use crate::tensor::{Device, Indices, Mask, Tensor, to_f64};
 use ndarray::{Array2, Array3};
@@ -42,7 +43,7 @@ impl LevenbergMarquardt {
             let flat: Vec<f64> = start.iter().copied().collect();
             let coordinates = device.tensor(&flat, [n, p]);
             let normal = problem.normal_equations(coordinates.clone())?;
-            let solver = StepSolver::new(&bounds, device);
+            let solver = StepSolver::new(&bounds, problem.barrier(), device);
             let mut walkers = Walkers::new(self, &solver, Points { coordinates, normal });
             let mut members: Vec<usize> = (0..n).collect();
             let mut compacted: Option<P> = None;
@@ -259,7 +260,7 @@ impl Ended {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::optimise::NormalEquations;
+    use crate::optimise::{Barrier, NormalEquations};
     use crate::optimise::test_problems::{Function, Stars, rosenbrock, sum_of_squares};
     use crate::tensor::Precision;
     use ndarray::array;
@@ -291,6 +292,10 @@ mod tests {
             self.problem.n_parameters()
         }
 
+        fn barrier(&self) -> Option<Barrier> {
+            self.problem.barrier()
+        }
+
         fn normal_equations(&self, coordinates: Tensor<2>) -> Result<TensorNormal> {
             let [n, p] = coordinates.dims();
             let coordinates = Array2::from_shape_vec((n, p), to_f64(coordinates)).unwrap();
@@ -312,10 +317,10 @@ mod tests {
 
     #[test]
     fn paths_are_those_of_the_host() {
-        let stars = Stars::simulate(256, 7);
         let settings = LevenbergMarquardt::default();
         let bounds = Bounds { lower: vec![-2.0; 5], upper: vec![1.0; 5] };
-        for bounds in [None, Some(&bounds)] {
+        for (bounds, barrier) in [(None, true), (Some(&bounds), true), (None, false)] {
+            let stars = Stars { barrier, ..Stars::simulate(256, 7) };
             let host = settings.minimise(&stars, stars.start(), bounds).unwrap();
             let device = settings.minimise_on_device(&Uploaded::new(&stars), stars.start(), bounds).unwrap();
             let same_path = (0..256).filter(|&i| host.n_iterations[i] == device.n_iterations[i]).count();

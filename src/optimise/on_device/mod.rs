@@ -14,6 +14,7 @@ mod cholesky;
 mod levenberg_marquardt;
 mod step;
 
+use super::Barrier;
 use crate::error::Result;
 use crate::tensor::{Device, Indices, Mask, Tensor};
 
@@ -41,6 +42,11 @@ pub trait TensorProblem: Sized {
 
     /// Number of coordinates P of every problem.
     fn n_parameters(&self) -> usize;
+
+    /// The coordinate that is the logarithm of a positive quantity with a flat prior, if there is one.
+    fn barrier(&self) -> Option<Barrier> {
+        None
+    }
 
     /// Loss, gradient and curvature of all problems at `coordinates [n, P]`.
     fn normal_equations(&self, coordinates: Tensor<2>) -> Result<TensorNormal>;

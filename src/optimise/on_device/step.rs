@@ -2,7 +2,7 @@
 
 use super::cholesky;
 use super::{TensorNormal, choose, ones};
-use crate::optimise::Bounds;
+use crate::optimise::{Barrier, Bounds};
 use crate::tensor::{Device, Mask, Precision, Tensor};
 
 /// Diagonal elements of the curvature below this fraction of the largest one are damped as if they were that large.
@@ -53,7 +53,50 @@ pub(super) struct StepSolver {
     upper: Tensor<2>,
     /// `[1, P, P]`.
     identity: Tensor<3>,
+    wall: Option<Wall>,
     rounding: f64,
+}
+
+/// A [`Barrier`] and where it is.
+#[derive(Debug, Clone)]
+struct Wall {
+    barrier: Barrier,
+    /// 1 for its coordinate, `[1, P]`.
+    unit: Tensor<2>,
+}
+
+impl Wall {
+    /// Its component of every vector, `[n, P] → [n, 1]`.
+    fn component(&self, vector: &Tensor<2>) -> Tensor<2> {
+        (vector.clone() * self.unit.clone()).sum_dim(1)
+    }
+
+    /// `vector [n, P]` with another component `[n, 1]`.
+    fn with_component(&self, vector: &Tensor<2>, component: Tensor<2>) -> Tensor<2> {
+        vector.clone() * (self.unit.clone().neg() + 1.0) + self.unit.clone() * component
+    }
+
+    /// Displacements of changes of coordinates, as [`Barrier::displacement`].
+    fn displacement(&self, change: &Tensor<2>) -> Tensor<2> {
+        let scale = self.barrier.scale;
+        self.with_component(change, ((self.component(change) * scale).exp() - 1.0) / scale)
+    }
+
+    /// Changes of coordinates that are displacements, as [`Barrier::change`].
+    fn change(&self, displacement: &Tensor<2>) -> Tensor<2> {
+        let scale = self.barrier.scale;
+        self.with_component(displacement, (self.component(displacement) * scale + 1.0).log() / scale)
+    }
+
+    /// The displacement `[n, 1]` of [`Barrier::minimum`].
+    fn minimum(&self, displacement: &Tensor<2>, variance: &Tensor<2>) -> Tensor<2> {
+        let scale = self.barrier.scale;
+        let (ratio, square) = (displacement.clone() * scale + 1.0, variance.clone() * (8.0 * scale * scale));
+        let sum = (ratio.clone() * ratio.clone() + square.clone()).sqrt() + ratio.clone().abs();
+        let below = ratio.lower_elem(0.0);
+        let ratio = (sum.clone() * 0.5).mask_where(below, square / sum * 0.5);
+        (ratio - 1.0) / scale
+    }
 }
 
 /// Steps of `n` problems.
@@ -67,13 +110,17 @@ pub(super) struct Steps {
 }
 
 impl StepSolver {
-    pub fn new(bounds: &Bounds, device: &Device) -> Self {
+    pub fn new(bounds: &Bounds, barrier: Option<Barrier>, device: &Device) -> Self {
         let p = bounds.lower.len();
         let identity: Vec<f64> = (0..p * p).map(|index| f64::from(u8::from(index / p == index % p))).collect();
         Self {
             lower: device.tensor(&bounds.lower, [1, p]),
             upper: device.tensor(&bounds.upper, [1, p]),
             identity: device.tensor(&identity, [1, p, p]),
+            wall: barrier.map(|barrier| {
+                let unit: Vec<f64> = (0..p).map(|i| f64::from(u8::from(i == barrier.position))).collect();
+                Wall { barrier, unit: device.tensor(&unit, [1, p]) }
+            }),
             rounding: match device.precision() {
                 Precision::Single => f64::from(f32::EPSILON),
                 Precision::Double => f64::EPSILON,
@@ -88,9 +135,13 @@ impl StepSolver {
     pub fn solve(&self, points: &Points, damping: &Tensor<1>, max_step: f64) -> Steps {
         let x = &points.coordinates;
         let [n, p] = x.dims();
-        let (gradient, curvature) = (&points.normal.gradient, &points.normal.curvature);
+        let (mut gradient, curvature) = (points.normal.gradient.clone(), &points.normal.curvature);
         let (mut free, scale) = (self.free(points), self.scale(points));
-        let damped = scale * damping.clone().reshape([n, 1]);
+        let mut added = scale * damping.clone().reshape([n, 1]);
+        if let Some(Wall { barrier, unit }) = &self.wall {
+            gradient = gradient + unit.clone() * barrier.gradient_of_data();
+            added = added + unit.clone() * barrier.curvature_of_data();
+        }
         let lower = (x.clone() - max_step).max_pair(self.lower.clone().expand([n, p]));
         let upper = (x.clone() + max_step).min_pair(self.upper.clone().expand([n, p]));
         // Where coordinates that have stopped are; the free ones are still at x.
@@ -101,22 +152,53 @@ impl StepSolver {
             // Rows and columns of coordinates that do not move are those of the identity.
             let moving = ones(free.clone(), x);
             let pairs = moving.clone().reshape([n, p, 1]) * moving.clone().reshape([n, 1, p]);
-            let diagonal = moving.clone() * damped.clone() + (moving.clone().neg() + 1.0);
+            let diagonal = moving.clone() * added.clone() + (moving.clone().neg() + 1.0);
             let matrix = curvature.clone() * pairs + self.identity.clone() * diagonal.reshape([n, p, 1]);
-            let coupling = product(curvature, &(stopped_at.clone() - x.clone()));
-            let solved = cholesky::solve(&matrix, &((gradient.clone() + coupling).neg() * moving), self.rounding);
-            solvable = solvable.bool_and(solved.positive_definite);
-            let target = x.clone() + solved.solution;
+            let coupling = product(curvature, &self.displacement(&(stopped_at.clone() - x.clone())));
+            let right = (gradient.clone() + coupling).neg() * moving.clone();
+            let (solution, is_solvable) = self.solution(&matrix, right, &moving);
+            solvable = solvable.bool_and(is_solvable);
+            let target = x.clone() + self.wall.as_ref().map_or(solution.clone(), |wall| wall.change(&solution));
             let inside = target.clone().max_pair(lower.clone()).min_pair(upper.clone());
             trial = stopped_at.clone().mask_where(free.clone(), inside.clone());
             let stops = inside.clone().not_equal(target).bool_and(free.clone());
             stopped_at = stopped_at.mask_where(stops.clone(), inside);
             free = free.bool_and(stops.bool_not());
         }
-        let displacement = trial.clone() - x.clone();
-        let slope = gradient.clone() + product(curvature, &displacement) * 0.5;
-        let predicted = (displacement * slope).sum_dim(1).reshape([n]).neg();
-        Steps { trial, predicted, solvable }
+        let change = trial.clone() - x.clone();
+        let displacement = self.displacement(&change);
+        let slope = points.normal.gradient.clone() + product(curvature, &displacement) * 0.5;
+        let mut above = (displacement.clone() * slope).sum_dim(1);
+        if let Some(wall) = &self.wall {
+            // As `Barrier::above_parabola`, ln x being linear in the coordinate.
+            let t = wall.component(&displacement) * wall.barrier.scale;
+            let logarithm = wall.component(&change) * wall.barrier.scale;
+            above = above + (t.clone() - logarithm) * 2.0 - t.clone() * t;
+        }
+        Steps { trial, predicted: above.reshape([n]).neg(), solvable }
+    }
+
+    /// Displacements that solve the problems `matrix [n, P, P]`, `right [n, P]` of the coordinates that are `moving [n, P]`, with the barrier among
+    /// them; whether there is a solution, `[n]`.
+    fn solution(&self, matrix: &Tensor<3>, right: Tensor<2>, moving: &Tensor<2>) -> (Tensor<2>, Mask<1>) {
+        let [n, p] = right.dims();
+        let Some(wall) = &self.wall else {
+            let solved = cholesky::solve(matrix, &right.reshape([n, p, 1]), self.rounding);
+            return (solved.solution.reshape([n, p]), solved.positive_definite);
+        };
+        let sides = Tensor::cat(vec![right.reshape([n, p, 1]), wall.unit.clone().expand([n, p]).reshape([n, p, 1])], 2);
+        let solved = cholesky::solve(matrix, &sides, self.rounding);
+        let side = |r: usize| solved.solution.clone().slice([0..n, 0..p, r..r + 1]).reshape([n, p]);
+        let (solution, response) = (side(0), side(1));
+        let (displacement, variance) = (wall.component(&solution), wall.component(&response));
+        let shift = wall.minimum(&displacement, &variance) - displacement;
+        let pull = shift / variance * wall.component(moving);
+        (solution + response * pull, solved.positive_definite)
+    }
+
+    /// Displacements of changes of coordinates.
+    fn displacement(&self, change: &Tensor<2>) -> Tensor<2> {
+        self.wall.as_ref().map_or(change.clone(), |wall| wall.displacement(change))
     }
 
     /// Largest |g_i| / √D_i over the coordinates that may move `[n]`: the gradient in units of the conditional standard deviations.

@@ -6,7 +6,7 @@ mod prior;
 use super::Posterior;
 use crate::error::{Error, Result};
 use crate::optimise::on_device::{TensorNormal, TensorProblem};
-use crate::optimise::{Bounds, LevenbergMarquardt, Solution, join};
+use crate::optimise::{Barrier, Bounds, LevenbergMarquardt, NormalEquations, Solution, join};
 use crate::tensor::{Device, Indices, Precision, Tensor};
 use flux::FluxTerm;
 use ndarray::{Array2, Axis};
@@ -113,6 +113,10 @@ impl TensorProblem for Resident<'_> {
 
     fn n_parameters(&self) -> usize {
         self.posterior.free.len()
+    }
+
+    fn barrier(&self) -> Option<Barrier> {
+        self.posterior.barrier()
     }
 
     fn normal_equations(&self, coordinates: Tensor<2>) -> Result<TensorNormal> {

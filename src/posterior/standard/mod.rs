@@ -26,6 +26,7 @@ use crate::tensor::lanes::{Lanes, Portable, has_avx2};
 use family::StandardFamily;
 use ndarray::{Array2, Array3, CowArray, Ix2};
 pub(super) use star::Products;
+pub(super) use whitened::RECENT;
 use star::{Data, Workspace, evaluate};
 use std::sync::Mutex;
 

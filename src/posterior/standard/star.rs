@@ -5,7 +5,7 @@
 
 use super::family::{Role, StandardFamily};
 use super::network::Tape;
-use super::whitened::{Panels, inner_products};
+use super::whitened::{RecentPanels, inner_products};
 use crate::noise::Whitening;
 use crate::tensor::Order;
 use crate::tensor::functions::exp;
@@ -40,7 +40,7 @@ pub struct Workspace {
     relative: Vec<Block>,
     flux: Vec<Block>,
     observed: Vec<Block>,
-    panels: Panels,
+    panels: RecentPanels,
     /// `[stream][blocks(W)]`, for an even number of streams.
     streams: Vec<Block>,
     whitened: Vec<Block>,
@@ -76,7 +76,7 @@ impl Workspace {
             relative: vec![Block::default(); width],
             flux: vec![Block::default(); width],
             observed: vec![Block::default(); width],
-            panels: Panels::default(),
+            panels: RecentPanels::default(),
             streams: vec![Block::default(); n_streams * width],
             whitened: vec![Block::default(); n_streams * width],
             wide: vec![[0.0; QUAD]; n_streams * width * 2],
@@ -153,7 +153,7 @@ pub fn evaluate<V: Lanes>(
     let n_streams = even(1 + free.len());
     make_streams::<V>(family, &factors, free, work);
     let Workspace { panels, streams, whitened, wide, products, .. } = work;
-    panels.set::<V>(data.whitening, data.star);
+    let panels = panels.of::<V>(data.whitening, data.star);
     let (streams, whitened) = (&mut streams[..n_streams * width], &mut whitened[..n_streams * width]);
     streams[(1 + free.len()) * width..].fill(Block::default());
     panels.whiten::<V>(streams, whitened, width);

@@ -9,6 +9,9 @@ use crate::noise::Whitening;
 use crate::tensor::lanes::{Block, Kernel, LANES, Lanes, blocks, floats};
 use crate::tensor::quads::{QUAD, Quad};
 
+/// Stars whose panels are kept (9 kB each).
+pub const RECENT: usize = 64;
+
 /// Streams whose sums fit the registers together.
 const TOGETHER: usize = 6;
 
@@ -22,6 +25,26 @@ pub struct Panels {
     /// Size of the dense block.
     size: usize,
     star: Option<usize>,
+}
+
+/// Panels of the stars that were whitened last: a fit comes back to each star of a batch for its starts, its searches and its covariance.
+#[derive(Default)]
+pub struct RecentPanels {
+    /// A star's place is its number modulo [`RECENT`].
+    places: Vec<Panels>,
+}
+
+impl RecentPanels {
+    /// L of a star. All calls must name the same whitening.
+    #[inline(always)]
+    pub fn of<V: Lanes>(&mut self, whitening: &Whitening, star: usize) -> &Panels {
+        if self.places.is_empty() {
+            self.places.resize_with(RECENT, Panels::default);
+        }
+        let panels = &mut self.places[star % RECENT];
+        panels.set::<V>(whitening, star);
+        panels
+    }
 }
 
 /// 1 up to the diagonal of a tile, `[row][column]`.
@@ -46,7 +69,7 @@ const fn panel_start(panel: usize) -> usize {
 impl Panels {
     /// Takes the whitening of a star, if it is not there already from the last call. All calls must name the same whitening.
     #[inline(always)]
-    pub fn set<V: Lanes>(&mut self, whitening: &Whitening, star: usize) {
+    fn set<V: Lanes>(&mut self, whitening: &Whitening, star: usize) {
         if self.star == Some(star) {
             return;
         }
@@ -278,10 +301,10 @@ mod tests {
             for (stream, vector) in streams.chunks_exact_mut(width).zip(vectors.chunks_exact(n)) {
                 floats_mut(stream)[..n].copy_from_slice(vector);
             }
-            let mut panels = Panels::default();
-            for star in [1, 0] {
+            let mut recent = RecentPanels::default();
+            for star in [1, 0, 1] {
                 let (mut whitened, mut expected) = (vec![Block::default(); n_streams * width], vec![0.0; n_streams * n]);
-                panels.set::<Portable>(&whitening, star);
+                let panels = recent.of::<Portable>(&whitening, star);
                 panels.whiten::<Portable>(&streams, &mut whitened, width);
                 whitening.whiten(star, &vectors, &mut expected);
                 for (found, expected) in whitened.chunks_exact(width).zip(expected.chunks_exact(n)) {
