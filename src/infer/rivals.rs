@@ -3,11 +3,11 @@
 use crate::error::Result;
 use crate::optimise::{Barrier, Evaluator, Normal, NormalEquations, Proposal, Solution, Subset, evaluate_in_chunks};
 use crate::posterior::Posterior;
-use ndarray::{Array2, Array3, ArrayView1, ArrayView2};
+use ndarray::{Array2, Array3, ArrayView1, ArrayView2, Axis};
 use std::borrow::Cow;
 
 /// A point belongs to a known optimum where its −2 ln P lies above that of the optimum by no more than this, …
-const BASIN: f64 = 100.0;
+const BASIN: f64 = 30.0;
 /// … and by what the curvature there predicts, within this fraction of it.
 const PARABOLIC: f64 = 0.25;
 /// How well a prediction of an optimum's −2 ln P must agree with that of a known one, besides [`PARABOLIC`].
@@ -28,7 +28,7 @@ impl<'a> Known<'a> {
     /// # Errors
     /// What the evaluation of curvatures returns, which a method did not leave behind.
     pub fn new(posterior: &Posterior<'_>, stars: &[usize], first: &'a Solution, chunk: usize) -> Result<Self> {
-        let curvature = match first.curvature.len_of(ndarray::Axis(0)) == stars.len() {
+        let curvature = match first.curvature.len_of(Axis(0)) == stars.len() {
             true => Cow::Borrowed(&first.curvature),
             false => Cow::Owned(evaluate_in_chunks(&Subset::new(posterior, stars), &first.coordinates, chunk)?.curvature),
         };
@@ -52,17 +52,17 @@ impl<'a> Known<'a> {
     }
 
     fn agrees(&self, index: usize, coordinates: ArrayView1<'_, f64>, above: f64, tolerance: f64) -> bool {
-        let n = coordinates.len();
-        let barrier = |p: usize| self.barrier.filter(|barrier| barrier.position == p);
-        let away = |p: usize| {
-            let change = coordinates[p] - self.first.coordinates[[index, p]];
-            barrier(p).map_or(change, |barrier| barrier.displacement(change))
-        };
-        let pull = |p: usize| (0..n).map(|q| self.curvature[[index, p, q]] * away(q)).sum::<f64>();
-        let mut expected: f64 = (0..n).map(|p| 0.5 * away(p) * pull(p)).sum();
-        if let Some(barrier) = self.barrier {
-            expected += barrier.above_parabola(away(barrier.position));
+        let mut away = vec![0.0; coordinates.len()];
+        for (p, (away, (there, here))) in
+            away.iter_mut().zip(coordinates.iter().zip(self.first.coordinates.row(index))).enumerate()
+        {
+            let change = there - here;
+            *away = self.barrier.filter(|barrier| barrier.position == p).map_or(change, |barrier| barrier.displacement(change));
         }
+        let curvature = self.curvature.index_axis(Axis(0), index);
+        let pull = |row: ArrayView1<'_, f64>| row.iter().zip(&away).map(|(element, away)| element * away).sum::<f64>();
+        let parabola: f64 = curvature.rows().into_iter().zip(&away).map(|(row, away)| 0.5 * away * pull(row)).sum();
+        let expected = parabola + self.barrier.map_or(0.0, |barrier| barrier.above_parabola(away[barrier.position]));
         (above - expected).abs() <= PARABOLIC * expected + tolerance
     }
 }

@@ -300,7 +300,10 @@ mod tests {
             let mut iterations = solution.n_iterations.clone();
             iterations.sort_unstable();
             let n_converged = solution.status.iter().filter(|status| **status == Status::Converged).count();
-            println!("median {}, 99 % {}, largest {}, converged {n_converged}", iterations[256], iterations[507], iterations[511]);
+            println!(
+                "median {}, 99 % {}, largest {}, converged {n_converged}",
+                iterations[256], iterations[507], iterations[511]
+            );
             let mean = iterations.iter().sum::<u32>() as f64 / 512.0;
             assert!(n_converged >= 511);
             // Going on in full precision gains next to nothing.

@@ -8,11 +8,16 @@ use crate::tensor::lanes::{Block, LANES, Lanes, Portable, blocks, floats, floats
 /// A difference of 1 in ln of a linear parameter counts as much as this many standardised units of a label.
 const LOGARITHM_SCALE: f32 = 1.5;
 
+/// Features of a draw, at most: labels and ln ϖ.
+const MOST_FEATURES: usize = super::MOST_PARAMETERS;
+
 /// Working memory for one star at a time.
 #[derive(Default)]
 pub(super) struct Spread {
-    /// Labels and scaled ln ϖ of the draws, `[n + 1][C/8]`.
-    features: Vec<Vec<Block>>,
+    /// Labels and scaled ln ϖ of the draws, `[C/8][n]`.
+    features: Vec<Block>,
+    /// n.
+    n_features: usize,
     /// Squared distance to the nearest chosen draw.
     distance: Vec<Block>,
 }
@@ -21,16 +26,15 @@ impl Spread {
     /// Replaces `good` draws by at most `most` of them: the first, then again and again the one that is farthest from all chosen ones, in the labels and
     /// the `logarithmic` linear parameter.
     pub fn choose(&mut self, draws: &Draws, scores: &Scores, logarithmic: Option<usize>, most: usize, good: &mut Vec<usize>) {
-        let n = draws.labels.len() + usize::from(logarithmic.is_some());
-        self.features.resize(n, Vec::new());
-        for (k, feature) in self.features.iter_mut().enumerate() {
-            let (values, scale) = match (draws.labels.get(k), logarithmic) {
-                (Some(values), _) => (floats(values), 1.0),
-                (None, Some(l)) => (floats(scores.linear_blocks(l)), LOGARITHM_SCALE),
-                (None, None) => (&[][..], 1.0),
-            };
-            feature.resize(blocks(good.len()), Block::default());
-            floats_mut(feature).iter_mut().zip(&*good).for_each(|(to, &draw)| *to = scale * values[draw]);
+        let of_labels = draws.labels.iter().map(|values| (floats(values), 1.0));
+        let of_distance = logarithmic.map(|l| (floats(scores.linear_blocks(l)), LOGARITHM_SCALE));
+        self.n_features = draws.labels.len() + usize::from(logarithmic.is_some());
+        self.features.clear();
+        self.features.resize(blocks(good.len()) * self.n_features, Block::default());
+        for (k, (values, scale)) in of_labels.chain(of_distance).enumerate() {
+            for (column, draws) in self.features[k..].iter_mut().step_by(self.n_features).zip(good.chunks(LANES)) {
+                column.0.iter_mut().zip(draws).for_each(|(to, &draw)| *to = scale * values[draw]);
+            }
         }
         // Places beyond the last draw are never far.
         self.distance.clear();
@@ -47,8 +51,9 @@ impl Spread {
             }
             // Chosen draws gather at the front; what stood there takes the place of the chosen one.
             good.swap(place, chosen);
-            for feature in &mut self.features {
-                floats_mut(feature).swap(place, chosen);
+            for k in 0..self.n_features {
+                let (one, other) = (self.feature(k, place), self.feature(k, chosen));
+                floats_mut(&mut self.features).swap(one, other);
             }
             floats_mut(&mut self.distance).swap(place, chosen);
             chosen = place;
@@ -56,7 +61,12 @@ impl Spread {
         good.truncate(most);
     }
 
-    /// Takes the distance to draw `chosen` into account and returns the farthest draw.
+    /// Where feature `k` of the draw at `place` is among the floats of all features.
+    fn feature(&self, k: usize, place: usize) -> usize {
+        (place / LANES * self.n_features + k) * LANES + place % LANES
+    }
+
+    /// Takes the distance to the draw at `chosen` into account and returns the place of the farthest draw.
     fn farthest(&mut self, chosen: usize) -> usize {
         #[cfg(target_arch = "x86_64")]
         if has_avx2() {
@@ -74,11 +84,16 @@ impl Spread {
 
     #[inline(always)]
     fn farthest_in<V: Lanes>(&mut self, chosen: usize) -> usize {
+        let mut here = [V::splat(0.0); MOST_FEATURES];
+        for (k, here) in here.iter_mut().take(self.n_features).enumerate() {
+            *here = V::splat(floats(&self.features)[self.feature(k, chosen)]);
+        }
         let mut largest = V::splat(f32::NEG_INFINITY);
         for (block, distance) in self.distance.iter_mut().enumerate() {
             let mut sum = V::splat(0.0);
-            for feature in &self.features {
-                let away = V::load(&feature[block].0).subtract(V::splat(floats(feature)[chosen]));
+            let features = &self.features[block * self.n_features..][..self.n_features];
+            for (feature, here) in features.iter().zip(&here) {
+                let away = V::load(&feature.0).subtract(*here);
                 sum = away.multiply_add(away, sum);
             }
             let nearest = sum.min(V::load(&distance.0));
@@ -88,7 +103,11 @@ impl Spread {
         let mut lanes = [0.0; LANES];
         largest.store(&mut lanes);
         let largest = lanes.into_iter().fold(f32::NEG_INFINITY, f32::max);
-        floats(&self.distance).iter().position(|&distance| distance == largest).unwrap_or(chosen)
+        // Eight comparisons at once: the place may be anywhere.
+        let holds = |block: &Block| block.0.iter().fold(false, |holds, &distance| holds | (distance == largest));
+        let Some(block) = self.distance.iter().position(holds) else { return chosen };
+        let lane = self.distance[block].0.iter().position(|&distance| distance == largest);
+        block * LANES + lane.unwrap_or_default()
     }
 }
 

@@ -260,8 +260,8 @@ impl Ended {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::optimise::{Barrier, NormalEquations};
     use crate::optimise::test_problems::{Function, Stars, rosenbrock, sum_of_squares};
+    use crate::optimise::{Barrier, NormalEquations};
     use crate::tensor::Precision;
     use ndarray::array;
 

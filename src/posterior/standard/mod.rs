@@ -26,9 +26,9 @@ use crate::tensor::lanes::{Lanes, Portable, has_avx2};
 use family::StandardFamily;
 use ndarray::{Array2, Array3, CowArray, Ix2};
 pub(super) use star::Products;
-pub(super) use whitened::RECENT;
 use star::{Data, Workspace, evaluate};
 use std::sync::Mutex;
+pub(super) use whitened::RECENT;
 
 /// The engine for one model.
 pub(super) struct StandardEngine {

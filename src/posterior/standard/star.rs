@@ -10,7 +10,6 @@ use crate::noise::Whitening;
 use crate::tensor::Order;
 use crate::tensor::functions::exp;
 use crate::tensor::lanes::{Block, LANES, Lanes, blocks, floats, floats_mut};
-use crate::tensor::quads::QUAD;
 
 /// The data of one star.
 #[derive(Clone, Copy)]
@@ -44,8 +43,6 @@ pub struct Workspace {
     /// `[stream][blocks(W)]`, for an even number of streams.
     streams: Vec<Block>,
     whitened: Vec<Block>,
-    /// `whitened` in double precision.
-    wide: Vec<[f64; QUAD]>,
     /// `[stream][stream]`, the lower triangle.
     products: Vec<f64>,
     /// C⁻¹ r, and two more vectors as long as the widest layer.
@@ -79,7 +76,6 @@ impl Workspace {
             panels: RecentPanels::default(),
             streams: vec![Block::default(); n_streams * width],
             whitened: vec![Block::default(); n_streams * width],
-            wide: vec![[0.0; QUAD]; n_streams * width * 2],
             products: vec![0.0; n_streams * n_streams],
             weighted: vec![0.0; width * LANES],
             adjoints: [vec![Block::default(); widest], vec![Block::default(); widest]],
@@ -152,12 +148,12 @@ pub fn evaluate<V: Lanes>(
     floats_mut(&mut work.observed)[..w].copy_from_slice(data.flux);
     let n_streams = even(1 + free.len());
     make_streams::<V>(family, &factors, free, work);
-    let Workspace { panels, streams, whitened, wide, products, .. } = work;
+    let Workspace { panels, streams, whitened, products, .. } = work;
     let panels = panels.of::<V>(data.whitening, data.star);
     let (streams, whitened) = (&mut streams[..n_streams * width], &mut whitened[..n_streams * width]);
     streams[(1 + free.len()) * width..].fill(Block::default());
     panels.whiten::<V>(streams, whitened, width);
-    inner_products::<V>(whitened, wide, width, products);
+    inner_products::<V>(whitened, width, products);
     let product = |i: usize, j: usize| products[i * n_streams + j];
     *out.loss = product(0, 0);
     let n = free.len();

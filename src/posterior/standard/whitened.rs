@@ -7,7 +7,7 @@
 
 use crate::noise::Whitening;
 use crate::tensor::lanes::{Block, Kernel, LANES, Lanes, blocks, floats};
-use crate::tensor::quads::{QUAD, Quad};
+use crate::tensor::quads::Quad;
 
 /// Stars whose panels are kept (9 kB each).
 pub const RECENT: usize = 64;
@@ -222,53 +222,58 @@ impl<const S: usize> Kernel for Group<'_, S> {
     }
 }
 
-/// Inner products of streams `[S, width]` in `products [S, S]`, the lower triangle; `S` is even. `wide` is working memory `[S, 2 width]`.
+/// Inner products of streams `[S, width]` in `products [S, S]`, the lower triangle; `S` is even.
 ///
 /// In double precision: parameters may be correlated to 0.999, and a covariance magnifies the rounding of these sums by the
 /// inverse of what that leaves.
 #[inline(always)]
-pub fn inner_products<V: Lanes>(streams: &[Block], wide: &mut [[f64; QUAD]], width: usize, products: &mut [f64]) {
-    for (i, stream) in streams.iter().enumerate() {
-        let [low, high] = V::load(&stream.0).widen();
-        low.store(&mut wide[2 * i]);
-        high.store(&mut wide[2 * i + 1]);
-    }
-    let (quads, n) = (2 * width, streams.len() / width);
+pub fn inner_products<V: Lanes>(streams: &[Block], width: usize, products: &mut [f64]) {
+    let n = streams.len() / width;
     for row in (0..n).step_by(2) {
         let mut column = 0;
         while column < row + 2 {
             match row + 2 - column {
-                2 => two_rows::<V::Quad, 2>(wide, quads, row, column, n, products),
-                4 => two_rows::<V::Quad, 4>(wide, quads, row, column, n, products),
-                _ => two_rows::<V::Quad, 6>(wide, quads, row, column, n, products),
+                2 => two_rows::<V, 2, true>(streams, width, row, column, products),
+                4 => two_rows::<V, 4, true>(streams, width, row, column, products),
+                6 => two_rows::<V, 6, true>(streams, width, row, column, products),
+                _ => two_rows::<V, 6, false>(streams, width, row, column, products),
             }
             column += TOGETHER;
         }
     }
 }
 
-/// Products of rows `row` and `row + 1` with `C` streams from `column` on.
+/// Products of rows `row` and `row + 1` with `C` streams from `column` on, of which they are the last two where `LAST`.
 #[inline(always)]
-fn two_rows<Q: Quad, const C: usize>(
-    wide: &[[f64; QUAD]],
-    quads: usize,
+fn two_rows<V: Lanes, const C: usize, const LAST: bool>(
+    streams: &[Block],
+    width: usize,
     row: usize,
     column: usize,
-    n: usize,
     products: &mut [f64],
 ) {
-    let (first, second) = (&wide[row * quads..][..quads], &wide[(row + 1) * quads..][..quads]);
+    let n = streams.len() / width;
+    let stream = |s: usize| &streams[s * width..][..width];
+    let (first, second) = (stream(row), stream(row + 1));
     let mut others = [first; C];
     for c in 0..C {
-        others[c] = &wide[(column + c) * quads..][..quads];
+        others[c] = stream(column + c);
     }
-    let (mut above, mut below) = ([Q::splat(0.0); C], [Q::splat(0.0); C]);
-    for q in 0..quads {
-        let (left, right) = (Q::load(&first[q]), Q::load(&second[q]));
+    let (mut above, mut below) = ([V::Quad::splat(0.0); C], [V::Quad::splat(0.0); C]);
+    for block in 0..width {
+        let mut wide = [[V::Quad::splat(0.0); 2]; C];
         for c in 0..C {
-            let other = Q::load(&others[c][q]);
-            above[c] = left.multiply_add(other, above[c]);
-            below[c] = right.multiply_add(other, below[c]);
+            wide[c] = V::load(&others[c][block].0).widen();
+        }
+        let (left, right) = match LAST {
+            true => (wide[C - 2], wide[C - 1]),
+            false => (V::load(&first[block].0).widen(), V::load(&second[block].0).widen()),
+        };
+        for half in 0..2 {
+            for c in 0..C {
+                above[c] = left[half].multiply_add(wide[c][half], above[c]);
+                below[c] = right[half].multiply_add(wide[c][half], below[c]);
+            }
         }
     }
     for c in 0..C {
@@ -311,8 +316,8 @@ mod tests {
                     assert!(floats(found)[..n].iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{size}, {tail}");
                     assert!(floats(found)[n..].iter().all(|value| *value == 0.0));
                 }
-                let (mut wide, mut products) = (vec![[0.0; QUAD]; 2 * n_streams * width], vec![0.0; n_streams * n_streams]);
-                inner_products::<Portable>(&whitened, &mut wide, width, &mut products);
+                let mut products = vec![0.0; n_streams * n_streams];
+                inner_products::<Portable>(&whitened, width, &mut products);
                 let product = |i: usize, j: usize| {
                     (0..n).map(|k| f64::from(expected[i * n + k]) * f64::from(expected[j * n + k])).sum::<f64>()
                 };
