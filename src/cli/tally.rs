@@ -41,11 +41,10 @@ impl Tally {
         Ok(tally)
     }
 
-    /// For `--json`: the numbers, the catalogue, and how long it took.
-    pub fn summary(&self, output: &Path, seconds: f64) -> serde_json::Value {
+    /// For `--json`: the numbers and the catalogue.
+    pub fn summary(&self, output: &Path) -> serde_json::Value {
         let mut summary = json!(self);
         summary["output"] = json!(output);
-        summary["seconds"] = seconds.into();
         summary
     }
 }

@@ -1,6 +1,5 @@
 //! `photosphere bench`: how fast every stage is on this machine, and how far from what the machine can do.
 
-mod clock;
 mod machine;
 mod operations;
 mod pipeline;
@@ -60,7 +59,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let one_thread = one_thread.map_err(|error| Error::usage("threads").found(error.to_string()).source(error))?;
     tracing::info!("{} passes on one thread", arguments.repeats);
     let single = one_thread.install(passes)?;
-    let peak_memory_bytes = clock::peak_memory();
+    let peak_memory_bytes = super::clock::peak_memory();
     tracing::info!("{} passes on {} threads", arguments.repeats, rayon::current_num_threads());
     let several = passes()?;
     tracing::info!("comparison with double precision, peaks of the machine");

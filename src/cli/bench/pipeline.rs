@@ -1,20 +1,18 @@
 //! The way of stars through the program, from the archive's files to a catalogue, stage by stage, as `prepare` and `fit` go it.
 
-use super::clock::{Clock, Seconds, thread_seconds};
+use crate::cli::clock::{Clock, Seconds};
 use crate::cli::simulate::new_stars;
+use crate::cli::stage_times::FitClock;
 use crate::error::{Error, Result};
-use crate::infer::{Estimates, FitOptions, FitStage, Fitter, read_options};
+use crate::infer::{Estimates, FitOptions, Fitter, read_options};
 use crate::observations::Observations;
 use crate::simulate::{RawSurvey, Simulator, SurveyConfig};
 use crate::survey::prepare::{Preparation, PrepareRecipe};
 use crate::table::{Table, read_chunks, write};
 use crate::train::TrainedModel;
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::thread::ThreadId;
-
 use tempfile::TempDir;
 
 /// Stars of a chunk of spectra.
@@ -138,45 +136,15 @@ struct FitTimes {
 /// Times of the stages, which several threads go through: processor time of each, and the wall time of the fit in proportion.
 fn fit_timed(trained: &TrainedModel, observations: &Observations, options: &FitOptions) -> Result<FitTimes> {
     let fitter = Fitter::new(trained, options)?;
-    let laps = Mutex::new(Laps::default());
+    let stages = FitClock::default();
     let mut clock = Clock::start();
-    let estimates = fitter.fit_in_stages(observations, &|stage| {
-        // A lap that another thread could not finish is lost with that thread.
-        if let Ok(mut laps) = laps.lock() {
-            laps.reached(stage);
-        }
-    })?;
+    let estimates = fitter.fit_in_stages(observations, &|stage| stages.reached(stage))?;
     let wall = clock.lap().wall;
-    let Laps { seconds, n_evaluations, .. } = laps.into_inner().unwrap_or_default();
-    let per_second = wall / seconds.iter().sum::<f64>();
-    let [start, optimise, describe] = seconds.map(|cpu| Seconds { cpu, wall: cpu * per_second });
+    let (times, n_evaluations) = stages.finish();
+    let per_second = wall / times.total();
+    let [start, optimise, describe] =
+        [times.start, times.optimise, times.describe].map(|cpu| Seconds { cpu, wall: cpu * per_second });
     Ok(FitTimes { start, optimise, describe, n_evaluations, estimates })
-}
-
-/// Processor time of start, optimum and description over all threads.
-#[derive(Default)]
-struct Laps {
-    seconds: [f64; 3],
-    n_evaluations: u64,
-    /// When each thread reached its last stage, by its own clock.
-    last: HashMap<ThreadId, f64>,
-}
-
-impl Laps {
-    fn reached(&mut self, stage: FitStage) {
-        let now = thread_seconds();
-        let before = self.last.insert(std::thread::current().id(), now).unwrap_or(now);
-        let stage = match stage {
-            FitStage::Begun => return,
-            FitStage::Start => 0,
-            FitStage::Optimum { n_evaluations } => {
-                self.n_evaluations += n_evaluations;
-                1
-            }
-            FitStage::Description => 2,
-        };
-        self.seconds[stage] += now - before;
-    }
 }
 
 fn size_of(path: &Path) -> Result<u64> {

@@ -1,6 +1,7 @@
 //! One catalogue: inputs are read, fitted and written in chunks, so that memory is bounded by the chunk.
 
 use super::input::{Batch, Input};
+use crate::cli::clock::{Clock, thread_seconds};
 use crate::cli::interrupt;
 use crate::cli::output::Existing;
 use crate::cli::progress::Progress;
@@ -8,12 +9,14 @@ use crate::cli::provenance::{self, Provenance, sha256_of_file};
 use crate::cli::run::FileState;
 use crate::cli::settings::Settings;
 use crate::cli::shard::Shard;
+use crate::cli::stage_times::{FitClock, StageTimes};
 use crate::cli::tally::Tally;
 use crate::error::{Error, Result};
-use crate::infer::{Fitter, read_options};
+use crate::infer::{Estimates, Fitter, read_options};
 use crate::observations::Observations;
 use crate::survey::prepare::Preparation;
 use crate::table::{Column, Shape, Table, Writer, row_count};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 
 /// A catalogue to be made.
@@ -36,8 +39,19 @@ pub struct Made {
     pub tally: Tally,
     /// The inputs as they were read.
     pub inputs: Vec<FileState>,
-    /// Time for reading, fitting and writing; zero where it was finished before.
+    /// Time on the clock for reading, fitting and writing; zero where it was finished before, as are all times.
     pub seconds: f64,
+    pub times: StageTimes,
+}
+
+impl Made {
+    /// For `--json`: numbers of stars, the catalogue, and how long it took.
+    pub fn summary(&self, output: &Path) -> serde_json::Value {
+        let mut summary = self.tally.summary(output);
+        summary["seconds"] = self.seconds.into();
+        summary["processor_seconds"] = json!(self.times);
+        summary
+    }
 }
 
 impl CatalogueTask<'_> {
@@ -51,14 +65,17 @@ impl CatalogueTask<'_> {
         if !self.existing.resume {
             crate::table::check_target(self.output, self.existing.overwrite)?;
         }
+        let mut clock = Clock::start();
+        let mut times = StageTimes::default();
         let inputs = self.inputs.iter().map(|path| FileState::read(path)).collect::<Result<Vec<_>>>()?;
+        times.hash = clock.lap().cpu;
         let described = self.inputs.iter().zip(&inputs).map(|(path, state)| {
             Ok(provenance::Input { path: path.clone(), n_rows: row_count(path)?, sha256: state.sha256().to_owned() })
         });
         let described = described.collect::<Result<Vec<_>>>()?;
         let provenance = provenance.clone().with_inputs(&described);
         if self.existing.is_finished_table(self.output, &provenance.run())? {
-            return Ok(Made { tally: Tally::of_table(self.output)?, inputs, seconds: 0.0 });
+            return Ok(Made { tally: Tally::of_table(self.output)?, inputs, seconds: 0.0, times: StageTimes::default() });
         }
         let mut writer = Writer::create(self.output, self.existing.overwrite)?;
         let n_rows: Option<usize> = described.iter().map(|input| input.n_rows).sum();
@@ -66,8 +83,14 @@ impl CatalogueTask<'_> {
         let mut tally = Tally::default();
         let mut without_stars = None;
         let mut write = |batch: &Batch, tally: &mut Tally| {
-            let table = self.fit(&batch.observations, &provenance, tally).map_err(|error| error.within(&batch.place))?;
-            writer.write(&table)
+            let (estimates, of_fit) = self.fit(&batch.observations).map_err(|error| error.within(&batch.place))?;
+            times += of_fit;
+            let begun = thread_seconds();
+            tally.add(estimates.flags.iter().copied());
+            let table = self.table(&estimates, &batch.observations, &provenance).map_err(|error| error.within(&batch.place))?;
+            let written = writer.write(&table);
+            times.write += thread_seconds() - begun;
+            written
         };
         for batch in self.input().batches() {
             let batch = batch?;
@@ -85,11 +108,15 @@ impl CatalogueTask<'_> {
             write(&batch, &mut tally)?;
         }
         inputs.iter().try_for_each(FileState::require_unchanged)?;
+        let begun = thread_seconds();
         writer.finish()?;
+        times.write += thread_seconds() - begun;
+        // The inputs are read in a thread of their own and whitened on all of them: what the other stages leave.
+        times.read = (clock.lap().cpu - (times.total() - times.hash)).max(0.0);
         let seconds = progress.seconds();
         let per_star = 1e3 * seconds / tally.stars.max(1) as f64;
-        tracing::info!("{}: {tally}; {seconds:.1} s ({per_star:.2} ms a star)", self.output.display());
-        Ok(Made { tally, inputs, seconds })
+        tracing::info!("{}: {tally}; {seconds:.1} s ({per_star:.2} ms a star), {times}", self.output.display());
+        Ok(Made { tally, inputs, seconds, times })
     }
 
     fn input(&self) -> Input {
@@ -98,13 +125,19 @@ impl CatalogueTask<'_> {
             shard: self.shard,
             preparation: self.preparation.cloned(),
             options: read_options(self.fitter.trained(), self.fitter.options()),
+            on_cpu: self.fitter.trained().model.device().is_cpu(),
         }
     }
 
+    /// Estimates of a batch, and how long its stages took.
+    fn fit(&self, observations: &Observations) -> Result<(Estimates, StageTimes)> {
+        let stages = FitClock::default();
+        let estimates = self.fitter.fit_in_stages(observations, &|stage| stages.reached(stage))?;
+        Ok((estimates, stages.finish().0))
+    }
+
     /// The catalogue's rows for a batch.
-    fn fit(&self, observations: &Observations, provenance: &Provenance, tally: &mut Tally) -> Result<Table> {
-        let estimates = self.fitter.fit(observations)?;
-        tally.add(estimates.flags.iter().copied());
+    fn table(&self, estimates: &Estimates, observations: &Observations, provenance: &Provenance) -> Result<Table> {
         let mut table = estimates.to_table(self.fitter.trained().id())?;
         for column in columns_beside(observations, self.keep, self.keep_truth)? {
             table.push(column)?;

@@ -94,7 +94,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         }
         None => {
             let made = task.run(&task.provenance()?, settings)?;
-            Ok(Outcome::files(made.tally.summary(&arguments.output, made.seconds)))
+            Ok(Outcome::files(made.summary(&arguments.output)))
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::cli::provenance::Provenance;
 use crate::cli::run::{Attempt, FileState, Lock, Manifest, Marker, Partition, RunFolder, Survey, make_folder_of};
 use crate::cli::settings::Settings;
 use crate::cli::shard::Shard;
+use crate::cli::stage_times::StageTimes;
 use crate::cli::tally::Tally;
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::remove_leftovers;
@@ -79,19 +80,20 @@ impl<'a> PartitionedRun<'a> {
     /// When a signal stops the work, or when no partition succeeds: the last failure.
     pub fn run(&self, settings: &Settings) -> Result<Outcome> {
         let (mut catalogues, mut failures, mut elsewhere, mut last) = (Vec::new(), Vec::new(), Vec::new(), None);
-        let mut total = Tally::default();
+        let (mut total, mut times) = (Tally::default(), StageTimes::default());
         for partition in &self.partitions {
             let output = self.folder.output(&partition.name);
             let step = self.check_signal().and_then(|()| self.step(partition, settings));
             match step {
                 Ok(Step::Fitted(made)) => {
                     total += made.tally;
-                    catalogues.push(made.tally.summary(&output, made.seconds));
+                    times += made.times;
+                    catalogues.push(made.summary(&output));
                 }
                 Ok(Step::DoneBefore(tally)) => {
                     tracing::info!("{}: finished already", output.display());
                     total += tally;
-                    catalogues.push(tally.summary(&output, 0.0));
+                    catalogues.push(tally.summary(&output));
                 }
                 Ok(Step::Elsewhere(holder)) => {
                     tracing::warn!("{}: {holder} works on it; skipped", output.display());
@@ -114,7 +116,13 @@ impl<'a> PartitionedRun<'a> {
             _ => {
                 let n_failed = failures.len();
                 tracing::info!("{}: {} partitions, {n_failed} failed; {total}", self.folder.root().display(), catalogues.len());
-                let summary = json!({ "catalogues": catalogues, "failures": failures, "elsewhere": elsewhere });
+                tracing::info!("{times}");
+                let summary = json!({
+                    "catalogues": catalogues,
+                    "failures": failures,
+                    "elsewhere": elsewhere,
+                    "processor_seconds": times,
+                });
                 Ok(Outcome { n_failed, ..Outcome::files(summary) })
             }
         }

@@ -1,0 +1,134 @@
+//! Where the processor time of a fit goes.
+
+use super::clock::thread_seconds;
+use crate::infer::FitStage;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::thread::ThreadId;
+
+/// Processor time of all threads by stage, seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct StageTimes {
+    /// Hashes of the inputs.
+    pub hash: f64,
+    /// Reading, parsing, preparing and whitening.
+    pub read: f64,
+    /// Starting points.
+    pub start: f64,
+    /// Optima.
+    pub optimise: f64,
+    /// Covariances, exact Hessians and flags.
+    pub describe: f64,
+    /// Catalogue to file.
+    pub write: f64,
+}
+
+impl StageTimes {
+    fn stages(&self) -> [(&'static str, f64); 6] {
+        let Self { hash, read, start, optimise, describe, write } = *self;
+        [
+            ("hash", hash),
+            ("read and whiten", read),
+            ("start", start),
+            ("optimise", optimise),
+            ("describe", describe),
+            ("write", write),
+        ]
+    }
+
+    /// All stages together.
+    pub fn total(&self) -> f64 {
+        self.stages().iter().map(|(_, seconds)| seconds).sum()
+    }
+}
+
+impl std::fmt::Display for StageTimes {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let total = self.total();
+        write!(formatter, "{total:.1} s of processor time")?;
+        for (position, (name, seconds)) in self.stages().into_iter().enumerate() {
+            let share = 100.0 * seconds / total.max(f64::MIN_POSITIVE);
+            write!(formatter, "{} {name} {share:.0} %", if position == 0 { ":" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::ops::AddAssign for StageTimes {
+    fn add_assign(&mut self, other: Self) {
+        self.hash += other.hash;
+        self.read += other.read;
+        self.start += other.start;
+        self.optimise += other.optimise;
+        self.describe += other.describe;
+        self.write += other.write;
+    }
+}
+
+/// Times the stages of a fit, which several threads go through.
+#[derive(Default)]
+pub struct FitClock {
+    laps: Mutex<Laps>,
+}
+
+#[derive(Default)]
+struct Laps {
+    times: StageTimes,
+    n_evaluations: u64,
+    /// When each thread reached its last stage, by its own clock.
+    last: HashMap<ThreadId, f64>,
+}
+
+impl FitClock {
+    /// What [`Fitter::fit_in_stages`](crate::infer::Fitter::fit_in_stages) calls.
+    pub fn reached(&self, stage: FitStage) {
+        // A lap that another thread could not finish is lost with that thread.
+        let Ok(mut laps) = self.laps.lock() else { return };
+        let now = thread_seconds();
+        let before = laps.last.insert(std::thread::current().id(), now).unwrap_or(now);
+        let lap = now - before;
+        match stage {
+            FitStage::Begun => {}
+            FitStage::Start => laps.times.start += lap,
+            FitStage::Optimum { n_evaluations } => {
+                laps.n_evaluations += n_evaluations;
+                laps.times.optimise += lap;
+            }
+            FitStage::Description => laps.times.describe += lap,
+        }
+    }
+
+    /// Times of start, optimum and description, and the evaluations of normal equations of a star.
+    pub fn finish(self) -> (StageTimes, u64) {
+        let Laps { times, n_evaluations, .. } = self.laps.into_inner().unwrap_or_default();
+        (times, n_evaluations)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_thread_has_laps_of_its_own() {
+        let clock = FitClock::default();
+        let work = || {
+            clock.reached(FitStage::Begun);
+            let sum: f64 = (0..400_000).map(|i| f64::from(std::hint::black_box(i)).sqrt()).sum();
+            assert!(sum > 0.0);
+            clock.reached(FitStage::Start);
+            clock.reached(FitStage::Optimum { n_evaluations: 7 });
+            clock.reached(FitStage::Description);
+        };
+        std::thread::scope(|scope| (0..2).for_each(|_| drop(scope.spawn(work))));
+        let (times, n_evaluations) = clock.finish();
+        assert_eq!(n_evaluations, 14);
+        assert!(times.start > 0.0 && times.start > 0.5 * times.total() && times.read == 0.0, "{times:?}");
+        let text = StageTimes { read: 3.0, write: 1.0, ..StageTimes::default() }.to_string();
+        assert_eq!(
+            text,
+            "4.0 s of processor time: hash 0 %, read and whiten 75 %, start 0 %, optimise 0 %, describe 0 %, write 25 %"
+        );
+    }
+}
