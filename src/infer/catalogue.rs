@@ -112,7 +112,8 @@ fn ucd_of(name: &str) -> &'static str {
     match name {
         "teff" => "phys.temperature.effective",
         "logg" => "phys.gravity",
-        "feh" | "alpha_fe" => "phys.abund.Z",
+        "feh" => "phys.abund.Fe",
+        "alpha_fe" => "phys.abund",
         "parallax" => "pos.parallax",
         "extinction" => "phys.absorption.gal",
         _ => "stat.fit.param",
