@@ -58,7 +58,9 @@ fn from_simulation_to_validation() {
     let fitted = json(path, "fit model new.parquet -o catalogue.fits --keep-truth --keep phot_g_mean_mag --json");
     assert_eq!((fitted["stars"].as_u64(), fitted["not_fitted"].as_u64()), (Some(60), Some(0)));
     let stages = fitted["processor_seconds"].as_object().unwrap();
-    assert!(["hash", "read", "start", "optimise", "describe", "write"].iter().all(|stage| stages[*stage].as_f64().unwrap() >= 0.0));
+    assert!(
+        ["hash", "read", "start", "optimise", "describe", "write"].iter().all(|stage| stages[*stage].as_f64().unwrap() >= 0.0)
+    );
     assert!(stages["optimise"].as_f64().unwrap() > 0.0 && fitted["seconds"].as_f64().unwrap() > 0.0, "{fitted:#}");
     let catalogue = json(path, "inspect catalogue.fits --json");
     assert_eq!(catalogue["rows"], 60);

@@ -135,9 +135,9 @@ fn column(path: &Path, schema: ColumnSchema, array: &dyn Array) -> Result<Column
     let values = values(path, &schema.name, flat.as_ref())?;
     let column = Column { schema, values, shape, valid: None };
     // Long lists without nulls, as those of spectra, are not looked through.
-    let stray = flat.logical_nulls().and_then(|nulls| {
-        (0..valid.len()).filter(|&row| valid[row]).find(|&row| column.range(row).any(|i| nulls.is_null(i)))
-    });
+    let stray = flat
+        .logical_nulls()
+        .and_then(|nulls| (0..valid.len()).filter(|&row| valid[row]).find(|&row| column.range(row).any(|i| nulls.is_null(i))));
     match stray {
         Some(row) if !is_float(column.values.value_type()) => {
             Err(Error::data(format!("{}, column '{}'", path.display(), column.schema.name))
