@@ -59,7 +59,7 @@ fn from_simulation_to_validation() {
     assert_eq!((fitted["stars"].as_u64(), fitted["not_fitted"].as_u64()), (Some(60), Some(0)));
     let stages = fitted["processor_seconds"].as_object().unwrap();
     assert!(
-        ["hash", "read", "start", "optimise", "describe", "write"].iter().all(|stage| stages[*stage].as_f64().unwrap() >= 0.0)
+        ["hash", "start", "optimise", "describe", "write", "rest"].iter().all(|stage| stages[*stage].as_f64().unwrap() >= 0.0)
     );
     assert!(stages["optimise"].as_f64().unwrap() > 0.0 && fitted["seconds"].as_f64().unwrap() > 0.0, "{fitted:#}");
     let catalogue = json(path, "inspect catalogue.fits --json");

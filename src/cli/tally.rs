@@ -4,7 +4,6 @@ use crate::error::Result;
 use crate::infer::flags;
 use crate::table::read_column_chunks;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use std::path::Path;
 
 /// Numbers of stars of a finished catalogue.
@@ -39,13 +38,6 @@ impl Tally {
             tally.add(bits.into_iter().map(|bits| bits as i32));
         }
         Ok(tally)
-    }
-
-    /// For `--json`: the numbers and the catalogue.
-    pub fn summary(&self, output: &Path) -> serde_json::Value {
-        let mut summary = json!(self);
-        summary["output"] = json!(output);
-        summary
     }
 }
 

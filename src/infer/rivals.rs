@@ -15,7 +15,7 @@ const PREDICTED: f64 = 0.1;
 /// Difference of −2 ln P that means nothing.
 pub(super) const EQUAL_LOSS: f64 = 0.01;
 
-/// The optimum of every star that is known, with its parabola.
+/// The optimum of every star that is known, with its local model: a parabola, but for an amount of dust.
 pub(super) struct Known<'a> {
     first: &'a Solution,
     curvature: Cow<'a, Array3<f64>>,
@@ -40,30 +40,33 @@ impl<'a> Known<'a> {
         self.first.loss[index]
     }
 
-    /// Whether the loss at a point is what the parabola of the known optimum says, so that a search from there leads to it.
+    /// Whether the loss at a point is what the local model of the known optimum says, so that a search from there leads to it.
     pub fn leads_there(&self, index: usize, coordinates: ArrayView1<'_, f64>, loss: f64) -> bool {
         let above = loss - self.first.loss[index];
         (-EQUAL_LOSS..BASIN).contains(&above) && self.agrees(index, coordinates, above, EQUAL_LOSS)
     }
 
-    /// The same of an optimum that a parabola elsewhere predicts.
+    /// The same of an optimum, or the end of a step, that the local model elsewhere predicts.
     pub fn is_predicted(&self, index: usize, coordinates: ArrayView1<'_, f64>, loss: f64) -> bool {
-        self.agrees(index, coordinates, loss - self.first.loss[index], PREDICTED)
+        let above = loss - self.first.loss[index];
+        above < BASIN && self.agrees(index, coordinates, above, PREDICTED)
     }
 
     fn agrees(&self, index: usize, coordinates: ArrayView1<'_, f64>, above: f64, tolerance: f64) -> bool {
-        let mut away = vec![0.0; coordinates.len()];
-        for (p, (away, (there, here))) in
-            away.iter_mut().zip(coordinates.iter().zip(self.first.coordinates.row(index))).enumerate()
-        {
-            let change = there - here;
-            *away = self.barrier.filter(|barrier| barrier.position == p).map_or(change, |barrier| barrier.displacement(change));
-        }
+        let optimum = self.first.coordinates.row(index);
+        let change = |p: usize| coordinates[p] - optimum[p];
+        let wall = self.barrier.map(|barrier| (barrier, change(barrier.position)));
+        let wall = wall.map(|(barrier, change)| (barrier, change, barrier.displacement(change)));
+        let away = |p: usize| match wall {
+            Some((barrier, _, displacement)) if barrier.position == p => displacement,
+            _ => change(p),
+        };
         let curvature = self.curvature.index_axis(Axis(0), index);
-        let pull = |row: ArrayView1<'_, f64>| row.iter().zip(&away).map(|(element, away)| element * away).sum::<f64>();
-        let parabola: f64 = curvature.rows().into_iter().zip(&away).map(|(row, away)| 0.5 * away * pull(row)).sum();
-        let expected = parabola + self.barrier.map_or(0.0, |barrier| barrier.above_parabola(away[barrier.position]));
-        (above - expected).abs() <= PARABOLIC * expected + tolerance
+        let pull = |row: ArrayView1<'_, f64>| row.iter().enumerate().map(|(q, element)| element * away(q)).sum::<f64>();
+        let parabola: f64 = curvature.rows().into_iter().enumerate().map(|(p, row)| 0.5 * away(p) * pull(row)).sum();
+        let expected =
+            parabola + wall.map_or(0.0, |(barrier, change, displacement)| barrier.above_parabola(displacement, change));
+        expected.is_finite() && (above - expected).abs() <= PARABOLIC * expected + tolerance
     }
 }
 

@@ -1,6 +1,6 @@
 //! The searches of a star: which of its starts leads to the best optimum, the search from there, and those from its rivals.
 //!
-//! Every start is evaluated once; the minimum of the parabola there predicts where a search would end and how well. The start with the
+//! Every start is evaluated once; the minimum of the local model there predicts where a search would end and how well. The start with the
 //! best prediction is searched from first. Another one follows only where it promises an optimum of about that depth and is not
 //! on its way to the same one.
 
@@ -12,7 +12,7 @@ use crate::optimise::{Bounds, Evaluated, NormalEquations, Prediction, Solution, 
 use crate::posterior::Posterior;
 use ndarray::{Array2, Axis};
 
-/// A rival is searched from where its prediction is worse than the first optimum by no more than this: its parabola may promise too little.
+/// A rival is searched from where its prediction is worse than the first optimum by no more than this: its local model may promise too little.
 const RIVAL_WINDOW: f64 = 5.0;
 
 /// All searches of a set of stars: the first one of each, and those from its other starts.

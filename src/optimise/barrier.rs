@@ -1,5 +1,8 @@
 //! A positive quantity that is moved as its logarithm: steps that know that data are a parabola in the quantity itself, with a wall at zero.
 
+use super::check_setting;
+use crate::error::{Error, Result};
+
 /// A coordinate u with ln x = constant + s u, in a loss D − 2 ln x whose D is nearly a parabola in x, as that of an amount of dust is.
 ///
 /// Where x is consistent with zero, no parabola in u follows such a loss far: its steps towards larger x are too long by what an exponential is
@@ -12,19 +15,32 @@
 pub struct Barrier {
     /// Which coordinate.
     pub position: usize,
-    /// s.
+    /// s, positive.
     pub scale: f64,
 }
 
 impl Barrier {
+    /// Checks it against the number of coordinates.
+    ///
+    /// # Errors
+    /// `Usage` for a coordinate that is not there, or a scale that is not positive.
+    pub(super) fn validate(self, n_parameters: usize) -> Result<()> {
+        if self.position >= n_parameters {
+            return Err(Error::usage("barrier of the minimisation")
+                .found(format!("coordinate {}", self.position))
+                .expected(format!("one of the first {n_parameters}")));
+        }
+        check_setting("scale of the barrier", self.scale, self.scale > 0.0 && self.scale.is_finite(), "a positive number")
+    }
+
     /// d of a change of u.
     pub fn displacement(self, change: f64) -> f64 {
         (self.scale * change).exp_m1() / self.scale
     }
 
-    /// The change of u that a displacement d is; d > −1/s.
-    pub fn change(self, displacement: f64) -> f64 {
-        (self.scale * displacement).ln_1p() / self.scale
+    /// d and the change of u where x becomes `ratio` times as large.
+    pub(super) fn step_to(self, ratio: f64) -> (f64, f64) {
+        ((ratio - 1.0) / self.scale, ratio.ln() / self.scale)
     }
 
     /// What is added to the curvature of the loss for that of D.
@@ -37,20 +53,24 @@ impl Barrier {
         2.0 * self.scale
     }
 
-    /// What the loss at a displacement is above the parabola of gradient and curvature.
-    pub fn above_parabola(self, displacement: f64) -> f64 {
+    /// What the loss after a `change` of u, of the given `displacement`, is above the parabola of gradient and curvature.
+    pub fn above_parabola(self, displacement: f64, change: f64) -> f64 {
         let t = self.scale * displacement;
-        2.0 * t - t * t - 2.0 * t.ln_1p()
+        2.0 * (t - self.scale * change) - t * t
     }
 
-    /// The d that minimises (d − `displacement`)²/(2 `variance`) − 2 ln x.
-    pub(super) fn minimum(self, displacement: f64, variance: f64) -> f64 {
+    /// x over x₀ at the minimum of (d − `displacement`)²/(2 `variance`) − 2 ln x; positive.
+    pub(super) fn ratio_at_minimum(self, displacement: f64, variance: f64) -> f64 {
         let ratio = 1.0 + self.scale * displacement;
         let square = 8.0 * self.scale * self.scale * variance;
         let root = (ratio * ratio + square).sqrt();
         // For a negative ratio the sum would cancel.
-        let ratio = if ratio < 0.0 { 0.5 * square / (root - ratio) } else { 0.5 * (ratio + root) };
-        (ratio - 1.0) / self.scale
+        if ratio < 0.0 { 0.5 * square / (root - ratio) } else { 0.5 * (ratio + root) }
+    }
+
+    /// The pull of −2 ln x on d there.
+    pub(super) fn pull(self, ratio: f64) -> f64 {
+        2.0 * self.scale / ratio
     }
 }
 
@@ -67,14 +87,22 @@ mod tests {
                 // D = ((x − value)/error)² with x = from (1 + s d).
                 let free = (value / from - 1.0) / scale;
                 let variance = 0.5 * (error / (from * scale)).powi(2);
-                let x = from * (scale * barrier.change(barrier.minimum(free, variance))).exp();
+                let ratio = barrier.ratio_at_minimum(free, variance);
+                let (displacement, change) = barrier.step_to(ratio);
+                let x = from * (scale * change).exp();
+                assert!((free + variance * barrier.pull(ratio) - displacement).abs() < 1e-9 * free.abs().max(1.0));
                 assert!((x / maximum_a_posteriori(value, error) - 1.0).abs() < 1e-9, "{value} {error} {from}: {x}");
             }
             let d = barrier.displacement(0.7);
-            assert!((barrier.change(d) - 0.7).abs() < 1e-14);
+            assert!((barrier.step_to(1.0 + scale * d).1 - 0.7).abs() < 1e-14);
+            assert!(
+                barrier.validate(0).is_err()
+                    && Barrier { scale: 0.0, ..barrier }.validate(1).is_err()
+                    && barrier.validate(1).is_ok()
+            );
             // −2 ln x against its tangent and the curvature that stands for it.
             let exact = -2.0 * scale * 0.7;
-            assert!((-2.0 * scale * d + (scale * d).powi(2) + barrier.above_parabola(d) - exact).abs() < 1e-13);
+            assert!((-2.0 * scale * d + (scale * d).powi(2) + barrier.above_parabola(d, 0.7) - exact).abs() < 1e-13);
         }
     }
 }

@@ -13,7 +13,7 @@ pub struct Evaluated<'a> {
     normal: Normal,
 }
 
-/// Where the parabola of each start has its minimum inside the bounds.
+/// Where the local model of each start has its minimum inside the bounds.
 pub struct Prediction {
     /// `[n, P]`.
     pub coordinates: Array2<f64>,
@@ -42,7 +42,7 @@ impl<'a> Evaluated<'a> {
         &self.normal.loss
     }
 
-    /// The minima of the parabolas.
+    /// The minima of the local models.
     pub fn predict(&self, bounds: &Bounds) -> Prediction {
         let (n, p) = self.start.dim();
         let mut solver = StepSolver::new(p, self.problem.barrier());

@@ -6,7 +6,7 @@
 
 use super::step::StepSolver;
 use super::walker::Walker;
-use super::{Bounds, NormalEquations, Solution, Status, check_setting, check_shape, prepare};
+use super::{Barrier, Bounds, NormalEquations, Solution, Status, check_setting, check_shape, prepare};
 use crate::error::Result;
 use ndarray::{Array2, Array3, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
@@ -39,8 +39,9 @@ pub struct LevenbergMarquardt {
     /// 3e-5 suits single precision (1e-5 stops more stars before their optimum, and takes more iterations for it); double
     /// precision bears 1e-12.
     pub loss_precision: f64,
-    /// Largest change of any coordinate in one step. Without a [`Barrier`](super::Barrier), steps that are long in ln E run into the plateau at E = 0,
-    /// from where the way back is slow: 0.5 is better there than 1, and far better than 3.
+    /// Largest change of any coordinate in one step. Steps that are long in ln E run into the plateau at E = 0, from where the way
+    /// back is slow: on the simulated stars, 0.5 takes half the iterations of 3 and ends in fewer local minima. Steps of problems with a
+    /// [`Barrier`] do not, and may be twice as long.
     pub max_step: f64,
 }
 
@@ -57,7 +58,7 @@ impl Default for LevenbergMarquardt {
             gradient_tolerance: 1e-2,
             decrease_tolerance: 1e-5,
             loss_precision: 3e-5,
-            max_step: 1.0,
+            max_step: 0.5,
         }
     }
 }
@@ -92,16 +93,27 @@ impl LevenbergMarquardt {
         check_setting("levenberg_marquardt.damping_increase", increase, increase > 1.0, "a number above 1")
     }
 
+    /// The settings for problems that may have a `barrier`.
+    ///
+    /// # Errors
+    /// `Usage` for impossible settings or an impossible barrier.
+    pub(super) fn for_problems(&self, n_parameters: usize, barrier: Option<Barrier>) -> Result<Self> {
+        self.validate()?;
+        let Some(barrier) = barrier else { return Ok(self.clone()) };
+        barrier.validate(n_parameters)?;
+        Ok(Self { max_step: 2.0 * self.max_step, ..self.clone() })
+    }
+
     /// Minimises every problem from its row of `start [n, P]` (moved into the bounds first).
     ///
     /// # Errors
     /// `Usage` for impossible settings, bounds or shapes; what the problem's evaluation returns. A problem that cannot be
     /// minimised has its [`Status`], never an error.
     pub fn minimise(&self, problem: &dyn NormalEquations, start: Array2<f64>, bounds: Option<&Bounds>) -> Result<Solution> {
-        self.validate()?;
+        let settings = &self.for_problems(problem.n_parameters(), problem.barrier())?;
         let (start, bounds) = prepare((problem.n_problems(), problem.n_parameters()), start, bounds)?;
         let (n, p) = start.dim();
-        let mut walkers: Vec<Walker> = start.axis_iter(Axis(0)).map(|_| Walker::new(p, self)).collect();
+        let mut walkers: Vec<Walker> = start.axis_iter(Axis(0)).map(|_| Walker::new(p, settings)).collect();
         let mut solver = StepSolver::new(p, problem.barrier());
         match problem.evaluator() {
             Some(mut evaluator) => {
@@ -109,9 +121,9 @@ impl LevenbergMarquardt {
                     walker.trial.coordinates.iter_mut().zip(start.row(i)).for_each(|(to, from)| *to = *from);
                     evaluator.evaluate(i, &mut walker.trial);
                     let mut is_active = walker.begin();
-                    while is_active && walker.propose(self, &mut solver, &bounds) && !walker.is_known(problem, i) {
+                    while is_active && walker.advance((problem, i), settings, &mut solver, &bounds) {
                         evaluator.evaluate(i, &mut walker.trial);
-                        is_active = walker.judge(self, &mut solver, &bounds);
+                        is_active = walker.judge(settings, &mut solver, &bounds);
                     }
                 }
             }
@@ -121,12 +133,12 @@ impl LevenbergMarquardt {
                 active.retain(|&i| walkers[i].begin());
                 let mut trials = Array2::zeros((n, p));
                 while !active.is_empty() {
-                    active.retain(|&i| walkers[i].propose(self, &mut solver, &bounds) && !walkers[i].is_known(problem, i));
+                    active.retain(|&i| walkers[i].advance((problem, i), settings, &mut solver, &bounds));
                     for (mut row, &i) in trials.axis_iter_mut(Axis(0)).zip(&active) {
                         row.iter_mut().zip(&walkers[i].trial.coordinates).for_each(|(slot, x)| *slot = *x);
                     }
                     evaluate(problem, &active, trials.slice(ndarray::s![..active.len(), ..]), &mut walkers)?;
-                    active.retain(|&i| walkers[i].judge(self, &mut solver, &bounds));
+                    active.retain(|&i| walkers[i].judge(settings, &mut solver, &bounds));
                 }
             }
         }
@@ -190,7 +202,7 @@ impl LevenbergMarquardt {
 mod tests {
     use super::super::test_problems::{Function, Local, Stars, diagonal, rosenbrock, sum_of_squares};
     use super::*;
-    use crate::optimise::{Barrier, Normal};
+    use crate::optimise::Normal;
     use crate::prior::{Coordinate, GaussianConstraint, maximum_a_posteriori, positivity};
     use ndarray::{Array1, array};
 
@@ -249,8 +261,7 @@ mod tests {
     /// SciPy's MINPACK needs 21 evaluations from here.
     #[test]
     fn curved_valleys_are_followed_to_their_end() {
-        let settings = LevenbergMarquardt { max_step: 0.5, ..exact() };
-        let solution = settings.minimise(&rosenbrock(1), array![[-1.2, 1.0]], None).unwrap();
+        let solution = exact().minimise(&rosenbrock(1), array![[-1.2, 1.0]], None).unwrap();
         assert!(solution.coordinates.iter().all(|x| (x - 1.0).abs() < 1e-8), "{solution:?}");
         assert!(solution.n_iterations[0] <= 30, "{solution:?}");
     }
@@ -294,9 +305,8 @@ mod tests {
     #[test]
     fn stars_need_about_six_iterations_with_the_barrier_and_eight_without() {
         let stars = Stars::simulate(512, 7);
-        let run = |stars: &Stars, max_step: f64| {
-            let settings = LevenbergMarquardt { max_step, ..Default::default() };
-            let solution = settings.minimise(stars, stars.start(), None).unwrap();
+        let run = |stars: &Stars| {
+            let solution = LevenbergMarquardt::default().minimise(stars, stars.start(), None).unwrap();
             let mut iterations = solution.n_iterations.clone();
             iterations.sort_unstable();
             let n_converged = solution.status.iter().filter(|status| **status == Status::Converged).count();
@@ -312,8 +322,8 @@ mod tests {
             assert!(gain.iter().filter(|gain| **gain > 1e-3).count() <= 1, "{gain}");
             (solution, iterations[256], iterations[507], mean)
         };
-        let (with, median, slow, mean) = run(&stars, 1.0);
-        let (without, .., mean_without) = run(&Stars { barrier: false, ..stars.clone() }, 0.5);
+        let (with, median, slow, mean) = run(&stars);
+        let (without, .., mean_without) = run(&Stars { barrier: false, ..stars.clone() });
         println!("mean {mean} with the barrier, {mean_without} without");
         assert!(median <= 7 && slow <= 35 && mean < 0.9 * mean_without, "{median} {slow} {mean} {mean_without}");
         let n_worse = |a: &Solution, b: &Solution| a.loss.iter().zip(&b.loss).filter(|(a, b)| **a > **b + 1e-2).count();
@@ -397,7 +407,8 @@ mod tests {
                 let expected = maximum_a_posteriori(*value, *error);
                 assert!(((scale * u).exp() / expected - 1.0).abs() < 1e-9, "{value}: {} {expected}", (scale * u).exp());
             }
-            let most = if barrier { 2 } else { 15 };
+            // One step to the optimum, and what rounding leaves of it.
+            let most = if barrier { 3 } else { 15 };
             assert!(solution.n_iterations.iter().all(|n| *n <= most), "{:?}", solution.n_iterations);
         }
     }

@@ -101,7 +101,8 @@ pub trait NormalEquations: Sync {
         None
     }
 
-    /// The coordinate that is the logarithm of a positive quantity with a flat prior, if there is one.
+    /// The coordinate that is the logarithm of a positive quantity with a flat prior, if there is one; gradient and curvature contain the
+    /// −2 s and 2 s² of that prior.
     fn barrier(&self) -> Option<Barrier> {
         None
     }

@@ -149,13 +149,13 @@ impl StepSolver {
             let mut response = [0.0; P];
             response[k] = 1.0;
             let response = substituted(&factor, &inverse, response);
-            let displacement = barrier.minimum(step[k], response[k]);
-            let pull = (displacement - step[k]) / response[k];
+            let ratio = barrier.ratio_at_minimum(step[k], response[k]);
+            let pull = barrier.pull(ratio);
             for i in 0..P {
                 step[i] += pull * response[i];
             }
             change = step;
-            change[k] = barrier.change(displacement);
+            (step[k], change[k]) = barrier.step_to(ratio);
             predicted = 2.0 * barrier.scale * change[k] - 0.5 * pull * step[k];
         }
         for i in 0..P {
@@ -177,6 +177,7 @@ impl StepSolver {
         self.prepare(point, bounds);
         self.displacement.fill(0.0);
         trial.copy_from_slice(x);
+        let mut barrier_change = 0.0;
         loop {
             let m = self.free.len();
             for (row, &i) in self.free.iter().enumerate() {
@@ -202,16 +203,21 @@ impl StepSolver {
                 self.response[..m].fill(0.0);
                 self.response[row] = 1.0;
                 cholesky_solve_in_place(&self.matrix[..m * m], m, &mut self.response[..m]);
-                let displacement = barrier.minimum(self.solution[row], self.response[row]);
-                let pull = (displacement - self.solution[row]) / self.response[row];
+                let ratio = barrier.ratio_at_minimum(self.solution[row], self.response[row]);
+                let pull = barrier.pull(ratio);
                 self.solution.iter_mut().zip(&self.response[..m]).for_each(|(x, response)| *x += pull * response);
+                (self.solution[row], barrier_change) = barrier.step_to(ratio);
             }
+            let change = |i: usize, displacement: f64| match self.barrier.filter(|barrier| barrier.position == i) {
+                Some(_) => barrier_change,
+                None => displacement,
+            };
             let mut n_free = 0;
             for row in 0..m {
                 let i = self.free[row];
                 let lower = bounds.lower[i].max(x[i] - max_step);
                 let upper = bounds.upper[i].min(x[i] + max_step);
-                let target = x[i] + self.change(i, self.solution[row]);
+                let target = x[i] + change(i, self.solution[row]);
                 if target < lower || target > upper {
                     trial[i] = target.clamp(lower, upper);
                     self.displacement[i] = match self.barrier.filter(|barrier| barrier.position == i) {
@@ -224,24 +230,16 @@ impl StepSolver {
                     n_free += 1;
                 }
             }
-            self.free.truncate(n_free);
             if n_free == m {
+                for (row, &i) in self.free.iter().enumerate() {
+                    self.displacement[i] = self.solution[row];
+                    trial[i] = x[i] + change(i, self.solution[row]);
+                }
                 break;
             }
+            self.free.truncate(n_free);
         }
-        for (row, &i) in self.free.iter().enumerate() {
-            self.displacement[i] = self.solution[row];
-            trial[i] = x[i] + self.change(i, self.solution[row]);
-        }
-        Some(self.predicted_decrease(point))
-    }
-
-    /// The change of coordinate `i` that a displacement is.
-    fn change(&self, i: usize, displacement: f64) -> f64 {
-        match self.barrier.filter(|barrier| barrier.position == i) {
-            Some(barrier) => barrier.change(displacement),
-            None => displacement,
-        }
+        Some(self.predicted_decrease(point, trial))
     }
 
     /// Largest |g_i| / √D_i over the coordinates that may move: the gradient in units of the conditional standard deviations.
@@ -253,7 +251,7 @@ impl StepSolver {
     /// Decrease of the loss that the undamped step inside the box promises (half the squared Newton decrement where no bound
     /// is met); infinite where the curvature is singular.
     pub fn decrement(&mut self, point: &Point, bounds: &Bounds, trial: &mut [f64]) -> f64 {
-        self.solve(point, bounds, RIDGE, f64::INFINITY, trial).unwrap_or(f64::INFINITY)
+        self.solve(point, bounds, RIDGE, f64::INFINITY, trial).filter(|decrease| decrease.is_finite()).unwrap_or(f64::INFINITY)
     }
 
     /// Sets the scale D and the list of coordinates that may move.
@@ -273,9 +271,12 @@ impl StepSolver {
         }
     }
 
-    fn predicted_decrease(&self, point: &Point) -> f64 {
+    fn predicted_decrease(&self, point: &Point, trial: &[f64]) -> f64 {
         let p = point.coordinates.len();
-        let mut decrease = self.barrier.map_or(0.0, |barrier| -barrier.above_parabola(self.displacement[barrier.position]));
+        let mut decrease = self.barrier.map_or(0.0, |barrier| {
+            let k = barrier.position;
+            -barrier.above_parabola(self.displacement[k], trial[k] - point.coordinates[k])
+        });
         for i in 0..p {
             let curved: f64 = (0..p).map(|j| point.curvature[i * p + j] * self.displacement[j]).sum();
             decrease -= self.displacement[i] * (point.gradient[i] + 0.5 * curved);
@@ -371,5 +372,91 @@ mod tests {
             StepSolver::new(4, None).solve_free::<4>(&Point { curvature: vec![0.0; 16], ..point }, &bounds, 0.0, 9.0, &mut trial),
             Some(None)
         );
+    }
+
+    /// A loss gᵀy + ½ yᵀHy − 2 ln x with y = (.., x, ..) − centre: a parabola in x and the others.
+    struct Dusty {
+        scale: f64,
+        centre: [f64; 3],
+        root: [[f64; 3]; 3],
+    }
+
+    impl Dusty {
+        fn new(scale: f64) -> Self {
+            Self { scale, centre: [0.4, 0.05, -0.3], root: [[2.0, 9.0, -0.4], [0.0, 30.0, 4.0], [0.0, 0.0, 1.5]] }
+        }
+
+        /// Values of the parameters at coordinates: the second one is exp(s u).
+        fn values(&self, u: &[f64]) -> [f64; 3] {
+            [u[0], (self.scale * u[1]).exp(), u[2]]
+        }
+
+        fn residuals(&self, u: &[f64]) -> [f64; 3] {
+            let x = self.values(u);
+            self.root.map(|row| (0..3).map(|j| row[j] * (x[j] - self.centre[j])).sum())
+        }
+
+        fn loss(&self, u: &[f64]) -> f64 {
+            self.residuals(u).iter().map(|r| r * r).sum::<f64>() - 2.0 * self.scale * u[1]
+        }
+
+        fn point(&self, u: [f64; 3]) -> Point {
+            let slope = [1.0, self.scale * self.values(&u)[1], 1.0];
+            let column = |j: usize| self.root.map(|row| row[j] * slope[j]);
+            let residuals = self.residuals(&u);
+            let dot = |a: [f64; 3], b: [f64; 3]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+            let mut gradient: Vec<f64> = (0..3).map(|j| 2.0 * dot(column(j), residuals)).collect();
+            let mut curvature: Vec<f64> = (0..9).map(|ij| 2.0 * dot(column(ij / 3), column(ij % 3))).collect();
+            gradient[1] -= 2.0 * self.scale;
+            curvature[4] += 2.0 * self.scale * self.scale;
+            Point { coordinates: u.to_vec(), loss: self.loss(&u), gradient, curvature }
+        }
+    }
+
+    #[test]
+    fn with_a_barrier_one_step_leads_to_the_optimum_and_its_decrease_is_exact() {
+        for scale in [1.0, 0.3] {
+            let dusty = Dusty::new(scale);
+            let mut solver = StepSolver::new(3, Some(Barrier { position: 1, scale }));
+            let mut optimum = [0.0; 3];
+            let start = dusty.point([0.0, -1.0 / scale, 0.5]);
+            let decrease = solver.solve(&start, &Bounds::unbounded(3), 0.0, f64::INFINITY, &mut optimum).unwrap();
+            assert!((decrease - (start.loss - dusty.loss(&optimum))).abs() < 1e-9 * decrease);
+            assert!(dusty.point(optimum).gradient.iter().all(|gradient| gradient.abs() < 1e-9), "{optimum:?}");
+            // From elsewhere to the same place.
+            let mut again = [0.0; 3];
+            solver.solve(&dusty.point([3.0, -9.0 / scale, -2.0]), &Bounds::unbounded(3), 0.0, f64::INFINITY, &mut again).unwrap();
+            assert!(again.iter().zip(optimum).all(|(a, b)| (a - b).abs() < 1e-7), "{again:?} {optimum:?}");
+        }
+    }
+
+    /// The promised decrease is that of the loss wherever a step stops, since the loss is what the model says it is.
+    #[test]
+    fn a_barrier_stopped_at_walls_promises_what_comes_true() {
+        let scale = 0.7;
+        let dusty = Dusty::new(scale);
+        let mut solver = StepSolver::new(3, Some(Barrier { position: 1, scale }));
+        let (infinite, u) = (f64::INFINITY, -2.0 / scale);
+        let boxes = [
+            // Above, below and at the barrier's coordinate, another one stopped, a short step, and all of it.
+            ([-infinite, u - 0.1, -infinite], [infinite; 3], infinite),
+            ([-infinite; 3], [infinite, u + 0.1, infinite], infinite),
+            ([-infinite, u, -infinite], [infinite; 3], infinite),
+            ([-infinite; 3], [infinite, u, infinite], infinite),
+            ([-0.01; 3].map(|x: f64| x - 5.0), [0.01, infinite, infinite], infinite),
+            ([-infinite; 3], [infinite; 3], 0.05),
+        ];
+        for (lower, upper, max_step) in boxes {
+            let bounds = Bounds { lower: lower.to_vec(), upper: upper.to_vec() };
+            for damping in [0.0, 0.1] {
+                let start = dusty.point([0.0, u, 0.5]);
+                let mut trial = [0.0; 3];
+                let decrease = solver.solve(&start, &bounds, damping, max_step, &mut trial).unwrap();
+                let inside = (0..3).all(|i| trial[i] >= lower[i] && trial[i] <= upper[i]);
+                assert!(inside && (0..3).all(|i| (trial[i] - start.coordinates[i]).abs() <= max_step * 1.0001), "{trial:?}");
+                let came_true = start.loss - dusty.loss(&trial);
+                assert!(decrease > 0.0 && (decrease - came_true).abs() < 1e-9 * (1.0 + decrease), "{decrease} {came_true}");
+            }
+        }
     }
 }

@@ -94,6 +94,8 @@ pub struct Stars {
     pub parallax: Vec<(f64, f64)>,
     /// Whether steps know that E is positive.
     pub barrier: bool,
+    /// ln E over its coordinate.
+    pub scale: f64,
 }
 
 impl Stars {
@@ -108,20 +110,20 @@ impl Stars {
             let error = 0.05 * truth[4].exp();
             parallax.push((truth[4].exp() + error * normal(), error));
         }
-        Self { flux, parallax, barrier: true }
+        Self { flux, parallax, barrier: true, scale: 1.0 }
     }
 
     /// The same stars in another order, or some of them.
     pub fn permuted(&self, order: &[usize]) -> Self {
         let of = |i: &usize| (self.flux[*i], self.parallax[*i]);
         let (flux, parallax) = order.iter().map(of).unzip();
-        Self { flux, parallax, barrier: self.barrier }
+        Self { flux, parallax, ..*self }
     }
 
     /// Mean labels, E = 0.2 and the parallax that the mean flux suggests.
     pub fn start(&self) -> Array2<f64> {
         Array2::from_shape_fn((self.flux.len(), 5), |(i, j)| match j {
-            3 => 0.2_f64.ln(),
+            3 => 0.2_f64.ln() / self.scale,
             4 => 0.5 * (self.flux[i].iter().sum::<f64>() / N_WAVELENGTHS as f64).ln(),
             _ => 0.0,
         })
@@ -129,6 +131,7 @@ impl Stars {
 
     /// The problem as a function.
     pub fn at(&self, star: usize, x: &[f64]) -> Local {
+        let x = &[x[0], x[1], x[2], self.scale * x[3], x[4]];
         let mut rows: Vec<(f64, [f64; 5])> = (0..N_WAVELENGTHS)
             .map(|w| {
                 let (flux, slope) = model(x, w);
@@ -146,6 +149,11 @@ impl Stars {
         local.loss -= 2.0 * (x[3] + x[4]);
         local.gradient[3] -= 2.0;
         local.gradient[4] -= 2.0;
+        local.gradient[3] *= self.scale;
+        for i in 0..5 {
+            local.curvature[15 + i] *= self.scale;
+            local.curvature[5 * i + 3] *= self.scale;
+        }
         local
     }
 
@@ -156,7 +164,7 @@ impl Stars {
 
 impl NormalEquations for Stars {
     fn barrier(&self) -> Option<Barrier> {
-        self.barrier.then_some(Barrier { position: 3, scale: 1.0 })
+        self.barrier.then_some(Barrier { position: 3, scale: self.scale })
     }
 
     fn n_problems(&self) -> usize {

@@ -63,8 +63,33 @@ impl Walker {
             && solver.scaled_gradient(&self.point, bounds) <= settings.gradient_tolerance
     }
 
-    /// Ends the problem where it has converged, or sets the next trial point.
-    pub fn propose(&mut self, settings: &LevenbergMarquardt, solver: &mut StepSolver, bounds: &Bounds) -> bool {
+    /// Ends the problem where it has converged or leads to a known optimum, or sets the next trial point.
+    pub fn advance(
+        &mut self,
+        (problem, index): (&dyn NormalEquations, usize),
+        settings: &LevenbergMarquardt,
+        solver: &mut StepSolver,
+        bounds: &Bounds,
+    ) -> bool {
+        let proposes = self.propose(settings, solver, bounds);
+        let known = match proposes {
+            true => self.is_known(problem, index, &self.trial.coordinates, self.point.loss - self.predicted),
+            // An optimum may be a known one.
+            false => self.status == Status::Converged && self.is_known(problem, index, &self.point.coordinates, self.point.loss),
+        };
+        if known {
+            self.status = Status::Known;
+        }
+        proposes && !known
+    }
+
+    /// Whether the problem, or a step that it could take, leads to a known optimum.
+    fn is_known(&self, problem: &dyn NormalEquations, index: usize, trial: &[f64], predicted_loss: f64) -> bool {
+        let Point { coordinates, loss, .. } = &self.point;
+        problem.is_known(index, &Proposal { coordinates, loss: *loss, trial, predicted_loss })
+    }
+
+    fn propose(&mut self, settings: &LevenbergMarquardt, solver: &mut StepSolver, bounds: &Bounds) -> bool {
         // No damped step promises more than the undamped one, so that one that promises much shows that there is a way to go.
         let mut is_on_its_way = false;
         while self.damping <= settings.maximum_damping {
@@ -120,23 +145,6 @@ impl Walker {
             return true;
         }
         self.give_up(settings, solver, bounds)
-    }
-
-    /// Ends the problem where it, or the step that it proposes, leads to a known optimum.
-    pub fn is_known(&mut self, problem: &dyn NormalEquations, index: usize) -> bool {
-        let known = problem.is_known(
-            index,
-            &Proposal {
-                coordinates: &self.point.coordinates,
-                loss: self.point.loss,
-                trial: &self.trial.coordinates,
-                predicted_loss: self.point.loss - self.predicted,
-            },
-        );
-        if known {
-            self.status = Status::Known;
-        }
-        known
     }
 
     fn accept(&mut self, settings: &LevenbergMarquardt, decrement: Option<f64>, factor: f64) {

@@ -241,13 +241,15 @@ impl NormalEquations for Posterior<'_> {
         Some(Box::new(StarByStar::new(self)?))
     }
 
-    /// The first amount of dust, or another positive parameter than the distance's, that is free and moved as a logarithm with its Jacobian: ln flux is
-    /// linear in it, or nearly so. (It is linear in the logarithm of a parallax.)
+    /// The extinction, or else another amount (neither a label nor the parallax, in whose logarithm ln flux is linear), if it is free and moved as a
+    /// logarithm with its Jacobian: ln flux is linear in it, or nearly so.
     fn barrier(&self) -> Option<Barrier> {
-        let column = self.free.iter().position(|&position| {
-            let terms = &self.host.parameters[position];
-            terms.jacobian && terms.parameter.name != "parallax"
-        })?;
+        let find = |wanted: &dyn Fn(&crate::model::Parameter) -> bool| {
+            let mut columns = self.free.iter().map(|&position| &self.host.parameters[position]);
+            columns.position(|terms| terms.jacobian && wanted(terms.parameter))
+        };
+        let column = find(&|parameter| parameter.name == "extinction")
+            .or_else(|| find(&|parameter| !parameter.is_label && parameter.name != "parallax"))?;
         Some(Barrier { position: column, scale: self.host.parameters[self.free[column]].parameter.scale })
     }
 

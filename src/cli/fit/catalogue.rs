@@ -39,15 +39,21 @@ pub struct Made {
     pub tally: Tally,
     /// The inputs as they were read.
     pub inputs: Vec<FileState>,
-    /// Time on the clock for reading, fitting and writing; zero where it was finished before, as are all times.
+    /// Time on the clock for reading, fitting and writing, without the hashes of the inputs; zero where it was finished before, as are all times.
     pub seconds: f64,
     pub times: StageTimes,
 }
 
 impl Made {
+    /// What was found finished.
+    pub fn before(tally: Tally, inputs: Vec<FileState>) -> Self {
+        Self { tally, inputs, seconds: 0.0, times: StageTimes::default() }
+    }
+
     /// For `--json`: numbers of stars, the catalogue, and how long it took.
     pub fn summary(&self, output: &Path) -> serde_json::Value {
-        let mut summary = self.tally.summary(output);
+        let mut summary = json!(self.tally);
+        summary["output"] = json!(output);
         summary["seconds"] = self.seconds.into();
         summary["processor_seconds"] = json!(self.times);
         summary
@@ -75,7 +81,7 @@ impl CatalogueTask<'_> {
         let described = described.collect::<Result<Vec<_>>>()?;
         let provenance = provenance.clone().with_inputs(&described);
         if self.existing.is_finished_table(self.output, &provenance.run())? {
-            return Ok(Made { tally: Tally::of_table(self.output)?, inputs, seconds: 0.0, times: StageTimes::default() });
+            return Ok(Made::before(Tally::of_table(self.output)?, inputs));
         }
         let mut writer = Writer::create(self.output, self.existing.overwrite)?;
         let n_rows: Option<usize> = described.iter().map(|input| input.n_rows).sum();
@@ -112,7 +118,7 @@ impl CatalogueTask<'_> {
         writer.finish()?;
         times.write += thread_seconds() - begun;
         // The inputs are read in a thread of their own and whitened on all of them: what the other stages leave.
-        times.read = (clock.lap().cpu - (times.total() - times.hash)).max(0.0);
+        times.rest = (clock.lap().cpu - (times.total() - times.hash)).max(0.0);
         let seconds = progress.seconds();
         let per_star = 1e3 * seconds / tally.stars.max(1) as f64;
         tracing::info!("{}: {tally}; {seconds:.1} s ({per_star:.2} ms a star), {times}", self.output.display());

@@ -11,13 +11,11 @@ use crate::survey::xp::spectrum_columns;
 use crate::table::{Chunks, Table, read_chunks, read_schema};
 use std::path::{Path, PathBuf};
 
-/// Stars read at once for each thread of a processor …
-const ROWS_OF_A_THREAD: usize = 512;
-/// … but no fewer than this: the columns of so many are small enough for the allocator to use their memory again. Those of 8192 are new pages for every
-/// batch, which took a quarter of the time of a fit.
-const FEWEST_ROWS: usize = 2048;
-/// Most stars read at once, and those for an accelerator (about 30 kB each with XP covariances).
-const MOST_ROWS: usize = 8192;
+/// Stars read at once (about 30 kB each with XP covariances): columns that are small enough for the allocator to use their memory again. Those of 8192
+/// are new pages for every batch, which took a quarter of the time of a fit. Not of the number of threads, on which pages of Parquet files would depend.
+const ROWS: usize = 2048;
+/// Stars read at once for an accelerator.
+const ROWS_OF_A_DEVICE: usize = 8192;
 /// Stars of raw XP files read at once (up to 60 kB each until they are prepared).
 const RAW_ROWS: usize = 2048;
 
@@ -49,11 +47,6 @@ pub fn is_raw(path: &Path) -> Result<bool> {
     Ok(spectrum_columns(&read_schema(path)?).is_some())
 }
 
-/// Stars to read at once for so many threads.
-fn rows(n_threads: usize) -> usize {
-    (ROWS_OF_A_THREAD * n_threads).clamp(FEWEST_ROWS, MOST_ROWS)
-}
-
 impl Input {
     /// The stars, in the order of files and rows; the iterator ends after an error (a star that occurs twice is one, in any of the
     /// files and whether or not the shard takes it). The next batch is read, prepared and whitened while the consumer works on one.
@@ -67,7 +60,7 @@ impl Input {
             shard: self.shard,
             preparation: self.preparation,
             options: self.options,
-            rows: if self.on_cpu { rows(rayon::current_num_threads()) } else { MOST_ROWS },
+            rows: if self.on_cpu { ROWS } else { ROWS_OF_A_DEVICE },
             ended: false,
         };
         prefetch(reader, 1)

@@ -93,7 +93,7 @@ impl<'a> PartitionedRun<'a> {
                 Ok(Step::DoneBefore(tally)) => {
                     tracing::info!("{}: finished already", output.display());
                     total += tally;
-                    catalogues.push(tally.summary(&output));
+                    catalogues.push(Made::before(tally, Vec::new()).summary(&output));
                 }
                 Ok(Step::Elsewhere(holder)) => {
                     tracing::warn!("{}: {holder} works on it; skipped", output.display());
@@ -116,7 +116,9 @@ impl<'a> PartitionedRun<'a> {
             _ => {
                 let n_failed = failures.len();
                 tracing::info!("{}: {} partitions, {n_failed} failed; {total}", self.folder.root().display(), catalogues.len());
-                tracing::info!("{times}");
+                if times.total() > 0.0 {
+                    tracing::info!("{times}");
+                }
                 let summary = json!({
                     "catalogues": catalogues,
                     "failures": failures,

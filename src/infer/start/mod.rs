@@ -155,7 +155,7 @@ impl StartGrid {
     ) -> Vec<Array2<f64>> {
         stars
             .par_iter()
-            .with_min_len(64)
+            .with_min_len(512)
             .map_init(Work::default, |work, &star| self.starts_of(model, observations, constraints, star, work))
             .collect()
     }

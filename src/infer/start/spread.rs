@@ -136,4 +136,34 @@ mod tests {
         assert_eq!(choose(9, &[0, 5]), [0], "a draw at the same place adds nothing");
         assert_eq!(choose(4, &[7]), [7]);
     }
+
+    #[test]
+    fn many_draws_with_several_features_are_spread_as_a_plain_search_spreads_them() {
+        let value = |k: usize, draw: usize| ((draw * (7 + 2 * k)) as f32 * 0.37).sin() * (1 + k) as f32;
+        let draws = Draws {
+            ln_flux: Vec::new(),
+            middle: Vec::new(),
+            prior_loss: Vec::new(),
+            labels: (0..3).map(|k| padded((0..40).map(|draw| value(k, draw)))).collect(),
+            slopes: Vec::new(),
+        };
+        let good: Vec<usize> = (0..40).filter(|draw| draw % 5 != 3).collect();
+        let distance = |a: usize, b: usize| (0..3).map(|k| (value(k, a) - value(k, b)).powi(2)).sum::<f32>();
+        let mut expected = vec![good[0]];
+        while expected.len() < 12 {
+            let nearest = |draw: usize| expected.iter().map(|&chosen| distance(draw, chosen)).fold(f32::INFINITY, f32::min);
+            let farthest = good.iter().copied().max_by(|&a, &b| nearest(a).total_cmp(&nearest(b))).unwrap();
+            expected.push(farthest);
+        }
+        let mut spread = Spread::default();
+        // Working memory of another star does no harm.
+        spread.choose(&draws, &Scores::default(), None, 3, &mut (0..40).collect());
+        let mut found = good.clone();
+        spread.choose(&draws, &Scores::default(), None, 12, &mut found);
+        assert_eq!(found, expected);
+        // Without any feature all draws are the same.
+        let mut found = good;
+        spread.choose(&Draws { labels: Vec::new(), ..draws }, &Scores::default(), None, 12, &mut found);
+        assert_eq!(found, [0]);
+    }
 }

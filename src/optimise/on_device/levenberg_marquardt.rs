@@ -32,7 +32,7 @@ impl LevenbergMarquardt {
         start: Array2<f64>,
         bounds: Option<&Bounds>,
     ) -> Result<Solution> {
-        self.validate()?;
+        let settings = &self.for_problems(problem.n_parameters(), problem.barrier())?;
         let device = problem.device();
         // Bounds that the device can represent: a coordinate on one compares equal to it.
         let rounded = bounds.map(|bounds| Bounds { lower: device.rounded(&bounds.lower), upper: device.rounded(&bounds.upper) });
@@ -44,12 +44,12 @@ impl LevenbergMarquardt {
             let coordinates = device.tensor(&flat, [n, p]);
             let normal = problem.normal_equations(coordinates.clone())?;
             let solver = StepSolver::new(&bounds, problem.barrier(), device);
-            let mut walkers = Walkers::new(self, &solver, Points { coordinates, normal });
+            let mut walkers = Walkers::new(settings, &solver, Points { coordinates, normal });
             let mut members: Vec<usize> = (0..n).collect();
             let mut compacted: Option<P> = None;
             while !members.is_empty() {
                 for _ in 0..COMPACTION_INTERVAL {
-                    walkers.iterate(self, &solver, compacted.as_ref().unwrap_or(problem))?;
+                    walkers.iterate(settings, &solver, compacted.as_ref().unwrap_or(problem))?;
                 }
                 if let Some(active) = ended.take_from(&mut walkers, &mut members, device) {
                     compacted = Some(compacted.as_ref().unwrap_or(problem).select(&active));
@@ -319,8 +319,8 @@ mod tests {
     fn paths_are_those_of_the_host() {
         let settings = LevenbergMarquardt::default();
         let bounds = Bounds { lower: vec![-2.0; 5], upper: vec![1.0; 5] };
-        for (bounds, barrier) in [(None, true), (Some(&bounds), true), (None, false)] {
-            let stars = Stars { barrier, ..Stars::simulate(256, 7) };
+        for (bounds, barrier, scale) in [(None, true, 1.0), (Some(&bounds), true, 1.0), (None, false, 1.0), (None, true, 0.6)] {
+            let stars = Stars { barrier, scale, ..Stars::simulate(256, 7) };
             let host = settings.minimise(&stars, stars.start(), bounds).unwrap();
             let device = settings.minimise_on_device(&Uploaded::new(&stars), stars.start(), bounds).unwrap();
             let same_path = (0..256).filter(|&i| host.n_iterations[i] == device.n_iterations[i]).count();

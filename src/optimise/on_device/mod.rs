@@ -43,7 +43,7 @@ pub trait TensorProblem: Sized {
     /// Number of coordinates P of every problem.
     fn n_parameters(&self) -> usize;
 
-    /// The coordinate that is the logarithm of a positive quantity with a flat prior, if there is one.
+    /// As [`NormalEquations::barrier`](super::NormalEquations::barrier).
     fn barrier(&self) -> Option<Barrier> {
         None
     }

@@ -73,7 +73,8 @@ impl Wall {
 
     /// `vector [n, P]` with another component `[n, 1]`.
     fn with_component(&self, vector: &Tensor<2>, component: Tensor<2>) -> Tensor<2> {
-        vector.clone() * (self.unit.clone().neg() + 1.0) + self.unit.clone() * component
+        let here = self.unit.clone().greater_elem(0.5).expand(vector.dims());
+        vector.clone().mask_where(here, component.expand(vector.dims()))
     }
 
     /// Displacements of changes of coordinates, as [`Barrier::displacement`].
@@ -82,20 +83,13 @@ impl Wall {
         self.with_component(change, ((self.component(change) * scale).exp() - 1.0) / scale)
     }
 
-    /// Changes of coordinates that are displacements, as [`Barrier::change`].
-    fn change(&self, displacement: &Tensor<2>) -> Tensor<2> {
-        let scale = self.barrier.scale;
-        self.with_component(displacement, (self.component(displacement) * scale + 1.0).log() / scale)
-    }
-
-    /// The displacement `[n, 1]` of [`Barrier::minimum`].
-    fn minimum(&self, displacement: &Tensor<2>, variance: &Tensor<2>) -> Tensor<2> {
+    /// x over x₀ `[n, 1]`, as [`Barrier::ratio_at_minimum`].
+    fn ratio_at_minimum(&self, displacement: &Tensor<2>, variance: &Tensor<2>) -> Tensor<2> {
         let scale = self.barrier.scale;
         let (ratio, square) = (displacement.clone() * scale + 1.0, variance.clone() * (8.0 * scale * scale));
         let sum = (ratio.clone() * ratio.clone() + square.clone()).sqrt() + ratio.clone().abs();
         let below = ratio.lower_elem(0.0);
-        let ratio = (sum.clone() * 0.5).mask_where(below, square / sum * 0.5);
-        (ratio - 1.0) / scale
+        (sum.clone() * 0.5).mask_where(below, square / sum * 0.5)
     }
 }
 
@@ -131,7 +125,7 @@ impl StepSolver {
     /// Minimises gᵀd + ½ dᵀ(H + λD)d over displacements d with x + d in the box and |d_i| ≤ `max_step`, λ = `damping [n]`.
     ///
     /// Coordinates on a bound whose gradient points outwards do not take part; those that the step would carry across a wall stop
-    /// there, and the others are solved for again.
+    /// there, and the others are solved for again. With a [`Barrier`], d is the displacement that it means.
     pub fn solve(&self, points: &Points, damping: &Tensor<1>, max_step: f64) -> Steps {
         let x = &points.coordinates;
         let [n, p] = x.dims();
@@ -158,7 +152,7 @@ impl StepSolver {
             let right = (gradient.clone() + coupling).neg() * moving.clone();
             let (solution, is_solvable) = self.solution(&matrix, right, &moving);
             solvable = solvable.bool_and(is_solvable);
-            let target = x.clone() + self.wall.as_ref().map_or(solution.clone(), |wall| wall.change(&solution));
+            let target = x.clone() + solution;
             let inside = target.clone().max_pair(lower.clone()).min_pair(upper.clone());
             trial = stopped_at.clone().mask_where(free.clone(), inside.clone());
             let stops = inside.clone().not_equal(target).bool_and(free.clone());
@@ -178,8 +172,8 @@ impl StepSolver {
         Steps { trial, predicted: above.reshape([n]).neg(), solvable }
     }
 
-    /// Displacements that solve the problems `matrix [n, P, P]`, `right [n, P]` of the coordinates that are `moving [n, P]`, with the barrier among
-    /// them; whether there is a solution, `[n]`.
+    /// Changes of the coordinates that are `moving [n, P]`, which solve `matrix [n, P, P]`, `right [n, P]` with the barrier among them; whether there
+    /// is a solution, `[n]`.
     fn solution(&self, matrix: &Tensor<3>, right: Tensor<2>, moving: &Tensor<2>) -> (Tensor<2>, Mask<1>) {
         let [n, p] = right.dims();
         let Some(wall) = &self.wall else {
@@ -190,10 +184,11 @@ impl StepSolver {
         let solved = cholesky::solve(matrix, &sides, self.rounding);
         let side = |r: usize| solved.solution.clone().slice([0..n, 0..p, r..r + 1]).reshape([n, p]);
         let (solution, response) = (side(0), side(1));
-        let (displacement, variance) = (wall.component(&solution), wall.component(&response));
-        let shift = wall.minimum(&displacement, &variance) - displacement;
-        let pull = shift / variance * wall.component(moving);
-        (solution + response * pull, solved.positive_definite)
+        let ratio = wall.ratio_at_minimum(&wall.component(&solution), &wall.component(&response));
+        let is_moving = wall.component(moving);
+        let pull = ratio.clone().recip() * (2.0 * wall.barrier.scale) * is_moving.clone();
+        let change = ratio.log() / wall.barrier.scale * is_moving;
+        (wall.with_component(&(solution + response * pull), change), solved.positive_definite)
     }
 
     /// Displacements of changes of coordinates.

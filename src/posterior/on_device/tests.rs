@@ -149,3 +149,20 @@ fn optima_are_those_of_the_host_whatever_the_batch() {
     }
     assert_eq!(on_device(&posterior[1], &working, 37), single);
 }
+
+#[test]
+fn only_an_amount_that_is_moved_as_a_logarithm_with_its_jacobian_has_a_barrier() {
+    let mut survey = survey(3, Precision::Double);
+    let position = |survey: &Survey, held: &[&str]| survey.posterior(held).barrier().map(|barrier| barrier.position);
+    assert_eq!((position(&survey, &[]), position(&survey, &["teff"])), (Some(3), Some(2)));
+    assert_eq!(position(&survey, &["extinction"]), None);
+    // A label moved as a logarithm before it takes no part.
+    survey.model.space.parameters[1].transform = Transform::Logarithm;
+    assert_eq!((position(&survey, &[]), position(&survey, &["extinction"])), (Some(3), None));
+    survey.model.space.parameters[1].transform = Transform::Identity;
+    let terms = Terms { constraints: &survey.constraints, mixture: Some(&survey.prior), jacobians: false };
+    let flat = Posterior::new(&survey.model, &survey.observations, &terms, &[], survey.start.clone()).unwrap();
+    assert_eq!(flat.barrier(), None);
+    survey.model.set_transform("extinction", Transform::Identity).unwrap();
+    assert_eq!(position(&survey, &[]), None);
+}

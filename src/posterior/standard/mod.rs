@@ -28,13 +28,14 @@ use ndarray::{Array2, Array3, CowArray, Ix2};
 pub(super) use star::Products;
 use star::{Data, Workspace, evaluate};
 use std::sync::Mutex;
+use std::thread::ThreadId;
 pub(super) use whitened::RECENT;
 
 /// The engine for one model.
 pub(super) struct StandardEngine {
     family: StandardFamily,
-    /// Working memories that nobody uses at the moment.
-    spare: Mutex<Vec<Workspace>>,
+    /// Working memories that nobody uses at the moment, with the threads that used them last: they hold what those will ask for again.
+    spare: Mutex<Vec<(ThreadId, Workspace)>>,
     /// Whether the processor has AVX2 and FMA.
     vectorised: bool,
 }
@@ -90,13 +91,17 @@ impl StandardEngine {
     }
 
     fn take_workspace(&self, n_free: usize) -> Workspace {
-        let spare = self.spare.lock().ok().and_then(|mut spare| spare.pop());
+        let own = |spare: &[(ThreadId, Workspace)]| spare.iter().position(|(thread, _)| *thread == std::thread::current().id());
+        let spare = self.spare.lock().ok().and_then(|mut spare| match own(&spare) {
+            Some(position) => Some(spare.swap_remove(position).1),
+            None => spare.pop().map(|(_, work)| work),
+        });
         spare.filter(|work| work.n_free() == n_free).unwrap_or_else(|| Workspace::new(&self.family, n_free))
     }
 
     fn give_back(&self, work: Workspace) {
         if let Ok(mut spare) = self.spare.lock() {
-            spare.push(work);
+            spare.push((std::thread::current().id(), work));
         }
     }
 }

@@ -9,8 +9,10 @@ use crate::noise::Whitening;
 use crate::tensor::lanes::{Block, Kernel, LANES, Lanes, blocks, floats};
 use crate::tensor::quads::Quad;
 
-/// Stars whose panels are kept (9 kB each).
+/// Stars whose panels are kept at most …
 pub const RECENT: usize = 64;
+/// … and bytes of all of them (9 kB a star with 61 XP samples): what the second-level cache of a core holds.
+const RECENT_BYTES: usize = 1 << 20;
 
 /// Streams whose sums fit the registers together.
 const TOGETHER: usize = 6;
@@ -30,7 +32,7 @@ pub struct Panels {
 /// Panels of the stars that were whitened last: a fit comes back to each star of a batch for its starts, its searches and its covariance.
 #[derive(Default)]
 pub struct RecentPanels {
-    /// A star's place is its number modulo [`RECENT`].
+    /// A star's place is its number modulo their number.
     places: Vec<Panels>,
 }
 
@@ -39,9 +41,11 @@ impl RecentPanels {
     #[inline(always)]
     pub fn of<V: Lanes>(&mut self, whitening: &Whitening, star: usize) -> &Panels {
         if self.places.is_empty() {
-            self.places.resize_with(RECENT, Panels::default);
+            let bytes = size_of::<Block>() * panel_start(blocks(whitening.block));
+            self.places.resize_with((RECENT_BYTES / bytes.max(1)).clamp(1, RECENT), Panels::default);
         }
-        let panels = &mut self.places[star % RECENT];
+        let place = star % self.places.len();
+        let panels = &mut self.places[place];
         panels.set::<V>(whitening, star);
         panels
     }
@@ -293,7 +297,7 @@ mod tests {
         for (size, tail, n_streams) in [(0, 5, 2), (1, 0, 2), (7, 2, 4), (8, 8, 4), (9, 0, 6), (23, 6, 6), (61, 5, 8)] {
             let (n, width) = (size + tail, blocks(size + tail));
             let entry = |k: usize| (k as f32 * 0.37).sin();
-            let n_stars = 2;
+            let n_stars = RECENT + 1;
             let whitening = Whitening {
                 block: size,
                 triangle: (0..n_stars * triangle::length(size)).map(entry).collect(),
@@ -307,7 +311,8 @@ mod tests {
                 floats_mut(stream)[..n].copy_from_slice(vector);
             }
             let mut recent = RecentPanels::default();
-            for star in [1, 0, 1] {
+            // The first and the last share a place.
+            for star in [0, 1, RECENT, 1, 0] {
                 let (mut whitened, mut expected) = (vec![Block::default(); n_streams * width], vec![0.0; n_streams * n]);
                 let panels = recent.of::<Portable>(&whitening, star);
                 panels.whiten::<Portable>(&streams, &mut whitened, width);
