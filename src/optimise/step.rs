@@ -208,36 +208,31 @@ impl StepSolver {
                 self.solution.iter_mut().zip(&self.response[..m]).for_each(|(x, response)| *x += pull * response);
                 (self.solution[row], barrier_change) = barrier.step_to(ratio);
             }
-            let change = |i: usize, displacement: f64| match self.barrier.filter(|barrier| barrier.position == i) {
-                Some(_) => barrier_change,
-                None => displacement,
-            };
             let mut n_free = 0;
             for row in 0..m {
                 let i = self.free[row];
                 let lower = bounds.lower[i].max(x[i] - max_step);
                 let upper = bounds.upper[i].min(x[i] + max_step);
-                let target = x[i] + change(i, self.solution[row]);
+                let barrier = self.barrier.filter(|barrier| barrier.position == i);
+                let target = x[i] + if barrier.is_some() { barrier_change } else { self.solution[row] };
+                trial[i] = target;
                 if target < lower || target > upper {
                     trial[i] = target.clamp(lower, upper);
-                    self.displacement[i] = match self.barrier.filter(|barrier| barrier.position == i) {
-                        Some(barrier) => barrier.displacement(trial[i] - x[i]),
-                        None => trial[i] - x[i],
-                    };
+                    let change = trial[i] - x[i];
+                    self.displacement[i] = barrier.map_or(change, |barrier| barrier.displacement(change));
                 } else {
                     self.solution[n_free] = self.solution[row];
                     self.free[n_free] = i;
                     n_free += 1;
                 }
             }
+            self.free.truncate(n_free);
             if n_free == m {
-                for (row, &i) in self.free.iter().enumerate() {
-                    self.displacement[i] = self.solution[row];
-                    trial[i] = x[i] + change(i, self.solution[row]);
-                }
                 break;
             }
-            self.free.truncate(n_free);
+        }
+        for (row, &i) in self.free.iter().enumerate() {
+            self.displacement[i] = self.solution[row];
         }
         Some(self.predicted_decrease(point, trial))
     }

@@ -72,9 +72,8 @@ impl CatalogueTask<'_> {
             crate::table::check_target(self.output, self.existing.overwrite)?;
         }
         let mut clock = Clock::start();
-        let mut times = StageTimes::default();
         let inputs = self.inputs.iter().map(|path| FileState::read(path)).collect::<Result<Vec<_>>>()?;
-        times.hash = clock.lap().cpu;
+        let hash = clock.lap().cpu;
         let described = self.inputs.iter().zip(&inputs).map(|(path, state)| {
             Ok(provenance::Input { path: path.clone(), n_rows: row_count(path)?, sha256: state.sha256().to_owned() })
         });
@@ -88,15 +87,16 @@ impl CatalogueTask<'_> {
         let mut progress = Progress::of_stars("fitting", n_rows, settings);
         let mut tally = Tally::default();
         let mut without_stars = None;
+        let (stages, mut written) = (FitClock::default(), 0.0);
         let mut write = |batch: &Batch, tally: &mut Tally| {
-            let (estimates, of_fit) = self.fit(&batch.observations).map_err(|error| error.within(&batch.place))?;
-            times += of_fit;
+            let estimates = self.fitter.fit_in_stages(&batch.observations, &|stage| stages.reached(stage));
+            let estimates = estimates.map_err(|error| error.within(&batch.place))?;
             let begun = thread_seconds();
             tally.add(estimates.flags.iter().copied());
             let table = self.table(&estimates, &batch.observations, &provenance).map_err(|error| error.within(&batch.place))?;
-            let written = writer.write(&table);
-            times.write += thread_seconds() - begun;
-            written
+            writer.write(&table)?;
+            written += thread_seconds() - begun;
+            Ok(())
         };
         for batch in self.input().batches() {
             let batch = batch?;
@@ -116,9 +116,10 @@ impl CatalogueTask<'_> {
         inputs.iter().try_for_each(FileState::require_unchanged)?;
         let begun = thread_seconds();
         writer.finish()?;
-        times.write += thread_seconds() - begun;
+        let mut times = StageTimes { write: written + thread_seconds() - begun, ..stages.finish().0 };
         // The inputs are read in a thread of their own and whitened on all of them: what the other stages leave.
-        times.rest = (clock.lap().cpu - (times.total() - times.hash)).max(0.0);
+        times.rest = (clock.lap().cpu - times.total()).max(0.0);
+        times.hash = hash;
         let seconds = progress.seconds();
         let per_star = 1e3 * seconds / tally.stars.max(1) as f64;
         tracing::info!("{}: {tally}; {seconds:.1} s ({per_star:.2} ms a star), {times}", self.output.display());
@@ -133,13 +134,6 @@ impl CatalogueTask<'_> {
             options: read_options(self.fitter.trained(), self.fitter.options()),
             on_cpu: self.fitter.trained().model.device().is_cpu(),
         }
-    }
-
-    /// Estimates of a batch, and how long its stages took.
-    fn fit(&self, observations: &Observations) -> Result<(Estimates, StageTimes)> {
-        let stages = FitClock::default();
-        let estimates = self.fitter.fit_in_stages(observations, &|stage| stages.reached(stage))?;
-        Ok((estimates, stages.finish().0))
     }
 
     /// The catalogue's rows for a batch.

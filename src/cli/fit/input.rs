@@ -12,7 +12,7 @@ use crate::table::{Chunks, Table, read_chunks, read_schema};
 use std::path::{Path, PathBuf};
 
 /// Stars read at once (about 30 kB each with XP covariances): columns that are small enough for the allocator to use their memory again. Those of 8192
-/// are new pages for every batch, which took a quarter of the time of a fit. Not of the number of threads, on which pages of Parquet files would depend.
+/// are new pages for every batch, which took a sixth of the processor time of a fit. Not of the number of threads, on which pages of Parquet files would depend.
 const ROWS: usize = 2048;
 /// Stars read at once for an accelerator.
 const ROWS_OF_A_DEVICE: usize = 8192;
