@@ -12,6 +12,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`error`] | the one error type: where, what was found, what was expected, what to do |
+//! | [`warning`] | warnings that are said once |
 //! | [`prefetch`] | iterators that a thread of their own runs ahead of the consumer |
 //! | [`tensor`] | burn's tensors behind an alias, devices, jets (forward-mode derivatives), global weights and their optimisers |
 //! | [`table`] | tables with units, UCDs, descriptions and nulls; Parquet, FITS, CSV, ECSV, VOTable |
@@ -72,3 +73,4 @@ pub mod tensor;
 mod testing;
 pub mod train;
 pub mod validate;
+pub mod warning;

@@ -23,6 +23,8 @@ mod format;
 mod gzip;
 #[cfg(feature = "hdf5")]
 mod hdf5;
+mod location;
+mod mask;
 mod parquet;
 mod read;
 #[cfg(test)]
@@ -40,6 +42,7 @@ pub use column::{Column, ColumnSchema, Shape, Values};
 pub use column_type::{ColumnType, Layout, ValueType};
 pub use directory::write_directory_atomically;
 pub use format::Format;
+pub use location::{Location, file_of};
 pub use parquet::write_dataset_metadata;
 pub use read::{Chunks, read, read_chunks, read_column_chunks, read_columns, read_schema, row_count};
 pub use write::{Writer, write};
@@ -52,14 +55,25 @@ use std::collections::BTreeMap;
 pub struct Table {
     columns: Vec<Column>,
     n_rows: usize,
+    /// Columns of the file that a table cannot hold (times, bits, complex numbers …): they are in nobody's way, and named by whom asks.
+    pub unread: Vec<UnreadColumn>,
     /// Metadata of the whole table.
     pub metadata: BTreeMap<String, String>,
+}
+
+/// A column of a file whose type has no counterpart in [`Values`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnreadColumn {
+    /// What the file says of it.
+    pub schema: ColumnSchema,
+    /// Its type, in words.
+    pub found: String,
 }
 
 impl Table {
     /// An empty table with `n_rows` rows and no columns.
     pub fn with_rows(n_rows: usize) -> Self {
-        Self { columns: Vec::new(), n_rows, metadata: BTreeMap::new() }
+        Self { n_rows, ..Self::default() }
     }
 
     /// A table from columns.
@@ -114,6 +128,9 @@ impl Table {
     /// Names the columns that there are when `name` is not among them.
     pub fn column(&self, name: &str) -> Result<&Column> {
         self.get(name).ok_or_else(|| {
+            if let Some(unread) = self.unread.iter().find(|unread| unread.schema.name == name) {
+                return read::unreadable(format!("column '{name}'"), &unread.found);
+            }
             let names: Vec<&str> = self.columns.iter().map(|column| column.schema.name.as_str()).collect();
             Error::data(format!("column '{name}'"))
                 .found(format!("no such column (there are: {})", names.join(", ")))
@@ -133,6 +150,7 @@ impl Table {
         Self {
             columns: self.columns.iter().map(|column| column.select(rows)).collect(),
             n_rows: rows.len(),
+            unread: self.unread.clone(),
             metadata: self.metadata.clone(),
         }
     }

@@ -1,7 +1,7 @@
 //! Reading tables of any format: whole, by column, or in chunks of rows.
 
 use super::format::{Format, is_gzip};
-use super::{Column, ColumnSchema, Table, csv, fits, parquet, votable};
+use super::{Column, ColumnSchema, Location, Table, csv, fits, mask, parquet, votable};
 use crate::error::{Error, Result};
 use std::path::Path;
 
@@ -11,10 +11,11 @@ pub type Chunks = Box<dyn Iterator<Item = Result<Table>> + Send>;
 /// Rows read at once where the whole table is wanted.
 const BLOCK: usize = 65_536;
 
-/// Reads a table. The format follows from the extension, or else from the content; gzip is seen through.
+/// Reads a table. The format follows from the extension, or else from the content; gzip is seen through. A path may choose a table of
+/// the file (see [`Location`]). Columns of types that [`super::Values`] cannot hold are left out and named in [`Table::unread`].
 ///
 /// # Errors
-/// When the file cannot be read, is damaged, or has a column of a type that [`super::Values`] cannot hold (the column is named).
+/// When the file cannot be read or is damaged.
 pub fn read(path: &Path) -> Result<Table> {
     whole(chunks(path, None, BLOCK)?)
 }
@@ -22,7 +23,7 @@ pub fn read(path: &Path) -> Result<Table> {
 /// Reads only the named columns, in the order given.
 ///
 /// # Errors
-/// As [`read`]; and when a name is absent or given twice.
+/// As [`read`]; and when a name is absent or given twice, or its column is of a type that [`super::Values`] cannot hold.
 pub fn read_columns(path: &Path, names: &[&str]) -> Result<Table> {
     whole(chunks(path, Some(names), BLOCK)?)
 }
@@ -49,11 +50,13 @@ pub fn read_column_chunks(path: &Path, names: &[&str], rows: usize) -> Result<Ch
 /// # Errors
 /// When the file cannot be read or its header is damaged.
 pub fn read_schema(path: &Path) -> Result<Vec<ColumnSchema>> {
-    match Format::of_file(path)? {
+    let location = Location::parse(path);
+    let path = location.file.as_path();
+    match format_of(&location)? {
         Format::Parquet => parquet::schema(path),
-        Format::Fits => fits::schema(path),
+        Format::Fits => fits::schema(&location),
         Format::Csv | Format::Ecsv => csv::schema(path),
-        Format::VoTable => Ok(votable::read(path, None)?.columns().iter().map(|column| column.schema.clone()).collect()),
+        Format::VoTable => Ok(votable::read(&location, None)?.columns().iter().map(|column| column.schema.clone()).collect()),
         #[cfg(feature = "hdf5")]
         Format::Hdf5 => super::hdf5::schema(path),
         #[cfg(not(feature = "hdf5"))]
@@ -67,21 +70,37 @@ pub fn read_schema(path: &Path) -> Result<Vec<ColumnSchema>> {
 /// # Errors
 /// When the file cannot be read or its header is damaged.
 pub fn row_count(path: &Path) -> Result<Option<usize>> {
-    match Format::of_file(path)? {
+    let location = Location::parse(path);
+    let path = location.file.as_path();
+    match format_of(&location)? {
         Format::Parquet if !is_gzip(path)? => parquet::row_count(path).map(Some),
-        Format::Fits if !is_gzip(path)? => fits::row_count(path).map(Some),
+        Format::Fits if !is_gzip(path)? => fits::row_count(&location).map(Some),
         _ => Ok(None),
     }
 }
 
+/// The format of a file, in which a table may be chosen only where there can be several.
+fn format_of(location: &Location) -> Result<Format> {
+    let format = Format::of_file(&location.file)?;
+    match format {
+        Format::Fits | Format::VoTable => {}
+        Format::Parquet => location.require_only_table("Parquet")?,
+        Format::Csv | Format::Ecsv => location.require_only_table("CSV")?,
+        Format::Hdf5 => location.require_only_table("HDF5")?,
+    }
+    Ok(format)
+}
+
 fn chunks(path: &Path, names: Option<&[&str]>, rows: usize) -> Result<Chunks> {
     let rows = rows.max(1);
-    match Format::of_file(path)? {
+    let location = Location::parse(path);
+    let path = location.file.as_path();
+    match format_of(&location)? {
         Format::Parquet => parquet::chunks(path, names, rows),
-        Format::Fits => fits::chunks(path, names, rows),
+        Format::Fits => fits::chunks(&location, names, rows),
         Format::Csv | Format::Ecsv => csv::chunks(path, names, rows),
         Format::VoTable => {
-            let table = votable::read(path, names)?;
+            let table = votable::read(&location, names)?;
             let n_chunks = table.n_rows().div_ceil(rows).max(1);
             let slice = move |i: usize| Ok(table.slice(i * rows..((i + 1) * rows).min(table.n_rows())));
             Ok(Box::new((0..n_chunks).map(slice)))
@@ -109,7 +128,8 @@ fn whole(mut chunks: Chunks) -> Result<Table> {
     Ok(table)
 }
 
-/// The positions of the wanted columns among the available ones, in the order wanted; all of them where none are named.
+/// The positions of the wanted columns among the available ones, in the order wanted, and of their masks, which [`assemble`] folds into
+/// them; all of them where none are named.
 pub(super) fn positions(path: &Path, available: &[String], wanted: Option<&[&str]>) -> Result<Vec<usize>> {
     let Some(wanted) = wanted else { return Ok((0..available.len()).collect()) };
     let position = |name: &str| {
@@ -120,10 +140,12 @@ pub(super) fn positions(path: &Path, available: &[String], wanted: Option<&[&str
                 .remedy("Rename the column in the file, or name the right one.")
         })
     };
-    wanted.iter().map(|name| position(name)).collect()
+    let mut positions = wanted.iter().map(|name| position(name)).collect::<Result<Vec<_>>>()?;
+    positions.extend(mask::beside(available, &positions));
+    Ok(positions)
 }
 
-/// A table of these columns, with the file named in errors.
+/// A table of these columns, with the file named in errors and astropy's masks folded into the columns that they cover.
 pub(super) fn assemble(
     path: &Path,
     columns: Vec<Column>,
@@ -135,13 +157,18 @@ pub(super) fn assemble(
         table.push(column).map_err(|error| error.within(path.display()))?;
     }
     table.metadata = metadata.clone();
-    Ok(table)
+    mask::fold(path, table)
 }
 
-/// The error for a column whose type has no counterpart in [`super::Values`].
+/// The error for a column that was asked for and whose type has no counterpart in [`super::Values`].
 pub(super) fn unsupported(path: &Path, name: &str, found: impl std::fmt::Display) -> Error {
-    Error::data(format!("{}, column '{name}'", path.display()))
-        .found(format!("{found}"))
+    unreadable(format!("{}, column '{name}'", path.display()), &found.to_string())
+}
+
+/// As [`unsupported`], at a place.
+pub(super) fn unreadable(place: String, found: &str) -> Error {
+    Error::data(place)
+        .found(found)
         .expected("booleans, integers of up to 64 bits, floats or text, or lists of them")
         .remedy("Convert the column, or read only the columns that are needed.")
 }

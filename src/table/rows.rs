@@ -110,6 +110,7 @@ impl Table {
         Self {
             columns: self.columns.iter().map(|column| column.slice(range.clone())).collect(),
             n_rows: range.len(),
+            unread: self.unread.clone(),
             metadata: self.metadata.clone(),
         }
     }

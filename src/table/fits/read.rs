@@ -7,24 +7,26 @@ use crate::table::builder::is_float;
 use crate::table::format::is_gzip;
 use crate::table::gzip;
 use crate::table::read::{Chunks, assemble, positions, unsupported};
-use crate::table::{Column, ColumnSchema, ColumnType, Layout, Shape, Table, ValueType, Values};
+use crate::table::{Column, ColumnSchema, ColumnType, Layout, Location, Shape, Table, ValueType, Values};
 use fitsio_sys as sys;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 /// The columns' descriptions, from the header alone.
-pub(in crate::table) fn schema(path: &Path) -> Result<Vec<ColumnSchema>> {
+pub(in crate::table) fn schema(location: &Location) -> Result<Vec<ColumnSchema>> {
+    let path = location.file.as_path();
     let (_, header) = open(path)?;
     (1..=header.n_columns).map(|column| header.column_schema(path, column)).collect()
 }
 
 /// Number of rows by the header.
-pub(in crate::table) fn row_count(path: &Path) -> Result<usize> {
-    Ok(open(path)?.1.n_rows)
+pub(in crate::table) fn row_count(location: &Location) -> Result<usize> {
+    Ok(open(&location.file)?.1.n_rows)
 }
 
 /// Tables of at most `rows` rows.
-pub(in crate::table) fn chunks(path: &Path, names: Option<&[&str]>, rows: usize) -> Result<Chunks> {
+pub(in crate::table) fn chunks(location: &Location, names: Option<&[&str]>, rows: usize) -> Result<Chunks> {
+    let path = location.file.as_path();
     let (mut file, header) = open(path)?;
     let schemas = (1..=header.n_columns).map(|column| header.column_schema(path, column)).collect::<Result<Vec<_>>>()?;
     let available: Vec<String> = schemas.iter().map(|schema| schema.name.clone()).collect();

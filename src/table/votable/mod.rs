@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::table::builder::ColumnBuilder;
 use crate::table::gzip;
 use crate::table::read::{assemble, positions, unsupported};
-use crate::table::{ColumnSchema, Table};
+use crate::table::{ColumnSchema, Location, Table};
 use base64::Engine;
 use field::Field;
 use roxmltree::{Document, Node, ParsingOptions};
@@ -26,7 +26,8 @@ struct Source {
 type Misfit = (String, String);
 
 /// Reads the first table.
-pub(super) fn read(path: &Path, names: Option<&[&str]>) -> Result<Table> {
+pub(super) fn read(location: &Location, names: Option<&[&str]>) -> Result<Table> {
+    let path = location.file.as_path();
     let bytes = gzip::read_all(path)?;
     let text = String::from_utf8(bytes).map_err(|error| Error::reading(path, error).expected("a VOTable in UTF-8"))?;
     let options = ParsingOptions { allow_dtd: true, ..ParsingOptions::default() };
