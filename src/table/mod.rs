@@ -23,6 +23,7 @@ mod format;
 mod gzip;
 #[cfg(feature = "hdf5")]
 mod hdf5;
+mod limits;
 mod location;
 mod mask;
 mod parquet;
@@ -42,6 +43,7 @@ pub use column::{Column, ColumnSchema, Shape, Values};
 pub use column_type::{ColumnType, Layout, ValueType};
 pub use directory::write_directory_atomically;
 pub use format::Format;
+pub use limits::{DEFAULT_EXPANSION, set_max_expansion};
 pub use location::{Location, file_of};
 pub use parquet::write_dataset_metadata;
 pub use read::{Chunks, read, read_chunks, read_column_chunks, read_columns, read_schema, row_count};
