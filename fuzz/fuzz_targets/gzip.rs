@@ -1,0 +1,4 @@
+//! Any bytes as a compressed table.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| photosphere_fuzz::read_table(bytes, "table.csv.gz"));

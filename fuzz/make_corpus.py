@@ -1,0 +1,141 @@
+"""Writes the seeds of the fuzz targets: small valid tables of every format and kind of column, and small hostile ones.
+
+usage: make_corpus.py CORPUS_FOLDER     (astropy 8, pyarrow, numpy; all values are made up)
+"""
+
+import gzip
+import io
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from astropy.io import fits, votable
+from astropy.table import MaskedColumn, Table
+
+CORPUS = Path(sys.argv[1])
+CORPUS.mkdir(parents=True, exist_ok=True)
+RECIPES = Path(__file__).resolve().parent.parent / "models" / "recipes"
+
+
+def put(target, name, content):
+    folder = CORPUS / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def sample():
+    table = Table({"source_id": np.array([5853498713190525696, 2, 3]), "teff": [5772.0, 4000.0, np.nan]})
+    table["teff"].unit = "K"
+    table["parallax"] = MaskedColumn([1.0, 2.0, 3.0], mask=[False, True, False], unit="mas")
+    table["count"] = MaskedColumn(np.array([1, 2, 3], dtype="int32"), mask=[False, False, True])
+    table["name"] = ["a", "bc", ""]
+    table["is_single"] = [True, False, True]
+    table["flux"] = np.arange(6, dtype="float32").reshape(3, 2)
+    table.meta["wavelengths"] = "[500.0, 600.0]"
+    return table
+
+
+def written(table, extension, **options):
+    path = CORPUS / f"seed.{extension}"
+    table.write(path, overwrite=True, **options)
+    content = path.read_bytes()
+    path.unlink()
+    return content
+
+
+def make_fits():
+    put("fits", "table.fits", written(sample(), "fits"))
+    lists = fits.Column("lists", "PD()", array=np.array([[1.0], [1.0, 2.0], []], dtype=object))
+    texts = fits.Column("texts", "PA()", array=np.array(["x", "yz", ""], dtype=object))
+    more = [
+        lists, texts, fits.Column("bits", "11X", array=np.zeros((3, 11), bool)), fits.Column("z", "C", array=np.zeros(3, "complex64")),
+        fits.Column("scaled", "I", bzero=32768, array=np.ones(3, "uint16")), fits.Column("u", "K", bzero=2**63, array=np.ones(3, "uint64")),
+    ]
+    buffer = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns(more, name="A"), fits.table_to_hdu(sample())]).writeto(buffer, checksum=True)
+    put("fits", "two.fits", buffer.getvalue())
+    put("fits", "truncated.fits", buffer.getvalue()[:9000])
+
+
+def make_votable():
+    for form in ["tabledata", "binary", "binary2"]:
+        table = sample()
+        table["count"] = table["count"].filled(-1)
+        document = votable.from_table(table)
+        document.get_first_table().format = form
+        buffer = io.BytesIO()
+        document.to_xml(buffer)
+        put("votable", f"{form}.xml", buffer.getvalue())
+    put("votable", "entity.xml", '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><VOTABLE>&b;</VOTABLE>')
+    field = '<FIELD name="x" datatype="float" arraysize="100000000000"/>'
+    put("votable", "large.xml", f"<VOTABLE><RESOURCE><TABLE>{field}<DATA><TABLEDATA><TR><TD/></TR></TABLEDATA></DATA></TABLE></RESOURCE></VOTABLE>")
+
+
+def make_parquet():
+    table = pa.table({
+        "source_id": pa.array([1, 2, None], pa.int64()),
+        "flux": pa.array([[1.0, None], None, []], pa.list_(pa.float32())),
+        "pair": pa.array([[1, 2], [3, 4], None], pa.list_(pa.int32(), 2)),
+        "band": pa.array(["g", None, "g"]).dictionary_encode(),
+        "when": pa.array([1, 2, 3], pa.timestamp("us")),
+        "bytes": pa.array([b"x", b"\xff", None]),
+        "mask": pa.array([True, False, None]),
+    })
+    for compression in ["none", "zstd", "snappy", "lz4", "brotli", "gzip"]:
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, compression=compression)
+        put("parquet", f"{compression}.parquet", buffer.getvalue())
+    put("parquet", "astropy.parquet", written(sample(), "parquet"))
+
+
+def make_text():
+    plain = 'source_id,teff,name,flux\r\n5853498713190525696,5772,"a ""b""",[1.0, null]\r\n2,,null,(2.0)\r\n'
+    put("csv", "plain.csv", plain)
+    put("csv", "bom.csv", "\ufeff" + plain)
+    put("csv", "bad.csv", "a,a\n1\n\xff")
+    put("gzip", "plain.csv.gz", gzip.compress(plain.encode()))
+    put("gzip", "two_members.csv.gz", gzip.compress(b"x\n1\n") + gzip.compress(b"2\n"))
+    for method in ["null_value", "data_mask"]:
+        put("ecsv", f"{method}.ecsv", written(sample(), "ecsv", serialize_method=method))
+    aliases = "".join(f"# - &a{i} [{f'*a{i - 1},*a{i - 1}' if i else 'x'}]\n" for i in range(20))
+    put("ecsv", "aliases.ecsv", f"# %ECSV 1.0\n# ---\n# datatype:\n# - {{name: x, datatype: float64}}\n# meta:\n{aliases}x\n1\n")
+    put("ecsv", "large.ecsv", "# %ECSV 1.0\n# ---\n# datatype:\n# - {name: x, datatype: string, subtype: 'float64[99999999999]'}\nx\n\"[1]\"\n")
+    rows = [{"source_id": 1, "flux": [1.0, None], "name": "a"}, {"source_id": 2, "flux": None}]
+    put("json", "records.json", json.dumps(rows))
+    put("json", "columns.json", json.dumps({"source_id": [1, 2], "teff": [1.0, None]}))
+    fields = [{"name": "source_id", "datatype": "long"}, {"name": "teff", "datatype": "double", "unit": "K"}]
+    put("json", "tap.json", json.dumps({"metadata": fields, "data": [[1, 2.0], [2, None]]}))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as bundle:
+        bundle.writestr("a/1.csv", plain)
+        bundle.writestr("a/2.csv", plain)
+    put("zip", "bundle.zip", buffer.getvalue())
+
+
+def make_survey():
+    observations = sample()["source_id", "teff", "parallax", "flux"]
+    observations["flux_error"] = np.full((3, 2), 0.1, dtype="float32")
+    observations["flux_covariance_triu"] = np.tile(np.array([0.01, 0.0, 0.01], dtype="float32"), (3, 1))
+    observations["teff_error"] = [50.0, 0.0, 1e20]
+    observations.meta["bands"] = '["a", "b"]'
+    put("observations", "observations.ecsv", written(observations, "ecsv"))
+    n = 55
+    spectra = Table({"source_id": [1, 2]})
+    for band, basis in [("bp", 56), ("rp", 57)]:
+        spectra[f"{band}_basis_function_id"] = [basis] * 2
+        spectra[f"{band}_n_parameters"] = [n] * 2
+        spectra[f"{band}_standard_deviation"] = [1.0, 1.1]
+        spectra[f"{band}_coefficients"] = np.round(1e3 * np.exp(-np.arange(n) / 5.0), 1)[None].repeat(2, 0)
+        spectra[f"{band}_coefficient_errors"] = np.ones((2, n))
+        spectra[f"{band}_coefficient_correlations"] = np.zeros((2, n * (n - 1) // 2), "int8").astype("float32")
+    put("spectra", "spectra.ecsv", written(spectra, "ecsv"))
+    for recipe in RECIPES.glob("*.toml"):
+        put("recipes", recipe.name, recipe.read_bytes())
+
+
+for make in [make_fits, make_votable, make_parquet, make_text, make_survey]:
+    make()
