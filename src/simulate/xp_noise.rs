@@ -242,10 +242,9 @@ mod tests {
         let Some(folder) = crate::testing::shared_data() else { return };
         let file = folder.join("xp_field/field2000_xp_coeff_err.fits.gz");
         let noise = XpNoise::new().unwrap();
-        let mut file = fitsio::FitsFile::open(file).unwrap();
-        let table = file.hdu(1).unwrap();
-        let mut columns = |prefix: &str| -> Vec<Vec<f64>> {
-            (0..N_COEFFICIENTS).map(|i| table.read_col(&mut file, &format!("{prefix}_{i}")).unwrap()).collect()
+        let table = crate::table::read(&file).unwrap();
+        let columns = |prefix: &str| -> Vec<Vec<f64>> {
+            (0..N_COEFFICIENTS).map(|i| table.column(&format!("{prefix}_{i}")).unwrap().to_f64().unwrap()).collect()
         };
         let coefficients = [columns("bp_coeff"), columns("rp_coeff")];
         let errors = [columns("e_bp_coeff"), columns("e_rp_coeff")];

@@ -60,7 +60,7 @@ pub(crate) fn sample_table() -> Table {
     let mut table = Table::new(columns).expect("columns of equal length");
     table.metadata.insert("model_id".into(), "xp-simulated, version 1".into());
     table.metadata.insert("recipe".into(), "kind = \"xp\"\n[train]\nrate = 1e-3 # a comment, 'quoted' \u{e9}".repeat(5));
-    table.metadata.insert("EQUINOX".into(), "2016".into());
+    table.metadata.insert("equinox".into(), "2016".into());
     table
 }
 

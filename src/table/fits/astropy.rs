@@ -31,15 +31,17 @@ pub(super) fn cards(table: &Table) -> Vec<String> {
     cards
 }
 
-/// What the block of a header says of its columns; nothing if there is no block, or one that cannot be understood.
-pub(super) fn parse(cards: &[String]) -> Vec<ColumnSchema> {
-    let comments = cards.iter().filter_map(|card| card.strip_prefix("COMMENT ")).map(str::trim_end);
-    let block = comments.skip_while(|comment| *comment != BEGIN).skip(1).take_while(|comment| *comment != END);
+/// What the block among the COMMENT cards of a header says of its columns; nothing if there is no block, or one that cannot be understood.
+pub(super) fn parse(comments: impl Iterator<Item = String>) -> Vec<ColumnSchema> {
+    let mut block = comments.skip_while(|comment| comment != BEGIN).skip(1).take_while(|comment| comment != END).peekable();
+    if block.peek().is_none() {
+        return Vec::new();
+    }
     let mut yaml = String::from("%ECSV\n");
     for line in block {
         match line.strip_suffix('\\').filter(|line| line.len() == WIDTH) {
             Some(piece) => yaml.push_str(piece),
-            None => yaml.extend([line, "\n"]),
+            None => yaml.extend([line.as_str(), "\n"]),
         }
     }
     header::parse(&yaml).map(|header| header.columns.into_iter().map(|(schema, _)| schema).collect()).unwrap_or_default()
@@ -54,9 +56,10 @@ mod tests {
     fn descriptions_come_back() {
         let cards = cards(&sample_table());
         assert!(cards.iter().all(|card| card.len() <= 80 && card.is_ascii()));
-        let described = parse(&cards);
+        let comments = cards.iter().filter_map(|card| card.strip_prefix("COMMENT ")).map(str::to_owned);
+        let described = parse(comments);
         assert_eq!(described[0], sample_table().columns()[0].schema);
         assert_eq!(described[1], sample_table().columns()[1].schema);
-        assert_eq!(parse(&["COMMENT none".into()]), []);
+        assert_eq!(parse(["none".to_owned()].into_iter()), []);
     }
 }

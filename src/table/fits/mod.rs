@@ -1,15 +1,42 @@
-//! FITS binary tables, through cfitsio: scalars, lists of fixed and varying length, text, booleans, integers with TNULL, unsigned and
-//! scaled columns; units, UCDs and descriptions as TUNIT, TUCD and TCOMM (which TOPCAT shows) and in astropy's own COMMENT block; the
-//! table's metadata as header cards.
+//! FITS binary tables, read and written by our own code: scalars, lists of fixed and varying length, text, booleans and bits, integers
+//! with TNULL, unsigned and scaled columns; units, UCDs and descriptions as TUNIT, TUCD and TCOMM (which TOPCAT shows) and in astropy's
+//! own COMMENT block; the table's metadata as header cards; CHECKSUM and DATASUM.
 //!
-//! NaN, empty text and empty lists are what FITS has for missing values, so they are read as null (as astropy does for the first
-//! two), and nulls are written so.
+//! | stored | read as | null |
+//! |---|---|---|
+//! | L | boolean | the byte 0 |
+//! | nX | n booleans | none |
+//! | B, I, J | 32-bit integer | TNULL; the smallest integer of J and K, if there is no TNULL |
+//! | K | 64-bit integer | as above |
+//! | with integer TSCAL, TZERO | the smallest of both types that holds all | TNULL |
+//! | with other TSCAL, TZERO | f32 for B and I, f64 for J and K | TNULL |
+//! | E, D | f32, f64 | NaN |
+//! | A, rAw, TDIM | text, lists of text; UTF-8, or else Latin-1 | empty text |
+//! | P, Q | lists of varying length, or one text | empty list |
+//! | C, M | not read ([`crate::table::Table::unread`]) | |
+//!
+//! A list is null when all of it is. Every size that a header declares is compared with the size of the file before anything is
+//! allocated, and lists that share a heap may not become larger than compressed files may ([`crate::table::limits`]).
 
 mod astropy;
 mod cards;
-mod cfitsio;
+mod checksum;
+mod choose;
+mod decode;
+mod encode;
+mod form;
+mod hdu;
+mod header;
+mod heap;
+mod layout;
+mod metadata;
 mod read;
+mod rows;
+mod scaling;
+mod source;
+mod text;
 mod write;
+mod write_header;
 
 pub(super) use read::{chunks, row_count, schema};
 pub(super) use write::FitsSink;

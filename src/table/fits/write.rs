@@ -1,29 +1,45 @@
-//! Columns to a FITS binary table.
+//! Columns to a FITS binary table. Rows are written as they come; the lists of varying length wait in a file of their own, since the
+//! heap follows the rows; the header, whose cards only change their values, is written again at the end.
 
-use super::astropy;
-use super::cards::{is_storable, text_cards};
-use super::cfitsio::{Element, FitsFile, Logical, Status};
+use super::checksum::{self, Sum};
+use super::encode::{self, ColumnForm};
+use super::header::BLOCK;
+use super::write_header::{Numbers, primary, table_cards};
 use crate::error::{Error, Result};
 use crate::table::atomic::AtomicFile;
 use crate::table::format::wants_gzip;
 use crate::table::gzip::Output;
 use crate::table::write::Sink;
-use crate::table::{Column, Layout, Shape, Table, ValueType, Values};
-use std::fs::File;
+use crate::table::{Column, Table, Values};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+
+/// Bytes of rows put together before they are written.
+const BUFFER: usize = 1 << 20;
 
 /// A FITS table being written. A compressed one is written plain first, beside the output.
 pub(in crate::table) struct FitsSink {
     path: PathBuf,
-    /// Declared before the files, so that it is closed before they are removed.
-    table: Option<FitsFile>,
-    n_rows: usize,
-    /// Characters a text column holds so far; 0 for others.
-    widths: Vec<usize>,
-    /// Rows written column by column before going on.
-    block: usize,
+    body: Option<Body>,
     plain: AtomicFile,
     compressed: Option<Output>,
+}
+
+/// The table from the first chunk on.
+struct Body {
+    path: PathBuf,
+    file: File,
+    /// The first chunk without its rows.
+    columns: Table,
+    forms: Vec<ColumnForm>,
+    /// First byte of the rows.
+    start: u64,
+    n_rows: usize,
+    /// Sum of the rows so far; none after they have been moved.
+    sum: Option<Sum>,
+    heap: File,
+    heap_bytes: u64,
 }
 
 impl FitsSink {
@@ -32,194 +48,183 @@ impl FitsSink {
     pub fn create(path: &Path, overwrite: bool) -> Result<Self> {
         let plain = AtomicFile::create(path, overwrite)?;
         let compressed = wants_gzip(path).then(|| Output::create(path, overwrite)).transpose()?;
-        Ok(Self { path: path.to_owned(), table: None, n_rows: 0, widths: Vec::new(), block: 1, plain, compressed })
+        Ok(Self { path: path.to_owned(), body: None, plain, compressed })
     }
 
-    fn start(&mut self, first: &Table) -> Result<FitsFile> {
-        let mut forms = Vec::new();
-        let mut cards = Vec::new();
-        for (i, column) in first.columns().iter().enumerate() {
-            let width = text_width(column);
-            forms.push(self.form(column, width)?);
-            self.widths.push(width);
-            let (number, schema) = (i + 1, &column.schema);
-            let null = match column.values.value_type() {
-                ValueType::Int32 if column.column_type().layout != Layout::Variable => Some(i64::from(i32::MIN)),
-                ValueType::Int64 if column.column_type().layout != Layout::Variable => Some(i64::MIN),
-                _ => None,
-            };
-            cards.extend(null.map(|null| format!("{:<8}= {null:>20}", format!("TNULL{number}"))));
-            if let (Shape::Fixed(length), true) = (&column.shape, width > 0) {
-                cards.extend(text_cards(&format!("TDIM{number}"), &format!("({width},{length})")));
-            }
-            for (root, text) in [("TUCD", &schema.ucd), ("TCOMM", &schema.description)] {
-                if !text.is_empty() {
-                    cards.extend(text_cards(&format!("{root}{number}"), text));
-                }
-            }
-        }
-        cards.extend(astropy::cards(first));
-        for (keyword, value) in &first.metadata {
-            if !is_storable(keyword) {
-                return Err(Error::output(format!("{}, metadata '{keyword}'", self.path.display()))
-                    .found("a name that a FITS header cannot hold")
-                    .expected("up to 40 printable characters without blanks, quotes and '='"));
-            }
-            cards.extend(text_cards(keyword, value));
-        }
-        let names: Vec<String> = first.columns().iter().map(|column| column.schema.name.clone()).collect();
-        let units: Vec<String> = first.columns().iter().map(|column| column.schema.unit.clone()).collect();
-        if let Some(text) = names.iter().chain(&units).find(|text| !text.is_ascii() || text.len() > 60) {
-            return Err(Error::output(self.path.display().to_string())
-                .found(format!("the column name or unit '{text}'"))
-                .expected("at most 60 ASCII characters in FITS"));
-        }
+    fn start(&self, first: &Table) -> Result<Body> {
+        let writing = |error| Error::writing(&self.path, error);
+        let forms = first.columns().iter().map(|column| ColumnForm::new(&self.path, column)).collect::<Result<Vec<_>>>()?;
         let temporary = self.plain.temporary_path();
-        // cfitsio creates the file by itself.
-        std::fs::remove_file(temporary).map_err(|error| Error::writing(&self.path, error))?;
-        let writing = |error: Status| Error::writing(&self.path, error);
-        let mut table = FitsFile::create_table(temporary, &names, &forms, &units).map_err(writing)?;
-        table.append_cards(&cards).map_err(writing)?;
-        self.block = table.rows_per_block().map_err(writing)?;
-        Ok(table)
-    }
-
-    /// TFORM of a column.
-    fn form(&self, column: &Column, width: usize) -> Result<String> {
-        let code = match column.values.value_type() {
-            ValueType::Bool => 'L',
-            ValueType::Int32 => 'J',
-            ValueType::Int64 => 'K',
-            ValueType::Float32 => 'E',
-            ValueType::Float64 => 'D',
-            ValueType::Text => 'A',
-        };
-        Ok(match (column.column_type().layout, code) {
-            (Layout::Scalar, 'A') => format!("{width}A"),
-            (Layout::Fixed(length), 'A') => format!("{}A{width}", length * width),
-            (Layout::Variable, 'A') => {
-                return Err(Error::output(format!("{}, column '{}'", self.path.display(), column.schema.name))
-                    .found("lists of text of varying length")
-                    .expected("what a FITS table can hold")
-                    .remedy("Write .parquet or .ecsv instead."));
-            }
-            (Layout::Scalar, code) => format!("1{code}"),
-            (Layout::Fixed(length), code) => format!("{length}{code}"),
-            (Layout::Variable, code) => format!("1Q{code}"),
-        })
-    }
-
-    /// Makes room for longer text than before.
-    fn widen(&mut self, table: &mut FitsFile, chunk: &Table) -> Result<()> {
-        for (i, column) in chunk.columns().iter().enumerate() {
-            let width = text_width(column);
-            if width <= self.widths[i] {
-                continue;
-            }
-            if column.shape != Shape::Scalar {
-                return Err(Error::output(format!("{}, column '{}'", self.path.display(), column.schema.name))
-                    .found(format!("a text of {width} bytes in a list"))
-                    .expected(format!("at most {}, as in the first rows", self.widths[i]))
-                    .remedy("Write .parquet or .ecsv instead."));
-            }
-            table.widen(i + 1, width).map_err(|error| Error::writing(&self.path, error))?;
-            self.widths[i] = width;
-        }
-        Ok(())
-    }
-
-    fn append(&mut self, table: &mut FitsFile, chunk: &Table) -> Result<()> {
-        self.widen(table, chunk)?;
-        table.append_rows(self.n_rows, chunk.n_rows()).map_err(|error| Error::writing(&self.path, error))?;
-        for block in chunk.slices(self.block) {
-            for (i, column) in block.columns().iter().enumerate() {
-                check_no_sentinel(column).map_err(|error| error.within(self.path.display()))?;
-                write_column(table, i + 1, self.n_rows, column)
-                    .map_err(|error| Error::writing(&self.path, error).within(format!("column '{}'", column.schema.name)))?;
-            }
-            self.n_rows += block.n_rows();
-        }
-        Ok(())
+        let file = OpenOptions::new().read(true).write(true).open(temporary).map_err(writing)?;
+        let folder = temporary.parent().unwrap_or(Path::new("."));
+        let heap = tempfile::tempfile_in(folder).map_err(writing)?;
+        let columns = first.slice(0..0);
+        let cards = table_cards(&self.path, &columns, &forms, Numbers::default())?;
+        let start = BLOCK + checksum::header_bytes(&cards).len() as u64;
+        let path = self.path.clone();
+        Ok(Body { path, file, columns, forms, start, n_rows: 0, sum: Some(Sum::default()), heap, heap_bytes: 0 })
     }
 }
 
 impl Sink for FitsSink {
     fn write(&mut self, chunk: &Table) -> Result<()> {
-        let mut table = match self.table.take() {
-            Some(table) => table,
+        let mut body = match self.body.take() {
+            Some(body) => body,
             None => self.start(chunk)?,
         };
-        let result = self.append(&mut table, chunk);
-        self.table = Some(table);
+        let result = body.append(chunk);
+        self.body = Some(body);
         result
     }
 
     fn finish(mut self: Box<Self>) -> Result<()> {
-        if let Some(table) = self.table.take() {
-            table.close().map_err(|error| Error::writing(&self.path, error))?;
+        if let Some(body) = self.body.take() {
+            body.finish()?;
         }
         let Some(mut compressed) = self.compressed else { return self.plain.commit() };
         let mut plain = File::open(self.plain.temporary_path()).map_err(|error| Error::writing(&self.path, error))?;
-        std::io::copy(&mut plain, &mut compressed).map_err(|error| Error::writing(&self.path, error))?;
+        io::copy(&mut plain, &mut compressed).map_err(|error| Error::writing(&self.path, error))?;
         compressed.commit(&self.path)
     }
 }
 
-/// Bytes of the longest text, at least 1; 0 for columns that are not text.
-fn text_width(column: &Column) -> usize {
-    match &column.values {
-        Values::Text(texts) => texts.iter().map(String::len).max().unwrap_or(1).max(1),
-        _ => 0,
+impl Body {
+    fn append(&mut self, chunk: &Table) -> Result<()> {
+        self.widen(chunk)?;
+        for column in chunk.columns() {
+            check_values(column).map_err(|error| error.within(self.path.display()))?;
+        }
+        let writing = |error| Error::writing(&self.path, error);
+        let width = encode::row_bytes(&self.forms);
+        let rows_per_buffer = BUFFER.checked_div(width).unwrap_or(usize::MAX).max(1);
+        let mut buffer = Vec::new();
+        let mut lists = Vec::new();
+        let mut next = 0;
+        self.file.seek(SeekFrom::Start(self.start + (self.n_rows * width) as u64)).map_err(writing)?;
+        self.heap.seek(SeekFrom::Start(self.heap_bytes)).map_err(writing)?;
+        while next < chunk.n_rows() {
+            let rows = next..chunk.n_rows().min(next.saturating_add(rows_per_buffer));
+            buffer.clear();
+            buffer.resize(rows.len() * width, 0);
+            let mut offset = 0;
+            for (form, column) in self.forms.iter_mut().zip(chunk.columns()) {
+                lists.clear();
+                form.encode(column, rows.clone(), &mut buffer, width, offset, self.heap_bytes, &mut lists);
+                self.heap.write_all(&lists).map_err(|error| Error::writing(&self.path, error))?;
+                self.heap_bytes += lists.len() as u64;
+                offset += form.width();
+            }
+            self.file.write_all(&buffer).map_err(|error| Error::writing(&self.path, error))?;
+            if let Some(sum) = &mut self.sum {
+                sum.add(&buffer);
+            }
+            next = rows.end;
+        }
+        self.n_rows += chunk.n_rows();
+        Ok(())
+    }
+
+    /// Makes room for longer text than before: moves the rows that are written, the last first.
+    fn widen(&mut self, chunk: &Table) -> Result<()> {
+        let wider: Vec<ColumnForm> = self.forms.iter().zip(chunk.columns()).map(|(form, column)| form.widened(column)).collect();
+        let (old, new) = (encode::row_bytes(&self.forms), encode::row_bytes(&wider));
+        if old == new {
+            return Ok(());
+        }
+        let writing = |error| Error::writing(&self.path, error);
+        let rows_per_buffer = BUFFER.checked_div(new).unwrap_or(usize::MAX).max(1);
+        let (mut from, mut to) = (Vec::new(), Vec::new());
+        let mut end = self.n_rows;
+        while end > 0 {
+            let first = end.saturating_sub(rows_per_buffer);
+            from.resize((end - first) * old, 0);
+            self.file.seek(SeekFrom::Start(self.start + (first * old) as u64)).map_err(writing)?;
+            self.file.read_exact(&mut from).map_err(writing)?;
+            to.clear();
+            for row in from.chunks_exact(old.max(1)) {
+                let mut rest = row;
+                for (narrow, wide) in self.forms.iter().zip(&wider) {
+                    let (cell, others) = rest.split_at(narrow.width());
+                    wide.append_widened(cell, narrow, &mut to);
+                    rest = others;
+                }
+            }
+            self.file.seek(SeekFrom::Start(self.start + (first * new) as u64)).map_err(writing)?;
+            self.file.write_all(&to).map_err(writing)?;
+            end = first;
+        }
+        if self.n_rows > 0 {
+            self.sum = None;
+        }
+        self.forms = wider;
+        Ok(())
+    }
+
+    /// Writes heap, padding and headers.
+    fn finish(mut self) -> Result<()> {
+        let path = self.path.clone();
+        let writing = |error| Error::writing(&path, error);
+        let row_bytes = (self.n_rows * encode::row_bytes(&self.forms)) as u64;
+        let mut sum = match self.sum {
+            Some(sum) => sum,
+            None => self.sum_of_rows(row_bytes).map_err(writing)?,
+        };
+        self.file.seek(SeekFrom::Start(self.start + row_bytes)).map_err(writing)?;
+        self.heap.seek(SeekFrom::Start(0)).map_err(writing)?;
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let n = self.heap.read(&mut buffer).map_err(writing)?;
+            if n == 0 {
+                break;
+            }
+            sum.add(&buffer[..n]);
+            self.file.write_all(&buffer[..n]).map_err(writing)?;
+        }
+        let padding = checksum::padding(row_bytes + self.heap_bytes);
+        self.file.write_all(&vec![0; padding]).map_err(writing)?;
+        let numbers = Numbers { n_rows: self.n_rows, heap_bytes: self.heap_bytes, data_sum: sum.value() };
+        let table = checksum::header_bytes(&table_cards(&path, &self.columns, &self.forms, numbers)?);
+        self.file.seek(SeekFrom::Start(0)).map_err(writing)?;
+        self.file.write_all(&checksum::header_bytes(&primary())).map_err(writing)?;
+        self.file.write_all(&table).map_err(writing)
+    }
+
+    fn sum_of_rows(&mut self, row_bytes: u64) -> io::Result<Sum> {
+        let mut sum = Sum::default();
+        self.file.seek(SeekFrom::Start(self.start))?;
+        let mut buffer = vec![0; BUFFER];
+        let mut left = row_bytes;
+        while left > 0 {
+            let n = left.min(BUFFER as u64) as usize;
+            self.file.read_exact(&mut buffer[..n])?;
+            sum.add(&buffer[..n]);
+            left -= n as u64;
+        }
+        Ok(sum)
     }
 }
 
-/// The smallest integers stand for null.
-fn check_no_sentinel(column: &Column) -> Result<()> {
-    let holds = |row: usize| match &column.values {
+/// Refuses values that FITS cannot hold: the smallest integers stand for null, and NUL ends a text.
+fn check_values(column: &Column) -> Result<()> {
+    let holds_smallest = |row: usize| match &column.values {
         Values::Int32(values) => values[column.range(row)].contains(&i32::MIN),
         Values::Int64(values) => values[column.range(row)].contains(&i64::MIN),
         _ => false,
     };
-    match (0..column.n_rows()).find(|&row| column.is_valid(row) && holds(row)) {
-        Some(_) => Err(Error::output(format!("column '{}'", column.schema.name))
+    let place = || Error::output(format!("column '{}'", column.schema.name));
+    if (0..column.n_rows()).any(|row| column.is_valid(row) && holds_smallest(row)) {
+        return Err(place()
             .found("the smallest integer of its type")
-            .expected("another value: this one stands for null in FITS")),
-        None => Ok(()),
+            .expected("another value: this one stands for null in FITS")
+            .remedy("Write .parquet or .ecsv instead."));
     }
-}
-
-fn write_column(table: &mut FitsFile, number: usize, row: usize, column: &Column) -> std::result::Result<(), Status> {
-    match &column.values {
-        Values::Int32(values) => write_values(table, number, row, column, &with_sentinel(column, values, i32::MIN)),
-        Values::Int64(values) => write_values(table, number, row, column, &with_sentinel(column, values, i64::MIN)),
-        Values::Float32(values) => write_values(table, number, row, column, values),
-        Values::Float64(values) => write_values(table, number, row, column, values),
-        Values::Text(texts) => table.write_text(number, row, texts),
-        Values::Bool(values) => {
-            let values: Vec<Logical> = values.iter().map(|&value| value.into()).collect();
-            write_values(table, number, row, column, &values)?;
-            (0..column.n_rows())
-                .filter(|&i| !column.is_valid(i) && !column.range(i).is_empty())
-                .try_for_each(|i| table.write_null(number, row + i, column.range(i).len()))
-        }
+    if let Values::Text(texts) = &column.values
+        && texts.iter().any(|text| text.contains('\0'))
+    {
+        return Err(place()
+            .found("a text with a NUL character")
+            .expected("what FITS can hold: NUL ends a text")
+            .remedy("Write .parquet or .ecsv instead."));
     }
-}
-
-fn with_sentinel<T: Copy>(column: &Column, values: &[T], sentinel: T) -> Vec<T> {
-    let mut values = values.to_vec();
-    (0..column.n_rows()).filter(|&row| !column.is_valid(row)).for_each(|row| values[column.range(row)].fill(sentinel));
-    values
-}
-
-fn write_values<T: Element>(
-    table: &mut FitsFile,
-    number: usize,
-    row: usize,
-    column: &Column,
-    values: &[T],
-) -> std::result::Result<(), Status> {
-    match column.shape {
-        Shape::Variable(_) => (0..column.n_rows()).try_for_each(|i| table.write(number, row + i, &values[column.range(i)])),
-        _ => table.write(number, row, values),
-    }
+    Ok(())
 }
