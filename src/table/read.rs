@@ -29,7 +29,7 @@ pub fn read_columns(path: &Path, names: &[&str]) -> Result<Table> {
 }
 
 /// Reads a table in chunks of at most `rows` rows, and at least one chunk (perhaps without rows). Memory is bounded by the chunk for
-/// Parquet (plus one row group's pages), FITS and CSV; compressed FITS and Parquet files and VOTables are held whole.
+/// Parquet (plus one row group's pages), FITS, CSV and VOTables; compressed FITS and Parquet files are held whole.
 ///
 /// # Errors
 /// As [`read`], at once or from the iterator, which ends after an error.
@@ -56,7 +56,7 @@ pub fn read_schema(path: &Path) -> Result<Vec<ColumnSchema>> {
         Format::Parquet => parquet::schema(path),
         Format::Fits => fits::schema(&location),
         Format::Csv | Format::Ecsv => csv::schema(path),
-        Format::VoTable => Ok(votable::read(&location, None)?.columns().iter().map(|column| column.schema.clone()).collect()),
+        Format::VoTable => votable::schema(&location),
         #[cfg(feature = "hdf5")]
         Format::Hdf5 => super::hdf5::schema(path),
         #[cfg(not(feature = "hdf5"))]
@@ -99,12 +99,7 @@ fn chunks(path: &Path, names: Option<&[&str]>, rows: usize) -> Result<Chunks> {
         Format::Parquet => parquet::chunks(path, names, rows),
         Format::Fits => fits::chunks(&location, names, rows),
         Format::Csv | Format::Ecsv => csv::chunks(path, names, rows),
-        Format::VoTable => {
-            let table = votable::read(&location, names)?;
-            let n_chunks = table.n_rows().div_ceil(rows).max(1);
-            let slice = move |i: usize| Ok(table.slice(i * rows..((i + 1) * rows).min(table.n_rows())));
-            Ok(Box::new((0..n_chunks).map(slice)))
-        }
+        Format::VoTable => votable::chunks(&location, names, rows),
         #[cfg(feature = "hdf5")]
         Format::Hdf5 => super::hdf5::chunks(path, names, rows),
         #[cfg(not(feature = "hdf5"))]
@@ -130,15 +125,25 @@ fn whole(mut chunks: Chunks) -> Result<Table> {
 
 /// The positions of the wanted columns among the available ones, in the order wanted, and of their masks, which [`assemble`] folds into
 /// them; all of them where none are named.
+///
+/// # Errors
+/// When a wanted column is not there, or there are two of its name.
 pub(super) fn positions(path: &Path, available: &[String], wanted: Option<&[&str]>) -> Result<Vec<usize>> {
     let Some(wanted) = wanted else { return Ok((0..available.len()).collect()) };
     let position = |name: &str| {
-        available.iter().position(|column| column == name).ok_or_else(|| {
-            Error::data(format!("{}, column '{name}'", path.display()))
+        let place = || Error::data(format!("{}, column '{name}'", path.display()));
+        let mut found = available.iter().enumerate().filter(|(_, column)| *column == name).map(|(i, _)| i);
+        match (found.next(), found.next()) {
+            (Some(position), None) => Ok(position),
+            (Some(_), Some(_)) => Err(place()
+                .found("the name twice")
+                .expected("distinct names")
+                .remedy("Rename one of the two columns, or remove it.")),
+            (None, _) => Err(place()
                 .found(format!("no such column (there are: {})", available.join(", ")))
                 .expected("that column")
-                .remedy("Rename the column in the file, or name the right one.")
-        })
+                .remedy("Rename the column in the file, or name the right one.")),
+        }
     };
     let mut positions = wanted.iter().map(|name| position(name)).collect::<Result<Vec<_>>>()?;
     positions.extend(mask::beside(available, &positions));

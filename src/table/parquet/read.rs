@@ -1,279 +1,463 @@
-//! A Parquet file to Arrow arrays, and Arrow arrays to columns.
+//! A Parquet file to record batches, and those to tables. What the file declares is held against its size before it is believed (see
+//! [`super::guard`]), and the decoder, which is not ours, may fail in any way.
 
-use super::{DESCRIPTION, UCD, UNIT};
+use super::arrays::{self, Origin, described, is_bytes, is_readable};
+use super::description::Description;
+use super::guard::{Guarded, Pages, value_bytes};
+use super::thrift;
 use crate::error::{Error, Result};
-use crate::table::builder::is_float;
 use crate::table::format::is_gzip;
-use crate::table::gzip;
 use crate::table::read::{Chunks, assemble, positions, unsupported};
-use crate::table::{Column, ColumnSchema, Shape, Table, Values};
-use arrow_array::cast::AsArray;
-use arrow_array::types::{
-    Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
-    UInt64Type,
-};
-use arrow_array::{Array, OffsetSizeTrait, RecordBatch};
-use arrow_schema::{DataType, Field, SchemaRef};
+use crate::table::{ColumnSchema, Table, UnreadColumn, Values, gzip, limits};
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::{DataType, Schema};
+use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderBuilder, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
 use parquet::errors::ParquetError;
-use std::collections::BTreeMap;
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::reader::{ChunkReader, Length};
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::Path;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// Keys in the file's metadata that describe its encoding, not the table.
-const ENCODING_KEYS: [&str; 2] = ["ARROW:schema", "pandas"];
+/// Levels and elements that a schema may have: the decoder calls itself for every level.
+const MAX_DEPTH: usize = 64;
+const MAX_ELEMENTS: u64 = 1 << 20;
+/// Bytes of a batch in memory above which it has fewer rows than asked for.
+const BATCH_BYTES: u64 = 1 << 30;
+/// Rows in which bytes are looked at to see whether they are text.
+const BYTES_ROWS: usize = 8192;
 
-/// The columns' descriptions, from the footer alone.
+/// The columns' descriptions, from the footer alone; without the masks of other columns.
+///
+/// # Errors
+/// When the file cannot be opened or its footer is damaged.
 pub(in crate::table) fn schema(path: &Path) -> Result<Vec<ColumnSchema>> {
-    Ok(open(path, None, 1)?.0.iter().map(|field| column_schema(field)).collect())
+    let opened = Opened::open(path)?;
+    let fields = opened.metadata.schema().fields();
+    let names: BTreeSet<&str> = fields.iter().map(|field| field.name().as_str()).collect();
+    let is_mask = |i: usize| {
+        let item = match fields[i].data_type() {
+            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => item.data_type(),
+            other => other,
+        };
+        *item == DataType::Boolean && fields[i].name().strip_suffix(".mask").is_some_and(|name| names.contains(name))
+    };
+    let columns = opened.description.columns.into_iter().enumerate();
+    Ok(columns.filter(|(i, _)| !is_mask(*i)).map(|(_, column)| column).collect())
 }
 
 /// Number of rows by the footer.
+///
+/// # Errors
+/// As [`schema`].
 pub(in crate::table) fn row_count(path: &Path) -> Result<usize> {
-    let file = File::open(path).map_err(|error| Error::reading(path, error))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(path, error))?;
-    Ok(usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0))
+    let rows = Opened::open(path)?.n_rows;
+    usize::try_from(rows).map_err(|error| damaged(path, error))
 }
 
-/// Record batches of at most `rows` rows.
+/// Record batches of at most `rows` rows, as tables.
+///
+/// # Errors
+/// When the file is damaged, becomes larger than its size allows, or a column that is named cannot be read.
 pub(in crate::table) fn chunks(path: &Path, names: Option<&[&str]>, rows: usize) -> Result<Chunks> {
-    let (fields, metadata, batches) = open(path, names, rows)?;
-    let path = path.to_owned();
-    let empty = RecordBatch::new_empty(std::sync::Arc::new(arrow_schema::Schema::new(fields.clone())));
-    let to_table = move |batch: std::result::Result<RecordBatch, arrow_schema::ArrowError>| {
-        let batch = batch.map_err(|error| damaged(&path, error))?;
-        table(&path, &fields, &batch, &metadata)
-    };
-    let mut batches = batches.peekable();
-    if batches.peek().is_none() {
-        return Ok(Box::new(std::iter::once(to_table(Ok(empty)))));
-    }
-    let mut failed = false;
-    let until_error = batches.map(to_table).map_while(move |table| {
-        let ended = failed;
-        failed = table.is_err();
-        (!ended).then_some(table)
-    });
-    Ok(Box::new(until_error))
-}
-
-type Opened = (Vec<std::sync::Arc<Field>>, BTreeMap<String, String>, ParquetRecordBatchReader);
-
-/// The wanted fields in the order wanted, the metadata, and the batches (with the columns in file order).
-fn open(path: &Path, names: Option<&[&str]>, rows: usize) -> Result<Opened> {
-    let reading = |error: ParquetError| damaged(path, error);
-    if is_gzip(path)? {
-        let bytes = bytes::Bytes::from(gzip::read_all(path)?);
-        configure(path, ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(reading)?, names, rows, |builder| builder.build())
-    } else {
-        let file = File::open(path).map_err(|error| Error::reading(path, error))?;
-        configure(path, ParquetRecordBatchReaderBuilder::try_new(file).map_err(reading)?, names, rows, |builder| builder.build())
-    }
-}
-
-fn configure<T>(
-    path: &Path,
-    builder: ArrowReaderBuilder<T>,
-    names: Option<&[&str]>,
-    rows: usize,
-    build: impl FnOnce(ArrowReaderBuilder<T>) -> std::result::Result<ParquetRecordBatchReader, ParquetError>,
-) -> Result<Opened> {
-    let schema: SchemaRef = builder.schema().clone();
+    let opened = Opened::open(path)?;
+    let schema = opened.metadata.schema().clone();
     let available: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
-    let wanted = positions(path, &available, names)?;
-    let file = builder.metadata().file_metadata();
-    let metadata = file
-        .key_value_metadata()
-        .into_iter()
-        .flatten()
-        .filter(|entry| !ENCODING_KEYS.contains(&entry.key.as_str()))
-        .map(|entry| (entry.key.clone(), entry.value.clone().unwrap_or_default()))
-        .collect();
-    let n_rows = usize::try_from(file.num_rows()).unwrap_or(0);
-    let mask = ProjectionMask::roots(builder.parquet_schema(), wanted.iter().copied());
-    let builder = builder.with_projection(mask).with_batch_size(rows.min(n_rows).max(1));
-    let batches = build(builder).map_err(|error| damaged(path, error))?;
-    Ok((wanted.iter().map(|&i| schema.fields()[i].clone()).collect(), metadata, batches))
+    let mut wanted = positions(path, &available, names)?;
+    let data_type = |i: usize| schema.field(i).data_type();
+    let mut unread = Vec::new();
+    if names.is_some() {
+        if let Some(&i) = wanted.iter().find(|&&i| !is_readable(data_type(i))) {
+            return Err(unsupported(path, &available[i], described(data_type(i))));
+        }
+        if let Some(i) = (0..wanted.len()).find(|&i| wanted[..i].contains(&wanted[i])) {
+            return Err(Error::data(format!("{}, column '{}'", path.display(), available[wanted[i]]))
+                .found("the name twice")
+                .expected("every column once"));
+        }
+    } else {
+        let not_text = opened.bytes_that_are_no_text()?;
+        let others = (0..available.len()).filter(|&i| !is_readable(data_type(i)) || not_text.contains(&i));
+        unread = opened.description.unread(others.map(|i| (i, described(data_type(i)))));
+        wanted.retain(|&i| is_readable(data_type(i)) && !not_text.contains(&i));
+    }
+    Ok(Box::new(Tables::new(opened, wanted, unread, rows)?))
 }
 
 pub(super) fn damaged(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::reading(path, error).expected("a whole Parquet file").remedy("If it is truncated, copy or download it again.")
 }
 
-fn table(
-    path: &Path,
-    fields: &[std::sync::Arc<Field>],
-    batch: &RecordBatch,
-    metadata: &BTreeMap<String, String>,
-) -> Result<Table> {
-    let columns = fields.iter().map(|field| {
-        let array = batch
-            .column_by_name(field.name())
-            .ok_or_else(|| Error::data(format!("{}, column '{}'", path.display(), field.name())).found("the name twice"))?;
-        column(path, column_schema(field), array)
-    });
-    assemble(path, columns.collect::<Result<_>>()?, batch.num_rows(), metadata)
+/// Calls the decoder. It checks much of what it reads, but not all: a panic within it is an error of the file, as any other.
+fn guarded<T>(path: &Path, call: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(Error::data(path.display().to_string())
+            .found(format!("content that the decoder cannot follow ({})", text.unwrap_or("it gives no reason")))
+            .expected("a whole Parquet file")
+            .remedy("The file is damaged: copy or download it again."))
+    })
 }
 
-fn column_schema(field: &Field) -> ColumnSchema {
-    let text = |key: &str| field.metadata().get(key).cloned().unwrap_or_default();
-    ColumnSchema { name: field.name().clone(), unit: text(UNIT), ucd: text(UCD), description: text(DESCRIPTION) }
+/// The bytes of a file: where they lie, or decompressed.
+#[derive(Clone)]
+enum Source {
+    File(Arc<File>),
+    Bytes(Bytes),
 }
 
-fn column(path: &Path, schema: ColumnSchema, array: &dyn Array) -> Result<Column> {
-    let valid = valid_rows(array);
-    let (flat, shape) = match array.data_type() {
-        DataType::List(_) => list::<i32>(array),
-        DataType::LargeList(_) => list::<i64>(array),
-        DataType::FixedSizeList(_, length) => (array.as_fixed_size_list().values().clone(), Shape::Fixed(*length as usize)),
-        _ => {
-            let values = values(path, &schema.name, array)?;
-            return Ok(Column { schema, values, shape: Shape::Scalar, valid: None }.with_valid(valid));
+impl Length for Source {
+    fn len(&self) -> u64 {
+        match self {
+            Self::File(file) => Length::len(&**file),
+            Self::Bytes(bytes) => Length::len(bytes),
         }
-    };
-    let values = values(path, &schema.name, flat.as_ref())?;
-    let column = Column { schema, values, shape, valid: None };
-    // Long lists without nulls, as those of spectra, are not looked through.
-    let stray = flat
-        .logical_nulls()
-        .and_then(|nulls| (0..valid.len()).filter(|&row| valid[row]).find(|&row| column.range(row).any(|i| nulls.is_null(i))));
-    match stray {
-        Some(row) if !is_float(column.values.value_type()) => {
-            Err(Error::data(format!("{}, column '{}'", path.display(), column.schema.name))
-                .found(format!("a null inside the list of row {row}"))
-                .expected("lists of integers, booleans or text without nulls"))
-        }
-        _ => Ok(column.with_valid(valid)),
     }
 }
 
-fn valid_rows(array: &dyn Array) -> Vec<bool> {
-    array.logical_nulls().map_or_else(|| vec![true; array.len()], |nulls| nulls.iter().collect())
-}
+impl ChunkReader for Source {
+    type T = Box<dyn std::io::Read + Send>;
 
-/// The flat values of a list array and the offsets into them.
-fn list<Offset: OffsetSizeTrait>(array: &dyn Array) -> (arrow_array::ArrayRef, Shape) {
-    let list = array.as_list::<Offset>();
-    let offsets: Vec<usize> = list.value_offsets().iter().map(|offset| offset.as_usize()).collect();
-    let (start, end) = (offsets[0], offsets[offsets.len() - 1]);
-    (list.values().slice(start, end - start), Shape::Variable(offsets.iter().map(|offset| offset - start).collect()))
-}
-
-/// All values of an array; nulls are NaN for floats, and anything for other types.
-fn values(path: &Path, name: &str, array: &dyn Array) -> Result<Values> {
-    macro_rules! numbers {
-        ($arrow:ty, $variant:ident, $to:ty) => {
-            Values::$variant(array.as_primitive::<$arrow>().values().iter().map(|&value| <$to>::from(value)).collect())
-        };
-    }
-    let mut values = match array.data_type() {
-        DataType::Boolean => Values::Bool(array.as_boolean().values().iter().collect()),
-        DataType::Int8 => numbers!(Int8Type, Int32, i32),
-        DataType::Int16 => numbers!(Int16Type, Int32, i32),
-        DataType::Int32 => numbers!(Int32Type, Int32, i32),
-        DataType::UInt8 => numbers!(UInt8Type, Int32, i32),
-        DataType::UInt16 => numbers!(UInt16Type, Int32, i32),
-        DataType::UInt32 => numbers!(UInt32Type, Int64, i64),
-        DataType::Int64 => numbers!(Int64Type, Int64, i64),
-        DataType::UInt64 => Values::Int64(signed(path, name, array)?),
-        DataType::Float16 => numbers!(Float16Type, Float32, f32),
-        DataType::Float32 => numbers!(Float32Type, Float32, f32),
-        DataType::Float64 => numbers!(Float64Type, Float64, f64),
-        // A column that is null throughout, as pandas writes it.
-        DataType::Null => Values::Float64(vec![f64::NAN; array.len()]),
-        DataType::Utf8 => Values::Text(owned(array.as_string::<i32>().iter())),
-        DataType::LargeUtf8 => Values::Text(owned(array.as_string::<i64>().iter())),
-        DataType::Utf8View => Values::Text(owned(array.as_string_view().iter())),
-        DataType::Dictionary(_, _) => return dictionary(path, name, array),
-        other => return Err(unsupported(path, name, format!("values of type {other}"))),
-    };
-    if is_float(values.value_type())
-        && let Some(nulls) = array.nulls()
-    {
-        (0..array.len()).filter(|&i| nulls.is_null(i)).for_each(|i| values.fill_null(i..i + 1));
-    }
-    Ok(values)
-}
-
-fn owned<'a>(text: impl Iterator<Item = Option<&'a str>>) -> Vec<String> {
-    text.map(|text| text.unwrap_or_default().to_owned()).collect()
-}
-
-fn signed(path: &Path, name: &str, array: &dyn Array) -> Result<Vec<i64>> {
-    let signed = |value: &u64| {
-        i64::try_from(*value).map_err(|_| {
-            Error::data(format!("{}, column '{name}'", path.display()))
-                .found(value.to_string())
-                .expected(format!("at most {}, the largest signed 64-bit integer", i64::MAX))
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        Ok(match self {
+            Self::File(file) => Box::new(file.get_read(start)?),
+            Self::Bytes(bytes) => Box::new(bytes.get_read(start)?),
         })
-    };
-    array.as_primitive::<UInt64Type>().values().iter().map(signed).collect()
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        let is_inside = start.checked_add(length as u64).is_some_and(|end| end <= Length::len(self));
+        if !is_inside {
+            return Err(ParquetError::EOF(format!("{length} bytes from {start} on")));
+        }
+        match self {
+            Self::File(file) => file.get_bytes(start, length),
+            Self::Bytes(bytes) => bytes.get_bytes(start, length),
+        }
+    }
 }
 
-fn dictionary(path: &Path, name: &str, array: &dyn Array) -> Result<Values> {
-    let dictionary = array.as_any_dictionary();
-    if dictionary.values().is_empty() {
-        let mut values = values(path, name, dictionary.values().as_ref())?;
-        values.resize_with_null(array.len());
-        return Ok(values);
-    }
-    let entries = values(path, name, dictionary.values().as_ref())?;
-    Ok(entries.gather(dictionary.normalized_keys().into_iter()))
+/// A file whose footer has been read.
+struct Opened {
+    path: PathBuf,
+    source: Source,
+    metadata: ArrowReaderMetadata,
+    description: Description,
+    /// The leaf columns of every column.
+    leaves: Vec<Range<usize>>,
+    n_rows: u64,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use arrow_array::types::Int8Type;
-    use arrow_array::{
-        ArrayRef, Decimal128Array, DictionaryArray, LargeListArray, LargeStringArray, StringViewArray, UInt16Array, UInt64Array,
+impl Opened {
+    fn open(path: &Path) -> Result<Self> {
+        let source = if is_gzip(path)? {
+            Source::Bytes(Bytes::from(gzip::read_all(path)?))
+        } else {
+            Source::File(Arc::new(File::open(path).map_err(|error| Error::reading(path, error))?))
+        };
+        check_schema(path, &source)?;
+        let load = || ArrowReaderMetadata::load(&source, ArrowReaderOptions::new()).map_err(|error| damaged(path, error));
+        let metadata = guarded(path, load)?;
+        let description = Description::new(path, metadata.metadata().file_metadata().key_value_metadata(), metadata.schema());
+        let metadata = with_views(metadata);
+        let n_rows = n_rows(path, metadata.metadata())?;
+        let leaves = leaves(metadata.metadata(), metadata.schema().fields().len());
+        Ok(Self { path: path.to_owned(), source, metadata, description, leaves, n_rows })
+    }
+
+    fn origin(&self) -> Origin<'_> {
+        Origin { path: &self.path, bytes: Length::len(&self.source) }
+    }
+
+    /// The leaf columns of a column of the table.
+    fn leaves(&self, column: usize) -> Range<usize> {
+        self.leaves.get(column).cloned().unwrap_or_default()
+    }
+
+    /// The columns of bytes that are no text in some row: read before all others, because a column is text in every chunk or in none.
+    fn bytes_that_are_no_text(&self) -> Result<BTreeSet<usize>> {
+        let fields = self.metadata.schema().fields();
+        let candidates: Vec<usize> = (0..fields.len()).filter(|&i| is_bytes(fields[i].data_type())).collect();
+        let mut others = BTreeSet::new();
+        for column in candidates {
+            let mut batches = Batches::new(self, &[column], BYTES_ROWS)?;
+            while let Some(batch) = batches.next(&self.path)? {
+                let schema = ColumnSchema::new(fields[column].name().clone(), "", "");
+                let Some(array) = batch.1.into_iter().next() else { break };
+                if arrays::column(self.origin(), schema, array).is_err() {
+                    others.insert(column);
+                    break;
+                }
+            }
+        }
+        Ok(others)
+    }
+}
+
+/// The leaf columns of every column, which follow one another.
+fn leaves(metadata: &ParquetMetaData, n_columns: usize) -> Vec<Range<usize>> {
+    let schema = metadata.file_metadata().schema_descr();
+    let mut leaves = vec![0..0; n_columns];
+    for leaf in 0..schema.num_columns() {
+        if let Some(range) = leaves.get_mut(schema.get_column_root_idx(leaf)) {
+            *range = if range.start == range.end { leaf..leaf + 1 } else { range.start..leaf + 1 };
+        }
+    }
+    leaves
+}
+
+/// Refuses a schema on which the decoder would overrun its stack or its memory.
+fn check_schema(path: &Path, source: &Source) -> Result<()> {
+    let reading = |error: ParquetError| damaged(path, error);
+    let n_bytes = Length::len(source);
+    let Some(tail) = n_bytes.checked_sub(8) else { return Ok(()) };
+    let tail_bytes = source.get_bytes(tail, 8).map_err(reading)?;
+    let length = tail_bytes.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    let Some(start) = tail.checked_sub(length.into()).filter(|_| tail_bytes.ends_with(b"PAR1")) else { return Ok(()) };
+    let footer = source.get_bytes(start, usize::try_from(length).unwrap_or(0)).map_err(reading)?;
+    match thrift::schema_fault(&footer, MAX_DEPTH, MAX_ELEMENTS) {
+        None => Ok(()),
+        Some(found) => Err(Error::data(path.display().to_string())
+            .found(found)
+            .expected(format!("at most {MAX_DEPTH} levels and {MAX_ELEMENTS} elements"))
+            .remedy("Check where the file comes from: it is damaged, or no table of stars.")),
+    }
+}
+
+/// The same file with texts and bytes read as views, which share the bytes of a dictionary instead of repeating them for every row.
+fn with_views(metadata: ArrowReaderMetadata) -> ArrowReaderMetadata {
+    let schema = metadata.schema();
+    let view = |data_type: &DataType| match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 => Some(DataType::Utf8View),
+        DataType::Binary | DataType::LargeBinary => Some(DataType::BinaryView),
+        _ => None,
     };
-    use parquet::arrow::ArrowWriter;
-    use std::sync::Arc;
+    if !schema.fields().iter().any(|field| view(field.data_type()).is_some()) {
+        return metadata;
+    }
+    let fields = schema.fields().iter().map(|field| match view(field.data_type()) {
+        Some(data_type) => Arc::new(field.as_ref().clone().with_data_type(data_type)),
+        None => field.clone(),
+    });
+    let fields: Vec<_> = fields.collect();
+    let viewed = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
+    let options = ArrowReaderOptions::new().with_schema(viewed);
+    let other = catch_unwind(AssertUnwindSafe(|| ArrowReaderMetadata::try_new(metadata.metadata().clone(), options)));
+    match other {
+        Ok(Ok(other)) => other,
+        _ => metadata,
+    }
+}
 
-    fn written(columns: Vec<(&str, ArrayRef)>) -> tempfile::NamedTempFile {
-        let file = tempfile::Builder::new().suffix(".parquet").tempfile().unwrap();
-        let batch = RecordBatch::try_from_iter(columns).unwrap();
-        let mut writer = ArrowWriter::try_new(file.reopen().unwrap(), batch.schema(), None).unwrap();
-        writer.write(&batch).unwrap();
-        writer.close().unwrap();
-        file
+/// Number of rows, on which the footer and its row groups must agree.
+fn n_rows(path: &Path, metadata: &ParquetMetaData) -> Result<u64> {
+    let declared = metadata.file_metadata().num_rows();
+    let groups = metadata.row_groups().iter().map(|group| u64::try_from(group.num_rows()).ok());
+    let sum = groups.sum::<Option<u64>>();
+    match (u64::try_from(declared), sum) {
+        (Ok(declared), Some(sum)) if declared == sum => Ok(sum),
+        _ => Err(Error::data(path.display().to_string())
+            .found(format!("a footer of {declared} rows over row groups of other numbers"))
+            .expected("numbers that agree")
+            .remedy("The file is damaged: copy or download it again.")),
+    }
+}
+
+/// Record batches of some columns of a file.
+struct Batches {
+    reader: ParquetRecordBatchReader,
+    pages: Arc<Pages>,
+}
+
+impl Batches {
+    /// Batches of at most `rows` rows of the given columns, which come in the order of the file.
+    fn new(opened: &Opened, columns: &[usize], rows: usize) -> Result<Self> {
+        let (path, metadata) = (&opened.path, opened.metadata.metadata());
+        let leaves: Vec<usize> = columns.iter().flat_map(|&column| opened.leaves(column)).collect();
+        let n_bytes = Length::len(&opened.source);
+        check_chunks(path, metadata, &leaves, n_bytes)?;
+        let row_bytes = row_bytes(opened, columns);
+        limits::check(path, n_bytes, row_bytes.saturating_mul(opened.n_rows))?;
+        let most = usize::try_from(BATCH_BYTES / row_bytes.max(1)).unwrap_or(usize::MAX);
+        let rows = rows.min(most).min(usize::try_from(opened.n_rows).unwrap_or(usize::MAX)).max(1);
+        let pages = Pages::new(path, n_bytes, metadata, &leaves);
+        let file = Guarded::new(opened.source.clone(), pages.clone());
+        let mask = ProjectionMask::roots(metadata.file_metadata().schema_descr(), columns.iter().copied());
+        let build = || {
+            ParquetRecordBatchReaderBuilder::new_with_metadata(file, opened.metadata.clone())
+                .with_projection(mask)
+                .with_batch_size(rows)
+                .build()
+                .map_err(|error| damaged(path, error))
+        };
+        let reader = guarded(path, build).map_err(|error| pages.refusal().unwrap_or(error))?;
+        Ok(Self { reader, pages })
     }
 
-    #[test]
-    fn types_that_other_programs_write() {
-        let lists = LargeListArray::from_iter_primitive::<Float32Type, _, _>([Some(vec![Some(1.0), None]), None, Some(vec![])]);
-        let file = written(vec![
-            ("small", Arc::new(UInt16Array::from(vec![Some(65_535), None, Some(1)]))),
-            ("id", Arc::new(UInt64Array::from(vec![1, 5_853_498_713_190_525_696, 3]))),
-            ("view", Arc::new(StringViewArray::from(vec![Some("a"), None, Some("a text longer than twelve bytes")]))),
-            ("large", Arc::new(LargeStringArray::from(vec!["x", "y", "z"]))),
-            ("band", Arc::new(DictionaryArray::<Int8Type>::from_iter([Some("g"), None, Some("g")]))),
-            ("lists", Arc::new(lists)),
-        ]);
-        let table = crate::table::read(file.path()).unwrap();
-        assert_eq!(table.column("small").unwrap().values, Values::Int32(vec![65_535, 0, 1]));
-        assert_eq!(table.column("small").unwrap().valid, Some(vec![true, false, true]));
-        assert_eq!(table.column("id").unwrap().to_i64().unwrap()[1], 5_853_498_713_190_525_696);
-        assert_eq!(table.column("band").unwrap().values, Values::Text(vec!["g".into(), String::new(), "g".into()]));
-        assert_eq!(table.column("band").unwrap().valid, Some(vec![true, false, true]));
-        assert_eq!(table.column("view").unwrap().valid, Some(vec![true, false, true]));
-        let lists = table.column("lists").unwrap();
-        assert_eq!(
-            (lists.shape.clone(), lists.valid.clone()),
-            (Shape::Variable(vec![0, 2, 2, 2]), Some(vec![true, false, true]))
-        );
-        assert!(lists.flat_f64().unwrap()[1].is_nan());
+    /// The number of rows and the arrays of the next batch.
+    fn next(&mut self, path: &Path) -> Result<Option<(usize, Vec<ArrayRef>)>> {
+        self.pages.begin_batch();
+        let next = || self.reader.next().transpose().map_err(|error| damaged(path, error));
+        let batch = guarded(path, next).map_err(|error| self.pages.refusal().unwrap_or(error))?;
+        Ok(batch.map(|batch| {
+            let (_, arrays, n_rows) = batch.into_parts();
+            (n_rows, arrays)
+        }))
+    }
+}
+
+/// Refuses columns that lie outside the file, on which the decoder would fail.
+fn check_chunks(path: &Path, metadata: &ParquetMetaData, leaves: &[usize], n_bytes: u64) -> Result<()> {
+    for group in metadata.row_groups() {
+        for &leaf in leaves {
+            let column = group.column(leaf);
+            let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+            let end =
+                u64::try_from(start).ok().and_then(|start| start.checked_add(u64::try_from(column.compressed_size()).ok()?));
+            if column.num_values() < 0 || end.is_none_or(|end| end > n_bytes) {
+                return Err(Error::data(format!("{}, column '{}'", path.display(), column.column_path()))
+                    .found(format!("{} values in {} bytes from {start} on", column.num_values(), column.compressed_size()))
+                    .expected(format!("a place within the {n_bytes} bytes of the file"))
+                    .remedy("If the file is truncated, copy or download it again."));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Bytes in memory that a row of these columns has by the footer: of the row group in which it has most.
+fn row_bytes(opened: &Opened, columns: &[usize]) -> u64 {
+    let metadata = opened.metadata.metadata();
+    let of_leaf = |leaf: usize| {
+        let of_group = |group: &parquet::file::metadata::RowGroupMetaData| {
+            let (n_values, n_rows) = (group.column(leaf).num_values(), group.num_rows().max(1));
+            let n_values = u64::try_from(n_values).unwrap_or(u64::MAX).div_ceil(u64::try_from(n_rows).unwrap_or(1));
+            n_values.saturating_mul(value_bytes(group.column(leaf).column_type()))
+        };
+        metadata.row_groups().iter().map(of_group).max().unwrap_or(0)
+    };
+    let of_column = |&column: &usize| {
+        let declared: u64 = opened.leaves(column).map(of_leaf).fold(0, u64::saturating_add);
+        match opened.metadata.schema().field(column).data_type() {
+            // A list that is null has its length all the same.
+            DataType::FixedSizeList(_, length) => {
+                let size = opened.leaves(column).map(|leaf| {
+                    let descriptor = metadata.file_metadata().schema_descr().column(leaf);
+                    value_bytes(descriptor.physical_type())
+                });
+                declared.max(u64::try_from(*length).unwrap_or(u64::MAX).saturating_mul(size.max().unwrap_or(0)))
+            }
+            _ => declared,
+        }
+    };
+    columns.iter().map(of_column).fold(0, u64::saturating_add)
+}
+
+/// The tables of a file's batches: at least one, and none after an error.
+struct Tables {
+    opened: Opened,
+    batches: Batches,
+    /// For every column, in the order wanted, its position among the arrays of a batch and among the file's columns.
+    order: Vec<(usize, usize)>,
+    unread: Vec<UnreadColumn>,
+    n_read: u64,
+    /// Bytes in memory of all tables so far.
+    produced: u64,
+    is_over: bool,
+}
+
+impl Tables {
+    fn new(opened: Opened, wanted: Vec<usize>, unread: Vec<UnreadColumn>, rows: usize) -> Result<Self> {
+        let mut sorted = wanted.clone();
+        sorted.sort_unstable();
+        let batches = Batches::new(&opened, &sorted, rows)?;
+        let position = |column: usize| sorted.partition_point(|&other| other < column);
+        let order = wanted.iter().map(|&column| (position(column), column)).collect();
+        Ok(Self { opened, batches, order, unread, n_read: 0, produced: 0, is_over: false })
     }
 
-    #[test]
-    fn decimals_and_too_large_integers_are_refused_by_name() {
-        let decimal = Decimal128Array::from(vec![1]).with_precision_and_scale(10, 2).unwrap();
-        let file = written(vec![("price", Arc::new(decimal)), ("id", Arc::new(UInt64Array::from(vec![u64::MAX])))]);
-        let error = crate::table::read(file.path()).unwrap_err().to_string();
-        assert!(error.contains("column 'price': found values of type Decimal128(10, 2)"), "{error}");
-        let error = crate::table::read_columns(file.path(), &["id"]).unwrap_err().to_string();
-        assert!(error.contains("column 'id': found 18446744073709551615"), "{error}");
+    fn advance(&mut self) -> Result<Option<Table>> {
+        let Some((n_rows, arrays)) = self.batches.next(&self.opened.path)? else {
+            self.is_over = true;
+            if self.n_read != self.opened.n_rows {
+                return Err(Error::data(self.opened.path.display().to_string())
+                    .found(format!("{} rows", self.n_read))
+                    .expected(format!("{}, as the footer says", self.opened.n_rows))
+                    .remedy("The file is damaged: copy or download it again."));
+            }
+            return Ok(None);
+        };
+        self.n_read += n_rows as u64;
+        let path = self.opened.path.clone();
+        guarded(&path, || self.table(n_rows, arrays)).map(Some)
     }
+
+    fn table(&mut self, n_rows: usize, arrays: Vec<ArrayRef>) -> Result<Table> {
+        let origin = Origin { path: &self.opened.path, bytes: Length::len(&self.opened.source) };
+        let mut arrays: Vec<Option<ArrayRef>> = arrays.into_iter().map(Some).collect();
+        let column = |&(position, column): &(usize, usize)| {
+            let schema = self.opened.description.columns[column].clone();
+            let array = arrays.get_mut(position).and_then(Option::take);
+            let array = array.filter(|array| array.len() == n_rows).ok_or_else(|| {
+                Error::data(format!("{}, column '{}'", origin.path.display(), schema.name))
+                    .found("fewer or more values than rows")
+                    .expected(format!("{n_rows}"))
+                    .remedy("The file is damaged: copy or download it again.")
+            })?;
+            arrays::column(origin, schema, array)
+        };
+        let columns = self.order.iter().map(column).collect::<Result<Vec<_>>>()?;
+        self.produced = columns.iter().fold(self.produced, |sum, column| sum.saturating_add(n_bytes(&column.values)));
+        limits::check(origin.path, origin.bytes, self.produced)?;
+        let mut table = assemble(origin.path, columns, n_rows, &self.opened.description.metadata)?;
+        table.unread.clone_from(&self.unread);
+        Ok(table)
+    }
+
+    /// A table without rows, of a file that has none.
+    fn empty(&mut self) -> Result<Table> {
+        let schema = self.opened.metadata.schema();
+        let arrays = {
+            let mut columns: Vec<usize> = self.order.iter().map(|&(_, column)| column).collect();
+            columns.sort_unstable();
+            columns.into_iter().map(|i| arrow_array::new_empty_array(schema.field(i).data_type())).collect()
+        };
+        let path = self.opened.path.clone();
+        guarded(&path, || self.table(0, arrays))
+    }
+}
+
+impl Iterator for Tables {
+    type Item = Result<Table>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        let is_first = self.n_read == 0;
+        let table = match self.advance() {
+            Ok(None) if is_first => self.empty().map(Some),
+            other => other,
+        };
+        self.is_over |= table.is_err();
+        table.transpose()
+    }
+}
+
+/// Bytes of values in memory.
+fn n_bytes(values: &Values) -> u64 {
+    let size = match values {
+        Values::Bool(_) => 1,
+        Values::Int32(_) | Values::Float32(_) => 4,
+        Values::Int64(_) | Values::Float64(_) => 8,
+        Values::Text(texts) => return texts.iter().map(|text| 24 + text.len() as u64).sum(),
+    };
+    values.len() as u64 * size
 }

@@ -1,109 +1,174 @@
 //! Rows of BINARY and BINARY2 streams: big-endian values one after the other, with a count before lists of varying length.
 
+use super::document::Document;
 use super::field::{Datatype, Field};
+use super::stream::Stream;
 use super::{Misfit, Source, cells};
+use crate::error::Result;
 use crate::table::builder::ColumnBuilder;
 use crate::table::{Layout, Values};
 
-/// Bytes not read yet.
-pub(super) struct Cursor<'a> {
-    rest: &'a [u8],
-}
+/// A column, and what is wrong with its cell.
+type At = (usize, Misfit);
 
-impl<'a> Cursor<'a> {
-    pub fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
-    }
-
-    pub fn is_at_end(&self) -> bool {
-        self.rest.is_empty()
-    }
-
-    fn take(&mut self, count: usize) -> Result<&'a [u8], Misfit> {
-        let (taken, rest) = self.rest.split_at_checked(count).ok_or_else(|| {
-            (format!("the end of the data ({} bytes left)", self.rest.len()), format!("{count} bytes; the file may be truncated"))
-        })?;
-        self.rest = rest;
-        Ok(taken)
-    }
-}
-
-/// Appends one row to the builders.
+/// Appends one row to the builders. The result within is the number of bytes that the row has; or the position of the column in which
+/// something is wrong, and what.
 ///
 /// # Errors
-/// The position of the column in which something is wrong, and what.
-pub(super) fn push_row(cursor: &mut Cursor, sources: &mut [Source], has_flags: bool) -> Result<(), (usize, Misfit)> {
-    let flags = if has_flags { cursor.take(sources.len().div_ceil(8)).map_err(|misfit| (0, misfit))? } else { &[] };
-    for (i, source) in sources.iter_mut().enumerate() {
-        let is_null = flags.get(i / 8).is_some_and(|byte| byte & (128 >> (i % 8)) != 0);
-        push_cell(cursor, source, is_null).map_err(|misfit| (i, misfit))?;
+/// As [`Stream::take`].
+pub(super) fn push_row(
+    document: &mut Document,
+    stream: &mut Stream,
+    sources: &mut [Source],
+    flags: Option<&mut Vec<u8>>,
+) -> Result<std::result::Result<u64, At>> {
+    let mut n_bytes = 0;
+    let mut is_null: &[u8] = &[];
+    if let Some(flags) = flags {
+        match stream.take(document, sources.len().div_ceil(8))? {
+            Ok(bytes) => {
+                flags.clear();
+                flags.extend_from_slice(bytes);
+                n_bytes += flags.len() as u64;
+                is_null = flags;
+            }
+            Err(misfit) => return Ok(Err((0, misfit))),
+        }
     }
-    Ok(())
+    for (i, source) in sources.iter_mut().enumerate() {
+        let is_null = is_null.get(i / 8).is_some_and(|byte| byte & (128 >> (i % 8)) != 0);
+        match push_cell(document, stream, source, is_null)? {
+            Ok(length) => n_bytes += length,
+            Err(misfit) => return Ok(Err((i, misfit))),
+        }
+    }
+    Ok(Ok(n_bytes))
 }
 
-fn push_cell(cursor: &mut Cursor, source: &mut Source, is_null: bool) -> Result<(), Misfit> {
+fn push_cell(
+    document: &mut Document,
+    stream: &mut Stream,
+    source: &mut Source,
+    is_null: bool,
+) -> Result<std::result::Result<u64, Misfit>> {
     let field = &source.field;
+    let mut n_bytes = 0;
     let count = match field.count {
         Some(count) => count,
         None => {
-            let count = i32::from_be_bytes(numbers::<4>(cursor.take(4)?)[0]);
-            usize::try_from(count)
-                .map_err(|_| (format!("a list of {count} values"), "a count that is not negative".to_owned()))?
+            let count = match stream.take(document, 4)? {
+                Ok(bytes) => bytes.first_chunk().map_or(0, |bytes| i32::from_be_bytes(*bytes)),
+                Err(misfit) => return Ok(Err(misfit)),
+            };
+            n_bytes += 4;
+            match usize::try_from(count) {
+                Ok(count) => count,
+                Err(_) => return Ok(Err((format!("a list of {count} values"), "a count that is not negative".to_owned()))),
+            }
         }
     };
-    let n_bytes = field.datatype.n_bytes(count).ok_or_else(|| (format!("{count} values"), "fewer".to_owned()))?;
-    let bytes = cursor.take(n_bytes)?;
-    match &mut source.builder {
+    let Some(length) = field.datatype.n_bytes(count) else {
+        return Ok(Err((format!("{count} values of the type '{}'", field.declared), "a size that can be told".to_owned())));
+    };
+    n_bytes += length as u64;
+    let bytes = match stream.take(document, length)? {
+        Ok(bytes) => bytes,
+        Err(misfit) => return Ok(Err(misfit)),
+    };
+    Ok(match &mut source.builder {
         None => Ok(()),
         Some(builder) if is_null => {
             builder.push_null();
             Ok(())
         }
-        Some(builder) => push_values(builder, field, bytes),
+        Some(builder) => push_values(builder, field, bytes, count),
     }
+    .map(|()| n_bytes))
 }
 
-fn push_values(builder: &mut ColumnBuilder, field: &Field, bytes: &[u8]) -> Result<(), Misfit> {
-    let expected = builder.column_type().to_string();
-    if field.datatype == Datatype::Boolean {
-        return push_booleans(builder, bytes);
-    }
-    let integers: Option<Vec<i64>> = match field.datatype {
-        Datatype::UnsignedByte => Some(bytes.iter().map(|&byte| byte.into()).collect()),
-        Datatype::Short => Some(numbers(bytes).into_iter().map(|bytes| i16::from_be_bytes(bytes).into()).collect()),
-        Datatype::Int => Some(numbers(bytes).into_iter().map(|bytes| i32::from_be_bytes(bytes).into()).collect()),
-        Datatype::Long => Some(numbers(bytes).into_iter().map(i64::from_be_bytes).collect()),
-        _ => None,
-    };
-    if let (Some(null), Some(integers)) = (field.null, &integers)
-        && integers.contains(&null)
-    {
-        if builder.column_type().layout != Layout::Scalar {
-            return Err((format!("a null ({null}) inside a list"), expected));
+fn push_values(builder: &mut ColumnBuilder, field: &Field, bytes: &[u8], count: usize) -> std::result::Result<(), Misfit> {
+    let column_type = builder.column_type();
+    let is_scalar = column_type.layout == Layout::Scalar;
+    let null = &field.null;
+    let has_null = match (builder.values(), field.datatype) {
+        (Values::Bool(values), Datatype::Bit) => {
+            values.extend((0..count).map(|i| bytes[i / 8] & (128 >> (i % 8)) != 0));
+            false
         }
-        builder.push_null();
-        return Ok(());
-    }
-    match (builder.values(), integers) {
-        // Every integer type that becomes a 32-bit one fits.
-        (Values::Int32(values), Some(integers)) => values.extend(integers.into_iter().map(|integer| integer as i32)),
-        (Values::Int64(values), Some(integers)) => values.extend(integers),
-        (Values::Float32(values), _) => values.extend(numbers(bytes).into_iter().map(f32::from_be_bytes)),
-        (Values::Float64(values), _) => values.extend(numbers(bytes).into_iter().map(f64::from_be_bytes)),
-        (Values::Text(values), _) => {
-            let text = if field.datatype == Datatype::UnicodeChar {
-                String::from_utf16_lossy(&numbers(bytes).into_iter().map(u16::from_be_bytes).collect::<Vec<_>>())
+        (Values::Bool(_), _) => return push_booleans(builder, bytes),
+        (Values::Int32(values), Datatype::UnsignedByte) => {
+            values.extend(bytes.iter().map(|&byte| i32::from(byte)));
+            bytes.iter().any(|&byte| null.is_integer(byte.into()))
+        }
+        (Values::Int32(values), Datatype::Short) => integers(bytes, values, null, |bytes| i16::from_be_bytes(bytes).into()),
+        (Values::Int32(values), _) => integers(bytes, values, null, i32::from_be_bytes),
+        (Values::Int64(values), _) => integers(bytes, values, null, i64::from_be_bytes),
+        (Values::Float32(values), _) => {
+            let numbers = bytes.as_chunks().0.iter().map(|bytes| f32::from_be_bytes(*bytes));
+            match null.is_number() {
+                false => values.extend(numbers),
+                true => values.extend(numbers.map(|value| if null.is_float(value) { f32::NAN } else { value })),
+            }
+            false
+        }
+        (Values::Float64(values), _) => {
+            let numbers = bytes.as_chunks().0.iter().map(|bytes| f64::from_be_bytes(*bytes));
+            match null.is_number() {
+                false => values.extend(numbers),
+                true => values.extend(numbers.map(|value| if null.is_double(value) { f64::NAN } else { value })),
+            }
+            false
+        }
+        (Values::Text(values), datatype) => {
+            if is_scalar {
+                let text = text(bytes, datatype).split('\0').next().unwrap_or_default().to_owned();
+                if text.is_empty() || null.is_text(text.trim_ascii()) {
+                    builder.push_null();
+                    return Ok(());
+                }
+                values.push(text);
             } else {
-                String::from_utf8_lossy(bytes).into_owned()
-            };
-            values.push(text.split('\0').next().unwrap_or_default().to_owned());
+                let width = datatype.n_bytes(field.width).unwrap_or(1).max(1);
+                values.extend(bytes.chunks(width).map(|bytes| cells::trimmed(&text(bytes, datatype))));
+            }
+            false
         }
-        _ => return Err((field.declared.clone(), expected)),
+    };
+    if !has_null {
+        return builder.end_row().map_err(|length| (format!("{length} values"), column_type.to_string()));
     }
-    builder.end_row().map_err(|length| (format!("{length} values"), expected))
+    if !is_scalar {
+        return Err(("a null inside a list".to_owned(), column_type.to_string()));
+    }
+    let n_before = builder.values().len() - 1;
+    builder.values().resize_with_null(n_before);
+    builder.push_null();
+    Ok(())
 }
 
-fn push_booleans(builder: &mut ColumnBuilder, bytes: &[u8]) -> Result<(), Misfit> {
+/// Appends integers and says whether a null is among them.
+fn integers<const SIZE: usize, T: Copy + Into<i64>>(
+    bytes: &[u8],
+    values: &mut Vec<T>,
+    null: &super::null::Null,
+    value: impl Fn([u8; SIZE]) -> T,
+) -> bool {
+    let n_before = values.len();
+    values.extend(bytes.as_chunks::<SIZE>().0.iter().map(|bytes| value(*bytes)));
+    null.is_number() && values[n_before..].iter().any(|&value| null.is_integer(value.into()))
+}
+
+fn text(bytes: &[u8], datatype: Datatype) -> String {
+    if datatype == Datatype::UnicodeChar {
+        char::decode_utf16(bytes.as_chunks().0.iter().map(|bytes| u16::from_be_bytes(*bytes)))
+            .map(|character| character.unwrap_or(char::REPLACEMENT_CHARACTER))
+            .collect()
+    } else {
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+}
+
+fn push_booleans(builder: &mut ColumnBuilder, bytes: &[u8]) -> std::result::Result<(), Misfit> {
     let expected = builder.column_type().to_string();
     let is_null = |byte: &u8| matches!(byte, b'?' | b' ' | 0);
     if !bytes.is_empty() && bytes.iter().all(is_null) {
@@ -118,8 +183,4 @@ fn push_booleans(builder: &mut ColumnBuilder, bytes: &[u8]) -> Result<(), Misfit
         }
     }
     builder.end_row().map_err(|length| (format!("{length} values"), expected))
-}
-
-fn numbers<const SIZE: usize>(bytes: &[u8]) -> Vec<[u8; SIZE]> {
-    bytes.as_chunks::<SIZE>().0.to_vec()
 }

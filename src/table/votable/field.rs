@@ -1,5 +1,6 @@
 //! What a FIELD element says of the type of a column.
 
+use super::null::Null;
 use crate::table::{ColumnSchema, ColumnType, Layout, ValueType};
 
 /// VOTable's primitive types.
@@ -17,6 +18,8 @@ pub(super) enum Datatype {
     Double,
     FloatComplex,
     DoubleComplex,
+    /// One that VOTable does not know.
+    Unknown,
 }
 
 /// A column as the file declares it.
@@ -26,8 +29,10 @@ pub(super) struct Field {
     pub datatype: Datatype,
     /// Elements a row; `None` where they vary. Characters are elements.
     pub count: Option<usize>,
-    /// Integer that stands for null.
-    pub null: Option<i64>,
+    /// Characters of each text in a list of texts.
+    pub width: usize,
+    /// What stands for null.
+    pub null: Null,
     /// `None` for types that a table cannot hold.
     pub column_type: Option<ColumnType>,
     /// Datatype and arraysize as written, for messages.
@@ -35,33 +40,61 @@ pub(super) struct Field {
 }
 
 impl Field {
+    /// A field of this datatype, which need not be one of VOTable's, and arraysize.
+    ///
     /// # Errors
-    /// What was found, when datatype or arraysize are not VOTable's.
-    pub fn new(schema: ColumnSchema, datatype: &str, arraysize: &str, null: Option<i64>) -> Result<Self, String> {
+    /// What was found, when the arraysize is none.
+    pub fn new(schema: ColumnSchema, datatype: &str, arraysize: &str, null: Null) -> Result<Self, String> {
         let declared = format!("{datatype} {arraysize}").trim_end().to_owned();
-        let unknown = || format!("the type '{declared}'");
-        let datatype = Datatype::from_name(datatype).ok_or_else(unknown)?;
+        let unknown = || format!("the arraysize '{arraysize}'");
+        let datatype = Datatype::from_name(datatype);
         let is_variable = arraysize.ends_with('*');
         let lengths = arraysize.trim_end_matches('*').trim_end_matches('x');
-        let product = |product: usize, length: &str| product.checked_mul(length.trim().parse().ok()?);
-        let n_fixed = if lengths.is_empty() { 1 } else { lengths.split('x').try_fold(1, product).ok_or_else(unknown)? };
-        let layout = match (is_variable, n_fixed) {
+        let lengths = if lengths.is_empty() { Vec::new() } else { lengths.split('x').collect() };
+        let lengths = lengths.into_iter().map(|length| length.trim().parse().ok()).collect::<Option<Vec<usize>>>();
+        let lengths = lengths.ok_or_else(unknown)?;
+        let n_fixed = lengths.iter().try_fold(1_usize, |product, &length| product.checked_mul(length)).ok_or_else(unknown)?;
+        let is_text = matches!(datatype, Datatype::Char | Datatype::UnicodeChar);
+        let is_text_list = is_text && arraysize.contains('x');
+        // The first length of a list of texts is that of the texts.
+        let width = if is_text_list { lengths.first().copied().unwrap_or(0) } else { 1 };
+        if width == 0 {
+            return Err(unknown());
+        }
+        let layout = match (is_variable, n_fixed / width) {
+            _ if is_text && !is_text_list => Layout::Scalar,
             (true, _) => Layout::Variable,
-            (false, 1) => Layout::Scalar,
+            (false, 1) if !is_text_list => Layout::Scalar,
             (false, length) => Layout::Fixed(length),
         };
-        let is_text_list = arraysize.contains('x') && matches!(datatype, Datatype::Char | Datatype::UnicodeChar);
-        let column_type = datatype.value_type().filter(|_| !is_text_list).map(|values| match values {
-            ValueType::Text => ColumnType::scalar(ValueType::Text),
-            values => ColumnType { values, layout },
-        });
-        Ok(Self { schema, datatype, count: (!is_variable).then_some(n_fixed), null, column_type, declared })
+        let column_type = datatype.value_type().map(|values| ColumnType { values, layout });
+        Ok(Self { schema, datatype, count: (!is_variable).then_some(n_fixed), width, null, column_type, declared })
+    }
+
+    /// The type, in words.
+    pub fn found(&self) -> String {
+        format!("the type '{}'", self.declared)
+    }
+
+    /// Bytes in memory of what stands for a row that is null.
+    pub fn n_null_bytes(&self) -> u64 {
+        let size: u64 = match self.column_type.map(|column_type| column_type.values) {
+            Some(ValueType::Bool) => 1,
+            Some(ValueType::Int32 | ValueType::Float32) => 4,
+            Some(ValueType::Int64 | ValueType::Float64) => 8,
+            Some(ValueType::Text) => 24,
+            None => 0,
+        };
+        match self.column_type.map(|column_type| column_type.layout) {
+            Some(Layout::Fixed(length)) => u64::try_from(length).unwrap_or(u64::MAX).saturating_mul(size),
+            _ => size,
+        }
     }
 }
 
 impl Datatype {
-    fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
+    fn from_name(name: &str) -> Self {
+        match name {
             "boolean" => Self::Boolean,
             "bit" => Self::Bit,
             "unsignedByte" => Self::UnsignedByte,
@@ -74,23 +107,23 @@ impl Datatype {
             "double" => Self::Double,
             "floatComplex" => Self::FloatComplex,
             "doubleComplex" => Self::DoubleComplex,
-            _ => return None,
-        })
+            _ => Self::Unknown,
+        }
     }
 
     fn value_type(self) -> Option<ValueType> {
         match self {
-            Self::Boolean => Some(ValueType::Bool),
+            Self::Boolean | Self::Bit => Some(ValueType::Bool),
             Self::UnsignedByte | Self::Short | Self::Int => Some(ValueType::Int32),
             Self::Long => Some(ValueType::Int64),
             Self::Char | Self::UnicodeChar => Some(ValueType::Text),
             Self::Float => Some(ValueType::Float32),
             Self::Double => Some(ValueType::Float64),
-            Self::Bit | Self::FloatComplex | Self::DoubleComplex => None,
+            Self::FloatComplex | Self::DoubleComplex | Self::Unknown => None,
         }
     }
 
-    /// Bytes that `count` elements take in BINARY.
+    /// Bytes that `count` elements take in BINARY, where they can be told.
     pub fn n_bytes(self, count: usize) -> Option<usize> {
         let size = match self {
             Self::Bit => return Some(count.div_ceil(8)),
@@ -99,6 +132,7 @@ impl Datatype {
             Self::Int | Self::Float => 4,
             Self::Long | Self::Double | Self::FloatComplex => 8,
             Self::DoubleComplex => 16,
+            Self::Unknown => return None,
         };
         count.checked_mul(size)
     }
