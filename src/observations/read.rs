@@ -23,6 +23,8 @@ pub mod columns {
     pub const WAVELENGTHS: &str = "wavelengths";
     /// Metadata: JSON list of names of the entries.
     pub const BANDS: &str = "bands";
+    /// Metadata: name and hash of the XP instrument of the leading samples.
+    pub const XP_INSTRUMENT: &str = "xp_instrument";
 }
 
 /// How a table is turned into observations.
@@ -108,7 +110,7 @@ fn grid_of(table: &Table) -> Result<Grid> {
     let wavelength: Vec<f64> =
         serde_json::from_str(list(columns::WAVELENGTHS)?).map_err(|error| unreadable(columns::WAVELENGTHS, error))?;
     let names: Vec<String> = serde_json::from_str(list(columns::BANDS)?).map_err(|error| unreadable(columns::BANDS, error))?;
-    Grid::new(wavelength, names)
+    Ok(Grid::new(wavelength, names)?.with_instrument(table.metadata.get(columns::XP_INSTRUMENT).cloned()))
 }
 
 fn refuse_duplicates(ids: &[i64]) -> Result<()> {
