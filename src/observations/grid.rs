@@ -73,7 +73,7 @@ impl Grid {
         let said = |grid: &Self| grid.instrument.clone().unwrap_or_else(|| UNSAID_INSTRUMENT.into());
         Err(Error::data("XP samples")
             .found(format!("the instrument {}", said(other)))
-            .expected(format!("{}, the model's", said(self)))
+            .expected(format!("{}, as the model or the files before", said(self)))
             .remedy(
                 "Use a model that was trained with spectra of that instrument; `photosphere fit --other-instrument` fits all the same, and \
                  logs the offsets of the bands.",

@@ -94,7 +94,16 @@ impl Observations {
     }
 }
 
-/// The data vector that the table's metadata describe.
+impl Grid {
+    /// The data vector that the metadata of an observation table describe.
+    ///
+    /// # Errors
+    /// When they are missing or not what they should be.
+    pub fn of_table(table: &Table) -> Result<Self> {
+        grid_of(table)
+    }
+}
+
 fn grid_of(table: &Table) -> Result<Grid> {
     let list = |key: &str| {
         table.metadata.get(key).ok_or_else(|| {
