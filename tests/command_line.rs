@@ -9,8 +9,21 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::tempdir;
 
-const COMMANDS: [&str; 12] =
-    ["demo", "simulate", "prepare", "train", "fit", "finalize", "validate", "audit", "inspect", "bench", "recipe", "cite"];
+const COMMANDS: [&str; 13] = [
+    "demo",
+    "simulate",
+    "prepare",
+    "train",
+    "fit",
+    "finalize",
+    "validate",
+    "audit",
+    "inspect",
+    "bench",
+    "recipe",
+    "instruments",
+    "cite",
+];
 
 #[test]
 fn help_of_every_command() {

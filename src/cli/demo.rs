@@ -113,6 +113,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
             shard: None,
             keep: &[],
             keep_truth: true,
+            other_instrument: false,
         };
         task.run(&task.provenance()?, settings)?;
     }

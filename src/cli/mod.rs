@@ -12,6 +12,7 @@ mod finalize;
 mod fit;
 mod identifiers;
 mod inspect;
+mod instruments;
 mod interrupt;
 mod log;
 mod outcome;
@@ -59,6 +60,7 @@ enum Command {
     Inspect(inspect::Arguments),
     Bench(bench::Arguments),
     Recipe(recipe::Arguments),
+    Instruments(instruments::Arguments),
     /// Print how to cite the program, the method and the data.
     Cite,
 }
@@ -87,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(arguments) => inspect::run(arguments, settings),
         Command::Bench(arguments) => bench::run(arguments, settings),
         Command::Recipe(arguments) => recipe::run(arguments),
+        Command::Instruments(arguments) => instruments::run(arguments),
         Command::Cite => Ok(cite::run()),
     });
     match outcome {

@@ -9,7 +9,7 @@ use super::provenance::{Provenance, RUN};
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::model::Registry;
-use crate::observations::{Observations, ReadOptions, columns};
+use crate::observations::{Grid, Observations, ReadOptions, columns};
 use crate::table::{self, AtomicFile, Table, write_directory_atomically};
 use crate::train::{Checkpoints, Recipe, TrainedModel, checkpoint_path, train};
 use serde_json::json;
@@ -139,7 +139,11 @@ pub fn read_observations(recipe: &Recipe, paths: &[PathBuf]) -> Result<Observati
     for path in paths {
         let table = table::read(path)?;
         match &mut whole {
-            Some(whole) => whole.append(table).map_err(|error| error.within(path.display()))?,
+            Some(whole) => {
+                // The metadata of the first file stand for all.
+                let same = Grid::of_table(whole).and_then(|grid| grid.require_same(&Grid::of_table(&table)?));
+                same.and_then(|()| whole.append(table)).map_err(|error| error.within(path.display()))?;
+            }
             None => whole = Some(table),
         }
     }

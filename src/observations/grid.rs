@@ -11,7 +11,16 @@ pub struct Grid {
     pub wavelength: Vec<f64>,
     /// Name of each entry (`xp_392`, `j`).
     pub names: Vec<String>,
+    /// Name and hash of the instrument with which the XP samples were made (`gaia-dr3 sha256:…`); `None` without XP samples, and in files
+    /// and models that are older than instruments, or simulated: those of [`UNSAID_INSTRUMENT`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instrument: Option<String>,
 }
+
+/// The XP instrument where none is said.
+const UNSAID_INSTRUMENT: &str = "gaia-dr3";
+/// How the names of XP samples begin.
+const XP_SAMPLE: &str = "xp_";
 
 impl Grid {
     /// A grid.
@@ -27,7 +36,48 @@ impl Grid {
         if let Some((name, bad)) = names.iter().zip(&wavelength).find(|(_, nm)| !(nm.is_finite() && **nm > 0.0)) {
             return Err(Error::data(format!("wavelength of '{name}'")).found(format!("{bad} nm")).expected("a positive number"));
         }
-        Ok(Self { wavelength, names })
+        Ok(Self { wavelength, names, instrument: None })
+    }
+
+    /// The same grid, with the XP instrument of its samples.
+    pub fn with_instrument(self, instrument: Option<String>) -> Self {
+        Self { instrument, ..self }
+    }
+
+    /// Number of leading XP samples B.
+    pub fn n_xp_samples(&self) -> usize {
+        self.names.iter().take_while(|name| name.starts_with(XP_SAMPLE)).count()
+    }
+
+    /// Whether the XP samples of both, where they have any, are of one instrument. Where one does not say which, the other's name decides.
+    pub fn has_instrument_of(&self, other: &Self) -> bool {
+        if self.n_xp_samples() == 0 || other.n_xp_samples() == 0 {
+            return true;
+        }
+        let name = |instrument: &str| instrument.split(' ').next().unwrap_or_default().to_owned();
+        match (&self.instrument, &other.instrument) {
+            (Some(one), Some(other)) => one == other,
+            (Some(known), None) | (None, Some(known)) => name(known) == UNSAID_INSTRUMENT,
+            (None, None) => true,
+        }
+    }
+
+    /// Fails when the XP samples of `other` are of another instrument.
+    ///
+    /// # Errors
+    /// Names both instruments.
+    pub fn require_same_instrument(&self, other: &Self) -> Result<()> {
+        if self.has_instrument_of(other) {
+            return Ok(());
+        }
+        let said = |grid: &Self| grid.instrument.clone().unwrap_or_else(|| UNSAID_INSTRUMENT.into());
+        Err(Error::data("XP samples")
+            .found(format!("the instrument {}", said(other)))
+            .expected(format!("{}, as the model or the files before", said(self)))
+            .remedy(
+                "Use a model that was trained with spectra of that instrument; `photosphere fit --other-instrument` fits all the same, and \
+                 logs the offsets of the bands.",
+            ))
     }
 
     /// Number of entries W.
@@ -40,7 +90,7 @@ impl Grid {
         self.wavelength.is_empty()
     }
 
-    /// Fails when `other` is not the same data vector.
+    /// Fails when `other` is not the same data vector, the XP instrument included.
     ///
     /// # Errors
     /// Names the first entry that differs.
@@ -53,11 +103,41 @@ impl Grid {
             grid.names.get(i).map_or("no such entry".into(), |name| format!("'{name}' at {} nm", grid.wavelength[i]))
         };
         match (0..self.len().max(other.len())).find(differs) {
-            None => Ok(()),
+            None => self.require_same_instrument(other),
             Some(i) => Err(Error::data(format!("data vector, entry {i}"))
                 .found(format!("{} ({} entries)", describe(other, i), other.len()))
                 .expected(format!("{} ({} entries)", describe(self, i), self.len()))
                 .remedy("Prepare the observations with the bands and the grid of the model.")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grid(names: [&str; 2], instrument: Option<&str>) -> Grid {
+        Grid::new(vec![400.0, 500.0], names.map(String::from).into()).unwrap().with_instrument(instrument.map(String::from))
+    }
+
+    #[test]
+    fn xp_samples_of_another_instrument_are_refused() {
+        let xp = |instrument| grid(["xp_400", "xp_500"], instrument);
+        let (dr3, other) = (Some("gaia-dr3 sha256:1"), Some("gaia-dr4 sha256:2"));
+        for (model, observed, same) in [
+            (dr3, dr3, true),
+            (dr3, None, true),
+            (None, dr3, true),
+            (None, None, true),
+            (dr3, Some("gaia-dr3 sha256:3"), false),
+            (dr3, other, false),
+            (None, other, false),
+            (other, None, false),
+        ] {
+            assert_eq!(xp(model).require_same(&xp(observed)).is_ok(), same, "{model:?} {observed:?}");
+        }
+        let message = xp(dr3).require_same(&xp(other)).unwrap_err().to_string();
+        assert!(message.contains("gaia-dr4 sha256:2") && message.contains("--other-instrument"), "{message}");
+        assert!(grid(["g", "r"], dr3).require_same(&grid(["g", "r"], other)).is_ok());
     }
 }

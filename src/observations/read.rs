@@ -23,6 +23,8 @@ pub mod columns {
     pub const WAVELENGTHS: &str = "wavelengths";
     /// Metadata: JSON list of names of the entries.
     pub const BANDS: &str = "bands";
+    /// Metadata: name and hash of the XP instrument of the leading samples.
+    pub const XP_INSTRUMENT: &str = "xp_instrument";
 }
 
 /// How a table is turned into observations.
@@ -92,7 +94,16 @@ impl Observations {
     }
 }
 
-/// The data vector that the table's metadata describe.
+impl Grid {
+    /// The data vector that the metadata of an observation table describe.
+    ///
+    /// # Errors
+    /// When they are missing or not what they should be.
+    pub fn of_table(table: &Table) -> Result<Self> {
+        grid_of(table)
+    }
+}
+
 fn grid_of(table: &Table) -> Result<Grid> {
     let list = |key: &str| {
         table.metadata.get(key).ok_or_else(|| {
@@ -108,7 +119,7 @@ fn grid_of(table: &Table) -> Result<Grid> {
     let wavelength: Vec<f64> =
         serde_json::from_str(list(columns::WAVELENGTHS)?).map_err(|error| unreadable(columns::WAVELENGTHS, error))?;
     let names: Vec<String> = serde_json::from_str(list(columns::BANDS)?).map_err(|error| unreadable(columns::BANDS, error))?;
-    Grid::new(wavelength, names)
+    Ok(Grid::new(wavelength, names)?.with_instrument(table.metadata.get(columns::XP_INSTRUMENT).cloned()))
 }
 
 fn refuse_duplicates(ids: &[i64]) -> Result<()> {

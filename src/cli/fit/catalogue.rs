@@ -1,6 +1,7 @@
 //! One catalogue: inputs are read, fitted and written in chunks, so that memory is bounded by the chunk.
 
 use super::input::{Batch, Input};
+use super::offsets;
 use crate::cli::clock::{Clock, thread_seconds};
 use crate::cli::interrupt;
 use crate::cli::output::Existing;
@@ -32,6 +33,8 @@ pub struct CatalogueTask<'a> {
     pub shard: Option<Shard>,
     pub keep: &'a [String],
     pub keep_truth: bool,
+    /// Whether XP samples of another instrument than the model's are fitted.
+    pub other_instrument: bool,
 }
 
 /// What was made, or was found finished.
@@ -91,6 +94,11 @@ impl CatalogueTask<'_> {
         let mut write = |batch: &Batch, tally: &mut Tally| {
             let estimates = self.fitter.fit_in_stages(&batch.observations, &|stage| stages.reached(stage));
             let estimates = estimates.map_err(|error| error.within(&batch.place))?;
+            if let Some(instrument) = &batch.other_instrument
+                && tally.stars == 0
+            {
+                offsets::log(&self.fitter.trained().model, instrument, &batch.observations, &estimates)?;
+            }
             let begun = thread_seconds();
             tally.add(estimates.flags.iter().copied());
             let table = self.table(&estimates, &batch.observations, &provenance).map_err(|error| error.within(&batch.place))?;
@@ -133,6 +141,7 @@ impl CatalogueTask<'_> {
             preparation: self.preparation.cloned(),
             options: read_options(self.fitter.trained(), self.fitter.options()),
             on_cpu: self.fitter.trained().model.device().is_cpu(),
+            accepted: self.other_instrument.then(|| self.fitter.trained().model.grid.clone()),
         }
     }
 
@@ -160,6 +169,9 @@ impl CatalogueTask<'_> {
             .with("kept_truth", self.keep_truth.to_string())
             .noted("model_path", self.model_path.display().to_string())
             .noted("seed", self.fitter.options().start.seed.to_string());
+        if self.other_instrument {
+            provenance = provenance.with("other_instrument", "true");
+        }
         if let Some(shard) = self.shard {
             provenance = provenance.with("shard", shard.to_string());
         }

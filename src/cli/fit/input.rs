@@ -4,10 +4,10 @@ use crate::cli::identifiers::Identifiers;
 use crate::cli::prepare::log_notes;
 use crate::cli::shard::Shard;
 use crate::error::Result;
-use crate::observations::{Observations, ReadOptions};
+use crate::observations::{Grid, Observations, ReadOptions};
 use crate::prefetch::prefetch;
 use crate::survey::prepare::Preparation;
-use crate::survey::xp::spectrum_columns;
+use crate::survey::xp::{ColumnMap, SpectrumKind, columns_of_spectra, refuse_epoch_spectra};
 use crate::table::{Chunks, Table, read_chunks, read_schema};
 use std::path::{Path, PathBuf};
 
@@ -28,6 +28,8 @@ pub struct Input {
     pub options: ReadOptions,
     /// Whether the stars are fitted on a processor.
     pub on_cpu: bool,
+    /// The model's data vector, where XP samples of another instrument pass for the model's.
+    pub accepted: Option<Grid>,
 }
 
 /// Stars that follow one another in a file; none where a shard takes none of the rows.
@@ -37,14 +39,17 @@ pub struct Batch {
     /// Rows of all files that have been read so far, those of other shards included.
     pub n_read: usize,
     pub observations: Observations,
+    /// The instrument of the XP samples, where it is not the model's.
+    pub other_instrument: Option<String>,
 }
 
-/// Whether a file holds XP spectra as coefficients.
+/// Whether a file holds XP spectra as coefficients, in columns of the archive's names or those of a recipe's map.
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn is_raw(path: &Path) -> Result<bool> {
-    Ok(spectrum_columns(&read_schema(path)?).is_some())
+pub fn is_raw(path: &Path, columns: &ColumnMap) -> Result<bool> {
+    let schemas = read_schema(path)?;
+    Ok(columns_of_spectra(&schemas, columns).is_some_and(|(kind, _)| kind == SpectrumKind::Continuous))
 }
 
 impl Input {
@@ -61,6 +66,7 @@ impl Input {
             preparation: self.preparation,
             options: self.options,
             rows: if self.on_cpu { ROWS } else { ROWS_OF_A_DEVICE },
+            accepted: self.accepted,
             ended: false,
         };
         prefetch(reader, 1)
@@ -77,6 +83,7 @@ struct Reader {
     preparation: Option<Preparation>,
     options: ReadOptions,
     rows: usize,
+    accepted: Option<Grid>,
     ended: bool,
 }
 
@@ -90,7 +97,8 @@ struct OpenFile {
 
 impl Reader {
     fn open(&self, path: PathBuf) -> Result<OpenFile> {
-        let raw = self.preparation.as_ref().filter(|_| is_raw(&path).unwrap_or(false));
+        let takes = |preparation: &&Preparation| read_schema(&path).is_ok_and(|schemas| preparation.takes(&schemas));
+        let raw = self.preparation.as_ref().filter(takes);
         let chunks = match raw {
             Some(preparation) => preparation.read_chunks(&path, RAW_ROWS)?,
             None => read_chunks(&path, self.rows)?,
@@ -130,10 +138,16 @@ impl Reader {
         }
         let observations = match self.preparation.as_mut().filter(|_| is_raw) {
             Some(preparation) => preparation.chunk(chunk),
-            None => Ok(chunk),
+            None => refuse_epoch_spectra(chunk.columns().iter().map(|column| column.schema.name.as_str())).map(|()| chunk),
         };
         let observations = observations.and_then(|table| Observations::from_table(table, &self.options));
-        Ok(Some(Batch { observations: observations.map_err(|error| error.within(&place))?, n_read: self.n_read, place }))
+        let mut observations = observations.map_err(|error| error.within(&place))?;
+        let mut other_instrument = None;
+        if let Some(model) = self.accepted.as_ref().filter(|model| !model.has_instrument_of(&observations.grid)) {
+            other_instrument = Some(observations.grid.instrument.take().unwrap_or_default());
+            observations.grid.instrument.clone_from(&model.instrument);
+        }
+        Ok(Some(Batch { observations, other_instrument, n_read: self.n_read, place }))
     }
 }
 
@@ -149,7 +163,9 @@ impl Iterator for Reader {
         if batch.is_none()
             && let Some(preparation) = self.preparation.take()
         {
+            let usable = preparation.require_usable();
             log_notes(&preparation.finish());
+            return usable.err().map(Err);
         }
         batch
     }

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod input;
+mod offsets;
 mod options;
 mod partitions;
 mod raw;
@@ -57,6 +58,9 @@ pub struct Arguments {
     /// Copy the true values of a simulated survey (true_*) into the catalogue.
     #[arg(long)]
     keep_truth: bool,
+    /// Fit XP spectra of another instrument than the model's all the same; the offsets of the bands at the first stars are logged.
+    #[arg(long)]
+    other_instrument: bool,
     #[command(flatten)]
     existing: Existing,
     #[command(flatten)]
@@ -86,6 +90,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         shard: arguments.shard,
         keep: &keep,
         keep_truth: arguments.keep_truth,
+        other_instrument: arguments.other_instrument,
     };
     match &survey {
         Some(survey) => {

@@ -7,6 +7,7 @@ use crate::infer::FitOptions;
 use crate::observations::Grid;
 use crate::survey::photometry::{PhotometricBand, standard_set};
 use crate::survey::prepare::{self, Preparation, PrepareRecipe, TableSource, XpSource};
+use crate::survey::xp::{ColumnMap, DEFAULT_INSTRUMENT, Instrument};
 use crate::table::read_schema;
 use clap::Args;
 use std::collections::BTreeSet;
@@ -26,6 +27,10 @@ pub struct RawArguments {
     /// Join a table to raw XP spectra on source_id: parallax, parallax_error, j_mag, j_mag_error, ... ra, dec; may be repeated.
     #[arg(long, value_name = "FILE")]
     join: Vec<PathBuf>,
+    /// The instrument of raw XP spectra: a built-in one (`photosphere instruments`) or an instrument file; otherwise the recipe's, or the
+    /// model's where it is built in.
+    #[arg(long, value_name = "NAME|FILE")]
+    instrument: Option<String>,
 }
 
 impl RawArguments {
@@ -41,24 +46,31 @@ impl RawArguments {
         options: &FitOptions,
         keep: &BTreeSet<String>,
     ) -> Result<Option<Preparation>> {
-        let raw: Vec<PathBuf> = inputs.iter().filter(|path| is_raw(path).unwrap_or(false)).cloned().collect();
+        let mut recipe = match &self.prepare {
+            Some(name_or_path) => recipe(name_or_path)?,
+            None => PrepareRecipe::default(),
+        };
+        let columns = recipe.xp.as_ref().map_or_else(ColumnMap::default, |xp| xp.columns.clone());
+        let raw: Vec<PathBuf> = inputs.iter().filter(|path| is_raw(path, &columns).unwrap_or(false)).cloned().collect();
         if raw.is_empty() {
-            return match self.prepare.is_some() || !self.join.is_empty() {
-                true => Err(Error::usage("--prepare and --join")
+            return match self.prepare.is_some() || !self.join.is_empty() || self.instrument.is_some() {
+                true => Err(Error::usage("--prepare, --join and --instrument")
                     .found("no raw XP spectra among the observations")
                     .expected("files with bp_coefficients and rp_coefficients, where these options are given")),
                 false => Ok(None),
             };
         }
-        let mut recipe = match &self.prepare {
-            Some(name_or_path) => recipe(name_or_path)?,
-            None => PrepareRecipe::default(),
-        };
         // Measured labels are not needed to fit, except where they constrain the fit.
         recipe.labels.retain(|label| self.prepare.is_some() && options.constraints.contains(label));
         match &mut recipe.xp {
             Some(xp) => xp.files = raw,
-            None => recipe.xp = Some(XpSource { files: raw, grid: samples(grid)?, ..XpSource::default() }),
+            None => {
+                let instrument = instrument_of(grid)?;
+                recipe.xp = Some(XpSource { files: raw, grid: samples(grid)?, instrument, ..XpSource::default() });
+            }
+        }
+        if let (Some(xp), Some(instrument)) = (&mut recipe.xp, &self.instrument) {
+            xp.instrument.clone_from(instrument);
         }
         for path in &self.join {
             let columns = wanted_columns(path, grid, keep)?;
@@ -87,9 +99,17 @@ impl RawArguments {
     }
 }
 
+/// The built-in instrument that is the model's, or the usual one.
+fn instrument_of(grid: &Grid) -> Result<String> {
+    let is_model = |instrument: &Instrument| grid.instrument.as_ref().is_some_and(|identity| *identity == instrument.identity());
+    let instruments = Instrument::list()?;
+    let found = instruments.iter().find(|instrument| is_model(instrument));
+    Ok(found.map_or(DEFAULT_INSTRUMENT, |instrument| instrument.name()).to_owned())
+}
+
 /// The model's XP wavelengths, which lead its data vector.
 fn samples(grid: &Grid) -> Result<prepare::Grid> {
-    let n = grid.names.iter().take_while(|name| name.starts_with("xp_")).count();
+    let n = grid.n_xp_samples();
     if n == 0 {
         return Err(Error::usage("raw XP spectra")
             .found(format!("a model of {}", grid.names.join(", ")))

@@ -8,6 +8,8 @@ use crate::table::{Column, ColumnSchema, Table, Values};
 
 /// The unit of flux columns.
 const FLUX_UNIT: &str = "10**-18 W.m**-2.nm**-1";
+/// Metadata: name and hash of the instrument with which XP spectra were sampled.
+const INSTRUMENT_KEY: &str = "xp_instrument";
 const COVARIANCE_UNIT: &str = "10**-36 W**2.m**-4.nm**-2";
 
 /// The parts of a chunk.
@@ -82,6 +84,9 @@ impl Parts {
         ]
         .map(|(key, value)| (key.to_owned(), value))
         .into();
+        if let Some(options) = maker.spectrum_options() {
+            table.metadata.insert(INSTRUMENT_KEY.to_owned(), options.instrument.identity());
+        }
         Ok(table)
     }
 }

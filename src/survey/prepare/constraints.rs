@@ -28,12 +28,38 @@ pub(super) fn take(recipe: &PrepareRecipe, stars: &mut Table, notes: &mut [i32])
     let extinction = Quantity { name: "extinction".into(), note: Note::ExtinctionInvalid, offset: 0.0, required: false };
     let label = |name: &String| Quantity { name: name.clone(), note: Note::LabelInvalid, offset: 0.0, required: true };
     let labels = recipe.labels.iter().filter(|name| **name != extinction.name).map(label);
+    if let Some(name) = &recipe.parallax_bias_column {
+        subtract_bias(stars, name, notes)?;
+    }
     let quantities: Vec<Quantity> = std::iter::once(parallax).chain(labels).collect();
     let mut columns = Vec::new();
     for quantity in quantities.into_iter().chain([extinction]) {
         columns.extend(quantity.take(stars, notes)?);
     }
     Ok(columns)
+}
+
+/// Subtracts the column `name` from the parallaxes; one without a bias becomes missing, since it would be in another system than the
+/// others. The column stays.
+fn subtract_bias(stars: &mut Table, name: &str, notes: &mut [i32]) -> Result<()> {
+    let bias = stars.column(name).map_err(|error| error.within("prepare recipe, parallax_bias_column"))?;
+    let parallax = stars.column("parallax")?;
+    let units = [&bias.schema.unit, &parallax.schema.unit];
+    if units.iter().all(|unit| !unit.is_empty()) && units[0] != units[1] {
+        return Err(Error::data(format!("column '{name}'"))
+            .found(format!("the unit {}", units[0]))
+            .expected(format!("that of the parallaxes, {}", units[1]))
+            .remedy("Convert the column."));
+    }
+    let bias = bias.to_f64()?;
+    let mut values = parallax.to_f64()?;
+    for ((value, bias), notes) in values.iter_mut().zip(bias).zip(notes) {
+        *notes |= if value.is_finite() && !bias.is_finite() { Note::ParallaxInvalid.bit() } else { 0 };
+        *value -= if bias.is_finite() { bias } else { f64::NAN };
+    }
+    let schema = parallax.schema.clone();
+    stars.take("parallax");
+    stars.push(Column::nullable(schema, values))
 }
 
 impl Quantity {

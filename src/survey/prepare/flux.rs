@@ -1,10 +1,11 @@
 //! Flux, errors and covariance of a chunk of stars: XP samples, then photometric bands.
 
+use super::samples::{Samples, XpRows};
 use super::{Note, XpSource};
 use crate::error::{Error, Result};
 use crate::noise::triangle;
 use crate::survey::photometry::{Measurement, PhotometricBand};
-use crate::survey::xp::{Band, Fault, Instrument, Sampling, Scratch, Spectrum, SpectrumReader};
+use crate::survey::xp::{Band, Fault, Sampling, Scratch, Spectrum, SpectrumOptions};
 use crate::table::Table;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, btree_map};
@@ -13,6 +14,8 @@ use std::collections::{BTreeMap, btree_map};
 #[derive(Debug, Clone)]
 pub(super) struct FluxMaker {
     xp: Option<XpSource>,
+    /// How XP spectra are read, with their instrument.
+    options: Option<SpectrumOptions>,
     bands: Vec<Entry>,
     /// Design matrices by numbers of BP and RP coefficients.
     samplings: BTreeMap<(usize, usize), Sampling>,
@@ -67,11 +70,12 @@ struct BandColumns<'a> {
 
 impl FluxMaker {
     pub(super) fn new(xp: Option<XpSource>, bands: Vec<PhotometricBand>) -> Result<Self> {
-        let grid = xp.as_ref().map(|xp| xp.grid.sampling(0, 0)).transpose()?;
-        let samples = grid.map_or_else(Vec::new, |sampling| sampling.wavelength);
+        let options = xp.as_ref().map(XpSource::spectrum_options).transpose()?;
+        let grid = xp.as_ref().zip(options.as_ref()).map(|(xp, options)| xp.grid.sampling(&options.instrument, 0, 0));
+        let samples = grid.transpose()?.map_or_else(Vec::new, |sampling| sampling.wavelength);
         let entry = |band: PhotometricBand| Entry { name: band.name.clone(), wavelength: band.wavelength, band: Some(band) };
         let bands = bands.into_iter().map(entry).collect();
-        Ok(Self { xp, bands, samplings: BTreeMap::new(), samples })
+        Ok(Self { xp, options, bands, samplings: BTreeMap::new(), samples })
     }
 
     /// Changes to a data vector that begins with the XP samples and holds all bands, in any order; other entries are missing.
@@ -101,6 +105,16 @@ impl FluxMaker {
         Ok(())
     }
 
+    /// How XP spectra are read; `None` without them.
+    pub(super) fn spectrum_options(&self) -> Option<&SpectrumOptions> {
+        self.options.as_ref()
+    }
+
+    /// Wavelengths of the XP samples, nm `[B]`.
+    pub(super) fn sample_wavelengths(&self) -> &[f64] {
+        &self.samples
+    }
+
     /// Number of XP samples, B.
     pub(super) fn n_samples(&self) -> usize {
         self.samples.len()
@@ -121,14 +135,11 @@ impl FluxMaker {
     ///
     /// # Errors
     /// When a photometric column is absent or not numeric.
-    pub(super) fn make(&mut self, spectra: Option<&SpectrumReader>, stars: &Table, notes: &mut [i32]) -> Result<ChunkFlux> {
-        if let (Some(xp), Some(spectra)) = (&self.xp, spectra) {
-            let (most_bp, most_rp) = Instrument::standard()?.n_bases();
-            for (n_bp, n_rp) in
-                spectra.coefficient_counts().into_iter().filter(|&(n_bp, n_rp)| n_bp <= most_bp && n_rp <= most_rp)
-            {
+    pub(super) fn make(&mut self, spectra: Option<&XpRows>, stars: &Table, notes: &mut [i32]) -> Result<ChunkFlux> {
+        if let (Some(xp), Some(options), Some(XpRows::Continuous(spectra))) = (&self.xp, &self.options, spectra) {
+            for (n_bp, n_rp) in spectra.coefficient_counts() {
                 if let btree_map::Entry::Vacant(place) = self.samplings.entry((n_bp, n_rp)) {
-                    place.insert(xp.grid.sampling(n_bp, n_rp)?);
+                    place.insert(xp.grid.sampling(&options.instrument, n_bp, n_rp)?);
                 }
             }
         }
@@ -154,16 +165,8 @@ impl FluxMaker {
                 || WorkSpace { scratch: Scratch::default(), covariance: vec![0.0; length] },
                 |work, (row, ((flux, error), covariance, notes))| {
                     let mut star = StarFlux { flux, error, covariance, notes };
-                    let fault = spectra.and_then(|spectra| match spectra.spectrum(row) {
-                        Ok(spectrum) => {
-                            self.sample(&spectrum, work, &mut star);
-                            None
-                        }
-                        Err(fault) => {
-                            *star.notes |= Note::SpectrumUnusable.bit();
-                            Some(fault)
-                        }
-                    });
+                    let fault = spectra.and_then(|spectra| self.star(spectra, row, work, &mut star).err());
+                    *star.notes |= if fault.is_some() { Note::SpectrumUnusable.bit() } else { 0 };
                     for (position, band) in bands.iter().enumerate() {
                         if let Some(band) = band {
                             band.measure(row, n_samples + position, &mut star);
@@ -180,21 +183,42 @@ impl FluxMaker {
         Ok(chunk)
     }
 
+    /// XP samples of the star in a row.
+    fn star(&self, spectra: &XpRows, row: usize, work: &mut WorkSpace, star: &mut StarFlux) -> std::result::Result<(), Fault> {
+        match spectra {
+            XpRows::Continuous(spectra) => {
+                self.sample(&spectra.spectrum(row)?, work, star);
+                *star.notes |= if spectra.lacks_freedom(row) { Note::NoFreedom.bit() } else { 0 };
+            }
+            XpRows::Sampled(spectra, weights) => {
+                let samples = Samples::of(&spectra.spectrum(row)?, weights, &mut work.covariance);
+                self.put(&samples, work, star);
+                *star.notes |= Note::CorrelationsMissing.bit();
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts samples with their inflated covariance.
+    fn put(&self, samples: &Samples, work: &mut WorkSpace, star: &mut StarFlux) {
+        let (Some(xp), n, covariance) = (&self.xp, self.n_samples(), &mut work.covariance) else { return };
+        xp.inflation.apply(covariance, [&samples.bp, &samples.rp]);
+        star.covariance.iter_mut().zip(covariance.iter()).for_each(|(to, value)| *to = *value as f32);
+        for (sample, flux) in samples.flux.iter().enumerate() {
+            let error = covariance[triangle::upper(sample, sample, n)].sqrt();
+            if error > 0.0 && error.is_finite() && flux.is_finite() {
+                (star.flux[sample], star.error[sample]) = (*flux as f32, error as f32);
+            }
+        }
+    }
+
     /// XP samples of one star with inflated covariance.
     fn sample(&self, spectrum: &Spectrum, work: &mut WorkSpace, star: &mut StarFlux) {
         let Some((xp, sampling)) = self.xp.as_ref().zip(self.samplings.get(&counts(spectrum))) else { return };
-        let n = self.n_samples();
         let parts = sampling.parts(spectrum);
         let WorkSpace { scratch, covariance } = work;
         sampling.covariance_into(spectrum, xp.error_convention, scratch, covariance);
-        xp.inflation.apply(covariance, [&parts.bp, &parts.rp]);
-        star.covariance.iter_mut().zip(covariance.iter()).for_each(|(to, value)| *to = *value as f32);
-        for (sample, flux) in parts.flux().into_iter().enumerate() {
-            let error = covariance[triangle::upper(sample, sample, n)].sqrt();
-            if error > 0.0 && error.is_finite() && flux.is_finite() {
-                (star.flux[sample], star.error[sample]) = (flux as f32, error as f32);
-            }
-        }
+        self.put(&Samples { flux: parts.flux(), bp: parts.bp, rp: parts.rp }, work, star);
         let without_correlations = [&spectrum.bp, &spectrum.rp].into_iter().flatten().any(|band| band.correlations.is_none());
         for (is, note) in [
             (spectrum.bp.is_none(), Note::BpMissing),

@@ -15,11 +15,12 @@ pub enum Note {
     LabelInvalid = 7,
     ExtinctionInvalid = 8,
     NoFlux = 9,
+    NoFreedom = 10,
 }
 
 impl Note {
     /// All notes, by bit.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::SpectrumUnusable,
         Self::BpMissing,
         Self::RpMissing,
@@ -30,6 +31,7 @@ impl Note {
         Self::LabelInvalid,
         Self::ExtinctionInvalid,
         Self::NoFlux,
+        Self::NoFreedom,
     ];
 
     /// The bit in `input_notes`.
@@ -43,13 +45,16 @@ impl Note {
             Self::SpectrumUnusable => "the XP spectrum cannot be used; its fluxes are missing",
             Self::BpMissing => "no BP spectrum",
             Self::RpMissing => "no RP spectrum",
-            Self::CorrelationsMissing => "XP coefficients without correlations, taken as uncorrelated",
+            Self::CorrelationsMissing => "XP coefficients or samples without correlations, taken as uncorrelated",
             Self::MagnitudeInvalid => "a magnitude without a positive finite error; the band is missing",
             Self::Crowded => "a band dropped by the crowding cut",
-            Self::ParallaxInvalid => "a parallax without a positive finite error; it is missing",
+            Self::ParallaxInvalid => {
+                "a parallax without a positive finite error, or without the bias to be subtracted; it is missing"
+            }
             Self::LabelInvalid => "a label without a positive finite error; it is missing",
             Self::ExtinctionInvalid => "an extinction without a positive finite error; it is missing",
             Self::NoFlux => "no flux at all",
+            Self::NoFreedom => "an XP solution without degrees of freedom (one or two transits): its errors are formal ones",
         }
     }
 

@@ -3,7 +3,9 @@
 use crate::error::{Error, Result};
 use crate::noise::Inflation;
 use crate::survey::photometry::{PhotometricBand, standard_set, standard_set_names};
-use crate::survey::xp::{self, ErrorConvention, Sampling};
+use crate::survey::xp::{
+    self, ColumnMap, DEFAULT_INSTRUMENT, Encoding, ErrorConvention, Instrument, Sampling, SpectrumOptions, Truncation,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -22,6 +24,10 @@ pub struct PrepareRecipe {
     pub labels: Vec<String>,
     /// Added to the parallaxes, in mas.
     pub parallax_zero_point: f64,
+    /// A column whose values are subtracted from the parallaxes (Gaia DR4's `tentative_parallax_bias`), in their unit; a parallax
+    /// whose bias is missing is missing too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parallax_bias_column: Option<String>,
     /// Gaia XP continuous spectra.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub xp: Option<XpSource>,
@@ -42,12 +48,24 @@ pub enum Duplicates {
     KeepFirst,
 }
 
-/// Files of XP continuous spectra and what to make of them.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+/// Files of XP spectra and what to make of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct XpSource {
     /// Files or folders.
     pub files: Vec<PathBuf>,
+    /// The instrument of the spectra's release: a built-in one by name, or the path of an instrument file.
+    #[serde(default = "default_instrument", skip_serializing_if = "is_default_instrument")]
+    pub instrument: String,
+    /// Whether spectra may have fewer coefficients than the instrument has bases.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub truncation: Truncation,
+    /// The encoding of covariances that is used; without it the first that a file has, and others in it must agree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub covariance: Option<Encoding>,
+    /// The file's names of columns, by the archive's names.
+    #[serde(default, skip_serializing_if = "ColumnMap::is_empty")]
+    pub columns: ColumnMap,
     /// The wavelengths.
     #[serde(default)]
     pub grid: Grid,
@@ -57,6 +75,52 @@ pub struct XpSource {
     /// Calibration errors added to the covariance.
     #[serde(default)]
     pub inflation: Inflation,
+}
+
+impl Default for XpSource {
+    fn default() -> Self {
+        Self {
+            files: Vec::new(),
+            instrument: default_instrument(),
+            truncation: Truncation::default(),
+            covariance: None,
+            columns: ColumnMap::default(),
+            grid: Grid::default(),
+            error_convention: ErrorConvention::default(),
+            inflation: Inflation::default(),
+        }
+    }
+}
+
+impl XpSource {
+    /// How its spectra are read, with the instrument.
+    ///
+    /// # Errors
+    /// When the instrument is not known or cannot be read, or the options do not go with it.
+    pub fn spectrum_options(&self) -> Result<SpectrumOptions> {
+        let instrument = Instrument::open(&self.instrument).map_err(|error| error.within("prepare recipe, xp.instrument"))?;
+        let options = SpectrumOptions {
+            instrument,
+            truncation: self.truncation,
+            covariance: self.covariance,
+            columns: self.columns.clone(),
+            error_convention: self.error_convention,
+        };
+        options.validate()?;
+        Ok(options)
+    }
+}
+
+fn default_instrument() -> String {
+    DEFAULT_INSTRUMENT.into()
+}
+
+fn is_default_instrument(name: &str) -> bool {
+    name == DEFAULT_INSTRUMENT
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// The wavelengths at which XP spectra are sampled.
@@ -123,6 +187,7 @@ impl Default for PrepareRecipe {
             duplicates: Duplicates::Error,
             labels: ["teff", "feh", "logg"].map(String::from).into(),
             parallax_zero_point: 0.0,
+            parallax_bias_column: None,
             xp: None,
             tables: Vec::new(),
             photometry: PhotometrySource::default(),
@@ -183,7 +248,11 @@ impl PrepareRecipe {
             {
                 return fault("xp.inflation", value.to_string(), "fractions that are zero or positive");
             }
-            xp.grid.sampling(55, 55)?;
+            xp.columns.validate()?;
+            // A file's instrument is read when the recipe is used.
+            if Instrument::names().contains(&xp.instrument.as_str()) {
+                xp.grid.sampling(&xp.spectrum_options()?.instrument, 0, 0)?;
+            }
         }
         let names: Vec<String> = self.photometry.bands()?.into_iter().map(|band| band.name).collect();
         if self.xp.is_none() && names.is_empty() {
@@ -201,8 +270,7 @@ impl Grid {
     ///
     /// # Errors
     /// When the grid or the numbers of coefficients lie outside the instrument.
-    pub fn sampling(&self, n_bp: usize, n_rp: usize) -> Result<Sampling> {
-        let instrument = xp::Instrument::standard()?;
+    pub fn sampling(&self, instrument: &Instrument, n_bp: usize, n_rp: usize) -> Result<Sampling> {
         match self {
             Self::Standard => instrument.sampling(&xp::DEFAULT_WAVELENGTHS, n_bp, n_rp),
             Self::Archive => instrument.archive_sampling(n_bp, n_rp),
@@ -297,7 +365,7 @@ mod tests {
     fn grids_are_named_ranges_or_lists() {
         let wavelengths = |grid: &str| {
             let recipe = PrepareRecipe::parse(&format!("[xp]\nfiles = [\"x\"]\ngrid = {grid}"))?;
-            recipe.xp.unwrap().grid.sampling(55, 55).map(|sampling| sampling.wavelength)
+            recipe.xp.unwrap().grid.sampling(Instrument::standard()?, 55, 55).map(|sampling| sampling.wavelength)
         };
         assert_eq!(wavelengths("\"standard\"").unwrap(), xp::DEFAULT_WAVELENGTHS);
         assert_eq!(wavelengths("\"archive\"").unwrap(), wavelengths("{ range = [336, 1020, 2] }").unwrap());

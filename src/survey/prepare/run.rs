@@ -4,11 +4,12 @@ use super::chunk::Parts;
 use super::flux::FluxMaker;
 use super::join::{JoinTable, first_occurrences, id_column};
 use super::recipe::expand;
+use super::samples::{XpRows, all_refused};
 use super::{Note, PrepareRecipe, TableSource, constraints};
 use crate::error::{Error, Result};
 use crate::prefetch::prefetch;
-use crate::survey::xp::{SpectrumReader, spectrum_columns};
-use crate::table::{self, Chunks, Table};
+use crate::survey::xp::{Fault, SpectrumKind, columns_of_spectra, refuse_epoch_spectra};
+use crate::table::{self, Chunks, ColumnSchema, Table};
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,6 +46,8 @@ pub struct Preparation {
     maker: FluxMaker,
     seen: HashSet<i64>,
     summary: Summary,
+    /// The first spectrum of another instrument.
+    of_other_instrument: Option<String>,
 }
 
 /// A table joined to the stars.
@@ -73,7 +76,15 @@ impl Preparation {
             .collect::<Result<Vec<_>>>()?;
         let recipe_text = as_text(&recipe)?;
         let maker = FluxMaker::new(recipe.xp.clone(), recipe.photometry.bands()?)?;
-        Ok(Self { recipe, recipe_text, tables, maker, seen: HashSet::new(), summary: Summary::default() })
+        Ok(Self {
+            recipe,
+            recipe_text,
+            tables,
+            maker,
+            seen: HashSet::new(),
+            summary: Summary::default(),
+            of_other_instrument: None,
+        })
     }
 
     /// The same preparation with the data vector of a model: XP samples, then bands, by name and wavelength (nm). Bands that the recipe
@@ -122,6 +133,7 @@ impl Preparation {
                 sink(prepared)?;
             }
         }
+        self.require_usable()?;
         Ok(self.finish())
     }
 
@@ -130,10 +142,32 @@ impl Preparation {
     /// # Errors
     /// When the file cannot be read.
     pub fn read_chunks(&self, file: &Path, rows: usize) -> Result<Chunks> {
+        let Some(options) = self.maker.spectrum_options() else { return table::read_chunks(file, rows) };
         let schemas = table::read_schema(file)?;
-        match spectrum_columns(&schemas).filter(|_| self.recipe.xp.is_some()) {
-            Some(columns) => table::read_column_chunks(file, &columns, rows),
+        let names = schemas.iter().map(|schema| schema.name.as_str());
+        refuse_epoch_spectra(names).map_err(|error| error.within(file.display()))?;
+        match columns_of_spectra(&schemas, &options.columns) {
+            Some((_, columns)) => table::read_column_chunks(file, &columns, rows),
             None => table::read_chunks(file, rows),
+        }
+    }
+
+    /// Whether a file with these columns holds continuous spectra, which [`Preparation::chunk`] takes.
+    pub fn takes(&self, schemas: &[ColumnSchema]) -> bool {
+        let kind = self.maker.spectrum_options().and_then(|options| columns_of_spectra(schemas, &options.columns));
+        kind.is_some_and(|(kind, _)| kind == SpectrumKind::Continuous)
+    }
+
+    /// Fails when there were spectra, none could be used and some were of another instrument: the file is then the wrong one, or its
+    /// instrument was not named.
+    ///
+    /// # Errors
+    /// As said.
+    pub fn require_usable(&self) -> Result<()> {
+        let (n, n_unusable) = (self.summary.n_stars, self.summary.noted.get(&Note::SpectrumUnusable).copied().unwrap_or(0));
+        match (self.maker.spectrum_options(), &self.of_other_instrument) {
+            (Some(options), Some(example)) if n == n_unusable => Err(all_refused(n, example, options)),
+            _ => Ok(()),
         }
     }
 
@@ -157,15 +191,17 @@ impl Preparation {
             Some(_) => chunk,
             None => self.recipe.tables[0].normalise(chunk)?,
         };
-        let ids = chunk.column("source_id")?.to_i64()?;
+        let options = self.maker.spectrum_options().cloned();
+        let id_name = options.as_ref().map_or("source_id", |options| options.columns.name_in_file("source_id"));
+        let ids = chunk.column(id_name)?.to_i64()?;
         let rows = first_occurrences(&ids, self.recipe.duplicates, &mut self.seen)?;
         self.summary.n_duplicates += ids.len() - rows.len();
         let (chunk, ids) = match rows.len() == ids.len() {
             true => (chunk, ids),
             false => (chunk.select(&rows), rows.iter().map(|&row| ids[row]).collect()),
         };
-        let (spectra, mut stars) = match &self.recipe.xp {
-            Some(_) => (Some(SpectrumReader::new(&chunk)?), Table::new(vec![id_column(&ids)])?),
+        let (spectra, mut stars) = match &options {
+            Some(options) => (Some(XpRows::new(&chunk, options, &self.maker)?), Table::new(vec![id_column(&ids)])?),
             None => (None, chunk),
         };
         for JoinedSource { table, n_used, .. } in &mut self.tables {
@@ -180,6 +216,11 @@ impl Preparation {
             if n_noted > 0 {
                 *self.summary.noted.entry(note).or_default() += n_noted;
             }
+        }
+        let of_instrument =
+            |(row, fault): &(usize, Fault)| fault.is_of_instrument().then(|| format!("source_id {}: {fault}", ids[*row]));
+        if self.of_other_instrument.is_none() {
+            self.of_other_instrument = flux.faults.iter().find_map(of_instrument);
         }
         let faults = flux.faults.iter().map(|(row, fault)| format!("source_id {}: {fault}", ids[*row]));
         let room = EXAMPLES - self.summary.examples.len();

@@ -1,40 +1,56 @@
-//! The external instrument model of Gaia DR3: from basis functions in pseudo-wavelength to flux at a wavelength.
+//! The instrument of a data release: from basis functions in pseudo-wavelength to flux at a wavelength.
 
+use super::basis::Basis;
 use super::spline::CubicSpline;
-use super::{FLUX_UNIT, Sampling, WAVELENGTH_RANGE};
+use super::{BasisKind, FLUX_UNIT, Sampling};
 use crate::error::{Error, Result};
 use ndarray::{Array2, s};
-use safetensors::SafeTensors;
-use std::sync::OnceLock;
+use std::ops::RangeInclusive;
 
-/// Instrument tables that `scripts/make_xp_instrument.py` derives from GaiaXPy 2.1.5 (see `src/survey/data/README.md`).
-const STANDARD: &[u8] = include_bytes!("../data/xp_instrument_dr3.safetensors");
-
-/// The instrument of one data release: Gaia DR3's BP v375wi and RP v142r (Montegriffo et al. 2023, A&A 674, A3).
+/// What a release's continuous spectra are made of, and how they become fluxes; read from a file ([`Instrument::read`]) or built in
+/// ([`Instrument::built_in`]).
 #[derive(Debug)]
 pub struct Instrument {
-    bp: BandModel,
-    rp: BandModel,
-    /// hc in J nm over the telescope's pupil area in m².
-    photon_factor: f64,
+    pub(super) name: String,
+    pub(super) release: String,
+    pub(super) description: String,
+    pub(super) warning: Option<String>,
+    pub(super) hash: String,
+    pub(super) bp: BandModel,
+    pub(super) rp: BandModel,
+    /// What both bands' external calibrations share; `None` where the instrument has none.
+    pub(super) external: Option<Merging>,
+}
+
+/// One photometer.
+#[derive(Debug)]
+pub(super) struct BandModel {
+    /// The basis functions of the coefficients.
+    pub(super) basis: Basis,
+    pub(super) basis_function_id: i64,
+    pub(super) external: Option<ExternalBand>,
 }
 
 /// Dispersion, response and inverse bases of one photometer.
 #[derive(Debug)]
-struct BandModel {
-    /// `[n_bases, n_hermite]`: the basis functions as combinations of Hermite functions.
-    bases: Array2<f64>,
-    /// Hermite argument = `scale` · pseudo-wavelength + `offset`.
-    scale: f64,
-    offset: f64,
-    dispersion: CubicSpline,
-    response: CubicSpline,
-    /// Nominal range in nm.
-    low: f64,
-    high: f64,
+pub(super) struct ExternalBand {
+    /// As many functions as the band's basis has.
+    pub(super) inverse_basis: Basis,
+    pub(super) dispersion: CubicSpline,
+    pub(super) response: CubicSpline,
     /// `[n_active, n_bases]`: GaiaXPy's tabulated design on the archive's grid where the band has weight, W m⁻² nm⁻¹.
-    archive_design: Array2<f64>,
-    basis_function_id: i64,
+    pub(super) archive_design: Option<Array2<f64>>,
+}
+
+/// How the fluxes of BP and RP become one.
+#[derive(Debug)]
+pub(super) struct Merging {
+    /// hc in J nm over the telescope's pupil area in m².
+    pub(super) photon_factor: f64,
+    /// Wavelengths (nm, increasing) and weights of BP (never growing), linear between them.
+    pub(super) weights: Vec<(f64, f64)>,
+    /// Where fluxes may be asked for, nm.
+    pub(super) wavelength_range: RangeInclusive<f64>,
 }
 
 /// The grid of the archive's sampled spectra (and GaiaXPy's default): 336, 338, … 1020 nm.
@@ -43,39 +59,45 @@ pub fn archive_wavelengths() -> Vec<f64> {
 }
 
 impl Instrument {
-    /// The instrument of Gaia DR3, from tables inside the program.
-    ///
-    /// # Errors
-    /// When the embedded tables are damaged.
-    pub fn standard() -> Result<&'static Self> {
-        static INSTRUMENT: OnceLock<std::result::Result<Instrument, String>> = OnceLock::new();
-        INSTRUMENT.get_or_init(|| Self::from_bytes(STANDARD)).as_ref().map_err(|reason| {
-            Error::data("the embedded XP instrument tables")
-                .found(reason.as_str())
-                .expected("the tensors listed in scripts/make_xp_instrument.py")
-                .remedy("Make the file again with that script.")
-        })
+    /// Short name without blanks, as recipes use it.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    fn from_bytes(bytes: &[u8]) -> std::result::Result<Self, String> {
-        let tensors = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
-        let basis_function_id = |band: &str| {
-            let text = header.metadata().as_ref().and_then(|map| map.get(&format!("{band}_basis_function_id")));
-            text.and_then(|text| text.parse().ok()).ok_or_else(|| format!("no basis function id of {band}"))
-        };
-        let constants = read_values(&tensors, "constants")?;
-        let [energy_length, pupil_area] = constants[..] else { return Err("other constants".into()) };
-        Ok(Self {
-            bp: BandModel::read(&tensors, "bp", basis_function_id("bp")?)?,
-            rp: BandModel::read(&tensors, "rp", basis_function_id("rp")?)?,
-            photon_factor: energy_length / pupil_area,
-        })
+    /// The data release that it belongs to.
+    pub fn release(&self) -> &str {
+        &self.release
+    }
+
+    /// One line on what it is.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// What has to be said whenever it is used.
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+
+    /// SHA-256 (hexadecimal) of everything that decides a number: tensors, kinds and identifiers of the bases. Names and descriptions do
+    /// not enter.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// Name and hash as observation files and models keep them: `gaia-dr3 sha256:4f…`.
+    pub fn identity(&self) -> String {
+        format!("{} sha256:{}", self.name, self.hash)
     }
 
     /// Numbers of basis functions of BP and RP.
     pub fn n_bases(&self) -> (usize, usize) {
-        (self.bp.bases.nrows(), self.rp.bases.nrows())
+        (self.bp.basis.len(), self.rp.basis.len())
+    }
+
+    /// Kinds of the bases of BP and RP.
+    pub fn basis_kinds(&self) -> (BasisKind, BasisKind) {
+        (self.bp.basis.kind(), self.rp.basis.kind())
     }
 
     /// The identifiers of the basis functions of BP and RP (`bp_basis_function_id`, `rp_basis_function_id` in the archive)
@@ -84,20 +106,32 @@ impl Instrument {
         (self.bp.basis_function_id, self.rp.basis_function_id)
     }
 
+    /// The wavelengths, in nm, at which fluxes may be asked for; `None` without an external calibration.
+    pub fn wavelength_range(&self) -> Option<RangeInclusive<f64>> {
+        self.external.as_ref().map(|external| external.wavelength_range.clone())
+    }
+
+    /// Whether it has the tabulated design matrices of [`Instrument::archive_sampling`].
+    pub fn has_archive_sampling(&self) -> bool {
+        [&self.bp, &self.rp].iter().all(|band| band.external.as_ref().is_some_and(|external| external.archive_design.is_some()))
+    }
+
     /// Design matrices and merge weights on any grid, from the instrument model (as GaiaXPy's `calibrate` with `sampling` given).
     ///
-    /// With fewer coefficients than the instrument has bases (55 each), the leading bases are used, as in GaiaXPy's truncation.
+    /// With fewer coefficients than the instrument has bases, the leading bases are used, as in GaiaXPy's truncation.
     ///
     /// # Errors
-    /// When the grid is empty, not strictly increasing or reaches outside 336–1020 nm, or when there are more coefficients than bases.
+    /// When the instrument has no external calibration, the grid is empty, not strictly increasing or reaches outside
+    /// [`Instrument::wavelength_range`], or there are more coefficients than bases.
     pub fn sampling(&self, wavelength_nm: &[f64], n_bp: usize, n_rp: usize) -> Result<Sampling> {
-        check_grid(wavelength_nm)?;
+        let (merging, bp, rp) = self.external()?;
+        check_grid(wavelength_nm, &merging.wavelength_range)?;
         self.check_counts(n_bp, n_rp)?;
-        let (bp_weight, rp_weight) = self.merge_weights(wavelength_nm);
+        let (bp_weight, rp_weight) = merging.weights(wavelength_nm);
         Ok(Sampling {
             wavelength: wavelength_nm.to_vec(),
-            bp: self.bp.design(wavelength_nm, &bp_weight, n_bp, self.photon_factor),
-            rp: self.rp.design(wavelength_nm, &rp_weight, n_rp, self.photon_factor),
+            bp: bp.design(wavelength_nm, &bp_weight, n_bp, merging.photon_factor),
+            rp: rp.design(wavelength_nm, &rp_weight, n_rp, merging.photon_factor),
             bp_weight,
             rp_weight,
         })
@@ -107,25 +141,46 @@ impl Instrument {
     /// sampled spectra and GaiaXPy's default output. In BP they differ from the instrument model by up to 0.7 % below 400 nm.
     ///
     /// # Errors
-    /// When there are more coefficients than bases.
+    /// When the instrument has no such matrices, or there are more coefficients than bases.
     pub fn archive_sampling(&self, n_bp: usize, n_rp: usize) -> Result<Sampling> {
+        let (merging, bp, rp) = self.external()?;
         self.check_counts(n_bp, n_rp)?;
+        let (Some(bp_design), Some(rp_design)) = (&bp.archive_design, &rp.archive_design) else {
+            return Err(Error::data(format!("XP instrument '{}'", self.name))
+                .found("no design matrices of the archive's grid")
+                .expected("them, for the grid \"archive\"")
+                .remedy("Use grid = { range = [336, 1020, 2] }."));
+        };
         let wavelength = archive_wavelengths();
-        let (bp_weight, rp_weight) = self.merge_weights(&wavelength);
-        let (n, n_active_bp, n_active_rp) = (wavelength.len(), self.bp.archive_design.nrows(), self.rp.archive_design.nrows());
+        let (bp_weight, rp_weight) = merging.weights(&wavelength);
+        let (n, n_active_bp, n_active_rp) = (wavelength.len(), bp_design.nrows(), rp_design.nrows());
         let mut bp = Array2::zeros((n, n_bp));
         let mut rp = Array2::zeros((n, n_rp));
-        bp.slice_mut(s![..n_active_bp, ..]).assign(&(&self.bp.archive_design.slice(s![.., ..n_bp]) / FLUX_UNIT));
-        rp.slice_mut(s![n - n_active_rp.., ..]).assign(&(&self.rp.archive_design.slice(s![.., ..n_rp]) / FLUX_UNIT));
+        bp.slice_mut(s![..n_active_bp, ..]).assign(&(&bp_design.slice(s![.., ..n_bp]) / FLUX_UNIT));
+        rp.slice_mut(s![n - n_active_rp.., ..]).assign(&(&rp_design.slice(s![.., ..n_rp]) / FLUX_UNIT));
         let (bp, rp) = (column_by_column(bp), column_by_column(rp));
         Ok(Sampling { wavelength, bp, rp, bp_weight, rp_weight })
     }
 
-    /// Weights of BP and RP: linear in wavelength over the overlap (635–643 nm), one or zero outside.
-    fn merge_weights(&self, wavelength: &[f64]) -> (Vec<f64>, Vec<f64>) {
-        let (low, high) = (self.rp.low, self.bp.high);
-        let rp: Vec<f64> = wavelength.iter().map(|&nm| ((nm - low) / (high - low)).clamp(0.0, 1.0)).collect();
-        (rp.iter().map(|weight| 1.0 - weight).collect(), rp)
+    /// Weights of BP and RP at wavelengths in nm.
+    ///
+    /// # Errors
+    /// When the instrument has no external calibration.
+    pub fn merge_weights(&self, wavelength: &[f64]) -> Result<(Vec<f64>, Vec<f64>)> {
+        Ok(self.external()?.0.weights(wavelength))
+    }
+
+    fn external(&self) -> Result<(&Merging, &ExternalBand, &ExternalBand)> {
+        match (&self.external, &self.bp.external, &self.rp.external) {
+            (Some(merging), Some(bp), Some(rp)) => Ok((merging, bp, rp)),
+            _ => Err(Error::usage(format!("XP instrument '{}'", self.name))
+                .found("no external calibration (dispersion, response, inverse bases): its spectra have no flux at a wavelength")
+                .expected("an instrument with one")
+                .remedy(
+                    "Make an instrument file of the release's configuration with scripts/make_xp_instrument.py and name it \
+                     (xp.instrument in the recipe); `photosphere instruments` lists what is built in.",
+                )),
+        }
     }
 
     fn check_counts(&self, n_bp: usize, n_rp: usize) -> Result<()> {
@@ -133,51 +188,40 @@ impl Instrument {
         if n_bp > most_bp || n_rp > most_rp {
             return Err(Error::data("XP spectra")
                 .found(format!("{n_bp} BP and {n_rp} RP coefficients"))
-                .expected(format!("at most {most_bp} and {most_rp}, the bases of Gaia DR3's instrument"))
-                .remedy("Use spectra of Gaia DR3; another release needs its own instrument tables."));
+                .expected(format!("at most {most_bp} and {most_rp}, the bases of the instrument {}", self.name))
+                .remedy(
+                    "Name the instrument of their release (xp.instrument); `photosphere instruments` lists what is built in.",
+                ));
         }
         Ok(())
     }
 }
 
-impl BandModel {
-    fn read(tensors: &SafeTensors, band: &str, basis_function_id: i64) -> std::result::Result<Self, String> {
-        let spline = |name: &str| {
-            let knots = read_values(tensors, &format!("{band}.{name}.knots"))?;
-            let coefficients = read_values(tensors, &format!("{band}.{name}.coefficients"))?;
-            CubicSpline::new(knots, coefficients).ok_or_else(|| format!("{band}.{name}: lengths that do not fit"))
-        };
-        let ranges = read_values(tensors, &format!("{band}.pseudo_wavelength"))?;
-        let [from_low, from_high, to_low, to_high] = ranges[..] else { return Err("other pseudo-wavelength ranges".into()) };
-        let limits = read_values(tensors, &format!("{band}.range"))?;
-        let [low, high] = limits[..] else { return Err("another range".into()) };
-        let scale = (to_high - to_low) / (from_high - from_low);
-        Ok(Self {
-            bases: read_matrix(tensors, &format!("{band}.bases"))?,
-            scale,
-            offset: to_low - from_low * scale,
-            dispersion: spline("dispersion")?,
-            response: spline("response")?,
-            low,
-            high,
-            archive_design: read_matrix(tensors, &format!("{band}.archive_design"))?,
-            basis_function_id,
-        })
+impl Merging {
+    /// Weights of BP and RP; they add up to one.
+    fn weights(&self, wavelength: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        let rp: Vec<f64> = wavelength.iter().map(|&nm| self.rp_weight(nm)).collect();
+        (rp.iter().map(|weight| 1.0 - weight).collect(), rp)
     }
 
+    fn rp_weight(&self, nm: f64) -> f64 {
+        let next = self.weights.partition_point(|&(node, _)| node <= nm).clamp(1, self.weights.len() - 1);
+        let ((low, bp_low), (high, bp_high)) = (self.weights[next - 1], self.weights[next]);
+        let fraction = ((nm - low) / (high - low)).clamp(0.0, 1.0);
+        (1.0 - bp_low) + fraction * (bp_low - bp_high)
+    }
+}
+
+impl ExternalBand {
     /// `[W, n_bases]`: flux in [`FLUX_UNIT`] per coefficient; zero where the band has no weight or no response.
     fn design(&self, wavelength: &[f64], weight: &[f64], n_bases: usize, photon_factor: f64) -> Array2<f64> {
-        let n_hermite = self.bases.ncols();
-        let mut hermite = Array2::zeros((wavelength.len(), n_hermite));
-        for (sample, (&nm, &weight)) in wavelength.iter().zip(weight).enumerate() {
+        let position = |(&nm, &weight): (&f64, &f64)| {
             let response = self.response.value(nm);
-            if weight > 0.0 && response > 0.0 {
-                let norm = photon_factor / (response * nm) / FLUX_UNIT;
-                let functions = hermite_functions(self.scale * self.dispersion.value(nm) + self.offset, n_hermite);
-                hermite.row_mut(sample).iter_mut().zip(functions).for_each(|(to, value)| *to = norm * value);
-            }
-        }
-        column_by_column(hermite.dot(&self.bases.slice(s![..n_bases, ..]).t()))
+            let contributes = weight > 0.0 && response > 0.0;
+            contributes.then(|| (self.dispersion.value(nm), photon_factor / (response * nm) / FLUX_UNIT))
+        };
+        let positions: Vec<Option<(f64, f64)>> = wavelength.iter().zip(weight).map(position).collect();
+        column_by_column(self.inverse_basis.design(&positions, n_bases))
     }
 }
 
@@ -186,19 +230,7 @@ fn column_by_column(design: Array2<f64>) -> Array2<f64> {
     design.t().as_standard_layout().into_owned().reversed_axes()
 }
 
-/// The first `n` orthonormal Hermite functions at `x`, by their three-term recurrence.
-fn hermite_functions(x: f64, n: usize) -> Vec<f64> {
-    let mut functions = Vec::with_capacity(n);
-    let (mut previous, mut current) = (0.0, std::f64::consts::PI.powf(-0.25) * (-0.5 * x * x).exp());
-    for order in 1..=n {
-        functions.push(current);
-        let order = order as f64;
-        (previous, current) = (current, (2.0 / order).sqrt() * x * current - ((order - 1.0) / order).sqrt() * previous);
-    }
-    functions
-}
-
-fn check_grid(wavelength: &[f64]) -> Result<()> {
+fn check_grid(wavelength: &[f64], range: &RangeInclusive<f64>) -> Result<()> {
     let place = || Error::data("XP wavelength grid").remedy("Choose strictly increasing wavelengths, in nm.");
     let (Some(first), Some(last)) = (wavelength.first(), wavelength.last()) else {
         return Err(place().found("no wavelengths").expected("at least one"));
@@ -206,27 +238,11 @@ fn check_grid(wavelength: &[f64]) -> Result<()> {
     if let Some(pair) = wavelength.windows(2).find(|pair| pair[1].partial_cmp(&pair[0]) != Some(std::cmp::Ordering::Greater)) {
         return Err(place().found(format!("{} nm followed by {} nm", pair[0], pair[1])).expected("increasing wavelengths"));
     }
-    if !(WAVELENGTH_RANGE.contains(first) && WAVELENGTH_RANGE.contains(last)) {
-        let (low, high) = (WAVELENGTH_RANGE.start(), WAVELENGTH_RANGE.end());
+    if !(range.contains(first) && range.contains(last)) {
+        let (low, high) = (range.start(), range.end());
         return Err(place().found(format!("{first} to {last} nm")).expected(format!("a grid inside {low} to {high} nm")));
     }
     Ok(())
-}
-
-fn read_values(tensors: &SafeTensors, name: &str) -> std::result::Result<Vec<f64>, String> {
-    let tensor = tensors.tensor(name).map_err(|error| error.to_string())?;
-    if tensor.dtype() != safetensors::Dtype::F64 {
-        return Err(format!("{name} as {:?}", tensor.dtype()));
-    }
-    let (numbers, _) = tensor.data().as_chunks::<8>();
-    Ok(numbers.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect())
-}
-
-fn read_matrix(tensors: &SafeTensors, name: &str) -> std::result::Result<Array2<f64>, String> {
-    let values = read_values(tensors, name)?;
-    let tensor = tensors.tensor(name).map_err(|error| error.to_string())?;
-    let &[rows, columns] = tensor.shape() else { return Err(format!("{name} with shape {:?}", tensor.shape())) };
-    Array2::from_shape_vec((rows, columns), values).map_err(|error| format!("{name}: {error}"))
 }
 
 #[cfg(test)]

@@ -7,18 +7,36 @@
 //! # Ok::<(), photosphere::error::Error>(())
 //! ```
 
+#[cfg(test)]
+mod avro;
+mod basis;
+mod built_in;
+mod columns;
+mod covariance;
 mod instrument;
+mod instrument_file;
+mod internal;
+mod lists;
 #[cfg(test)]
 mod parity;
 mod quadratic_form;
 mod read;
+#[cfg(test)]
+mod read_tests;
+mod sampled;
 mod sampling;
 mod spectrum;
 mod spline;
 
+pub use basis::BasisKind;
+pub use built_in::DEFAULT_INSTRUMENT;
+pub use columns::{ColumnMap, SpectrumKind, columns_of_spectra, refuse_epoch_spectra, spectrum_columns};
+pub use covariance::Encoding;
 pub use instrument::{Instrument, archive_wavelengths};
+pub use internal::{InternalSampling, InternalSpectrum};
 pub use quadratic_form::Scratch;
-pub use read::{SpectrumReader, spectra_from_table, spectrum_columns};
+pub use read::{SpectrumOptions, SpectrumReader, Truncation, spectra_from_table};
+pub use sampled::{SampledReader, SampledSpectrum};
 pub use sampling::{ErrorConvention, FluxParts, Sampling};
 pub use spectrum::{Band, Fault, Spectrum};
 
@@ -36,5 +54,5 @@ pub const DEFAULT_WAVELENGTHS: [f64; 61] = {
 /// Flux unit of design matrices, flux and (squared) covariance, in W m⁻² nm⁻¹.
 pub const FLUX_UNIT: f64 = 1e-18;
 
-/// The wavelengths, in nm, that a grid may cover.
+/// The wavelengths, in nm, that a grid may cover, where the instrument's file does not say otherwise.
 pub const WAVELENGTH_RANGE: std::ops::RangeInclusive<f64> = 336.0..=1020.0;

@@ -1,8 +1,12 @@
 //! Comparison with GaiaXPy 2.1.5 and with CALSPEC on real stars; skipped where the data are absent.
 
-use super::{ErrorConvention, FLUX_UNIT, Instrument, Sampling, Spectrum, spectra_from_table};
+use super::covariance::Scale;
+use super::lists::Lists;
+use super::{
+    Band, Encoding, ErrorConvention, FLUX_UNIT, Instrument, InternalSpectrum, Sampling, Spectrum, avro, spectra_from_table,
+};
 use crate::noise::triangle;
-use crate::table::{self, Table};
+use crate::table::{self, Table, Values};
 use crate::testing::shared_data;
 use ndarray::Array2;
 use std::path::Path;
@@ -207,4 +211,98 @@ fn full(sampling: &Sampling, spectrum: &Spectrum) -> Array2<f64> {
     let n = sampling.n_wavelengths();
     let packed = sampling.covariance(spectrum, ErrorConvention::Published);
     Array2::from_shape_fn((n, n), |(i, j)| packed[triangle::upper(i.min(j), i.max(j), n)] * FLUX_UNIT * FLUX_UNIT)
+}
+
+/// The coefficients of a cycle-04 source (the Avro file of GaiaXPy's tests), from the file's bytes: see [`avro`].
+fn cycle04_spectrum(path: &Path) -> [Band; 2] {
+    let record = avro::first_record(&std::fs::read(path).unwrap());
+    ["bpSpec", "rpSpec"].map(|band| {
+        let solution = &record[band]["solution"];
+        let numbers =
+            |name: &str| -> Vec<f64> { solution[name].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect() };
+        let (coefficients, s) = (numbers("parameters"), solution["standardDeviation"].as_f64().unwrap());
+        let scale = Scale { standard_deviation: s, ..Scale::default() };
+        let n = coefficients.len();
+        let name = if band == "bpSpec" { "bp" } else { "rp" };
+        let unpacked = Encoding::Covariance.unpack(name, &numbers("covariance"), n, scale).unwrap();
+        let factored = Encoding::Factor.unpack(name, &numbers("sqrtCov"), n, scale).unwrap();
+        factored.require_same(name, [Encoding::Factor, Encoding::Covariance], &unpacked.correlations).unwrap();
+        let largest = unpacked.errors.iter().zip(&factored.errors).map(|(a, b)| (a / b - 1.0).abs()).fold(0.0, f64::max);
+        assert!(largest < 1e-12, "factor and covariance of {name}: {largest:e}");
+        Band { coefficients, errors: unpacked.errors, correlations: Some(unpacked.correlations), standard_deviation: s }
+    })
+}
+
+/// Largest |Δ| of flux, relative to max(|f|, σ), of error, relative, and of correlations, against rows of GaiaXPy's `convert`.
+fn compare_internal(converted: &InternalSpectrum, expected: &Table, row: usize, error_name: &str) -> (f64, f64, f64) {
+    let list = |name: &str| expected.get(name).map(|column| Lists::new(column).unwrap().row(row).unwrap());
+    let (flux, error) = (list("flux").unwrap(), list(error_name).unwrap());
+    let mut largest = (0.0_f64, 0.0_f64, 0.0_f64);
+    assert_eq!(flux.len(), converted.flux.len());
+    for (k, (found, expected)) in converted.flux.iter().zip(&flux).enumerate() {
+        largest.0 = largest.0.max((found - expected).abs() / expected.abs().max(error[k]));
+        largest.1 = largest.1.max((converted.error[k] / error[k] - 1.0).abs());
+    }
+    for (found, expected) in converted.correlation.iter().zip(list("correlation").unwrap_or_default()) {
+        largest.2 = largest.2.max((found - expected).abs());
+    }
+    largest
+}
+
+fn evenly(n: usize) -> Vec<f64> {
+    (0..n).map(|k| 60.0 * k as f64 / (n - 1) as f64).collect()
+}
+
+/// GaiaXPy (commit 8915ec6), `_convert('regular_single_source.avro', config_file='fluxCal_20230901_renorm_bspline.xml')` on its default
+/// `linspace(0, 60, 600)`, and with `sampling=linspace(0, 60, 18), with_correlation=True`, whose output has eight decimals.
+/// Largest differences seen: see the assertions.
+#[test]
+fn cycle04_spectra_in_pseudo_wavelength_agree_with_gaiaxpy() {
+    let Some(data) = shared_data() else { return };
+    let folder = data.join("xp_cycle04");
+    let bands = cycle04_spectrum(&folder.join("regular_single_source.avro"));
+    let toy = Instrument::built_in("gaia-cycle04-toy").unwrap();
+    for (file, n) in [("regular_single_source_converter_c04.csv", 600), ("regular_single_source_converter_c04_with_corr.csv", 18)]
+    {
+        let expected = table::read(&folder.join(file)).unwrap();
+        let sampling = toy.internal_sampling(&evenly(n)).unwrap();
+        let converted = [sampling.convert_bp(&bands[0]).unwrap(), sampling.convert_rp(&bands[1]).unwrap()];
+        for (row, converted) in converted.iter().enumerate() {
+            let (flux, error, correlation) = compare_internal(converted, &expected, row, "flux_error");
+            eprintln!("{file}, row {row}: flux {flux:.1e}, error {error:.1e}, correlation {correlation:.1e}");
+            assert!(flux < 1e-6 && error < 1e-6 && correlation < 1e-6, "{file}, row {row}");
+        }
+    }
+}
+
+/// GaiaXPy's `convert` of real DR3 stars: `sampling=linspace(0, 60, 481)` and the default of 600.
+#[test]
+fn dr3_spectra_in_pseudo_wavelength_agree_with_gaiaxpy() {
+    let Some(data) = shared_data() else { return };
+    let data = data.join("xp_continuous");
+    for (input, solution, n) in [
+        ("XP_CONTINUOUS_RAW.csv", "converter_solution_0_60_481.csv", 481),
+        ("XP_CONTINUOUS_RAW_with_missing_BP.csv", "with_missing_converter_solution.csv", 600),
+    ] {
+        let expected = table::read(&data.join("expected_converter").join(solution)).unwrap();
+        let ids = expected.column("source_id").unwrap().to_i64().unwrap();
+        let Values::Text(xp) = &expected.column("xp").unwrap().values else { panic!("bands as text") };
+        let sampling = Instrument::standard().unwrap().internal_sampling(&evenly(n)).unwrap();
+        let mut n_compared = 0;
+        for spectrum in spectra(&data.join(input)) {
+            let converted = [
+                spectrum.bp.as_ref().map(|band| sampling.convert_bp(band).unwrap()),
+                spectrum.rp.as_ref().map(|band| sampling.convert_rp(band).unwrap()),
+            ];
+            for (converted, name) in converted.iter().zip(["BP", "RP"]) {
+                let Some(converted) = converted else { continue };
+                let row = (0..ids.len()).find(|&row| ids[row] == spectrum.source_id && xp[row] == name).unwrap();
+                let (flux, error, _) = compare_internal(converted, &expected, row, "flux_error");
+                eprintln!("{solution}, {} {name}: flux {flux:.1e}, error {error:.1e}", spectrum.source_id);
+                assert!(flux < 1e-6 && error < 1e-6, "{solution}, {} {name}", spectrum.source_id);
+                n_compared += 1;
+            }
+        }
+        assert!(n_compared >= 4, "{n_compared}");
+    }
 }

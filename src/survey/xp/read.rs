@@ -1,38 +1,85 @@
-//! Continuous spectra from the columns of the Gaia archive (`xp_continuous_mean_spectrum`).
+//! Continuous spectra from the columns of the Gaia archive (`xp_continuous_mean_spectrum`, `MEAN_SPECTRUM_XP`).
 
-use super::{Band, Fault, Instrument, Spectrum};
+use super::columns::column_of;
+use super::covariance::Scale;
+use super::lists::Lists;
+use super::{Band, BasisKind, ColumnMap, Encoding, ErrorConvention, Fault, Instrument, Spectrum};
 use crate::error::{Error, Result};
-use crate::table::{Column, ColumnSchema, Shape, Table, Values};
+use crate::table::{Column, Table};
+use crate::warning::warn_once;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-/// What follows `bp_` and `rp_` in the names of the columns that matter.
-const COLUMNS: [&str; 6] =
-    ["coefficients", "coefficient_errors", "coefficient_correlations", "standard_deviation", "n_parameters", "basis_function_id"];
+/// All encodings of a covariance, in the order in which they are preferred.
+const ENCODINGS: [Encoding; 4] = [Encoding::Correlations, Encoding::Covariance, Encoding::Factor, Encoding::NormalisedFactor];
 
-/// The columns of a file of continuous spectra from which [`spectra_from_table`] makes spectra; `None` when the file has no
-/// coefficients and holds something else.
-pub fn spectrum_columns(schemas: &[ColumnSchema]) -> Option<Vec<&str>> {
-    let band =
-        |name: &'_ str| name.strip_prefix("bp_").or_else(|| name.strip_prefix("rp_")).is_some_and(|name| COLUMNS.contains(&name));
-    let names: Vec<&str> = schemas.iter().map(|schema| schema.name.as_str()).collect();
-    let has_coefficients = names.iter().any(|name| ["bp_coefficients", "rp_coefficients"].contains(name));
-    has_coefficients.then(|| names.into_iter().filter(|name| *name == "source_id" || band(name)).collect())
+/// Whether spectra may have fewer coefficients than the instrument has basis functions. Only Hermite sets are ordered by importance; with
+/// B-splines, fewer coefficients are another basis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Truncation {
+    /// No.
+    #[default]
+    None,
+    /// Spectra that come with fewer coefficients, and say of which basis (`bp_basis_function_id`), are taken as truncated.
+    Published,
+    /// That, and of all others only the first `n_relevant_bases` are used (GaiaXPy's `truncation`). A number of 0 or 1, or none, says
+    /// nothing about a spectrum: all are used then.
+    RelevantBases,
 }
 
-/// The spectra of all rows, in order (see [`SpectrumReader`]).
+/// How continuous spectra are read.
+#[derive(Debug, Clone)]
+pub struct SpectrumOptions {
+    pub instrument: Arc<Instrument>,
+    pub truncation: Truncation,
+    /// Which of the encodings in a file is used; `None`: the first that there is, and others must agree with it.
+    pub covariance: Option<Encoding>,
+    pub columns: ColumnMap,
+    /// What the errors will be used for.
+    pub error_convention: ErrorConvention,
+}
+
+impl SpectrumOptions {
+    /// The usual ones of an instrument.
+    pub fn new(instrument: Arc<Instrument>) -> Self {
+        let (truncation, covariance) = (Truncation::default(), None);
+        Self { instrument, truncation, covariance, columns: ColumnMap::default(), error_convention: ErrorConvention::default() }
+    }
+
+    /// Checks that what is asked for exists.
+    ///
+    /// # Errors
+    /// When an unknown column is mapped, or spectra of B-splines are to be truncated.
+    pub fn validate(&self) -> Result<()> {
+        let (bp, rp) = self.instrument.basis_kinds();
+        if self.truncation != Truncation::None && (bp, rp) != (BasisKind::Hermite, BasisKind::Hermite) {
+            return Err(Error::usage("prepare recipe, xp.truncation")
+                .found(format!("truncation with the instrument {}, whose bases are B-splines", self.instrument.name()))
+                .expected("truncation = \"none\": of these, no function can be left out")
+                .remedy("Remove the key, or name the instrument of the spectra's release."));
+        }
+        self.columns.validate()
+    }
+}
+
+/// The spectra of all rows, in order (see [`SpectrumReader`]), with the usual options of the standard instrument.
 ///
 /// # Errors
 /// As [`SpectrumReader::new`].
 pub fn spectra_from_table(table: &Table) -> Result<Vec<std::result::Result<Spectrum, Fault>>> {
-    let reader = SpectrumReader::new(table)?;
+    let options = SpectrumOptions::new(Instrument::built_in(super::DEFAULT_INSTRUMENT)?);
+    let reader = SpectrumReader::new(table, &options)?;
     Ok((0..table.n_rows()).map(|row| reader.spectrum(row)).collect())
 }
 
 /// A table as continuous spectra, row by row.
 ///
-/// Columns, with `<band>` for `bp` and `rp`: `source_id`, `<band>_coefficients`, `<band>_coefficient_errors`; where present
-/// also `<band>_coefficient_correlations` (strict lower triangle, row by row), `<band>_standard_deviation`,
-/// `<band>_n_parameters` and `<band>_basis_function_id` (checked against the instrument). The number of coefficients is the file's.
+/// Columns, with `<band>` for `bp` and `rp`: `source_id`, `<band>_coefficients`, and one of the encodings of their covariance (see
+/// [`Encoding`]; without any, `<band>_coefficient_errors` alone); where present also `<band>_standard_deviation`,
+/// `<band>_degrees_of_freedom`, `<band>_n_parameters`, `<band>_n_relevant_bases` and `<band>_basis_function_id`. Numbers of coefficients
+/// and identifiers of bases must be the instrument's.
 pub struct SpectrumReader<'a> {
     source_id: Vec<i64>,
     bp: BandColumns<'a>,
@@ -41,14 +88,14 @@ pub struct SpectrumReader<'a> {
 
 impl<'a> SpectrumReader<'a> {
     /// # Errors
-    /// When one of the first three columns is absent or a column has the wrong type.
-    pub fn new(table: &'a Table) -> Result<Self> {
-        let instrument = Instrument::standard()?;
-        let ((bp_basis, rp_basis), (n_bp, n_rp)) = (instrument.basis_function_ids(), instrument.n_bases());
+    /// When identifiers, coefficients or their errors are absent, or a column has the wrong type.
+    pub fn new(table: &'a Table, options: &'a SpectrumOptions) -> Result<Self> {
+        let instrument = options.instrument.as_ref();
+        let ((bp_id, rp_id), (n_bp, n_rp)) = (instrument.basis_function_ids(), instrument.n_bases());
         Ok(Self {
-            source_id: table.column("source_id")?.to_i64()?,
-            bp: BandColumns::new(table, "bp", bp_basis, n_bp)?,
-            rp: BandColumns::new(table, "rp", rp_basis, n_rp)?,
+            source_id: table.column(options.columns.name_in_file("source_id"))?.to_i64()?,
+            bp: BandColumns::new(table, "bp", options, (bp_id, n_bp))?,
+            rp: BandColumns::new(table, "rp", options, (rp_id, n_rp))?,
         })
     }
 
@@ -61,180 +108,194 @@ impl<'a> SpectrumReader<'a> {
         if spectrum.bp.is_none() && spectrum.rp.is_none() { Err(Fault::NoBand) } else { Ok(spectrum) }
     }
 
-    /// The numbers of coefficients of all rows' bands, each pair once; zero for a missing band.
+    /// The numbers of coefficients of all rows' usable bands, each pair once; zero for a band that is missing or not the instrument's.
     pub fn coefficient_counts(&self) -> BTreeSet<(usize, usize)> {
-        (0..self.source_id.len()).map(|row| (self.bp.coefficients.length(row), self.rp.coefficients.length(row))).collect()
+        (0..self.source_id.len()).map(|row| (self.bp.count(row), self.rp.count(row))).collect()
+    }
+
+    /// Whether a least-squares solution of the row's bands has no degrees of freedom left: spectra of one or two transits.
+    pub fn lacks_freedom(&self, row: usize) -> bool {
+        self.bp.lacks_freedom(row) || self.rp.lacks_freedom(row)
     }
 }
 
 /// The columns of one band.
 struct BandColumns<'a> {
     name: &'static str,
+    options: &'a SpectrumOptions,
     /// What the instrument has.
     basis_function_id: i64,
     n_bases: usize,
     coefficients: Lists<'a>,
     errors: Lists<'a>,
-    correlations: Lists<'a>,
+    formal_errors: Lists<'a>,
+    /// The encodings that there are; the first is used.
+    encodings: Vec<(Encoding, Lists<'a>)>,
     standard_deviation: Option<Vec<f64>>,
     n_parameters: Option<Vec<f64>>,
     basis: Option<Vec<f64>>,
+    degrees_of_freedom: Option<Vec<f64>>,
+    n_relevant_bases: Option<Vec<f64>>,
 }
 
-/// A list column of numbers; `None` for a column without any value.
-struct Lists<'a>(Option<&'a Column>);
-
 impl<'a> BandColumns<'a> {
-    fn new(table: &'a Table, name: &'static str, basis_function_id: i64, n_bases: usize) -> Result<Self> {
-        let numbers = |suffix: &str| table.get(&format!("{name}_{suffix}")).map(Column::to_f64).transpose();
-        Ok(Self {
+    fn new(
+        table: &'a Table,
+        name: &'static str,
+        options: &'a SpectrumOptions,
+        (basis_function_id, n_bases): (i64, usize),
+    ) -> Result<Self> {
+        let names: Vec<&str> = table.columns().iter().map(|column| column.schema.name.as_str()).collect();
+        let get = |column: &str| options.columns.find_in_band(name, column, &names).and_then(|found| table.get(found));
+        let lists = |column: &str| get(column).map_or(Ok(Lists::ABSENT), Lists::new);
+        let numbers = |column: &str| get(column).map(Column::to_f64).transpose();
+        let wanted = ENCODINGS.into_iter().filter(|encoding| options.covariance.is_none_or(|wanted| wanted == *encoding));
+        let encodings = wanted.map(|encoding| Ok((encoding, lists(column_of(encoding))?))).collect::<Result<Vec<_>>>()?;
+        let encodings: Vec<(Encoding, Lists)> = encodings.into_iter().filter(|(_, lists)| !lists.is_absent()).collect();
+        if let (Some(wanted), true) = (options.covariance, encodings.is_empty()) {
+            warn_once(format!("{name}: no {wanted} in any spectrum (column {name}_{})", column_of(wanted)));
+        }
+        // Only these two encodings need no errors beside them.
+        let needs_errors = !encodings.iter().any(|(encoding, _)| matches!(encoding, Encoding::Covariance | Encoding::Factor));
+        let formal_errors = lists("formal_errors")?;
+        if needs_errors && formal_errors.is_absent() {
+            table.column(options.columns.name_in_file(&format!("{name}_coefficient_errors")))?;
+        }
+        let columns = Self {
             name,
+            options,
             basis_function_id,
             n_bases,
-            coefficients: Lists::new(table.column(&format!("{name}_coefficients"))?)?,
-            errors: Lists::new(table.column(&format!("{name}_coefficient_errors"))?)?,
-            correlations: match table.get(&format!("{name}_coefficient_correlations")) {
-                Some(column) => Lists::new(column)?,
-                None => Lists(None),
-            },
+            coefficients: Lists::new(table.column(options.columns.name_in_file(&format!("{name}_coefficients")))?)?,
+            errors: lists("coefficient_errors")?,
+            formal_errors,
+            encodings,
             standard_deviation: numbers("standard_deviation")?,
             n_parameters: numbers("n_parameters")?,
             basis: numbers("basis_function_id")?,
-        })
+            degrees_of_freedom: numbers("degrees_of_freedom")?,
+            n_relevant_bases: numbers("n_relevant_bases")?,
+        };
+        if columns.basis.is_none() && !columns.coefficients.is_absent() {
+            let instrument = options.instrument.name();
+            warn_once(format!(
+                "no column {name}_basis_function_id: spectra of {n_bases} coefficients are taken as those of {instrument}"
+            ));
+        }
+        Ok(columns)
     }
 
     fn band(&self, row: usize) -> std::result::Result<Option<Band>, Fault> {
         let Some(coefficients) = self.coefficients.row(row) else { return Ok(None) };
-        let number = |values: &Option<Vec<f64>>| values.as_ref().map(|values| values[row]).filter(|value| !value.is_nan());
-        if let Some(expected) = number(&self.n_parameters).map(|n| n as usize).filter(|&n| n != coefficients.len()) {
-            return Err(Fault::Length { band: self.name, what: "coefficients", found: coefficients.len(), expected });
+        let n = coefficients.len();
+        if let Some(expected) = number(&self.n_parameters, row).map(|n| n as usize).filter(|&expected| expected != n) {
+            return Err(Fault::Length { band: self.name, what: "coefficients", found: n, expected });
         }
-        if coefficients.len() > self.n_bases {
-            return Err(Fault::TooManyCoefficients { band: self.name, found: coefficients.len(), most: self.n_bases });
-        }
-        if let Some(found) = number(&self.basis).map(|id| id as i64).filter(|&id| id != self.basis_function_id) {
-            return Err(Fault::Basis { band: self.name, found, expected: self.basis_function_id });
-        }
-        let band = Band {
-            coefficients,
-            errors: self.errors.row(row).unwrap_or_default(),
-            correlations: self.correlations.row(row),
-            standard_deviation: number(&self.standard_deviation).unwrap_or(f64::NAN),
-        };
+        self.check_basis(row, n)?;
+        let standard_deviation = number(&self.standard_deviation, row).unwrap_or(f64::NAN);
+        self.check_division(row, standard_deviation)?;
+        let mut band = self.with_covariance(row, coefficients, standard_deviation)?;
         band.check(self.name)?;
+        let used = self.used(row, n);
+        if used < n {
+            band.truncate(used);
+        }
         Ok(Some(band))
     }
+
+    /// Refuses coefficients of another basis than the instrument's: they would give a finite and wrong flux.
+    fn check_basis(&self, row: usize, n: usize) -> std::result::Result<(), Fault> {
+        let (band, expected, instrument) = (self.name, self.n_bases, &self.options.instrument);
+        let name = || instrument.name().to_owned();
+        let Some(found) = number(&self.basis, row).map(|id| id as i64) else {
+            return match n == expected {
+                true => Ok(()),
+                false => Err(Fault::CountWithoutBasis { band, found: n, expected, instrument: name() }),
+            };
+        };
+        if found != self.basis_function_id {
+            return Err(Fault::Basis { band, found, expected: self.basis_function_id, instrument: name() });
+        }
+        if n == expected || n < expected && self.options.truncation != Truncation::None {
+            return Ok(());
+        }
+        let kinds = instrument.basis_kinds();
+        let ordered = n < expected && kinds == (BasisKind::Hermite, BasisKind::Hermite);
+        let alternative = if ordered { ", or allow fewer with xp.truncation = \"published\"" } else { "" };
+        Err(Fault::Count { band, found: n, expected, instrument: name(), alternative })
+    }
+
+    /// Refuses to divide by a standard deviation that means nothing.
+    fn check_division(&self, row: usize, value: f64) -> std::result::Result<(), Fault> {
+        let degrees_of_freedom = number(&self.degrees_of_freedom, row).unwrap_or(f64::NAN);
+        let divides = self.options.error_convention == ErrorConvention::DividedByStandardDeviation;
+        let means_something = value > 0.0 && value.is_finite() && !self.lacks_freedom(row);
+        match divides && !means_something {
+            true => Err(Fault::NoStandardDeviation { band: self.name, value, degrees_of_freedom }),
+            false => Ok(()),
+        }
+    }
+
+    fn lacks_freedom(&self, row: usize) -> bool {
+        number(&self.degrees_of_freedom, row).is_some_and(|degrees| degrees <= 0.0) && self.coefficients.length(row) > 0
+    }
+
+    fn with_covariance(&self, row: usize, coefficients: Vec<f64>, standard_deviation: f64) -> std::result::Result<Band, Fault> {
+        let n = coefficients.len();
+        let mut packed = self.encodings.iter().filter_map(|(encoding, lists)| Some((*encoding, lists.row(row)?)));
+        let errors = self.errors.row(row);
+        let formal_errors = self.formal_errors.row(row);
+        // Without degrees of freedom s is no estimate of anything.
+        let meaningful = standard_deviation > 0.0 && standard_deviation.is_finite() && !self.lacks_freedom(row);
+        let scale = Scale {
+            errors: errors.as_deref(),
+            formal_errors: formal_errors.as_deref(),
+            standard_deviation: if meaningful { standard_deviation } else { 1.0 },
+        };
+        let stated = || match (&errors, &formal_errors) {
+            (Some(errors), _) => errors.clone(),
+            (None, Some(formal)) => formal.iter().map(|error| error * scale.standard_deviation).collect(),
+            (None, None) => Vec::new(),
+        };
+        let band = |errors, correlations| Band { coefficients, errors, correlations, standard_deviation };
+        let Some((encoding, values)) = packed.next() else { return Ok(band(stated(), None)) };
+        let (mut used, mut others) = ((encoding, values), packed.peekable());
+        if used.0 == Encoding::Correlations && others.peek().is_none() {
+            return Ok(band(stated(), Some(used.1)));
+        }
+        // With several encodings, every one has to say the same.
+        let mut errors = None;
+        if used.0 != Encoding::Correlations {
+            let unpacked = used.0.unpack(self.name, &used.1, n, scale)?;
+            (used.1, errors) = (unpacked.correlations, Some(unpacked.errors));
+        }
+        for (encoding, values) in others {
+            let unpacked = encoding.unpack(self.name, &values, n, scale)?;
+            unpacked.require_same(self.name, [encoding, used.0], &used.1)?;
+            errors.get_or_insert(unpacked.errors);
+        }
+        let errors =
+            if used.0 == Encoding::Correlations && scale.errors.is_some() { stated() } else { errors.unwrap_or_default() };
+        Ok(band(errors, Some(used.1)))
+    }
+
+    /// How many of `n` coefficients are used.
+    fn used(&self, row: usize, n: usize) -> usize {
+        let relevant = number(&self.n_relevant_bases, row).filter(|&relevant| relevant >= 2.0).map(|relevant| relevant as usize);
+        match self.options.truncation {
+            Truncation::RelevantBases => relevant.unwrap_or(n).min(n),
+            Truncation::None | Truncation::Published => n,
+        }
+    }
+
+    /// Number of coefficients that are used; zero for a band that is missing or not the instrument's.
+    fn count(&self, row: usize) -> usize {
+        let n = self.coefficients.length(row);
+        if n > 0 && self.check_basis(row, n).is_ok() { self.used(row, n) } else { 0 }
+    }
 }
 
-impl<'a> Lists<'a> {
-    fn new(column: &'a Column) -> Result<Self> {
-        if (0..column.n_rows()).all(|row| !column.is_valid(row)) {
-            return Ok(Self(None));
-        }
-        match (&column.shape, &column.values) {
-            (_, Values::Text(_) | Values::Bool(_)) => column.flat_f64().map(|_| Self(None)),
-            (Shape::Scalar, _) if column.flat_f64()?.iter().all(|value| value.is_nan()) => Ok(Self(None)),
-            (Shape::Scalar, _) => Err(Error::data(format!("column '{}'", column.schema.name))
-                .found("one number per row")
-                .expected("a list of numbers per row")
-                .remedy("Use the archive's xp_continuous_mean_spectrum files, whose cells hold arrays.")),
-            (Shape::Fixed(_) | Shape::Variable(_), _) => Ok(Self(Some(column))),
-        }
-    }
-
-    /// The values of a row; `None` when it is null, empty or all NaN.
-    fn row(&self, row: usize) -> Option<Vec<f64>> {
-        let column = self.0.filter(|column| column.is_valid(row))?;
-        let range = column.range(row);
-        let values: Vec<f64> = match &column.values {
-            Values::Float32(values) => values[range].iter().map(|&value| value.into()).collect(),
-            Values::Float64(values) => values[range].to_vec(),
-            Values::Int32(values) => values[range].iter().map(|&value| value.into()).collect(),
-            Values::Int64(values) => values[range].iter().map(|&value| value as f64).collect(),
-            Values::Bool(_) | Values::Text(_) => return None,
-        };
-        values.iter().any(|value| !value.is_nan()).then_some(values)
-    }
-
-    /// Number of values of a row; zero when there are none.
-    fn length(&self, row: usize) -> usize {
-        let is_present = |column: &&Column| match &column.values {
-            Values::Float32(values) => values[column.range(row)].iter().any(|value| !value.is_nan()),
-            Values::Float64(values) => values[column.range(row)].iter().any(|value| !value.is_nan()),
-            _ => true,
-        };
-        self.0.filter(|column| column.is_valid(row)).filter(is_present).map_or(0, |column| column.range(row).len())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lists(name: &str, rows: &[Option<&[f64]>]) -> Column {
-        let mut offsets = vec![0];
-        let mut flat = Vec::new();
-        for row in rows {
-            flat.extend_from_slice(row.unwrap_or_default());
-            offsets.push(flat.len());
-        }
-        let valid = Some(rows.iter().map(Option::is_some).collect());
-        let schema = ColumnSchema::new(name, "", "");
-        Column { schema, values: Values::Float64(flat), shape: Shape::Variable(offsets), valid }
-    }
-
-    fn table() -> Table {
-        let good: &[f64] = &[3.0, 1.0, 0.5];
-        let errors: &[f64] = &[0.1, 0.1, 0.1];
-        Table::new(vec![
-            Column::scalar(ColumnSchema::new("source_id", "", ""), Values::Int64((1..=4).collect())),
-            lists("bp_coefficients", &[Some(good), None, None, Some(good)]),
-            lists("bp_coefficient_errors", &[Some(errors), None, None, Some(&[0.1, 0.1])]),
-            lists("bp_coefficient_correlations", &[Some(&[0.1, 0.2, 0.3]), None, None, None]),
-            lists("rp_coefficients", &[Some(good), Some(&[2.0, 1.0]), None, None]),
-            lists("rp_coefficient_errors", &[Some(errors), Some(&[0.2, 0.1]), None, None]),
-            Column::nullable(ColumnSchema::new("bp_standard_deviation", "", ""), vec![1.2, f64::NAN, f64::NAN, 1.0]),
-        ])
-        .unwrap()
-    }
-
-    #[test]
-    fn bands_may_be_missing_and_bad_rows_are_faults() {
-        let spectra = spectra_from_table(&table()).unwrap();
-        let first = spectra[0].as_ref().unwrap();
-        assert_eq!(first.bp.as_ref().map(|band| band.standard_deviation), Some(1.2));
-        assert_eq!(first.rp.as_ref().map(|band| band.correlations.is_none()), Some(true));
-        let second = spectra[1].as_ref().unwrap();
-        assert!(second.bp.is_none() && second.rp.as_ref().is_some_and(|band| band.coefficients == [2.0, 1.0]));
-        assert_eq!(spectra[2], Err(Fault::NoBand));
-        assert_eq!(spectra[3], Err(Fault::Length { band: "bp", what: "errors", found: 2, expected: 3 }));
-    }
-
-    #[test]
-    fn other_basis_functions_and_counts_are_faults() {
-        let mut other_basis = table();
-        other_basis
-            .push(Column::scalar(ColumnSchema::new("rp_basis_function_id", "", ""), Values::Int32(vec![57, 99, 57, 57])))
-            .unwrap();
-        other_basis.push(Column::scalar(ColumnSchema::new("bp_n_parameters", "", ""), Values::Int32(vec![55; 4]))).unwrap();
-        let spectra = spectra_from_table(&other_basis).unwrap();
-        assert_eq!(spectra[0], Err(Fault::Length { band: "bp", what: "coefficients", found: 3, expected: 55 }));
-        assert_eq!(spectra[1], Err(Fault::Basis { band: "rp", found: 99, expected: 57 }));
-        let mut larger = table();
-        larger.take("rp_coefficients");
-        larger.push(lists("rp_coefficients", &[None, Some(&[1.0; 60]), None, None])).unwrap();
-        let fault = spectra_from_table(&larger).unwrap().remove(1).unwrap_err();
-        assert_eq!(fault.to_string(), "rp: 60 coefficients, the instrument has 55 basis functions");
-    }
-
-    #[test]
-    fn absent_and_wrongly_typed_columns_are_errors() {
-        let mut without = table();
-        without.take("rp_coefficients");
-        assert!(spectra_from_table(&without).unwrap_err().to_string().contains("'rp_coefficients'"));
-        let mut text = table();
-        text.take("bp_coefficients");
-        text.push(Column::scalar(ColumnSchema::new("bp_coefficients", "", ""), Values::Text(vec!["x".into(); 4]))).unwrap();
-        assert!(spectra_from_table(&text).unwrap_err().to_string().contains("found text"));
-    }
+/// A number that is neither absent nor null.
+fn number(values: &Option<Vec<f64>>, row: usize) -> Option<f64> {
+    values.as_ref().map(|values| values[row]).filter(|value| !value.is_nan())
 }

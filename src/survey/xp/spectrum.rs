@@ -1,5 +1,7 @@
 //! Continuous XP spectra: coefficients, errors and correlations of BP and RP.
 
+use super::Encoding;
+
 /// One photometer's continuous spectrum of one star.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Band {
@@ -34,10 +36,47 @@ pub enum Fault {
     ErrorNotPositive { band: &'static str },
     #[error("{band}: a correlation of {value} (beyond ±1)")]
     CorrelationOutOfRange { band: &'static str, value: f64 },
-    #[error("{band}: {found} coefficients, the instrument has {most} basis functions")]
-    TooManyCoefficients { band: &'static str, found: usize, most: usize },
-    #[error("{band}: basis functions number {found}, the instrument has number {expected}")]
-    Basis { band: &'static str, found: i64, expected: i64 },
+    #[error(
+        "{band}: {found} coefficients, the instrument {instrument} has {expected} basis functions; name the instrument of their release \
+         (xp.instrument){alternative}"
+    )]
+    Count { band: &'static str, found: usize, expected: usize, instrument: String, alternative: &'static str },
+    #[error(
+        "{band}: {found} coefficients and no {band}_basis_function_id that says of which basis; the instrument {instrument} has {expected}: \
+         keep that column of the archive, or name the instrument of their release (xp.instrument)"
+    )]
+    CountWithoutBasis { band: &'static str, found: usize, expected: usize, instrument: String },
+    #[error(
+        "{band}: basis functions number {found}, the instrument {instrument} has number {expected}; name the instrument of their release \
+         (xp.instrument)"
+    )]
+    Basis { band: &'static str, found: i64, expected: i64, instrument: String },
+    #[error("{band}: a variance of {value} for coefficient {coefficient} in its {encoding}; is it packed another way?")]
+    Variance { band: &'static str, encoding: Encoding, coefficient: usize, value: f64 },
+    #[error(
+        "{band}: its {encoding} gives coefficient {coefficient} the error {found:e}, its coefficient_errors {expected:e}; is it packed another way?"
+    )]
+    ErrorDiffers { band: &'static str, encoding: Encoding, coefficient: usize, found: f64, expected: f64 },
+    #[error("{band}: its {encoding} and its {other} differ by {difference:.3} in a correlation; one is packed another way")]
+    EncodingsDiffer { band: &'static str, encoding: Encoding, other: Encoding, difference: f64 },
+    #[error(
+        "{band}: columns of its normalised factor between {shortest:e} and {longest:e} long, where all are equal; is it packed another way?"
+    )]
+    NotNormalised { band: &'static str, shortest: f64, longest: f64 },
+    #[error("{band}: no errors of the coefficients in any known column")]
+    NoErrors { band: &'static str },
+    #[error(
+        "{band}: a standard deviation of {value} with {degrees_of_freedom} degrees of freedom, by which the errors cannot be divided; use \
+         error_convention = \"published\""
+    )]
+    NoStandardDeviation { band: &'static str, value: f64, degrees_of_freedom: f64 },
+}
+
+impl Fault {
+    /// Whether the spectrum belongs to another instrument: no matter of this star, but of the file.
+    pub fn is_of_instrument(&self) -> bool {
+        matches!(self, Self::Count { .. } | Self::CountWithoutBasis { .. } | Self::Basis { .. })
+    }
 }
 
 impl Band {
