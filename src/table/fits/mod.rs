@@ -22,6 +22,10 @@ mod astropy;
 mod cards;
 mod checksum;
 mod choose;
+#[cfg(test)]
+mod craft;
+#[cfg(test)]
+mod damage;
 mod decode;
 mod encode;
 mod form;
@@ -34,6 +38,8 @@ mod read;
 mod rows;
 mod scaling;
 mod source;
+#[cfg(test)]
+mod tests;
 mod text;
 mod write;
 mod write_header;

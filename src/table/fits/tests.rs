@@ -1,0 +1,421 @@
+//! Tables of every form, chosen and joined, checked and refused.
+
+use super::craft::{Craft, file, hdu};
+use super::read::chunks_of_bytes;
+use crate::error::Result;
+use crate::table::{Location, Shape, Table, Values, read, read_columns, read_schema, row_count};
+use crate::warning;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// All rows of the table that brackets after `stars.fits` choose.
+fn read_bytes(bytes: Vec<u8>, brackets: &str) -> Result<Table> {
+    let location = Location::parse(Path::new(&format!("stars.fits{brackets}")));
+    let mut chunks = chunks_of_bytes(bytes, &location, 2)?;
+    let mut table = chunks.next().expect("at least one chunk")?;
+    for chunk in chunks {
+        table.append(chunk?)?;
+    }
+    Ok(table)
+}
+
+fn error_of(bytes: Vec<u8>, brackets: &str) -> String {
+    read_bytes(bytes, brackets).map(|table| table.n_rows()).expect_err("a faulty file").to_string()
+}
+
+fn values<'a>(table: &'a Table, name: &str) -> &'a Values {
+    &table.column(name).unwrap().values
+}
+
+fn text(texts: &[&str]) -> Values {
+    Values::Text(texts.iter().map(|&text| text.to_owned()).collect())
+}
+
+/// Two rows with all of L, X, B, I, J, K, E, D, C and A; the types that go with TSCAL and TZERO are those of cfitsio's `ffeqtyll`.
+#[test]
+fn numbers_booleans_and_bits() {
+    let columns = [
+        ("flag", "2L"),
+        ("bits", "10X"),
+        ("bit", "X"),
+        ("byte", "B"),
+        ("signed", "B"),
+        ("u16", "I"),
+        ("u32", "J"),
+        ("u64", "K"),
+        ("scaled", "I"),
+        ("scaled64", "J"),
+        ("short", "I"),
+        ("e", "1E"),
+        ("d", "2D"),
+        ("z", "C"),
+        ("smallest", "J"),
+    ];
+    let row = |i: u8| -> Vec<u8> {
+        let first = i == 0;
+        let mut row = if first { b"TF".to_vec() } else { vec![0, 0] };
+        row.extend(if first { [0b1010_0000, 0b0100_0000] } else { [0, 0xff] });
+        row.extend([if first { 0x80 } else { 0x7f }, 7 + i, i]);
+        row.extend(if first { i16::MIN } else { i16::MAX }.to_be_bytes());
+        row.extend(if first { i32::MIN } else { i32::MAX }.to_be_bytes());
+        row.extend((if first { i64::MIN } else { i64::MIN + 5_853_498_713_190_525_696 }).to_be_bytes());
+        row.extend((if first { 5_i16 } else { 20 }).to_be_bytes());
+        row.extend((if first { 5_i32 } else { -99 }).to_be_bytes());
+        row.extend((if first { 3_i16 } else { -99 }).to_be_bytes());
+        row.extend((if first { 1.5_f32 } else { f32::NAN }).to_be_bytes());
+        row.extend([1.0_f64, if first { f64::NAN } else { 2.0 }].map(f64::to_be_bytes).concat());
+        row.extend([0; 8]);
+        row.extend((if first { i32::MIN } else { 1 }).to_be_bytes());
+        row
+    };
+    let cards = [
+        "TZERO5  = -128",
+        "TZERO6  = 32768",
+        "TZERO7  = 2.147483648E9",
+        "TZERO8  = 9223372036854775808",
+        "TSCAL9  = 0.5",
+        "TZERO9  = 5",
+        "TSCAL10 = 0.1",
+        "TNULL10 = -99",
+        "TNULL11 = -99",
+    ];
+    let table = Craft::new(&columns, 2, [row(0), row(1)].concat()).with(&cards);
+    let table = read_bytes(file(&[table.bytes()]), "").unwrap();
+    assert_eq!(values(&table, "flag"), &Values::Bool(vec![true, false, false, false]));
+    assert_eq!(table.column("flag").unwrap().valid, Some(vec![true, false]));
+    let Values::Bool(bits) = values(&table, "bits") else { panic!("booleans") };
+    let set: Vec<usize> = (0..20).filter(|&i| bits[i]).collect();
+    assert_eq!(set, [0, 2, 9, 18, 19], "the most significant bit is the first");
+    assert_eq!(table.column("bits").unwrap().shape, Shape::Fixed(10));
+    assert_eq!(values(&table, "bit"), &Values::Bool(vec![true, false]));
+    assert_eq!(values(&table, "byte"), &Values::Int32(vec![7, 8]));
+    assert_eq!(values(&table, "signed"), &Values::Int32(vec![-128, -127]));
+    assert_eq!(values(&table, "u16"), &Values::Int32(vec![0, 65_535]));
+    assert_eq!(values(&table, "u32"), &Values::Int64(vec![0, 4_294_967_295]));
+    assert_eq!(values(&table, "u64"), &Values::Int64(vec![0, 5_853_498_713_190_525_696]));
+    assert_eq!(values(&table, "scaled"), &Values::Float32(vec![7.5, 15.0]));
+    assert_eq!(table.column("scaled64").unwrap().valid, Some(vec![true, false]));
+    assert_eq!(table.column("scaled64").unwrap().to_f64().unwrap()[0], 0.5);
+    assert_eq!(table.column("short").unwrap().valid, Some(vec![true, false]));
+    assert_eq!(table.column("e").unwrap().valid, Some(vec![true, false]));
+    assert!(table.column("d").unwrap().valid.is_none(), "a list is null where all of it is");
+    assert_eq!(table.column("smallest").unwrap().valid, Some(vec![false, true]));
+    assert!(table.metadata.is_empty());
+    assert_eq!((table.unread.len(), table.unread[0].found.as_str()), (1, "complex numbers"));
+    let error = table.column("z").unwrap_err().to_string();
+    assert!(error.contains("column 'z': found complex numbers"), "{error}");
+}
+
+#[test]
+fn unsigned_integers_beyond_64_bits_with_sign_and_odd_booleans_are_errors() {
+    let table =
+        Craft::new(&[("id", "K")], 3, [0, 1, i64::MAX].map(i64::to_be_bytes).concat()).with(&["TZERO1  = 9223372036854775808"]);
+    let error = error_of(file(&[table.bytes()]), "");
+    assert!(error.starts_with("stars.fits, column 'id', row 0: found the integer 9223372036854775808"), "{error}");
+    let error = error_of(file(&[Craft::new(&[("flag", "L")], 3, b"TFx".to_vec()).bytes()]), "");
+    assert!(error.starts_with("stars.fits, column 'flag', row 2: found the byte 120"), "{error}");
+    let lists = [[1_i16, -9], [-9, -9], [1, 2]].concat().into_iter().flat_map(i16::to_be_bytes).collect();
+    let error = error_of(file(&[Craft::new(&[("n", "2I")], 3, lists).with(&["TNULL1  = -9"]).bytes()]), "");
+    assert!(error.starts_with("stars.fits, column 'n': found a null (TNULL) inside the list of row 0"), "{error}");
+}
+
+#[test]
+fn text_of_every_form() {
+    let columns = [("plain", "5A"), ("list", "6A3"), ("grid", "6A"), ("none", "0A"), ("latin", "2A"), ("heap", "1PA(9)")];
+    let row = |plain: &[u8; 5], list: &[u8; 6], latin: &[u8; 2], descriptor: [i32; 2]| -> Vec<u8> {
+        [plain, &list[..], &list[..], latin, &descriptor.map(i32::to_be_bytes).concat()].concat()
+    };
+    let rows = [row(b" ab  ", b"abcd\0e", b"ok", [9, 0]), row(b"\0\0\0\0\0", b"      ", b"\xe9\xe8", [0, 0])].concat();
+    let table = Craft::new(&columns, 2, rows).with(&["TDIM3   = '(2,3)'"]).with_heap("\u{3b1} Cen  \0".as_bytes().to_vec());
+    let table = read_bytes(file(&[table.bytes()]), "").unwrap();
+    assert_eq!(values(&table, "plain"), &text(&[" ab", ""]));
+    assert_eq!(table.column("plain").unwrap().valid, Some(vec![true, false]));
+    assert_eq!(values(&table, "list"), &text(&["abc", "d", "", ""]));
+    assert_eq!(table.column("list").unwrap().valid, Some(vec![true, false]));
+    assert_eq!(values(&table, "grid"), &text(&["ab", "cd", "", "", "", ""]));
+    assert_eq!(values(&table, "none"), &text(&["", ""]));
+    assert_eq!(values(&table, "latin"), &text(&["ok", "\u{e9}\u{e8}"]));
+    assert_eq!(values(&table, "heap"), &text(&["\u{3b1} Cen", ""]));
+    assert!(warning::said().iter().any(|text| text.contains("column 'latin': it holds text that is not UTF-8")));
+}
+
+/// A text list longer than cfitsio's buffer of 28 800 bytes, a gap before the heap, 64-bit descriptors and shared lists.
+#[test]
+fn lists_of_varying_length() {
+    let gap = 7;
+    let mut heap = vec![0xff; gap];
+    heap.extend([1.0_f32, 2.0, 3.0].map(f32::to_be_bytes).concat());
+    heap.extend([0b0110_0000]);
+    heap.extend([b'x'; 29_000]);
+    let row = |e: [u64; 2], x: [i32; 2], a: [i32; 2]| -> Vec<u8> {
+        [e.map(u64::to_be_bytes).concat(), x.map(i32::to_be_bytes).concat(), a.map(i32::to_be_bytes).concat()].concat()
+    };
+    let rows = [row([3, 0], [3, 12], [29_000, 13]), row([0, 0], [0, 0], [2, 14]), row([2, 4], [3, 12], [0, -1])].concat();
+    let table = Craft::new(&[("e", "QE(3)"), ("x", "1PX"), ("a", "1PA(29000)")], 3, rows);
+    let table = table.with_heap(heap).with(&[&format!("THEAP   = {}", 3 * 32 + gap)]);
+    let read = read_bytes(file(&[table.bytes()]), "").unwrap();
+    let e = read.column("e").unwrap();
+    assert_eq!((&e.values, &e.shape), (&Values::Float32(vec![1.0, 2.0, 3.0, 2.0, 3.0]), &Shape::Variable(vec![0, 3, 3, 5])));
+    assert_eq!(e.valid, Some(vec![true, false, true]));
+    assert_eq!(values(&read, "x"), &Values::Bool(vec![false, true, true, false, true, true]));
+    let Values::Text(texts) = values(&read, "a") else { panic!("text") };
+    assert_eq!((texts[0].len(), texts[1].as_str(), texts[2].as_str()), (29_000, "xx", ""));
+    for (name, place, row) in [("e", 0, [4_u64, 1 << 40]), ("e", 0, [u64::MAX, 0]), ("e", 8, [29_013, 0])] {
+        let mut damaged = table.clone();
+        damaged.rows[place..place + 16].copy_from_slice(&row.map(u64::to_be_bytes).concat());
+        let error = error_of(file(&[damaged.bytes()]), "");
+        assert!(
+            error.contains(&format!("column '{name}', row 0: found a list of")) && error.contains("within the heap"),
+            "{error}"
+        );
+    }
+}
+
+fn two_tables() -> Vec<u8> {
+    let row = |id: i64, value: f32| [&id.to_be_bytes()[..], &value.to_be_bytes()[..]].concat();
+    let rows = |shift: f32| (0..3_i16).flat_map(|i| row(i64::from(i) + (1 << 60), f32::from(i) + shift)).collect::<Vec<u8>>();
+    let labels = Craft::new(&[("TARGETID", "K"), ("TEFF", "E")], 3, rows(4000.0)).with(&["EXTNAME = 'RVTAB'"]);
+    let fluxes = Craft::new(&[("TARGETID", "K"), ("FLUX_G", "E")], 3, rows(1.0)).with(&["EXTNAME = 'FIBERMAP'"]);
+    let image = ["XTENSION= 'IMAGE'", "BITPIX  = -32", "NAXIS   = 2", "NAXIS1  = 3", "NAXIS2  = 5", "PCOUNT  = 0", "GCOUNT  = 1"];
+    let image = hdu(&image.map(str::to_owned), &[0; 60]);
+    let compressed = Craft::new(&[("COMPRESSED_DATA", "1PB(0)")], 1, vec![0; 8]).with(&["ZIMAGE  = T", "EXTNAME = 'MASK'"]);
+    let tiles = Craft::new(&[("flux", "QB(64)")], 1, vec![0; 16]).with(&["ZTABLE  = T", "EXTNAME = 'TILES'"]);
+    let ascii = [
+        "XTENSION= 'TABLE   '",
+        "BITPIX  = 8",
+        "NAXIS   = 2",
+        "NAXIS1  = 3",
+        "NAXIS2  = 1",
+        "PCOUNT  = 0",
+        "GCOUNT  = 1",
+        "TFIELDS = 1",
+    ];
+    let ascii = hdu(&ascii.map(str::to_owned), b"1.0");
+    file(&[image, compressed.bytes(), labels.bytes(), fluxes.bytes(), tiles.bytes(), ascii])
+}
+
+#[test]
+fn one_of_several_tables_is_chosen_aloud() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mws.fits");
+    std::fs::write(&path, two_tables()).unwrap();
+    let chosen = |brackets: &str| PathBuf::from(format!("{}{brackets}", path.display()));
+    assert_eq!(read(&path).unwrap().columns()[1].schema.name, "TEFF");
+    let warning = warning::said().into_iter().find(|text| text.starts_with(&path.display().to_string())).unwrap();
+    assert!(warning.contains("RVTAB (3 rows, 2 columns) is read, not FIBERMAP (3 rows, 2 columns), TILES"), "{warning}");
+    assert!(warning.contains("mws.fits[RVTAB]`"), "{warning}");
+    for brackets in ["[fibermap]", "[4]"] {
+        assert_eq!(read(&chosen(brackets)).unwrap().columns()[1].schema.name, "FLUX_G");
+    }
+    let error = read_columns(&path, &["FLUX_G"]).unwrap_err().to_string();
+    assert!(error.contains("The table FIBERMAP (3 rows, 2 columns) has all of them: name it, as in"), "{error}");
+    let error = read_columns(&path, &["TEFF", "FLUX_G"]).unwrap_err().to_string();
+    assert!(error.contains("join them, as in") && error.contains("mws.fits[RVTAB+FIBERMAP]`"), "{error}");
+    assert_eq!(row_count(&chosen("[FIBERMAP]")).unwrap(), Some(3));
+
+    let joined = chosen("[RVTAB+FIBERMAP]");
+    let names: Vec<String> = read_schema(&joined).unwrap().into_iter().map(|schema| schema.name).collect();
+    assert_eq!(names, ["TARGETID", "TEFF", "FLUX_G"]);
+    let table = read_columns(&joined, &["FLUX_G", "TEFF"]).unwrap();
+    assert_eq!(values(&table, "FLUX_G"), &Values::Float32(vec![1.0, 2.0, 3.0]));
+    assert_eq!(table.columns().len(), 2);
+    assert_eq!(read(&joined).unwrap().columns().len(), 3);
+
+    for (brackets, found) in [
+        (
+            "[STARS]",
+            "found no such table, expected one of: HDU 0 (an image) [0], HDU 1 (an image) [1], MASK (a tile-compressed image) [2]",
+        ),
+        ("[9]", "found no such table"),
+        ("[1]", "found an image (HDU 1), expected a binary table"),
+        ("[MASK]", "found a tile-compressed image"),
+        ("[TILES]", "found a tile-compressed table (HDU 5), expected a binary table. Uncompress it with `funpack`"),
+        ("[6]", "found an ASCII table"),
+        ("[RVTAB+3]", "the table 3 twice"),
+    ] {
+        let error = read(&chosen(brackets)).unwrap_err().to_string();
+        assert!(error.contains(found), "{brackets}: {error}");
+    }
+}
+
+#[test]
+fn tables_are_joined_only_where_rows_match() {
+    let table = |name: &str, ids: &[i64], extra: f32| {
+        let rows = ids.iter().flat_map(|id| [&id.to_be_bytes()[..], &extra.to_be_bytes()[..]].concat()).collect();
+        Craft::new(&[("TARGETID", "K"), (if extra < 0.0 { "FEH" } else { "CHI" }, "E")], ids.len(), rows)
+            .with(&[&format!("EXTNAME = '{name}'")])
+    };
+    let bytes = file(&[
+        table("A", &[1, 2, 3], 1.0).bytes(),
+        table("B", &[1, 3, 2], -1.0).bytes(),
+        table("C", &[1, 2], -1.0).bytes(),
+        table("D", &[1, 2, 3], 2.0).bytes(),
+    ]);
+    let error = error_of(bytes.clone(), "[A+B]");
+    assert!(error.starts_with("stars.fits[A+B], column 'TARGETID', row 1: found different values in A and B"), "{error}");
+    let error = error_of(bytes.clone(), "[A+C]");
+    assert!(error.starts_with("stars.fits[A+C]: found 2 rows in C, expected 3, as in A."), "{error}");
+    let error = error_of(bytes, "[A+D]");
+    assert!(error.starts_with("stars.fits[A+D], column 'CHI', row 0: found different values in A and D"), "{error}");
+}
+
+#[test]
+fn absent_padding_is_a_warning_and_absent_data_an_error() {
+    let table = Craft::new(&[("id", "K")], 3, [1, 2, 3_i64].map(i64::to_be_bytes).concat());
+    let mut bytes = file(&[table.bytes()]);
+    bytes.truncate(2 * 2880 + 24);
+    assert_eq!(values(&read_bytes(bytes.clone(), "").unwrap(), "id"), &Values::Int64(vec![1, 2, 3]));
+    assert!(warning::said().iter().any(|text| text.starts_with("stars.fits: its last block is 2856 bytes short")));
+    bytes.pop();
+    let error = error_of(bytes, "");
+    assert!(error.contains("found 5783 bytes, expected 5784, as its header says. The file is truncated"), "{error}");
+}
+
+#[test]
+fn sums_are_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.fits");
+    crate::table::write(&crate::table::sample::sample_table(), &path, false).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    assert!(read_bytes(bytes.clone(), "").is_ok());
+    // One bit of the data: the last byte of the heap.
+    let last = bytes.iter().rposition(|&byte| byte != 0).unwrap();
+    let mut damaged = bytes.clone();
+    damaged[last] ^= 1;
+    let error = error_of(damaged, "");
+    assert!(error.starts_with("stars.fits, HDU 1: found data of the sum ") && error.contains("(DATASUM)"), "{error}");
+    // The header of this table before other data, as astropy leaves it: nothing can be said.
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let place = text.find("equinox").or_else(|| text.find("EQUINOX")).unwrap();
+    let mut stale = bytes.clone();
+    stale[last] ^= 1;
+    stale[place..place + 7].copy_from_slice(b"EPOCH_1");
+    assert!(read_bytes(stale, "").is_ok());
+    assert!(warning::said().iter().any(|text| text.contains("CHECKSUM and DATASUM are those of another table")));
+    let mut edited = bytes;
+    edited[place..place + 7].copy_from_slice(b"EPOCH_2");
+    assert_eq!(read_bytes(edited, "").unwrap().metadata["epoch_2"], "2016");
+    assert!(warning::said().iter().any(|text| text.contains("CHECKSUM is not that of the header")));
+}
+
+#[test]
+fn names_that_are_not_utf8_or_absent() {
+    let table = Craft::new(&[("flux_XX", "E"), ("", "E")], 1, vec![0; 8]);
+    let mut bytes = file(&[table.bytes()]);
+    let place = bytes.windows(7).position(|name| name == b"flux_XX").unwrap();
+    bytes[place + 5..place + 7].copy_from_slice(&[0xb5, 0xb5]);
+    let table = read_bytes(bytes, "").unwrap();
+    let names: Vec<&str> = table.columns().iter().map(|column| column.schema.name.as_str()).collect();
+    assert_eq!(names, ["flux_\u{b5}\u{b5}", "col2"]);
+    assert!(warning::said().iter().any(|text| text.starts_with("stars.fits, column 1: its name is not UTF-8")));
+}
+
+#[test]
+fn metadata_in_whatever_spelling() {
+    // As astropy 8.0.2 writes what it read from HIERARCH cards of ours: short names as keywords of their own.
+    let cards = [
+        "BANDS   = '[\"j\",&'",
+        "CONTINUE  '\"h\"]'",
+        "HIERARCH flux_unit = 'mJy'",
+        "TDISP1  = 'F8.3'",
+        "DATE    = '2026'",
+        "END_TIME= 5",
+    ];
+    let table = read_bytes(file(&[Craft::new(&[("a", "E")], 1, vec![0; 4]).with(&cards).bytes()]), "").unwrap();
+    let found: Vec<(&str, &str)> = table.metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(found, [("bands", "[\"j\",\"h\"]"), ("date", "2026"), ("end_time", "5"), ("flux_unit", "mJy")]);
+}
+
+/// Headers that promise more than there is, within a second.
+#[test]
+fn sizes_beyond_the_file_are_refused() {
+    let start = Instant::now();
+    let table = |columns: &[(&str, &str)], replaced: &[(&str, &str)]| {
+        let craft = Craft::new(columns, 1, vec![0; 8]);
+        let replace = |card: String| match replaced.iter().find(|(keyword, _)| card.starts_with(keyword)) {
+            Some((keyword, value)) => format!("{keyword:<8}= {value}"),
+            None => card,
+        };
+        file(&[hdu(&craft.header().into_iter().map(replace).collect::<Vec<_>>(), &[0; 8])])
+    };
+    let one = [("a", "D")];
+    for (bytes, found) in [
+        (table(&one, &[("NAXIS1", "0"), ("NAXIS2", "1000000000000"), ("TFORM1", "'0E'")]), "1000000000000 rows of 0 bytes"),
+        (table(&one, &[("NAXIS2", "1000000000000")]), "The file is truncated"),
+        (table(&one, &[("NAXIS2", "18446744073709551615")]), "axes whose product exceeds 64 bits"),
+        (table(&one, &[("NAXIS2", "-1")]), "found '-1', expected a count"),
+        (table(&one, &[("NAXIS ", "1000")]), "NAXIS: found 1000"),
+        (table(&one, &[("PCOUNT", "99999999999")]), "The file is truncated"),
+        (table(&one, &[("PCOUNT", "18446744073709551615")]), "exceeds 64 bits"),
+        (table(&one, &[("TFIELDS", "1000")]), "at most 999 columns"),
+        (table(&one, &[("TFIELDS", "2")]), "header keyword TFORM2: found nothing"),
+        (table(&one, &[("TFORM1", "'999999999A'")]), "NAXIS1: found 8, expected 999999999"),
+        (table(&one, &[("TFORM1", "'99999999999999999999D'")]), "TFORM1: found '99999999999999999999D'"),
+        (table(&one, &[("TFORM1", "'18446744073709551615M'")]), "TFORM1: found '18446744073709551615M'"),
+        (table(&one, &[("GCOUNT", "2")]), "The file is truncated"),
+        (table(&one, &[("BITPIX", "16")]), "BITPIX: found 16, expected 8"),
+        (table(&one, &[("TTYPE1", "'a'"), ("TFORM1", "'2PD'")]), "TFORM1: found '2PD'"),
+    ] {
+        let error = error_of(bytes, "");
+        assert!(error.contains(found), "{found}: {error}");
+    }
+    let craft = Craft::new(&[("n", "J")], 2, vec![0; 8]);
+    for (card, found) in
+        [("TSCAL1  = 0", "found 0"), ("TZERO1  = 'x'", "found 'x'"), ("TZERO1  = NaN", "'NaN'"), ("TNULL1  = 1.5", "'1.5'")]
+    {
+        let error = error_of(file(&[craft.clone().with(&[card]).bytes()]), "");
+        assert!(error.contains(found), "{error}");
+    }
+    let heap = Craft::new(&[("n", "PJ")], 1, vec![0; 8]).with_heap(vec![0; 8]);
+    for theap in ["7", "17", "18446744073709551615"] {
+        let error = error_of(file(&[heap.clone().with(&[&format!("THEAP   = {theap}")]).bytes()]), "");
+        assert!(error.contains("keyword THEAP"), "{error}");
+    }
+    // 100 000 rows share one list of a megabyte.
+    let shared = [250_000_i32.to_be_bytes(), [0; 4]].concat().repeat(100_000);
+    let error = error_of(file(&[Craft::new(&[("n", "PE")], 100_000, shared).with_heap(vec![0; 1_000_000]).bytes()]), "");
+    assert!(error.contains("column 'n': found lists that share a heap of 1000000 bytes"), "{error}");
+    // A header without END, and thousands of HDUs.
+    let mut endless = file(&[]);
+    endless.extend(format!("{:<80}", "XTENSION= 'BINTABLE'").into_bytes());
+    endless.extend([b' '; 2880 * 3000]);
+    assert!(error_of(endless, "").contains("found the end of the file in the middle of a header"));
+    let image = hdu(&["XTENSION= 'IMAGE'", "BITPIX  = 8", "NAXIS   = 0"].map(str::to_owned), &[]);
+    let many = file(&vec![image; 5000]);
+    assert!(error_of(many, "").contains("found no binary table in it"));
+    // Checked in a build without optimisation too.
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
+/// The sample files of the issue.
+#[test]
+fn faulty_files() {
+    let Some(data) = crate::testing::shared_data() else { return };
+    let folder = data.join("faulty_files");
+    let open = |name: &str| read(&folder.join(name));
+    assert_eq!(open("fits_forms__nopad.fits").unwrap().n_rows(), 8);
+    let bits = open("fits_forms__bits.fits").unwrap();
+    assert_eq!(bits.column("flags").unwrap().shape, Shape::Fixed(8));
+    let error = open("ztable__ztable.fits").unwrap_err().to_string();
+    assert!(error.contains("tile-compressed table") && error.contains("funpack"), "{error}");
+    let error = open("hostile__A5_fits_zero_width_1e12_rows_ENDLESS.fits").unwrap_err().to_string();
+    assert!(error.contains("1000000000000 rows of 0 bytes"), "{error}");
+    assert!(open("hostile__A7_fits_TFORM_999999999A1_SIGABRT.fits.gz").is_err());
+    let list = open("hostile__A1_fits_vla_text_29000_SIGSEGV.fits").unwrap();
+    assert_eq!(list.n_rows(), 1);
+    let own = open("astropy_observation_file__own.fits").unwrap();
+    let subset = open("astropy_observation_file__subset.fits").unwrap();
+    assert_eq!(subset.metadata, own.metadata);
+    for (column, original) in subset.columns().iter().zip(own.columns()) {
+        let mut expected = original.slice(0..5);
+        expected.schema.unit.clone_from(&column.schema.unit);
+        assert!(column.same_as(&expected), "{}", column.schema.name);
+    }
+    let path = folder.join("fits_extensions__two.fits");
+    assert_eq!(open("fits_extensions__two.fits").unwrap().n_rows(), 8);
+    let warning = warning::said().into_iter().find(|text| text.starts_with(&path.display().to_string())).unwrap();
+    assert!(warning.contains("SUPERSEDED (8 rows, 13 columns) is read, not CATALOGUE"), "{warning}");
+    let mws = data.join("spectra_formats/mwsall-pix-sample.fits");
+    let joined = PathBuf::from(format!("{}[RVTAB+FIBERMAP+GAIA]", mws.display()));
+    assert_eq!(read_columns(&joined, &["TARGETID", "TEFF", "FLUX_G", "SOURCE_ID"]).unwrap().n_rows(), 12);
+}
