@@ -103,7 +103,8 @@ impl Header {
         if name.is_empty() {
             return Err(Error::data(format!("{}, column {column}", path.display())).found("no name (TTYPE)").expected("a name"));
         }
-        let mut schema = ColumnSchema { name, unit: text("TUNIT"), ucd: text("TUCD"), description: text("TCOMM") };
+        let mut schema =
+            ColumnSchema { name, unit: text("TUNIT"), ucd: text("TUCD"), description: text("TCOMM"), ..ColumnSchema::default() };
         if let Some(described) = self.described.iter().find(|described| described.name == schema.name) {
             for (text, fallback) in [(&mut schema.ucd, &described.ucd), (&mut schema.description, &described.description)] {
                 if text.is_empty() {

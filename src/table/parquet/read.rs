@@ -118,7 +118,13 @@ fn table(
 
 fn column_schema(field: &Field) -> ColumnSchema {
     let text = |key: &str| field.metadata().get(key).cloned().unwrap_or_default();
-    ColumnSchema { name: field.name().clone(), unit: text(UNIT), ucd: text(UCD), description: text(DESCRIPTION) }
+    ColumnSchema {
+        name: field.name().clone(),
+        unit: text(UNIT),
+        ucd: text(UCD),
+        description: text(DESCRIPTION),
+        ..ColumnSchema::default()
+    }
 }
 
 fn column(path: &Path, schema: ColumnSchema, array: &dyn Array) -> Result<Column> {

@@ -131,6 +131,7 @@ impl Field {
             unit: attribute("unit").to_owned(),
             ucd: attribute("ucd").to_owned(),
             description: description.split_whitespace().collect::<Vec<_>>().join(" "),
+            ..ColumnSchema::default()
         };
         let null =
             children(node, "VALUES").next().and_then(|values| values.attribute("null")).and_then(|null| null.trim().parse().ok());
