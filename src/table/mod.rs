@@ -31,6 +31,8 @@ mod limits;
 mod lists;
 mod location;
 mod mask;
+#[cfg(test)]
+mod mutations;
 mod parquet;
 mod read;
 #[cfg(test)]
