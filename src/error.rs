@@ -131,6 +131,14 @@ impl Error {
         self
     }
 
+    /// Says `name` wherever the path of a file stands that is only a copy of what the user knows by that name.
+    pub fn renamed(mut self, path: &Path, name: &str) -> Self {
+        let path = path.display().to_string();
+        self.0.place = self.0.place.replace(&path, name);
+        self.0.found = self.0.found.replace(&path, name);
+        self
+    }
+
     /// The kind of error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

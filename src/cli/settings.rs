@@ -1,6 +1,7 @@
 //! Options that every command has.
 
 use crate::error::{Error, Result};
+use crate::table::{DEFAULT_EXPANSION, set_max_expansion};
 use crate::tensor::Device;
 use clap::Args;
 
@@ -17,6 +18,9 @@ pub struct Settings {
     /// Seed of everything random, in place of the seed of the recipe or configuration.
     #[arg(long, global = true, value_name = "SEED")]
     pub seed: Option<u64>,
+    /// How many times its own size a compressed or declared file may become in memory.
+    #[arg(long, global = true, value_name = "N", default_value_t = DEFAULT_EXPANSION, value_parser = clap::value_parser!(u64).range(1..))]
+    max_expansion: u64,
     /// Print a machine-readable summary to standard output.
     #[arg(long, global = true)]
     pub json: bool,
@@ -37,11 +41,12 @@ impl Settings {
         Device::named(&self.device)
     }
 
-    /// Starts the pool of `--threads` threads.
+    /// Sets `--max-expansion`, and starts the pool of `--threads` threads.
     ///
     /// # Errors
     /// When the system refuses that many.
     pub fn start_threads(&self) -> Result<()> {
+        set_max_expansion(self.max_expansion);
         let Some(threads) = self.threads else { return Ok(()) };
         rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global().map_err(|error| {
             Error::usage(format!("--threads {threads}")).found(error.to_string()).remedy("Ask for fewer threads.").source(error)

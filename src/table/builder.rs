@@ -66,6 +66,12 @@ impl ColumnBuilder {
         Ok(())
     }
 
+    /// Forgets the values that have been appended for the current row.
+    pub fn abandon_row(&mut self) {
+        let start = self.offsets[self.offsets.len() - 1];
+        self.values.truncate(start);
+    }
+
     /// The column so far; the builder starts anew.
     pub fn take(&mut self) -> Column {
         let values = std::mem::replace(&mut self.values, self.column_type.values.empty());
@@ -90,6 +96,17 @@ impl Values {
             Self::Float32(values) => values.resize(length, f32::NAN),
             Self::Float64(values) => values.resize(length, f64::NAN),
             Self::Text(values) => values.resize(length, String::new()),
+        }
+    }
+
+    fn truncate(&mut self, length: usize) {
+        match self {
+            Self::Bool(values) => values.truncate(length),
+            Self::Int32(values) => values.truncate(length),
+            Self::Int64(values) => values.truncate(length),
+            Self::Float32(values) => values.truncate(length),
+            Self::Float64(values) => values.truncate(length),
+            Self::Text(values) => values.truncate(length),
         }
     }
 

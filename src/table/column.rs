@@ -15,6 +15,17 @@ pub struct ColumnSchema {
     pub ucd: String,
     /// One line that says what the column is.
     pub description: String,
+    /// The cell that made text of what is otherwise a column of numbers, where a reader had to infer the type.
+    pub odd_cell: Option<Box<OddCell>>,
+}
+
+/// A cell that is no number among numbers, for the error where numbers are asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OddCell {
+    /// File and line, or file and row.
+    pub place: String,
+    /// What stands there, shortened.
+    pub text: String,
 }
 
 /// The values of all rows, flattened for list columns.
@@ -53,7 +64,7 @@ pub struct Column {
 impl ColumnSchema {
     /// Schema with name, unit and description.
     pub fn new(name: impl Into<String>, unit: impl Into<String>, description: impl Into<String>) -> Self {
-        Self { name: name.into(), unit: unit.into(), ucd: String::new(), description: description.into() }
+        Self { name: name.into(), unit: unit.into(), description: description.into(), ..Self::default() }
     }
 
     /// The same schema with a unified content descriptor.
@@ -157,7 +168,13 @@ impl Column {
         ColumnType { values: self.values.value_type(), layout }
     }
 
-    fn type_error(&self, expected: &str) -> Error {
+    pub(super) fn type_error(&self, expected: &str) -> Error {
+        if let (Some(odd), Values::Text(_)) = (&self.schema.odd_cell, &self.values) {
+            return Error::data(format!("{}, column '{}'", odd.place, self.schema.name))
+                .found(format!("'{}'", odd.text))
+                .expected(format!("{expected}, or nothing"))
+                .remedy("Where there is no value, leave the cell empty (or write null or NaN, which also mean that).");
+        }
         Error::data(format!("column '{}'", self.schema.name))
             .found(self.column_type().to_string())
             .expected(expected)
@@ -207,8 +224,11 @@ impl Column {
     /// A fixed-length list column as `[rows, length]`; null rows are NaN.
     ///
     /// # Errors
-    /// When the rows do not have `length` numbers each (the row is named).
+    /// When the rows do not have `length` numbers each (the row is named). Lists may stand as text (see [`Column::parsed_lists`]).
     pub fn to_matrix(&self, length: usize) -> Result<Array2<f64>> {
+        if matches!((&self.values, &self.shape), (Values::Text(_), Shape::Scalar)) {
+            return self.parsed_lists()?.to_matrix(length);
+        }
         if let Some(row) = (0..self.n_rows()).find(|&row| self.is_valid(row) && self.range(row).len() != length) {
             return Err(Error::data(format!("column '{}', row {row}", self.schema.name))
                 .found(format!("{} values", self.range(row).len()))

@@ -3,6 +3,7 @@
 
 use super::{Column, Shape, Table, Values};
 use crate::error::{Error, Result};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 /// End of the name of a mask.
@@ -23,16 +24,23 @@ pub(super) fn beside(available: &[String], wanted: &[usize]) -> Vec<usize> {
 /// # Errors
 /// When a mask covers a part of a list whose type has no null for single values.
 pub(super) fn fold(path: &Path, table: Table) -> Result<Table> {
+    let names: HashSet<&str> = table.columns.iter().map(|column| column.schema.name.as_str()).collect();
     let is_mask = |column: &Column| {
-        let masked = column.schema.name.strip_suffix(SUFFIX).and_then(|name| table.get(name));
-        matches!(column.values, Values::Bool(_)) && masked.is_some()
+        let masked = column.schema.name.strip_suffix(SUFFIX);
+        matches!(column.values, Values::Bool(_)) && masked.is_some_and(|name| names.contains(name))
     };
-    if !table.columns.iter().any(is_mask) {
+    let are_masks: Vec<bool> = table.columns.iter().map(is_mask).collect();
+    if !are_masks.contains(&true) {
         return Ok(table);
     }
-    let (masks, columns): (Vec<Column>, Vec<Column>) = table.columns.iter().cloned().partition(is_mask);
-    let fold = |column: Column| match masks.iter().find(|mask| mask.schema.name.strip_suffix(SUFFIX) == Some(&column.schema.name))
-    {
+    let (mut masks, mut columns) = (HashMap::new(), Vec::new());
+    for (column, is_mask) in table.columns.into_iter().zip(are_masks) {
+        match column.schema.name.strip_suffix(SUFFIX).map(str::to_owned).filter(|_| is_mask) {
+            Some(name) => drop(masks.insert(name, column)),
+            None => columns.push(column),
+        }
+    }
+    let fold = |column: Column| match masks.get(&column.schema.name) {
         Some(mask) => masked(path, column, mask),
         None => Ok(column),
     };

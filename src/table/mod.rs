@@ -5,15 +5,18 @@
 //! |---|---|---|---|---|
 //! | Parquet | `parquet`, `pq`, `parq` | null | Arrow field metadata `unit`, `ucd`, `description` | key-value metadata |
 //! | FITS binary table | `fits`, `fit`, `fts` | NaN, TNULL, empty text, empty list | TUNIT, TUCD, TCOMM | header cards |
-//! | ECSV | `ecsv`, `csv` with an ECSV header | empty, `null` | header | header |
-//! | CSV | `csv` | empty, `null` | none | none |
+//! | ECSV | `ecsv`, `csv` with an ECSV header | empty, `null`, NaN, `null_values` of the header | header | header |
+//! | CSV | `csv` | empty, `null`, NaN | none | none |
 //! | VOTable (read only) | `xml`, `vot`, `votable` | empty, NaN, VALUES null, BINARY2 flags | FIELD | PARAM, INFO |
+//! | JSON (read only) | `json` | `null`, NaN, absent keys | TAP's `metadata` | none |
+//! | Bundle: a table for every source (read only) | `zip` | as its members | as its first member | as its first member |
 //! | HDF5 (read only, feature `hdf5`) | `h5`, `hdf5` | NaN | none | none |
 //!
 //! Each also with `.gz`. [`read()`], [`read_columns`] and [`read_chunks`] read them, [`write()`] and [`Writer`] write them.
 
 mod atomic;
 mod builder;
+mod bundle;
 mod column;
 mod column_type;
 mod csv;
@@ -23,9 +26,13 @@ mod format;
 mod gzip;
 #[cfg(feature = "hdf5")]
 mod hdf5;
+mod json;
 mod limits;
+mod lists;
 mod location;
 mod mask;
+#[cfg(test)]
+mod mutations;
 mod parquet;
 mod read;
 #[cfg(test)]
@@ -39,7 +46,7 @@ mod votable;
 mod write;
 
 pub use atomic::{AtomicFile, check_target, remove_leftovers, write_atomically};
-pub use column::{Column, ColumnSchema, Shape, Values};
+pub use column::{Column, ColumnSchema, OddCell, Shape, Values};
 pub use column_type::{ColumnType, Layout, ValueType};
 pub use directory::write_directory_atomically;
 pub use format::Format;
@@ -50,7 +57,7 @@ pub use read::{Chunks, read, read_chunks, read_column_chunks, read_columns, read
 pub use write::{Writer, write};
 
 use crate::error::{Error, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Columns of equal length, with file-level metadata (provenance, wavelengths …) as text.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -83,11 +90,34 @@ impl Table {
     /// # Errors
     /// When the columns differ in length or two have the same name.
     pub fn new(columns: Vec<Column>) -> Result<Self> {
-        let mut table = Self::with_rows(columns.first().map_or(0, Column::n_rows));
-        for column in columns {
-            table.push(column)?;
+        let n_rows = columns.first().map_or(0, Column::n_rows);
+        Self::of_rows(columns, n_rows)
+    }
+
+    /// A table of `n_rows` rows from columns, of which there may be very many.
+    fn of_rows(columns: Vec<Column>, n_rows: usize) -> Result<Self> {
+        let mut names = HashSet::with_capacity(columns.len());
+        for column in &columns {
+            Self::check_column(column, n_rows, !names.insert(column.schema.name.as_str()))?;
         }
-        Ok(table)
+        Ok(Self { columns, n_rows, ..Self::default() })
+    }
+
+    fn check_column(column: &Column, n_rows: usize, is_taken: bool) -> Result<()> {
+        let place = || Error::data(format!("column '{}'", column.schema.name));
+        if column.n_rows() != n_rows {
+            return Err(place()
+                .found(format!("{} rows", column.n_rows()))
+                .expected(format!("{n_rows}, as in the other columns"))
+                .remedy("Write the table again: all its columns must have a value, or a null, for every row."));
+        }
+        if is_taken {
+            return Err(place()
+                .found("the name twice")
+                .expected("distinct names")
+                .remedy("Rename one of the two columns, or remove it."));
+        }
+        Ok(())
     }
 
     /// Adds a column.
@@ -95,16 +125,7 @@ impl Table {
     /// # Errors
     /// When its length differs from the table's or its name is taken.
     pub fn push(&mut self, column: Column) -> Result<()> {
-        if column.n_rows() != self.n_rows {
-            return Err(Error::data(format!("column '{}'", column.schema.name))
-                .found(format!("{} rows", column.n_rows()))
-                .expected(format!("{}", self.n_rows)));
-        }
-        if self.get(&column.schema.name).is_some() {
-            return Err(Error::data(format!("column '{}'", column.schema.name))
-                .found("the name twice")
-                .expected("distinct names"));
-        }
+        Self::check_column(&column, self.n_rows, self.get(&column.schema.name).is_some())?;
         self.columns.push(column);
         Ok(())
     }

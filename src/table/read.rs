@@ -1,7 +1,7 @@
 //! Reading tables of any format: whole, by column, or in chunks of rows.
 
 use super::format::{Format, is_gzip};
-use super::{Column, ColumnSchema, Location, Table, csv, fits, mask, parquet, votable};
+use super::{Column, ColumnSchema, Location, Table, bundle, csv, fits, json, mask, parquet, votable};
 use crate::error::{Error, Result};
 use std::path::Path;
 
@@ -29,7 +29,7 @@ pub fn read_columns(path: &Path, names: &[&str]) -> Result<Table> {
 }
 
 /// Reads a table in chunks of at most `rows` rows, and at least one chunk (perhaps without rows). Memory is bounded by the chunk for
-/// Parquet (plus one row group's pages), FITS, CSV and VOTables; compressed FITS and Parquet files are held whole.
+/// Parquet (plus one row group's pages), FITS, CSV and VOTables; compressed FITS and Parquet files, JSON and zip archives are held whole.
 ///
 /// # Errors
 /// As [`read`], at once or from the iterator, which ends after an error.
@@ -57,6 +57,8 @@ pub fn read_schema(path: &Path) -> Result<Vec<ColumnSchema>> {
         Format::Fits => fits::schema(&location),
         Format::Csv | Format::Ecsv => csv::schema(path),
         Format::VoTable => votable::schema(&location),
+        Format::Json => Ok(schemas(&json::read(path, None)?)),
+        Format::Bundle => bundle::schema(&location),
         #[cfg(feature = "hdf5")]
         Format::Hdf5 => super::hdf5::schema(path),
         #[cfg(not(feature = "hdf5"))]
@@ -83,10 +85,11 @@ pub fn row_count(path: &Path) -> Result<Option<usize>> {
 fn format_of(location: &Location) -> Result<Format> {
     let format = Format::of_file(&location.file)?;
     match format {
-        Format::Fits | Format::VoTable => {}
+        Format::Fits | Format::VoTable | Format::Bundle => {}
         Format::Parquet => location.require_only_table("Parquet")?,
         Format::Csv | Format::Ecsv => location.require_only_table("CSV")?,
         Format::Hdf5 => location.require_only_table("HDF5")?,
+        Format::Json => location.require_only_table("JSON")?,
     }
     Ok(format)
 }
@@ -100,11 +103,24 @@ fn chunks(path: &Path, names: Option<&[&str]>, rows: usize) -> Result<Chunks> {
         Format::Fits => fits::chunks(&location, names, rows),
         Format::Csv | Format::Ecsv => csv::chunks(path, names, rows),
         Format::VoTable => votable::chunks(&location, names, rows),
+        Format::Json => Ok(sliced(json::read(path, names)?, rows)),
+        Format::Bundle => Ok(sliced(bundle::read(&location, names)?, rows)),
         #[cfg(feature = "hdf5")]
         Format::Hdf5 => super::hdf5::chunks(path, names, rows),
         #[cfg(not(feature = "hdf5"))]
         Format::Hdf5 => Err(without_hdf5(path)),
     }
+}
+
+/// The chunks of a table that is held whole; at least one.
+fn sliced(table: Table, rows: usize) -> Chunks {
+    let n_chunks = table.n_rows().div_ceil(rows).max(1);
+    let slice = move |i: usize| Ok(table.slice(i * rows..((i + 1) * rows).min(table.n_rows())));
+    Box::new((0..n_chunks).map(slice))
+}
+
+fn schemas(table: &Table) -> Vec<ColumnSchema> {
+    table.columns().iter().map(|column| column.schema.clone()).collect()
 }
 
 #[cfg(not(feature = "hdf5"))]
@@ -157,12 +173,8 @@ pub(super) fn assemble(
     n_rows: usize,
     metadata: &std::collections::BTreeMap<String, String>,
 ) -> Result<Table> {
-    let mut table = Table::with_rows(n_rows);
-    for column in columns {
-        table.push(column).map_err(|error| error.within(path.display()))?;
-    }
-    table.metadata = metadata.clone();
-    mask::fold(path, table)
+    let table = Table::of_rows(columns, n_rows).map_err(|error| error.within(path.display()))?;
+    mask::fold(path, Table { metadata: metadata.clone(), ..table })
 }
 
 /// The error for a column that was asked for and whose type has no counterpart in [`super::Values`].

@@ -102,3 +102,32 @@ fn everything_else_is_read_or_refused_by_name() {
     visit(&data, &mut n_read);
     assert!(n_read > 50);
 }
+
+/// The text formats among `faulty_files`, whose README says what must come out.
+#[test]
+fn faulty_text_files_are_read_or_refused_by_name() {
+    let Some(data) = shared_data() else { return };
+    let folder = data.join("faulty_files");
+    let path = |name: &str| folder.join(name);
+    for name in ["csv_dialects__bom.csv", "ecsv_details__bom.ecsv", "ecsv_details__object.ecsv"] {
+        let table = read(&path(name)).unwrap();
+        assert_eq!(table.column("source_id").unwrap().to_i64().unwrap()[0], 5_058_332_089_556_183_073, "{name}");
+    }
+    let table = read(&path("csv_dialects__null_NA.csv")).unwrap();
+    let error = table.column("j_mag").unwrap().to_f64().unwrap_err().to_string();
+    assert!(error.contains("null_NA.csv, line 3, column 'j_mag': found '<NA>'"), "{error}");
+    let started = std::time::Instant::now();
+    for (name, found) in [
+        ("csv_dialects__dupname.csv", "dupname.csv, line 1: found the name 'parallax' twice, for columns 2 and 14"),
+        ("hostile__A2_ecsv_yaml_aliases_HANG.ecsv", "YAML whose aliases stand for very much"),
+    ] {
+        let error = read(&path(name)).unwrap_err().to_string();
+        assert!(error.contains(found), "{error}");
+    }
+    for name in ["hostile__A4_ecsv_length_1e11_SIGABRT.ecsv", "hostile__A4_ecsv_length_2e63_PANIC.ecsv"] {
+        let error = read_columns(&path(name), &["a"]).unwrap_err().to_string();
+        assert!(error.contains("column 'a': found values of the type 'float64["), "{error}");
+    }
+    assert_eq!(read(&path("hostile__A6_column_name_65536_PANIC_inspect.csv")).unwrap().columns().len(), 1);
+    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+}

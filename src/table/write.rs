@@ -44,7 +44,10 @@ impl Writer {
             Format::Parquet => Box::new(parquet::ParquetSink::create(path, overwrite)?),
             Format::Fits => Box::new(fits::FitsSink::create(path, overwrite)?),
             Format::Ecsv => Box::new(csv::CsvSink::create(path, overwrite, csv::Header::Ecsv)?),
-            Format::Csv | Format::VoTable | Format::Hdf5 => Box::new(csv::CsvSink::create(path, overwrite, csv::Header::Names)?),
+            // The formats that are only read have been refused.
+            Format::Csv | Format::VoTable | Format::Hdf5 | Format::Json | Format::Bundle => {
+                Box::new(csv::CsvSink::create(path, overwrite, csv::Header::Names)?)
+            }
         };
         Ok(Self { path: path.to_owned(), sink, columns: None })
     }

@@ -11,6 +11,8 @@ use std::path::Path;
 const CHUNK: usize = 8192;
 /// Values that are shown of a column.
 const SHOWN: usize = 3;
+/// Characters that are shown of a column's name.
+const SHOWN_OF_NAME: usize = 60;
 /// Characters that are shown of a metadata value.
 const SHOWN_CHARACTERS: usize = 70;
 
@@ -43,11 +45,12 @@ pub fn inspect(path: &Path) -> Result<Outcome> {
         .collect();
 
     let mut text = format!("table {}: {n_rows} rows, {} columns\n", path.display(), columns.len());
-    let width = head.columns().iter().map(|column| column.schema.name.chars().count()).max().unwrap_or(0);
-    for (column, n_null) in head.columns().iter().zip(&n_null) {
+    // Names of any length: the width of a format has an end.
+    let names: Vec<String> = head.columns().iter().map(|column| beginning(&column.schema.name, SHOWN_OF_NAME)).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    for ((column, n_null), name) in head.columns().iter().zip(&n_null).zip(&names) {
         let unit = if column.schema.unit.is_empty() { String::new() } else { format!(" [{}]", column.schema.unit) };
         let nulls = if *n_null == 0 { String::new() } else { format!(", {n_null} null") };
-        let name = &column.schema.name;
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  {name:<width$}  {}{unit}{nulls}: {}", column.column_type(), first_values(column).join(", "));
         if !column.schema.description.is_empty() {
@@ -93,8 +96,12 @@ fn value(values: &Values, position: usize) -> String {
 }
 
 fn shortened(text: &str) -> String {
+    beginning(text, SHOWN_CHARACTERS)
+}
+
+fn beginning(text: &str, characters: usize) -> String {
     let line = text.replace('\n', " ⏎ ");
-    match line.char_indices().nth(SHOWN_CHARACTERS) {
+    match line.char_indices().nth(characters) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
     }

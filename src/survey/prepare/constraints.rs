@@ -91,6 +91,7 @@ impl Quantity {
                 unit: known(&column.schema.unit, unit),
                 ucd: if statistic.is_empty() { ucd.to_owned() } else { format!("stat.error;{ucd}") },
                 description: known(&column.schema.description, &described),
+                ..ColumnSchema::default()
             }
         };
         Ok(vec![

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// Bytes of a block, as long as no single record is longer.
 const BLOCK_BYTES: usize = 1 << 20;
+/// Bytes of a record; a star's spectra with all their correlations have some hundred thousand.
+const MOST_RECORD_BYTES: usize = 256 << 20;
 
 /// Whole records that follow one another in a file.
 #[derive(Debug, Default)]
@@ -41,6 +43,8 @@ struct Found {
     /// End of the last whole record.
     end: usize,
     n_records: usize,
+    /// A quote after which the file ends without another one.
+    open_quote: Option<usize>,
 }
 
 impl Cutter {
@@ -55,10 +59,22 @@ impl Cutter {
         let found = loop {
             self.fill(wanted)?;
             let found = self.find_records();
+            if let Some(at) = found.open_quote.filter(|_| found.n_records == 0) {
+                return Err(Error::data(format!("{}, line {}", self.path.display(), self.line + line_ends(&self.buffer[..at])))
+                    .found("a quote that is not closed before the file ends")
+                    .expected("a second quote at the end of the cell")
+                    .remedy("Close the quote, or remove it; if the file is truncated, copy or download it again."));
+            }
             if found.n_records > 0 || self.at_end {
                 break found;
             }
-            wanted = 2 * self.buffer.len().max(BLOCK_BYTES);
+            if self.buffer.len() >= MOST_RECORD_BYTES {
+                return Err(Error::data(format!("{}, line {}", self.path.display(), self.line))
+                    .found(format!("a record of more than {} MiB", MOST_RECORD_BYTES >> 20))
+                    .expected("the end of its line")
+                    .remedy("Check that the file is a table of text, and that its quotes are closed."));
+            }
+            wanted = (2 * self.buffer.len().max(BLOCK_BYTES)).min(MOST_RECORD_BYTES);
         };
         if found.end == 0 {
             return Ok(None);
@@ -66,7 +82,7 @@ impl Cutter {
         let rest = self.buffer.split_off(found.end);
         let bytes = std::mem::replace(&mut self.buffer, rest);
         let first_line = self.line;
-        self.line += memchr_iter(b'\n', &bytes).count() as u64;
+        self.line += line_ends(&bytes);
         self.n_given += found.n_records;
         let ends_chunk = self.n_given == self.rows;
         if ends_chunk {
@@ -74,10 +90,11 @@ impl Cutter {
         }
         let text = String::from_utf8(bytes).map_err(|error| {
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = first_line + memchr_iter(b'\n', valid).count() as u64;
+            let line = first_line + line_ends(valid);
             Error::data(format!("{}, line {line}", self.path.display()))
                 .found(format!("bytes that are not UTF-8 ({})", error.utf8_error()))
                 .expected("UTF-8 text")
+                .remedy("Save the file as UTF-8.")
         })?;
         Ok(Some(Block { text, first_line, n_records: found.n_records, ends_chunk }))
     }
@@ -94,7 +111,7 @@ impl Cutter {
     /// Finds whole records, at most as many as the chunk still wants. A quote opens a quoted cell only at the start of a cell.
     fn find_records(&self) -> Found {
         let bytes = &self.buffer[..];
-        let mut found = Found { end: 0, n_records: 0 };
+        let mut found = Found { end: 0, n_records: 0, open_quote: None };
         let mut position = 0;
         while self.n_given + found.n_records < self.rows {
             let Some(at) = memchr2(b'"', b'\n', &bytes[position..]).map(|offset| position + offset) else {
@@ -112,7 +129,10 @@ impl Cutter {
             } else if at == found.end || bytes[at - 1] == self.delimiter {
                 position = match end_of_quotes(bytes, position) {
                     Some(end) => end,
-                    None => bytes.len(),
+                    None => {
+                        found.open_quote = self.at_end.then_some(at);
+                        break;
+                    }
                 };
             }
         }
@@ -131,6 +151,10 @@ impl Iterator for Cutter {
         self.failed = block.is_err();
         block.transpose()
     }
+}
+
+fn line_ends(bytes: &[u8]) -> u64 {
+    memchr_iter(b'\n', bytes).count() as u64
 }
 
 /// Whether a line holds nothing: no record.
@@ -180,5 +204,24 @@ mod tests {
         let blocks = blocks(&format!("{long}\n{long}\n1\n"), 100);
         assert_eq!(blocks.iter().map(|block| block.n_records).sum::<usize>(), 3);
         assert!(blocks.len() >= 2);
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_is_named_with_its_line() {
+        let reader = Box::new(std::io::Cursor::new(b"1,2\n\n3,\"four\n5,6\n".to_vec()));
+        let blocks: Vec<Result<Block>> = Cutter::new(Path::new("a.csv"), reader, Vec::new(), 2, b',', 9).collect();
+        assert_eq!(blocks.len(), 2, "the records before it come first");
+        assert_eq!(blocks[0].as_ref().unwrap().n_records, 1);
+        let error = blocks[1].as_ref().unwrap_err().to_string();
+        assert!(error.starts_with("a.csv, line 4: found a quote that is not closed"), "{error}");
+    }
+
+    #[test]
+    fn a_record_without_end_is_refused() {
+        let reader = Box::new(std::io::repeat(b'1'));
+        let mut blocks = Cutter::new(Path::new("a.csv"), reader, Vec::new(), 7, b',', 9);
+        let error = blocks.next().unwrap().unwrap_err().to_string();
+        assert!(error.starts_with("a.csv, line 7: found a record of more than 256 MiB"), "{error}");
+        assert!(blocks.next().is_none());
     }
 }

@@ -2,19 +2,20 @@
 
 use super::{is_null, list_content};
 use crate::table::builder::ColumnBuilder;
+pub(super) use crate::table::lists::shortened;
 use crate::table::{Layout, ValueType, Values};
 use fast_float2::FastFloat;
 use std::str::FromStr;
 
 /// What was found in a cell that cannot be read as its column wants, and what was expected.
 #[derive(Debug, PartialEq)]
-pub(super) struct Misfit {
+pub(in crate::table) struct Misfit {
     pub found: String,
     pub expected: String,
 }
 
-/// Appends the row that `cell` stands for.
-pub(super) fn push(builder: &mut ColumnBuilder, cell: &str) -> Result<(), Misfit> {
+/// Appends the row that `cell` stands for. A float that is NaN and a list of nothing but `null` or NaN are null.
+pub(in crate::table) fn push(builder: &mut ColumnBuilder, cell: &str) -> Result<(), Misfit> {
     if is_null(cell) {
         builder.push_null();
         return Ok(());
@@ -26,25 +27,54 @@ pub(super) fn push(builder: &mut ColumnBuilder, cell: &str) -> Result<(), Misfit
             Values::Bool(values) => values.push(boolean(cell).ok_or_else(|| misfit(cell))?),
             Values::Int32(values) => values.push(number(cell).ok_or_else(|| misfit(cell))?),
             Values::Int64(values) => values.push(number(cell).ok_or_else(|| misfit(cell))?),
-            Values::Float32(values) => values.push(number(cell).ok_or_else(|| misfit(cell))?),
-            Values::Float64(values) => values.push(number(cell).ok_or_else(|| misfit(cell))?),
+            Values::Float32(values) => match number::<f32>(cell).ok_or_else(|| misfit(cell))? {
+                nan if nan.is_nan() => {
+                    builder.push_null();
+                    return Ok(());
+                }
+                value => values.push(value),
+            },
+            Values::Float64(values) => match number::<f64>(cell).ok_or_else(|| misfit(cell))? {
+                nan if nan.is_nan() => {
+                    builder.push_null();
+                    return Ok(());
+                }
+                value => values.push(value),
+            },
             Values::Text(values) => values.push(cell.to_owned()),
         }
     } else {
         let content = list_content(cell).ok_or_else(|| misfit(cell))?;
-        match builder.values() {
+        let start = builder.values().len();
+        let pushed = match builder.values() {
             Values::Bool(values) => list(content, values, boolean),
             Values::Int32(values) => list(content, values, number),
             Values::Int64(values) => list(content, values, number),
             Values::Float32(values) => floats(content, values, f32::NAN),
             Values::Float64(values) => floats(content, values, f64::NAN),
             Values::Text(values) => serde_json::from_str::<Vec<String>>(cell).map(|texts| values.extend(texts)).map_err(|_| cell),
+        };
+        let is_nothing = match (&pushed, builder.values()) {
+            (Ok(()), Values::Float32(values)) => holds_only(&values[start..], |value| value.is_nan()),
+            (Ok(()), Values::Float64(values)) => holds_only(&values[start..], |value| value.is_nan()),
+            (Ok(()), _) => false,
+            (Err(_), _) => content.split(',').all(|item| item.trim_matches(['[', ']', ' ']) == "null"),
+        };
+        if is_nothing {
+            builder.abandon_row();
+            builder.push_null();
+            return Ok(());
         }
-        .map_err(misfit)?;
+        pushed.map_err(misfit)?;
     }
     builder
         .end_row()
         .map_err(|length| Misfit { found: format!("a list of {length} values"), expected: format!("{}", builder.column_type()) })
+}
+
+/// Whether there are values, and all of them are such.
+fn holds_only<T>(values: &[T], is_such: impl Fn(&T) -> bool) -> bool {
+    !values.is_empty() && values.iter().all(is_such)
 }
 
 /// Appends the items between commas; inner brackets, of lists of lists, are passed over. Gives back an item that does not parse.
@@ -85,7 +115,7 @@ fn number<T: FromStr>(cell: &str) -> Option<T> {
 }
 
 /// `True` or `false` in any case.
-pub(super) fn boolean(cell: &str) -> Option<bool> {
+pub(in crate::table) fn boolean(cell: &str) -> Option<bool> {
     let cell = cell.trim_ascii();
     if cell.eq_ignore_ascii_case("true") {
         Some(true)
@@ -96,16 +126,8 @@ pub(super) fn boolean(cell: &str) -> Option<bool> {
     }
 }
 
-fn shortened(text: &str) -> String {
-    let text = text.trim_ascii();
-    match text.char_indices().nth(40) {
-        Some((end, _)) => format!("{} \u{2026}", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
 /// The narrowest of 64-bit integer and 64-bit float that all items of a list parse as; `None` for anything else.
-pub(super) fn list_type(cell: &str) -> Option<ValueType> {
+pub(in crate::table) fn list_type(cell: &str) -> Option<ValueType> {
     let content = list_content(cell)?;
     let mut values = ValueType::Int64;
     for item in content.split(',').map(|item| item.trim_matches([' ', '[', ']'])) {
@@ -144,6 +166,20 @@ mod tests {
         assert_eq!(column.flat_f64().unwrap()[2], -2e-3);
         let texts = parsed(ValueType::Text, Layout::Fixed(2), &["[\"a, b\", \"c\"]"]).unwrap();
         assert_eq!(texts.values, Values::Text(vec!["a, b".into(), "c".into()]));
+    }
+
+    #[test]
+    fn nothing_but_nan_or_null_is_null() {
+        let column = parsed(ValueType::Float32, Layout::Scalar, &["1", "nan", "NaN", "-NaN", "inf"]).unwrap();
+        assert_eq!(column.valid, Some(vec![true, false, false, false, true]));
+        // As astropy 8.0.2 writes a masked column with `serialize_method = 'null_value'`.
+        let column = parsed(ValueType::Float64, Layout::Fixed(2), &["[1.0,null]", "[null,null]", "[NaN,NaN]"]).unwrap();
+        assert_eq!(column.valid, Some(vec![true, false, false]));
+        let column = parsed(ValueType::Int64, Layout::Fixed(2), &["[1,2]", "[null,null]"]).unwrap();
+        assert_eq!((column.valid, column.values), (Some(vec![true, false]), Values::Int64(vec![1, 2, 0, 0])));
+        let column = parsed(ValueType::Bool, Layout::Variable, &["[null]", "[true]"]).unwrap();
+        assert_eq!((column.valid, column.shape), (Some(vec![false, true]), Shape::Variable(vec![0, 0, 1])));
+        assert_eq!(parsed(ValueType::Int64, Layout::Fixed(2), &["[1,null]"]).unwrap_err().found, "'null'");
     }
 
     #[test]

@@ -1,24 +1,27 @@
 //! Lines to tables: blocks of lines come from a thread that reads and decompresses ahead, and are parsed side by side.
 
-use super::blocks::{Block, Cutter};
-use super::header::{self, EcsvHeader};
+use super::blocks::Block;
+use super::header::Declared;
 use super::infer::Guess;
+use super::lines::{Head, Lines};
 use super::records::Records;
 use super::{cells, is_null, list_content};
 use crate::error::{Error, Result};
 use crate::prefetch::prefetch;
 use crate::table::builder::ColumnBuilder;
-use crate::table::gzip;
-use crate::table::read::{Chunks, assemble, positions};
-use crate::table::{Column, ColumnSchema, ColumnType, Layout, Table, ValueType};
-use memchr::{memchr, memchr_iter};
+use crate::table::limits;
+use crate::table::read::{Chunks, assemble, positions, unsupported};
+use crate::table::{Column, ColumnSchema, ColumnType, Layout, OddCell, Table, UnreadColumn, ValueType};
+use memchr::memchr_iter;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Blocks that are read ahead.
 const BLOCKS_AHEAD: usize = 4;
+/// Bytes that stand for a value of a null list.
+const VALUE_BYTES: u64 = 8;
 
 /// The columns' descriptions, from the header lines alone.
 pub(in crate::table) fn schema(path: &Path) -> Result<Vec<ColumnSchema>> {
@@ -28,48 +31,88 @@ pub(in crate::table) fn schema(path: &Path) -> Result<Vec<ColumnSchema>> {
 /// Tables of at most `rows` rows.
 pub(in crate::table) fn chunks(path: &Path, names: Option<&[&str]>, rows: usize) -> Result<Chunks> {
     let lines = Lines::open(path)?;
-    let wanted = positions(path, &lines.layout.names, names)?;
-    let schemas = lines.layout.schemas();
-    let types = types(path, &lines.layout, &wanted)?;
-    let columns = wanted.iter().zip(types).map(|(&i, column_type)| (schemas[i].clone(), column_type)).collect();
+    let (wanted, unread) = wanted(path, &lines.layout, names)?;
+    let columns = types(path, &lines.layout, &wanted)?;
     let mut place_of = vec![None; lines.layout.names.len()];
     wanted.iter().enumerate().for_each(|(place, &i)| place_of[i] = Some(place));
-    let metadata = lines.layout.header.as_ref().map(|header| header.metadata.clone()).unwrap_or_default();
-    let parser = Parser { path: path.to_owned(), delimiter: lines.layout.delimiter(), place_of, columns };
+    let header = lines.layout.header.as_ref();
+    let metadata = header.map(|header| header.metadata.clone()).unwrap_or_default();
+    let nulls = header.map(|header| header.nulls.clone()).unwrap_or_default();
+    let parser = Parser {
+        path: path.to_owned(),
+        delimiter: lines.layout.delimiter,
+        nulls,
+        place_of,
+        columns,
+        n_bytes: AtomicU64::new(0),
+        filled: AtomicU64::new(0),
+    };
     let blocks = prefetch(lines.cut(rows), BLOCKS_AHEAD);
-    Ok(Box::new(ParsedChunks { parser, blocks, metadata, state: State::Fresh }))
+    Ok(Box::new(ParsedChunks { parser, blocks, metadata, unread, state: State::Fresh }))
 }
 
-/// Types of the wanted columns: the header's, and where it does not say them, those of all cells.
-fn types(path: &Path, head: &Head, wanted: &[usize]) -> Result<Vec<ColumnType>> {
-    match &head.header {
+/// The positions of the wanted columns; and, where none are named, the columns whose declared types no table can hold.
+fn wanted(path: &Path, head: &Head, names: Option<&[&str]>) -> Result<(Vec<usize>, Vec<UnreadColumn>)> {
+    let mut wanted = positions(path, &head.names, names)?;
+    let Some(header) = &head.header else { return Ok((wanted, Vec::new())) };
+    let mut unread = Vec::new();
+    for &i in &wanted {
+        if let (schema, Declared::Unreadable(found)) = &header.columns[i] {
+            if names.is_some() {
+                return Err(unsupported(path, &schema.name, found));
+            }
+            unread.push(UnreadColumn { schema: schema.clone(), found: found.clone() });
+        }
+    }
+    wanted.retain(|&i| !matches!(header.columns[i].1, Declared::Unreadable(_)));
+    Ok((wanted, unread))
+}
+
+/// Descriptions and types of the wanted columns: the header's, and where it does not say the types, those of all cells.
+fn types(path: &Path, head: &Head, wanted: &[usize]) -> Result<Vec<(ColumnSchema, ColumnType)>> {
+    let mut schemas: Vec<ColumnSchema> = match &head.header {
+        Some(header) => wanted.iter().map(|&i| header.columns[i].0.clone()).collect(),
+        None => wanted.iter().map(|&i| ColumnSchema::new(&head.names[i], "", "")).collect(),
+    };
+    let types = match &head.header {
         Some(header) => {
-            let mut types: Vec<Option<ColumnType>> = wanted.iter().map(|&i| header.columns[i].1).collect();
+            let known = |&i: &usize| match header.columns[i].1 {
+                Declared::Type(known) => Some(known),
+                _ => None,
+            };
+            let mut types: Vec<Option<ColumnType>> = wanted.iter().map(known).collect();
             if types.contains(&None) {
-                each_record(path, |record| {
+                each_record(path, |record, _| {
                     for (known, &i) in types.iter_mut().zip(wanted).filter(|(known, _)| known.is_none()) {
                         *known = text_or_list(&record[i]);
                     }
                     types.contains(&None)
                 })?;
             }
-            Ok(types.into_iter().map(|known| known.unwrap_or(ColumnType::scalar(ValueType::Text))).collect())
+            types.into_iter().map(|known| known.unwrap_or(ColumnType::scalar(ValueType::Text))).collect()
         }
         None => {
             let mut guesses = vec![Guess::default(); wanted.len()];
-            each_record(path, |record| {
-                guesses.iter_mut().zip(wanted).for_each(|(guess, &i)| guess.see(&record[i]));
+            each_record(path, |record, line| {
+                guesses.iter_mut().zip(wanted).for_each(|(guess, &i)| guess.see(&record[i], line));
                 true
             })?;
-            Ok(guesses.into_iter().map(Guess::column_type).collect())
+            let types: Vec<ColumnType> = guesses.iter().map(Guess::column_type).collect();
+            for (schema, guess) in schemas.iter_mut().zip(guesses) {
+                schema.odd_cell = guess
+                    .odd_cell()
+                    .map(|(line, text)| Box::new(OddCell { place: format!("{}, line {line}", path.display()), text }));
+            }
+            types
         }
-    }
+    };
+    Ok(schemas.into_iter().zip(types).collect())
 }
 
-/// Shows all records of a file to `see`, as long as it wants to see more.
-fn each_record(path: &Path, mut see: impl FnMut(&[std::borrow::Cow<str>]) -> bool) -> Result<()> {
+/// Shows all records of a file, with a function that gives the line of one, to `see`, as long as it wants to see more.
+fn each_record(path: &Path, mut see: impl FnMut(&[std::borrow::Cow<str>], &dyn Fn() -> u64) -> bool) -> Result<()> {
     let lines = Lines::open(path)?;
-    let (delimiter, n_columns) = (lines.layout.delimiter(), lines.layout.names.len());
+    let (delimiter, n_columns) = (lines.layout.delimiter, lines.layout.names.len());
     for block in prefetch(lines.cut(usize::MAX), BLOCKS_AHEAD) {
         let block = block?;
         let mut records = Records::new(&block.text, delimiter);
@@ -84,7 +127,7 @@ fn each_record(path: &Path, mut see: impl FnMut(&[std::borrow::Cow<str>]) -> boo
             match found {
                 None => break,
                 Some(found) if found != n_columns => return Err(unequal(path, block.line(start), found, n_columns)),
-                Some(_) if !see(&cells) => return Ok(()),
+                Some(_) if !see(&cells, &|| block.line(start)) => return Ok(()),
                 Some(_) => {}
             }
         }
@@ -105,133 +148,6 @@ fn text_or_list(cell: &str) -> Option<ColumnType> {
     })
 }
 
-/// What the lines before the first record say.
-struct Head {
-    header: Option<EcsvHeader>,
-    names: Vec<String>,
-}
-
-/// A file past its header.
-struct Lines {
-    path: PathBuf,
-    reader: Box<dyn Read + Send>,
-    /// What has been read of the records.
-    rest: Vec<u8>,
-    /// Line of the first record.
-    line: u64,
-    layout: Head,
-}
-
-impl Head {
-    fn delimiter(&self) -> u8 {
-        self.header.as_ref().map_or(b',', |header| header.delimiter)
-    }
-
-    fn schemas(&self) -> Vec<ColumnSchema> {
-        match &self.header {
-            Some(header) => header.columns.iter().map(|(schema, _)| schema.clone()).collect(),
-            None => self.names.iter().map(|name| ColumnSchema::new(name, "", "")).collect(),
-        }
-    }
-}
-
-impl Lines {
-    fn open(path: &Path) -> Result<Self> {
-        let mut lines = LineReader { path, reader: gzip::open(path)?, buffer: Vec::new(), line: 1 };
-        let mut comments = String::new();
-        while lines.peek()? == Some(b'#') {
-            let line = lines.read_line()?;
-            let line = line.trim_end_matches(['\r', '\n']);
-            comments.push_str(line.strip_prefix("# ").or_else(|| line.strip_prefix('#')).unwrap_or(line));
-            comments.push('\n');
-        }
-        let is_ecsv = comments.starts_with("%ECSV");
-        let header = is_ecsv.then(|| header::parse(&comments)).transpose().map_err(|error| error.within(path.display()))?;
-        while matches!(lines.peek()?, Some(b'\r' | b'\n')) {
-            lines.read_line()?;
-        }
-        let names_line = lines.line;
-        let names = lines.read_line()?;
-        let mut layout = Head { header, names: Vec::new() };
-        Records::new(&names, layout.delimiter()).next(|i, name| -> Result<()> {
-            layout.names.push(match name.trim() {
-                "" => format!("column_{}", i + 1),
-                name => name.to_owned(),
-            });
-            Ok(())
-        })?;
-        layout.check(path, names_line)?;
-        let LineReader { reader, buffer: rest, line, .. } = lines;
-        Ok(Self { path: path.to_owned(), reader, rest, line, layout })
-    }
-
-    /// The records in blocks.
-    fn cut(self, rows: usize) -> Cutter {
-        let delimiter = self.layout.delimiter();
-        Cutter::new(&self.path, self.reader, self.rest, self.line, delimiter, rows)
-    }
-}
-
-impl Head {
-    fn check(&self, path: &Path, line: u64) -> Result<()> {
-        let place = || Error::data(format!("{}, line {line}", path.display()));
-        if self.names.is_empty() {
-            return Err(place().found("nothing").expected("the names of the columns"));
-        }
-        let declared: Vec<&str> =
-            self.header.iter().flat_map(|header| &header.columns).map(|(schema, _)| schema.name.as_str()).collect();
-        if self.header.is_some() && declared != self.names {
-            return Err(place()
-                .found(format!("the columns {}", self.names.join(", ")))
-                .expected(format!("those of the ECSV header: {}", declared.join(", "))));
-        }
-        Ok(())
-    }
-}
-
-/// The lines before the records, one by one.
-struct LineReader<'a> {
-    path: &'a Path,
-    reader: Box<dyn Read + Send>,
-    buffer: Vec<u8>,
-    line: u64,
-}
-
-impl LineReader<'_> {
-    /// Reads more; false at the end.
-    fn fill(&mut self) -> Result<bool> {
-        let mut more = self.reader.by_ref().take(1 << 16);
-        let n_read = more.read_to_end(&mut self.buffer).map_err(|error| gzip::damaged(self.path, error))?;
-        Ok(n_read > 0)
-    }
-
-    /// The first byte of the next line; `None` at the end.
-    fn peek(&mut self) -> Result<Option<u8>> {
-        if self.buffer.is_empty() {
-            self.fill()?;
-        }
-        Ok(self.buffer.first().copied())
-    }
-
-    fn read_line(&mut self) -> Result<String> {
-        let end = loop {
-            match memchr(b'\n', &self.buffer) {
-                Some(end) => break end + 1,
-                None if self.fill()? => {}
-                None => break self.buffer.len(),
-            }
-        };
-        let rest = self.buffer.split_off(end);
-        let line = std::mem::replace(&mut self.buffer, rest);
-        self.line += 1;
-        String::from_utf8(line).map_err(|error| {
-            Error::data(format!("{}, line {}", self.path.display(), self.line - 1))
-                .found(format!("bytes that are not UTF-8 ({error})"))
-                .expected("UTF-8 text")
-        })
-    }
-}
-
 impl Block {
     /// The line of the file at a position of the text.
     fn line(&self, position: usize) -> u64 {
@@ -245,15 +161,22 @@ fn unequal(path: &Path, line: u64, found: usize, expected: usize) -> Error {
     Error::data(format!("{}, line {line}", path.display()))
         .found(format!("{found} cells"))
         .expected(format!("{expected}, one for every column"))
+        .remedy("Put cells with commas in quotes; if the file is truncated, copy or download it again.")
 }
 
 /// Turns blocks into columns.
 struct Parser {
     path: PathBuf,
     delimiter: u8,
+    /// What the header says that stands for no value, besides nothing and `null`.
+    nulls: Vec<String>,
     /// For every column of the file, its place among the wanted ones.
     place_of: Vec<Option<usize>>,
     columns: Vec<(ColumnSchema, ColumnType)>,
+    /// Bytes of the records so far.
+    n_bytes: AtomicU64,
+    /// Bytes in memory that stand for null lists of declared length.
+    filled: AtomicU64,
 }
 
 impl Parser {
@@ -265,10 +188,20 @@ impl Parser {
             let start = records.position();
             let found = records.next(|i, cell| {
                 let Some(place) = self.place_of.get(i).copied().flatten() else { return Ok(()) };
-                cells::push(&mut builders[place], &cell).map_err(|misfit| {
-                    let name = builders[place].name();
-                    let place = format!("{}, line {}, column '{name}'", self.path.display(), block.line(start));
-                    Error::data(place).found(misfit.found).expected(misfit.expected)
+                let builder = &mut builders[place];
+                let cell = if self.nulls.iter().any(|null| *null == cell) { "" } else { &*cell };
+                // A header can declare lists of any length, which a null costs nothing in the file.
+                if let Layout::Fixed(length) = builder.column_type().layout
+                    && (is_null(cell) || cell.len() < length)
+                {
+                    self.fill(length).map_err(|()| self.endless(block.line(start), builder))?;
+                }
+                cells::push(builder, cell).map_err(|misfit| {
+                    let place = format!("{}, line {}, column '{}'", self.path.display(), block.line(start), builder.name());
+                    Error::data(place)
+                        .found(misfit.found)
+                        .expected(misfit.expected)
+                        .remedy("Write a value of the column's type, or leave the cell empty where there is none.")
                 })
             })?;
             match found {
@@ -278,6 +211,21 @@ impl Parser {
             }
         }
         Ok(builders.iter_mut().map(ColumnBuilder::take).collect())
+    }
+
+    /// Counts a null list of a declared length; fails where nulls become far more than there are bytes.
+    fn fill(&self, length: usize) -> std::result::Result<(), ()> {
+        let bytes = (length as u64).saturating_mul(VALUE_BYTES);
+        // Far from overflowing: lengths have a limit, and the file ends where too much has been filled.
+        let filled = self.filled.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        if filled <= limits::allowed(self.n_bytes.load(Ordering::Relaxed)) { Ok(()) } else { Err(()) }
+    }
+
+    fn endless(&self, line: u64, builder: &ColumnBuilder) -> Error {
+        Error::data(format!("{}, line {line}, column '{}'", self.path.display(), builder.name()))
+            .found(format!("nulls of the type {}, which need far more memory than the file has bytes", builder.column_type()))
+            .expected("a declared length that most rows fill")
+            .remedy("Declare lists of varying length ([null]), or if the file is to be trusted, give --max-expansion with a larger number.")
     }
 }
 
@@ -293,6 +241,7 @@ struct ParsedChunks {
     parser: Parser,
     blocks: Box<dyn Iterator<Item = Result<Block>> + Send>,
     metadata: BTreeMap<String, String>,
+    unread: Vec<UnreadColumn>,
     state: State,
 }
 
@@ -314,6 +263,7 @@ impl ParsedChunks {
                 is_whole = block.ends_chunk;
                 wave.push(block);
             }
+            self.parser.n_bytes.fetch_add(wave.iter().map(|block| block.text.len() as u64).sum(), Ordering::Relaxed);
             parts.extend(wave.par_iter().map(|block| self.parser.columns(block)).collect::<Result<Vec<_>>>()?);
         }
         let mut parts = parts.into_iter();
@@ -324,7 +274,8 @@ impl ParsedChunks {
         for part in parts {
             columns.iter_mut().zip(part).try_for_each(|(column, more)| column.append(more))?;
         }
-        assemble(&self.parser.path, columns, n_rows, &self.metadata)
+        let table = assemble(&self.parser.path, columns, n_rows, &self.metadata)?;
+        Ok(Table { unread: self.unread.clone(), ..table })
     }
 }
 

@@ -1,85 +1,151 @@
 //! The ECSV header: YAML in comment lines, read and written.
 
+use super::cells::shortened;
+use super::yaml::Node;
 use crate::error::{Error, Result};
 use crate::table::{Column, ColumnSchema, ColumnType, Layout, Table, ValueType};
 use serde_json::json;
-use std::collections::BTreeMap;
-use yaml_rust2::{Yaml, YamlLoader};
+use std::collections::{BTreeMap, HashMap};
+
+/// Entry of the metadata in which astropy says how its objects (quantities, times, masked columns) are put together from columns.
+const SERIALIZED: &str = "__serialized_columns__";
+/// Values of a row that a header may declare: as many as 16 GiB of floats.
+const MOST_VALUES: usize = 1 << 31;
 
 /// What an ECSV header says.
 #[derive(Debug, Default)]
 pub(in crate::table) struct EcsvHeader {
     pub delimiter: u8,
-    /// Columns in order. The type is `None` for text without a subtype, which may also be lists that some writers do not declare.
-    pub columns: Vec<(ColumnSchema, Option<ColumnType>)>,
+    /// Columns in order.
+    pub columns: Vec<(ColumnSchema, Declared)>,
+    /// Cells that stand for no value, besides empty ones and `null`.
+    pub nulls: Vec<String>,
     pub metadata: BTreeMap<String, String>,
 }
 
-/// Parses the text of the header without the leading `# `, which starts with `%ECSV`.
+/// The type of a column, as far as a header says it.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::table) enum Declared {
+    Type(ColumnType),
+    /// Text without a subtype, which may also be lists that some writers do not declare.
+    TextOrList,
+    /// A type that a table cannot hold, in words.
+    Unreadable(String),
+}
+
+/// Parses the text of the header without the leading `# `; also what other formats hold of it (astropy's `table_meta_yaml` in Parquet and its
+/// COMMENT cards in FITS), where the first line, `%ECSV 1.0`, may be missing. A unit that stands only in `__serialized_columns__` is the
+/// column's.
 ///
 /// # Errors
-/// When it is not YAML, a column has no name, or its type is unknown. The place is the header; the caller adds the file.
+/// When it is not YAML, or larger than any honest header, or a column has no name. The place is the header; the caller adds the file.
 pub(in crate::table) fn parse(text: &str) -> Result<EcsvHeader> {
-    let yaml = text.split_once('\n').map_or("", |(_, rest)| rest);
-    let documents =
-        YamlLoader::load_from_str(yaml).map_err(|error| place().found(format!("no valid YAML ({error})")).source(error))?;
-    let document = documents.first().unwrap_or(&Yaml::BadValue);
-    let delimiter = match document["delimiter"].as_str() {
-        None => b' ',
-        Some(delimiter) if delimiter.len() == 1 => delimiter.as_bytes()[0],
-        Some(other) => return Err(place().found(format!("the delimiter '{other}'")).expected("one character")),
+    let yaml = match text.split_once('\n') {
+        Some((first, rest)) if first.starts_with('%') => rest,
+        _ if text.starts_with('%') => "",
+        _ => text,
     };
-    let columns = document["datatype"].as_vec().ok_or_else(|| place().found("no 'datatype'").expected("a list of columns"))?;
-    let columns = columns.iter().map(column).collect::<Result<_>>()?;
-    let metadata = entries(&document["meta"]).into_iter().map(|(key, value)| (key, as_text(value))).collect();
-    Ok(EcsvHeader { delimiter, columns, metadata })
+    let document = Node::parse(yaml)?.unwrap_or(Node::Map(Vec::new()));
+    let delimiter = match document.get("delimiter").map(Node::as_text) {
+        None => b' ',
+        Some(text) => match text.as_bytes() {
+            [delimiter @ (b' ' | b',' | b';' | b'|' | b'\t')] => *delimiter,
+            _ => {
+                return Err(place()
+                    .found(format!("the delimiter '{}'", text.escape_debug()))
+                    .expected("a blank or a comma (or a semicolon, a bar or a tabulator)"));
+            }
+        },
+    };
+    let Some(Node::List(columns)) = document.get("datatype") else {
+        return Err(place().found("no 'datatype'").expected("a list of columns"));
+    };
+    let mut columns = columns.iter().map(column).collect::<Result<Vec<_>>>()?;
+    let nulls = ["null_value", "null_values"].iter().filter_map(|key| document.get(key)).flat_map(texts).collect();
+    let mut metadata = BTreeMap::new();
+    for (key, value) in document.get("meta").map(Node::entries).unwrap_or_default() {
+        if key == SERIALIZED {
+            let mut units = HashMap::new();
+            value.entries().iter().for_each(|(_, object)| serialized_units(object, "", &mut units));
+            for (schema, _) in columns.iter_mut().filter(|(schema, _)| schema.unit.is_empty()) {
+                schema.unit = units.remove(&schema.name).unwrap_or_default();
+            }
+        } else {
+            metadata.insert(key.to_owned(), value.as_text());
+        }
+    }
+    Ok(EcsvHeader { delimiter, columns, nulls, metadata })
 }
 
 fn place() -> Error {
     Error::data("ECSV header")
 }
 
-fn column(entry: &Yaml) -> Result<(ColumnSchema, Option<ColumnType>)> {
-    let text = |key: &str| match &entry[key] {
-        Yaml::BadValue | Yaml::Null => String::new(),
-        value => as_text(value),
+/// A scalar, or the scalars of a list.
+fn texts(node: &Node) -> Vec<String> {
+    match node {
+        Node::List(list) => list.iter().map(Node::as_text).collect(),
+        node => vec![node.as_text()],
+    }
+}
+
+/// Finds the units of the columns that an object of astropy is made of: a quantity has a unit, and its value is a column, perhaps within
+/// a masked array.
+fn serialized_units(object: &Node, outer: &str, units: &mut HashMap<String, String>) {
+    let unit = match object.get("unit") {
+        Some(unit @ Node::Map(_)) => unit.get("unit").map(Node::as_text).unwrap_or_default(),
+        Some(unit @ Node::Scalar { .. }) if !unit.is_null() => unit.as_text(),
+        _ => outer.to_owned(),
     };
+    for (key, part) in object.entries() {
+        // A part that is another object has a unit of its own.
+        let unit = if matches!(key, "value" | "data") { unit.as_str() } else { "" };
+        match part.get("name").map(Node::as_text) {
+            Some(column) if !unit.is_empty() => {
+                units.insert(column, unit.to_owned());
+            }
+            Some(_) => {}
+            None => serialized_units(part, unit, units),
+        }
+    }
+}
+
+fn column(entry: &Node) -> Result<(ColumnSchema, Declared)> {
+    let text = |key: &str| entry.get(key).filter(|value| !value.is_null()).map(Node::as_text).unwrap_or_default();
     let name = text("name");
     if name.is_empty() {
-        return Err(place().found("a column without a name"));
+        return Err(place().found("a column without a name").expected("a name for every column"));
     }
     let ucd = match text("ucd") {
         ucd if ucd.is_empty() => {
-            entries(&entry["meta"]).into_iter().find(|(key, _)| key == "ucd").map(|(_, ucd)| as_text(ucd)).unwrap_or_default()
+            let meta = entry.get("meta").map(Node::entries).unwrap_or_default();
+            meta.iter().find(|(key, _)| *key == "ucd").map(|(_, ucd)| ucd.as_text()).unwrap_or_default()
         }
         ucd => ucd,
     };
-    let column_type = column_type(&name, &text("datatype"), &text("subtype"))?;
-    Ok((ColumnSchema { name, unit: text("unit"), ucd, description: text("description") }, column_type))
+    let declared = declared(&text("datatype"), &text("subtype"));
+    Ok((ColumnSchema { name, unit: text("unit"), ucd, description: text("description"), ..ColumnSchema::default() }, declared))
 }
 
-fn column_type(name: &str, datatype: &str, subtype: &str) -> Result<Option<ColumnType>> {
-    let unknown = |found: &str| {
-        Error::data(format!("ECSV header, column '{name}'"))
-            .found(format!("the type '{found}'"))
-            .expected("bool, int8 to int64, uint8 to uint64, float16 to float64 or string, or lists of them")
-            .remedy("Convert the column, or remove it from the file.")
-    };
-    let declared = if subtype.contains('[') { subtype } else { datatype };
-    if let Some((base, shape)) = declared.split_once('[') {
-        let values = value_type(base).ok_or_else(|| unknown(declared))?;
+fn declared(datatype: &str, subtype: &str) -> Declared {
+    let text = if subtype.contains('[') { subtype } else { datatype };
+    let unreadable = || Declared::Unreadable(format!("values of the type '{}'", shortened(text)));
+    if let Some((base, shape)) = text.split_once('[') {
+        let Some(values) = value_type(base) else { return unreadable() };
         let lengths: Vec<&str> = shape.trim_end_matches(']').split(',').map(str::trim).collect();
-        let layout = if lengths.contains(&"null") {
-            Layout::Variable
-        } else {
-            let product = lengths.iter().try_fold(1_usize, |product, length| product.checked_mul(length.parse().ok()?));
-            Layout::Fixed(product.ok_or_else(|| unknown(declared))?)
+        if lengths.contains(&"null") {
+            return Declared::Type(ColumnType { values, layout: Layout::Variable });
+        }
+        let product = lengths.iter().try_fold(1_usize, |product, length| product.checked_mul(length.parse().ok()?));
+        return match product {
+            Some(length) if length <= MOST_VALUES => Declared::Type(ColumnType { values, layout: Layout::Fixed(length) }),
+            _ => unreadable(),
         };
-        return Ok(Some(ColumnType { values, layout }));
     }
-    match value_type(datatype).ok_or_else(|| unknown(datatype))? {
-        ValueType::Text if subtype.is_empty() => Ok(None),
-        values => Ok(Some(ColumnType::scalar(values))),
+    match value_type(datatype) {
+        None => unreadable(),
+        Some(ValueType::Text) if subtype.is_empty() => Declared::TextOrList,
+        Some(values) => Declared::Type(ColumnType::scalar(values)),
     }
 }
 
@@ -89,42 +155,10 @@ fn value_type(name: &str) -> Option<ValueType> {
         "int8" | "int16" | "int32" | "uint8" | "uint16" => ValueType::Int32,
         "int64" | "uint32" | "uint64" => ValueType::Int64,
         "float16" | "float32" => ValueType::Float32,
-        "float64" => ValueType::Float64,
+        "float64" | "float128" => ValueType::Float64,
         "string" => ValueType::Text,
         _ => return None,
     })
-}
-
-/// Keys and values of a mapping, or of a list of mappings (YAML's `!!omap`).
-fn entries(value: &Yaml) -> Vec<(String, &Yaml)> {
-    match value {
-        Yaml::Hash(map) => map.iter().map(|(key, value)| (as_text(key), value)).collect(),
-        Yaml::Array(list) => list.iter().flat_map(entries).collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// Scalars as they are, lists and mappings as JSON.
-fn as_text(value: &Yaml) -> String {
-    match value {
-        Yaml::String(text) => text.clone(),
-        other => match as_json(other) {
-            serde_json::Value::String(text) => text,
-            json => json.to_string(),
-        },
-    }
-}
-
-fn as_json(value: &Yaml) -> serde_json::Value {
-    match value {
-        Yaml::Real(number) => number.parse::<serde_json::Number>().map_or(json!(number), serde_json::Value::Number),
-        Yaml::Integer(number) => json!(number),
-        Yaml::String(text) => json!(text),
-        Yaml::Boolean(value) => json!(value),
-        Yaml::Array(list) => list.iter().map(as_json).collect(),
-        Yaml::Hash(map) => map.iter().map(|(key, value)| (as_text(key), as_json(value))).collect(),
-        Yaml::Alias(_) | Yaml::Null | Yaml::BadValue => serde_json::Value::Null,
-    }
 }
 
 /// The header of a table with commas between cells.
@@ -202,6 +236,14 @@ meta: !!omap
 schema: astropy-2.0
 ";
 
+    fn words(declared: &Declared) -> String {
+        match declared {
+            Declared::Type(known) => known.to_string(),
+            Declared::TextOrList => "text or list".into(),
+            Declared::Unreadable(found) => found.clone(),
+        }
+    }
+
     #[test]
     fn astropy_s_flow_style() {
         let header = parse(ASTROPY).unwrap();
@@ -210,8 +252,7 @@ schema: astropy-2.0
         assert_eq!((id.name.as_str(), id.ucd.as_str()), ("source_id", "meta.id;meta.main"));
         assert_eq!(id.description, "it's: an id, 64-bit");
         assert_eq!(header.columns[1].0.unit, "mas");
-        let types: Vec<String> =
-            header.columns.iter().filter_map(|(_, column_type)| column_type.map(|known| known.to_string())).collect();
+        let types: Vec<String> = header.columns.iter().map(|(_, declared)| words(declared)).collect();
         assert_eq!(
             types[2..],
             ["32-bit float list of length 3", "64-bit float list of varying length", "64-bit integer list of length 4"]
@@ -229,7 +270,7 @@ schema: astropy-2.0
         assert_eq!(header.delimiter, b',');
         assert_eq!(header.columns[0].0.ucd, "stat.fit.param");
         assert_eq!(header.columns[1].0.unit, "'electron'.s**-1");
-        assert_eq!(header.columns[2].1, None);
+        assert_eq!(header.columns[2].1, Declared::TextOrList);
     }
 
     #[test]
@@ -237,10 +278,75 @@ schema: astropy-2.0
         for (text, found) in [
             ("%ECSV 1.0\n---\ndatatype: [", "no valid YAML"),
             ("%ECSV 1.0\n---\n", "no 'datatype'"),
-            ("%ECSV 1.0\n---\ndatatype:\n- {name: x, datatype: complex64}\n", "column 'x': found the type 'complex64'"),
+            ("datatype:\n- {datatype: int64}\n", "a column without a name"),
+            ("delimiter: '::'\ndatatype: []\n", "the delimiter '::'"),
+            ("delimiter: '\"'\ndatatype: []\n", "the delimiter"),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(found), "{error}");
         }
+    }
+
+    #[test]
+    fn types_that_no_table_holds_are_no_obstacle() {
+        let types =
+            ["complex64", "object", "string, subtype: 'complex128[2]'", "string, subtype: 'float64[9223372036854775807]'"];
+        let lines: Vec<String> =
+            (types.iter().enumerate()).map(|(i, text)| format!("- {{name: c{i}, datatype: {text}}}\n")).collect();
+        // As in Parquet, without the first line.
+        let header = parse(&format!("datatype:\n{}- {{name: x, datatype: float128}}\n", lines.concat())).unwrap();
+        let found: Vec<String> = header.columns.iter().map(|(_, declared)| words(declared)).collect();
+        assert_eq!(found[0], "values of the type 'complex64'");
+        assert!(found[..4].iter().all(|found| found.starts_with("values of the type")), "{found:?}");
+        assert_eq!(found[4], "64-bit float");
+    }
+
+    /// From `QTable.write("q.ecsv")` of astropy 8.0.2, with the units of the columns removed: a masked quantity, a quantity and a longitude.
+    #[test]
+    fn units_of_quantities_stand_in_the_metadata_too() {
+        let header = parse(
+            "%ECSV 1.0
+---
+datatype:
+- {name: parallax, datatype: float64}
+- {name: parallax.mask, datatype: bool}
+- {name: perr, datatype: float64, unit: mas}
+- {name: pos.ra, datatype: float64}
+- {name: t.jd1, datatype: float64}
+meta: !!omap
+- {n: 3}
+- __serialized_columns__:
+    parallax:
+      __class__: astropy.units.quantity.Quantity
+      unit: !astropy.units.Unit {unit: uas}
+      value: !astropy.table.SerializedColumn
+        __class__: astropy.utils.masked.core.MaskedNDArray
+        data: !astropy.table.SerializedColumn {name: parallax}
+        mask: !astropy.table.SerializedColumn {name: parallax.mask}
+    perr:
+      __class__: astropy.units.quantity.Quantity
+      unit: !astropy.units.Unit {unit: mas}
+      value: !astropy.table.SerializedColumn {name: perr}
+    pos:
+      __class__: astropy.coordinates.sky_coordinate.SkyCoord
+      frame: icrs
+      ra: !astropy.table.SerializedColumn
+        __class__: astropy.coordinates.angles.core.Longitude
+        unit: &id001 !astropy.units.Unit {unit: deg}
+        value: !astropy.table.SerializedColumn {name: pos.ra}
+        wrap_angle: !astropy.coordinates.Angle
+          unit: *id001
+          value: 360.0
+    t:
+      __class__: astropy.time.core.Time
+      format: iso
+      in_subfmt: '*'
+      jd1: !astropy.table.SerializedColumn {name: t.jd1}
+",
+        )
+        .unwrap();
+        let units: Vec<&str> = header.columns.iter().map(|(schema, _)| schema.unit.as_str()).collect();
+        assert_eq!(units, ["uas", "", "mas", "deg", ""]);
+        assert_eq!(header.metadata.into_iter().collect::<Vec<_>>(), [("n".to_owned(), "3".to_owned())]);
     }
 }
