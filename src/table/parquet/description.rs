@@ -1,9 +1,10 @@
 //! What a Parquet file says of its columns and of itself: in Arrow's field metadata and the key-value metadata, as we and pyarrow write
-//! them; under `table_meta_yaml`, as astropy does; and under `PANDAS_ATTRS`, as pandas does.
+//! them; under `table_meta_yaml` or as a VOTable without data, as astropy does; and under `PANDAS_ATTRS`, as pandas does.
 
 use super::{DESCRIPTION, UCD, UNIT};
+use crate::error::Result;
 use crate::table::csv::header;
-use crate::table::{ColumnSchema, UnreadColumn};
+use crate::table::{ColumnSchema, UnreadColumn, votable};
 use crate::warning::warn_once;
 use arrow_schema::{Field, Schema};
 use parquet::file::metadata::KeyValue;
@@ -12,8 +13,11 @@ use std::path::Path;
 
 const ASTROPY: &str = "table_meta_yaml";
 const PANDAS: &str = "PANDAS_ATTRS";
+/// A VOTable without data (IVOA Note "VOTable in Parquet", 1.0).
+const VOTABLE: &str = "IVOA.VOTable-Parquet.content";
+const VOTABLE_VERSION: &str = "IVOA.VOTable-Parquet.version";
 /// Keys of metadata that describe the file's encoding, or are taken apart here.
-const OTHER_KEYS: [&str; 4] = ["ARROW:schema", "pandas", ASTROPY, PANDAS];
+const OTHER_KEYS: [&str; 6] = ["ARROW:schema", "pandas", ASTROPY, PANDAS, VOTABLE, VOTABLE_VERSION];
 
 /// Descriptions of all columns of a file, and its metadata.
 #[derive(Debug, Clone)]
@@ -29,22 +33,27 @@ impl Description {
         let own = entries.into_iter().flatten().map(|entry| (entry.key.clone(), entry.value.clone().unwrap_or_default()));
         let mut all: BTreeMap<String, String> = schema.metadata().clone().into_iter().collect();
         all.extend(own);
-        let yaml = all.get(ASTROPY).cloned();
         let attributes = all.get(PANDAS).cloned();
+        let others = [(ASTROPY, all.get(ASTROPY).cloned()), (VOTABLE, all.get(VOTABLE).cloned())];
         let mut metadata: BTreeMap<String, String> =
             all.into_iter().filter(|(key, _)| !OTHER_KEYS.contains(&key.as_str())).collect();
         let mut columns: Vec<ColumnSchema> = schema.fields().iter().map(|field| column_schema(field)).collect();
-        // Our own files and what pyarrow makes of them need no YAML.
+        // Our own files and what pyarrow makes of them say all that at the columns.
         let is_described =
             |column: &ColumnSchema| !(column.unit.is_empty() && column.ucd.is_empty() && column.description.is_empty());
-        if let Some(yaml) = yaml.filter(|_| metadata.is_empty() || !columns.iter().all(is_described)) {
-            match header::parse(&format!("%ECSV 1.0\n{yaml}")) {
-                Ok(header) => {
-                    fill(&mut columns, header.columns.into_iter().map(|(schema, _)| schema));
-                    header.metadata.into_iter().for_each(|(key, value)| drop(metadata.entry(key).or_insert(value)));
+        let is_complete = !metadata.is_empty() && columns.iter().all(is_described);
+        for (key, text) in others.into_iter().filter(|_| !is_complete) {
+            let Some(text) = text else { continue };
+            let described = if key == ASTROPY { yaml(&text) } else { votable::described(path, text) };
+            match described {
+                Ok((schemas, more)) => {
+                    fill(&mut columns, schemas.into_iter());
+                    for (key, value) in more {
+                        metadata.entry(key).or_insert(value);
+                    }
                 }
                 Err(error) => warn_once(format!(
-                    "{}: the units and metadata that astropy wrote (under '{ASTROPY}') cannot be read: {error}",
+                    "{}: the units and metadata that stand under '{key}' cannot be read: {error}",
                     path.display()
                 )),
             }
@@ -62,6 +71,12 @@ impl Description {
     pub fn unread(&self, others: impl Iterator<Item = (usize, String)>) -> Vec<UnreadColumn> {
         others.map(|(i, found)| UnreadColumn { schema: self.columns[i].clone(), found }).collect()
     }
+}
+
+/// Columns and metadata by astropy's YAML.
+fn yaml(text: &str) -> Result<(Vec<ColumnSchema>, BTreeMap<String, String>)> {
+    let header = header::parse(&format!("%ECSV 1.0\n{text}"))?;
+    Ok((header.columns.into_iter().map(|(schema, _)| schema).collect(), header.metadata))
 }
 
 /// Fills in what columns do not say themselves.

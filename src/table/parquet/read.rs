@@ -16,8 +16,9 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::basic::Type;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -336,10 +337,13 @@ fn check_chunks(path: &Path, metadata: &ParquetMetaData, leaves: &[usize], n_byt
 fn row_bytes(opened: &Opened, columns: &[usize]) -> u64 {
     let metadata = opened.metadata.metadata();
     let of_leaf = |leaf: usize| {
-        let of_group = |group: &parquet::file::metadata::RowGroupMetaData| {
-            let (n_values, n_rows) = (group.column(leaf).num_values(), group.num_rows().max(1));
-            let n_values = u64::try_from(n_values).unwrap_or(u64::MAX).div_ceil(u64::try_from(n_rows).unwrap_or(1));
-            n_values.saturating_mul(value_bytes(group.column(leaf).column_type()))
+        let of_group = |group: &RowGroupMetaData| {
+            let column = group.column(leaf);
+            let n_rows = u64::try_from(group.num_rows()).unwrap_or(0).max(1);
+            let a_row = |n: i64| u64::try_from(n).unwrap_or(u64::MAX).div_ceil(n_rows);
+            // The characters of texts, as far as each stands in the file.
+            let text = if column.column_type() == Type::BYTE_ARRAY { a_row(column.uncompressed_size()) } else { 0 };
+            a_row(column.num_values()).saturating_mul(value_bytes(column.column_type())).saturating_add(text)
         };
         metadata.row_groups().iter().map(of_group).max().unwrap_or(0)
     };

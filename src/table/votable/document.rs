@@ -76,8 +76,17 @@ impl Document {
     /// # Errors
     /// As [`encoding::open`].
     pub fn open(path: &Path) -> Result<Self> {
-        let reader = Reader::from_reader(Bounded { inner: encoding::open(path)?, left: MAX_PIECE });
-        Ok(Self { path: path.to_owned(), reader, buffer: Vec::new(), depth: 0, is_empty: false })
+        Ok(Self::new(path, encoding::open(path)?))
+    }
+
+    /// A document in UTF-8 that stands within another file.
+    pub fn within(path: &Path, text: String) -> Self {
+        Self::new(path, Box::new(io::Cursor::new(text.into_bytes())))
+    }
+
+    fn new(path: &Path, bytes: Box<dyn BufRead + Send>) -> Self {
+        let reader = Reader::from_reader(Bounded { inner: bytes, left: MAX_PIECE });
+        Self { path: path.to_owned(), reader, buffer: Vec::new(), depth: 0, is_empty: false }
     }
 
     pub fn path(&self) -> &Path {

@@ -25,6 +25,8 @@ use crate::table::read::{Chunks, positions, unsupported};
 use crate::table::{ColumnSchema, Location, UnreadColumn};
 use field::Field;
 use rows::Rows;
+use std::collections::BTreeMap;
+use std::path::Path;
 use tables::Tables;
 
 /// A column of the file, with a builder where it is wanted.
@@ -43,6 +45,15 @@ type Misfit = (String, String);
 pub(super) fn schema(location: &Location) -> Result<Vec<ColumnSchema>> {
     let fields = Tables::open(location)?.find()?.fields;
     Ok(fields.into_iter().map(|field| field.schema).collect())
+}
+
+/// The columns that a VOTable without data describes, which stands in another file, and its metadata.
+///
+/// # Errors
+/// When it is damaged or has no table.
+pub(super) fn described(path: &Path, text: String) -> Result<(Vec<ColumnSchema>, BTreeMap<String, String>)> {
+    let head = Tables::described(path, text)?;
+    Ok((head.fields.into_iter().map(|field| field.schema).collect(), head.metadata))
 }
 
 /// Chunks of at most `rows` rows. The end of the document is read before the last one is given, with what it says of the table.

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::table::{ColumnSchema, Location};
 use crate::warning::warn_once;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Columns that a table may have; the widest of surveys have a few thousand.
 const MAX_FIELDS: usize = 65_536;
@@ -22,6 +23,8 @@ pub(super) struct Tables {
     /// The error that a service gave, wherever it stands: the reason where no table is found.
     failure: Option<String>,
     is_truncated: bool,
+    /// Whether a table without data is looked for: one whose rows are in another format.
+    is_header: bool,
 }
 
 /// What a table says of itself before its data.
@@ -64,8 +67,22 @@ impl Tables {
     /// When the file cannot be opened, or several tables are named.
     pub fn open(location: &Location) -> Result<Self> {
         let choice = Choice::new(location)?;
-        let document = Document::open(&location.file)?;
-        Ok(Self { document, choice, frames: Vec::new(), failure: None, is_truncated: false })
+        Ok(Self::of(Document::open(&location.file)?, choice))
+    }
+
+    fn of(document: Document, choice: Choice) -> Self {
+        Self { document, choice, frames: Vec::new(), failure: None, is_truncated: false, is_header: false }
+    }
+
+    /// The head of the first table in a document that describes another file's rows.
+    ///
+    /// # Errors
+    /// When the document is damaged or has no table.
+    pub fn described(path: &Path, text: String) -> Result<Head> {
+        let choice = Choice::new(&Location { file: path.to_owned(), tables: Vec::new() })?;
+        let mut tables = Self::of(Document::within(path, text), choice);
+        tables.is_header = true;
+        tables.walk()?.ok_or_else(|| tables.document.place().found("a VOTable without a TABLE"))
     }
 
     /// Goes to the data of the wanted table: the element DATA has been opened.
@@ -167,7 +184,7 @@ impl Tables {
                             }
                             table.1.fields.push(field(&mut self.document, attributes)?);
                         }
-                        (Some(Kind::Table(table)), "DATA") if self.choice.is_wanted(&table.0) => {
+                        (Some(Kind::Table(table)), "DATA") if !self.is_header && self.choice.is_wanted(&table.0) => {
                             self.frames.push(Frame::default());
                             return Ok(Some(self.head()));
                         }
@@ -180,7 +197,11 @@ impl Tables {
                     }
                 }
                 Item::Close => {
-                    self.frames.pop();
+                    if let Some(Frame { kind: Kind::Table(table), metadata, .. }) = self.frames.pop()
+                        && self.is_header
+                    {
+                        return Ok(Some(Head { metadata, ..table.1 }));
+                    }
                 }
                 Item::End if self.frames.is_empty() && n_open == 0 => return Ok(None),
                 Item::Text(_) | Item::Other | Item::End => {}
