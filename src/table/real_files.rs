@@ -87,12 +87,20 @@ fn everything_else_is_read_or_refused_by_name() {
         for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
             let path = entry.path();
             if path.is_dir() {
-                visit(&path, n_read);
+                if !path.ends_with("faulty_files") {
+                    visit(&path, n_read);
+                }
             } else if super::Format::from_extension(&path).is_some() {
                 match read(&path) {
                     Ok(_) => *n_read += 1,
-                    // LAMOST's spectra are images.
-                    Err(error) => assert!(error.to_string().contains("no binary table in it"), "{error}"),
+                    // LAMOST's spectra are images, and Gaia's calibrations are XML of another kind.
+                    Err(error) => {
+                        let error = error.to_string();
+                        assert!(
+                            ["no binary table in it", "no table with data"].iter().any(|found| error.contains(found)),
+                            "{error}"
+                        );
+                    }
                 }
             }
         }

@@ -104,7 +104,9 @@ fn add_folder(folder: &Path, found: &mut Vec<Found>) -> Result<()> {
     let mut files = Vec::new();
     for entry in WalkDir::new(&folder).follow_links(true).sort_by_file_name().into_iter().filter_entry(is_shown) {
         let entry = entry.map_err(|error| Error::reading(&folder, error))?;
-        if entry.file_type().is_file() && Format::from_extension(entry.path()).is_some() {
+        // JSON beside tables is rarely one: such files are read where they are named.
+        let is_table = Format::from_extension(entry.path()).is_some_and(|format| format != Format::Json);
+        if entry.file_type().is_file() && is_table {
             files.push(entry.into_path());
         }
     }
