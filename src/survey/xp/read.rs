@@ -1,9 +1,9 @@
 //! Continuous spectra from the columns of the Gaia archive (`xp_continuous_mean_spectrum`, `MEAN_SPECTRUM_XP`).
 
-use super::columns::column_of;
+use super::columns::{column_of, find_in_band};
 use super::covariance::Scale;
 use super::lists::Lists;
-use super::{Band, BasisKind, ColumnMap, Encoding, ErrorConvention, Fault, Instrument, Spectrum};
+use super::{Band, BasisKind, Encoding, ErrorConvention, Fault, Instrument, Spectrum};
 use crate::error::{Error, Result};
 use crate::table::{Column, Table};
 use crate::warning::warn_once;
@@ -36,7 +36,6 @@ pub struct SpectrumOptions {
     pub truncation: Truncation,
     /// Which of the encodings in a file is used; `None`: the first that there is, and others must agree with it.
     pub covariance: Option<Encoding>,
-    pub columns: ColumnMap,
     /// What the errors will be used for.
     pub error_convention: ErrorConvention,
 }
@@ -44,14 +43,13 @@ pub struct SpectrumOptions {
 impl SpectrumOptions {
     /// The usual ones of an instrument.
     pub fn new(instrument: Arc<Instrument>) -> Self {
-        let (truncation, covariance) = (Truncation::default(), None);
-        Self { instrument, truncation, covariance, columns: ColumnMap::default(), error_convention: ErrorConvention::default() }
+        Self { instrument, truncation: Truncation::default(), covariance: None, error_convention: ErrorConvention::default() }
     }
 
     /// Checks that what is asked for exists.
     ///
     /// # Errors
-    /// When an unknown column is mapped, or spectra of B-splines are to be truncated.
+    /// When spectra of B-splines are to be truncated.
     pub fn validate(&self) -> Result<()> {
         let (bp, rp) = self.instrument.basis_kinds();
         if self.truncation != Truncation::None && (bp, rp) != (BasisKind::Hermite, BasisKind::Hermite) {
@@ -60,7 +58,7 @@ impl SpectrumOptions {
                 .expected("truncation = \"none\": of these, no function can be left out")
                 .remedy("Remove the key, or name the instrument of the spectra's release."));
         }
-        self.columns.validate()
+        Ok(())
     }
 }
 
@@ -93,7 +91,7 @@ impl<'a> SpectrumReader<'a> {
         let instrument = options.instrument.as_ref();
         let ((bp_id, rp_id), (n_bp, n_rp)) = (instrument.basis_function_ids(), instrument.n_bases());
         Ok(Self {
-            source_id: table.column(options.columns.name_in_file("source_id"))?.to_i64()?,
+            source_id: table.column("source_id")?.to_i64()?,
             bp: BandColumns::new(table, "bp", options, (bp_id, n_bp))?,
             rp: BandColumns::new(table, "rp", options, (rp_id, n_rp))?,
         })
@@ -146,7 +144,7 @@ impl<'a> BandColumns<'a> {
         (basis_function_id, n_bases): (i64, usize),
     ) -> Result<Self> {
         let names: Vec<&str> = table.columns().iter().map(|column| column.schema.name.as_str()).collect();
-        let get = |column: &str| options.columns.find_in_band(name, column, &names).and_then(|found| table.get(found));
+        let get = |column: &str| find_in_band(name, column, &names).and_then(|found| table.get(found));
         let lists = |column: &str| get(column).map_or(Ok(Lists::ABSENT), Lists::new);
         let numbers = |column: &str| get(column).map(Column::to_f64).transpose();
         let wanted = ENCODINGS.into_iter().filter(|encoding| options.covariance.is_none_or(|wanted| wanted == *encoding));
@@ -159,14 +157,14 @@ impl<'a> BandColumns<'a> {
         let needs_errors = !encodings.iter().any(|(encoding, _)| matches!(encoding, Encoding::Covariance | Encoding::Factor));
         let formal_errors = lists("formal_errors")?;
         if needs_errors && formal_errors.is_absent() {
-            table.column(options.columns.name_in_file(&format!("{name}_coefficient_errors")))?;
+            table.column(&format!("{name}_coefficient_errors"))?;
         }
         let columns = Self {
             name,
             options,
             basis_function_id,
             n_bases,
-            coefficients: Lists::new(table.column(options.columns.name_in_file(&format!("{name}_coefficients")))?)?,
+            coefficients: Lists::new(table.column(&format!("{name}_coefficients"))?)?,
             errors: lists("coefficient_errors")?,
             formal_errors,
             encodings,
