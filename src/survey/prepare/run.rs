@@ -140,7 +140,8 @@ impl Preparation {
                 sink(prepared)?;
             }
         }
-        self.require_usable()?;
+        let place = || files.iter().take(EXAMPLES).map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
+        self.require_usable().map_err(|error| error.within(place()))?;
         Ok(self.finish())
     }
 

@@ -245,36 +245,29 @@ impl<'a> BandColumns<'a> {
         let formal_errors = self.formal_errors.row(row);
         // Without degrees of freedom s is no estimate of anything.
         let meaningful = standard_deviation > 0.0 && standard_deviation.is_finite() && !self.lacks_freedom(row);
-        let scale = Scale {
-            errors: errors.as_deref(),
-            formal_errors: formal_errors.as_deref(),
-            standard_deviation: if meaningful { standard_deviation } else { 1.0 },
-        };
-        let stated = || match (&errors, &formal_errors) {
-            (Some(errors), _) => errors.clone(),
-            (None, Some(formal)) => formal.iter().map(|error| error * scale.standard_deviation).collect(),
-            (None, None) => Vec::new(),
-        };
-        let band = |errors, correlations| Band { coefficients, errors, correlations, standard_deviation };
-        let Some((encoding, values)) = packed.next() else { return Ok(band(stated(), None)) };
-        let (mut used, mut others) = ((encoding, values), packed.peekable());
-        if used.0 == Encoding::Correlations && others.peek().is_none() {
-            return Ok(band(stated(), Some(used.1)));
+        let factor = if meaningful { standard_deviation } else { 1.0 };
+        let scale = Scale { errors: errors.as_deref(), formal_errors: formal_errors.as_deref(), standard_deviation: factor };
+        let band = |errors, correlations| Ok(Band { coefficients, errors, correlations, standard_deviation });
+        let Some((encoding, mut correlations)) = packed.next() else { return band(stated(errors, formal_errors, factor), None) };
+        let mut others = packed.peekable();
+        if encoding == Encoding::Correlations && others.peek().is_none() {
+            return band(stated(errors, formal_errors, factor), Some(correlations));
         }
         // With several encodings, every one has to say the same.
-        let mut errors = None;
-        if used.0 != Encoding::Correlations {
-            let unpacked = used.0.unpack(self.name, &used.1, n, scale)?;
-            (used.1, errors) = (unpacked.correlations, Some(unpacked.errors));
+        let mut unpacked_errors = None;
+        if encoding != Encoding::Correlations {
+            let unpacked = encoding.unpack(self.name, &correlations, n, scale)?;
+            (correlations, unpacked_errors) = (unpacked.correlations, Some(unpacked.errors));
         }
-        for (encoding, values) in others {
-            let unpacked = encoding.unpack(self.name, &values, n, scale)?;
-            unpacked.require_same(self.name, [encoding, used.0], &used.1)?;
-            errors.get_or_insert(unpacked.errors);
+        for (other, values) in others {
+            let unpacked = other.unpack(self.name, &values, n, scale)?;
+            unpacked.require_same(self.name, [other, encoding], &correlations)?;
+            unpacked_errors.get_or_insert(unpacked.errors);
         }
-        let errors =
-            if used.0 == Encoding::Correlations && scale.errors.is_some() { stated() } else { errors.unwrap_or_default() };
-        Ok(band(errors, Some(used.1)))
+        match unpacked_errors.filter(|_| encoding != Encoding::Correlations || errors.is_none()) {
+            Some(unpacked) => band(unpacked, Some(correlations)),
+            None => band(stated(errors, formal_errors, factor), Some(correlations)),
+        }
     }
 
     /// How many of `n` coefficients are used.
@@ -291,6 +284,11 @@ impl<'a> BandColumns<'a> {
         let n = self.coefficients.length(row);
         if n > 0 && self.check_basis(row, n).is_ok() { self.used(row, n) } else { 0 }
     }
+}
+
+/// The published errors, or the formal ones times the standard deviation.
+fn stated(errors: Option<Vec<f64>>, formal: Option<Vec<f64>>, standard_deviation: f64) -> Vec<f64> {
+    errors.unwrap_or_else(|| formal.unwrap_or_default().into_iter().map(|error| error * standard_deviation).collect())
 }
 
 /// A number that is neither absent nor null.
