@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{fail, json, model, set, succeed, with_column, write};
+use common::{fail, json, model, observations, run, set, succeed, with_column, write};
 use photosphere::simulate::{RawSurvey, Simulator, SurveyConfig};
 use photosphere::table::{self, Shape, Table, Values};
 use std::path::Path;
@@ -150,4 +150,51 @@ fn bad_files_are_errors() {
     ] {
         fail(path, &format!("fit {} {name} -o catalogue.parquet", model().display()), 1, &words);
     }
+}
+
+/// DR4 spectra have other numbers of coefficients on other bases: read with DR3's they would give a flux that is finite and wrong.
+#[test]
+fn spectra_of_another_instrument_are_refused() {
+    let folder = tempdir().unwrap();
+    let path = folder.path();
+    let RawSurvey { mut spectra, catalogue } = raw_survey(3);
+    write(&catalogue, path, "stars.parquet");
+    for band in ["bp", "rp"] {
+        spectra.take(&format!("{band}_basis_function_id"));
+        spectra.take(&format!("{band}_n_parameters"));
+    }
+    for name in ["coefficients", "coefficient_errors", "coefficient_correlations"] {
+        let length = if name == "coefficient_correlations" { 51 * 50 / 2 } else { 51 };
+        let column = spectra.take(&format!("bp_{name}")).unwrap();
+        let flat = column.flat_f64().unwrap();
+        let cut = (0..column.n_rows()).flat_map(|row| flat[column.range(row)][..length].to_vec()).collect();
+        spectra.push(table::Column::fixed(column.schema.clone(), Values::Float64(cut), length)).unwrap();
+    }
+    for name in ["cut.parquet", "cut.fits", "cut.ecsv"] {
+        write(&spectra, path, name);
+        let words = [name, "3 of 3", "51 coefficients and no bp_basis_function_id", "gaia-dr3"];
+        fail(path, &format!("fit {} {name} --join stars.parquet -o x.parquet", model().display()), 1, &words);
+        assert!(!path.join("x.parquet").exists());
+    }
+    let toy = format!("fit {} cut.fits --instrument gaia-cycle04-toy -o x.parquet", model().display());
+    fail(path, &toy, 2, &["gaia-cycle04-toy", "no external calibration"]);
+}
+
+/// An observation file of another instrument than the model's is fitted when told, and the offsets of the bands are logged.
+#[test]
+fn observations_of_another_instrument_are_fitted_when_told() {
+    let folder = tempdir().unwrap();
+    let path = folder.path();
+    let mut stars = observations(20);
+    write(&stars, path, "own.parquet");
+    stars.metadata.insert("xp_instrument".into(), "gaia-dr4 sha256:0".into());
+    write(&stars, path, "other.parquet");
+    fit(path, "own.parquet -o own-catalogue.parquet");
+    let words = ["other.parquet", "gaia-dr4 sha256:0", "gaia-dr3", "--other-instrument"];
+    fail(path, &format!("fit {} other.parquet -o x.parquet", model().display()), 1, &words);
+    let told = format!("fit {} other.parquet --other-instrument -o other-catalogue.parquet", model().display());
+    let (code, _, log) = run(path, &told);
+    assert_eq!(code, 0, "{log}");
+    assert!(log.contains("BP, blue half: median") && log.contains("RP, red half: median"), "{log}");
+    assert_eq!(columns(path, "other-catalogue.parquet"), columns(path, "own-catalogue.parquet"));
 }

@@ -67,6 +67,7 @@ impl Input {
             options: self.options,
             rows: if self.on_cpu { ROWS } else { ROWS_OF_A_DEVICE },
             accepted: self.accepted,
+            last: String::new(),
             ended: false,
         };
         prefetch(reader, 1)
@@ -84,6 +85,8 @@ struct Reader {
     options: ReadOptions,
     rows: usize,
     accepted: Option<Grid>,
+    /// The place of the last chunk, for messages.
+    last: String,
     ended: bool,
 }
 
@@ -133,6 +136,7 @@ impl Reader {
 
     fn batch(&mut self) -> Result<Option<Batch>> {
         let Some((mut chunk, place, is_raw)) = self.chunk()? else { return Ok(None) };
+        self.last.clone_from(&place);
         if let Some(shard) = self.shard {
             chunk = shard.select(chunk)?;
         }
@@ -165,7 +169,7 @@ impl Iterator for Reader {
         {
             let usable = preparation.require_usable();
             log_notes(&preparation.finish());
-            return usable.err().map(Err);
+            return usable.err().map(|error| Err(error.within(&self.last)));
         }
         batch
     }

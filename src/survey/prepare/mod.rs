@@ -14,6 +14,8 @@ mod note;
 mod recipe;
 mod run;
 mod samples;
+#[cfg(test)]
+mod xp_tests;
 
 pub use note::Note;
 pub use recipe::{Duplicates, Grid, PhotometrySource, PrepareRecipe, TableSource, XpSource};

@@ -103,7 +103,6 @@ impl XpSource {
             instrument,
             truncation: self.truncation,
             covariance: self.covariance,
-            columns: self.columns.clone(),
             error_convention: self.error_convention,
         };
         options.validate()?;

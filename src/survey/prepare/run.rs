@@ -8,7 +8,7 @@ use super::samples::{XpRows, all_refused};
 use super::{Note, PrepareRecipe, TableSource, constraints};
 use crate::error::{Error, Result};
 use crate::prefetch::prefetch;
-use crate::survey::xp::{Fault, SpectrumKind, columns_of_spectra, refuse_epoch_spectra};
+use crate::survey::xp::{DEFAULT_INSTRUMENT, Fault, SpectrumKind, columns_of_spectra, refuse_epoch_spectra};
 use crate::table::{self, Chunks, ColumnSchema, Table};
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -97,7 +97,7 @@ impl Preparation {
         Ok(self)
     }
 
-    /// The recipe in TOML without the names of its files: what, beside their content, decides the result.
+    /// The recipe in TOML without the names of its files, and its instrument: what, beside the files' content, decides the result.
     ///
     /// # Errors
     /// When the recipe holds values that TOML cannot hold.
@@ -105,7 +105,14 @@ impl Preparation {
         let mut recipe = self.recipe.clone();
         recipe.xp.iter_mut().for_each(|xp| xp.files.clear());
         recipe.tables.iter_mut().for_each(|table| table.files.clear());
-        as_text(&recipe)
+        let mut text = as_text(&recipe)?;
+        // What a file of that name contains, which may be another time than another.
+        if let (Some(xp), Some(options)) = (&recipe.xp, self.maker.spectrum_options())
+            && xp.instrument != DEFAULT_INSTRUMENT
+        {
+            text += &format!("# instrument {}\n", options.instrument.identity());
+        }
+        Ok(text)
     }
 
     /// The files of the joined tables.
@@ -133,7 +140,8 @@ impl Preparation {
                 sink(prepared)?;
             }
         }
-        self.require_usable()?;
+        let place = || files.iter().take(EXAMPLES).map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
+        self.require_usable().map_err(|error| error.within(place()))?;
         Ok(self.finish())
     }
 
@@ -142,19 +150,24 @@ impl Preparation {
     /// # Errors
     /// When the file cannot be read.
     pub fn read_chunks(&self, file: &Path, rows: usize) -> Result<Chunks> {
-        let Some(options) = self.maker.spectrum_options() else { return table::read_chunks(file, rows) };
+        let Some(xp) = &self.recipe.xp else { return table::read_chunks(file, rows) };
         let schemas = table::read_schema(file)?;
         let names = schemas.iter().map(|schema| schema.name.as_str());
         refuse_epoch_spectra(names).map_err(|error| error.within(file.display()))?;
-        match columns_of_spectra(&schemas, &options.columns) {
-            Some((_, columns)) => table::read_column_chunks(file, &columns, rows),
-            None => table::read_chunks(file, rows),
+        let chunks = match columns_of_spectra(&schemas, &xp.columns) {
+            Some((_, columns)) => table::read_column_chunks(file, &columns, rows)?,
+            None => table::read_chunks(file, rows)?,
+        };
+        if xp.columns.is_empty() {
+            return Ok(chunks);
         }
+        let columns = xp.columns.clone();
+        Ok(Box::new(chunks.map(move |chunk| columns.renamed(chunk?))))
     }
 
     /// Whether a file with these columns holds continuous spectra, which [`Preparation::chunk`] takes.
     pub fn takes(&self, schemas: &[ColumnSchema]) -> bool {
-        let kind = self.maker.spectrum_options().and_then(|options| columns_of_spectra(schemas, &options.columns));
+        let kind = self.recipe.xp.as_ref().and_then(|xp| columns_of_spectra(schemas, &xp.columns));
         kind.is_some_and(|(kind, _)| kind == SpectrumKind::Continuous)
     }
 
@@ -192,8 +205,7 @@ impl Preparation {
             None => self.recipe.tables[0].normalise(chunk)?,
         };
         let options = self.maker.spectrum_options().cloned();
-        let id_name = options.as_ref().map_or("source_id", |options| options.columns.name_in_file("source_id"));
-        let ids = chunk.column(id_name)?.to_i64()?;
+        let ids = chunk.column("source_id")?.to_i64()?;
         let rows = first_occurrences(&ids, self.recipe.duplicates, &mut self.seen)?;
         self.summary.n_duplicates += ids.len() - rows.len();
         let (chunk, ids) = match rows.len() == ids.len() {

@@ -3,7 +3,9 @@
 use super::flux::FluxMaker;
 use crate::error::{Error, Result};
 use crate::noise::triangle;
-use crate::survey::xp::{SampledReader, SampledSpectrum, SpectrumKind, SpectrumOptions, SpectrumReader, columns_of_spectra};
+use crate::survey::xp::{
+    ColumnMap, SampledReader, SampledSpectrum, SpectrumKind, SpectrumOptions, SpectrumReader, columns_of_spectra,
+};
 use crate::table::{ColumnSchema, Table};
 
 /// A chunk of XP spectra.
@@ -27,11 +29,11 @@ impl<'a> XpRows<'a> {
     /// When there are neither coefficients nor fluxes, or a column has the wrong type.
     pub(super) fn new(chunk: &'a Table, options: &'a SpectrumOptions, maker: &FluxMaker) -> Result<Self> {
         let schemas: Vec<ColumnSchema> = chunk.columns().iter().map(|column| column.schema.clone()).collect();
-        match columns_of_spectra(&schemas, &options.columns).map(|(kind, _)| kind) {
+        match columns_of_spectra(&schemas, &ColumnMap::default()).map(|(kind, _)| kind) {
             Some(SpectrumKind::Sampled) => {
                 let wavelengths = maker.sample_wavelengths();
                 let (bp, rp) = options.instrument.merge_weights(wavelengths)?;
-                Ok(Self::Sampled(SampledReader::new(chunk, &options.columns, wavelengths)?, [bp, rp]))
+                Ok(Self::Sampled(SampledReader::new(chunk, wavelengths)?, [bp, rp]))
             }
             // Without coefficients, the reader names the column that is absent.
             Some(SpectrumKind::Continuous) | None => Ok(Self::Continuous(SpectrumReader::new(chunk, options)?)),

@@ -2,7 +2,7 @@
 
 use super::Encoding;
 use crate::error::{Error, Result};
-use crate::table::ColumnSchema;
+use crate::table::{Column, ColumnSchema, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -68,23 +68,44 @@ impl ColumnMap {
         }
     }
 
+    /// The table with the archive's names in the place of the file's.
+    ///
+    /// # Errors
+    /// When two names stand for one column.
+    pub fn renamed(&self, mut table: Table) -> Result<Table> {
+        let taken: Vec<Column> = self.0.iter().filter_map(|(name, in_file)| Some(named(name, table.take(in_file)?))).collect();
+        for column in taken {
+            // A column that the map does not mean, under the name of one that it means.
+            table.take(&column.schema.name);
+            table.push(column).map_err(|error| error.within("prepare recipe, xp.columns"))?;
+        }
+        Ok(table)
+    }
+
     /// The name in the file of a column of the archive.
-    pub fn name_in_file<'a>(&'a self, name: &'a str) -> &'a str {
+    fn name_in_file<'a>(&'a self, name: &'a str) -> &'a str {
         self.0.get(name).map_or(name, String::as_str)
     }
 
     /// The name, among those that a file has, of a band's column; the map's, the usual one, or another spelling.
-    pub(super) fn find_in_band<'n>(&self, band: &str, name: &str, names: &[&'n str]) -> Option<&'n str> {
-        let usual = format!("{band}_{name}");
-        let find = |wanted: &str| names.iter().copied().find(|name| *name == wanted);
-        match self.0.get(&usual) {
-            Some(mapped) => find(mapped),
-            None => find(&usual).or_else(|| {
-                let others = BAND_COLUMNS.iter().find(|(known, _)| *known == name).map_or(&[][..], |(_, others)| others);
-                others.iter().find_map(|other| find(&format!("{band}_{other}")))
-            }),
+    fn find_in_band<'n>(&self, band: &str, name: &str, names: &[&'n str]) -> Option<&'n str> {
+        match self.0.get(&format!("{band}_{name}")) {
+            Some(mapped) => names.iter().copied().find(|name| name == mapped),
+            None => find_in_band(band, name, names),
         }
     }
+}
+
+fn named(name: &str, mut column: Column) -> Column {
+    column.schema.name = name.to_owned();
+    column
+}
+
+/// The name, among those that a file has, of a band's column; the usual one, or another spelling.
+pub(super) fn find_in_band<'n>(band: &str, name: &str, names: &[&'n str]) -> Option<&'n str> {
+    let others = BAND_COLUMNS.iter().find(|(known, _)| *known == name).map_or(&[][..], |(_, others)| others);
+    let find = |wanted: &str| names.iter().copied().find(|name| *name == wanted);
+    std::iter::once(&name).chain(others).find_map(|name| find(&format!("{band}_{name}")))
 }
 
 /// The column, after `bp_` and `rp_`, of an encoding.

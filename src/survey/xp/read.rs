@@ -1,9 +1,9 @@
 //! Continuous spectra from the columns of the Gaia archive (`xp_continuous_mean_spectrum`, `MEAN_SPECTRUM_XP`).
 
-use super::columns::column_of;
+use super::columns::{column_of, find_in_band};
 use super::covariance::Scale;
 use super::lists::Lists;
-use super::{Band, BasisKind, ColumnMap, Encoding, ErrorConvention, Fault, Instrument, Spectrum};
+use super::{Band, BasisKind, Encoding, ErrorConvention, Fault, Instrument, Spectrum};
 use crate::error::{Error, Result};
 use crate::table::{Column, Table};
 use crate::warning::warn_once;
@@ -36,7 +36,6 @@ pub struct SpectrumOptions {
     pub truncation: Truncation,
     /// Which of the encodings in a file is used; `None`: the first that there is, and others must agree with it.
     pub covariance: Option<Encoding>,
-    pub columns: ColumnMap,
     /// What the errors will be used for.
     pub error_convention: ErrorConvention,
 }
@@ -44,14 +43,13 @@ pub struct SpectrumOptions {
 impl SpectrumOptions {
     /// The usual ones of an instrument.
     pub fn new(instrument: Arc<Instrument>) -> Self {
-        let (truncation, covariance) = (Truncation::default(), None);
-        Self { instrument, truncation, covariance, columns: ColumnMap::default(), error_convention: ErrorConvention::default() }
+        Self { instrument, truncation: Truncation::default(), covariance: None, error_convention: ErrorConvention::default() }
     }
 
     /// Checks that what is asked for exists.
     ///
     /// # Errors
-    /// When an unknown column is mapped, or spectra of B-splines are to be truncated.
+    /// When spectra of B-splines are to be truncated.
     pub fn validate(&self) -> Result<()> {
         let (bp, rp) = self.instrument.basis_kinds();
         if self.truncation != Truncation::None && (bp, rp) != (BasisKind::Hermite, BasisKind::Hermite) {
@@ -60,7 +58,7 @@ impl SpectrumOptions {
                 .expected("truncation = \"none\": of these, no function can be left out")
                 .remedy("Remove the key, or name the instrument of the spectra's release."));
         }
-        self.columns.validate()
+        Ok(())
     }
 }
 
@@ -93,7 +91,7 @@ impl<'a> SpectrumReader<'a> {
         let instrument = options.instrument.as_ref();
         let ((bp_id, rp_id), (n_bp, n_rp)) = (instrument.basis_function_ids(), instrument.n_bases());
         Ok(Self {
-            source_id: table.column(options.columns.name_in_file("source_id"))?.to_i64()?,
+            source_id: table.column("source_id")?.to_i64()?,
             bp: BandColumns::new(table, "bp", options, (bp_id, n_bp))?,
             rp: BandColumns::new(table, "rp", options, (rp_id, n_rp))?,
         })
@@ -146,7 +144,7 @@ impl<'a> BandColumns<'a> {
         (basis_function_id, n_bases): (i64, usize),
     ) -> Result<Self> {
         let names: Vec<&str> = table.columns().iter().map(|column| column.schema.name.as_str()).collect();
-        let get = |column: &str| options.columns.find_in_band(name, column, &names).and_then(|found| table.get(found));
+        let get = |column: &str| find_in_band(name, column, &names).and_then(|found| table.get(found));
         let lists = |column: &str| get(column).map_or(Ok(Lists::ABSENT), Lists::new);
         let numbers = |column: &str| get(column).map(Column::to_f64).transpose();
         let wanted = ENCODINGS.into_iter().filter(|encoding| options.covariance.is_none_or(|wanted| wanted == *encoding));
@@ -159,14 +157,14 @@ impl<'a> BandColumns<'a> {
         let needs_errors = !encodings.iter().any(|(encoding, _)| matches!(encoding, Encoding::Covariance | Encoding::Factor));
         let formal_errors = lists("formal_errors")?;
         if needs_errors && formal_errors.is_absent() {
-            table.column(options.columns.name_in_file(&format!("{name}_coefficient_errors")))?;
+            table.column(&format!("{name}_coefficient_errors"))?;
         }
         let columns = Self {
             name,
             options,
             basis_function_id,
             n_bases,
-            coefficients: Lists::new(table.column(options.columns.name_in_file(&format!("{name}_coefficients")))?)?,
+            coefficients: Lists::new(table.column(&format!("{name}_coefficients"))?)?,
             errors: lists("coefficient_errors")?,
             formal_errors,
             encodings,
@@ -247,36 +245,29 @@ impl<'a> BandColumns<'a> {
         let formal_errors = self.formal_errors.row(row);
         // Without degrees of freedom s is no estimate of anything.
         let meaningful = standard_deviation > 0.0 && standard_deviation.is_finite() && !self.lacks_freedom(row);
-        let scale = Scale {
-            errors: errors.as_deref(),
-            formal_errors: formal_errors.as_deref(),
-            standard_deviation: if meaningful { standard_deviation } else { 1.0 },
-        };
-        let stated = || match (&errors, &formal_errors) {
-            (Some(errors), _) => errors.clone(),
-            (None, Some(formal)) => formal.iter().map(|error| error * scale.standard_deviation).collect(),
-            (None, None) => Vec::new(),
-        };
-        let band = |errors, correlations| Band { coefficients, errors, correlations, standard_deviation };
-        let Some((encoding, values)) = packed.next() else { return Ok(band(stated(), None)) };
-        let (mut used, mut others) = ((encoding, values), packed.peekable());
-        if used.0 == Encoding::Correlations && others.peek().is_none() {
-            return Ok(band(stated(), Some(used.1)));
+        let factor = if meaningful { standard_deviation } else { 1.0 };
+        let scale = Scale { errors: errors.as_deref(), formal_errors: formal_errors.as_deref(), standard_deviation: factor };
+        let band = |errors, correlations| Ok(Band { coefficients, errors, correlations, standard_deviation });
+        let Some((encoding, mut correlations)) = packed.next() else { return band(stated(errors, formal_errors, factor), None) };
+        let mut others = packed.peekable();
+        if encoding == Encoding::Correlations && others.peek().is_none() {
+            return band(stated(errors, formal_errors, factor), Some(correlations));
         }
         // With several encodings, every one has to say the same.
-        let mut errors = None;
-        if used.0 != Encoding::Correlations {
-            let unpacked = used.0.unpack(self.name, &used.1, n, scale)?;
-            (used.1, errors) = (unpacked.correlations, Some(unpacked.errors));
+        let mut unpacked_errors = None;
+        if encoding != Encoding::Correlations {
+            let unpacked = encoding.unpack(self.name, &correlations, n, scale)?;
+            (correlations, unpacked_errors) = (unpacked.correlations, Some(unpacked.errors));
         }
-        for (encoding, values) in others {
-            let unpacked = encoding.unpack(self.name, &values, n, scale)?;
-            unpacked.require_same(self.name, [encoding, used.0], &used.1)?;
-            errors.get_or_insert(unpacked.errors);
+        for (other, values) in others {
+            let unpacked = other.unpack(self.name, &values, n, scale)?;
+            unpacked.require_same(self.name, [other, encoding], &correlations)?;
+            unpacked_errors.get_or_insert(unpacked.errors);
         }
-        let errors =
-            if used.0 == Encoding::Correlations && scale.errors.is_some() { stated() } else { errors.unwrap_or_default() };
-        Ok(band(errors, Some(used.1)))
+        match unpacked_errors.filter(|_| encoding != Encoding::Correlations || errors.is_none()) {
+            Some(unpacked) => band(unpacked, Some(correlations)),
+            None => band(stated(errors, formal_errors, factor), Some(correlations)),
+        }
     }
 
     /// How many of `n` coefficients are used.
@@ -293,6 +284,11 @@ impl<'a> BandColumns<'a> {
         let n = self.coefficients.length(row);
         if n > 0 && self.check_basis(row, n).is_ok() { self.used(row, n) } else { 0 }
     }
+}
+
+/// The published errors, or the formal ones times the standard deviation.
+fn stated(errors: Option<Vec<f64>>, formal: Option<Vec<f64>>, standard_deviation: f64) -> Vec<f64> {
+    errors.unwrap_or_else(|| formal.unwrap_or_default().into_iter().map(|error| error * standard_deviation).collect())
 }
 
 /// A number that is neither absent nor null.

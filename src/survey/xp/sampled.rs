@@ -1,7 +1,7 @@
 //! Sampled spectra of the archive (`xp_sampled_mean_spectrum`): 343 fluxes with errors, without their correlations.
 
 use super::lists::Lists;
-use super::{ColumnMap, FLUX_UNIT, Fault, archive_wavelengths};
+use super::{FLUX_UNIT, Fault, archive_wavelengths};
 use crate::error::{Error, Result};
 use crate::table::{Column, Table};
 use crate::warning::warn_once;
@@ -39,9 +39,9 @@ impl<'a> SampledReader<'a> {
     /// # Errors
     /// When a column is absent, has the wrong type or another unit, or a wavelength (nm) is none of the archive's: there is no
     /// interpolation.
-    pub fn new(table: &'a Table, map: &ColumnMap, wavelength: &[f64]) -> Result<Self> {
+    pub fn new(table: &'a Table, wavelength: &[f64]) -> Result<Self> {
         let lists = |name: &str| {
-            let column = table.column(map.name_in_file(name))?;
+            let column = table.column(name)?;
             require_flux_unit(column)?;
             Lists::new(column).map_err(|error| {
                 error.remedy(
@@ -126,7 +126,7 @@ mod tests {
         let mut fluxes: Vec<f64> = (0..343).map(|k| 1e-18 * f64::from(k + 1)).collect();
         fluxes[330] = f64::NAN;
         let table = table(&fluxes, "W.m**-2.nm**-1");
-        let reader = SampledReader::new(&table, &ColumnMap::default(), &[336.0, 392.0, 996.0]).unwrap();
+        let reader = SampledReader::new(&table, &[336.0, 392.0, 996.0]).unwrap();
         let spectrum = reader.spectrum(0).unwrap();
         assert!((spectrum.flux[0] - 1.0).abs() < 1e-12 && (spectrum.flux[1] - 29.0).abs() < 1e-12 && spectrum.flux[2].is_nan());
         assert!((spectrum.error[1] - 2.9).abs() < 1e-12 && spectrum.error[2].is_nan());
@@ -135,11 +135,11 @@ mod tests {
     #[test]
     fn other_wavelengths_lengths_and_units_are_refused() {
         let good = vec![1e-18; 343];
-        let new = |table: &Table, nm: f64| SampledReader::new(table, &ColumnMap::default(), &[nm]).err().map(|e| e.to_string());
+        let new = |table: &Table, nm: f64| SampledReader::new(table, &[nm]).err().map(|e| e.to_string());
         assert!(new(&table(&good, ""), 393.0).unwrap_or_default().contains("393 nm"));
         assert!(new(&table(&good, "erg/s/cm2/AA"), 392.0).unwrap_or_default().contains("the unit erg/s/cm2/AA"));
         let short = table(&good[..342], "");
-        let fault = SampledReader::new(&short, &ColumnMap::default(), &[392.0]).unwrap().spectrum(0).unwrap_err();
+        let fault = SampledReader::new(&short, &[392.0]).unwrap().spectrum(0).unwrap_err();
         assert_eq!(fault.to_string(), "sampled spectrum: 342 fluxes where 343 belong to the coefficients");
     }
 }
