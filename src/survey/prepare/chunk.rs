@@ -4,11 +4,8 @@ use super::flux::{ChunkFlux, FluxMaker};
 use super::{NOTES_COLUMN, Note};
 use crate::error::{Error, Result};
 use crate::noise::triangle;
+use crate::quantity::{COVARIANCE_UNIT, FLUX_UNIT};
 use crate::table::{Column, ColumnSchema, Table, Values};
-
-/// The unit of flux columns.
-const FLUX_UNIT: &str = "10**-18 W.m**-2.nm**-1";
-const COVARIANCE_UNIT: &str = "10**-36 W**2.m**-4.nm**-2";
 
 /// The parts of a chunk.
 pub(super) struct Parts {

@@ -3,6 +3,7 @@
 use super::{Note, XpSource};
 use crate::error::{Error, Result};
 use crate::noise::triangle;
+use crate::quantity::LARGEST_FLUX;
 use crate::survey::photometry::{Measurement, PhotometricBand};
 use crate::survey::xp::{Band, Fault, Instrument, Sampling, Scratch, Spectrum, SpectrumReader};
 use crate::table::Table;
@@ -188,8 +189,14 @@ impl FluxMaker {
         let WorkSpace { scratch, covariance } = work;
         sampling.covariance_into(spectrum, xp.error_convention, scratch, covariance);
         xp.inflation.apply(covariance, [&parts.bp, &parts.rp]);
+        let flux = parts.flux();
+        // Absurd coefficients make a spectrum that is wrong as a whole, though some of its samples may look like fluxes.
+        if flux.iter().any(|flux| flux.abs() > LARGEST_FLUX || flux.is_infinite()) {
+            *star.notes |= Note::SpectrumUnusable.bit();
+            return;
+        }
         star.covariance.iter_mut().zip(covariance.iter()).for_each(|(to, value)| *to = *value as f32);
-        for (sample, flux) in parts.flux().into_iter().enumerate() {
+        for (sample, flux) in flux.into_iter().enumerate() {
             let error = covariance[triangle::upper(sample, sample, n)].sqrt();
             if error > 0.0 && error.is_finite() && flux.is_finite() {
                 (star.flux[sample], star.error[sample]) = (flux as f32, error as f32);

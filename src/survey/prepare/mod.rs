@@ -13,6 +13,7 @@ mod join;
 mod note;
 mod recipe;
 mod run;
+mod used;
 
 pub use note::Note;
 pub use recipe::{Duplicates, Grid, PhotometrySource, PrepareRecipe, TableSource, XpSource};

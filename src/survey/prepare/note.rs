@@ -44,11 +44,11 @@ impl Note {
             Self::BpMissing => "no BP spectrum",
             Self::RpMissing => "no RP spectrum",
             Self::CorrelationsMissing => "XP coefficients without correlations, taken as uncorrelated",
-            Self::MagnitudeInvalid => "a magnitude without a positive finite error; the band is missing",
+            Self::MagnitudeInvalid => "a magnitude beyond reason or without a positive finite error; the band is missing",
             Self::Crowded => "a band dropped by the crowding cut",
-            Self::ParallaxInvalid => "a parallax without a positive finite error; it is missing",
-            Self::LabelInvalid => "a label without a positive finite error; it is missing",
-            Self::ExtinctionInvalid => "an extinction without a positive finite error; it is missing",
+            Self::ParallaxInvalid => "a parallax beyond reason or without a positive finite error; it is missing",
+            Self::LabelInvalid => "a label beyond reason or without a positive finite error; it is missing",
+            Self::ExtinctionInvalid => "an extinction beyond reason or without a positive finite error; it is missing",
             Self::NoFlux => "no flux at all",
         }
     }
