@@ -260,11 +260,19 @@ mod tests {
         toml::from_str(&format!("files = []\nid = \"row\"\n{text}")).unwrap()
     }
 
+    fn normalise(source: &TableSource, table: Table) -> Result<Normalised> {
+        source.normalise(table, &Used::default(), 100, &mut Notices::default())
+    }
+
+    fn joined(table: Table) -> JoinTable {
+        let ids = table.column("source_id").unwrap().to_i64().unwrap();
+        JoinTable { table, rows: ids.into_iter().enumerate().map(|(row, id)| (id, row)).collect(), n_duplicates: 0 }
+    }
+
     #[test]
     fn stars_that_are_absent_become_null() {
-        let normalised =
-            source("rename = { ebv = \"extinction\" }\nsentinels = { extinction = -999 }").normalise(table()).unwrap();
-        let join = JoinTable::new(normalised, Duplicates::Error).unwrap();
+        let source = source("rename = { ebv = \"extinction\" }\nsentinels = { extinction = -999 }");
+        let join = joined(normalise(&source, table()).unwrap().table);
         let ids = [9, 1, 8];
         let mut stars = Table::new(vec![id_column(&ids)]).unwrap();
         assert_eq!(join.join(&ids, &mut stars).unwrap(), 2);
@@ -281,11 +289,10 @@ mod tests {
 
     #[test]
     fn duplicates_are_named_or_the_first_is_kept() {
-        let duplicated = || Table::new(vec![id_column(&[4, 5, 4])]).unwrap();
-        let message = JoinTable::new(duplicated(), Duplicates::Error).unwrap_err().to_string();
-        assert!(message.contains("1 identifiers again (4)") && message.contains("keep-first"), "{message}");
-        let join = JoinTable::new(duplicated(), Duplicates::KeepFirst).unwrap();
-        assert_eq!((join.n_duplicates, join.rows[&4]), (1, 0));
+        let (ids, rows) = ([4, 5, 4], [100, 101, 103]);
+        let message = first_occurrences(&ids, &rows, Duplicates::Error, &mut HashSet::new()).unwrap_err().to_string();
+        assert!(message.contains("row 103: found 1 identifiers again (4)") && message.contains("keep-first"), "{message}");
+        assert_eq!(first_occurrences(&ids, &rows, Duplicates::KeepFirst, &mut HashSet::new()).unwrap(), [0, 1]);
     }
 
     #[test]
@@ -293,12 +300,25 @@ mod tests {
         for (text, name) in
             [("rename = { av = \"x\" }", "'av'"), ("columns = [\"teff\"]", "'teff'"), ("sentinels = { z = 0 }", "'z'")]
         {
-            let message = source(text).normalise(table()).unwrap_err().to_string();
+            let message = normalise(&source(text), table()).unwrap_err().to_string();
             assert!(message.contains(name), "{message}");
         }
-        let mut floats = table();
-        floats.take("row");
-        floats.push(Column::nullable(ColumnSchema::new("row", "", ""), vec![1.0; 3])).unwrap();
-        assert!(source("").normalise(floats).unwrap_err().to_string().contains("64-bit integers"));
+    }
+
+    #[test]
+    fn identifiers_are_whole_numbers_and_rows_without_one_are_left_out() {
+        let with_ids = |values: Values, valid: Option<Vec<bool>>| {
+            let mut table = table();
+            table.take("row");
+            table.push(Column { valid, ..Column::scalar(ColumnSchema::new("row", "", ""), values) }).unwrap();
+            normalise(&source(""), table)
+        };
+        let message = with_ids(Values::Float64(vec![1.0; 3]), None).unwrap_err().to_string();
+        assert!(message.contains("column 'row'") && message.contains("float64") && message.contains("Int64"), "{message}");
+        let message = with_ids(Values::Text(vec!["1".into(); 3]), None).unwrap_err().to_string();
+        assert!(message.contains("column 'row'") && message.contains("text"), "{message}");
+        let part = with_ids(Values::Int64(vec![7, 0, 9]), Some(vec![true, false, true])).unwrap();
+        assert_eq!((part.table.column("source_id").unwrap().to_i64().unwrap(), part.rows), (vec![7, 9], vec![100, 102]));
+        assert_eq!(part.table.column("pair").unwrap().values, Values::Int32(vec![1, 2, 5, 6]));
     }
 }

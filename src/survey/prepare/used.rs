@@ -44,8 +44,11 @@ impl Used {
     /// When one is not of numbers (the first cell that is none is named), or has a unit of another kind.
     pub(super) fn read(&self, table: &mut Table, notices: &mut Notices, first_row: usize) -> Result<()> {
         for (name, pair) in &self.0 {
-            if let Some(unread) =
-                table.unread.iter().find(|unread| [name, &pair.error].contains(&&unread.schema.name)).map(|unread| &unread.schema.name)
+            if let Some(unread) = table
+                .unread
+                .iter()
+                .find(|unread| [name, &pair.error].contains(&&unread.schema.name))
+                .map(|unread| &unread.schema.name)
             {
                 table.column(unread)?;
             }
@@ -99,16 +102,21 @@ mod tests {
         let column = |name: String, unit: &str, value: f64| Column::nullable(ColumnSchema::new(name, unit, ""), vec![value]);
         let bands = standard_set(if band == "ps_g" { "lamost-overlap" } else { "2mass" }).unwrap();
         let mut table =
-            Table::new(vec![column(format!("{band}_mag"), unit, 12.0), column(format!("{band}_mag_error"), "mmag", 20.0)]).unwrap();
+            Table::new(vec![column(format!("{band}_mag"), unit, 12.0), column(format!("{band}_mag_error"), "mmag", 20.0)])
+                .unwrap();
         Used::new(&PrepareRecipe::default(), &bands).read(&mut table, &mut Notices::default(), 0)?;
         Ok(table)
     }
 
     #[test]
     fn magnitudes_are_read_in_the_system_of_their_band() {
-        for (unit, band, expected) in
-            [("mag", "j", 12.0), ("mag(AB)", "j", 12.0 - 0.91), ("mag(Vega)", "j", 12.0), ("ABmag", "ps_g", 12.0), ("", "j", 12.0)]
-        {
+        for (unit, band, expected) in [
+            ("mag", "j", 12.0),
+            ("mag(AB)", "j", 12.0 - 0.91),
+            ("mag(Vega)", "j", 12.0),
+            ("ABmag", "ps_g", 12.0),
+            ("", "j", 12.0),
+        ] {
             let table = read(unit, band).unwrap();
             let values = |name: &str| table.column(name).unwrap().to_f64().unwrap()[0];
             assert!((values(&format!("{band}_mag")) - expected).abs() < 1e-12, "{unit}, {band}");
