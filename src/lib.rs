@@ -17,6 +17,7 @@
 //! | [`prefetch`] | iterators that a thread of their own runs ahead of the consumer |
 //! | [`tensor`] | burn's tensors behind an alias, devices, jets (forward-mode derivatives), global weights and their optimisers |
 //! | [`table`] | tables with units, UCDs, descriptions and nulls; Parquet, FITS, CSV, ECSV, VOTable |
+//! | [`quantity`] | what columns measure: units, what is possible, columns in the unit in which they are used |
 //! | [`survey`] | Gaia XP spectra, photometric bands, and their join into an observation file |
 //! | [`spectrum`] | extinction laws |
 //! | [`noise`] | covariances, calibration errors, whitening |
@@ -64,6 +65,7 @@ pub mod optimise;
 pub mod posterior;
 pub mod prefetch;
 pub mod prior;
+pub mod quantity;
 pub mod simulate;
 pub mod spectrum;
 pub mod statistics;

@@ -1,29 +1,36 @@
 //! Warnings that are said once, however often a file is opened or a row is met.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 /// Texts that are remembered; beyond them warnings may repeat.
 const MOST: usize = 10_000;
 
-static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+/// By subject, which is the text itself unless its numbers grow.
+static SAID: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
 
 /// Logs a warning unless this process has logged the same text before.
 pub fn warn_once(text: impl Into<String>) {
     let text = text.into();
+    warn_once_about(&text, text.as_str());
+}
+
+/// As [`warn_once`], for texts with numbers that grow as a file is read: the first about `subject` is said.
+pub fn warn_once_about(subject: &str, text: impl Into<String>) {
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
-    if said.contains(&text) {
+    if said.contains_key(subject) {
         return;
     }
+    let text = text.into();
     tracing::warn!("{text}");
     if said.len() < MOST {
-        said.insert(text);
+        said.insert(subject.to_owned(), text);
     }
 }
 
-/// The warnings said so far, in alphabetical order.
+/// The warnings said so far, in the order of their subjects.
 pub fn said() -> Vec<String> {
-    SAID.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    SAID.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
 }
 
 #[cfg(test)]

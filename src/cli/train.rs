@@ -10,6 +10,7 @@ use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::model::Registry;
 use crate::observations::{Grid, Observations, ReadOptions, columns};
+use crate::quantity::append;
 use crate::table::{self, AtomicFile, Table, write_directory_atomically};
 use crate::train::{Checkpoints, Recipe, TrainedModel, checkpoint_path, train};
 use serde_json::json;
@@ -133,7 +134,7 @@ impl Task<'_> {
 /// The observations in all files, as a recipe wants them.
 ///
 /// # Errors
-/// When a file cannot be read, files have other columns than the first, or a row is impossible.
+/// When a file cannot be read, files have other columns than the first or units of another kind, or a row is impossible.
 pub fn read_observations(recipe: &Recipe, paths: &[PathBuf]) -> Result<Observations> {
     let mut whole: Option<Table> = None;
     for path in paths {
@@ -142,7 +143,8 @@ pub fn read_observations(recipe: &Recipe, paths: &[PathBuf]) -> Result<Observati
             Some(whole) => {
                 // The metadata of the first file stand for all.
                 let same = Grid::of_table(whole).and_then(|grid| grid.require_same(&Grid::of_table(&table)?));
-                same.and_then(|()| whole.append(table)).map_err(|error| error.within(path.display()))?;
+                let place = path.display().to_string();
+                same.and_then(|()| append(whole, table, &place)).map_err(|error| error.within(&place))?;
             }
             None => whole = Some(table),
         }

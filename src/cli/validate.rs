@@ -3,9 +3,10 @@
 use super::outcome::Outcome;
 use crate::error::{Error, Result};
 use crate::table::{Table, read_columns, read_schema};
-use crate::validate::compare::{CompareOptions, Comparison, QuantityComparison, compare};
+use crate::validate::compare::{CompareOptions, Comparison, QuantityComparison, compare, needed_columns};
 use crate::validate::figure::{LabelResidual, LabelResiduals, PullHistogram, PullHistograms};
 use crate::validate::report::Report;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Compare a catalogue with a truth or a reference table: residuals, pulls and coverage.
@@ -62,7 +63,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
         exclude: arguments.exclude.clone(),
         quality_flags_below: arguments.flags_below,
     };
-    let (catalogue, reference) = (read_scalars(&arguments.catalogue)?, read_scalars(&arguments.reference)?);
+    let (catalogue, reference) = read(arguments, &options)?;
     let comparison = compare(&catalogue, &reference, &options)?;
     let mut text = comparison.to_string();
     if let Some(folder) = &arguments.output {
@@ -74,12 +75,13 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
     Ok(Outcome::answer(text, summary))
 }
 
-/// A table without its long lists (spectra and covariances), which no comparison needs.
-fn read_scalars(path: &Path) -> Result<Table> {
-    let schema = read_schema(path)?;
-    let is_list = |name: &str| name == "flux" || name == "flux_error" || name.ends_with("_triu");
-    let names: Vec<&str> = schema.iter().map(|column| column.name.as_str()).filter(|name| !is_list(name)).collect();
-    read_columns(path, &names)
+/// Catalogue and reference, with the columns that the comparison needs.
+fn read(arguments: &Arguments, options: &CompareOptions) -> Result<(Table, Table)> {
+    let (catalogue, reference) = (&arguments.catalogue, &arguments.reference);
+    let needed = needed_columns(&read_schema(catalogue)?, &read_schema(reference)?, options);
+    let columns =
+        |path: &Path, names: &BTreeSet<String>| read_columns(path, &names.iter().map(String::as_str).collect::<Vec<_>>());
+    Ok((columns(catalogue, &needed.0)?, columns(reference, &needed.1)?))
 }
 
 fn report(arguments: &Arguments, comparison: &Comparison) -> Report {

@@ -83,6 +83,7 @@ mod tests {
             ids: vec![1],
             flux: ndarray::Array2::zeros((1, 1)),
             flux_error: ndarray::Array2::ones((1, 1)),
+            flux_unit: String::new(),
             whitening: crate::noise::Whitening::diagonal(ndarray::Array2::<f32>::ones((1, 1)).view()),
             constraints: BTreeMap::from([("parallax".into(), constraint)]),
             input_flags: vec![0],

@@ -22,10 +22,13 @@ const SECOND_OPTIMUM_DIFFERENCE: f64 = 4.0;
 /// … when a label differs by more than this many σ.
 const SECOND_OPTIMUM_DISTANCE: f64 = 3.0;
 
-/// How an observation file has to be read for a fit with these options: constraints, offsets and the model's error.
+/// How an observation file has to be read for a fit with these options: constraints, units, offsets and the model's error.
 pub fn read_options(trained: &TrainedModel, options: &FitOptions) -> ReadOptions {
+    let parameters = &trained.model.space.parameters;
     ReadOptions {
-        constraints: trained.model.space.parameters.iter().map(|parameter| parameter.name.clone()).collect(),
+        constraints: parameters.iter().map(|parameter| parameter.name.clone()).collect(),
+        units: parameters.iter().map(|parameter| (parameter.name.clone(), parameter.unit.clone())).collect(),
+        flux_unit: Some(trained.model.flux_unit.clone()),
         model_error: if options.model_error { trained.model.model_error.clone() } else { Vec::new() },
         offsets: options.offsets.clone(),
         ..Default::default()

@@ -6,7 +6,9 @@ use super::parameter::ParameterSpace;
 use super::registry::Registry;
 use crate::error::{Error, Result};
 use crate::observations::Grid;
+use crate::quantity::FLUX_UNIT;
 use crate::tensor::Device;
+use crate::unit;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -14,8 +16,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// Version of the directory's layout; another version is refused by name.
-pub const FORMAT: u32 = 1;
+/// Version of the directory's layout that is written: 2 states the unit of the flux, which is [`FLUX_UNIT`] in 1. Both are read; another
+/// version is refused by name.
+pub const FORMAT: u32 = 2;
+/// The first version.
+const FIRST_FORMAT: u32 = 1;
 
 const DESCRIPTION_FILE: &str = "model.toml";
 const WEIGHTS_FILE: &str = "weights.safetensors";
@@ -50,6 +55,9 @@ pub struct ModelCard {
 struct Description {
     format: u32,
     kind: String,
+    /// Of format 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    flux_unit: Option<String>,
     grid: Grid,
     model_error: Vec<f64>,
     effect: Vec<toml::Table>,
@@ -67,7 +75,7 @@ impl ForwardModel {
     /// # Errors
     /// When a file cannot be written.
     pub fn save(&self, directory: &Path, card: &ModelCard) -> Result<()> {
-        let description = self.description(card)?;
+        let description = Description { format: FORMAT, flux_unit: Some(self.flux_unit.clone()), ..self.description(card)? };
         let text = toml::to_string(&description)
             .map_err(|error| Error::output(DESCRIPTION_FILE).found(error.to_string()).source(error))?;
         for (name, bytes) in [(DESCRIPTION_FILE, text.into_bytes()), (WEIGHTS_FILE, self.weight_bytes()?)] {
@@ -93,6 +101,7 @@ impl ForwardModel {
         refuse_other_formats(&path, &text)?;
         let description: Description = toml::from_str(&text)
             .map_err(|error| Error::model(path.display().to_string()).found(error.message().to_string()).source(error.clone()))?;
+        let flux_unit = flux_unit(&path, &description)?;
         let mut model = Self::new(registry, &description.effect, description.grid, 0, device)
             .map_err(|error| error.within(path.display()))?;
         let names = |space: &ParameterSpace| space.parameters.iter().map(|p| p.name.clone()).collect::<Vec<_>>();
@@ -101,6 +110,7 @@ impl ForwardModel {
                 .found(format!("parameters {:?}", names(&description.parameter)))
                 .expected(format!("{:?} and one model error per wavelength", names(&model.space))));
         }
+        model.flux_unit = flux_unit;
         model.space = description.parameter;
         model.model_error = description.model_error;
         if let Some(calibration) = &description.calibration {
@@ -111,8 +121,8 @@ impl ForwardModel {
         Ok((model, description.card))
     }
 
-    /// SHA-256 over everything that decides a prediction: grid, effects, standardisation, the model's errors and weights, and the
-    /// text of the prior that belongs to the model. Dates, metrics and names of files do not enter.
+    /// SHA-256 over everything that decides a prediction: grid, effects, standardisation, the model's errors and weights, its unit of
+    /// flux, and the text of the prior that belongs to the model. Dates, metrics and names of files do not enter, nor does the format.
     pub fn sha256(&self, prior: &str) -> Result<String> {
         let description = self.description(&ModelCard::default())?;
         let text = toml::to_string(&description)
@@ -124,11 +134,14 @@ impl ForwardModel {
         Ok(hexadecimal(hash))
     }
 
+    /// In the first format that can say it, so that a model's hash does not change when it is written anew.
     fn description(&self, card: &ModelCard) -> Result<Description> {
+        let is_first = self.flux_unit == FLUX_UNIT;
         let shape = |name: &String| Ok((name.clone(), self.weights.shape(name)?.to_vec()));
         Ok(Description {
-            format: FORMAT,
+            format: if is_first { FIRST_FORMAT } else { FORMAT },
             kind: "forward_model".into(),
+            flux_unit: (!is_first).then(|| self.flux_unit.clone()),
             grid: self.grid.clone(),
             model_error: self.model_error.clone(),
             calibration: self.calibration.clone(),
@@ -187,6 +200,27 @@ impl ForwardModel {
     }
 }
 
+/// The unit of flux that a description states, in this program's spelling where it is that unit.
+fn flux_unit(path: &Path, description: &Description) -> Result<String> {
+    let fault = |found: String, expected: String| {
+        Err(Error::model(format!("{}, flux_unit", path.display()))
+            .found(found)
+            .expected(expected)
+            .remedy("Use the model as `photosphere train` wrote it, or correct the unit."))
+    };
+    match (&description.flux_unit, description.format) {
+        (None, FIRST_FORMAT) => Ok(FLUX_UNIT.into()),
+        (Some(text), FIRST_FORMAT) => fault(format!("'{text}' in format {FIRST_FORMAT}"), format!("format {FORMAT}")),
+        (None, format) => fault(format!("none in format {format}"), format!("a unit such as {FLUX_UNIT}")),
+        (Some(text), _) => match unit::parse(text) {
+            Ok(_) if unit::conversion(text, FLUX_UNIT).is_some_and(|way| way.is_identity()) => Ok(FLUX_UNIT.into()),
+            Ok(unit) if unit.scale == unit::Scale::Linear => Ok(text.clone()),
+            Ok(_) => fault(format!("'{text}', no linear unit"), format!("a unit such as {FLUX_UNIT}")),
+            Err(error) => fault(format!("'{text}' ({error})"), format!("a unit such as {FLUX_UNIT}")),
+        },
+    }
+}
+
 /// The digits of a finished hash.
 pub(crate) fn hexadecimal(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
@@ -197,10 +231,10 @@ fn refuse_other_formats(path: &Path, text: &str) -> Result<()> {
         .parse()
         .map_err(|error: toml::de::Error| Error::model(path.display().to_string()).found(error.message().to_string()))?;
     match table.get("format").and_then(toml::Value::as_integer) {
-        Some(format) if format == i64::from(FORMAT) => Ok(()),
+        Some(format) if (i64::from(FIRST_FORMAT)..=i64::from(FORMAT)).contains(&format) => Ok(()),
         other => Err(Error::model(path.display().to_string())
             .found(other.map_or("no format number".into(), |format| format!("format {format}")))
-            .expected(format!("format {FORMAT}"))
+            .expected(format!("format {FIRST_FORMAT} or {FORMAT}"))
             .remedy("Use the version of photosphere that wrote it, or train it again.")),
     }
 }

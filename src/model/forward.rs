@@ -6,6 +6,7 @@ use super::parameter::{ParameterSpace, Transform};
 use super::registry::{AnyEffect, Registry};
 use crate::error::{Error, Result};
 use crate::observations::Grid;
+use crate::quantity::FLUX_UNIT;
 use crate::tensor::{Device, Jet, Order, Tensor, Weights, to_f64};
 use ndarray::{Array2, ArrayView2};
 
@@ -25,6 +26,8 @@ pub struct ForwardModel {
     pub model_error: Vec<f64>,
     /// How well the zero points of the star parameters are known; it widens the covariances of fits.
     pub calibration: Option<Calibration>,
+    /// The unit of its flux: that of the observations that it was trained on. Empty where they stated none.
+    pub flux_unit: String,
     device: Device,
 }
 
@@ -46,7 +49,16 @@ impl ForwardModel {
             effects.iter().enumerate().flat_map(|(i, effect)| effect.weights(&grid, seed.wrapping_add(i as u64))).collect();
         let weights = Weights::new(&specifications, device)?;
         let model_error = vec![0.0; grid.len()];
-        Ok(Self { grid, effects, space, weights, model_error, calibration: None, device: device.clone() })
+        Ok(Self {
+            grid,
+            effects,
+            space,
+            weights,
+            model_error,
+            calibration: None,
+            flux_unit: FLUX_UNIT.into(),
+            device: device.clone(),
+        })
     }
 
     /// Where the weights live.

@@ -24,7 +24,8 @@ impl WhiteningRow {
 
     /// A covariance block, given as row-wise upper triangle `[B(B+1)/2]`, and independent errors of the other wavelengths.
     ///
-    /// A wavelength whose variance is not finite and positive, or which has a covariance that is not finite, is missing.
+    /// A wavelength whose variance is not finite and positive is missing; of those with covariances that are not finite, as few as
+    /// possible, but all where no covariance is finite.
     ///
     /// # Errors
     /// When the triangle's length is not B(B+1)/2 for any B, or a decomposition does not converge.
@@ -36,7 +37,7 @@ impl WhiteningRow {
         })?;
         let element = |i: usize, j: usize| covariance[upper(i.min(j), i.max(j), block)];
         let usable: Vec<usize> = (0..block).filter(|&i| element(i, i).is_finite() && element(i, i) > 0.0).collect();
-        let kept: Vec<usize> = usable.iter().copied().filter(|&i| usable.iter().all(|&j| element(i, j).is_finite())).collect();
+        let kept = with_finite_covariances(usable, element);
         let mut row = Self::from_errors(tail_errors);
         if kept.len() == block {
             let factor = InverseFactor::new(covariance, block, floor)?;
@@ -78,6 +79,27 @@ impl WhiteningRow {
 
     fn pivots(&self) -> impl Iterator<Item = f64> {
         (0..self.block()).map(|i| self.triangle[lower(i, i)]).chain(self.diagonal.iter().copied())
+    }
+}
+
+/// The members among which all covariances are finite: as long as some are not, the one with most of these goes, of several the one with
+/// the largest variance, then the last. Where no covariance of two members is finite, nothing is known of the noise that they share,
+/// and none stays.
+fn with_finite_covariances(mut members: Vec<usize>, element: impl Fn(usize, usize) -> f64) -> Vec<usize> {
+    let is_bad = |i: usize, j: usize| i != j && !element(i, j).is_finite();
+    let mut n_bad: Vec<usize> = members.iter().map(|&i| members.iter().filter(|&&j| is_bad(i, j)).count()).collect();
+    if members.len() > 1 && n_bad.iter().all(|&n| n == members.len() - 1) {
+        return Vec::new();
+    }
+    loop {
+        let order = |&a: &usize, &b: &usize| {
+            let variance = |position: usize| element(members[position], members[position]);
+            n_bad[a].cmp(&n_bad[b]).then(variance(a).total_cmp(&variance(b))).then(a.cmp(&b))
+        };
+        let Some(worst) = (0..members.len()).max_by(order).filter(|&worst| n_bad[worst] > 0) else { return members };
+        let gone = members.remove(worst);
+        n_bad.remove(worst);
+        n_bad.iter_mut().zip(&members).for_each(|(n, &i)| *n -= usize::from(is_bad(i, gone)));
     }
 }
 
@@ -137,10 +159,31 @@ mod tests {
     }
 
     #[test]
-    fn a_covariance_that_is_not_finite_drops_its_wavelengths() {
-        let row = WhiteningRow::new(&[1.0, f64::NAN, 0.1, 1.0, 0.2, 4.0], &[], EigenvalueFloor::default()).unwrap();
-        assert_eq!(row.n_present(), 1);
-        assert_eq!(row.chi_square(&[9.0, 9.0, 4.0]), 4.0);
+    fn covariances_that_are_not_finite_drop_as_few_wavelengths_as_possible() {
+        let whiten = |covariance: &[f64]| WhiteningRow::new(covariance, &[], EigenvalueFloor::default()).unwrap();
+        let present = |row: &WhiteningRow| (0..row.block()).filter(|&i| row.triangle[lower(i, i)] > 0.0).collect::<Vec<_>>();
+        let nan = f64::NAN;
+        // One element: of its two wavelengths the one with the larger variance goes, of equal ones the last.
+        assert_eq!(present(&whiten(&[2.0, nan, 0.1, 1.0, 0.2, 4.0])), [1, 2]);
+        let equal = whiten(&[1.0, f64::INFINITY, 0.1, 1.0, 0.2, 4.0]);
+        assert_eq!(present(&equal), [0, 2]);
+        assert_eq!(equal.chi_square(&[1.0, 9.0, -1.0]), whiten(&[1.0, 0.1, 4.0]).chi_square(&[1.0, -1.0]));
+        // A row: that wavelength alone, not those of which it has covariances.
+        let n = 5;
+        let row_2 = |i: usize, j: usize| {
+            if i == j {
+                1.0
+            } else if i == 2 || j == 2 {
+                nan
+            } else {
+                0.1
+            }
+        };
+        let covariance: Vec<f64> = (0..n).flat_map(|i| (i..n).map(move |j| row_2(i, j))).collect();
+        assert_eq!(present(&whiten(&covariance)), [0, 1, 3, 4]);
+        // All of them: variances alone say nothing of the common noise.
+        let covariance: Vec<f64> = (0..n).flat_map(|i| (i..n).map(move |j| if i == j { 1.0 } else { nan })).collect();
+        assert_eq!(whiten(&covariance).n_present(), 0);
     }
 
     #[test]

@@ -2,6 +2,10 @@
 
 mod constraint;
 mod cut;
+mod flux;
+mod flux_unit;
+#[cfg(test)]
+mod formats;
 mod grid;
 mod read;
 mod split;
@@ -19,11 +23,12 @@ use std::collections::BTreeMap;
 
 /// Bits that say what was wrong with a star's input; they are shifted into the catalogue's `quality_flags`.
 pub mod input_flag {
-    /// A flux was infinite, or had an error that is zero or negative; that flux counts as missing.
+    /// A flux was infinite or beyond reason, had an error or a variance that is not finite and positive, or covariances that are not finite;
+    /// that flux counts as missing, and the others stay.
     pub const BAD_FLUX: u32 = 1;
     /// No flux has a finite variance: nothing can be fitted.
     pub const NO_FLUX: u32 = 1 << 1;
-    /// A constraint (parallax, label …) had an error that is zero or negative; it is ignored.
+    /// A constraint (parallax, label …) is beyond reason, or its error is, or is zero or negative; it is ignored.
     pub const BAD_CONSTRAINT: u32 = 1 << 2;
     /// The flux covariance was not positive-definite and its eigenvalues were raised to the floor.
     pub const COVARIANCE_FLOORED: u32 = 1 << 3;
@@ -39,6 +44,9 @@ pub struct Observations {
     pub ids: Vec<i64>,
     pub flux: Array2<f32>,
     pub flux_error: Array2<f32>,
+    /// The unit of both: that of the read options; without one, [`crate::quantity::FLUX_UNIT`] where the file's unit is of that kind, and
+    /// the file's elsewhere. Empty where none is known.
+    pub flux_unit: String,
     pub whitening: Whitening,
     /// Measured values of parameters, by parameter name, in file units.
     pub constraints: BTreeMap<String, Constraint>,
@@ -66,6 +74,7 @@ impl Observations {
             ids: stars.iter().map(|&star| self.ids[star]).collect(),
             flux: self.flux.select(ndarray::Axis(0), stars),
             flux_error: self.flux_error.select(ndarray::Axis(0), stars),
+            flux_unit: self.flux_unit.clone(),
             whitening: self.whitening.select(stars),
             constraints: self.constraints.iter().map(|(name, constraint)| (name.clone(), constraint.select(stars))).collect(),
             input_flags: stars.iter().map(|&star| self.input_flags[star]).collect(),

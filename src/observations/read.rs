@@ -1,10 +1,13 @@
 //! From the documented observation table to [`Observations`].
 
+use super::flux::Flux;
+use super::flux_unit::FluxUnits;
 use super::{Constraint, Grid, Observations, input_flag};
 use crate::error::{Error, Result};
-use crate::noise::{EigenvalueFloor, Whitening, triangle};
-use crate::table::{Column, Shape, Table, Values};
-use ndarray::{Array2, ArrayView2, s};
+use crate::noise::EigenvalueFloor;
+use crate::quantity::{Notices, Quantity, Role, in_unit};
+use crate::table::{Column, Table, Values};
+use crate::unit;
 use std::collections::{BTreeMap, HashSet};
 
 /// Names of the columns and metadata of an observation file.
@@ -19,8 +22,16 @@ pub mod columns {
     pub const COVARIANCE: &str = "flux_covariance_triu";
     /// Row-wise upper triangle of the covariance of the leading XP entries `[B(B+1)/2]`.
     pub const XP_COVARIANCE: &str = "xp_covariance_triu";
-    /// Metadata: JSON list of wavelengths in nm.
+    /// Metadata: JSON list of wavelengths, in nm unless [`WAVELENGTH_UNIT`] is there.
     pub const WAVELENGTHS: &str = "wavelengths";
+    /// Metadata: unit of the wavelengths.
+    pub const WAVELENGTH_UNIT: &str = "wavelength_unit";
+    /// Metadata: unit of the flux, where its column states none.
+    pub const FLUX_UNIT: &str = "flux_unit";
+    /// Position, in degrees.
+    pub const RA: &str = "ra";
+    /// Position, in degrees.
+    pub const DEC: &str = "dec";
     /// Metadata: JSON list of names of the entries.
     pub const BANDS: &str = "bands";
     /// Metadata: name and hash of the XP instrument of the leading samples.
@@ -32,6 +43,10 @@ pub mod columns {
 pub struct ReadOptions {
     /// Parameters whose `<name>` and `<name>_error` columns become constraints; absent columns are skipped.
     pub constraints: Vec<String>,
+    /// Units of the parameters in files, by name, where they are not those of [`Quantity::of`].
+    pub units: BTreeMap<String, String>,
+    /// The unit of flux that a model wants; without one, see [`Observations::flux_unit`].
+    pub flux_unit: Option<String>,
     /// Fractional model error per wavelength added in quadrature to the diagonal; empty for none.
     pub model_error: Vec<f64>,
     /// What replaces eigenvalues of covariances that are not positive-definite.
@@ -41,32 +56,20 @@ pub struct ReadOptions {
 }
 
 impl Observations {
-    /// Reads an observation table.
+    /// Reads an observation table. Columns in other units than are wanted are converted, each by its own.
     ///
     /// # Errors
-    /// When a column or the metadata is missing, has the wrong type or length, or an identifier occurs twice. A star with bad
-    /// values is kept and flagged ([`input_flag`]).
+    /// When a column or the metadata is missing, has the wrong type or length or a unit of another kind, or an identifier occurs twice.
+    /// A star with bad values is kept and flagged ([`input_flag`]).
     pub fn from_table(mut table: Table, options: &ReadOptions) -> Result<Self> {
         let grid = grid_of(&table)?;
-        let w = grid.len();
         let ids = table.column(columns::ID)?.to_i64()?;
         refuse_duplicates(&ids)?;
-        let (n, mut input_flags) = (ids.len(), vec![0; ids.len()]);
-        let mut flux = table.column(columns::FLUX)?.to_matrix(w)?.mapv(|value| value as f32);
-        let mut flux_error = table.column(columns::FLUX_ERROR)?.to_matrix(w)?.mapv(|value| value as f32);
-        for (star, flags) in input_flags.iter_mut().enumerate() {
-            for (flux, error) in flux.row_mut(star).iter_mut().zip(flux_error.row_mut(star)) {
-                let absent = flux.is_nan() || error.is_nan() || *error == f32::INFINITY;
-                let impossible = flux.is_infinite() || *error <= 0.0;
-                if impossible && !absent {
-                    *flags |= input_flag::BAD_FLUX;
-                }
-                if impossible || absent {
-                    (*flux, *error) = (0.0, f32::INFINITY);
-                }
-            }
-        }
-        let whitening = whitening(&mut table, &flux, &mut flux_error, options)?;
+        let mut input_flags = vec![0; ids.len()];
+        let units = FluxUnits::of(&table, options.flux_unit.as_deref())?;
+        let mut flux = Flux::read(&table, grid.len(), &units, &mut input_flags)?;
+        let whitening = flux.whiten(&mut table, &grid, &units, options, &mut input_flags)?;
+        let Flux { flux, error: flux_error } = flux;
         for (star, flags) in input_flags.iter_mut().enumerate() {
             if whitening.floored[star] {
                 *flags |= input_flag::COVARIANCE_FLOORED;
@@ -75,22 +78,11 @@ impl Observations {
                 *flags |= input_flag::NO_FLUX;
             }
         }
-        let mut constraints = BTreeMap::new();
-        for name in &options.constraints {
-            let error_name = format!("{name}_error");
-            if table.get(name).is_none() || table.get(&error_name).is_none() {
-                continue;
-            }
-            let (constraint, bad) = Constraint::new(table.column(name)?.to_f64()?, table.column(&error_name)?.to_f64()?);
-            for star in (0..n).filter(|&star| bad[star]) {
-                input_flags[star] |= input_flag::BAD_CONSTRAINT;
-            }
-            constraints.insert(name.clone(), constraint.shifted(options.offsets.get(name).copied().unwrap_or(0.0)));
-        }
+        let constraints = constraints(&mut table, options, &mut input_flags)?;
         for name in [columns::ID, columns::FLUX, columns::FLUX_ERROR] {
             table.take(name);
         }
-        Ok(Self { grid, ids, flux, flux_error, whitening, constraints, input_flags, auxiliary: table })
+        Ok(Self { grid, ids, flux, flux_error, flux_unit: units.unit, whitening, constraints, input_flags, auxiliary: table })
     }
 }
 
@@ -104,6 +96,53 @@ impl Grid {
     }
 }
 
+/// The constraints that a table has, in the units of their parameters. Their columns stay in the table, in these units.
+fn constraints(table: &mut Table, options: &ReadOptions, flags: &mut [u32]) -> Result<BTreeMap<String, Constraint>> {
+    let mut constraints = BTreeMap::new();
+    let mut notices = Notices::default();
+    for name in &options.constraints {
+        let error_name = format!("{name}_error");
+        let (Some(value), Some(error)) = (table.get(name), table.get(&error_name)) else {
+            // A column that no program can read is not skipped as if it were absent.
+            for name in [name, &error_name] {
+                if table.unread.iter().any(|unread| unread.schema.name == *name) {
+                    table.column(name)?;
+                }
+            }
+            continue;
+        };
+        let quantity = Quantity::of(name).with_unit(options.units.get(name).map_or("", String::as_str));
+        let partner = value.schema.unit.clone();
+        let value = quantity.read(value.clone(), Role::Value, None, &mut notices)?;
+        let error = quantity.read(error.clone(), Role::Error, Some(&partner), &mut notices)?;
+        let (constraint, bad) = Constraint::new(value.to_f64()?, error.to_f64()?);
+        flags.iter_mut().zip(bad).filter(|(_, bad)| *bad).for_each(|(flags, _)| *flags |= input_flag::BAD_CONSTRAINT);
+        constraints.insert(name.clone(), constraint.shifted(options.offsets.get(name).copied().unwrap_or(0.0)));
+        for column in [value, error] {
+            table.replace(without_infinity(column))?;
+        }
+    }
+    for name in [columns::RA, columns::DEC] {
+        // Positions are carried on in degrees; a text or an hour angle of another kind stays what it says it is.
+        let target = table.get(name).filter(|column| !unit::is_absent(&column.schema.unit));
+        if let Some(column) = target.and_then(|column| in_unit(column, "deg").ok()) {
+            table.replace(column)?;
+        }
+    }
+    notices.say("observations");
+    Ok(constraints)
+}
+
+/// A column of numbers with null where they were beyond reason: what is carried on must not look like a measurement.
+fn without_infinity(mut column: Column) -> Column {
+    if let Values::Float64(values) = &column.values {
+        let values = values.iter().map(|&value| if value.is_infinite() { f64::NAN } else { value }).collect();
+        column = Column::nullable(column.schema, values);
+    }
+    column
+}
+
+/// The data vector that the table's metadata describe.
 fn grid_of(table: &Table) -> Result<Grid> {
     let list = |key: &str| {
         table.metadata.get(key).ok_or_else(|| {
@@ -119,6 +158,16 @@ fn grid_of(table: &Table) -> Result<Grid> {
     let wavelength: Vec<f64> =
         serde_json::from_str(list(columns::WAVELENGTHS)?).map_err(|error| unreadable(columns::WAVELENGTHS, error))?;
     let names: Vec<String> = serde_json::from_str(list(columns::BANDS)?).map_err(|error| unreadable(columns::BANDS, error))?;
+    let to_nm = match table.metadata.get(columns::WAVELENGTH_UNIT) {
+        Some(text) => unit::factor(text, "nm").ok_or_else(|| {
+            Error::data(format!("metadata '{}'", columns::WAVELENGTH_UNIT))
+                .found(format!("'{text}'"))
+                .expected("a unit of length, such as nm or Angstrom")
+                .remedy("Correct the unit, or leave it out for nm.")
+        })?,
+        None => 1.0,
+    };
+    let wavelength = wavelength.into_iter().map(|value| to_nm * value).collect();
     Ok(Grid::new(wavelength, names)?.with_instrument(table.metadata.get(columns::XP_INSTRUMENT).cloned()))
 }
 
@@ -132,59 +181,6 @@ fn refuse_duplicates(ids: &[i64]) -> Result<()> {
         .found(format!("identifiers that occur more than once: {}", twice.join(", ")))
         .expected("every star once")
         .remedy("Remove the repeated rows."))
-}
-
-/// Takes the covariance column out of the table and whitens; entries of `flux_error` that the covariance lacks become missing.
-fn whitening(table: &mut Table, flux: &Array2<f32>, flux_error: &mut Array2<f32>, options: &ReadOptions) -> Result<Whitening> {
-    let (n, w) = flux.dim();
-    let model_variance = |star: usize, i: usize| {
-        let fraction = options.model_error.get(i).copied().unwrap_or(0.0);
-        (fraction * f64::from(flux[[star, i]])).powi(2)
-    };
-    let column = table.take(columns::COVARIANCE).or_else(|| table.take(columns::XP_COVARIANCE));
-    for star in 0..n {
-        for i in 0..w {
-            flux_error[[star, i]] = (f64::from(flux_error[[star, i]]).powi(2) + model_variance(star, i)).sqrt() as f32;
-        }
-    }
-    let Some(column) = column else {
-        return Ok(Whitening::diagonal(flux_error.view()));
-    };
-    let length = if column.n_rows() == 0 { 0 } else { column.range(0).len() };
-    let block = triangle::side(length).filter(|&block| block <= w).ok_or_else(|| {
-        Error::data(format!("column '{}'", column.schema.name))
-            .found(format!("{length} values"))
-            .expected(format!("B(B+1)/2 with B ≤ {w}, the length of the data vector"))
-    })?;
-    let mut covariance = single_precision(column, length)?;
-    for star in 0..n {
-        let mut position = 0;
-        for i in 0..block {
-            // A missing flux has no finite variance, whatever the covariance says; a missing variance has no flux.
-            let diagonal = &mut covariance[[star, position]];
-            *diagonal += model_variance(star, i) as f32;
-            if flux_error[[star, i]].is_infinite() {
-                *diagonal = f32::NAN;
-            } else if !(diagonal.is_finite() && *diagonal > 0.0) {
-                flux_error[[star, i]] = f32::INFINITY;
-            }
-            position += block - i;
-        }
-    }
-    let tail: ArrayView2<f32> = flux_error.slice(s![.., block..]);
-    Whitening::from_covariances(covariance.view(), tail, options.floor)
-}
-
-/// A list column as `[rows, length]` in single precision, without a copy where it is that already (covariances are large).
-fn single_precision(column: Column, length: usize) -> Result<Array2<f32>> {
-    let n = column.n_rows();
-    match column {
-        Column { values: Values::Float32(values), shape: Shape::Fixed(found), valid: None, schema } if found == length => {
-            Array2::from_shape_vec((n, length), values)
-                .map_err(|error| Error::data(format!("column '{}'", schema.name)).found(error.to_string()))
-        }
-        column => Ok(column.to_matrix(length)?.mapv(|value| value as f32)),
-    }
 }
 
 #[cfg(test)]

@@ -7,12 +7,10 @@ use super::near_infrared::INFRARED_BANDS;
 use super::truth::{MEAN_R_V, Sky, Star};
 use crate::error::{Error, Result};
 use crate::noise::triangle;
+use crate::quantity::{COVARIANCE_UNIT, FLUX_UNIT};
 use crate::survey::xp::DEFAULT_WAVELENGTHS;
 use crate::table::{Column, ColumnSchema, Table, Values};
 
-/// Flux unit of the file; its square is the covariance's.
-const FLUX_UNIT: &str = "10**-18 W.m**-2.nm**-1";
-const COVARIANCE_UNIT: &str = "10**-36 W**2.m**-4.nm**-2";
 /// Number of values of the packed XP covariance.
 pub(super) const COVARIANCE_LENGTH: usize = triangle::length(DEFAULT_WAVELENGTHS.len());
 

@@ -168,6 +168,24 @@ impl Table {
         Some(self.columns.remove(position))
     }
 
+    /// Puts a column in the place of the one of its name.
+    ///
+    /// # Errors
+    /// When there is none of its name, or its length differs from the table's.
+    pub fn replace(&mut self, column: Column) -> Result<()> {
+        let name = &column.schema.name;
+        self.column(name)?;
+        if column.n_rows() != self.n_rows {
+            return Err(Error::data(format!("column '{name}'"))
+                .found(format!("{} rows", column.n_rows()))
+                .expected(format!("{}", self.n_rows)));
+        }
+        if let Some(place) = self.columns.iter_mut().find(|other| other.schema.name == column.schema.name) {
+            *place = column;
+        }
+        Ok(())
+    }
+
     /// The table with only the given rows, in the given order.
     pub fn select(&self, rows: &[usize]) -> Self {
         Self {

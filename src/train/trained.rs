@@ -53,6 +53,7 @@ pub fn train(
     report: &mut dyn FnMut(f64, &str),
 ) -> Result<(TrainedModel, Table)> {
     let mut model = ForwardModel::new(registry, &recipe.effects, observations.grid.clone(), recipe.seed, device)?;
+    model.flux_unit.clone_from(&observations.flux_unit);
     for (name, transform) in &recipe.transforms {
         model.set_transform(name, *transform)?;
     }

@@ -32,12 +32,11 @@ pub fn inspect(arguments: &Arguments, star: i64, data: &Path, settings: &Setting
     let trained = TrainedModel::load(&arguments.path, &Registry::standard(), &settings.device()?)?;
     let options = FitOptions::default();
     let row = find(star, data)?;
-    let unit = row.metadata.get("flux_unit").cloned().unwrap_or_default();
     let observations =
         Observations::from_table(row, &read_options(&trained, &options)).map_err(|error| error.within(data.display()))?;
     let estimates = fit(&trained, &observations, &options)?;
     if let Some(output) = &arguments.output {
-        let figure = figure(&trained, &observations, &estimates, &unit)?;
+        let figure = figure(&trained, &observations, &estimates, &observations.flux_unit)?;
         if is_svg(output) {
             figure.save_svg(output)?
         } else {

@@ -56,6 +56,7 @@ fn observations(model: &ForwardModel, coordinates: &Array2<f64>) -> Observations
         ids: (0..N as i64).collect(),
         flux,
         flux_error,
+        flux_unit: String::new(),
         whitening,
         constraints: BTreeMap::new(),
         input_flags: vec![0; N],

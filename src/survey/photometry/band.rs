@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 
 /// Speed of light in m/s.
 const SPEED_OF_LIGHT: f64 = 2.997_924_58e8;
+/// Magnitudes that can be.
+const LIMITS: std::ops::RangeInclusive<f64> = -30.0..=60.0;
+/// Errors above this (mag) say nothing.
+const LARGEST_ERROR: f64 = 100.0;
 /// Flux density of AB magnitude zero, 3631 Jy, in W m⁻² Hz⁻¹.
 const AB_ZERO_POINT: f64 = 3631e-26;
 
@@ -63,7 +67,7 @@ pub enum Measurement {
     Flux { value: f64, error: f64 },
     /// Nothing was measured.
     Missing,
-    /// There is a magnitude, but its error is not a positive number (or the magnitude is infinite).
+    /// There is a magnitude, but it or its error is not possible.
     Invalid,
     /// Dropped by the crowding cut.
     Crowded,
@@ -108,7 +112,8 @@ impl PhotometricBand {
         if magnitude.is_nan() {
             return Measurement::Missing;
         }
-        if !(magnitude.is_finite() && error.is_finite() && error > 0.0) {
+        let is_possible = LIMITS.contains(&magnitude) && error > 0.0 && error < LARGEST_ERROR;
+        if !is_possible {
             return Measurement::Invalid;
         }
         let limit = self.crowding.as_ref().map(|cut| cut.limit);
@@ -161,7 +166,7 @@ mod tests {
         band.sentinel = Some(-999.0);
         assert_eq!(band.measure(f64::NAN, 0.1, None), Measurement::Missing);
         assert_eq!(band.measure(-999.0, -999.0, None), Measurement::Missing);
-        for error in [0.0, -0.1, f64::NAN, f64::INFINITY, -999.0] {
+        for error in [0.0, -0.1, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -999.0, 101.0] {
             assert_eq!(band.measure(12.0, error, None), Measurement::Invalid, "{error}");
         }
         assert_eq!(band.measure(12.0, 0.1, Some(-4.9)), Measurement::Crowded);

@@ -4,13 +4,11 @@ use super::flux::{ChunkFlux, FluxMaker};
 use super::{NOTES_COLUMN, Note};
 use crate::error::{Error, Result};
 use crate::noise::triangle;
+use crate::quantity::{COVARIANCE_UNIT, FLUX_UNIT};
 use crate::table::{Column, ColumnSchema, Table, Values};
 
-/// The unit of flux columns.
-const FLUX_UNIT: &str = "10**-18 W.m**-2.nm**-1";
 /// Metadata: name and hash of the instrument with which XP spectra were sampled.
 const INSTRUMENT_KEY: &str = "xp_instrument";
-const COVARIANCE_UNIT: &str = "10**-36 W**2.m**-4.nm**-2";
 
 /// The parts of a chunk.
 pub(super) struct Parts {

@@ -13,8 +13,8 @@ struct Quantity {
     required: bool,
 }
 
-/// Takes parallax, labels and extinction out of the joined columns. Zero and negative values stay; a value whose error is not
-/// finite and positive is missing and noted.
+/// Takes parallax, labels and extinction out of the joined columns, which are in their units. Zero and negative values stay; a value that
+/// is infinite (beyond reason), or whose error is not finite and positive, is missing and noted.
 ///
 /// # Errors
 /// When a label's or an error's column is absent or not numeric.

@@ -4,6 +4,7 @@ use super::samples::{Samples, XpRows};
 use super::{Note, XpSource};
 use crate::error::{Error, Result};
 use crate::noise::triangle;
+use crate::quantity::LARGEST_FLUX;
 use crate::survey::photometry::{Measurement, PhotometricBand};
 use crate::survey::xp::{Band, Fault, Sampling, Scratch, Spectrum, SpectrumOptions};
 use crate::table::Table;
@@ -192,16 +193,22 @@ impl FluxMaker {
             }
             XpRows::Sampled(spectra, weights) => {
                 let samples = Samples::of(&spectra.spectrum(row)?, weights, &mut work.covariance);
-                self.put(&samples, work, star);
-                *star.notes |= Note::CorrelationsMissing.bit();
+                if self.put(&samples, work, star) {
+                    *star.notes |= Note::CorrelationsMissing.bit();
+                }
             }
         }
         Ok(())
     }
 
-    /// Puts samples with their inflated covariance.
-    fn put(&self, samples: &Samples, work: &mut WorkSpace, star: &mut StarFlux) {
-        let (Some(xp), n, covariance) = (&self.xp, self.n_samples(), &mut work.covariance) else { return };
+    /// Puts samples with their inflated covariance; none where one is absurd: such coefficients make a spectrum that is wrong as a whole,
+    /// though some of its samples may look like fluxes. Returns whether it did.
+    fn put(&self, samples: &Samples, work: &mut WorkSpace, star: &mut StarFlux) -> bool {
+        let (Some(xp), n, covariance) = (&self.xp, self.n_samples(), &mut work.covariance) else { return false };
+        if samples.flux.iter().any(|flux| flux.abs() > LARGEST_FLUX || flux.is_infinite()) {
+            *star.notes |= Note::SpectrumUnusable.bit();
+            return false;
+        }
         xp.inflation.apply(covariance, [&samples.bp, &samples.rp]);
         star.covariance.iter_mut().zip(covariance.iter()).for_each(|(to, value)| *to = *value as f32);
         for (sample, flux) in samples.flux.iter().enumerate() {
@@ -210,6 +217,7 @@ impl FluxMaker {
                 (star.flux[sample], star.error[sample]) = (*flux as f32, error as f32);
             }
         }
+        true
     }
 
     /// XP samples of one star with inflated covariance.
@@ -218,7 +226,10 @@ impl FluxMaker {
         let parts = sampling.parts(spectrum);
         let WorkSpace { scratch, covariance } = work;
         sampling.covariance_into(spectrum, xp.error_convention, scratch, covariance);
-        self.put(&Samples { flux: parts.flux(), bp: parts.bp, rp: parts.rp }, work, star);
+        let samples = Samples { flux: parts.flux(), bp: parts.bp, rp: parts.rp };
+        if !self.put(&samples, work, star) {
+            return;
+        }
         let without_correlations = [&spectrum.bp, &spectrum.rp].into_iter().flatten().any(|band| band.correlations.is_none());
         for (is, note) in [
             (spectrum.bp.is_none(), Note::BpMissing),

@@ -1,8 +1,11 @@
 //! Tables joined on identifiers.
 
 use super::recipe::{Duplicates, TableSource, expand};
+use super::used::Used;
 use crate::error::{Error, Result};
+use crate::quantity::{Notices, append};
 use crate::table::{self, Chunks, Column, ColumnSchema, Shape, Table, Values};
+use crate::warning::warn_once;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
@@ -19,28 +22,38 @@ pub(super) struct JoinTable {
 }
 
 impl JoinTable {
-    /// Reads all files of a source.
-    pub(super) fn read(source: &TableSource, duplicates: Duplicates) -> Result<Self> {
-        let mut whole: Option<Table> = None;
+    /// Reads all files of a source, its used columns in their units. Errors name file, row, column and cell.
+    pub(super) fn read(source: &TableSource, used: &Used, duplicates: Duplicates) -> Result<Self> {
+        let (mut whole, mut seen, mut notices) = (None, HashSet::new(), Notices::default());
+        let (mut n_duplicates, mut n_without_id) = (0, 0);
         for file in expand(&source.files)? {
+            let place = file.display().to_string();
+            let mut first_row = 0;
             for chunk in source.read_chunks(&file)? {
-                let chunk = source.normalise(chunk?).map_err(|error| error.within(file.display()))?;
+                let chunk = chunk?;
+                let n_rows = chunk.n_rows();
+                let part = source.normalise(chunk, used, first_row, &mut notices).map_err(|error| error.within(&place))?;
+                source.say_unread(&part.table, &place);
+                let ids = part.table.column("source_id")?.to_i64()?;
+                let first = first_occurrences(&ids, &part.rows, duplicates, &mut seen).map_err(|error| error.within(&place))?;
+                n_duplicates += ids.len() - first.len();
+                n_without_id += n_rows - ids.len();
+                let table = if first.len() == ids.len() { part.table } else { part.table.select(&first) };
                 match &mut whole {
-                    Some(whole) => whole.append(chunk).map_err(|error| error.within(file.display()))?,
-                    None => whole = Some(chunk),
+                    Some(whole) => append(whole, table, &place).map_err(|error| error.within(&place))?,
+                    None => whole = Some(table),
                 }
+                first_row += n_rows;
             }
         }
-        let name = source.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
-        Self::new(whole.unwrap_or_default(), duplicates).map_err(|error| error.within(name))
-    }
-
-    /// From a table with a column `source_id`.
-    pub(super) fn new(table: Table, duplicates: Duplicates) -> Result<Self> {
-        let ids = table.column("source_id")?.to_i64()?;
-        let first = first_occurrences(&ids, duplicates, &mut HashSet::new())?;
-        let n_duplicates = ids.len() - first.len();
-        let rows = first.into_iter().map(|row| (ids[row], row)).collect();
+        let place = source.name();
+        notices.say(&place);
+        if n_without_id > 0 {
+            warn_once(format!("{place}: {n_without_id} rows without an identifier are left out"));
+        }
+        let table = whole.unwrap_or_default();
+        let rows = table.column("source_id").and_then(Column::to_i64).map_err(|error| error.within(place))?;
+        let rows = rows.into_iter().enumerate().map(|(row, id)| (id, row)).collect();
         Ok(Self { table, rows, n_duplicates })
     }
 
@@ -72,22 +85,28 @@ impl TableSource {
         table::read_column_chunks(file, &wanted, BLOCK)
     }
 
-    /// The table with its identifier as `source_id` in the first column, columns renamed and chosen, sentinels nulled.
-    pub(super) fn normalise(&self, mut table: Table) -> Result<Table> {
-        table.column(&self.id)?.to_i64()?;
+    /// The table with its identifier as `source_id` in the first column, columns renamed and chosen, sentinels nulled, used columns in
+    /// their units, and without rows that have no identifier. `first_row` is the row of the file with which the table begins.
+    pub(super) fn normalise(&self, mut table: Table, used: &Used, first_row: usize, notices: &mut Notices) -> Result<Normalised> {
+        table.column(&self.id)?;
         if let Some(name) = self.rename.keys().find(|name| table.get(name).is_none()) {
             table.column(name).map_err(|error| error.within("tables.rename"))?;
         }
         let mut renamed = Table::with_rows(table.n_rows());
         let mut id = table.take(&self.id).ok_or_else(|| Error::data(format!("column '{}'", self.id)).found("no such column"))?;
+        let with_id = rows_with_id(&id)?;
         id.schema.name = "source_id".into();
         renamed.push(id)?;
+        let new_name = |name: &str| self.rename.get(name).map_or_else(|| name.to_owned(), String::clone);
+        let is_chosen = |name: &String| self.columns.as_ref().is_none_or(|names| names.contains(name));
+        for mut unread in std::mem::take(&mut table.unread) {
+            unread.schema.name = new_name(&unread.schema.name);
+            renamed.unread.push(unread);
+        }
         for column in table.columns() {
             let mut column = column.clone();
-            if let Some(name) = self.rename.get(&column.schema.name) {
-                column.schema.name.clone_from(name);
-            }
-            if self.columns.as_ref().is_some_and(|names| !names.contains(&column.schema.name)) {
+            column.schema.name = new_name(&column.schema.name);
+            if !is_chosen(&column.schema.name) {
                 continue;
             }
             if let Some(&sentinel) = self.sentinels.get(&column.schema.name) {
@@ -99,22 +118,72 @@ impl TableSource {
         for name in self.columns.iter().flatten().chain(self.sentinels.keys()) {
             renamed.column(name)?;
         }
-        Ok(renamed)
+        used.read(&mut renamed, notices, first_row)?;
+        let rows = with_id.iter().map(|row| first_row + row).collect();
+        let table = if with_id.len() == renamed.n_rows() { renamed } else { renamed.select(&with_id) };
+        Ok(Normalised { table, rows })
+    }
+
+    /// Says once which columns of a file cannot be carried on, where nothing chose the others.
+    pub(super) fn say_unread(&self, table: &Table, place: &str) {
+        if self.columns.is_none() && !table.unread.is_empty() {
+            let columns: Vec<String> =
+                table.unread.iter().map(|unread| format!("{} ({})", unread.schema.name, unread.found)).collect();
+            warn_once(format!("{place}: left out are {}, whose types no table here has", columns.join(", ")));
+        }
+    }
+
+    /// The files, for messages.
+    pub(super) fn name(&self) -> String {
+        self.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
     }
 }
 
-/// The rows whose identifiers have not occurred before, here or in `seen`.
+/// A part of a file as it is joined.
+#[derive(Debug)]
+pub(super) struct Normalised {
+    pub(super) table: Table,
+    /// The rows of the file.
+    pub(super) rows: Vec<usize>,
+}
+
+/// The rows that have an identifier.
 ///
 /// # Errors
-/// Names repeated identifiers when duplicates are an error.
-pub(super) fn first_occurrences(ids: &[i64], duplicates: Duplicates, seen: &mut HashSet<i64>) -> Result<Vec<usize>> {
-    let (first, repeated): (Vec<usize>, Vec<usize>) = (0..ids.len()).partition(|&row| seen.insert(ids[row]));
-    if repeated.is_empty() || duplicates == Duplicates::KeepFirst {
-        return Ok(first);
+/// When the identifiers are not whole numbers.
+fn rows_with_id(id: &Column) -> Result<Vec<usize>> {
+    let place = || Error::data(format!("column '{}'", id.schema.name)).expected("64-bit integers");
+    match (&id.values, &id.shape) {
+        (Values::Int32(_) | Values::Int64(_), Shape::Scalar) => {}
+        (Values::Float32(_) | Values::Float64(_), Shape::Scalar) => {
+            return Err(place().found(format!("identifiers as {}", id.column_type())).remedy(
+                "Write them as 64-bit integers, from the source: a float holds 16 digits, an identifier has up to 19 (pandas makes                  floats of integers with gaps; dtype=\"Int64\" keeps them).",
+            ));
+        }
+        _ => {
+            return Err(place()
+                .found(format!("identifiers as {}", id.column_type()))
+                .remedy("Convert the column to 64-bit integers, or name another one with `id` in the recipe."));
+        }
     }
+    Ok((0..id.n_rows()).filter(|&row| id.is_valid(row)).collect())
+}
+
+/// The positions whose identifiers have not occurred before, here or in `seen`; `rows` are the rows of their file.
+///
+/// # Errors
+/// Names repeated identifiers and the row of the first when duplicates are an error.
+pub(super) fn first_occurrences(
+    ids: &[i64],
+    rows: &[usize],
+    duplicates: Duplicates,
+    seen: &mut HashSet<i64>,
+) -> Result<Vec<usize>> {
+    let (first, repeated): (Vec<usize>, Vec<usize>) = (0..ids.len()).partition(|&row| seen.insert(ids[row]));
+    let (Some(&row), Duplicates::Error) = (repeated.first(), duplicates) else { return Ok(first) };
     let shown: Vec<String> = repeated.iter().take(5).map(|&row| ids[row].to_string()).collect();
     let more = if repeated.len() > shown.len() { ", …" } else { "" };
-    Err(Error::data("source_id")
+    Err(Error::data(format!("column 'source_id', row {}", rows.get(row).unwrap_or(&row)))
         .found(format!("{} identifiers again ({}{more})", repeated.len(), shown.join(", ")))
         .expected("every star once")
         .remedy("Remove the duplicates, or set duplicates = \"keep-first\" in the recipe."))
@@ -191,11 +260,19 @@ mod tests {
         toml::from_str(&format!("files = []\nid = \"row\"\n{text}")).unwrap()
     }
 
+    fn normalise(source: &TableSource, table: Table) -> Result<Normalised> {
+        source.normalise(table, &Used::default(), 100, &mut Notices::default())
+    }
+
+    fn joined(table: Table) -> JoinTable {
+        let ids = table.column("source_id").unwrap().to_i64().unwrap();
+        JoinTable { table, rows: ids.into_iter().enumerate().map(|(row, id)| (id, row)).collect(), n_duplicates: 0 }
+    }
+
     #[test]
     fn stars_that_are_absent_become_null() {
-        let normalised =
-            source("rename = { ebv = \"extinction\" }\nsentinels = { extinction = -999 }").normalise(table()).unwrap();
-        let join = JoinTable::new(normalised, Duplicates::Error).unwrap();
+        let source = source("rename = { ebv = \"extinction\" }\nsentinels = { extinction = -999 }");
+        let join = joined(normalise(&source, table()).unwrap().table);
         let ids = [9, 1, 8];
         let mut stars = Table::new(vec![id_column(&ids)]).unwrap();
         assert_eq!(join.join(&ids, &mut stars).unwrap(), 2);
@@ -212,11 +289,10 @@ mod tests {
 
     #[test]
     fn duplicates_are_named_or_the_first_is_kept() {
-        let duplicated = || Table::new(vec![id_column(&[4, 5, 4])]).unwrap();
-        let message = JoinTable::new(duplicated(), Duplicates::Error).unwrap_err().to_string();
-        assert!(message.contains("1 identifiers again (4)") && message.contains("keep-first"), "{message}");
-        let join = JoinTable::new(duplicated(), Duplicates::KeepFirst).unwrap();
-        assert_eq!((join.n_duplicates, join.rows[&4]), (1, 0));
+        let (ids, rows) = ([4, 5, 4], [100, 101, 103]);
+        let message = first_occurrences(&ids, &rows, Duplicates::Error, &mut HashSet::new()).unwrap_err().to_string();
+        assert!(message.contains("row 103: found 1 identifiers again (4)") && message.contains("keep-first"), "{message}");
+        assert_eq!(first_occurrences(&ids, &rows, Duplicates::KeepFirst, &mut HashSet::new()).unwrap(), [0, 1]);
     }
 
     #[test]
@@ -224,12 +300,25 @@ mod tests {
         for (text, name) in
             [("rename = { av = \"x\" }", "'av'"), ("columns = [\"teff\"]", "'teff'"), ("sentinels = { z = 0 }", "'z'")]
         {
-            let message = source(text).normalise(table()).unwrap_err().to_string();
+            let message = normalise(&source(text), table()).unwrap_err().to_string();
             assert!(message.contains(name), "{message}");
         }
-        let mut floats = table();
-        floats.take("row");
-        floats.push(Column::nullable(ColumnSchema::new("row", "", ""), vec![1.0; 3])).unwrap();
-        assert!(source("").normalise(floats).unwrap_err().to_string().contains("64-bit integers"));
+    }
+
+    #[test]
+    fn identifiers_are_whole_numbers_and_rows_without_one_are_left_out() {
+        let with_ids = |values: Values, valid: Option<Vec<bool>>| {
+            let mut table = table();
+            table.take("row");
+            table.push(Column { valid, ..Column::scalar(ColumnSchema::new("row", "", ""), values) }).unwrap();
+            normalise(&source(""), table)
+        };
+        let message = with_ids(Values::Float64(vec![1.0; 3]), None).unwrap_err().to_string();
+        assert!(message.contains("column 'row'") && message.contains("float64") && message.contains("Int64"), "{message}");
+        let message = with_ids(Values::Text(vec!["1".into(); 3]), None).unwrap_err().to_string();
+        assert!(message.contains("column 'row'") && message.contains("text"), "{message}");
+        let part = with_ids(Values::Int64(vec![7, 0, 9]), Some(vec![true, false, true])).unwrap();
+        assert_eq!((part.table.column("source_id").unwrap().to_i64().unwrap(), part.rows), (vec![7, 9], vec![100, 102]));
+        assert_eq!(part.table.column("pair").unwrap().values, Values::Int32(vec![1, 2, 5, 6]));
     }
 }

@@ -16,6 +16,7 @@ mod run;
 mod samples;
 #[cfg(test)]
 mod xp_tests;
+mod used;
 
 pub use note::Note;
 pub use recipe::{Duplicates, Grid, PhotometrySource, PrepareRecipe, TableSource, XpSource};

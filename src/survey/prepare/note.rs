@@ -46,13 +46,13 @@ impl Note {
             Self::BpMissing => "no BP spectrum",
             Self::RpMissing => "no RP spectrum",
             Self::CorrelationsMissing => "XP coefficients or samples without correlations, taken as uncorrelated",
-            Self::MagnitudeInvalid => "a magnitude without a positive finite error; the band is missing",
+            Self::MagnitudeInvalid => "a magnitude beyond reason or without a positive finite error; the band is missing",
             Self::Crowded => "a band dropped by the crowding cut",
             Self::ParallaxInvalid => {
-                "a parallax without a positive finite error, or without the bias to be subtracted; it is missing"
+                "a parallax beyond reason, without a positive finite error, or without the bias to be subtracted; it is missing"
             }
-            Self::LabelInvalid => "a label without a positive finite error; it is missing",
-            Self::ExtinctionInvalid => "an extinction without a positive finite error; it is missing",
+            Self::LabelInvalid => "a label beyond reason or without a positive finite error; it is missing",
+            Self::ExtinctionInvalid => "an extinction beyond reason or without a positive finite error; it is missing",
             Self::NoFlux => "no flux at all",
             Self::NoFreedom => "an XP solution without degrees of freedom (one or two transits): its errors are formal ones",
         }

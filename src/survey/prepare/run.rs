@@ -2,12 +2,14 @@
 
 use super::chunk::Parts;
 use super::flux::FluxMaker;
-use super::join::{JoinTable, first_occurrences, id_column};
+use super::join::{JoinTable, Normalised, first_occurrences, id_column};
 use super::recipe::expand;
 use super::samples::{XpRows, all_refused};
+use super::used::Used;
 use super::{Note, PrepareRecipe, TableSource, constraints};
 use crate::error::{Error, Result};
 use crate::prefetch::prefetch;
+use crate::quantity::Notices;
 use crate::survey::xp::{DEFAULT_INSTRUMENT, Fault, SpectrumKind, columns_of_spectra, refuse_epoch_spectra};
 use crate::table::{self, Chunks, ColumnSchema, Table};
 use std::collections::{BTreeMap, HashSet};
@@ -30,8 +32,21 @@ pub struct Summary {
     pub examples: Vec<String>,
     /// Rows dropped as duplicates.
     pub n_duplicates: usize,
+    /// Rows of the stars' own files that are left out because they have no identifier.
+    pub n_without_id: usize,
+    /// Stars found in each joined table, by table (its first file).
+    pub n_matched: BTreeMap<String, usize>,
     /// Rows of joined tables without a star, by table (its first file).
     pub n_unmatched: BTreeMap<String, usize>,
+}
+
+impl Summary {
+    /// The joined tables that have no identifier in common with the stars, though there are stars: a table of another survey or release, or
+    /// identifiers that a program rounded.
+    pub fn tables_without_match(&self) -> Vec<&str> {
+        let tables = self.n_matched.iter().filter(|(_, count)| self.n_stars > 0 && **count == 0);
+        tables.map(|(name, _)| name.as_str()).collect()
+    }
 }
 
 /// A preparation that is set up: the recipe is valid and the tables to be joined are in memory. A clone prepares other stars with
@@ -44,7 +59,13 @@ pub struct Preparation {
     /// Tables joined to the stars, with their sources.
     tables: Vec<JoinedSource>,
     maker: FluxMaker,
+    /// The columns that are read as quantities.
+    used: Used,
     seen: HashSet<i64>,
+    /// Row of its file with which the next chunk of the first table begins.
+    first_row: usize,
+    /// Of the first table, where it is that of the stars.
+    notices: Notices,
     summary: Summary,
     /// The first spectrum of another instrument.
     of_other_instrument: Option<String>,
@@ -66,23 +87,29 @@ impl Preparation {
     /// When the recipe is impossible or a table cannot be read, lacks a column or has duplicate identifiers.
     pub fn new(recipe: PrepareRecipe) -> Result<Self> {
         recipe.validate()?;
+        let bands = recipe.photometry.bands()?;
+        let used = Used::new(&recipe, &bands);
         let joined = &recipe.tables[usize::from(recipe.xp.is_none())..];
         let tables = joined
             .iter()
             .map(|source| {
-                let table = Arc::new(JoinTable::read(source, recipe.duplicates)?);
+                let table = Arc::new(JoinTable::read(source, &used, recipe.duplicates)?);
                 Ok(JoinedSource { source: source.clone(), table, n_used: 0 })
             })
             .collect::<Result<Vec<_>>>()?;
         let recipe_text = as_text(&recipe)?;
-        let maker = FluxMaker::new(recipe.xp.clone(), recipe.photometry.bands()?)?;
+        let maker = FluxMaker::new(recipe.xp.clone(), bands)?;
+        let (seen, notices, summary) = (HashSet::new(), Notices::default(), Summary::default());
         Ok(Self {
             recipe,
             recipe_text,
             tables,
             maker,
-            seen: HashSet::new(),
-            summary: Summary::default(),
+            used,
+            seen,
+            first_row: 0,
+            notices,
+            summary,
             of_other_instrument: None,
         })
     }
@@ -135,6 +162,7 @@ impl Preparation {
             None => expand(&self.recipe.tables[0].files)?,
         };
         for file in &files {
+            self.first_row = 0;
             for chunk in prefetch(self.read_chunks(file, CHUNK)?, 1) {
                 let prepared = self.chunk(chunk?).map_err(|error| error.within(file.display()))?;
                 sink(prepared)?;
@@ -187,9 +215,13 @@ impl Preparation {
     /// What has been done.
     pub fn finish(self) -> Summary {
         let mut summary = self.summary;
+        if let Some(source) = self.recipe.tables.first() {
+            self.notices.say_beyond(&source.name());
+        }
         for JoinedSource { source, table, n_used } in &self.tables {
             summary.n_duplicates += table.n_duplicates;
             let name = source.files.first().map_or_else(String::new, |file| file.display().to_string());
+            *summary.n_matched.entry(name.clone()).or_default() += n_used;
             *summary.n_unmatched.entry(name).or_default() += table.n_stars() - n_used;
         }
         summary
@@ -200,13 +232,21 @@ impl Preparation {
     /// # Errors
     /// As [`Preparation::run`].
     pub fn chunk(&mut self, chunk: Table) -> Result<Table> {
-        let chunk = match &self.recipe.xp {
-            Some(_) => chunk,
-            None => self.recipe.tables[0].normalise(chunk)?,
+        let n_rows = chunk.n_rows();
+        let Normalised { table: chunk, rows: file_rows } = match (&self.recipe.xp, self.recipe.tables.first()) {
+            (None, Some(source)) => {
+                let normalised = source.normalise(chunk, &self.used, self.first_row, &mut self.notices)?;
+                source.say_unread(&normalised.table, &source.name());
+                self.notices.say_units(&source.name());
+                normalised
+            }
+            _ => Normalised { table: chunk, rows: (self.first_row..self.first_row + n_rows).collect() },
         };
         let options = self.maker.spectrum_options().cloned();
+        self.first_row += n_rows;
         let ids = chunk.column("source_id")?.to_i64()?;
-        let rows = first_occurrences(&ids, self.recipe.duplicates, &mut self.seen)?;
+        self.summary.n_without_id += n_rows - ids.len();
+        let rows = first_occurrences(&ids, &file_rows, self.recipe.duplicates, &mut self.seen)?;
         self.summary.n_duplicates += ids.len() - rows.len();
         let (chunk, ids) = match rows.len() == ids.len() {
             true => (chunk, ids),

@@ -1,7 +1,10 @@
 //! A catalogue of estimates against a truth or a reference table: joined on `source_id`, quantity by quantity.
 
+mod columns;
 mod pairs;
 mod present;
+
+pub use columns::needed_columns;
 
 use super::normality::KolmogorovSmirnov;
 use crate::error::{Error, Result};
@@ -73,11 +76,11 @@ pub struct ComparedValues {
     pub pull: Vec<f64>,
 }
 
-/// Compares a catalogue with a reference table, star by star.
+/// Compares a catalogue with a reference table, star by star, in the catalogue's units. Numbers beyond reason count as missing.
 ///
 /// # Errors
-/// When an id column is missing or not of integers, an id appears twice, no star is in both tables, or a named quantity or
-/// column does not exist.
+/// When an id column is missing or not of integers, an id appears twice, no star is in both tables, a named quantity or
+/// column does not exist, or a unit of the reference measures something else than the catalogue's.
 pub fn compare(catalogue: &Table, reference: &Table, options: &CompareOptions) -> Result<Comparison> {
     let matched = Pairs::join(catalogue, reference)?;
     let pairs = matched.selected(options)?;
@@ -158,6 +161,37 @@ mod tests {
         let reference = table(vec![ids(&[1]), numbers("feh", "", &[0.0]), numbers("feh_error", "", &[0.4])]);
         let comparison = compare(&catalogue, &reference, &CompareOptions::default()).unwrap();
         assert!((comparison.quantities[0].values.pull[0] - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_reference_is_brought_to_the_units_of_the_catalogue() {
+        let catalogue = |unit: &str| {
+            table(vec![
+                ids(&[1, 2, 3]),
+                numbers("parallax", unit, &[2.0, 1.0, 0.5]),
+                numbers("parallax_error", "uas", &[300.0, 100.0, 100.0]),
+            ])
+        };
+        let reference = |unit: &str, scale: f64| {
+            table(vec![
+                ids(&[1, 2, 3]),
+                numbers("parallax", unit, &[1.0 * scale, 1.0 * scale, -9999.0]),
+                numbers("parallax_error", "mas", &[0.4, 0.0, 0.0]),
+            ])
+        };
+        // A catalogue without units is taken in those of its quantities.
+        for (of_catalogue, of_reference, scale) in
+            [("mas", "arcsec", 1e-3), ("", "arcsec", 1e-3), ("mas", "uas", 1e3), ("mas", "", 1.0)]
+        {
+            let (catalogue, reference) = (catalogue(of_catalogue), reference(of_reference, scale));
+            let comparison = compare(&catalogue, &reference, &CompareOptions::default()).unwrap();
+            let parallax = &comparison.quantities[0];
+            assert_eq!(parallax.n, 2, "-9999 is no parallax");
+            assert!((parallax.values.estimate[0] - parallax.values.reference[0] - 1.0).abs() < 1e-12);
+            assert!((parallax.values.pull[0] - 2.0).abs() < 1e-12, "errors of 0.3 and 0.4 mas");
+        }
+        let message = compare(&catalogue("mas"), &reference("K", 1.0), &CompareOptions::default()).unwrap_err().to_string();
+        assert!(message.contains("reference, column 'parallax': found the unit 'K'"), "{message}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::{CompareOptions, ComparedValues, QuantityComparison};
 use crate::error::{Error, Result};
+use crate::quantity::{Notices, Quantity, Role};
 use crate::statistics::{median, percentiles, pull_statistics, robust_scatter};
 use crate::table::{Column, Shape, Table, Values};
 use crate::validate::normality::kolmogorov_smirnov_normal;
@@ -30,32 +31,54 @@ impl<'t> Pairs<'t> {
         Ok(Self { catalogue, reference, rows })
     }
 
-    /// The catalogue's column, pair by pair.
-    fn of_catalogue(&self, name: &str) -> Result<Vec<f64>> {
-        let values = self.catalogue.column(name).and_then(Column::to_f64).map_err(|error| error.within("catalogue"))?;
-        Ok(self.rows.iter().map(|&(row, _)| values[row]).collect())
+    /// A column of one side, pair by pair, as numbers.
+    fn of(&self, side: Side, name: &str) -> Result<Vec<f64>> {
+        let values = self.column(side, name)?.to_f64().map_err(|error| error.within(side.name()))?;
+        Ok(self.rows.iter().map(|&pair| values[side.row(pair)]).collect())
     }
 
-    /// The reference's column, pair by pair.
-    fn of_reference(&self, name: &str) -> Result<Vec<f64>> {
-        let values = self.reference.column(name).and_then(Column::to_f64).map_err(|error| error.within("reference"))?;
-        Ok(self.rows.iter().map(|&(_, row)| values[row]).collect())
+    fn column(&self, side: Side, name: &str) -> Result<&'t Column> {
+        let table = match side {
+            Side::Catalogue => self.catalogue,
+            Side::Reference => self.reference,
+        };
+        table.column(name).map_err(|error| error.within(side.name()))
     }
 
-    /// Reference values of a quantity, from `true_<name>` or `<name>`.
-    fn truth(&self, name: &str) -> Result<Vec<f64>> {
-        self.of_reference(&reference_name(self.reference, name))
+    /// Values of a quantity, or their errors, in the catalogue's unit (that of the quantity where the catalogue states none), pair by
+    /// pair; NaN also where a number is beyond reason.
+    fn read(&self, side: Side, quantity: &str, role: Role) -> Result<Vec<f64>> {
+        let column_name = match side {
+            Side::Catalogue => quantity.to_owned(),
+            Side::Reference => reference_name(self.reference, quantity),
+        };
+        let unit = self.catalogue.get(quantity).map_or("", |column| column.schema.unit.as_str());
+        let values = self.column(side, &column_name)?;
+        let (column, partner) = match role {
+            Role::Value => (values, None),
+            Role::Error => (self.column(side, &error_name(&column_name))?, Some(values.schema.unit.as_str())),
+        };
+        let mut notices = Notices::default();
+        let read = Quantity::of(quantity)
+            .with_unit(unit)
+            .read(column.clone(), role, partner, &mut notices)
+            .and_then(|column| column.to_f64())
+            .map_err(|error| error.within(side.name()))?;
+        notices.say(side.name());
+        let finite = |value: f64| if value.is_finite() { value } else { f64::NAN };
+        Ok(self.rows.iter().map(|&pair| finite(read[side.row(pair)])).collect())
     }
 
     /// The pairs that pass the selection.
     pub(super) fn selected(&self, options: &CompareOptions) -> Result<Self> {
         let mut keep = vec![true; self.rows.len()];
         for (name, &least) in &options.minimum_signal {
-            let (truth, error) = (self.truth(name)?, self.of_catalogue(&error_name(name))?);
+            let truth = self.read(Side::Reference, name, Role::Value)?;
+            let error = self.read(Side::Catalogue, name, Role::Error)?;
             keep.iter_mut().zip(truth.iter().zip(&error)).for_each(|(keep, (truth, error))| *keep &= *truth > least * error);
         }
         for (name, &(low, high)) in &options.ranges {
-            let truth = self.truth(name)?;
+            let truth = self.read(Side::Reference, name, Role::Value)?;
             keep.iter_mut().zip(&truth).for_each(|(keep, truth)| *keep &= (low..=high).contains(truth));
         }
         for name in &options.exclude {
@@ -66,7 +89,7 @@ impl<'t> Pairs<'t> {
             }
         }
         if let Some(limit) = options.quality_flags_below {
-            let flags = self.of_catalogue("quality_flags")?;
+            let flags = self.of(Side::Catalogue, "quality_flags")?;
             keep.iter_mut().zip(&flags).for_each(|(keep, flags)| *keep &= *flags < limit as f64);
         }
         let rows = self.rows.iter().zip(keep).filter(|(_, keep)| *keep).map(|(&pair, _)| pair).collect();
@@ -76,7 +99,8 @@ impl<'t> Pairs<'t> {
     /// Residuals and pulls of one quantity.
     pub(super) fn quantity(&self, name: &str) -> Result<QuantityComparison> {
         let reference_column = reference_name(self.reference, name);
-        let (estimate, reference) = (self.of_catalogue(name)?, self.of_reference(&reference_column)?);
+        let estimate = self.read(Side::Catalogue, name, Role::Value)?;
+        let reference = self.read(Side::Reference, name, Role::Value)?;
         let residual: Vec<f64> = estimate.iter().zip(&reference).map(|(estimate, reference)| estimate - reference).collect();
         let has_error = self.catalogue.get(&error_name(name)).is_some();
         let pull = if has_error { self.pulls(name, &reference_column, &residual)? } else { vec![f64::NAN; residual.len()] };
@@ -96,9 +120,9 @@ impl<'t> Pairs<'t> {
 
     /// Residual over the quadratic sum of both errors; NaN where the catalogue's error is not positive.
     fn pulls(&self, name: &str, reference_column: &str, residual: &[f64]) -> Result<Vec<f64>> {
-        let error = self.of_catalogue(&error_name(name))?;
+        let error = self.read(Side::Catalogue, name, Role::Error)?;
         let reference_error = match self.reference.get(&error_name(reference_column)) {
-            Some(_) => self.of_reference(&error_name(reference_column))?,
+            Some(_) => self.read(Side::Reference, name, Role::Error)?,
             None => vec![0.0; error.len()],
         };
         Ok((residual.iter().zip(&error).zip(&reference_error))
@@ -107,13 +131,40 @@ impl<'t> Pairs<'t> {
     }
 }
 
-fn error_name(name: &str) -> String {
+/// Which of the two tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Catalogue,
+    Reference,
+}
+
+impl Side {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Catalogue => "catalogue",
+            Self::Reference => "reference",
+        }
+    }
+
+    fn row(self, (catalogue, reference): (usize, usize)) -> usize {
+        match self {
+            Self::Catalogue => catalogue,
+            Self::Reference => reference,
+        }
+    }
+}
+
+pub(super) fn error_name(name: &str) -> String {
     format!("{name}_error")
+}
+
+pub(super) fn truth_name(name: &str) -> String {
+    format!("true_{name}")
 }
 
 /// `true_<name>` where the reference has it, else `<name>`.
 fn reference_name(reference: &Table, name: &str) -> String {
-    let truth = format!("true_{name}");
+    let truth = truth_name(name);
     if reference.get(&truth).is_some() { truth } else { name.to_owned() }
 }
 

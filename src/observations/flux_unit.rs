@@ -1,0 +1,125 @@
+//! The unit of an observation file's flux, and the factors that bring its columns to the unit that is wanted.
+
+use super::columns;
+use crate::error::{Error, Result};
+use crate::quantity::FLUX_UNIT;
+use crate::table::{ColumnSchema, Table};
+use crate::unit::{self, Unit};
+use crate::warning::warn_once;
+
+/// The unit of the flux that is made, and what each column is multiplied by.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct FluxUnits {
+    /// Empty where neither the file nor the user of the flux states one.
+    pub(super) unit: String,
+    pub(super) flux: f64,
+    pub(super) error: f64,
+    pub(super) covariance: f64,
+}
+
+impl FluxUnits {
+    /// For a table, with the unit that a model wants. Without one, flux of stars comes in [`FLUX_UNIT`] whatever the file has, and other
+    /// flux (relative, counts) in the file's unit.
+    ///
+    /// # Errors
+    /// When a column's unit measures something else.
+    pub(super) fn of(table: &Table, wanted: Option<&str>) -> Result<Self> {
+        let schema = |name: &str| table.get(name).map(|column| &column.schema);
+        let stated = schema(columns::FLUX).and_then(|flux| stated(flux, table));
+        let target = match (wanted, &stated) {
+            (Some(wanted), _) => wanted.to_owned(),
+            (None, Some(Stated { text, unit })) => match unit.conversion(&known(FLUX_UNIT)?) {
+                Some(_) => FLUX_UNIT.to_owned(),
+                None => text.clone(),
+            },
+            (None, None) => String::new(),
+        };
+        if unit::is_absent(&target) {
+            match stated {
+                None => warn_once("column 'flux' states no unit: it is taken as it is, and a model of it knows none"),
+                Some(Stated { text, .. }) => {
+                    warn_once(format!("the model knows no unit of its flux: flux in {text} is taken for the same"));
+                }
+            }
+            return Ok(Self { unit: String::new(), flux: 1.0, error: 1.0, covariance: 1.0 });
+        }
+        let to = known(&target)?;
+        let Some(stated) = stated else {
+            warn_once(format!("column 'flux' states no known unit: taken in {target}, the unit of the model"));
+            return Ok(Self { unit: target, flux: 1.0, error: 1.0, covariance: 1.0 });
+        };
+        let flux = factor(columns::FLUX, &stated.text, &stated.unit, &to, &target)?;
+        let error = match schema(columns::FLUX_ERROR).and_then(own) {
+            Some(error) => factor(columns::FLUX_ERROR, &error.text, &error.unit, &to, &target)?,
+            None => flux,
+        };
+        let name = [columns::COVARIANCE, columns::XP_COVARIANCE].into_iter().find(|name| table.get(name).is_some());
+        let covariance = match name.and_then(|name| Some((name, schema(name).and_then(own)?))) {
+            Some((name, Stated { text, unit })) => {
+                let squared = to.squared().ok_or_else(|| incompatible(name, &text, &target))?;
+                factor(name, &text, &unit, &squared, &format!("({target})**2"))?
+            }
+            None => flux * flux,
+        };
+        Ok(Self { unit: target, flux, error, covariance })
+    }
+}
+
+/// A unit as a file spells it.
+struct Stated {
+    text: String,
+    unit: Unit,
+}
+
+/// The unit of the flux column, or else the metadata's. Programs that convert the column leave the metadata as they were.
+fn stated(flux: &ColumnSchema, table: &Table) -> Option<Stated> {
+    let metadata = table.metadata.iter().find(|(key, _)| key.eq_ignore_ascii_case(columns::FLUX_UNIT));
+    let metadata = metadata.map(|(_, text)| text.trim()).filter(|text| !unit::is_absent(text));
+    let Some(own) = own(flux) else {
+        let text = metadata?.to_owned();
+        return unit::parse(&text).ok().map(|unit| Stated { text, unit });
+    };
+    if let Some(other) = metadata
+        && unit::parse(other).is_ok_and(|other| own.unit.conversion(&other).is_none_or(|way| !way.is_identity()))
+    {
+        warn_once(format!("column 'flux' is in {}, the file's metadata say {other}: the column's unit is used", own.text));
+    }
+    Some(own)
+}
+
+/// The unit of a column, if it is a known one; an unknown one is said once.
+fn own(schema: &ColumnSchema) -> Option<Stated> {
+    let text = schema.unit.trim().to_owned();
+    if unit::is_absent(&text) {
+        return None;
+    }
+    match unit::parse(&text) {
+        Ok(unit) => Some(Stated { text, unit }),
+        Err(error) => {
+            warn_once(format!("column '{}': the unit '{text}' is not known ({error}) and taken for none", schema.name));
+            None
+        }
+    }
+}
+
+/// The unit that is wanted, which the program itself or a model states.
+fn known(text: &str) -> Result<Unit> {
+    unit::parse(text).map_err(|error| {
+        Error::model("flux_unit")
+            .found(format!("'{text}' ({error})"))
+            .expected(format!("a unit such as {FLUX_UNIT}"))
+            .remedy("Correct flux_unit in model.toml.")
+    })
+}
+
+fn factor(name: &str, text: &str, from: &Unit, to: &Unit, target: &str) -> Result<f64> {
+    let conversion = from.conversion(to).filter(|conversion| conversion.offset == 0.0);
+    conversion.map(|conversion| conversion.factor).ok_or_else(|| incompatible(name, text, target))
+}
+
+fn incompatible(name: &str, text: &str, target: &str) -> Error {
+    Error::data(format!("column '{name}'"))
+        .found(format!("the unit '{text}'"))
+        .expected(format!("a unit of the same kind as {target}"))
+        .remedy("Correct the unit in the file, or convert the column.")
+}

@@ -1,0 +1,23 @@
+//! What the columns of files measure: the unit in which each quantity is used, what is possible for it, and the way from a column as
+//! a file has it to numbers in that unit.
+//!
+//! ```text
+//! column (unit of the file) ── Quantity::read ──► column (unit of the quantity; null: missing; ∞: beyond reason)
+//! ```
+
+mod append;
+mod notices;
+mod read;
+mod standard;
+
+pub use append::{append, in_unit};
+pub use notices::Notices;
+pub use read::Role;
+pub use standard::{Quantity, is_sentinel};
+
+/// The unit of flux in the files that this program writes, and of models of format 1.
+pub const FLUX_UNIT: &str = "10**-18 W.m**-2.nm**-1";
+/// Its square, the unit of covariances.
+pub const COVARIANCE_UNIT: &str = "10**-36 W**2.m**-4.nm**-2";
+/// A flux of this much, in [`FLUX_UNIT`], is none: Sirius has 1e8, the Sun 2e18.
+pub const LARGEST_FLUX: f64 = 1e15;

@@ -1,0 +1,119 @@
+//! The quantities that are known by the names of their columns.
+
+use crate::unit;
+
+/// A quantity: the unit in which it is used and what is possible for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Quantity {
+    /// Name of the column of values; that of the errors has `_error` appended.
+    pub name: String,
+    /// The unit in which it is used; `None` where nothing is known of it and the file's numbers are taken as they are.
+    pub unit: Option<String>,
+    /// Possible values, in that unit.
+    pub range: [f64; 2],
+    /// Whether a column without a unit is worth a word: logarithms and reddenings often have none.
+    pub needs_unit: bool,
+    /// A number that means "missing" in the file's unit.
+    pub sentinel: Option<f64>,
+}
+
+/// Numbers below this are possible for a quantity of which nothing is known.
+const LARGEST: f64 = 1e15;
+
+/// Numbers that stand for "no value" in the catalogues of many surveys; none of them is a measurement to the last digit.
+const SENTINELS: [f64; 9] = [-99.0, -99.9, -99.99, -999.0, -999.9, -999.99, -9999.0, -9999.9, -99_999.0];
+
+/// Whether a number as it stands in a file is one of those that mean "no value" in many surveys.
+pub fn is_sentinel(value: f64) -> bool {
+    // Files of single precision hold −99.9 as −99.9000015.
+    SENTINELS.iter().any(|&sentinel| value == sentinel || value == f64::from(sentinel as f32))
+}
+
+impl Quantity {
+    /// The quantity that a column of this name holds.
+    pub fn of(name: &str) -> Self {
+        let is_abundance = ["_fe", "_h", "_m"].iter().any(|end| name.ends_with(end)) || matches!(name, "mh" | "alpha");
+        let (unit, range, needs_unit) = match name {
+            "parallax" => (Some("mas"), [-1e4, 1e4], true),
+            "teff" => (Some("K"), [100.0, 1e6], true),
+            "logg" => (Some("dex(cm/s2)"), [-5.0, 15.0], false),
+            "feh" => (Some("dex"), [-10.0, 3.0], false),
+            "extinction" => (Some("mag"), [-10.0, 100.0], false),
+            "ra" => (Some("deg"), [-360.0, 360.0], false),
+            "dec" => (Some("deg"), [-90.0, 90.0], false),
+            _ if is_abundance => (Some("dex"), [-10.0, 10.0], false),
+            _ => (None, [-LARGEST, LARGEST], false),
+        };
+        Self { name: name.to_owned(), unit: unit.map(str::to_owned), range, needs_unit, sentinel: None }
+    }
+
+    /// A magnitude, in the column of this name.
+    pub fn magnitude(column: &str, sentinel: Option<f64>) -> Self {
+        Self { name: column.to_owned(), unit: Some("mag".into()), range: [-30.0, 60.0], needs_unit: true, sentinel }
+    }
+
+    /// The same quantity in the unit that its user (a model's parameter) states; an empty one leaves it as it is.
+    pub fn with_unit(mut self, text: &str) -> Self {
+        if unit::is_absent(text) || self.unit.as_deref() == Some(text) {
+            return self;
+        }
+        self.range = match self.unit.as_deref().and_then(|own| unit::conversion(own, text)) {
+            Some(conversion) => self.range.map(|bound| conversion.value(bound)),
+            None => [-LARGEST, LARGEST],
+        };
+        self.needs_unit = true;
+        self.unit = Some(text.to_owned());
+        self
+    }
+
+    /// The unit of columns that are written: none for logarithms, because neither FITS nor VOUnit has `dex`.
+    pub fn unit_in_files(&self) -> Option<&str> {
+        let unit = self.unit.as_deref()?;
+        let is_logarithm = unit::parse(unit).is_ok_and(|unit| unit.scale == unit::Scale::Decadic);
+        Some(if is_logarithm { "" } else { unit })
+    }
+
+    /// The greatest error that says anything.
+    pub fn largest_error(&self) -> f64 {
+        self.range[1] - self.range[0]
+    }
+
+    /// What is possible, in words.
+    pub fn possible(&self) -> String {
+        let [low, high] = self.range;
+        let unit = self.unit.as_deref().map_or_else(String::new, |unit| format!(" {unit}"));
+        let number = |value: f64| if value.abs() >= 1e5 { format!("{value:e}") } else { value.to_string() };
+        format!("{} to {}{unit}", number(low), number(high))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::unit::parse;
+
+    #[test]
+    fn every_unit_is_one_that_is_understood() {
+        for name in ["parallax", "teff", "logg", "feh", "alpha_fe", "extinction", "ra", "dec"] {
+            let quantity = Quantity::of(name);
+            assert!(parse(quantity.unit.as_deref().unwrap()).is_ok(), "{name}");
+            assert!(quantity.range[0] < quantity.range[1]);
+        }
+        assert_eq!(Quantity::of("vsini").unit, None);
+    }
+
+    #[test]
+    fn a_range_follows_its_unit() {
+        let teff = Quantity::of("teff").with_unit("kK");
+        assert!((teff.range[0] - 0.1).abs() < 1e-12 && (teff.range[1] - 1e3).abs() < 1e-9);
+        assert_eq!(teff.possible(), "0.1 to 1000 kK");
+        assert_eq!(Quantity::of("logg").with_unit(""), Quantity::of("logg"));
+        assert_eq!(Quantity::of("vsini").with_unit("km/s").unit.as_deref(), Some("km/s"));
+    }
+
+    #[test]
+    fn sentinels_are_numbers_to_the_last_digit() {
+        assert!(is_sentinel(-999.0) && is_sentinel(f64::from(-99.9_f32)) && is_sentinel(-9999.0));
+        assert!(!is_sentinel(-999.1) && !is_sentinel(0.0) && !is_sentinel(f64::NAN) && !is_sentinel(99.0));
+    }
+}
