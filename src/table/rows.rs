@@ -54,7 +54,7 @@ impl Column {
     }
 
     /// The rows of `range`.
-    fn slice(&self, range: Range<usize>) -> Self {
+    pub(super) fn slice(&self, range: Range<usize>) -> Self {
         let (shape, flat) = match &self.shape {
             Shape::Variable(offsets) => {
                 let flat = offsets[range.start]..offsets[range.end];
