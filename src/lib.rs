@@ -13,6 +13,7 @@
 //! |---|---|
 //! | [`error`] | the one error type: where, what was found, what was expected, what to do |
 //! | [`warning`] | warnings that are said once |
+//! | [`text`] | text from files as it may be shown |
 //! | [`prefetch`] | iterators that a thread of their own runs ahead of the consumer |
 //! | [`tensor`] | burn's tensors behind an alias, devices, jets (forward-mode derivatives), global weights and their optimisers |
 //! | [`table`] | tables with units, UCDs, descriptions and nulls; Parquet, FITS, CSV, ECSV, VOTable |
@@ -71,6 +72,7 @@ pub mod table;
 pub mod tensor;
 #[cfg(test)]
 mod testing;
+pub mod text;
 pub mod train;
 pub mod validate;
 pub mod warning;

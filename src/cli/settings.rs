@@ -1,6 +1,7 @@
 //! Options that every command has.
 
 use crate::error::{Error, Result};
+use crate::table::{DEFAULT_EXPANSION, set_max_expansion};
 use crate::tensor::Device;
 use clap::Args;
 
@@ -17,6 +18,9 @@ pub struct Settings {
     /// Seed of everything random, in place of the seed of the recipe or configuration.
     #[arg(long, global = true, value_name = "SEED")]
     pub seed: Option<u64>,
+    /// How many times its own size a compressed file may become, before it is refused as one that would fill the memory.
+    #[arg(long, global = true, value_name = "TIMES", default_value_t = DEFAULT_EXPANSION)]
+    max_expansion: u64,
     /// Print a machine-readable summary to standard output.
     #[arg(long, global = true)]
     pub json: bool,
@@ -37,11 +41,12 @@ impl Settings {
         Device::named(&self.device)
     }
 
-    /// Starts the pool of `--threads` threads.
+    /// Sets what holds for the whole process: the limit to compressed files, and the pool of `--threads` threads.
     ///
     /// # Errors
     /// When the system refuses that many.
-    pub fn start_threads(&self) -> Result<()> {
+    pub fn start(&self) -> Result<()> {
+        set_max_expansion(self.max_expansion);
         let Some(threads) = self.threads else { return Ok(()) };
         rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global().map_err(|error| {
             Error::usage(format!("--threads {threads}")).found(error.to_string()).remedy("Ask for fewer threads.").source(error)

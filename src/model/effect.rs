@@ -28,6 +28,12 @@ pub trait Effect: Debug + Clone + Send + Sync + Serialize + DeserializeOwned + '
     /// Star parameters that it reads, in the order in which the model should list them.
     fn parameters(&self) -> Vec<Parameter>;
 
+    /// Number of the global weights that [`Effect::weights`] would make, without making them: a description from a file may ask for more
+    /// than there is memory. Zero where that cannot happen.
+    fn n_weights(&self, _grid: &Grid) -> u128 {
+        0
+    }
+
     /// Global weights that it needs for a data vector on `grid`, with initial values drawn from `seed`.
     fn weights(&self, grid: &Grid, seed: u64) -> Vec<WeightSpecification>;
 

@@ -2,8 +2,10 @@
 
 mod sample;
 
+use super::inputs::{Inputs, require_utf8};
 use super::outcome::Outcome;
 use super::provenance::Provenance;
+use super::run::expand;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::infer::audit::{AuditOptions, audit};
@@ -11,6 +13,7 @@ use crate::model::Registry;
 use crate::table::check_target;
 use crate::train::TrainedModel;
 use crate::validate::audit::{AuditSummary, audit_table};
+use crate::warning::warn_once;
 use sample::Sample;
 use serde_json::json;
 use std::path::PathBuf;
@@ -41,10 +44,15 @@ pub struct Arguments {
 /// Audits.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     if let Some(output) = &arguments.output {
+        require_utf8(output)?;
+        let mut inputs = expand(std::slice::from_ref(&arguments.observations))?;
+        inputs.extend(expand(std::slice::from_ref(&arguments.catalogue))?);
+        inputs.push(arguments.model.clone());
+        Inputs::of(inputs).require_other(output)?;
         check_target(output, arguments.overwrite)?;
     }
     if arguments.sample == 0 {
-        return Err(Error::usage("--sample").found("0").expected("at least one star"));
+        return Err(Error::usage("--sample").found("0").expected("at least one star").remedy("Give a larger number."));
     }
     let options = AuditOptions { starts: arguments.starts, seed: settings.seed.unwrap_or(AuditOptions::default().seed) };
     let trained = TrainedModel::load(&arguments.model, &Registry::standard(), &settings.device()?)?;
@@ -52,7 +60,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let n = sample.observations.len();
     tracing::info!("{n} of {} fitted stars drawn, {} starts each", sample.n_fitted, options.starts);
     if sample.n_absent > 0 {
-        tracing::warn!("{} stars of the sample are not among the observations", sample.n_absent);
+        warn_once(format!("{} stars of the sample are not among the observations", sample.n_absent));
     }
     let result =
         audit(&trained, &sample.observations, (sample.values.view(), sample.covariance.view()), &sample.options, &options)?;

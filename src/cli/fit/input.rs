@@ -6,10 +6,11 @@ use crate::cli::shard::Shard;
 use crate::error::Result;
 use crate::observations::{Observations, ReadOptions};
 use crate::prefetch::prefetch;
-use crate::survey::prepare::Preparation;
+use crate::survey::prepare::{Preparation, Summary};
 use crate::survey::xp::spectrum_columns;
 use crate::table::{Chunks, Table, read_chunks, read_schema};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Stars read at once (about 30 kB each with XP covariances): columns that are small enough for the allocator to use their memory again. Those of 8192
 /// are new pages for every batch, which took a sixth of the processor time of a fit. Not of the number of threads, on which pages of Parquet files would depend.
@@ -50,7 +51,8 @@ pub fn is_raw(path: &Path) -> Result<bool> {
 impl Input {
     /// The stars, in the order of files and rows; the iterator ends after an error (a star that occurs twice is one, in any of the
     /// files and whether or not the shard takes it). The next batch is read, prepared and whitened while the consumer works on one.
-    pub fn batches(self) -> Box<dyn Iterator<Item = Result<Batch>> + Send> {
+    /// What the preparation did goes to `summary` at the end.
+    pub fn batches(self, summary: SharedSummary) -> Box<dyn Iterator<Item = Result<Batch>> + Send> {
         let paths = self.paths.into_iter();
         let reader = Reader {
             paths,
@@ -62,6 +64,7 @@ impl Input {
             options: self.options,
             rows: if self.on_cpu { ROWS } else { ROWS_OF_A_DEVICE },
             ended: false,
+            summary,
         };
         prefetch(reader, 1)
     }
@@ -78,6 +81,22 @@ struct Reader {
     options: ReadOptions,
     rows: usize,
     ended: bool,
+    summary: SharedSummary,
+}
+
+/// What a preparation did, for both threads; nothing where there was none, or it has not come to its end.
+#[derive(Clone, Default)]
+pub struct SharedSummary(Arc<Mutex<Option<Summary>>>);
+
+impl SharedSummary {
+    /// What is known, once.
+    pub fn take(&self) -> Option<Summary> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn put(&self, summary: Summary) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(summary);
+    }
 }
 
 /// A file that is being read.
@@ -149,7 +168,9 @@ impl Iterator for Reader {
         if batch.is_none()
             && let Some(preparation) = self.preparation.take()
         {
-            log_notes(&preparation.finish());
+            let summary = preparation.finish();
+            log_notes(&summary);
+            self.summary.put(summary);
         }
         batch
     }

@@ -31,6 +31,8 @@ pub struct Summary {
     pub n_duplicates: usize,
     /// Rows of joined tables without a star, by table (its first file).
     pub n_unmatched: BTreeMap<String, usize>,
+    /// Stars found in each joined table, by the same name.
+    pub n_matched: BTreeMap<String, usize>,
 }
 
 /// A preparation that is set up: the recipe is valid and the tables to be joined are in memory. A clone prepares other stars with
@@ -143,6 +145,7 @@ impl Preparation {
         for JoinedSource { source, table, n_used } in &self.tables {
             summary.n_duplicates += table.n_duplicates;
             let name = source.files.first().map_or_else(String::new, |file| file.display().to_string());
+            *summary.n_matched.entry(name.clone()).or_default() += n_used;
             *summary.n_unmatched.entry(name).or_default() += table.n_stars() - n_used;
         }
         summary
