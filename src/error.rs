@@ -93,7 +93,12 @@ impl Error {
 
     /// A file that could not be opened, read or decoded, with the underlying error.
     pub fn reading(path: &Path, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self::data(path.display().to_string())
+        let error = Self::data(path.display().to_string());
+        if path.is_dir() {
+            let remedy = "Name the file in it, or the files one by one.";
+            return error.found("a folder").expected("a file").remedy(remedy).source(source);
+        }
+        error
             .found(format!("a read error ({source})"))
             .remedy("Check that the file is whole and may be read; if it is damaged, get it again.")
             .source(source)

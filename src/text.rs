@@ -68,6 +68,16 @@ pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
     }
 }
 
+/// What is wrong in a TOML text, and where: line, column and the beginning of that line.
+pub fn fault_in_toml(source: &str, error: &toml::de::Error) -> String {
+    let message = error.message().trim();
+    let Some(before) = error.span().and_then(|span| source.get(..span.start)) else { return message.to_owned() };
+    let (number, start) = (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |end| end + 1));
+    let line = source[start..].lines().next().unwrap_or_default().trim();
+    let column = before[start..].chars().count() + 1;
+    format!("{message}, at line {number}, column {column} ({})", shortened(line, 60))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +97,16 @@ mod tests {
         let shown = printable_json(&format!("{value:#}"));
         assert!(!shown.contains('\u{9b}') && !shown.contains('\u{202e}'), "{shown}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+    }
+
+    #[test]
+    fn faults_of_toml_have_a_place() {
+        let text = "a = 1\n[b]\n  c = [1, 2\n";
+        let fault = fault_in_toml(text, &toml::from_str::<toml::Table>(text).unwrap_err());
+        assert!(fault.contains("at line ") && fault.contains("(c = [1, 2)") || fault.contains("line 4"), "{fault}");
+        let text = "a = 1\nb = 2";
+        let error = toml::from_str::<std::collections::BTreeMap<String, bool>>(text).unwrap_err();
+        assert!(fault_in_toml(text, &error).ends_with("at line 1, column 5 (a = 1)"), "{}", fault_in_toml(text, &error));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::simulate::{Simulator, SurveyConfig};
 use crate::table::Writer;
+use crate::text::fault_in_toml;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -166,7 +167,7 @@ pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
     })?;
     toml::from_str(&text).map_err(|error| {
         Error::usage(place())
-            .found(error.to_string().trim().replace('\n', " "))
+            .found(fault_in_toml(&text, &error))
             .remedy("`photosphere recipe` prints all keys with their defaults.")
             .source(error)
     })

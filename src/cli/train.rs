@@ -154,7 +154,9 @@ pub fn read_observations(recipe: &Recipe, paths: &[PathBuf]) -> Result<Observati
         }
     }
     let place = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-    let table = whole.ok_or_else(|| Error::usage("observations").found("no file").expected("at least one"))?;
+    let table = whole.ok_or_else(|| {
+        Error::usage("observations").found("no file").expected("at least one").remedy("Name the observation files.")
+    })?;
     let options = read_options(recipe, &table);
     Observations::from_table(table, &options).map_err(|error| error.within(place))
 }

@@ -2,7 +2,8 @@
 
 use super::parameter::{Parameter, ParameterSpace};
 use crate::error::{Error, ErrorKind, Result};
-use crate::observations::Grid;
+use crate::observations::{Grid, Observations};
+use crate::statistics::median;
 use crate::tensor::Weights;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -111,6 +112,22 @@ pub(crate) fn check_kelvin(parameter: &Parameter, value: f64) -> Result<()> {
         .found(format!("{value} K{guess}"))
         .expected(format!("{} to {} K", KELVIN.start(), KELVIN.end()))
         .remedy("Give the values in K (in kK where the model itself is described)."))
+}
+
+/// Fails where measured values are not in the unit of their parameter, by their median: temperatures of a few K are given in kK.
+pub(crate) fn check_measured(space: &ParameterSpace, observations: &Observations) -> Result<()> {
+    for parameter in space.parameters.iter().filter(|parameter| parameter.unit == "K") {
+        let measured = (0..observations.len()).filter_map(|star| observations.constraint(&parameter.name, star));
+        let values: Vec<f64> = measured.map(|(value, _)| value).collect();
+        // Other impossible values are those of bad stars, which are flagged or left out.
+        if !values.is_empty() && KELVIN.contains(&(1e3 * median(&values))) && !KELVIN.contains(&median(&values)) {
+            return Err(Error::data(format!("column '{}'", parameter.name))
+                .found(format!("a median of {} K, which looks like kK", median(&values)))
+                .expected(format!("{} to {} K", KELVIN.start(), KELVIN.end()))
+                .remedy("Convert the column and its errors to K, or give it the unit kK."));
+        }
+    }
+    Ok(())
 }
 
 /// The tensors that the description lists are those that the effects need, and the file of the weights can hold them.

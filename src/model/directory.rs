@@ -8,6 +8,7 @@ use super::registry::Registry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observations::Grid;
 use crate::tensor::Device;
+use crate::text::fault_in_toml;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -97,7 +98,7 @@ impl ForwardModel {
         refuse_other_formats(&path, &text)?;
         let description: Description = toml::from_str(&text).map_err(|error| {
             Error::model(path.display().to_string())
-                .found(error.to_string().trim())
+                .found(fault_in_toml(&text, &error))
                 .expected("a description of a model")
                 .remedy("Correct it, or train or export the model again.")
                 .source(error)
@@ -227,7 +228,7 @@ pub(crate) fn hexadecimal(hash: Sha256) -> String {
 fn refuse_other_formats(path: &Path, text: &str) -> Result<()> {
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         Error::model(path.display().to_string())
-            .found(error.to_string().trim())
+            .found(fault_in_toml(text, &error))
             .expected("TOML")
             .remedy("Correct it, or get the file again.")
     })?;

@@ -47,7 +47,9 @@ pub trait Effect: Debug + Clone + Send + Sync + Serialize + DeserializeOwned + '
 
     /// The penalty of that name (one of [`Effect::penalty_names`]), a scalar `[1]` to be multiplied with its strength.
     fn penalty(&self, name: &str, _weights: &Weights, _grid: &Grid, _device: &Device) -> Result<Tensor<1>> {
-        Err(Error::usage(format!("penalty '{name}'")).found(format!("the effect '{}', which has no penalties", Self::KIND)))
+        Err(Error::usage(format!("penalty '{name}'"))
+            .found(format!("the effect '{}', which has no penalties", Self::KIND))
+            .remedy("Remove the name under [penalties]."))
     }
 
     /// Names of its tensors of shape `[W]` or `[rows, W]` whose elements of column `w` change the flux at wavelength `w` alone;

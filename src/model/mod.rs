@@ -15,7 +15,7 @@ mod parameter;
 mod registry;
 
 pub use calibration::Calibration;
-pub(crate) use check::{check_kelvin, first_repeated};
+pub(crate) use check::{check_kelvin, check_measured, first_repeated};
 pub use closed_form::ClosedForm;
 pub(crate) use directory::hexadecimal;
 pub use directory::{FORMAT, ModelCard};

@@ -2,6 +2,7 @@
 
 use super::GaussianMixture;
 use crate::error::{Error, Result};
+use crate::text::fault_in_toml;
 use serde::{Deserialize, Serialize};
 
 /// Version of the file's layout.
@@ -55,7 +56,7 @@ impl GaussianMixture {
     pub fn from_toml(content: &str) -> Result<Self> {
         let document: Document = toml::from_str(content).map_err(|error| {
             Error::model("prior.toml")
-                .found(error.to_string().trim())
+                .found(fault_in_toml(content, &error))
                 .expected("a mixture of Gaussians")
                 .remedy("Correct it, or train or export the model again.")
                 .source(error)

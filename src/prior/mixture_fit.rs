@@ -123,7 +123,10 @@ impl MixtureFit {
             }
         }
         let Some((_, mixture)) = best else {
-            return Err(failure.unwrap_or_else(|| Error::numerical("mixture prior").found("a likelihood that is not finite")));
+            let failure = failure.unwrap_or_else(|| Error::numerical("mixture prior").found("a likelihood that is not finite"));
+            return Err(failure.or_remedy(
+                "Ask for fewer components ([prior] n_components in the recipe), give more stars, or look for impossible labels.",
+            ));
         };
         let mut mixture = standardised.restore(&mixture)?;
         mixture.set_ln_density_threshold(self.threshold_percentile, self.threshold_samples, seed);

@@ -22,7 +22,7 @@ impl Format {
     /// The format that the extension names (after removing `.gz`), if it names one: `parquet`, `pq`, `parq`; `fits`, `fit`, `fts`;
     /// `csv`; `ecsv`; `xml`, `vot`, `votable`; `h5`, `hdf5`.
     pub fn from_extension(path: &Path) -> Option<Self> {
-        let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+        let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
         let name = name.strip_suffix(".gz").unwrap_or(&name);
         match name.rsplit_once('.')?.1 {
             "parquet" | "pq" | "parq" => Some(Self::Parquet),

@@ -6,6 +6,7 @@ use crate::observations::Cut;
 use crate::optimise::Method;
 use crate::prior::MixtureFit;
 use crate::tensor::DescentMethod;
+use crate::text::fault_in_toml;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -266,9 +267,7 @@ impl Recipe {
     /// Names the key that is unknown, missing or impossible.
     pub fn parse(text: &str, place: &str) -> Result<Self> {
         let recipe: Self = toml::from_str(text).map_err(|error| {
-            Error::usage(place)
-                .found(error.to_string().trim().replace('\n', " "))
-                .remedy("`photosphere recipe` prints recipes with all keys.")
+            Error::usage(place).found(fault_in_toml(text, &error)).remedy("`photosphere recipe` prints recipes with all keys.")
         })?;
         recipe.validate().map_err(|error| error.within(place))?;
         Ok(recipe)

@@ -5,11 +5,10 @@ use super::recipe::Recipe;
 use super::run::{Checkpoints, run};
 use super::state::{EpochRecord, TrainingState};
 use super::{calibration, global_step, model_error};
-use crate::error::{Error, ErrorKind, Result};
-use crate::model::{ForwardModel, ModelCard, ParameterSpace, Registry, check_kelvin, hexadecimal};
+use crate::error::{Error, Result};
+use crate::model::{ForwardModel, ModelCard, ParameterSpace, Registry, check_kelvin, check_measured, hexadecimal};
 use crate::observations::Observations;
 use crate::prior::GaussianMixture;
-use crate::statistics::median;
 use crate::table::{Column, ColumnSchema, FolderKind, Table, Values};
 use crate::tensor::Device;
 use ndarray::Array2;
@@ -68,7 +67,7 @@ pub fn train(
 ) -> Result<(TrainedModel, Table)> {
     recipe.validate_for(registry)?;
     let mut model = ForwardModel::new(registry, &recipe.effects, observations.grid.clone(), recipe.seed, device)?;
-    check_units(observations, &model.space)?;
+    check_measured(&model.space, observations)?;
     for (name, transform) in &recipe.transforms {
         model.set_transform(name, *transform)?;
     }
@@ -187,23 +186,6 @@ fn check_prior(prior: &GaussianMixture, space: &ParameterSpace) -> Result<()> {
         }
         check_kelvin(parameter, mean / parameter.model_units_per_file_unit)
             .map_err(|error| error.within("mean of the components"))?;
-    }
-    Ok(())
-}
-
-/// Fails when measured values are not in the unit of their parameter: temperatures of a few K are given in kK.
-fn check_units(observations: &Observations, space: &ParameterSpace) -> Result<()> {
-    for parameter in &space.parameters {
-        let measured = (0..observations.len()).filter_map(|star| observations.constraint(&parameter.name, star));
-        let values: Vec<f64> = measured.map(|(value, _)| value).filter(|value| value.is_finite()).collect();
-        if !values.is_empty() {
-            check_kelvin(parameter, median(&values)).map_err(|error| {
-                error
-                    .within("median of the measured values")
-                    .of_kind(ErrorKind::Data)
-                    .remedy("Convert the column, and its errors.")
-            })?;
-        }
     }
     Ok(())
 }

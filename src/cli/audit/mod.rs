@@ -18,6 +18,9 @@ use sample::Sample;
 use serde_json::json;
 use std::path::PathBuf;
 
+/// Most random starts of a star.
+const MOST_STARTS: usize = 100_000;
+
 /// Re-fit a random sample of a catalogue from many starts in double precision: loss gaps, shifts, covariances.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -53,6 +56,12 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     }
     if arguments.sample == 0 {
         return Err(Error::usage("--sample").found("0").expected("at least one star").remedy("Give a larger number."));
+    }
+    if arguments.starts > MOST_STARTS {
+        return Err(Error::usage("--starts")
+            .found(arguments.starts.to_string())
+            .expected(format!("at most {MOST_STARTS}"))
+            .remedy("Give a smaller number."));
     }
     let options = AuditOptions { starts: arguments.starts, seed: settings.seed.unwrap_or(AuditOptions::default().seed) };
     let trained = TrainedModel::load(&arguments.model, &Registry::standard(), &settings.device()?)?;

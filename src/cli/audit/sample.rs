@@ -1,6 +1,7 @@
 //! A random sample of a catalogue's stars with their observations, read file after file in chunks.
 
 use crate::cli::run::expand;
+use crate::cli::tally::flags_of;
 use crate::error::{Error, Result};
 use crate::infer::{FitOptions, flags, read_options};
 use crate::observations::{Observations, columns, hash64};
@@ -176,7 +177,7 @@ impl Catalogue {
                             Entry {
                                 values: values.iter().map(|column| column[row]).collect(),
                                 covariance_triu: triangles.row(row).to_vec(),
-                                flags: bits[row] as i32,
+                                flags: flags_of(bits[row]),
                             },
                         );
                     }

@@ -13,6 +13,7 @@ use crate::cli::stage_times::{FitClock, StageTimes};
 use crate::cli::tally::Tally;
 use crate::error::{Error, Result};
 use crate::infer::{Estimates, Fitter, read_options};
+use crate::model::check_measured;
 use crate::observations::Observations;
 use crate::survey::prepare::Preparation;
 use crate::table::{Column, Shape, Table, Writer, row_count};
@@ -95,6 +96,8 @@ impl CatalogueTask<'_> {
         let mut without_stars = None;
         let (stages, mut written) = (FitClock::default(), 0.0);
         let mut write = |batch: &Batch, tally: &mut Tally| {
+            let space = &self.fitter.trained().model.space;
+            check_measured(space, &batch.observations).map_err(|error| error.within(&batch.place))?;
             let estimates = self.fitter.fit_in_stages(&batch.observations, &|stage| stages.reached(stage));
             let estimates = estimates.map_err(|error| error.within(&batch.place))?;
             let begun = thread_seconds();

@@ -48,6 +48,7 @@ impl Arguments {
         let mut inputs = self.raw.inputs()?;
         inputs.push(self.model.clone());
         inputs.extend(self.config.clone());
+        inputs.extend(self.observations.iter().filter_map(|path| Some(path.to_str()?.strip_prefix('@')?.into())));
         Ok(inputs)
     }
 

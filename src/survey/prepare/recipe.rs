@@ -5,6 +5,7 @@ use crate::noise::Inflation;
 use crate::survey::photometry::{PhotometricBand, standard_set, standard_set_names};
 use crate::survey::xp::{self, ErrorConvention, Sampling};
 use crate::table::file_of;
+use crate::text::fault_in_toml;
 use crate::warning::warn_once;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -181,8 +182,11 @@ impl PrepareRecipe {
     /// When it has an unknown key or an impossible value.
     pub fn parse(text: &str) -> Result<Self> {
         let recipe: Self = toml::from_str(text).map_err(|error| {
-            let found = error.to_string();
-            Error::usage("prepare recipe").found(found.trim_end()).expected("a recipe for prepare").remedy(REMEDY).source(error)
+            Error::usage("prepare recipe")
+                .found(fault_in_toml(text, &error))
+                .expected("a recipe for prepare")
+                .remedy(REMEDY)
+                .source(error)
         })?;
         recipe.validate()?;
         Ok(recipe)
@@ -205,7 +209,7 @@ impl PrepareRecipe {
         if self.xp.is_none() && self.tables.is_empty() {
             return fault("xp and tables", "neither".into(), "at least one source of stars");
         }
-        if !(self.parallax_zero_point.abs() <= MOST_ZERO_POINT) {
+        if !self.parallax_zero_point.is_finite() || self.parallax_zero_point.abs() > MOST_ZERO_POINT {
             return fault("parallax_zero_point", self.parallax_zero_point.to_string(), "a number of mas, of 10 at most");
         }
         if self.labels.iter().any(|label| label.trim().is_empty() || label == "source_id") {
