@@ -45,7 +45,7 @@ fn a_partition_that_ended_two_processes_is_passed_by() {
     let folder = survey();
     let path = folder.path();
     // Large enough for a process to be killed while it works on it.
-    write(&observations(3000), &path.join("in"), "b.parquet");
+    write(&observations(3000).slice(12..3000), &path.join("in"), "b.parquet");
     std::fs::remove_file(path.join("in/b.fits")).unwrap();
     let lock = path.join("out/.photosphere/locks/b.parquet.lock");
     for n_killed in 1..=2 {
@@ -93,7 +93,7 @@ fn what_cannot_be_looked_at_does_not_stop_the_others() {
         assert!(error.contains(words), "{words}: {error}");
     }
     // One catalogue of all cannot leave some out.
-    fail(path, &fit("in -o all.parquet"), 1, &["cannot be looked at"]);
+    fail(path, &fit("in -o all.parquet"), 1, &["in/caf", "not UTF-8"]);
     // The output folder of a run is no input of the next.
     std::fs::rename(path.join("out"), path.join("in/out")).unwrap();
     let (summary, error) = ends(path, &fit("in -o in/out/ --resume"), 3);
@@ -189,7 +189,7 @@ fn no_option_writes_over_an_input() {
     refused("fit model in", &["in/", "linked/", "in/../in/"]);
     refused("fit model in/a.parquet in/b.fits", &["in/"]);
     refused("train tiny.toml stars.parquet", &stars);
-    refused("train model/model.toml model/training_stars.parquet", &["model"]);
+    refused("train tiny.toml model/training_stars.parquet", &["model"]);
     refused("prepare prepare.toml", &["in/a.parquet", "prepare.toml"]);
     refused("simulate --config options.toml", &["options.toml"]);
     refused("audit model stars.parquet catalogue.parquet", &["catalogue.parquet", "hard.parquet", "model/model.toml"]);
@@ -244,14 +244,7 @@ fn single_catalogues_are_finished_by_their_content() {
         assert!(again().2.contains("finished already"), "{name}");
         std::fs::write(path.join(name), &whole[..whole.len() * 2 / 3]).unwrap();
         let (code, _, error) = again();
-        match name {
-            // Half of a text is a text; without the program's metadata it may be anybody's.
-            "catalogue.csv" => {
-                assert!(code == 2 && error.contains("--overwrite"), "{name}: {code} {error}");
-                succeed(path, &format!("{command} --overwrite"));
-            }
-            _ => assert!(code == 0 && error.contains("made again"), "{name}: {code} {error}"),
-        }
+        assert!(code == 0 && error.contains("made again"), "{name}: {code} {error}");
         assert_eq!(bytes(path, name), whole, "{name}");
         // One digit, or one byte, changed in place.
         let mut changed = whole.clone();

@@ -21,7 +21,7 @@ pub struct Settings {
     /// Seed of everything random, in place of the seed of the recipe or configuration.
     #[arg(long, global = true, value_name = "SEED")]
     pub seed: Option<u64>,
-    /// How many times its own size a compressed file may become, before it is refused as one that would fill the memory.
+    /// Times its own size that a compressed file may become; one that becomes more is refused.
     #[arg(long, global = true, value_name = "TIMES", default_value_t = DEFAULT_EXPANSION)]
     max_expansion: u64,
     /// Print a machine-readable summary to standard output.

@@ -48,6 +48,9 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         Some(path) => read_toml(path)?,
         None => SurveyConfig::default(),
     };
+    if let Some(path) = &arguments.config {
+        config.validate().map_err(|error| error.within(path.display()))?;
+    }
     config.n_stars = arguments.stars.unwrap_or(config.n_stars);
     config.seed = settings.seed.unwrap_or(config.seed);
     if arguments.new {

@@ -10,7 +10,7 @@ use super::provenance::{Provenance, RUN, sha256_of_file};
 use super::run::read_json;
 use super::settings::Settings;
 use crate::error::{Error, Result};
-use crate::model::Registry;
+use crate::model::{ParameterSpace, Registry, check_measured};
 use crate::observations::{Observations, ReadOptions, columns};
 use crate::table::{self, AtomicFile, Table, check_target_directory, write_directory_atomically};
 use crate::train::{Checkpoints, MODEL_FOLDER, PROVENANCE_FILE, Recipe, STARS_FILE, TrainedModel, checkpoint_path, train};
@@ -80,7 +80,7 @@ impl Task<'_> {
     /// When the output may not be written, an input cannot be read, or training fails.
     pub fn run(&self, settings: &Settings) -> Result<TrainedModel> {
         let (registry, device) = (Registry::standard(), settings.device()?);
-        self.recipe.validate_for(&registry)?;
+        self.recipe.validate_for(&registry).map_err(|error| error.within(self.recipe_path.display()))?;
         self.check_output()?;
         let inputs = scan(self.inputs)?;
         let provenance = Provenance::new("train").with("recipe", self.recipe.to_toml()?).with_inputs(&inputs);
@@ -92,6 +92,9 @@ impl Task<'_> {
             return TrainedModel::load(self.output, &registry, &device);
         }
         let observations = read_observations(self.recipe, self.inputs)?;
+        let effects = registry.effects(&self.recipe.effects)?;
+        let space = ParameterSpace::union(effects.iter().flat_map(|effect| effect.parameters()))?;
+        check_measured(&space, &observations).map_err(|error| error.within(names(self.inputs)))?;
         tracing::info!("training on {} stars, {} fluxes each", observations.len(), observations.grid.len());
         let mut progress = Progress::of_fraction("training", settings);
         let checkpoints = Checkpoints { output: self.output, interval: self.checkpoint_every, resume: self.existing.resume };
@@ -153,12 +156,16 @@ pub fn read_observations(recipe: &Recipe, paths: &[PathBuf]) -> Result<Observati
             None => whole = Some(table),
         }
     }
-    let place = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
     let table = whole.ok_or_else(|| {
         Error::usage("observations").found("no file").expected("at least one").remedy("Name the observation files.")
     })?;
     let options = read_options(recipe, &table);
-    Observations::from_table(table, &options).map_err(|error| error.within(place))
+    Observations::from_table(table, &options).map_err(|error| error.within(names(paths)))
+}
+
+/// The names of files, for messages.
+fn names(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// How a table is read for training: the recipe's constraints, offsets and fractional error.

@@ -145,7 +145,14 @@ pub(super) fn check_tensors(listed: &BTreeMap<String, Vec<usize>>, weights: &Wei
     if let Some(extra) = listed.keys().find(|name| !weights.names().contains(name)) {
         return Err(fault(format!("tensors, '{extra}'"), "a tensor that no effect uses", weights.names().join(", ")));
     }
-    let bytes = std::fs::metadata(file).map_err(|error| Error::reading(file, error))?.len();
+    let metadata = std::fs::metadata(file).map_err(|error| {
+        Error::model(file.display().to_string())
+            .found(error.to_string())
+            .expected("the weights of the model")
+            .remedy("Get the file again, or train or export the model again.")
+            .source(error)
+    })?;
+    let bytes = metadata.len();
     match weights.n_values() as u64 * 4 {
         needed if bytes < needed => Err(Error::model(file.display().to_string())
             .found(format!("{bytes} bytes"))

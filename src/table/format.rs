@@ -85,6 +85,7 @@ fn unknown(path: &Path) -> Error {
     Error::usage(path.display().to_string())
         .found("a name that shows no table format")
         .expected(".parquet, .fits, .ecsv or .csv, also with .gz, .xml (VOTable, only read) or .h5 (only read)")
+        .remedy("Name the file with one of these endings.")
 }
 
 /// Whether the name of an output asks for gzip.

@@ -55,7 +55,9 @@ fn no_model(folder: &Path) -> Error {
             .remedy("Name the folder that `photosphere train` wrote."),
         [first, rest @ ..] => {
             let n_tables = 1 + rest.len();
-            error.found(format!("a folder of {n_tables} tables")).remedy(format!("Name one of them, {} say.", first.display()))
+            error
+                .found(format!("a folder with tables ({n_tables})"))
+                .remedy(format!("Name one of them, {} say.", first.display()))
         }
     }
 }
