@@ -191,7 +191,8 @@ fn no_option_writes_over_an_input() {
     refused("train tiny.toml stars.parquet", &stars);
     refused("train tiny.toml model/training_stars.parquet", &["model"]);
     refused("prepare prepare.toml", &["in/a.parquet", "prepare.toml"]);
-    refused("simulate --config options.toml", &["options.toml"]);
+    std::fs::write(path.join("sky.toml"), "n_stars = 3\n").unwrap();
+    refused("simulate --config sky.toml", &["sky.toml"]);
     refused("audit model stars.parquet catalogue.parquet", &["catalogue.parquet", "hard.parquet", "model/model.toml"]);
     assert_eq!(table::read(&path.join("stars.parquet")).unwrap().n_rows(), 4);
     assert_eq!(files(&path.join("in")), ["a.parquet", "b.fits", "c.ecsv"]);
