@@ -1,5 +1,6 @@
 //! The one error type. Every error says where it happened, what was found, what was expected and what to do.
 
+use crate::text::printable;
 use std::fmt;
 use std::path::Path;
 
@@ -21,6 +22,8 @@ pub enum ErrorKind {
     Output,
     /// Arithmetic that cannot go on (exit code 1).
     Numerical,
+    /// A fault of the program itself (exit code 1).
+    Internal,
     /// A run that a signal of this number stopped (exit code 128 more, as shells have it).
     Interrupted(u8),
 }
@@ -90,7 +93,15 @@ impl Error {
 
     /// A file that could not be opened, read or decoded, with the underlying error.
     pub fn reading(path: &Path, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self::data(path.display().to_string()).found(format!("a read error ({source})")).source(source)
+        let error = Self::data(path.display().to_string());
+        if path.is_dir() {
+            let remedy = "Name the file in it, or the files one by one.";
+            return error.found("a folder").expected("a file").remedy(remedy).source(source);
+        }
+        error
+            .found(format!("a read error ({source})"))
+            .remedy("Check that the file is whole and may be read; if it is damaged, get it again.")
+            .source(source)
     }
 
     /// A file that could not be written, with the underlying error.
@@ -119,6 +130,11 @@ impl Error {
         self
     }
 
+    /// Sets what to do about it where nothing is said yet.
+    pub fn or_remedy(self, remedy: impl Into<String>) -> Self {
+        if self.0.remedy.is_empty() { self.remedy(remedy) } else { self }
+    }
+
     /// Attaches the underlying error.
     pub fn source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.0.source = Some(Box::new(source));
@@ -139,6 +155,12 @@ impl Error {
         self
     }
 
+    /// The same error as one of another kind: a value that is bad usage in a recipe is bad data in a file.
+    pub fn of_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
     /// The kind of error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -156,16 +178,18 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts = &self.0;
-        write!(formatter, "{}", parts.place)?;
-        match (parts.found.is_empty(), parts.expected.is_empty()) {
-            (false, false) => write!(formatter, ": found {}, expected {}.", parts.found, parts.expected)?,
-            (false, true) => write!(formatter, ": found {}.", parts.found)?,
-            (true, false) => write!(formatter, ": expected {}.", parts.expected)?,
+        // Parts may hold what files say; no terminal shall obey that.
+        let [place, found, expected, remedy] =
+            [&self.0.place, &self.0.found, &self.0.expected, &self.0.remedy].map(|part| printable(part));
+        write!(formatter, "{place}")?;
+        match (found.is_empty(), expected.is_empty()) {
+            (false, false) => write!(formatter, ": found {found}, expected {expected}.")?,
+            (false, true) => write!(formatter, ": found {found}.")?,
+            (true, false) => write!(formatter, ": expected {expected}.")?,
             (true, true) => {}
         }
-        if !parts.remedy.is_empty() {
-            write!(formatter, " {}", parts.remedy)?;
+        if !remedy.is_empty() {
+            write!(formatter, " {remedy}")?;
         }
         Ok(())
     }

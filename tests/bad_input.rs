@@ -13,7 +13,8 @@ fn catalogue(table: &Table, options: &str) -> Table {
     let folder = tempdir().unwrap();
     write(table, folder.path(), "stars.parquet");
     succeed(folder.path(), &format!("fit {} stars.parquet -o catalogue.parquet {options}", model().display()));
-    assert_eq!(files(folder.path()), ["catalogue.parquet", "stars.parquet"]);
+    // The hidden folder has the hash by which --resume knows the catalogue again.
+    assert_eq!(files(folder.path()), [".photosphere", "catalogue.parquet", "stars.parquet"]);
     table::read(&folder.path().join("catalogue.parquet")).unwrap()
 }
 
@@ -229,12 +230,13 @@ fn incomplete_and_inconsistent_models() {
 fn outputs_that_cannot_be_written_or_exist() {
     let folder = tempdir().unwrap();
     write(&observations(3), folder.path(), "stars.parquet");
+    write(&observations(1), folder.path(), "there.parquet");
     std::fs::write(folder.path().join("file"), "theirs").unwrap();
     std::fs::write(folder.path().join("tiny.toml"), common::TINY_RECIPE).unwrap();
     let fit = format!("fit {} stars.parquet", model().display());
     for command in ["simulate --stars 3", fit.as_str(), "train tiny.toml stars.parquet"] {
         // no such folder, a file where a folder should be, a file that exists
-        for output in ["absent/a.parquet", "file/a.parquet", "stars.parquet"] {
+        for output in ["absent/a.parquet", "file/a.parquet", "there.parquet"] {
             fail(folder.path(), &format!("{command} -o {output}"), 1, &[output]);
         }
     }

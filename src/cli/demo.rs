@@ -2,18 +2,19 @@
 
 use super::built_in;
 use super::fit::CatalogueTask;
+use super::inputs::require_utf8;
 use super::outcome::Outcome;
 use super::output::Existing;
 use super::settings::Settings;
 use super::simulate::{new_stars, survey};
-use super::train::{STARS_FILE, Task, read_observations};
+use super::train::{Task, read_observations};
 use crate::error::{Error, Result};
 use crate::infer::{FitOptions, Fitter, fit, read_options};
 use crate::model::Registry;
 use crate::observations::Observations;
 use crate::simulate::SurveyConfig;
 use crate::table;
-use crate::train::{Recipe, TrainedModel};
+use crate::train::{Recipe, STARS_FILE, TrainedModel};
 use crate::validate::compare::{CompareOptions, compare};
 use crate::validate::standard::{ControlOptions, SurveyReportInput, controls, survey_report};
 use serde_json::json;
@@ -75,6 +76,7 @@ impl Files {
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let clock = Instant::now();
     let folder = &arguments.output;
+    require_utf8(folder)?;
     std::fs::create_dir_all(folder).map_err(|error| Error::writing(folder, error))?;
     remove_leftovers(folder);
     let files = Files::new(folder);
@@ -97,7 +99,9 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
 
     let inputs = [files.overlap.clone()];
     let checkpoint_every = Duration::from_secs(5);
-    let trained = Task { recipe: &recipe, inputs: &inputs, output: &files.model, existing, checkpoint_every }.run(settings)?;
+    let recipe_path = Path::new(&arguments.recipe);
+    let task = Task { recipe_path, recipe: &recipe, inputs: &inputs, output: &files.model, existing, checkpoint_every };
+    let trained = task.run(settings)?;
     step("train");
 
     for (output, options) in
@@ -110,6 +114,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
             preparation: None,
             output,
             existing,
+            has_record: true,
             shard: None,
             keep: &[],
             keep_truth: true,

@@ -1,7 +1,8 @@
-//! Logs on standard error, which make room for progress bars.
+//! Logs on standard error, which make room for progress bars and hold nothing that a terminal would obey.
 
 use super::progress::BARS;
 use super::settings::Settings;
+use crate::text::printable;
 use std::io::{self, Write};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -20,12 +21,15 @@ pub fn start(settings: &Settings) {
     tracing_subscriber::registry().with(layer).with(Targets::new().with_target("photosphere", level)).init();
 }
 
-/// Standard error, with progress bars lifted away while a line is written.
+/// Standard error, with progress bars lifted away while a message is written, which comes whole and ends with a line end.
 struct BesideBars;
 
 impl Write for BesideBars {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        BARS.suspend(|| io::stderr().write(bytes))
+        let text = String::from_utf8_lossy(bytes);
+        let line = printable(text.trim_end_matches('\n'));
+        BARS.suspend(|| writeln!(io::stderr(), "{line}"))?;
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,16 +1,26 @@
 //! The command line: one file per command. Results go to files (or, for commands that answer a question, to standard output),
-//! logs to standard error. Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 finished with some partitions failed,
-//! 130 and 143 stopped by SIGINT and SIGTERM.
+//! logs to standard error.
+//!
+//! | exit code | |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | failed |
+//! | 2 | bad usage or configuration |
+//! | 3 | finished, with some partitions failed or missing |
+//! | 4 | finished, but a joined table has no identifier in common with the stars |
+//! | 130, 143 | stopped by SIGINT, SIGTERM |
 
 mod audit;
 mod bench;
 mod built_in;
 mod cite;
 mod clock;
+mod crash;
 mod demo;
 mod finalize;
 mod fit;
 mod identifiers;
+mod inputs;
 mod inspect;
 mod instruments;
 mod interrupt;
@@ -30,7 +40,9 @@ mod tally;
 mod train;
 mod validate;
 
+use crate::error::Result;
 use clap::{Parser, Subcommand};
+use outcome::Outcome;
 use settings::Settings;
 use std::io::Write;
 use std::process::ExitCode;
@@ -39,7 +51,8 @@ use std::process::ExitCode;
 #[derive(Debug, Parser)]
 #[command(name = "photosphere", version, propagate_version = true, arg_required_else_help = true, max_term_width = 110)]
 #[command(after_help = "Start with `photosphere demo`. Exit codes: 0 done, 1 failed, 2 bad usage or configuration, \
-3 finished with some partitions failed; 130 and 143 stopped by SIGINT and SIGTERM.")]
+3 finished with some partitions failed, 4 finished but a joined table has no star in common with the others; \
+130 and 143 stopped by SIGINT and SIGTERM.")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -76,8 +89,22 @@ pub fn main() -> ExitCode {
         }
     };
     log::start(&arguments.settings);
+    crash::watch();
+    let outcome = crash::guarded(|| "photosphere".into(), || dispatch(&arguments));
+    match outcome {
+        Ok(outcome) => outcome.print(arguments.settings.json),
+        Err(error) => {
+            // As above.
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn dispatch(arguments: &Arguments) -> Result<Outcome> {
     let settings = &arguments.settings;
-    let outcome = settings.start_threads().and_then(|()| match &arguments.command {
+    settings.start()?;
+    match &arguments.command {
         Command::Demo(arguments) => demo::run(arguments, settings),
         Command::Simulate(arguments) => simulate::run(arguments, settings),
         Command::Prepare(arguments) => prepare::run(arguments, settings),
@@ -91,14 +118,6 @@ pub fn main() -> ExitCode {
         Command::Recipe(arguments) => recipe::run(arguments),
         Command::Instruments(arguments) => instruments::run(arguments),
         Command::Cite => Ok(cite::run()),
-    });
-    match outcome {
-        Ok(outcome) => outcome.print(settings.json),
-        Err(error) => {
-            // As above.
-            let _ = writeln!(std::io::stderr(), "error: {error}");
-            ExitCode::from(error.exit_code())
-        }
     }
 }
 

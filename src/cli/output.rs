@@ -1,15 +1,18 @@
-//! What happens to an output that exists already.
+//! What happens to an output that exists already, and how a finished one is known again: by its hash, as the partitions of a run are.
 
 use super::provenance::RUN;
+use super::run::{FileState, RunFolder, read_json, replace};
 use crate::error::{Error, Result};
 use crate::table::{check_target, read_chunks};
+use crate::warning::warn_once;
 use clap::Args;
-use std::path::Path;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
 
 /// `--overwrite` or `--resume`.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct Existing {
-    /// Replace the output if it exists.
+    /// Replace the output if it exists; an input of the command is never replaced.
     #[arg(long)]
     pub overwrite: bool,
     /// Go on with an interrupted run; what is finished already, from the same inputs and options, is kept.
@@ -17,20 +20,88 @@ pub struct Existing {
     pub resume: bool,
 }
 
+/// What is to be done about an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is there as this run wrote it.
+    Finished,
+    /// It is to be written, in place of what is there if `overwrite`.
+    Open { overwrite: bool },
+}
+
 impl Existing {
-    /// Whether the table at `path` is the finished result of the run with this hash, to be kept under `--resume`.
+    /// How the table at `path` stands to the run with this hash. Only with `--resume` can it be finished: when a record of the run
+    /// ([`record`]) says that its content is still the same. A torn one, or one of this run without a record, is made again.
     ///
     /// # Errors
-    /// When it exists and may neither be kept (another run made it) nor replaced.
-    pub fn is_finished_table(self, path: &Path, run: &str) -> Result<bool> {
+    /// When it exists and may neither be kept (another run made it, or somebody changed it) nor replaced.
+    pub fn standing(self, path: &Path, run: &str) -> Result<Standing> {
         if !(self.resume && path.is_file()) {
             check_target(path, self.overwrite)?;
-            return Ok(false);
+            return Ok(Standing::Open { overwrite: self.overwrite });
         }
-        let first = read_chunks(path, 1)?.next().transpose()?;
-        require_same_run(path, first.as_ref().and_then(|table| table.metadata.get(RUN)), run)?;
-        tracing::info!("{}: finished already", path.display());
-        Ok(true)
+        let recorded = Record::read(path).filter(|record| record.run == run);
+        if let Some(record) = &recorded
+            && record.output.is_content_of(path)?
+        {
+            tracing::info!("{}: finished already", path.display());
+            return Ok(Standing::Finished);
+        }
+        let first = read_chunks(path, 1).and_then(|mut chunks| chunks.next().transpose());
+        match (first, recorded) {
+            (Ok(first), recorded) => {
+                let found = first.as_ref().and_then(|table| table.metadata.get(RUN));
+                if found.is_none() && recorded.is_some() {
+                    return Err(Error::usage(path.display().to_string())
+                        .found("other content than this run wrote")
+                        .expected("the output as it was written")
+                        .remedy("Give --overwrite to replace it, or name another output."));
+                }
+                require_same_run(path, found, run)?;
+            }
+            (Err(_), Some(_)) => {}
+            (Err(error), None) => {
+                return Err(error.remedy("It is no finished output: give --overwrite to replace it, or name another output."));
+            }
+        }
+        warn_once(format!("{}: not known to be as it was written, and made again", path.display()));
+        Ok(Standing::Open { overwrite: true })
+    }
+}
+
+/// A finished output, in `.photosphere/files/` beside it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    /// Hash over everything that decides the output.
+    run: String,
+    output: FileState,
+}
+
+impl Record {
+    fn path(output: &Path) -> PathBuf {
+        let name = output.file_name().unwrap_or_default().to_string_lossy();
+        RunFolder::new(output.parent().unwrap_or(Path::new(""))).record(&name)
+    }
+
+    /// The record of an output; a damaged one is as good as none.
+    fn read(output: &Path) -> Option<Self> {
+        let path = Self::path(output);
+        let record = if path.is_file() { read_json(&path) } else { return None };
+        record.inspect_err(|error| warn_once(error.to_string())).ok()
+    }
+}
+
+/// Records that `output` is finished, and its content. The result itself does not depend on it: a failure is only said.
+pub fn record(output: &Path, run: &str) {
+    let write = || {
+        let path = Record::path(output);
+        let record = Record { run: run.to_owned(), output: FileState::read(output)? };
+        let text = serde_json::to_string_pretty(&record).map_err(|error| Error::writing(&path, error))?;
+        replace(&path, &text)
+    };
+    if let Err(error) = write() {
+        warn_once(format!("{}: --resume will not know it for finished: {error}", output.display()));
     }
 }
 
@@ -46,4 +117,39 @@ pub fn require_same_run(path: &Path, found: Option<&String>, run: &str) -> Resul
         .found("the result of a run with other inputs, options or program version")
         .expected("that of this run")
         .remedy("Give --overwrite to replace it, or name another output."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::{Column, ColumnSchema, Table, Values, write};
+
+    #[test]
+    fn finished_outputs_are_known_by_their_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let resume = Existing { overwrite: false, resume: true };
+        for name in ["a.parquet", "a.fits", "a.ecsv"] {
+            let path = folder.path().join(name);
+            let standing = |run: &str| resume.standing(&path, run);
+            let mut table =
+                Table::new(vec![Column::scalar(ColumnSchema::new("x", "", ""), Values::Float64(vec![1.5; 50]))]).unwrap();
+            table.metadata.insert(RUN.into(), "one".into());
+            assert_eq!(standing("one").unwrap(), Standing::Open { overwrite: false });
+            write(&table, &path, false).unwrap();
+            assert_eq!(standing("one").unwrap(), Standing::Open { overwrite: true }, "nothing tells that it is whole");
+            record(&path, "one");
+            assert_eq!(standing("one").unwrap(), Standing::Finished);
+            assert_eq!(standing("two").unwrap_err().exit_code(), 2);
+            let bytes = std::fs::read(&path).unwrap();
+            std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+            assert_eq!(standing("one").unwrap(), Standing::Open { overwrite: true }, "torn: {name}");
+            table.metadata.clear();
+            write(&table, &path, true).unwrap();
+            assert_eq!(standing("one").unwrap_err().exit_code(), 2, "somebody else's: {name}");
+            let torn_record = Record::path(&path);
+            std::fs::write(&torn_record, "{").unwrap();
+            assert_eq!(standing("one").unwrap_err().exit_code(), 2);
+        }
+        assert!(Existing::default().standing(&folder.path().join("a.fits"), "one").is_err());
+    }
 }

@@ -1,11 +1,14 @@
 //! `photosphere prepare`: from survey files to an observation file.
 
 use super::built_in::{self, Purpose};
+use super::inputs::{Inputs, require_utf8};
 use super::outcome::Outcome;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::survey::prepare::{PrepareRecipe, Summary, prepare};
+use crate::warning::warn_once;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -25,21 +28,39 @@ pub struct Arguments {
 /// Prepares.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     if settings.seed.is_some() {
-        tracing::warn!("--seed: nothing in `prepare` is random");
+        warn_once("--seed: nothing in `prepare` is random");
     }
     let clock = Instant::now();
-    let summary = prepare(recipe(&arguments.recipe)?, &arguments.output, arguments.overwrite)?;
+    require_utf8(&arguments.output)?;
+    let recipe = recipe(&arguments.recipe)?;
+    Inputs::of(recipe.paths().chain([Path::new(&arguments.recipe)])).require_other(&arguments.output)?;
+    let summary = prepare(recipe, &arguments.output, arguments.overwrite)?;
     log(&summary, &arguments.output, clock);
+    let nothing_matched = summary.n_stars > 0 && warn_of_tables_without_match(&summary.n_matched);
     let noted: serde_json::Map<String, serde_json::Value> =
         summary.noted.iter().map(|(note, count)| (note.description().to_owned(), (*count).into())).collect();
-    Ok(Outcome::files(json!({
+    let summary = json!({
         "output": arguments.output,
         "stars": summary.n_stars,
         "notes": noted,
         "unusable_spectra": summary.examples,
         "duplicates_dropped": summary.n_duplicates,
+        "matched_stars": summary.n_matched,
         "unmatched_rows": summary.n_unmatched,
-    })))
+    });
+    Ok(Outcome { nothing_matched, ..Outcome::files(summary) })
+}
+
+/// Warns of joined tables in which no star was found, by the numbers found in each; returns whether there is one.
+pub fn warn_of_tables_without_match(n_matched: &BTreeMap<String, usize>) -> bool {
+    let without = || n_matched.iter().filter(|(_, n_matched)| **n_matched == 0);
+    for (table, _) in without() {
+        warn_once(format!(
+            "{table}: NOTHING WAS JOINED: none of its identifiers is among the stars. Check that both have identifiers of the same \
+             catalogue and release (exit code 4)."
+        ));
+    }
+    without().next().is_some()
 }
 
 fn log(summary: &Summary, output: &Path, clock: Instant) {
@@ -53,10 +74,10 @@ pub fn log_notes(summary: &Summary) {
         tracing::info!("{count} stars: {}", note.description());
     }
     for example in &summary.examples {
-        tracing::warn!("{example}");
+        warn_once(example.clone());
     }
     if summary.n_duplicates > 0 {
-        tracing::warn!("{} rows dropped as duplicates", summary.n_duplicates);
+        warn_once(format!("{} rows dropped as duplicates", summary.n_duplicates));
     }
     for (table, count) in summary.n_unmatched.iter().filter(|(_, count)| **count > 0) {
         tracing::info!("{table}: {count} rows belong to no star");
@@ -74,6 +95,7 @@ pub fn recipe(name_or_path: &str) -> Result<PrepareRecipe> {
         None if path.exists() => PrepareRecipe::read(path),
         None => Err(Error::usage(format!("recipe '{name_or_path}'"))
             .found("no such file")
-            .expected(format!("a recipe (TOML) or one of {}", built_in::names(Purpose::Prepare)))),
+            .expected(format!("a recipe (TOML) or one of {}", built_in::names(Purpose::Prepare)))
+            .remedy("`photosphere recipe` lists the built-in recipes, `photosphere recipe prepare` prints all keys.")),
     }
 }

@@ -1,6 +1,7 @@
 //! Progress: a bar with rate and time left on a terminal, a log line now and then otherwise.
 
 use super::settings::Settings;
+use crate::text::printable;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::LazyLock;
@@ -55,7 +56,7 @@ impl Progress {
         let is_due = self.is_due();
         if let Some(bar) = &self.bar {
             bar.set_position(done as u64);
-            bar.set_message(place.to_owned());
+            bar.set_message(printable(place).into_owned());
         } else if is_due {
             let rate = done as f64 / self.started.elapsed().as_secs_f64();
             match self.total {
@@ -74,7 +75,7 @@ impl Progress {
         match &self.bar {
             Some(bar) => {
                 bar.set_position((1000.0 * done) as u64);
-                bar.set_message(message.to_owned());
+                bar.set_message(printable(message).into_owned());
             }
             None if is_due => {
                 let left = self.started.elapsed().as_secs_f64() * (1.0 - done) / done.max(1e-9);

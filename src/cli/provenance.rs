@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::model::hexadecimal;
+use crate::table::{Location, file_of};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -51,7 +52,7 @@ impl Provenance {
 
     /// Adds the input files: their content decides the output, their names do not.
     pub fn with_inputs(self, inputs: &[Input]) -> Self {
-        let contents: Vec<&str> = inputs.iter().map(|input| input.sha256.as_str()).collect();
+        let contents: Vec<String> = inputs.iter().map(|input| content(&input.path, &input.sha256)).collect();
         let list: Vec<serde_json::Value> = inputs
             .iter()
             .map(|input| {
@@ -83,6 +84,14 @@ impl Provenance {
     }
 }
 
+/// What of a file decides an output: the hash of its content, and the tables that the path chooses in it.
+pub fn content(path: &Path, sha256: &str) -> String {
+    match Location::parse(path).tables {
+        tables if tables.is_empty() => sha256.to_owned(),
+        tables => format!("{sha256}[{}]", tables.join("+")),
+    }
+}
+
 /// SHA-256 of settings, by key and value.
 pub fn sha256_of_settings(settings: &BTreeMap<String, String>) -> String {
     let mut hash = Sha256::new();
@@ -93,13 +102,13 @@ pub fn sha256_of_settings(settings: &BTreeMap<String, String>) -> String {
     hexadecimal(hash)
 }
 
-/// SHA-256 of a file's content.
+/// SHA-256 of a file's content, the whole of it where the path chooses a table.
 ///
 /// # Errors
 /// When it cannot be read.
 pub fn sha256_of_file(path: &Path) -> Result<String> {
     let mut hash = Sha256::new();
-    File::open(path)
+    File::open(file_of(path))
         .and_then(|mut file| std::io::copy(&mut file, &mut HashWriter(&mut hash)))
         .map_err(|error| unreadable(path, error))?;
     Ok(hexadecimal(hash))
@@ -108,7 +117,15 @@ pub fn sha256_of_file(path: &Path) -> Result<String> {
 /// The error for an input that cannot be opened or read.
 pub fn unreadable(path: &Path, error: std::io::Error) -> Error {
     match error.kind() {
-        std::io::ErrorKind::NotFound => Error::data(path.display().to_string()).found("no such file").source(error),
+        std::io::ErrorKind::NotFound => Error::data(path.display().to_string())
+            .found("no such file")
+            .remedy("Correct the name; it is relative to the working directory.")
+            .source(error),
+        std::io::ErrorKind::IsADirectory => Error::data(path.display().to_string())
+            .found("a folder")
+            .expected("a file")
+            .remedy("Name the file in it, or the files one by one.")
+            .source(error),
         _ => Error::reading(path, error),
     }
 }
@@ -138,6 +155,7 @@ mod tests {
         };
         assert_eq!(run("a", "x/1.fits"), run("a", "2.fits"));
         assert_ne!(run("a", "1.fits"), run("b", "1.fits"));
+        assert_ne!(run("a", "1.fits"), run("a", "1.fits[RVTAB]"), "another table of the same file");
         let split = |a: &str, b: &str| Provenance::new("fit").with(a, b).run();
         assert_ne!(split("ab", "c"), split("a", "bc"));
     }

@@ -36,7 +36,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
             let names: Vec<&str> = built_in::ALL.iter().map(|recipe| recipe.name).collect();
             return Err(Error::usage(format!("recipe '{name}'"))
                 .found("no such built-in recipe")
-                .expected(format!("one of {}, fit, simulate, prepare", names.join(", "))));
+                .expected(format!("one of {}, fit, simulate, prepare", names.join(", ")))
+                .remedy("`photosphere recipe` lists them."));
         }
     };
     Ok(Outcome::answer(text.clone(), json!({ "name": name, "toml": text })))

@@ -5,6 +5,9 @@ use crate::table::{DEFAULT_EXPANSION, set_max_expansion};
 use crate::tensor::Device;
 use clap::Args;
 
+/// Most threads of a process.
+const MOST_THREADS: usize = 4096;
+
 /// Where and how loudly to work.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
@@ -41,13 +44,19 @@ impl Settings {
         Device::named(&self.device)
     }
 
-    /// Sets `--max-expansion`, and starts the pool of `--threads` threads.
+    /// Sets what holds for the whole process: the limit to compressed files, and the pool of `--threads` threads.
     ///
     /// # Errors
     /// When the system refuses that many.
-    pub fn start_threads(&self) -> Result<()> {
+    pub fn start(&self) -> Result<()> {
         set_max_expansion(self.max_expansion);
         let Some(threads) = self.threads else { return Ok(()) };
+        if threads.get() > MOST_THREADS {
+            return Err(Error::usage("--threads")
+                .found(threads.to_string())
+                .expected(format!("at most {MOST_THREADS}"))
+                .remedy("Ask for fewer threads, one per core at most."));
+        }
         rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global().map_err(|error| {
             Error::usage(format!("--threads {threads}")).found(error.to_string()).remedy("Ask for fewer threads.").source(error)
         })

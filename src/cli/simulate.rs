@@ -1,13 +1,15 @@
 //! `photosphere simulate`: a survey with known truth.
 
+use super::inputs::{Inputs, require_utf8};
 use super::outcome::Outcome;
-use super::output::Existing;
+use super::output::{Existing, Standing, record};
 use super::progress::Progress;
 use super::provenance::Provenance;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::simulate::{Simulator, SurveyConfig};
 use crate::table::Writer;
+use crate::text::fault_in_toml;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -46,10 +48,18 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         Some(path) => read_toml(path)?,
         None => SurveyConfig::default(),
     };
+    if let Some(path) = &arguments.config {
+        config.validate().map_err(|error| error.within(path.display()))?;
+    }
     config.n_stars = arguments.stars.unwrap_or(config.n_stars);
     config.seed = settings.seed.unwrap_or(config.seed);
     if arguments.new {
         config = new_stars(config);
+    }
+    let outputs = [Some(&arguments.output), arguments.raw.as_ref()];
+    for output in outputs.into_iter().flatten() {
+        require_utf8(output)?;
+        Inputs::of(&arguments.config).require_other(output)?;
     }
     match &arguments.raw {
         Some(spectra) => raw_survey(&config, &arguments.output, spectra, arguments.existing, settings)?,
@@ -62,17 +72,21 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
 /// Writes a simulated survey as spectra of coefficients and a catalogue.
 fn raw_survey(config: &SurveyConfig, output: &Path, spectra: &Path, existing: Existing, settings: &Settings) -> Result<()> {
     config.validate()?;
-    if output == spectra {
-        return Err(Error::usage("--raw").found("the same file as --output").expected("another file"));
+    if is_same_place(output, spectra) {
+        return Err(Error::usage("--raw")
+            .found("the same file as --output")
+            .expected("another file")
+            .remedy("Name two files: one for the spectra, one for everything else of the stars."));
     }
     let provenance = provenance(config)?.with("raw", "true");
-    let finished = [output, spectra].map(|path| existing.is_finished_table(path, &provenance.run()));
-    if let [Ok(true), Ok(true)] = finished {
+    let run = provenance.run();
+    let standings = [existing.standing(output, &run)?, existing.standing(spectra, &run)?];
+    if standings == [Standing::Finished; 2] {
         return Ok(());
     }
-    finished.into_iter().collect::<Result<Vec<_>>>()?;
-    let overwrite = existing.overwrite || existing.resume;
-    let mut writers = (Writer::create(output, overwrite)?, Writer::create(spectra, overwrite)?);
+    // One without the other is made again: both are written together.
+    let overwrite = standings.map(|standing| standing != Standing::Open { overwrite: false });
+    let mut writers = (Writer::create(output, overwrite[0])?, Writer::create(spectra, overwrite[1])?);
     let simulator = Simulator::new(config.clone())?;
     let mut progress = Progress::of_stars("simulating", Some(config.n_stars), settings);
     let mut done = 0;
@@ -89,6 +103,7 @@ fn raw_survey(config: &SurveyConfig, output: &Path, spectra: &Path, existing: Ex
     }
     writers.1.finish()?;
     writers.0.finish()?;
+    [output, spectra].into_iter().for_each(|path| record(path, &run));
     let (catalogue, spectra) = (output.display(), spectra.display());
     tracing::info!("{spectra}, {catalogue}: {} simulated stars in {:.1} s", config.n_stars, progress.seconds());
     Ok(())
@@ -112,10 +127,11 @@ pub fn new_stars(config: SurveyConfig) -> SurveyConfig {
 pub fn survey(config: &SurveyConfig, output: &Path, existing: Existing, settings: &Settings) -> Result<bool> {
     config.validate()?;
     let provenance = provenance(config)?;
-    if existing.is_finished_table(output, &provenance.run())? {
-        return Ok(true);
-    }
-    let mut writer = Writer::create(output, existing.overwrite)?;
+    let overwrite = match existing.standing(output, &provenance.run())? {
+        Standing::Finished => return Ok(true),
+        Standing::Open { overwrite } => overwrite,
+    };
+    let mut writer = Writer::create(output, overwrite)?;
     let simulator = Simulator::new(config.clone())?;
     let mut progress = Progress::of_stars("simulating", Some(config.n_stars), settings);
     let mut done = 0;
@@ -129,8 +145,18 @@ pub fn survey(config: &SurveyConfig, output: &Path, existing: Existing, settings
         progress.stars(done, "");
     }
     writer.finish()?;
+    record(output, &provenance.run());
     tracing::info!("{}: {} simulated stars in {:.1} s", output.display(), config.n_stars, progress.seconds());
     Ok(false)
+}
+
+/// Whether two outputs would be the same file, whether or not it exists.
+fn is_same_place(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| {
+        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        path.canonicalize().ok().or_else(|| Some(folder.canonicalize().ok()?.join(path.file_name()?)))
+    };
+    one == other || place(one).is_some_and(|place_of_one| place(other) == Some(place_of_one))
 }
 
 /// Options from a TOML file.
@@ -139,10 +165,12 @@ pub fn survey(config: &SurveyConfig, output: &Path, existing: Existing, settings
 /// `Usage` when it cannot be read or has an unknown key or a value of another type.
 pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let place = || path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| Error::usage(place()).found(error.to_string()).source(error))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Error::usage(place()).found(error.to_string()).expected("options (TOML)").remedy("Correct the name.").source(error)
+    })?;
     toml::from_str(&text).map_err(|error| {
         Error::usage(place())
-            .found(error.to_string().trim().replace('\n', " "))
+            .found(fault_in_toml(&text, &error))
             .remedy("`photosphere recipe` prints all keys with their defaults.")
             .source(error)
     })

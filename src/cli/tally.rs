@@ -16,6 +16,11 @@ pub struct Tally {
     pub not_fitted: usize,
 }
 
+/// The quality flags of a catalogue's column; a number that holds no flags of ours counts as all of them.
+pub fn flags_of(bits: i64) -> i32 {
+    i32::try_from(bits).unwrap_or(i32::MAX)
+}
+
 impl Tally {
     /// Counts the stars of a chunk by their quality flags.
     pub fn add(&mut self, quality_flags: impl Iterator<Item = i32>) {
@@ -35,7 +40,7 @@ impl Tally {
         let mut tally = Self::default();
         for chunk in read_column_chunks(path, &["quality_flags"], 65_536)? {
             let bits = chunk?.column("quality_flags")?.to_i64()?;
-            tally.add(bits.into_iter().map(|bits| bits as i32));
+            tally.add(bits.into_iter().map(flags_of));
         }
         Ok(tally)
     }

@@ -2,26 +2,26 @@
 
 use super::built_in;
 use super::identifiers::scan;
+use super::inputs::{Inputs, require_utf8};
 use super::outcome::Outcome;
 use super::output::{Existing, require_same_run};
 use super::progress::Progress;
-use super::provenance::{Provenance, RUN};
+use super::provenance::{Provenance, RUN, sha256_of_file};
+use super::run::read_json;
 use super::settings::Settings;
 use crate::error::{Error, Result};
-use crate::model::Registry;
+use crate::model::{ParameterSpace, Registry, check_measured};
 use crate::observations::{Grid, Observations, ReadOptions, columns};
 use crate::quantity::append;
-use crate::table::{self, AtomicFile, Table, write_directory_atomically};
-use crate::train::{Checkpoints, Recipe, TrainedModel, checkpoint_path, train};
+use crate::table::{self, AtomicFile, Table, check_target_directory, write_directory_atomically};
+use crate::train::{Checkpoints, MODEL_FOLDER, PROVENANCE_FILE, Recipe, STARS_FILE, TrainedModel, checkpoint_path, train};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The training sample, in the model directory: measured and fitted parameters, who was removed, who never trained.
-pub const STARS_FILE: &str = "training_stars.parquet";
-/// Provenance, in the model directory.
-const PROVENANCE_FILE: &str = "provenance.json";
+/// Key of the provenance under which the hashes of the model's files stand.
+const FILES: &str = "files";
 
 /// Train a model; it is written as a directory, with the table of its training stars (training_stars.parquet) in it.
 #[derive(Debug, clap::Args)]
@@ -43,6 +43,8 @@ pub struct Arguments {
 
 /// A training to be done.
 pub struct Task<'a> {
+    /// Where the recipe is from, if it is from a file.
+    pub recipe_path: &'a Path,
     pub recipe: &'a Recipe,
     pub inputs: &'a [PathBuf],
     pub output: &'a Path,
@@ -55,6 +57,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let mut recipe = built_in::training_recipe(&arguments.recipe)?;
     recipe.seed = settings.seed.unwrap_or(recipe.seed);
     let trained = Task {
+        recipe_path: Path::new(&arguments.recipe),
         recipe: &recipe,
         inputs: &arguments.observations,
         output: &arguments.output,
@@ -78,15 +81,21 @@ impl Task<'_> {
     /// When the output may not be written, an input cannot be read, or training fails.
     pub fn run(&self, settings: &Settings) -> Result<TrainedModel> {
         let (registry, device) = (Registry::standard(), settings.device()?);
+        self.recipe.validate_for(&registry).map_err(|error| error.within(self.recipe_path.display()))?;
         self.check_output()?;
         let inputs = scan(self.inputs)?;
         let provenance = Provenance::new("train").with("recipe", self.recipe.to_toml()?).with_inputs(&inputs);
         if self.existing.resume && self.output.exists() {
-            require_same_run(self.output, read_provenance(self.output).get(RUN), &provenance.run())?;
+            let found = read_provenance(self.output)?;
+            require_same_run(self.output, found.get(RUN), &provenance.run())?;
+            require_same_files(self.output, &found)?;
             tracing::info!("{}: finished already", self.output.display());
             return TrainedModel::load(self.output, &registry, &device);
         }
         let observations = read_observations(self.recipe, self.inputs)?;
+        let effects = registry.effects(&self.recipe.effects)?;
+        let space = ParameterSpace::union(effects.iter().flat_map(|effect| effect.parameters()))?;
+        check_measured(&space, &observations).map_err(|error| error.within(names(self.inputs)))?;
         tracing::info!("training on {} stars, {} fluxes each", observations.len(), observations.grid.len());
         let mut progress = Progress::of_fraction("training", settings);
         let checkpoints = Checkpoints { output: self.output, interval: self.checkpoint_every, resume: self.existing.resume };
@@ -96,10 +105,12 @@ impl Task<'_> {
             })?;
         let provenance = provenance.noted("model_sha256", &trained.sha256).metadata();
         stars.metadata.extend(provenance.clone());
-        write_directory_atomically(self.output, self.existing.overwrite, |folder| {
+        write_directory_atomically(self.output, self.existing.overwrite, &MODEL_FOLDER, |folder| {
             trained.save(folder, true)?;
             table::write(&stars, &folder.join(STARS_FILE), false)?;
             let path = folder.join(PROVENANCE_FILE);
+            let mut provenance = provenance.clone();
+            provenance.insert(FILES.into(), json!(hashes(folder)?).to_string());
             let text = serde_json::to_string_pretty(&provenance).map_err(|error| Error::writing(&path, error))?;
             std::fs::write(&path, text).map_err(|error| Error::writing(&path, error))
         })?;
@@ -111,14 +122,16 @@ impl Task<'_> {
         Ok(trained)
     }
 
-    /// Finds out before the work whether the result can be written, and that no interrupted run is lost by mistake.
+    /// Finds out before the work whether the result can be written, and that neither an input nor an interrupted run is lost by mistake.
     fn check_output(&self) -> Result<()> {
-        let (place, existing) = (self.output.display(), self.existing);
-        if self.output.exists() && !existing.overwrite && !existing.resume {
-            return Err(Error::output(place.to_string())
-                .found("a file or folder of that name")
-                .expected("none")
-                .remedy("Give --overwrite to replace it, or name another output."));
+        let existing = self.existing;
+        require_utf8(self.output)?;
+        let inputs = Inputs::of(self.inputs.iter().map(PathBuf::as_path).chain([self.recipe_path]));
+        inputs.require_other(self.output)?;
+        inputs.require_none_in(self.output)?;
+        inputs.require_other(&checkpoint_path(self.output))?;
+        if !(existing.resume && self.output.is_dir()) {
+            check_target_directory(self.output, existing.overwrite, &MODEL_FOLDER)?;
         }
         let checkpoint = checkpoint_path(self.output);
         if checkpoint.exists() && !existing.overwrite && !existing.resume {
@@ -149,10 +162,16 @@ pub fn read_observations(recipe: &Recipe, paths: &[PathBuf]) -> Result<Observati
             None => whole = Some(table),
         }
     }
-    let place = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-    let table = whole.ok_or_else(|| Error::usage("observations").found("no file").expected("at least one"))?;
+    let table = whole.ok_or_else(|| {
+        Error::usage("observations").found("no file").expected("at least one").remedy("Name the observation files.")
+    })?;
     let options = read_options(recipe, &table);
-    Observations::from_table(table, &options).map_err(|error| error.within(place))
+    Observations::from_table(table, &options).map_err(|error| error.within(names(paths)))
+}
+
+/// The names of files, for messages.
+fn names(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// How a table is read for training: the recipe's constraints, offsets and fractional error.
@@ -167,7 +186,36 @@ fn read_options(recipe: &Recipe, table: &Table) -> ReadOptions {
 }
 
 /// The provenance of a model directory; empty where there is none.
-fn read_provenance(directory: &Path) -> BTreeMap<String, String> {
-    let text = std::fs::read_to_string(directory.join(PROVENANCE_FILE)).unwrap_or_default();
-    serde_json::from_str(&text).unwrap_or_default()
+///
+/// # Errors
+/// When it is damaged.
+fn read_provenance(directory: &Path) -> Result<BTreeMap<String, String>> {
+    let path = directory.join(PROVENANCE_FILE);
+    if path.is_file() { read_json(&path) } else { Ok(BTreeMap::new()) }
+}
+
+/// Hashes of the files in a folder, by name.
+fn hashes(folder: &Path) -> Result<BTreeMap<String, String>> {
+    let mut hashes = BTreeMap::new();
+    for name in MODEL_FOLDER.files {
+        let path = folder.join(name);
+        if path.is_file() {
+            hashes.insert((*name).to_owned(), sha256_of_file(&path)?);
+        }
+    }
+    Ok(hashes)
+}
+
+/// Fails when a file of a finished model is not as it was written.
+fn require_same_files(directory: &Path, provenance: &BTreeMap<String, String>) -> Result<()> {
+    let written: BTreeMap<String, String> =
+        provenance.get(FILES).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let found = hashes(directory)?;
+    match written.iter().find(|(name, sha256)| found.get(*name) != Some(sha256)) {
+        None => Ok(()),
+        Some((name, _)) => Err(Error::data(directory.join(name).display().to_string())
+            .found("a file of a finished model that is not as it was written, or gone")
+            .expected("the model of this run")
+            .remedy("Give --overwrite to train again, or name another output.")),
+    }
 }

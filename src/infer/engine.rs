@@ -36,7 +36,8 @@ impl Engine {
         match (self, method) {
             (Self::Device, Method::FirstOrder(_)) => Err(Error::usage("fit option engine")
                 .found("'device' with the first-order method")
-                .expected("'auto', 'tensor', or the method 'levenberg_marquardt'")),
+                .expected("'auto', 'tensor', or the method 'levenberg_marquardt'")
+                .remedy("Leave one of the two options out.")),
             _ => Ok(()),
         }
     }

@@ -1,11 +1,13 @@
 //! How stars are fitted: every choice of a run, with visible defaults.
 
 use super::engine::Engine;
-use crate::error::{Error, Result};
-use crate::model::{ParameterSpace, Transform};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{ParameterSpace, Transform, check_kelvin, first_repeated};
 use crate::optimise::Method;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+const REMEDY: &str = "Leave the option out for its default; `photosphere recipe fit` prints all of them.";
 
 /// Options of a fit (TOML; unknown keys are errors).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -87,29 +89,38 @@ impl FitOptions {
     /// # Errors
     /// `Usage`, naming the option and its range.
     pub fn validate(&self) -> Result<()> {
-        for (name, value) in [("start.draws", self.start.draws), ("start.runs", self.start.runs), ("chunk", self.chunk)] {
-            if value == 0 {
-                return Err(Error::usage(format!("fit option {name}")).found("0").expected("at least 1"));
+        let fault = |option: &str, found: String, expected: &str| {
+            Err(Error::usage(format!("fit option {option}")).found(found).expected(expected).remedy(REMEDY))
+        };
+        for (option, value, most) in [
+            ("start.draws", self.start.draws, 10_000_000),
+            ("start.runs", self.start.runs, 10_000),
+            ("chunk", self.chunk, 1 << 20),
+        ] {
+            if !(1..=most).contains(&value) {
+                return fault(option, value.to_string(), &format!("1 to {most}"));
             }
         }
-        if !(self.device_memory > 0.0 && self.device_memory.is_finite()) {
-            let found = self.device_memory.to_string();
-            return Err(Error::usage("fit option device_memory").found(found).expected("a positive number of GiB"));
+        if !(self.device_memory > 0.0 && self.device_memory <= 1e6) {
+            return fault("device_memory", self.device_memory.to_string(), "a positive number of GiB");
         }
         self.engine.validate(&self.optimiser)?;
         for (option, numbers) in [("hold", &self.hold), ("offsets", &self.offsets)] {
             if let Some((name, value)) = numbers.iter().find(|(_, value)| !value.is_finite()) {
-                let place = format!("fit option {option}.{name}");
-                return Err(Error::usage(place).found(value.to_string()).expected("a finite number"));
+                return fault(&format!("{option}.{name}"), value.to_string(), "a finite number");
             }
         }
-        self.optimiser.validate()
+        if let Some(name) = first_repeated(self.constraints.iter().map(String::as_str)) {
+            return fault("constraints", format!("'{name}' twice"), "distinct names");
+        }
+        self.optimiser.validate().map_err(|error| error.within("fit option optimiser").or_remedy(REMEDY))
     }
 
     /// Checks every option, and that a model with these parameters can be fitted with them.
     ///
     /// # Errors
-    /// As [`FitOptions::validate`]; also when an option names a parameter that the model does not have, or all are held.
+    /// As [`FitOptions::validate`]; also when an option names a parameter that the model does not have, all are held, or one at a value that
+    /// it cannot have.
     pub fn validate_for(&self, space: &ParameterSpace) -> Result<()> {
         self.validate()?;
         let names: Vec<&str> = space.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
@@ -123,11 +134,29 @@ impl FitOptions {
             if let Some(unknown) = used.into_iter().find(|name| !names.contains(&name.as_str())) {
                 return Err(Error::usage(format!("fit option {option}"))
                     .found(format!("'{unknown}'"))
-                    .expected(format!("parameters of the model ({})", names.join(", "))));
+                    .expected(format!("parameters of the model ({})", names.join(", ")))
+                    .remedy("`photosphere inspect MODEL` lists them."));
             }
         }
         if self.hold.len() == names.len() {
-            return Err(Error::usage("fit option hold").found("every parameter of the model").expected("one left to be fitted"));
+            return Err(Error::usage("fit option hold")
+                .found("every parameter of the model")
+                .expected("one left to be fitted")
+                .remedy("Hold fewer of them."));
+        }
+        for (name, &value) in &self.hold {
+            let parameter = space.get(name)?;
+            let place = || format!("fit option hold.{name}");
+            check_kelvin(parameter, value).map_err(|error| error.within(place()).of_kind(ErrorKind::Usage))?;
+            let transform = self.transforms.get(name).copied().unwrap_or(parameter.transform);
+            let coordinate = parameter.clone().with_transform(transform).coordinate_from_file(value);
+            // Zero is allowed: it is the limit of small amounts (extinction=0).
+            if value < 0.0 && !coordinate.is_finite() {
+                return Err(Error::usage(place())
+                    .found(value.to_string())
+                    .expected("zero or a positive number, since its logarithm is fitted")
+                    .remedy("Give another value, or transforms = { … = \"identity\" } in the options."));
+            }
         }
         Ok(())
     }

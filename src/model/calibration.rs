@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// The parameter whose zero point is a factor: a grey error of the flux is one of ln ϖ.
 const RELATIVE: &str = "parallax";
 
+/// Largest asymmetry and negative eigenvalue, relative, that rounding makes.
+const TOLERANCE: f64 = 1e-6;
+
 /// Covariance of the zero-point errors of a model, which like stars share.
 ///
 /// Training knows the scales of T_eff, [Fe/H], log g, E and ln ϖ only through noisy labels of finitely many stars. What is wrong
@@ -27,22 +30,82 @@ impl Calibration {
         if parameter.name == RELATIVE { model_value } else { 1.0 }
     }
 
-    /// Checks the shape and the variances.
+    /// Checks shapes, symmetry and signs.
     ///
     /// # Errors
-    /// When there are not P × P finite elements, or a variance is negative.
+    /// When there are not P × P finite elements, a matrix is not symmetric, a standard error is negative, or the covariance is not that of
+    /// any errors (its smallest eigenvalue is negative).
     pub fn validate(&self, space: &ParameterSpace) -> Result<()> {
         let p = space.len();
+        let fault = |place: String, found: String, expected: String| {
+            let remedy = "Train the model again, or remove [calibration] to leave the errors of its zero points out.";
+            Err(Error::model(place).found(found).expected(expected).remedy(remedy))
+        };
         for (name, rows) in [("covariance", &self.covariance), ("standard_error", &self.standard_error)] {
-            let place = || format!("calibration, {name}");
+            let place = format!("calibration, {name}");
             if rows.len() != p || rows.iter().any(|row| row.len() != p) {
-                let found = rows.iter().map(|row| row.len().to_string()).collect::<Vec<_>>().join(", ");
-                return Err(Error::model(place()).found(format!("rows of {found} numbers")).expected(format!("{p} rows of {p}")));
+                let found = rows.iter().take(p + 1).map(|row| row.len().to_string()).collect::<Vec<_>>().join(", ");
+                return fault(place, format!("{} rows of {found} numbers", rows.len()), format!("{p} rows of {p}"));
             }
-            if rows.iter().flatten().any(|value| !value.is_finite()) || (0..p).any(|i| rows[i][i] < 0.0) {
-                return Err(Error::model(place()).found("a number that is not finite, or negative on the diagonal"));
+            for (i, j) in (0..p).flat_map(|i| (0..p).map(move |j| (i, j))) {
+                let (value, mirrored) = (rows[i][j], rows[j][i]);
+                let element = || format!("{place}, element ({i}, {j})");
+                if !value.is_finite() {
+                    return fault(element(), value.to_string(), "a finite number".into());
+                }
+                if value < 0.0 && (i == j || name == "standard_error") {
+                    return fault(element(), value.to_string(), "zero or a positive number".into());
+                }
+                if (value - mirrored).abs() > TOLERANCE * value.abs().max(mirrored.abs()) {
+                    return fault(element(), format!("{value}, and {mirrored} across the diagonal"), "a symmetric matrix".into());
+                }
             }
         }
+        let matrix = nalgebra::DMatrix::from_fn(p, p, |i, j| self.correlation(i, j));
+        let smallest = matrix.symmetric_eigenvalues().min();
+        if smallest < -TOLERANCE {
+            let found = format!("a matrix whose correlations have the eigenvalue {smallest:.2e}");
+            return fault("calibration, covariance".into(), found, "one without negative eigenvalues, as covariances are".into());
+        }
         Ok(())
+    }
+
+    /// An element in units of its variances; zero variances have zero covariances, or a correlation that is none.
+    fn correlation(&self, i: usize, j: usize) -> f64 {
+        let (value, scale) = (self.covariance[i][j], (self.covariance[i][i] * self.covariance[j][j]).sqrt());
+        match (value == 0.0, scale > 0.0) {
+            (true, _) => 0.0,
+            (false, true) => value / scale,
+            (false, false) => f64::MAX.sqrt(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_covariance_is_refused() {
+        let space = ParameterSpace { parameters: ["teff", "feh", "logg"].map(Parameter::label).to_vec() };
+        let calibration = |covariance: [[f64; 3]; 3]| Calibration {
+            covariance: covariance.map(|row| row.to_vec()).to_vec(),
+            standard_error: vec![vec![0.1; 3]; 3],
+        };
+        let good = [[4.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]];
+        calibration(good).validate(&space).unwrap();
+        let changed = |changes: &[(usize, usize, f64)]| {
+            let mut rows = good;
+            changes.iter().for_each(|&(i, j, value)| rows[i][j] = value);
+            calibration(rows).validate(&space).unwrap_err().to_string()
+        };
+        assert!(changed(&[(0, 1, 2.0)]).contains("symmetric"));
+        assert!(changed(&[(0, 1, 3.0), (1, 0, 3.0)]).contains("eigenvalue -5.00e-1"), "{}", changed(&[(0, 1, 3.0), (1, 0, 3.0)]));
+        assert!(changed(&[(0, 2, 1.0), (2, 0, 1.0)]).contains("eigenvalue"));
+        assert!(changed(&[(1, 1, -1.0)]).contains("(1, 1)"));
+        assert!(changed(&[(1, 1, f64::NAN)]).contains("finite"));
+        let mut short = calibration(good);
+        short.standard_error.pop();
+        assert!(short.validate(&space).unwrap_err().to_string().contains("standard_error"));
     }
 }

@@ -1,13 +1,15 @@
 //! A model on disk: a directory with `model.toml`, `weights.safetensors` and, beside them, what other rooms add (`prior.toml`).
 
 use super::calibration::Calibration;
+use super::check::{check_grid, check_model_error, check_parameters, check_tensors};
 use super::forward::ForwardModel;
 use super::parameter::ParameterSpace;
 use super::registry::Registry;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::observations::Grid;
 use crate::quantity::FLUX_UNIT;
 use crate::tensor::Device;
+use crate::text::fault_in_toml;
 use crate::unit;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,9 @@ use std::path::Path;
 pub const FORMAT: u32 = 2;
 /// The first version.
 const FIRST_FORMAT: u32 = 1;
+
+/// What the directory holds.
+const KIND: &str = "forward_model";
 
 const DESCRIPTION_FILE: &str = "model.toml";
 const WEIGHTS_FILE: &str = "weights.safetensors";
@@ -99,25 +104,45 @@ impl ForwardModel {
                 .remedy("Name the folder that `photosphere train` wrote.")
         })?;
         refuse_other_formats(&path, &text)?;
-        let description: Description = toml::from_str(&text)
-            .map_err(|error| Error::model(path.display().to_string()).found(error.message().to_string()).source(error.clone()))?;
-        let flux_unit = flux_unit(&path, &description)?;
-        let mut model = Self::new(registry, &description.effect, description.grid, 0, device)
-            .map_err(|error| error.within(path.display()))?;
-        let names = |space: &ParameterSpace| space.parameters.iter().map(|p| p.name.clone()).collect::<Vec<_>>();
-        if names(&model.space) != names(&description.parameter) || description.model_error.len() != model.grid.len() {
-            return Err(Error::model(path.display().to_string())
-                .found(format!("parameters {:?}", names(&description.parameter)))
-                .expected(format!("{:?} and one model error per wavelength", names(&model.space))));
+        let description: Description = toml::from_str(&text).map_err(|error| {
+            Error::model(path.display().to_string())
+                .found(fault_in_toml(&text, &error))
+                .expected("a description of a model")
+                .remedy("Correct it, or train or export the model again.")
+                .source(error)
+        })?;
+        let model = Self::described(description, registry, &directory.join(WEIGHTS_FILE), device);
+        let (mut model, card) = model.map_err(|error| error.within(path.display()).of_kind(ErrorKind::Model))?;
+        model.load_weights(&directory.join(WEIGHTS_FILE))?;
+        Ok((model, card))
+    }
+
+    /// The model of a description that holds what belongs together, before the weights in `weights_file` are read.
+    fn described(
+        description: Description,
+        registry: &Registry,
+        weights_file: &Path,
+        device: &Device,
+    ) -> Result<(Self, ModelCard)> {
+        if description.kind != KIND {
+            return Err(Error::model("kind")
+                .found(format!("'{}'", description.kind))
+                .expected(format!("'{KIND}'"))
+                .remedy("Name a model directory of this program."));
         }
+        check_grid(&description.grid)?;
+        check_model_error(&description.model_error, description.grid.len())?;
+        let flux_unit = flux_unit(&description)?;
+        let mut model = Self::new(registry, &description.effect, description.grid, 0, device)?;
+        check_parameters(&description.parameter, &model.space)?;
+        check_tensors(&description.tensors, &model.weights, weights_file)?;
         model.flux_unit = flux_unit;
         model.space = description.parameter;
         model.model_error = description.model_error;
         if let Some(calibration) = &description.calibration {
-            calibration.validate(&model.space).map_err(|error| error.within(path.display()))?;
+            calibration.validate(&model.space)?;
         }
         model.calibration = description.calibration;
-        model.load_weights(&directory.join(WEIGHTS_FILE))?;
         Ok((model, description.card))
     }
 
@@ -140,7 +165,7 @@ impl ForwardModel {
         let shape = |name: &String| Ok((name.clone(), self.weights.shape(name)?.to_vec()));
         Ok(Description {
             format: if is_first { FIRST_FORMAT } else { FORMAT },
-            kind: "forward_model".into(),
+            kind: KIND.into(),
             flux_unit: (!is_first).then(|| self.flux_unit.clone()),
             grid: self.grid.clone(),
             model_error: self.model_error.clone(),
@@ -170,7 +195,10 @@ impl ForwardModel {
     fn load_weights(&mut self, path: &Path) -> Result<()> {
         let bytes = fs::read(path).map_err(|error| Error::reading(path, error))?;
         let tensors = SafeTensors::deserialize(&bytes).map_err(|error| {
-            Error::model(path.display().to_string()).found(error.to_string()).expected("a complete safetensors file")
+            Error::model(path.display().to_string())
+                .found(error.to_string())
+                .expected("a complete safetensors file")
+                .remedy("Get the file again, or train or export the model again.")
         })?;
         let device = self.device().clone();
         for name in self.weights.names().to_vec() {
@@ -182,12 +210,16 @@ impl ForwardModel {
             if view.dtype() != Dtype::F32 || view.shape() != expected {
                 return Err(Error::model(place)
                     .found(format!("{:?} {:?}", view.dtype(), view.shape()))
-                    .expected(format!("F32 {expected:?}")));
+                    .expected(format!("F32 {expected:?}"))
+                    .remedy("Export the weights with the shapes that model.toml lists."));
             }
             let (chunks, _) = view.data().as_chunks::<4>();
             let values: Vec<f64> = chunks.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes))).collect();
             if values.iter().any(|value| !value.is_finite()) {
-                return Err(Error::model(place).found("NaN or infinity").expected("finite weights"));
+                return Err(Error::model(place)
+                    .found("NaN or infinity")
+                    .expected("finite weights")
+                    .remedy("Train again, with a smaller learning rate if the training diverged."));
             }
             self.weights.set(&name, &values, &device)?;
         }
@@ -195,15 +227,16 @@ impl ForwardModel {
             None => Ok(()),
             Some(extra) => Err(Error::model(format!("{}, tensor '{extra}'", path.display()))
                 .found("a tensor that no effect of model.toml uses")
-                .expected(format!("only {}", self.weights.names().join(", ")))),
+                .expected(format!("only {}", self.weights.names().join(", ")))
+                .remedy("Remove it, or use the model.toml that belongs to these weights.")),
         }
     }
 }
 
 /// The unit of flux that a description states, in this program's spelling where it is that unit.
-fn flux_unit(path: &Path, description: &Description) -> Result<String> {
+fn flux_unit(description: &Description) -> Result<String> {
     let fault = |found: String, expected: String| {
-        Err(Error::model(format!("{}, flux_unit", path.display()))
+        Err(Error::model("flux_unit")
             .found(found)
             .expected(expected)
             .remedy("Use the model as `photosphere train` wrote it, or correct the unit."))
@@ -227,9 +260,12 @@ pub(crate) fn hexadecimal(hash: Sha256) -> String {
 }
 
 fn refuse_other_formats(path: &Path, text: &str) -> Result<()> {
-    let table: toml::Table = text
-        .parse()
-        .map_err(|error: toml::de::Error| Error::model(path.display().to_string()).found(error.message().to_string()))?;
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        Error::model(path.display().to_string())
+            .found(fault_in_toml(text, &error))
+            .expected("TOML")
+            .remedy("Correct it, or get the file again.")
+    })?;
     match table.get("format").and_then(toml::Value::as_integer) {
         Some(format) if (i64::from(FIRST_FORMAT)..=i64::from(FORMAT)).contains(&format) => Ok(()),
         other => Err(Error::model(path.display().to_string())

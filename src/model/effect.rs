@@ -28,6 +28,12 @@ pub trait Effect: Debug + Clone + Send + Sync + Serialize + DeserializeOwned + '
     /// Star parameters that it reads, in the order in which the model should list them.
     fn parameters(&self) -> Vec<Parameter>;
 
+    /// Number of the global weights that [`Effect::weights`] would make, without making them: a description from a file may ask for more
+    /// than there is memory. Zero where that cannot happen.
+    fn n_weights(&self, _grid: &Grid) -> u128 {
+        0
+    }
+
     /// Global weights that it needs for a data vector on `grid`, with initial values drawn from `seed`.
     fn weights(&self, grid: &Grid, seed: u64) -> Vec<WeightSpecification>;
 
@@ -41,7 +47,9 @@ pub trait Effect: Debug + Clone + Send + Sync + Serialize + DeserializeOwned + '
 
     /// The penalty of that name (one of [`Effect::penalty_names`]), a scalar `[1]` to be multiplied with its strength.
     fn penalty(&self, name: &str, _weights: &Weights, _grid: &Grid, _device: &Device) -> Result<Tensor<1>> {
-        Err(Error::usage(format!("penalty '{name}'")).found(format!("the effect '{}', which has no penalties", Self::KIND)))
+        Err(Error::usage(format!("penalty '{name}'"))
+            .found(format!("the effect '{}', which has no penalties", Self::KIND))
+            .remedy("Remove the name under [penalties]."))
     }
 
     /// Names of its tensors of shape `[W]` or `[rows, W]` whose elements of column `w` change the flux at wavelength `w` alone;

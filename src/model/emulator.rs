@@ -3,6 +3,7 @@
 //! y(z) = MLP(z), linear output; z are the standardised labels. The default 3 → 32 → 32 → 32 → 66 with tanh has, with ln R,
 //! the paper's 4484 global parameters.
 
+use super::check::first_repeated;
 use super::closed_form::ClosedForm;
 use super::effect::{Effect, FluxJet, StarParameters};
 use super::parameter::Parameter;
@@ -12,6 +13,11 @@ use crate::tensor::{Device, Jet, Order, Tensor, WeightSpecification, Weights};
 use rand::SeedableRng;
 use rand::distributions::Distribution;
 use serde::{Deserialize, Serialize};
+
+/// Most labels and hidden layers, and the widest of these.
+const MOST_LABELS: usize = 64;
+const MOST_LAYERS: usize = 64;
+const WIDEST: usize = 1 << 16;
 
 /// Nonlinearity of the hidden layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -157,16 +163,37 @@ impl Effect for Emulator {
     const KIND: &'static str = "emulator";
 
     fn validate(&self) -> Result<()> {
-        if self.labels.is_empty() || self.hidden.contains(&0) {
-            return Err(Error::usage("effect 'emulator'")
-                .found(format!("{} labels, hidden layers {:?}", self.labels.len(), self.hidden))
-                .expected("at least one label and widths of at least 1"));
+        let fault = |key: &str, found: String, expected: &str, remedy: &str| {
+            Err(Error::usage(format!("effect 'emulator', {key}")).found(found).expected(expected).remedy(remedy))
+        };
+        if self.labels.is_empty() || self.labels.len() > MOST_LABELS || self.labels.iter().any(|label| label.trim().is_empty()) {
+            let found = format!("{} labels {:?}", self.labels.len(), self.labels.iter().take(5).collect::<Vec<_>>());
+            return fault("labels", found, "1 to 64 names", "Name the labels as their columns are named.");
         }
-        Ok(())
+        if let Some(label) = first_repeated(self.labels.iter().map(String::as_str)) {
+            return fault("labels", format!("'{label}' twice"), "distinct names", "Name every label once.");
+        }
+        if self.hidden.len() > MOST_LAYERS {
+            let found = format!("{} hidden layers", self.hidden.len());
+            return fault("hidden", found, "at most 64", "Use fewer; three of 32 are the default.");
+        }
+        match self.hidden.iter().find(|width| !(1..=WIDEST).contains(*width)) {
+            Some(width) => fault(
+                "hidden",
+                format!("a layer of width {width}"),
+                "widths of 1 to 65536",
+                "Three layers of 32 are the default.",
+            ),
+            None => Ok(()),
+        }
     }
 
     fn parameters(&self) -> Vec<Parameter> {
         self.labels.iter().map(|name| Parameter::label(name)).collect()
+    }
+
+    fn n_weights(&self, grid: &Grid) -> u128 {
+        self.layers(grid.len()).into_iter().map(|(inputs, outputs)| (inputs as u128 + 1) * outputs as u128).sum()
     }
 
     /// Kernels are drawn from N(0, 2/(inputs + outputs)) (Glorot & Bengio 2010), biases are zero.

@@ -3,6 +3,7 @@
 //! ln R(λ; ξ) = b(λ) + tanh(ξ)·s(λ), ξ ~ N(0, 1), s = 0 in the bands listed (spec 1 §1; Zhang, Green & Rix 2023, eq. 3 and
 //! sec. 6). (E, R) has an exact scale degeneracy that only measured reddenings break; (b, s, ξ) a shift degeneracy.
 
+use super::check::first_repeated;
 use super::closed_form::ClosedForm;
 use super::effect::{Effect, FluxJet, StarParameters};
 use super::parameter::{GaussianPrior, Parameter, Transform};
@@ -44,12 +45,19 @@ impl Effect for Extinction {
     const KIND: &'static str = "extinction";
 
     fn validate(&self) -> Result<()> {
-        if self.infrared_index > 0.0 && self.infrared_index.is_finite() {
-            return Ok(());
+        if !(self.infrared_index > 0.0 && self.infrared_index.is_finite()) {
+            return Err(Error::usage("effect 'extinction', infrared_index")
+                .found(self.infrared_index.to_string())
+                .expected("a positive number")
+                .remedy("Leave the key out for 1.61 (Cardelli, Clayton & Mathis 1989)."));
         }
-        Err(Error::usage("effect 'extinction', infrared_index")
-            .found(self.infrared_index.to_string())
-            .expected("a positive number (1.61: Cardelli, Clayton & Mathis 1989)"))
+        match first_repeated(self.fixed_bands.iter().map(String::as_str)) {
+            Some(band) => Err(Error::usage("effect 'extinction', fixed_bands")
+                .found(format!("'{band}' twice"))
+                .expected("distinct names of bands")
+                .remedy("Name every band once.")),
+            None => Ok(()),
+        }
     }
 
     fn parameters(&self) -> Vec<Parameter> {
@@ -60,6 +68,11 @@ impl Effect for Extinction {
             parameters.push(Parameter { prior, ..Parameter::new("xi", "", "variation of the extinction curve") });
         }
         parameters
+    }
+
+    fn n_weights(&self, grid: &Grid) -> u128 {
+        let n_tensors = if self.variation { 2 } else { 1 };
+        n_tensors * grid.len() as u128
     }
 
     /// R starts from the power law 2.9 (λ/550 nm)^−1.4, close to the mean Galactic curve in E(B−V).

@@ -1,6 +1,7 @@
 //! The forward model: a composition of effects over one data vector, with its parameter space and global weights.
 
 use super::calibration::Calibration;
+use super::check::check_size;
 use super::effect::{FluxJet, StarParameters};
 use super::parameter::{ParameterSpace, Transform};
 use super::registry::{AnyEffect, Registry};
@@ -35,15 +36,10 @@ impl ForwardModel {
     /// A model from effect tables (each with its `kind`), with fresh weights drawn from `seed`.
     ///
     /// # Errors
-    /// When an effect is unknown or misconfigured, or two effects disagree on a shared parameter.
+    /// As [`Registry::effects`]; when two effects disagree on a shared parameter, or there would be too many weights.
     pub fn new(registry: &Registry, effects: &[toml::Table], grid: Grid, seed: u64, device: &Device) -> Result<Self> {
-        let effects = effects.iter().map(|table| registry.effect(table.clone())).collect::<Result<Vec<_>>>()?;
-        if effects.is_empty() {
-            return Err(Error::usage("model").found("no effects").expected("at least an emulator"));
-        }
-        for effect in &effects {
-            effect.validate()?;
-        }
+        let effects = registry.effects(effects)?;
+        check_size(effects.iter().map(|effect| effect.n_weights(&grid)).fold(0, u128::saturating_add))?;
         let space = ParameterSpace::union(effects.iter().flat_map(|effect| effect.parameters()))?;
         let specifications: Vec<_> =
             effects.iter().enumerate().flat_map(|(i, effect)| effect.weights(&grid, seed.wrapping_add(i as u64))).collect();
@@ -81,7 +77,8 @@ impl ForwardModel {
         if transform != parameter.transform && (parameter.centre, parameter.scale) != (0.0, 1.0) {
             return Err(Error::usage(format!("transform of '{name}'"))
                 .found(format!("a parameter standardised as {:?}", parameter.transform))
-                .expected("a parameter without standardisation (extinction, parallax)"));
+                .expected("a parameter without standardisation (extinction, parallax)")
+                .remedy("Leave its transform out."));
         }
         parameter.transform = transform;
         Ok(())
@@ -127,7 +124,10 @@ impl ForwardModel {
         for (name, &strength) in strengths {
             let effect = self.effects.iter().find(|effect| effect.penalty_names().contains(&name.as_str())).ok_or_else(|| {
                 let names: Vec<&str> = self.effects.iter().flat_map(|effect| effect.penalty_names()).copied().collect();
-                Error::usage(format!("penalty '{name}'")).found("an unknown name").expected(format!("one of {names:?}"))
+                Error::usage(format!("penalty '{name}'"))
+                    .found("an unknown name")
+                    .expected(format!("one of {}", names.join(", ")))
+                    .remedy("Correct the name under [penalties].")
             })?;
             if strength > 0.0 {
                 let term = effect.penalty(name, &self.weights, &self.grid, &self.device)? * strength;

@@ -2,6 +2,7 @@
 //! disk. Knows no data files.
 
 mod calibration;
+mod check;
 mod closed_form;
 pub mod contract;
 mod directory;
@@ -14,6 +15,7 @@ mod parameter;
 mod registry;
 
 pub use calibration::Calibration;
+pub(crate) use check::{check_kelvin, check_measured, first_repeated};
 pub use closed_form::ClosedForm;
 pub(crate) use directory::hexadecimal;
 pub use directory::{FORMAT, ModelCard};

@@ -166,6 +166,7 @@ impl ParameterSpace {
             Error::model(format!("parameter '{name}'"))
                 .found(format!("a model with {}", names.join(", ")))
                 .expected("one of its parameters")
+                .remedy("`photosphere inspect MODEL` lists the parameters of a model.")
         })
     }
 

@@ -1,5 +1,6 @@
 //! The registry of effects: from a tag and a TOML table to an effect. Open: users' crates add their own.
 
+use super::check::first_repeated;
 use super::closed_form::ClosedForm;
 use super::distance::Distance;
 use super::effect::{Effect, FluxJet, StarParameters};
@@ -22,6 +23,8 @@ pub trait AnyEffect: Debug + Send + Sync {
     fn validate(&self) -> Result<()>;
     /// [`Effect::parameters`].
     fn parameters(&self) -> Vec<Parameter>;
+    /// [`Effect::n_weights`].
+    fn n_weights(&self, grid: &Grid) -> u128;
     /// [`Effect::weights`].
     fn weights(&self, grid: &Grid, seed: u64) -> Vec<WeightSpecification>;
     /// [`Effect::apply`].
@@ -58,6 +61,10 @@ impl<E: Effect> AnyEffect for E {
 
     fn parameters(&self) -> Vec<Parameter> {
         Effect::parameters(self)
+    }
+
+    fn n_weights(&self, grid: &Grid) -> u128 {
+        Effect::n_weights(self, grid)
     }
 
     fn weights(&self, grid: &Grid, seed: u64) -> Vec<WeightSpecification> {
@@ -126,6 +133,28 @@ impl Registry {
         self
     }
 
+    /// The effects of a model, each valid and of a kind of its own: two of a kind would share their weights.
+    ///
+    /// # Errors
+    /// When there is none, one is unknown or misconfigured, or one is there twice.
+    pub fn effects(&self, tables: &[toml::Table]) -> Result<Vec<Box<dyn AnyEffect>>> {
+        let effects = tables.iter().map(|table| self.effect(table.clone())).collect::<Result<Vec<_>>>()?;
+        if effects.is_empty() {
+            return Err(Error::usage("effect")
+                .found("none")
+                .expected("at least an emulator")
+                .remedy("Add [[effect]] with kind = \"emulator\"."));
+        }
+        effects.iter().try_for_each(|effect| effect.validate())?;
+        match first_repeated(effects.iter().map(|effect| effect.kind())) {
+            Some(kind) => Err(Error::usage(format!("effect '{kind}'"))
+                .found("it twice")
+                .expected("every effect once")
+                .remedy("Remove one of the two [[effect]] tables.")),
+            None => Ok(effects),
+        }
+    }
+
     /// The effect that a table with the key `kind` describes.
     ///
     /// # Errors
@@ -135,13 +164,17 @@ impl Registry {
         let kind = match table.remove("kind") {
             Some(toml::Value::String(kind)) => kind,
             other => {
-                return Err(Error::usage("effect").found(format!("kind = {other:?}")).expected(format!("one of {known:?}")));
+                let found = other.map_or_else(|| "no kind".to_owned(), |kind| format!("kind = {kind}"));
+                return Err(Error::usage("effect")
+                    .found(found)
+                    .expected(format!("one of {}", known.join(", ")))
+                    .remedy("Write kind = \"…\" into the [[effect]] table."));
             }
         };
         let constructor = self.constructors.get(kind.as_str()).ok_or_else(|| {
             Error::usage(format!("effect '{kind}'"))
                 .found("an unknown kind")
-                .expected(format!("one of {known:?}"))
+                .expected(format!("one of {}", known.join(", ")))
                 .remedy("Correct it, or register your effect with Registry::with.")
         })?;
         constructor(table)

@@ -57,6 +57,6 @@ mod tests {
         assert!(error.to_string().contains("max_iteration"), "{error}");
         let method: Method = toml::from_str("method = \"levenberg_marquardt\"\nminimum_gain = 2.0").unwrap();
         let message = method.validate().unwrap_err().to_string();
-        assert_eq!(message, "levenberg_marquardt.minimum_gain: found 2, expected a number in [0, 1).");
+        assert!(message.starts_with("levenberg_marquardt.minimum_gain: found 2, expected a number in [0, 1)."), "{message}");
     }
 }

@@ -228,8 +228,11 @@ fn check_shape(found: &[usize], expected: &[usize]) -> Result<()> {
 
 /// `values` must lie in a range of a method's configuration.
 fn check_setting(place: &str, value: f64, valid: bool, expected: &str) -> Result<()> {
-    if valid {
+    if valid && value.is_finite() {
         return Ok(());
     }
-    Err(Error::usage(place).found(value.to_string()).expected(expected))
+    Err(Error::usage(place)
+        .found(value.to_string())
+        .expected(expected)
+        .remedy("Leave the key out for its default; `photosphere recipe fit` prints it."))
 }

@@ -45,7 +45,10 @@ impl GaussianConstraint {
                 .remedy("Give an infinite error to a parameter without a measurement."));
         }
         if error.is_finite() && !value.is_finite() {
-            return Err(Error::data("Gaussian constraint").found(format!("{value} ± {error}")).expected("a finite value"));
+            return Err(Error::data("Gaussian constraint")
+                .found(format!("{value} ± {error}"))
+                .expected("a finite value")
+                .remedy("Leave value and error empty where there is no measurement."));
         }
         Ok(Self { value, error })
     }

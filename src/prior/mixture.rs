@@ -18,6 +18,8 @@ const TOLERANCE: f64 = 1e-6;
 /// ln of a share of the density that is lost in the rounding of the others.
 const NEGLIGIBLE: f64 = -40.0;
 
+const REMEDY: &str = "Correct it, or train or export the model again.";
+
 /// Working memory of [`GaussianMixture::add_loss`], made by [`GaussianMixture::work`].
 #[derive(Debug, Clone, Default)]
 pub struct MixtureWork(MixtureSums);
@@ -60,11 +62,18 @@ impl GaussianMixture {
                     means.len(),
                     covariances.len()
                 ))
-                .expected("at least one parameter, and as many weights as means and covariances (at least one)"));
+                .expected("at least one parameter, and as many weights as means and covariances (at least one)")
+                .remedy(REMEDY));
         }
         let sum: f64 = weights.iter().sum();
         if (sum - 1.0).abs() >= TOLERANCE || sum.is_nan() {
-            return Err(Error::model("mixture prior, weights").found(format!("the sum {sum}")).expected("1"));
+            return Err(Error::model("mixture prior, weights").found(format!("the sum {sum}")).expected("1").remedy(REMEDY));
+        }
+        if let Some(name) = parameters.iter().enumerate().find_map(|(i, name)| parameters[..i].contains(name).then_some(name)) {
+            return Err(Error::model("mixture prior, parameters")
+                .found(format!("'{name}' twice"))
+                .expected("distinct names")
+                .remedy(REMEDY));
         }
         let components = weights
             .iter()
@@ -72,7 +81,7 @@ impl GaussianMixture {
             .enumerate()
             .map(|(k, (weight, (mean, covariance)))| {
                 Component::new(*weight, mean.clone(), covariance.clone(), n)
-                    .map_err(|error| error.within(format_args!("mixture prior, component {k}")))
+                    .map_err(|error| error.within(format_args!("mixture prior, component {k}")).or_remedy(REMEDY))
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self { parameters, components, ln_density_threshold: None })
@@ -81,6 +90,13 @@ impl GaussianMixture {
     /// Names of the parameters, in the order of coordinates.
     pub fn parameters(&self) -> &[String] {
         &self.parameters
+    }
+
+    /// Mean of the density `[n]`.
+    pub fn mean(&self) -> Vec<f64> {
+        let mut mean = vec![0.0; self.parameters.len()];
+        self.components.iter().for_each(|component| add(&mut mean, component.weight, &component.mean));
+        mean
     }
 
     /// Number of Gaussians K.

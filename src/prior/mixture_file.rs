@@ -2,6 +2,7 @@
 
 use super::GaussianMixture;
 use crate::error::{Error, Result};
+use crate::text::fault_in_toml;
 use serde::{Deserialize, Serialize};
 
 /// Version of the file's layout.
@@ -53,8 +54,13 @@ impl GaussianMixture {
     /// # Errors
     /// `Model`: another format version, unknown or missing keys, and everything that [`Self::new`] refuses.
     pub fn from_toml(content: &str) -> Result<Self> {
-        let document: Document = toml::from_str(content)
-            .map_err(|error| Error::model("prior.toml").found(error.to_string().trim().replace('\n', " ")).source(error))?;
+        let document: Document = toml::from_str(content).map_err(|error| {
+            Error::model("prior.toml")
+                .found(fault_in_toml(content, &error))
+                .expected("a mixture of Gaussians")
+                .remedy("Correct it, or train or export the model again.")
+                .source(error)
+        })?;
         if document.format != FORMAT {
             return Err(Error::model("prior.toml, format")
                 .found(document.format.to_string())
@@ -70,7 +76,8 @@ impl GaussianMixture {
         {
             return Err(Error::model(format!("prior.toml, component {k}, covariance"))
                 .found(format!("a row of {row} numbers"))
-                .expected(format!("{n}, one a parameter")));
+                .expected(format!("{n}, one a parameter"))
+                .remedy("Correct it, or train or export the model again."));
         }
         let weights: Vec<f64> = document.components.iter().map(|entry| entry.weight).collect();
         let means: Vec<Vec<f64>> = document.components.iter().map(|entry| entry.mean.clone()).collect();
@@ -80,7 +87,8 @@ impl GaussianMixture {
         if let Some(threshold) = document.ln_density_threshold.filter(|threshold| !threshold.is_finite()) {
             return Err(Error::model("prior.toml, ln_density_threshold")
                 .found(threshold.to_string())
-                .expected("a finite number"));
+                .expected("a finite number")
+                .remedy("Correct it, or leave it out: no star is then flagged as unlike the training sample."));
         }
         mixture.ln_density_threshold = document.ln_density_threshold;
         Ok(mixture)

@@ -15,6 +15,10 @@ use serde::{Deserialize, Serialize};
 /// without convergence.)
 const N_RELAXATIONS: i32 = 3;
 
+/// Most Gaussians and starts, and most draws for the threshold (3 GB).
+const MOST_STARTS: usize = 10_000;
+const MOST_DRAWS: usize = 100_000_000;
+
 /// Settings of the fit. Several seeds are tried and the likeliest mixture is kept: from one start to the next, the mean ln p of the
 /// local optima differs by some 0.01.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,23 +67,31 @@ impl MixtureFit {
     /// # Errors
     /// `Usage`, naming the setting and its range.
     pub fn validate(&self) -> Result<()> {
-        let percentile_valid = self.threshold_percentile > 0.0 && self.threshold_percentile < 100.0;
+        let positive = |value: f64| value > 0.0 && value.is_finite();
+        let counted = |value: usize, most: usize| (1..=most).contains(&value);
+        let percentile = self.threshold_percentile;
         let checks = [
-            ("n_components", self.n_components as f64, self.n_components > 0, "at least 1"),
-            ("n_restarts", self.n_restarts as f64, self.n_restarts > 0, "at least 1"),
-            ("tolerance", self.tolerance, self.tolerance > 0.0, "a positive number"),
+            ("n_components", self.n_components as f64, counted(self.n_components, MOST_STARTS), "1 to 10000"),
+            ("n_restarts", self.n_restarts as f64, counted(self.n_restarts, MOST_STARTS), "1 to 10000"),
+            ("tolerance", self.tolerance, positive(self.tolerance), "a positive number"),
             ("max_iterations", self.max_iterations as f64, self.max_iterations > 0, "at least 1"),
-            ("regularisation", self.regularisation, self.regularisation >= 0.0, "zero or a positive number"),
+            (
+                "regularisation",
+                self.regularisation,
+                self.regularisation == 0.0 || positive(self.regularisation),
+                "zero or a positive number",
+            ),
             ("outlier_limit", self.outlier_limit, self.outlier_limit > 0.0, "a positive number"),
             ("max_samples", self.max_samples as f64, self.max_samples > 0, "at least 1"),
-            ("threshold_percentile", self.threshold_percentile, percentile_valid, "a number between 0 and 100"),
-            ("threshold_samples", self.threshold_samples as f64, self.threshold_samples > 0, "at least 1"),
+            ("threshold_percentile", percentile, percentile > 0.0 && percentile < 100.0, "a number between 0 and 100"),
+            ("threshold_samples", self.threshold_samples as f64, counted(self.threshold_samples, MOST_DRAWS), "1 to 100000000"),
         ];
         match checks.into_iter().find(|(_, _, valid, _)| !valid) {
             None => Ok(()),
-            Some((name, value, _, expected)) => {
-                Err(Error::usage(format!("mixture prior, {name}")).found(value.to_string()).expected(expected))
-            }
+            Some((name, value, _, expected)) => Err(Error::usage(format!("mixture prior, {name}"))
+                .found(value.to_string())
+                .expected(expected)
+                .remedy("Leave the key out for its default; `photosphere recipe xp --all-keys` prints it.")),
         }
     }
 
@@ -111,7 +123,10 @@ impl MixtureFit {
             }
         }
         let Some((_, mixture)) = best else {
-            return Err(failure.unwrap_or_else(|| Error::numerical("mixture prior").found("a likelihood that is not finite")));
+            let failure = failure.unwrap_or_else(|| Error::numerical("mixture prior").found("a likelihood that is not finite"));
+            return Err(failure.or_remedy(
+                "Ask for fewer components ([prior] n_components in the recipe), give more stars, or look for impossible labels.",
+            ));
         };
         let mut mixture = standardised.restore(&mixture)?;
         mixture.set_ln_density_threshold(self.threshold_percentile, self.threshold_samples, seed);

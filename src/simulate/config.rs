@@ -87,7 +87,7 @@ impl SurveyConfig {
             return Err(refuse("g_limits", format!("[{bright}, {faint}]"), "a faint limit at least 1 mag below the bright one"));
         }
         let shares = self.phases.as_array();
-        if shares.iter().any(|share| !share.is_finite() || *share < 0.0) || shares.iter().sum::<f64>() <= 0.0 {
+        if shares.iter().any(|share| !(0.0..=1e6).contains(share)) || shares.iter().sum::<f64>() <= 0.0 {
             return Err(refuse("phases", format!("{shares:?}"), "shares that are not negative, and one above zero"));
         }
         if self.first_star.checked_add(self.n_stars as u64).is_none_or(|end| end > Self::MAX_STAR) {
@@ -106,7 +106,10 @@ impl PhaseShares {
 }
 
 fn refuse(key: &str, found: impl ToString, expected: impl Into<String>) -> Error {
-    Error::usage(format!("simulated survey, key '{key}'")).found(found.to_string()).expected(expected)
+    Error::usage(format!("simulated survey, key '{key}'"))
+        .found(found.to_string())
+        .expected(expected)
+        .remedy("Leave the key out for its default; `photosphere recipe simulate` prints all of them.")
 }
 
 #[cfg(test)]

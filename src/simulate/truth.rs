@@ -112,6 +112,7 @@ impl Sky {
                 Error::usage("simulated survey, key 'g_limits'")
                     .found(format!("{:?}, in which no star of the phases {:?} can be seen", config.g_limits, config.phases))
                     .expected("limits that stars of these phases reach")
+                    .remedy("Widen the limits, or give other phases a share.")
             })?;
         let parallax = 1.0 / distance;
         let own_curve;

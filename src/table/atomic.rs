@@ -52,7 +52,7 @@ impl AtomicFile {
         &self.target
     }
 
-    /// Syncs the content to the disk and gives the file its final name.
+    /// Syncs the content to the disk and gives the file its final name, and the permissions of the file that it replaces.
     ///
     /// # Errors
     /// When syncing or renaming fails, or when `target` has come into being meanwhile and must not be overwritten.
@@ -61,6 +61,9 @@ impl AtomicFile {
         // Opened anew, since a library may have replaced the file at the temporary path.
         OpenOptions::new().write(true).open(self.temporary.path()).and_then(|file| file.sync_all()).map_err(writing)?;
         if self.overwrite {
+            if let Ok(replaced) = std::fs::metadata(&self.target) {
+                std::fs::set_permissions(self.temporary.path(), replaced.permissions()).map_err(writing)?;
+            }
             self.temporary.persist(&self.target).map_err(|error| Error::writing(&self.target, error.error))?;
         } else {
             self.temporary.persist_noclobber(&self.target).map_err(|error| match error.error.kind() {
@@ -149,7 +152,8 @@ fn temporary_prefix(target: &Path) -> String {
     format!(".photosphere-{}-", target.file_name().unwrap_or_default().to_string_lossy())
 }
 
-fn folder_of(target: &Path) -> PathBuf {
+/// The folder that holds `target`.
+pub(super) fn folder_of(target: &Path) -> PathBuf {
     match target.parent() {
         Some(folder) if folder != Path::new("") => folder.to_owned(),
         _ => PathBuf::from("."),
@@ -216,6 +220,20 @@ mod tests {
         remove_leftovers(&path("a"));
         let left = names(folder.path());
         assert!(left.len() == 1 && left[0].starts_with(".photosphere-a-b-"), "{left:?}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn permissions_of_a_replaced_file_stay() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        std::fs::write(&path, b"old").unwrap();
+        for mode in [0o640, 0o600, 0o444] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            write_atomically(&path, true, |file| file.write_all(b"new")).unwrap();
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
+        }
     }
 
     #[test]

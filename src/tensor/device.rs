@@ -160,7 +160,9 @@ fn cuda(name: &str, _index: Option<usize>) -> Result<Device> {
 #[cfg(feature = "cuda")]
 fn cuda(name: &str, index: Option<usize>) -> Result<Device> {
     let Some(index) = index else {
-        return Err(Error::usage(format!("device '{name}'")).expected("cuda or cuda:<index>"));
+        return Err(Error::usage(format!("device '{name}'"))
+            .expected("cuda or cuda:<index>")
+            .remedy("Write cuda:0 for the first device."));
     };
     let n_devices = (0..64).take_while(|i| std::path::Path::new(&format!("/dev/nvidia{i}")).exists()).count();
     if index >= n_devices {

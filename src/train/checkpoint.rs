@@ -57,7 +57,11 @@ pub(super) fn write(path: &Path, run: &str, state: &TrainingState, progress: &Pr
         cleanings: progress.cleanings.clone(),
         space: state.model.space.clone(),
     };
-    let failed = |error: String| Error::output(path.display().to_string()).found(error);
+    let failed = |error: String| {
+        Error::output(path.display().to_string())
+            .found(error)
+            .remedy("Check that the folder is writable and has space left; --resume goes on from the last checkpoint.")
+    };
     let mut parts: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> = BTreeMap::new();
     let text = toml::to_string(&header).map_err(|error| failed(error.to_string()))?.into_bytes();
     parts.insert("header".into(), (Dtype::U8, vec![text.len()], text));

@@ -6,6 +6,7 @@ use crate::observations::Cut;
 use crate::optimise::Method;
 use crate::prior::MixtureFit;
 use crate::tensor::DescentMethod;
+use crate::text::fault_in_toml;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -266,9 +267,7 @@ impl Recipe {
     /// Names the key that is unknown, missing or impossible.
     pub fn parse(text: &str, place: &str) -> Result<Self> {
         let recipe: Self = toml::from_str(text).map_err(|error| {
-            Error::usage(place)
-                .found(error.to_string().trim().replace('\n', " "))
-                .remedy("`photosphere recipe` prints recipes with all keys.")
+            Error::usage(place).found(fault_in_toml(text, &error)).remedy("`photosphere recipe` prints recipes with all keys.")
         })?;
         recipe.validate().map_err(|error| error.within(place))?;
         Ok(recipe)
@@ -279,82 +278,16 @@ impl Recipe {
     /// # Errors
     /// When the file cannot be read, or as [`Recipe::parse`].
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Error::usage(path.display().to_string()).found(error.to_string()).expected("a recipe (TOML)"))?;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let error = Error::usage(path.display().to_string()).found(error.to_string()).source(error);
+            error.expected("a recipe (TOML)").remedy("`photosphere recipe` lists the built-in recipes.")
+        })?;
         Self::parse(&text, &path.display().to_string())
     }
 
     /// The recipe as TOML, defaults included.
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(self).map_err(|error| Error::output("recipe").found(error.to_string()).source(error))
-    }
-
-    fn validate(&self) -> Result<()> {
-        let check = |place: String, value: f64, allowed: bool, expected: &str| {
-            if allowed { Ok(()) } else { Err(Error::usage(place).found(value.to_string()).expected(expected)) }
-        };
-        let data = &self.data;
-        let fraction = data.validation_fraction;
-        check("data.validation_fraction".into(), fraction, fraction > 0.0 && fraction < 1.0, "a number between 0 and 1")?;
-        let error = data.fractional_error;
-        check("data.fractional_error".into(), error, (0.0..1.0).contains(&error), "a number in [0, 1)")?;
-        let scale = self.loss.robust_scale;
-        check("loss.robust_scale".into(), scale, scale >= 0.0 && scale.is_finite(), "zero or a positive number")?;
-        self.prior.validate()?;
-        for (name, &strength) in &self.penalties {
-            check(format!("penalties.{name}"), strength, strength >= 0.0 && strength.is_finite(), "zero or a positive number")?;
-        }
-        if self.stages.is_empty() {
-            return Err(Error::usage("stage").found("none").expected("at least one [[stage]]"));
-        }
-        for stage in &self.stages {
-            let place = |key: &str| format!("stage '{}', {key}", stage.name());
-            match stage {
-                Stage::Learn(learn) => {
-                    let rate = learn.learning_rate.unwrap_or(1.0);
-                    check(place("learning_rate"), rate, rate > 0.0 && rate.is_finite(), "a positive number")?;
-                    check(place("epochs"), learn.epochs.into(), learn.epochs > 0, "at least 1")?;
-                    if let Some(patience) = learn.patience {
-                        check(place("patience"), patience.into(), patience > 0, "at least 1")?;
-                    }
-                    if let Some(largest) = learn.largest_gradient {
-                        check(place("largest_gradient"), largest, largest > 0.0 && largest.is_finite(), "a positive number")?;
-                    }
-                    check(place("batch"), learn.batch as f64, learn.batch > 0, "at least 1")?;
-                    match learn.schedule {
-                        Schedule::Constant => {}
-                        Schedule::Steps { factor, .. } => {
-                            let allowed = factor > 0.0 && factor <= 1.0;
-                            check(place("schedule.factor"), factor, allowed, "a number in (0, 1]")?;
-                        }
-                        Schedule::Cosine { end_fraction } => {
-                            let allowed = (0.0..=1.0).contains(&end_fraction);
-                            check(place("schedule.end_fraction"), end_fraction, allowed, "a number in [0, 1]")?;
-                        }
-                    }
-                    match learn.stars {
-                        None => {}
-                        Some(StarUpdate::LevenbergMarquardt { iterations } | StarUpdate::Profile { iterations }) => {
-                            check(place("stars.iterations"), iterations.into(), iterations > 0, "at least 1")?;
-                        }
-                        Some(StarUpdate::GradientStep { learning_rate: rate }) => {
-                            check(place("stars.learning_rate"), rate, rate > 0.0 && rate.is_finite(), "a positive number")?;
-                        }
-                    }
-                }
-                Stage::Refine(refine) => refine.stars.validate()?,
-                Stage::Solve(solve) => {
-                    check(place("steps"), solve.steps.into(), solve.steps > 0, "at least 1")?;
-                    check(place("damping"), solve.damping, solve.damping > 0.0 && solve.damping < 1.0, "a number in (0, 1)")?;
-                }
-                Stage::Clean(clean) => {
-                    check(place("parameter_sigma"), clean.parameter_sigma, clean.parameter_sigma > 0.0, "a positive number")?;
-                    check(place("combined_sigma"), clean.combined_sigma, clean.combined_sigma > 0.0, "a positive number")?;
-                    check(place("flux_sigma"), clean.flux_sigma, clean.flux_sigma > 0.0, "a positive number")?;
-                }
-            }
-        }
-        Ok(())
     }
 }
 

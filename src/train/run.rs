@@ -118,7 +118,8 @@ impl Run<'_> {
         if let Some(unknown) = stage.moves.iter().find(|prefix| !names.iter().any(|name| name.starts_with(prefix.as_str()))) {
             return Err(Error::usage(format!("stage '{}', moves", stage.name))
                 .found(format!("'{unknown}'"))
-                .expected(format!("the beginning of one of {}", names.join(", "))));
+                .expected(format!("the beginning of one of {}", names.join(", ")))
+                .remedy("Name an effect (emulator, extinction), or leave moves out for all weights."));
         }
         let (training, validation) = self.stars_of(stage)?;
         let mut descent = match self.progress.optimiser.take() {

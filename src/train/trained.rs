@@ -6,10 +6,10 @@ use super::run::{Checkpoints, run};
 use super::state::{EpochRecord, TrainingState};
 use super::{calibration, global_step, model_error};
 use crate::error::{Error, Result};
-use crate::model::{ForwardModel, ModelCard, Registry, hexadecimal};
+use crate::model::{ForwardModel, ModelCard, ParameterSpace, Registry, check_kelvin, check_measured, hexadecimal};
 use crate::observations::Observations;
 use crate::prior::GaussianMixture;
-use crate::table::{Column, ColumnSchema, Table, Values};
+use crate::table::{Column, ColumnSchema, FolderKind, Table, Values};
 use crate::tensor::Device;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,19 @@ use std::path::Path;
 pub const PRIOR_FILE: &str = "prior.toml";
 /// History and cleanings, beside `model.toml`.
 const TRAINING_FILE: &str = "training.json";
+
+/// The training sample, which the command line puts into the model directory: measured and fitted parameters, who was removed, who never
+/// trained.
+pub const STARS_FILE: &str = "training_stars.parquet";
+/// Where the model comes from, which the command line puts beside.
+pub const PROVENANCE_FILE: &str = "provenance.json";
+
+/// What a model directory holds.
+pub const MODEL_FOLDER: FolderKind = FolderKind {
+    name: "a model directory",
+    mark: "model.toml",
+    files: &["model.toml", "weights.safetensors", PRIOR_FILE, TRAINING_FILE, STARS_FILE, PROVENANCE_FILE],
+};
 
 /// A trained model with its prior, its card and the history of its training.
 #[derive(Debug, Clone)]
@@ -52,13 +65,12 @@ pub fn train(
     checkpoints: Option<Checkpoints<'_>>,
     report: &mut dyn FnMut(f64, &str),
 ) -> Result<(TrainedModel, Table)> {
+    recipe.validate_for(registry)?;
     let mut model = ForwardModel::new(registry, &recipe.effects, observations.grid.clone(), recipe.seed, device)?;
     model.flux_unit.clone_from(&observations.flux_unit);
+    check_measured(&model.space, observations)?;
     for (name, transform) in &recipe.transforms {
         model.set_transform(name, *transform)?;
-    }
-    for name in recipe.data.constraints.iter().chain(recipe.data.offsets.keys()) {
-        model.space.position(name).map_err(|error| error.within("recipe, data"))?;
     }
     let data_sha256 = hash(observations);
     let identity = {
@@ -113,7 +125,7 @@ impl TrainedModel {
     /// # Errors
     /// When the directory exists and `overwrite` is not set, or a file cannot be written.
     pub fn save(&self, directory: &Path, overwrite: bool) -> Result<()> {
-        crate::table::write_directory_atomically(directory, overwrite, |folder| {
+        crate::table::write_directory_atomically(directory, overwrite, &MODEL_FOLDER, |folder| {
             self.model.save(folder, &self.card)?;
             let json = serde_json::to_string_pretty(&self.log)
                 .map_err(|error| Error::output(TRAINING_FILE).found(error.to_string()).source(error))?;
@@ -132,14 +144,24 @@ impl TrainedModel {
     pub fn load(directory: &Path, registry: &Registry, device: &Device) -> Result<Self> {
         let (model, card) = ForwardModel::load(directory, registry, device)?;
         let path = directory.join(PRIOR_FILE);
-        let text = std::fs::read_to_string(&path).map_err(|error| Error::reading(&path, error))?;
-        let prior = GaussianMixture::from_toml(&text).map_err(|error| error.within(path.display()))?;
-        for name in prior.parameters() {
-            model.space.position(name).map_err(|error| error.within(path.display()))?;
-        }
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            Error::model(path.display().to_string())
+                .found(error.to_string())
+                .expected("the mixture prior of the labels")
+                .remedy("Get the file again, or train or export the model again.")
+                .source(error)
+        })?;
+        let prior = GaussianMixture::from_toml(&text).map_err(|error| error.within(directory.display()))?;
+        check_prior(&prior, &model.space).map_err(|error| error.within(path.display()))?;
         let path = directory.join(TRAINING_FILE);
         let log = match std::fs::read_to_string(&path) {
-            Ok(text) => serde_json::from_str(&text).map_err(|error| Error::reading(&path, error))?,
+            Ok(text) => serde_json::from_str(&text).map_err(|error| {
+                Error::model(path.display().to_string())
+                    .found(error.to_string())
+                    .expected("the history of a training")
+                    .remedy("Remove it: a model need not have one.")
+                    .source(error)
+            })?,
             // A model brought in from elsewhere need not have a history.
             Err(_) => TrainingLog::default(),
         };
@@ -151,6 +173,22 @@ impl TrainedModel {
     pub fn id(&self) -> &str {
         &self.sha256[..16]
     }
+}
+
+/// Fails when the prior is not one of the labels of a model with these parameters, or is in another unit than they.
+fn check_prior(prior: &GaussianMixture, space: &ParameterSpace) -> Result<()> {
+    for (name, mean) in prior.parameters().iter().zip(prior.mean()) {
+        let parameter = space.get(name)?;
+        if !parameter.is_label {
+            return Err(Error::model(format!("parameter '{name}'"))
+                .found("a parameter that is no label")
+                .expected("labels, which the mixture prior covers")
+                .remedy("Fit the prior to the labels alone."));
+        }
+        check_kelvin(parameter, mean / parameter.model_units_per_file_unit)
+            .map_err(|error| error.within("mean of the components"))?;
+    }
+    Ok(())
 }
 
 /// The mixture of the measured labels of the kept training stars, with its flag threshold.

@@ -72,7 +72,10 @@ fn weight_rows(model: &ForwardModel) -> Result<Vec<WeightRow>> {
         rows.extend((0..n_rows).map(|row| WeightRow { tensor: tensor.clone(), row }));
     }
     if rows.is_empty() {
-        return Err(Error::usage("stage of kind 'solve'").found("a model whose effects have no weights per wavelength"));
+        return Err(Error::usage("stage of kind 'solve'")
+            .found("a model whose effects have no weights per wavelength")
+            .expected("an emulator or extinction among the effects")
+            .remedy("Leave the stage out."));
     }
     Ok(rows)
 }

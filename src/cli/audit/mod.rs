@@ -2,8 +2,10 @@
 
 mod sample;
 
+use super::inputs::{Inputs, require_utf8};
 use super::outcome::Outcome;
 use super::provenance::Provenance;
+use super::run::expand;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::infer::audit::{AuditOptions, audit};
@@ -11,9 +13,13 @@ use crate::model::Registry;
 use crate::table::check_target;
 use crate::train::TrainedModel;
 use crate::validate::audit::{AuditSummary, audit_table};
+use crate::warning::warn_once;
 use sample::Sample;
 use serde_json::json;
 use std::path::PathBuf;
+
+/// Most random starts of a star.
+const MOST_STARTS: usize = 100_000;
 
 /// Re-fit a random sample of a catalogue from many starts in double precision: loss gaps, shifts, covariances.
 #[derive(Debug, clap::Args)]
@@ -41,10 +47,21 @@ pub struct Arguments {
 /// Audits.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     if let Some(output) = &arguments.output {
+        require_utf8(output)?;
+        let mut inputs = expand(std::slice::from_ref(&arguments.observations))?;
+        inputs.extend(expand(std::slice::from_ref(&arguments.catalogue))?);
+        inputs.push(arguments.model.clone());
+        Inputs::of(inputs).require_other(output)?;
         check_target(output, arguments.overwrite)?;
     }
     if arguments.sample == 0 {
-        return Err(Error::usage("--sample").found("0").expected("at least one star"));
+        return Err(Error::usage("--sample").found("0").expected("at least one star").remedy("Give a larger number."));
+    }
+    if arguments.starts > MOST_STARTS {
+        return Err(Error::usage("--starts")
+            .found(arguments.starts.to_string())
+            .expected(format!("at most {MOST_STARTS}"))
+            .remedy("Give a smaller number."));
     }
     let options = AuditOptions { starts: arguments.starts, seed: settings.seed.unwrap_or(AuditOptions::default().seed) };
     let trained = TrainedModel::load(&arguments.model, &Registry::standard(), &settings.device()?)?;
@@ -52,7 +69,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let n = sample.observations.len();
     tracing::info!("{n} of {} fitted stars drawn, {} starts each", sample.n_fitted, options.starts);
     if sample.n_absent > 0 {
-        tracing::warn!("{} stars of the sample are not among the observations", sample.n_absent);
+        warn_once(format!("{} stars of the sample are not among the observations", sample.n_absent));
     }
     let result =
         audit(&trained, &sample.observations, (sample.values.view(), sample.covariance.view()), &sample.options, &options)?;

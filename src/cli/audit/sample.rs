@@ -1,6 +1,7 @@
 //! A random sample of a catalogue's stars with their observations, read file after file in chunks.
 
 use crate::cli::run::expand;
+use crate::cli::tally::flags_of;
 use crate::error::{Error, Result};
 use crate::infer::{FitOptions, flags, read_options};
 use crate::observations::{Observations, columns, hash64};
@@ -69,6 +70,7 @@ impl Sample {
             Error::data(observations.display().to_string())
                 .found(format!("none of {} stars drawn from {}", ids.len(), catalogue.display()))
                 .expected("the observations from which the catalogue was made")
+                .remedy("Name those observations; identifiers of other surveys or releases do not match.")
         })?;
         let observations = Observations::from_table(table, &read)?;
         let entries: Vec<&Entry> = observations.ids.iter().map(|id| &entries[id]).collect();
@@ -116,7 +118,8 @@ impl Catalogue {
         let Some((text, file)) = texts.next() else {
             return Err(Error::data(path.display().to_string())
                 .found("no catalogue")
-                .expected(format!("tables with the columns {} and {FLAGS}", columns::ID)));
+                .expected(format!("tables with the columns {} and {FLAGS}", columns::ID))
+                .remedy("Name a catalogue of `photosphere fit`, or the folder of its partitions."));
         };
         if let Some((_, other)) = texts.next() {
             return Err(Error::data(path.display().to_string())
@@ -124,8 +127,12 @@ impl Catalogue {
                 .expected("partitions of one catalogue")
                 .remedy("Audit them one by one."));
         }
-        let options = toml::from_str(&text).map_err(|error| {
-            Error::data(format!("{}, metadata 'options'", file.display())).found(error.to_string()).source(error)
+        let options = toml::from_str(&text).map_err(|error: toml::de::Error| {
+            Error::data(format!("{}, metadata 'options'", file.display()))
+                .found(error.message().to_owned())
+                .expected("the options of a fit by this version of the program")
+                .remedy("Audit it with the version that made it, or fit again.")
+                .source(error)
         })?;
         Ok(Self { files, options, runs })
     }
@@ -170,7 +177,7 @@ impl Catalogue {
                             Entry {
                                 values: values.iter().map(|column| column[row]).collect(),
                                 covariance_triu: triangles.row(row).to_vec(),
-                                flags: bits[row] as i32,
+                                flags: flags_of(bits[row]),
                             },
                         );
                     }
@@ -231,6 +238,9 @@ fn table_files(path: &Path, names: &[&str]) -> Result<Vec<PathBuf>> {
             }
             has_all
         });
+        if let [first, _, ..] = files.as_slice() {
+            tracing::info!("{}: its {} tables ({}, …) are read", path.display(), files.len(), first.display());
+        }
     }
     Ok(files)
 }

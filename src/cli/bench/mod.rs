@@ -20,6 +20,9 @@ use pipeline::{Pass, Pipeline, Stage};
 use report::{BenchReport, EngineReport, StageReport};
 use std::path::PathBuf;
 
+/// Most stars and repeats.
+const MOST: usize = 10_000_000;
+
 /// Measure every stage from raw spectra to the catalogue on simulated stars, beside the peaks of this machine.
 ///
 /// Times per star are processor time on one thread; the speed-up compares the wall times of one thread and of --threads.
@@ -42,8 +45,11 @@ pub struct Arguments {
 /// Measures.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     for (option, value) in [("--stars", arguments.stars), ("--repeats", arguments.repeats)] {
-        if value == 0 {
-            return Err(Error::usage(option).found("0").expected("at least 1"));
+        if !(1..=MOST).contains(&value) {
+            return Err(Error::usage(option)
+                .found(value.to_string())
+                .expected(format!("1 to {MOST}"))
+                .remedy("Give another number; 4096 stars and 3 repeats are the defaults."));
         }
     }
     let options: FitOptions = match &arguments.config {

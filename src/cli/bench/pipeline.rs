@@ -66,8 +66,12 @@ impl<'a> Pipeline<'a> {
     /// # Errors
     /// When they cannot be simulated or written.
     pub fn new(trained: &'a TrainedModel, options: FitOptions, n_stars: usize, seed: u64) -> Result<Self> {
-        let folder =
-            tempfile::tempdir().map_err(|error| Error::output("a temporary folder").found(error.to_string()).source(error))?;
+        let folder = tempfile::tempdir().map_err(|error| {
+            Error::output("a temporary folder")
+                .found(error.to_string())
+                .remedy("Set TMPDIR to a folder that can be written to.")
+                .source(error)
+        })?;
         let config = new_stars(SurveyConfig { n_stars, seed, ..SurveyConfig::default() });
         let RawSurvey { spectra, catalogue } = Simulator::new(config)?.raw_table(0..n_stars)?;
         let (spectra_path, catalogue_path) = (folder.path().join("spectra.ecsv.gz"), folder.path().join("catalogue.parquet"));

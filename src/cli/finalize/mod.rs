@@ -11,6 +11,7 @@ use super::provenance::sha256_of_settings;
 use super::run::{Attempt, Lock, Manifest, Marker, RunFolder, expand, replace};
 use super::settings::Settings;
 use crate::error::{Error, Result};
+use crate::warning::warn_once;
 use serde_json::{Value, json};
 use statistics::Statistics;
 use std::collections::HashSet;
@@ -39,7 +40,12 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let place = || folder.root().display().to_string();
     let _lock = match Lock::try_take(&folder.finalize_lock())? {
         Attempt::Taken(lock) => lock,
-        Attempt::Busy(holder) => return Err(Error::output(place()).found(format!("{holder}, which finalises it"))),
+        Attempt::Busy(holder) => {
+            return Err(Error::output(place())
+                .found(format!("{holder}, which finalises it"))
+                .expected("one process at a time")
+                .remedy("Wait until it is done."));
+        }
     };
     let settings_sha256 = sha256_of_settings(&manifest.settings);
     let mut identifiers = Identifiers::new(&folder.bookkeeping())?;
@@ -50,7 +56,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         interrupt::check(place, "Run the command again.")?;
         match what_is_missing(&folder, name, &settings_sha256)? {
             None => {
-                let number = finished.len() as u32;
+                let number = u32::try_from(finished.len()).map_err(|_| too_many(&folder, finished.len()))?;
                 statistics.add(&folder.output(name), |ids| identifiers.add(number, ids))?;
                 finished.push(name);
             }
@@ -71,7 +77,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
             .expected("every star once")
             .remedy("Remove it from one of the two inputs, and fit that one again."));
     }
-    warn_of_strays(&folder, &manifest)?;
+    warn_of_strays(&folder, &manifest);
     if let Some(properties) = &manifest.hats {
         hats::write(&folder, &manifest, properties, &finished, statistics.tally.stars)?;
     }
@@ -92,7 +98,10 @@ fn what_is_missing(folder: &RunFolder, name: &str, settings_sha256: &str) -> Res
     let marker = match Marker::read(folder, name) {
         Ok(Some(marker)) => marker,
         Ok(None) => {
-            let holder = Lock::last_holder(&folder.lock(name)).map(|holder| format!(", taken by {holder}"));
+            let holder = Lock::last_holder(&folder.lock(name)).map(|holder| match holder.n_lost {
+                0 => format!(", taken by {}", holder.name),
+                n_lost => format!(", taken by {} after {n_lost} processes that ended with it", holder.name),
+            });
             return Ok(Some(format!("not done{}", holder.unwrap_or_default())));
         }
         Err(error) => return Ok(Some(error.to_string())),
@@ -104,14 +113,26 @@ fn what_is_missing(folder: &RunFolder, name: &str, settings_sha256: &str) -> Res
     })
 }
 
+/// The error for more partitions than can be numbered.
+fn too_many(folder: &RunFolder, found: usize) -> Error {
+    Error::data(folder.root().display().to_string())
+        .found(format!("more than {found} partitions"))
+        .expected(format!("at most {}", u32::MAX))
+        .remedy("Fit them into several folders.")
+}
+
 /// Warns of tables in the folder that belong to no partition.
-fn warn_of_strays(folder: &RunFolder, manifest: &Manifest) -> Result<()> {
+fn warn_of_strays(folder: &RunFolder, manifest: &Manifest) {
     let ours: HashSet<PathBuf> = manifest.partitions.keys().map(|name| folder.output(name)).collect();
-    let strays: Vec<PathBuf> = expand(&[folder.root().to_owned()])?.into_iter().filter(|path| !ours.contains(path)).collect();
-    if let [first, ..] = strays.as_slice() {
-        tracing::warn!("{} tables belong to no partition of the run, {} for one", strays.len(), first.display());
+    match expand(&[folder.root().to_owned()]) {
+        Ok(found) => {
+            let strays: Vec<PathBuf> = found.into_iter().filter(|path| !ours.contains(path)).collect();
+            if let [first, ..] = strays.as_slice() {
+                warn_once(format!("{} tables belong to no partition of the run, {} for one", strays.len(), first.display()));
+            }
+        }
+        Err(error) => warn_once(format!("whether other tables lie among the catalogues is not known: {error}")),
     }
-    Ok(())
 }
 
 fn summary(manifest: &Manifest, finished: &[&String], missing: &[Value], statistics: &Statistics) -> Value {

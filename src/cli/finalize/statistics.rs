@@ -1,6 +1,6 @@
 //! What a catalogue holds, at a glance: moments of its columns and counts of its flags, from one pass over the rows.
 
-use crate::cli::tally::Tally;
+use crate::cli::tally::{self, Tally};
 use crate::error::Result;
 use crate::infer::flags;
 use crate::observations::columns;
@@ -77,7 +77,7 @@ impl Statistics {
         for chunk in read_column_chunks(catalogue, &names, ROWS)? {
             let chunk = chunk?;
             each(&chunk.column(columns::ID)?.to_i64()?)?;
-            let bits: Vec<i32> = chunk.column(FLAGS)?.to_i64()?.into_iter().map(|bits| bits as i32).collect();
+            let bits: Vec<i32> = chunk.column(FLAGS)?.to_i64()?.into_iter().map(tally::flags_of).collect();
             self.tally.add(bits.iter().copied());
             for (bit, count) in self.flagged.iter_mut().enumerate() {
                 *count += bits.iter().filter(|bits| *bits & (1_i32 << bit) != 0).count() as u64;

@@ -1,10 +1,10 @@
 //! One catalogue: inputs are read, fitted and written in chunks, so that memory is bounded by the chunk.
 
-use super::input::{Batch, Input};
+use super::input::{Batch, Input, SharedSummary};
 use super::offsets;
 use crate::cli::clock::{Clock, thread_seconds};
 use crate::cli::interrupt;
-use crate::cli::output::Existing;
+use crate::cli::output::{Existing, Standing, record};
 use crate::cli::progress::Progress;
 use crate::cli::provenance::{self, Provenance, sha256_of_file};
 use crate::cli::run::FileState;
@@ -14,10 +14,12 @@ use crate::cli::stage_times::{FitClock, StageTimes};
 use crate::cli::tally::Tally;
 use crate::error::{Error, Result};
 use crate::infer::{Estimates, Fitter, read_options};
+use crate::model::check_measured;
 use crate::observations::Observations;
 use crate::survey::prepare::Preparation;
 use crate::table::{Column, Shape, Table, Writer, row_count};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A catalogue to be made.
@@ -30,6 +32,8 @@ pub struct CatalogueTask<'a> {
     pub preparation: Option<&'a Preparation>,
     pub output: &'a Path,
     pub existing: Existing,
+    /// Whether the finished catalogue is recorded for `--resume`; that of a partition has a marker instead.
+    pub has_record: bool,
     pub shard: Option<Shard>,
     pub keep: &'a [String],
     pub keep_truth: bool,
@@ -45,18 +49,20 @@ pub struct Made {
     /// Time on the clock for reading, fitting and writing, without the hashes of the inputs; zero where it was finished before, as are all times.
     pub seconds: f64,
     pub times: StageTimes,
+    /// Stars found in each joined table; none where nothing was prepared, or there were no stars.
+    pub matches: Option<BTreeMap<String, usize>>,
 }
 
 impl Made {
     /// What was found finished.
     pub fn before(tally: Tally, inputs: Vec<FileState>) -> Self {
-        Self { tally, inputs, seconds: 0.0, times: StageTimes::default() }
+        Self { tally, inputs, seconds: 0.0, times: StageTimes::default(), matches: None }
     }
 
     /// For `--json`: numbers of stars, the catalogue, and how long it took.
     pub fn summary(&self, output: &Path) -> serde_json::Value {
         let mut summary = json!(self.tally);
-        summary["output"] = json!(output);
+        summary["output"] = json!(output.display().to_string());
         summary["seconds"] = self.seconds.into();
         summary["processor_seconds"] = json!(self.times);
         summary
@@ -82,16 +88,19 @@ impl CatalogueTask<'_> {
         });
         let described = described.collect::<Result<Vec<_>>>()?;
         let provenance = provenance.clone().with_inputs(&described);
-        if self.existing.is_finished_table(self.output, &provenance.run())? {
-            return Ok(Made::before(Tally::of_table(self.output)?, inputs));
-        }
-        let mut writer = Writer::create(self.output, self.existing.overwrite)?;
+        let overwrite = match self.existing.standing(self.output, &provenance.run())? {
+            Standing::Finished => return Ok(Made::before(Tally::of_table(self.output)?, inputs)),
+            Standing::Open { overwrite } => overwrite,
+        };
+        let mut writer = Writer::create(self.output, overwrite)?;
         let n_rows: Option<usize> = described.iter().map(|input| input.n_rows).sum();
         let mut progress = Progress::of_stars("fitting", n_rows, settings);
         let mut tally = Tally::default();
         let mut without_stars = None;
         let (stages, mut written) = (FitClock::default(), 0.0);
         let mut write = |batch: &Batch, tally: &mut Tally| {
+            let space = &self.fitter.trained().model.space;
+            check_measured(space, &batch.observations).map_err(|error| error.within(&batch.place))?;
             let estimates = self.fitter.fit_in_stages(&batch.observations, &|stage| stages.reached(stage));
             let estimates = estimates.map_err(|error| error.within(&batch.place))?;
             if let Some(instrument) = &batch.other_instrument
@@ -106,7 +115,8 @@ impl CatalogueTask<'_> {
             written += thread_seconds() - begun;
             Ok(())
         };
-        for batch in self.input().batches() {
+        let summary = SharedSummary::default();
+        for batch in self.input().batches(summary.clone()) {
             let batch = batch?;
             interrupt::check(|| self.output.display().to_string(), "Nothing was written; run the command again.")?;
             if !batch.observations.is_empty() {
@@ -124,6 +134,9 @@ impl CatalogueTask<'_> {
         inputs.iter().try_for_each(FileState::require_unchanged)?;
         let begun = thread_seconds();
         writer.finish()?;
+        if self.has_record {
+            record(self.output, &provenance.run());
+        }
         let mut times = StageTimes { write: written + thread_seconds() - begun, ..stages.finish().0 };
         // The inputs are read in a thread of their own and whitened on all of them: what the other stages leave.
         times.rest = (clock.lap().cpu - times.total()).max(0.0);
@@ -131,7 +144,8 @@ impl CatalogueTask<'_> {
         let seconds = progress.seconds();
         let per_star = 1e3 * seconds / tally.stars.max(1) as f64;
         tracing::info!("{}: {tally}; {seconds:.1} s ({per_star:.2} ms a star), {times}", self.output.display());
-        Ok(Made { tally, inputs, seconds, times })
+        let matches = summary.take().filter(|summary| summary.n_stars > 0).map(|summary| summary.n_matched);
+        Ok(Made { tally, inputs, seconds, times, matches })
     }
 
     fn input(&self) -> Input {
@@ -177,7 +191,8 @@ impl CatalogueTask<'_> {
         }
         if let Some(preparation) = self.preparation {
             let joined = preparation.joined_files()?;
-            let contents = joined.iter().map(|file| sha256_of_file(file)).collect::<Result<Vec<_>>>()?;
+            let contents = joined.iter().map(|file| Ok(provenance::content(file, &sha256_of_file(file)?)));
+            let contents = contents.collect::<Result<Vec<_>>>()?;
             provenance = provenance.with("prepare_recipe", preparation.choices()?).with("joined_tables", contents.join(" "));
         }
         Ok(provenance)
@@ -192,7 +207,10 @@ fn columns_beside(observations: &Observations, names: &[String], truth: bool) ->
     let beside = &observations.auxiliary;
     for name in names {
         if beside.column(name)?.shape != Shape::Scalar {
-            return Err(Error::usage(format!("--keep {name}")).found("a column of lists").expected("one value per star"));
+            return Err(Error::usage(format!("--keep {name}"))
+                .found("a column of lists")
+                .expected("one value per star")
+                .remedy("Leave it out; lists stay in the observations, which the catalogue is joined to on source_id."));
         }
     }
     let wanted = |name: &str| {

@@ -6,10 +6,11 @@ use crate::cli::shard::Shard;
 use crate::error::Result;
 use crate::observations::{Grid, Observations, ReadOptions};
 use crate::prefetch::prefetch;
-use crate::survey::prepare::Preparation;
+use crate::survey::prepare::{Preparation, Summary};
 use crate::survey::xp::{ColumnMap, SpectrumKind, columns_of_spectra, refuse_epoch_spectra};
 use crate::table::{Chunks, Table, read_chunks, read_schema};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Stars read at once (about 30 kB each with XP covariances): columns that are small enough for the allocator to use their memory again. Those of 8192
 /// are new pages for every batch, which took a sixth of the processor time of a fit. Not of the number of threads, on which pages of Parquet files would depend.
@@ -55,7 +56,8 @@ pub fn is_raw(path: &Path, columns: &ColumnMap) -> Result<bool> {
 impl Input {
     /// The stars, in the order of files and rows; the iterator ends after an error (a star that occurs twice is one, in any of the
     /// files and whether or not the shard takes it). The next batch is read, prepared and whitened while the consumer works on one.
-    pub fn batches(self) -> Box<dyn Iterator<Item = Result<Batch>> + Send> {
+    /// What the preparation did goes to `summary` at the end.
+    pub fn batches(self, summary: SharedSummary) -> Box<dyn Iterator<Item = Result<Batch>> + Send> {
         let paths = self.paths.into_iter();
         let reader = Reader {
             paths,
@@ -69,6 +71,7 @@ impl Input {
             accepted: self.accepted,
             last: String::new(),
             ended: false,
+            summary,
         };
         prefetch(reader, 1)
     }
@@ -88,6 +91,22 @@ struct Reader {
     /// The place of the last chunk, for messages.
     last: String,
     ended: bool,
+    summary: SharedSummary,
+}
+
+/// What a preparation did, for both threads; nothing where there was none, or it has not come to its end.
+#[derive(Clone, Default)]
+pub struct SharedSummary(Arc<Mutex<Option<Summary>>>);
+
+impl SharedSummary {
+    /// What is known, once.
+    pub fn take(&self) -> Option<Summary> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn put(&self, summary: Summary) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(summary);
+    }
 }
 
 /// A file that is being read.
@@ -168,7 +187,9 @@ impl Iterator for Reader {
             && let Some(preparation) = self.preparation.take()
         {
             let usable = preparation.require_usable();
-            log_notes(&preparation.finish());
+            let summary = preparation.finish();
+            log_notes(&summary);
+            self.summary.put(summary);
             return usable.err().map(|error| Err(error.within(&self.last)));
         }
         batch

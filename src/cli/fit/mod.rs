@@ -7,9 +7,11 @@ mod options;
 mod partitions;
 mod raw;
 
+use super::inputs::{Inputs, require_utf8};
 use super::interrupt;
 use super::outcome::Outcome;
 use super::output::Existing;
+use super::prepare::warn_of_tables_without_match;
 use super::run::{Survey, expand};
 use super::settings::Settings;
 use super::shard::Shard;
@@ -63,6 +65,9 @@ pub struct Arguments {
     other_instrument: bool,
     #[command(flatten)]
     existing: Existing,
+    /// Try inputs again on which two processes ended without a word (out of memory, crashed), and which --resume passes by since.
+    #[arg(long)]
+    retry_lost: bool,
     #[command(flatten)]
     raw: RawArguments,
 }
@@ -70,36 +75,42 @@ pub struct Arguments {
 /// Fits.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     interrupt::watch()?;
+    require_utf8(&arguments.output)?;
     let options = arguments.options(settings)?;
     let trained = TrainedModel::load(&arguments.model, &Registry::standard(), &settings.device()?)?;
     options.validate_for(&trained.model.space)?;
+    Inputs::of(arguments.other_inputs()?).require_other(&arguments.output)?;
     let is_folder = arguments.output.is_dir() || arguments.output.to_string_lossy().ends_with('/');
     let survey = if is_folder { Some(Survey::of(&arguments.observations)?) } else { None };
     let mut keep = arguments.keep.clone();
     keep.extend(survey.iter().flat_map(Survey::columns_to_keep).filter(|name| !arguments.keep.contains(name)));
-    let inputs = expand(&arguments.observations)?;
-    let preparation = arguments.preparation(&inputs, &keep, &trained, &options)?;
-    let fitter = Fitter::new(&trained, &options)?;
+    let preparations = arguments.preparations(&keep, &trained, &options)?;
     let task = CatalogueTask {
-        fitter: &fitter,
+        fitter: &Fitter::new(&trained, &options)?,
         model_path: &arguments.model,
-        inputs: &inputs,
-        preparation: preparation.as_ref(),
+        inputs: &[],
+        preparation: None,
         output: &arguments.output,
         existing: arguments.existing,
-        shard: arguments.shard,
+        has_record: false,
+        shard: None,
         keep: &keep,
         keep_truth: arguments.keep_truth,
         other_instrument: arguments.other_instrument,
     };
     match &survey {
         Some(survey) => {
-            let each = CatalogueTask { shard: None, ..task };
-            PartitionedRun::enter(each, survey, arguments.shard)?.run(settings)
+            let each = CatalogueTask { preparation: preparations.asked_for(), ..task };
+            PartitionedRun::enter(each, &preparations, survey, (arguments.shard, arguments.retry_lost))?.run(settings)
         }
         None => {
+            let inputs = expand(&arguments.observations)?;
+            Inputs::of(&inputs).require_other(&arguments.output)?;
+            let preparation = preparations.of_any(&inputs)?;
+            let task = CatalogueTask { inputs: &inputs, preparation, has_record: true, shard: arguments.shard, ..task };
             let made = task.run(&task.provenance()?, settings)?;
-            Ok(Outcome::files(made.summary(&arguments.output)))
+            let nothing_matched = made.matches.as_ref().is_some_and(warn_of_tables_without_match);
+            Ok(Outcome { nothing_matched, ..Outcome::files(made.summary(&arguments.output)) })
         }
     }
 }

@@ -1,11 +1,11 @@
 //! From arguments to fit options.
 
 use super::Arguments;
+use super::raw::Preparations;
 use crate::cli::settings::Settings;
 use crate::cli::simulate::read_toml;
 use crate::error::Result;
 use crate::infer::FitOptions;
-use crate::survey::prepare::Preparation;
 use crate::train::TrainedModel;
 use std::path::PathBuf;
 
@@ -20,17 +20,16 @@ pub(super) fn held(text: &str) -> std::result::Result<(String, f64), String> {
 }
 
 impl Arguments {
-    /// How raw XP spectra among the inputs are prepared; `None` where there are none. The columns in `keep` come along.
+    /// How raw XP spectra among the inputs are prepared. The columns in `keep` come along.
     ///
     /// # Errors
-    /// As [`super::raw::RawArguments::preparation`].
-    pub(super) fn preparation(
-        &self,
-        inputs: &[PathBuf],
+    /// As [`Preparations::new`].
+    pub(super) fn preparations<'a>(
+        &'a self,
         keep: &[String],
-        trained: &TrainedModel,
-        options: &FitOptions,
-    ) -> Result<Option<Preparation>> {
+        trained: &'a TrainedModel,
+        options: &'a FitOptions,
+    ) -> Result<Preparations<'a>> {
         let parameters = trained.model.space.parameters.iter().flat_map(|parameter| {
             let name = parameter.name.as_str();
             [name.to_owned(), format!("{name}_error")]
@@ -38,7 +37,19 @@ impl Arguments {
         let beside = ["ra", "dec"].map(String::from).into_iter().chain(keep.iter().cloned());
         let truth = self.keep_truth.then(|| "true_*".to_owned());
         let keep = parameters.chain(beside).chain(truth).collect();
-        self.raw.preparation(inputs, &trained.model.grid, options, &keep)
+        Preparations::new(&self.raw, &trained.model.grid, options, keep)
+    }
+
+    /// The files that the command reads besides the observations.
+    ///
+    /// # Errors
+    /// When the recipe of `--prepare` cannot be read.
+    pub(super) fn other_inputs(&self) -> Result<Vec<PathBuf>> {
+        let mut inputs = self.raw.inputs()?;
+        inputs.push(self.model.clone());
+        inputs.extend(self.config.clone());
+        inputs.extend(self.observations.iter().filter_map(|path| Some(path.to_str()?.strip_prefix('@')?.into())));
+        Ok(inputs)
     }
 
     /// The options of `--config` with those of the command line over them.

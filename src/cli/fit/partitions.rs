@@ -1,19 +1,30 @@
 //! A catalogue per partition: each is locked, fitted, written and marked as done, one after the other; a bad one does not stop the
-//! others. Any number of processes may do so in one output folder.
+//! others, even where it makes the program fail, and one that has ended processes (out of memory, say) is passed by. Any number of
+//! processes may do so in one output folder.
 
 use super::catalogue::{CatalogueTask, Made};
+use super::raw::Preparations;
+use crate::cli::crash::guarded;
+use crate::cli::inputs::Inputs;
 use crate::cli::interrupt;
 use crate::cli::outcome::Outcome;
 use crate::cli::output::Existing;
+use crate::cli::prepare::warn_of_tables_without_match;
 use crate::cli::provenance::Provenance;
-use crate::cli::run::{Attempt, FileState, Lock, Manifest, Marker, Partition, RunFolder, Survey, make_folder_of};
+use crate::cli::run::{Attempt, FileState, Holder, Lock, Manifest, Marker, Partition, RunFolder, Survey, make_folder_of};
 use crate::cli::settings::Settings;
 use crate::cli::shard::Shard;
 use crate::cli::stage_times::StageTimes;
 use crate::cli::tally::Tally;
 use crate::error::{Error, ErrorKind, Result};
 use crate::table::remove_leftovers;
-use serde_json::json;
+use crate::warning::warn_once;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Processes that may end while they work on a partition, before it is passed by.
+const MOST_LOST: u32 = 2;
 
 /// What came of a partition.
 enum Step {
@@ -27,10 +38,28 @@ enum Step {
 pub struct PartitionedRun<'a> {
     /// What is the same for all partitions.
     task: CatalogueTask<'a>,
+    preparations: &'a Preparations<'a>,
+    /// Whether partitions that ended processes are tried again.
+    retry_lost: bool,
     folder: RunFolder,
     provenance: Provenance,
     settings_sha256: String,
+    survey: &'a Survey,
     partitions: Vec<&'a Partition>,
+}
+
+/// What came of all partitions of this process.
+#[derive(Default)]
+struct Results {
+    catalogues: Vec<Value>,
+    failures: Vec<Value>,
+    elsewhere: Vec<Value>,
+    last: Option<Error>,
+    total: Tally,
+    times: StageTimes,
+    /// Stars found in each joined table by the partitions that were fitted.
+    matches: BTreeMap<String, usize>,
+    n_done_before: usize,
 }
 
 impl<'a> PartitionedRun<'a> {
@@ -38,10 +67,16 @@ impl<'a> PartitionedRun<'a> {
     ///
     /// # Errors
     /// When the folder has a run with other settings, or partitions that were made from other inputs, or finished ones without
-    /// `--resume` or `--overwrite`; and when it cannot be written to.
-    pub fn enter(task: CatalogueTask<'a>, survey: &'a Survey, shard: Option<Shard>) -> Result<Self> {
+    /// `--resume` or `--overwrite`; when a catalogue would take the place of an input; and when it cannot be written to.
+    pub fn enter(
+        task: CatalogueTask<'a>,
+        preparations: &'a Preparations<'a>,
+        survey: &'a Survey,
+        (shard, retry_lost): (Option<Shard>, bool),
+    ) -> Result<Self> {
         let provenance = task.provenance()?;
         let folder = RunFolder::new(task.output);
+        require_outputs_beside_inputs(&folder, survey)?;
         Manifest::new(provenance.settings(), survey).enter(&folder, task.existing.overwrite)?;
         let all = survey.partitions.iter().enumerate();
         let mine = all.filter(|(position, _)| shard.is_none_or(|shard| shard.contains_partition(*position)));
@@ -49,7 +84,8 @@ impl<'a> PartitionedRun<'a> {
         if let Some(shard) = shard {
             tracing::info!("shard {shard}: {} of {} partitions", partitions.len(), survey.partitions.len());
         }
-        let run = Self { task, folder, settings_sha256: provenance.run(), provenance, partitions };
+        let settings_sha256 = provenance.run();
+        let run = Self { task, preparations, retry_lost, folder, settings_sha256, provenance, survey, partitions };
         if !task.existing.overwrite {
             run.check_done()?;
         }
@@ -60,7 +96,8 @@ impl<'a> PartitionedRun<'a> {
     fn check_done(&self) -> Result<()> {
         let mut n_done = 0;
         for partition in &self.partitions {
-            if let Some(marker) = Marker::read(&self.folder, &partition.name)? {
+            // A damaged marker is met again when the partition's turn comes.
+            if let Ok(Some(marker)) = Marker::read(&self.folder, &partition.name) {
                 marker.require_same(&self.settings_sha256, &partition.name, &partition.input)?;
                 n_done += 1;
             }
@@ -79,55 +116,45 @@ impl<'a> PartitionedRun<'a> {
     /// # Errors
     /// When a signal stops the work, or when no partition succeeds: the last failure.
     pub fn run(&self, settings: &Settings) -> Result<Outcome> {
-        let (mut catalogues, mut failures, mut elsewhere, mut last) = (Vec::new(), Vec::new(), Vec::new(), None);
-        let (mut total, mut times) = (Tally::default(), StageTimes::default());
+        let mut results = Results::default();
+        for unlisted in &self.survey.unlisted {
+            results.fail(&unlisted.path, &unlisted.error);
+        }
         for partition in &self.partitions {
             let output = self.folder.output(&partition.name);
-            let step = self.check_signal().and_then(|()| self.step(partition, settings));
+            let work = || self.step(partition, settings);
+            let step = self.check_signal().and_then(|()| guarded(|| partition.input.display().to_string(), work));
             match step {
                 Ok(Step::Fitted(made)) => {
-                    total += made.tally;
-                    times += made.times;
-                    catalogues.push(made.summary(&output));
+                    results.total += made.tally;
+                    results.times += made.times;
+                    results.catalogues.push(made.summary(&output));
+                    for (table, n_matched) in made.matches.into_iter().flatten() {
+                        *results.matches.entry(table).or_default() += n_matched;
+                    }
                 }
                 Ok(Step::DoneBefore(tally)) => {
                     tracing::info!("{}: finished already", output.display());
-                    total += tally;
-                    catalogues.push(Made::before(tally, Vec::new()).summary(&output));
+                    results.n_done_before += 1;
+                    results.total += tally;
+                    results.catalogues.push(Made::before(tally, Vec::new()).summary(&output));
                 }
                 Ok(Step::Elsewhere(holder)) => {
                     tracing::warn!("{}: {holder} works on it; skipped", output.display());
-                    elsewhere.push(json!({ "output": output, "holder": holder }));
+                    results.elsewhere.push(json!({ "output": output.display().to_string(), "holder": holder }));
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::Interrupted(_)) => {
-                    let (n_done, n) = (catalogues.len(), self.partitions.len());
+                    let (n_done, n) = (results.catalogues.len(), self.partitions.len());
                     let remedy = format!("{n_done} of {n} partitions are done; the same command with --resume goes on.");
                     return Err(error.remedy(remedy));
                 }
                 Err(error) => {
-                    tracing::error!("{}: not fitted: {error}", partition.input.display());
-                    failures.push(json!({ "input": partition.input, "error": error.to_string() }));
-                    last = Some(error);
+                    results.fail(&partition.input, &error);
+                    results.last = Some(error);
                 }
             }
         }
-        match last {
-            Some(error) if catalogues.is_empty() && elsewhere.is_empty() => Err(error),
-            _ => {
-                let n_failed = failures.len();
-                tracing::info!("{}: {} partitions, {n_failed} failed; {total}", self.folder.root().display(), catalogues.len());
-                if times.total() > 0.0 {
-                    tracing::info!("{times}");
-                }
-                let summary = json!({
-                    "catalogues": catalogues,
-                    "failures": failures,
-                    "elsewhere": elsewhere,
-                    "processor_seconds": times,
-                });
-                Ok(Outcome { n_failed, ..Outcome::files(summary) })
-            }
-        }
+        results.outcome(self.folder.root())
     }
 
     fn check_signal(&self) -> Result<()> {
@@ -138,23 +165,41 @@ impl<'a> PartitionedRun<'a> {
     fn step(&self, partition: &Partition, settings: &Settings) -> Result<Step> {
         let output = self.folder.output(&partition.name);
         make_folder_of(&output)?;
-        let _lock = match Lock::try_take(&self.folder.lock(&partition.name))? {
+        let lock_path = self.folder.lock(&partition.name);
+        let before = Lock::last_holder(&lock_path);
+        let lock = match Lock::try_take(&lock_path)? {
             Attempt::Taken(lock) => lock,
             Attempt::Busy(holder) => return Ok(Step::Elsewhere(holder)),
         };
+        if lock.n_lost() >= MOST_LOST && !self.retry_lost {
+            let error = passed_by(partition, lock.n_lost(), before);
+            lock.leave();
+            return Err(error);
+        }
+        if lock.n_lost() > 0 {
+            warn_once(format!(
+                "{}: the last process that worked on it ended without a word (killed, out of memory or crashed); tried again",
+                partition.input.display()
+            ));
+        }
         remove_leftovers(&output);
         let mut existing = self.task.existing;
-        if !existing.overwrite
-            && let Some(marker) = Marker::read(&self.folder, &partition.name)?
-        {
-            if marker.has_output(&output)? {
-                return Ok(Step::DoneBefore(marker.tally));
+        if !existing.overwrite {
+            // A damaged marker tells as much as none: the catalogue, if there is one, is made again.
+            let marker = Marker::read(&self.folder, &partition.name);
+            let marker = marker.inspect_err(|error| warn_once(error.to_string())).ok().flatten();
+            if let Some(marker) = marker {
+                if marker.has_output(&output)? {
+                    return Ok(Step::DoneBefore(marker.tally));
+                }
+                warn_once(format!("{}: not as it was written, and made again", output.display()));
+                existing = Existing { overwrite: true, resume: false };
             }
-            tracing::warn!("{}: not as it was written, and made again", output.display());
-            existing = Existing { overwrite: true, resume: false };
         }
         let inputs = std::slice::from_ref(&partition.input);
-        let made = CatalogueTask { inputs, output: &output, existing, ..self.task }.run(&self.provenance, settings)?;
+        let preparation = self.preparations.of(&partition.input)?;
+        let task = CatalogueTask { inputs, output: &output, existing, preparation, ..self.task };
+        let made = task.run(&self.preparations.noted_in(&self.provenance, preparation)?, settings)?;
         let marker = Marker {
             settings_sha256: self.settings_sha256.clone(),
             input: made.inputs[0].clone(),
@@ -164,4 +209,48 @@ impl<'a> PartitionedRun<'a> {
         marker.write(&self.folder, &partition.name)?;
         Ok(Step::Fitted(made))
     }
+}
+
+impl Results {
+    fn fail(&mut self, input: &Path, error: &Error) {
+        tracing::error!("{}: not fitted: {error}", input.display());
+        self.failures.push(json!({ "input": input.display().to_string(), "error": error.to_string() }));
+    }
+
+    fn outcome(self, root: &Path) -> Result<Outcome> {
+        if let Some(error) = self.last.filter(|_| self.catalogues.is_empty() && self.elsewhere.is_empty()) {
+            return Err(error);
+        }
+        let n_failed = self.failures.len();
+        tracing::info!("{}: {} partitions, {n_failed} failed; {}", root.display(), self.catalogues.len(), self.total);
+        if self.times.total() > 0.0 {
+            tracing::info!("{}", self.times);
+        }
+        // What the partitions that were done before have found is not known.
+        let nothing_matched = self.n_done_before == 0 && warn_of_tables_without_match(&self.matches);
+        let summary = json!({
+            "catalogues": self.catalogues,
+            "failures": self.failures,
+            "elsewhere": self.elsewhere,
+            "processor_seconds": self.times,
+        });
+        Ok(Outcome { n_failed, nothing_matched, ..Outcome::files(summary) })
+    }
+}
+
+/// The error for a partition that ended the processes which worked on it.
+fn passed_by(partition: &Partition, n_lost: u32, last: Option<Holder>) -> Error {
+    let last = last.map_or_else(String::new, |holder| format!(", {} last", holder.name));
+    Error::data(partition.input.display().to_string())
+        .found(format!("a partition on which {n_lost} processes ended without a word (killed, out of memory or crashed{last})"))
+        .expected("one that can be fitted")
+        .remedy("It is passed by. Once the cause is gone (more memory, another file), --resume --retry-lost tries it again.")
+}
+
+/// Fails when a catalogue would take the place of an input, or the output folder is one that is read from: the next run would take
+/// catalogues for observations, and `finalize` would replace the metadata of a HATS catalogue.
+fn require_outputs_beside_inputs(folder: &RunFolder, survey: &Survey) -> Result<()> {
+    let inputs = Inputs::of(survey.partitions.iter().map(|partition| &partition.input));
+    survey.partitions.iter().try_for_each(|partition| inputs.require_other(&folder.output(&partition.name)))?;
+    Inputs::of_folders(&survey.folders).require_other(folder.root())
 }

@@ -2,14 +2,18 @@
 
 use super::input::is_raw;
 use crate::cli::prepare::recipe;
+use crate::cli::provenance::Provenance;
+use crate::cli::run::expand;
 use crate::error::{Error, Result};
 use crate::infer::FitOptions;
 use crate::observations::Grid;
 use crate::survey::photometry::{PhotometricBand, standard_set};
-use crate::survey::prepare::{self, Preparation, PrepareRecipe, TableSource, XpSource};
+use crate::survey::prepare::{self, Duplicates, Preparation, PrepareRecipe, TableSource, XpSource};
 use crate::survey::xp::{ColumnMap, DEFAULT_INSTRUMENT, Instrument};
 use crate::table::read_schema;
+use crate::warning::warn_once;
 use clap::Args;
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -24,62 +28,164 @@ pub struct RawArguments {
     /// are sampled at the model's wavelengths with the usual calibration errors.
     #[arg(long, value_name = "RECIPE")]
     prepare: Option<String>,
-    /// Join a table to raw XP spectra on source_id: parallax, parallax_error, j_mag, j_mag_error, ... ra, dec; may be repeated.
+    /// Join a table to raw XP spectra on source_id: parallax, parallax_error, j_mag, j_mag_error, ... ra, dec; may be repeated. Of a
+    /// folder, all tables in it are read as one.
     #[arg(long, value_name = "FILE")]
     join: Vec<PathBuf>,
     /// The instrument of raw XP spectra: a built-in one (`photosphere instruments`) or an instrument file; otherwise the recipe's, or the
     /// model's where it is built in.
     #[arg(long, value_name = "NAME|FILE")]
     instrument: Option<String>,
+    /// What to do with an identifier that occurs twice in a joined table [default: as the recipe of --prepare has it, or error].
+    #[arg(long, value_name = "WHAT", requires = "join")]
+    join_duplicates: Option<JoinDuplicates>,
+}
+
+/// What to do with duplicates.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum JoinDuplicates {
+    /// Stop, and name them.
+    Error,
+    /// Use the first row.
+    KeepFirst,
+}
+
+/// How the raw files among many inputs are prepared, found out when their turn comes: an input that cannot be looked at is in nobody's way.
+pub struct Preparations<'a> {
+    arguments: &'a RawArguments,
+    grid: &'a Grid,
+    options: &'a FitOptions,
+    keep: BTreeSet<String>,
+    /// The names of the columns of raw files.
+    columns: ColumnMap,
+    /// The one that `--prepare` and `--join` ask for.
+    asked_for: Option<Preparation>,
+    /// The one that follows from the model alone.
+    usual: OnceCell<Preparation>,
+}
+
+impl<'a> Preparations<'a> {
+    /// For a model with this data vector. The columns in `keep` come along.
+    ///
+    /// # Errors
+    /// When a recipe does not fit the model, or a joined table cannot be read.
+    pub fn new(arguments: &'a RawArguments, grid: &'a Grid, options: &'a FitOptions, keep: BTreeSet<String>) -> Result<Self> {
+        let asked_for = match arguments.are_given() {
+            true => Some(arguments.preparation(grid, options, &keep)?),
+            false => None,
+        };
+        let columns = arguments.recipe()?.xp.map_or_else(ColumnMap::default, |xp| xp.columns);
+        Ok(Self { arguments, grid, options, keep, columns, asked_for, usual: OnceCell::new() })
+    }
+
+    /// The one that the options ask for.
+    pub fn asked_for(&self) -> Option<&Preparation> {
+        self.asked_for.as_ref()
+    }
+
+    /// The preparation of an input; `None` where it holds no raw spectra, or cannot be read, as the run that needs it says.
+    ///
+    /// # Errors
+    /// When the model has no XP samples, or an input without raw spectra is to be prepared.
+    pub fn of(&self, input: &Path) -> Result<Option<&Preparation>> {
+        match (is_raw(input, &self.columns), &self.asked_for) {
+            (Ok(false), Some(_)) => Err(nothing_raw(input.display().to_string(), "it")),
+            (_, Some(asked_for)) => Ok(Some(asked_for)),
+            (Ok(true), None) => match self.usual.get() {
+                Some(usual) => Ok(Some(usual)),
+                None => {
+                    let usual = self.arguments.preparation(self.grid, self.options, &self.keep)?;
+                    Ok(Some(self.usual.get_or_init(|| usual)))
+                }
+            },
+            (Ok(false) | Err(_), None) => Ok(None),
+        }
+    }
+
+    /// The preparation of inputs that become one catalogue, of which some may be prepared already.
+    ///
+    /// # Errors
+    /// As [`Preparations::of`], when none of them is raw.
+    pub fn of_any(&self, inputs: &[PathBuf]) -> Result<Option<&Preparation>> {
+        match inputs.iter().find(|input| is_raw(input, &self.columns).unwrap_or(false)) {
+            Some(raw) => self.of(raw),
+            None if self.asked_for.is_some() => Err(nothing_raw("--prepare, --join and --instrument".into(), "the observations")),
+            None => Ok(None),
+        }
+    }
+
+    /// Provenance with the preparation that follows from the model, which settles it, in the notes.
+    ///
+    /// # Errors
+    /// As [`Preparation::choices`].
+    pub fn noted_in(&self, provenance: &Provenance, preparation: Option<&Preparation>) -> Result<Provenance> {
+        match preparation.filter(|_| self.asked_for.is_none()) {
+            Some(usual) => Ok(provenance.clone().noted("prepare_recipe", usual.choices()?)),
+            None => Ok(provenance.clone()),
+        }
+    }
+}
+
+fn nothing_raw(place: String, among: &str) -> Error {
+    Error::usage(place)
+        .found(format!("no raw XP spectra among {among}"))
+        .expected("files with bp_coefficients and rp_coefficients, where --prepare, --join or --instrument are given")
+        .remedy("Leave these options out for observations that are prepared already.")
 }
 
 impl RawArguments {
-    /// The preparation of the raw files among `inputs`; `None` where there are none. A file that cannot be read is none: the run that
-    /// needs it says so.
+    fn are_given(&self) -> bool {
+        self.prepare.is_some() || !self.join.is_empty() || self.instrument.is_some()
+    }
+
+    /// The recipe of `--prepare`, or an empty one.
+    fn recipe(&self) -> Result<PrepareRecipe> {
+        self.prepare.as_ref().map_or_else(|| Ok(PrepareRecipe::default()), |name_or_path| recipe(name_or_path))
+    }
+
+    /// The files that the options name.
     ///
     /// # Errors
-    /// When the recipe does not fit the model, a joined table cannot be read, or there is a recipe or a table without raw files.
-    pub fn preparation(
-        &self,
-        inputs: &[PathBuf],
-        grid: &Grid,
-        options: &FitOptions,
-        keep: &BTreeSet<String>,
-    ) -> Result<Option<Preparation>> {
-        let mut recipe = match &self.prepare {
-            Some(name_or_path) => recipe(name_or_path)?,
-            None => PrepareRecipe::default(),
-        };
-        let columns = recipe.xp.as_ref().map_or_else(ColumnMap::default, |xp| xp.columns.clone());
-        let raw: Vec<PathBuf> = inputs.iter().filter(|path| is_raw(path, &columns).unwrap_or(false)).cloned().collect();
-        if raw.is_empty() {
-            return match self.prepare.is_some() || !self.join.is_empty() || self.instrument.is_some() {
-                true => Err(Error::usage("--prepare, --join and --instrument")
-                    .found("no raw XP spectra among the observations")
-                    .expected("files with bp_coefficients and rp_coefficients, where these options are given")),
-                false => Ok(None),
-            };
+    /// When the recipe cannot be read.
+    pub fn inputs(&self) -> Result<Vec<PathBuf>> {
+        let mut inputs = self.join.clone();
+        if let Some(name_or_path) = &self.prepare {
+            inputs.push(name_or_path.into());
+            inputs.extend(recipe(name_or_path)?.paths().map(Path::to_owned));
         }
+        Ok(inputs)
+    }
+
+    /// The preparation of raw files.
+    ///
+    /// # Errors
+    /// When the recipe does not fit the model, or a joined table cannot be read.
+    fn preparation(&self, grid: &Grid, options: &FitOptions, keep: &BTreeSet<String>) -> Result<Preparation> {
+        let mut recipe = self.recipe()?;
         // Measured labels are not needed to fit, except where they constrain the fit.
         recipe.labels.retain(|label| self.prepare.is_some() && options.constraints.contains(label));
         match &mut recipe.xp {
-            Some(xp) => xp.files = raw,
+            Some(xp) => xp.files.clear(),
             None => {
                 let instrument = instrument_of(grid)?;
-                recipe.xp = Some(XpSource { files: raw, grid: samples(grid)?, instrument, ..XpSource::default() });
+                recipe.xp = Some(XpSource { grid: samples(grid)?, instrument, ..XpSource::default() });
             }
         }
         if let (Some(xp), Some(instrument)) = (&mut recipe.xp, &self.instrument) {
             xp.instrument.clone_from(instrument);
         }
+        match self.join_duplicates {
+            Some(JoinDuplicates::Error) => recipe.duplicates = Duplicates::Error,
+            Some(JoinDuplicates::KeepFirst) => recipe.duplicates = Duplicates::KeepFirst,
+            None => {}
+        }
         for path in &self.join {
-            let columns = wanted_columns(path, grid, keep)?;
-            recipe.tables.push(TableSource { columns: Some(columns), ..TableSource::of_file(path.clone()) });
+            recipe.tables.push(joined(path, grid, keep)?);
         }
         if self.prepare.is_none() {
             recipe.photometry.bands = self.bands(grid, &recipe)?;
         }
-        Preparation::new(recipe)?.for_data_vector(&grid.names, &grid.wavelength).map(Some)
+        Preparation::new(recipe)?.for_data_vector(&grid.names, &grid.wavelength)
     }
 
     /// The model's bands of the standard sets whose columns the joined tables have.
@@ -93,7 +199,7 @@ impl RawArguments {
         let missing = grid.names.iter().filter(|name| !name.starts_with("xp_") && !bands.iter().any(|band| band.name == **name));
         let missing: Vec<&str> = missing.map(String::as_str).collect();
         if !missing.is_empty() {
-            tracing::warn!("no joined table has magnitudes of {}: missing for every star", missing.join(", "));
+            warn_once(format!("no joined table has magnitudes of {}: missing for every star", missing.join(", ")));
         }
         Ok(bands)
     }
@@ -113,7 +219,8 @@ fn samples(grid: &Grid) -> Result<prepare::Grid> {
     if n == 0 {
         return Err(Error::usage("raw XP spectra")
             .found(format!("a model of {}", grid.names.join(", ")))
-            .expected("a model whose data vector begins with XP samples (xp_392, ...)"));
+            .expected("a model whose data vector begins with XP samples (xp_392, ...)")
+            .remedy("Name the directory of a model of XP spectra, or prepare the observations for this one."));
     }
     Ok(prepare::Grid::Wavelengths(grid.wavelength[..n].to_vec()))
 }
@@ -125,6 +232,17 @@ fn standard_bands(grid: &Grid) -> impl Iterator<Item = PhotometricBand> + '_ {
         let mut entries = grid.names.iter().zip(&grid.wavelength);
         entries.any(|(name, nm)| *name == band.name && (nm - band.wavelength).abs() <= 1e-6 * nm)
     })
+}
+
+/// A table to be joined, or the tables in a folder as one.
+fn joined(path: &Path, grid: &Grid, keep: &BTreeSet<String>) -> Result<TableSource> {
+    let files = expand(&[path.to_owned()])?;
+    let first = files.first().map_or(path, PathBuf::as_path);
+    if files.len() > 1 {
+        warn_once(format!("--join {}: its {} tables ({}, …) are read as one", path.display(), files.len(), first.display()));
+    }
+    let columns = wanted_columns(first, grid, keep)?;
+    Ok(TableSource { columns: Some(columns), files, ..TableSource::of_file(PathBuf::new()) })
 }
 
 /// The columns of a joined table that a fit uses or carries on.

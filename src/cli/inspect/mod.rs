@@ -5,9 +5,12 @@ mod star;
 mod table;
 
 use super::outcome::Outcome;
+use super::run::expand;
 use super::settings::Settings;
 use crate::error::{Error, Result};
-use std::path::PathBuf;
+use crate::table::file_of;
+use crate::train::MODEL_FOLDER;
+use std::path::{Path, PathBuf};
 
 /// Show what is in a model directory or a table; or one star: data, fit, residuals and posterior.
 #[derive(Debug, clap::Args)]
@@ -30,12 +33,31 @@ pub struct Arguments {
 
 /// Inspects.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
+    let path = &arguments.path;
     match (arguments.star, &arguments.data) {
         (Some(star), Some(data)) => star::inspect(arguments, star, data, settings),
-        _ if arguments.path.is_dir() => model::inspect(&arguments.path, settings),
-        _ if arguments.path.exists() => table::inspect(&arguments.path),
-        _ => Err(Error::data(arguments.path.display().to_string())
+        _ if path.is_dir() && !path.join(MODEL_FOLDER.mark).exists() => Err(no_model(path)),
+        _ if path.is_dir() => model::inspect(path, settings),
+        _ if file_of(path).exists() => table::inspect(path),
+        _ => Err(Error::data(path.display().to_string())
             .found("no such file or folder")
-            .expected("a model directory or a table")),
+            .expected("a model directory or a table")
+            .remedy("Correct the name; it is relative to the working directory.")),
+    }
+}
+
+/// The error for a folder that is no model directory, with the tables in it if there are some.
+fn no_model(folder: &Path) -> Error {
+    let error = Error::model(folder.display().to_string()).expected("a model directory (model.toml), or one table");
+    match expand(&[folder.to_owned()]).unwrap_or_default().as_slice() {
+        [] => error
+            .found(format!("a folder without {}", MODEL_FOLDER.mark))
+            .remedy("Name the folder that `photosphere train` wrote."),
+        [first, rest @ ..] => {
+            let n_tables = 1 + rest.len();
+            error
+                .found(format!("a folder with tables ({n_tables})"))
+                .remedy(format!("Name one of them, {} say.", first.display()))
+        }
     }
 }

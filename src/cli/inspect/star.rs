@@ -1,6 +1,7 @@
 //! One star: its data, the fit, residuals and posterior.
 
 use super::Arguments;
+use crate::cli::inputs::{Inputs, require_utf8};
 use crate::cli::outcome::Outcome;
 use crate::cli::settings::Settings;
 use crate::cli::validate::symbol;
@@ -24,9 +25,14 @@ const PNG_WIDTH: u32 = 2480;
 /// Fits one star with the defaults and describes the result.
 pub fn inspect(arguments: &Arguments, star: i64, data: &Path, settings: &Settings) -> Result<Outcome> {
     if let Some(output) = &arguments.output {
+        require_utf8(output)?;
+        Inputs::of([data, arguments.path.as_path()]).require_other(output)?;
         check_target(output, arguments.overwrite)?;
         if !is_svg(output) && !has_extension(output, "png") {
-            return Err(Error::usage(output.display().to_string()).found("another kind of figure").expected(".svg or .png"));
+            return Err(Error::usage(output.display().to_string())
+                .found("another kind of figure")
+                .expected(".svg or .png")
+                .remedy("Name the figure with one of these endings."));
         }
     }
     let trained = TrainedModel::load(&arguments.path, &Registry::standard(), &settings.device()?)?;
@@ -64,7 +70,10 @@ fn find(star: i64, data: &Path) -> Result<Table> {
             return Ok(chunk.select(&[row]));
         }
     }
-    Err(Error::data(data.display().to_string()).found(format!("no star with source_id {star}")).expected("a row for it"))
+    Err(Error::data(data.display().to_string())
+        .found(format!("no star with source_id {star}"))
+        .expected("a row for it")
+        .remedy("Name a star of the file, or the file that has this one."))
 }
 
 fn fitted(estimates: &Estimates) -> impl Iterator<Item = (&str, &str, f64, f64)> {

@@ -11,10 +11,10 @@ use std::path::Path;
 const CHUNK: usize = 8192;
 /// Values that are shown of a column.
 const SHOWN: usize = 3;
-/// Characters that are shown of a column's name.
-const SHOWN_OF_NAME: usize = 60;
-/// Characters that are shown of a metadata value.
+/// Characters that are shown of a text.
 const SHOWN_CHARACTERS: usize = 70;
+/// Characters to which names are aligned; the width of a format has a limit.
+const WIDEST_NAME: usize = 40;
 
 /// Describes the table at `path`.
 pub fn inspect(path: &Path) -> Result<Outcome> {
@@ -44,26 +44,36 @@ pub fn inspect(path: &Path) -> Result<Outcome> {
         })
         .collect();
 
+    let unread: Vec<serde_json::Value> = (head.unread.iter())
+        .map(|column| json!({ "name": column.schema.name, "type": column.found, "unit": column.schema.unit }))
+        .collect();
+
     let mut text = format!("table {}: {n_rows} rows, {} columns\n", path.display(), columns.len());
-    // Names of any length: the width of a format has an end.
-    let names: Vec<String> = head.columns().iter().map(|column| beginning(&column.schema.name, SHOWN_OF_NAME)).collect();
-    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    for ((column, n_null), name) in head.columns().iter().zip(&n_null).zip(&names) {
+    let names = head.columns().iter().map(|column| &column.schema.name);
+    let width = names.map(|name| name.chars().count()).max().unwrap_or(0).min(WIDEST_NAME);
+    for (column, n_null) in head.columns().iter().zip(&n_null) {
         let unit = if column.schema.unit.is_empty() { String::new() } else { format!(" [{}]", column.schema.unit) };
         let nulls = if *n_null == 0 { String::new() } else { format!(", {n_null} null") };
+        let name = shortened(&column.schema.name);
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  {name:<width$}  {}{unit}{nulls}: {}", column.column_type(), first_values(column).join(", "));
         if !column.schema.description.is_empty() {
             let _ = writeln!(text, "  {:<width$}  {}", "", column.schema.description);
         }
     }
+    if !head.unread.is_empty() {
+        text.push_str("unread (no command needs columns of these types; one that is asked for is refused)\n");
+    }
+    for column in &head.unread {
+        let _ = writeln!(text, "  {:<width$}  {}", shortened(&column.schema.name), shortened(&column.found));
+    }
     if !head.metadata.is_empty() {
         text.push_str("metadata\n");
     }
     for (key, value) in &head.metadata {
-        let _ = writeln!(text, "  {key}: {}", shortened(value));
+        let _ = writeln!(text, "  {}: {}", shortened(key), shortened(value));
     }
-    let summary = json!({ "kind": "table", "rows": n_rows, "columns": columns, "metadata": head.metadata });
+    let summary = json!({ "kind": "table", "rows": n_rows, "columns": columns, "unread": unread, "metadata": head.metadata });
     Ok(Outcome::answer(text, summary))
 }
 
@@ -96,13 +106,5 @@ fn value(values: &Values, position: usize) -> String {
 }
 
 fn shortened(text: &str) -> String {
-    beginning(text, SHOWN_CHARACTERS)
-}
-
-fn beginning(text: &str, characters: usize) -> String {
-    let line = text.replace('\n', " ⏎ ");
-    match line.char_indices().nth(characters) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
+    crate::text::shortened(&text.replace('\n', " ⏎ "), SHOWN_CHARACTERS).into_owned()
 }

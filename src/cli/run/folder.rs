@@ -39,6 +39,11 @@ impl RunFolder {
         self.bookkeeping().join("done").join(format!("{}.json", flat(partition)))
     }
 
+    /// The record of a finished file of that name in the folder, which is no partition.
+    pub fn record(&self, file: &str) -> PathBuf {
+        self.bookkeeping().join("files").join(format!("{}.json", flat(file)))
+    }
+
     /// The lock of a partition.
     pub fn lock(&self, partition: &str) -> PathBuf {
         self.bookkeeping().join("locks").join(format!("{}.lock", flat(partition)))

@@ -70,9 +70,10 @@ pub fn primary_table(folder: &Path) -> Result<PathBuf> {
     }
     match read(&collection)?.get("hats_primary_table_url") {
         Some(name) => Ok(folder.join(name)),
-        None => {
-            Err(Error::data(collection.display().to_string()).found("no hats_primary_table_url").expected("the primary table"))
-        }
+        None => Err(Error::data(collection.display().to_string())
+            .found("no hats_primary_table_url")
+            .expected("the primary table")
+            .remedy("Name the folder of that table itself.")),
     }
 }
 

@@ -1,16 +1,30 @@
-//! Who works on what. The operating system holds the lock, so that it ends with the process that has it, however that ends.
+//! Who works on what. The operating system holds the lock, so that it ends with the process that has it, however that ends; a file that is
+//! left without a lock tells how many processes ended while they had it.
 
 use super::folder::make_folder_of;
 use crate::error::{Error, Result};
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Seek, Write};
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 /// An exclusive lock among processes, by a file that holds the name of its holder; released and removed when dropped.
 #[derive(Debug)]
 pub struct Lock {
     path: PathBuf,
-    _file: File,
+    file: File,
+    /// Who ended while they had the lock, if any did.
+    before: Option<Holder>,
+    /// Whether the file goes with the lock.
+    is_removed: bool,
+}
+
+/// What the file of a lock says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The process that has the lock, or had it last.
+    pub name: String,
+    /// Processes before it that ended while they had the lock.
+    pub n_lost: u32,
 }
 
 /// What came of trying to take a lock.
@@ -35,7 +49,9 @@ impl Lock {
                 // Its holder finished, and removed the file, between our opening and our locking it.
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
-                    return Ok(Attempt::Busy(Self::last_holder(path).unwrap_or_else(|| "another process".to_owned())));
+                    return Ok(Attempt::Busy(
+                        Self::last_holder(path).map_or_else(|| "another process".to_owned(), |holder| holder.name),
+                    ));
                 }
                 Err(TryLockError::Error(error)) => return Err(no_locks(path, error)),
             }
@@ -58,27 +74,84 @@ impl Lock {
     }
 
     /// Who holds the lock at `path`, or held it last and was killed; without taking it.
-    pub fn last_holder(path: &Path) -> Option<String> {
-        std::fs::read_to_string(path).ok().filter(|holder| !holder.is_empty())
+    pub fn last_holder(path: &Path) -> Option<Holder> {
+        Holder::parse(&std::fs::read_to_string(path).ok()?)
     }
 
-    fn held(path: &Path, mut file: File) -> Self {
+    /// Processes that ended, without a word, while they had this lock (killed, out of memory, crashed).
+    pub fn n_lost(&self) -> u32 {
+        self.before.as_ref().map_or(0, |before| before.n_lost.saturating_add(1))
+    }
+
+    /// Releases the lock and leaves its file as it was found, for work that is passed by.
+    pub fn leave(mut self) {
+        if let Some(before) = self.before.take() {
+            self.is_removed = false;
+            // As below.
+            let _ = self.write(&before);
+        }
+    }
+
+    fn held(path: &Path, file: File) -> Self {
+        let mut lock = Self { path: path.to_owned(), file, before: None, is_removed: true };
+        let mut text = String::new();
+        // What cannot be read as text was not written by us; then nobody is known to have been lost.
+        if lock.file.read_to_string(&mut text).is_ok() {
+            lock.before = Holder::parse(&text);
+        }
+        let holder = Holder { name: own_name(), n_lost: lock.n_lost() };
         // The name is for people; a full disk must not stop the work that frees it.
-        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(own_name().as_bytes()));
-        Self { path: path.to_owned(), _file: file }
+        let _ = lock.write(&holder);
+        lock
+    }
+
+    fn write(&mut self, holder: &Holder) -> std::io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        self.file.write_all(holder.text().as_bytes())
+    }
+}
+
+impl Holder {
+    /// The content of the file: the name, and the number lost where there are any.
+    fn text(&self) -> String {
+        match self.n_lost {
+            0 => self.name.clone(),
+            n_lost => format!("{}\nlost {n_lost}", self.name),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let name = lines.next().filter(|name| !name.is_empty())?.to_owned();
+        let lost = lines.next().and_then(|line| line.strip_prefix("lost ")?.parse().ok());
+        Some(Self { name, n_lost: lost.unwrap_or(0) })
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // While it is still locked: a file that is removed is never one that another process has just locked.
-        let _ = std::fs::remove_file(&self.path);
+        if self.is_removed {
+            // While it is still locked: a file that is removed is never one that another process has just locked.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
+/// Opens the file of a lock, never what a link of that name points to: its content is replaced.
 fn open(path: &Path) -> Result<File> {
-    let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-    options.map_err(|error| Error::writing(path, error))
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    options.open(path).map_err(|error| match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.is_file() => Error::output(path.display().to_string())
+            .found(if found.is_symlink() { "a symbolic link" } else { "something that is no file" })
+            .expected("a lock, which is a file of its own")
+            .remedy("Remove it; no process may be at work on the run meanwhile.")
+            .source(error),
+        _ => Error::writing(path, error),
+    })
 }
 
 fn no_locks(path: &Path, error: std::io::Error) -> Error {
@@ -94,7 +167,7 @@ fn no_locks(path: &Path, error: std::io::Error) -> Error {
 fn is_still_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
-    match (file.metadata(), std::fs::metadata(path)) {
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
         (Ok(opened), Ok(named)) => identity(opened) == identity(named),
         _ => false,
     }
@@ -132,8 +205,52 @@ mod tests {
         assert!(!path.exists());
         // A file without a lock is what a killed process leaves.
         std::fs::write(&path, "process 1").unwrap();
-        assert_eq!(Lock::last_holder(&path).unwrap(), "process 1");
+        assert_eq!(Lock::last_holder(&path).unwrap(), Holder { name: "process 1".into(), n_lost: 0 });
         assert!(matches!(Lock::try_take(&path).unwrap(), Attempt::Taken(_)));
+    }
+
+    #[test]
+    fn processes_that_ended_with_it_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.lock");
+        let taken = || match Lock::try_take(&path).unwrap() {
+            Attempt::Taken(lock) => lock,
+            Attempt::Busy(holder) => panic!("{holder} has it"),
+        };
+        std::fs::write(&path, "process 1 on a").unwrap();
+        let lock = taken();
+        assert_eq!(lock.n_lost(), 1);
+        // Ended again: the file stays as it is.
+        let text = std::fs::read_to_string(&path).unwrap();
+        drop(lock);
+        std::fs::write(&path, text).unwrap();
+        let lock = taken();
+        assert_eq!(lock.n_lost(), 2);
+        // Passed by: the next process finds what this one found.
+        lock.leave();
+        let lock = taken();
+        assert_eq!(lock.n_lost(), 2);
+        drop(lock);
+        assert_eq!(taken().n_lost(), 0, "it was done or failed with a word");
+        std::fs::write(&path, [0xff, 0xfe]).unwrap();
+        assert_eq!(taken().n_lost(), 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, precious) = (folder.path().join("a.lock"), folder.path().join("precious"));
+        std::fs::write(&precious, "theirs").unwrap();
+        for target in [precious.as_path(), path.as_path(), Path::new("nowhere")] {
+            std::os::unix::fs::symlink(target, &path).unwrap();
+            let error = Lock::try_take(&path).unwrap_err().to_string();
+            assert!(error.contains("symbolic link") && error.contains("Remove it"), "{error}");
+            std::fs::remove_file(&path).unwrap();
+        }
+        std::fs::create_dir(&path).unwrap();
+        assert!(Lock::take(&path).unwrap_err().to_string().contains("no file"));
+        assert_eq!(std::fs::read_to_string(&precious).unwrap(), "theirs");
     }
 
     #[test]

@@ -39,8 +39,9 @@ impl Manifest {
     pub fn enter(mut self, folder: &RunFolder, overwrite: bool) -> Result<Self> {
         let path = folder.manifest();
         let _lock = Lock::take(&folder.manifest_lock())?;
-        if path.exists() {
-            let found = Self::read(folder)?;
+        // With `overwrite` a damaged manifest is replaced as one of another run is.
+        let found = if path.exists() { Some(Self::read(folder)).filter(|found| found.is_ok() || !overwrite) } else { None };
+        if let Some(found) = found.transpose()? {
             let differences = differences(&found.settings, &self.settings);
             if differences.is_empty() {
                 self.hats = self.hats.filter(|_| found.hats.is_some());
@@ -71,7 +72,8 @@ impl Manifest {
         if !path.is_file() {
             return Err(Error::usage(folder.root().display().to_string())
                 .found(format!("no {}", path.strip_prefix(folder.root()).unwrap_or(&path).display()))
-                .expected("the output folder of `photosphere fit`"));
+                .expected("the output folder of `photosphere fit`")
+                .remedy("Name the folder that was given as --output, with more than one input or a name ending in /."));
         }
         let manifest: Self = read_json(&path)?;
         match manifest.format {
@@ -88,9 +90,15 @@ impl Manifest {
 ///
 /// # Errors
 /// When it cannot be read or has other content.
-pub(super) fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T> {
-    let text = std::fs::read_to_string(path).map_err(|error| Error::reading(path, error))?;
-    serde_json::from_str(&text).map_err(|error| Error::reading(path, error))
+pub fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T> {
+    let damaged = |error: String| {
+        Error::data(path.display().to_string())
+            .found(format!("a damaged file of the run's bookkeeping ({error})"))
+            .expected("what this program wrote")
+            .remedy("Remove that file and give --resume: what it told of is made again. Or begin anew with --overwrite.")
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| damaged(error.to_string()).source(error))?;
+    serde_json::from_str(&text).map_err(|error| damaged(error.to_string()).source(error))
 }
 
 /// Every setting that differs, with the lines that do.
@@ -116,7 +124,8 @@ mod tests {
     fn manifest(options: &str, names: &[&str]) -> Manifest {
         let settings = BTreeMap::from([("options".to_owned(), options.to_owned())]);
         let partitions = names.iter().map(|name| Partition { name: (*name).into(), input: format!("in/{name}").into() });
-        Manifest::new(&settings, &Survey { partitions: partitions.collect(), hats: None })
+        let partitions = partitions.collect();
+        Manifest::new(&settings, &Survey { partitions, unlisted: Vec::new(), folders: Vec::new(), hats: None })
     }
 
     #[test]
@@ -133,5 +142,9 @@ mod tests {
         assert_eq!(Manifest::read(&folder).unwrap(), joined);
         manifest("draws = 5\nruns = 4", &["a"]).enter(&folder, true).unwrap();
         assert_eq!(Manifest::read(&folder).unwrap().partitions.len(), 1);
+        std::fs::write(folder.manifest(), "{").unwrap();
+        let error = manifest("draws = 5\nruns = 4", &["a"]).enter(&folder, false).unwrap_err().to_string();
+        assert!(error.contains("run.json") && error.contains("--overwrite"), "{error}");
+        manifest("draws = 5\nruns = 4", &["a"]).enter(&folder, true).unwrap();
     }
 }

@@ -6,6 +6,7 @@ use super::manifest::read_json;
 use crate::cli::provenance::{sha256_of_file, unreadable};
 use crate::cli::tally::Tally;
 use crate::error::{Error, Result};
+use crate::table::file_of;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -38,7 +39,7 @@ impl FileState {
     /// # Errors
     /// When the file is not there.
     fn of(path: &Path, sha256: String) -> Result<Self> {
-        let metadata = path.metadata().map_err(|error| unreadable(path, error))?;
+        let metadata = file_of(path).metadata().map_err(|error| unreadable(path, error))?;
         let since = metadata.modified().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
         let modified = since.and_then(|since| u64::try_from(since.as_nanos()).ok());
         Ok(Self { path: path.to_owned(), bytes: metadata.len(), modified, sha256 })
@@ -77,8 +78,8 @@ impl FileState {
     ///
     /// # Errors
     /// When it cannot be read.
-    fn is_content_of(&self, path: &Path) -> Result<bool> {
-        Ok(path.metadata().is_ok_and(|metadata| metadata.len() == self.bytes) && sha256_of_file(path)? == self.sha256)
+    pub fn is_content_of(&self, path: &Path) -> Result<bool> {
+        Ok(file_of(path).metadata().is_ok_and(|metadata| metadata.len() == self.bytes) && sha256_of_file(path)? == self.sha256)
     }
 
     /// Whether a file of the same size and time is there.
@@ -122,7 +123,7 @@ impl Marker {
         if self.settings_sha256 != settings_sha256 {
             return refusal("with another model, other options or another version of the program".into());
         }
-        if !self.input.looks_like(input) && input.exists() && !self.input.is_content_of(input)? {
+        if !self.input.looks_like(input) && file_of(input).exists() && !self.input.is_content_of(input)? {
             return refusal(format!("from another input (SHA-256 {}), which is now {}", self.input.sha256, input.display()));
         }
         Ok(())

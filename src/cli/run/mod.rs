@@ -7,7 +7,8 @@
 //! | the partitions' catalogues | one per input, with the relative path of the input |
 //! | `.photosphere/run.json` | the settings and all partitions ([`Manifest`]) |
 //! | `.photosphere/done/` | a [`Marker`] per finished partition |
-//! | `.photosphere/locks/` | a [`Lock`] per partition that is being worked on |
+//! | `.photosphere/locks/` | a [`Lock`] per partition that is being worked on, or whose process ended with it |
+//! | `.photosphere/files/` | what is known of finished files that are no partitions |
 
 mod folder;
 pub mod hats;
@@ -17,7 +18,7 @@ mod marker;
 mod partition;
 
 pub use folder::{RunFolder, make_folder_of, replace};
-pub use lock::{Attempt, Lock};
-pub use manifest::Manifest;
+pub use lock::{Attempt, Holder, Lock};
+pub use manifest::{Manifest, read_json};
 pub use marker::{FileState, Marker};
 pub use partition::{Partition, Survey, expand};

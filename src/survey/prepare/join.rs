@@ -186,7 +186,9 @@ pub(super) fn first_occurrences(
     Err(Error::data(format!("column 'source_id', row {}", rows.get(row).unwrap_or(&row)))
         .found(format!("{} identifiers again ({}{more})", repeated.len(), shown.join(", ")))
         .expected("every star once")
-        .remedy("Remove the duplicates, or set duplicates = \"keep-first\" in the recipe."))
+        .remedy(
+            "Remove the duplicates, or keep the first of each: duplicates = \"keep-first\" in the recipe, --join-duplicates keep-first for --join.",
+        ))
 }
 
 /// The given rows of a column; `None` becomes null.

@@ -6,6 +6,9 @@ use crate::survey::photometry::{PhotometricBand, standard_set, standard_set_name
 use crate::survey::xp::{
     self, ColumnMap, DEFAULT_INSTRUMENT, Encoding, ErrorConvention, Instrument, Sampling, SpectrumOptions, Truncation,
 };
+use crate::table::file_of;
+use crate::text::fault_in_toml;
+use crate::warning::warn_once;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -169,7 +172,31 @@ pub struct PhotometrySource {
     pub crowding: bool,
 }
 
+const REMEDY: &str = "`photosphere recipe prepare-xp` prints a recipe that works, `photosphere recipe prepare` the defaults.";
+/// Largest zero-point of parallaxes, mas; that of Gaia is 0.05.
+const MOST_ZERO_POINT: f64 = 10.0;
+
 impl TableSource {
+    /// Checks names and numbers; `fault` makes the error of a key.
+    fn validate(&self, fault: impl Fn(&str, String, &str) -> Result<()>) -> Result<()> {
+        if self.id.trim().is_empty() {
+            return fault("id", format!("{:?}", self.id), "the name of the identifier's column");
+        }
+        let renamed: Vec<String> = self.rename.values().cloned().collect();
+        if let Some(name) = renamed.iter().find(|name| name.trim().is_empty() || *name == "source_id") {
+            return fault("rename", format!("{name:?} as a new name"), "a name, and not that of the identifier");
+        }
+        for (key, names) in [("rename", &renamed), ("columns", self.columns.as_ref().unwrap_or(&Vec::new()))] {
+            if let Some(name) = first_repeated(names) {
+                return fault(key, format!("'{name}' twice"), "distinct names");
+            }
+        }
+        match self.sentinels.iter().find(|(_, sentinel)| sentinel.is_nan()) {
+            Some((name, _)) => fault(&format!("sentinels.{name}"), "nan".into(), "a number; NaN is missing anyway"),
+            None => Ok(()),
+        }
+    }
+
     /// All columns of a file with the identifier `source_id`.
     pub fn of_file(file: PathBuf) -> Self {
         Self { files: vec![file], id: default_id(), rename: BTreeMap::new(), columns: None, sentinels: BTreeMap::new() }
@@ -206,7 +233,10 @@ impl PrepareRecipe {
     /// # Errors
     /// When the file cannot be read, has an unknown key or an impossible value.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|error| Error::reading(path, error))?;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let error = Error::usage(path.display().to_string()).found(error.to_string()).source(error);
+            error.expected("a recipe for prepare (TOML)").remedy(REMEDY)
+        })?;
         Self::parse(&text).map_err(|error| error.within(path.display()))
     }
 
@@ -216,11 +246,20 @@ impl PrepareRecipe {
     /// When it has an unknown key or an impossible value.
     pub fn parse(text: &str) -> Result<Self> {
         let recipe: Self = toml::from_str(text).map_err(|error| {
-            let found = error.to_string();
-            Error::usage("prepare recipe").found(found.trim_end()).expected("a recipe for prepare").source(error)
+            Error::usage("prepare recipe")
+                .found(fault_in_toml(text, &error))
+                .expected("a recipe for prepare")
+                .remedy(REMEDY)
+                .source(error)
         })?;
         recipe.validate()?;
         Ok(recipe)
+    }
+
+    /// All files and folders that it names.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let xp = self.xp.iter().flat_map(|xp| &xp.files);
+        xp.chain(self.tables.iter().flat_map(|table| &table.files)).map(PathBuf::as_path)
     }
 
     /// Checks values that belong together.
@@ -229,13 +268,16 @@ impl PrepareRecipe {
     /// Names the key and its value.
     pub fn validate(&self) -> Result<()> {
         let fault = |key: &str, found: String, expected: &str| {
-            Err(Error::usage(format!("prepare recipe, {key}")).found(found).expected(expected))
+            Err(Error::usage(format!("prepare recipe, {key}")).found(found).expected(expected).remedy(REMEDY))
         };
         if self.xp.is_none() && self.tables.is_empty() {
             return fault("xp and tables", "neither".into(), "at least one source of stars");
         }
-        if !self.parallax_zero_point.is_finite() {
-            return fault("parallax_zero_point", self.parallax_zero_point.to_string(), "a finite number of mas");
+        if !self.parallax_zero_point.is_finite() || self.parallax_zero_point.abs() > MOST_ZERO_POINT {
+            return fault("parallax_zero_point", self.parallax_zero_point.to_string(), "a number of mas, of 10 at most");
+        }
+        if self.labels.iter().any(|label| label.trim().is_empty() || label == "source_id") {
+            return fault("labels", format!("{:?}", self.labels), "names of columns of labels");
         }
         if let Some(label) = first_repeated(&self.labels) {
             return fault("labels", format!("'{label}' twice"), "distinct names");
@@ -253,7 +295,21 @@ impl PrepareRecipe {
                 xp.grid.sampling(&xp.spectrum_options()?.instrument, 0, 0)?;
             }
         }
-        let names: Vec<String> = self.photometry.bands()?.into_iter().map(|band| band.name).collect();
+        for (position, table) in self.tables.iter().enumerate() {
+            table.validate(|key, found, expected| fault(&format!("tables, number {}, {key}", position + 1), found, expected))?;
+        }
+        let bands = self.photometry.bands()?;
+        for band in &bands {
+            let key = format!("photometry, band '{}'", band.name);
+            let columns = [&band.name, &band.magnitude_column, &band.error_column];
+            if columns.iter().any(|name| name.trim().is_empty()) || band.magnitude_column == band.error_column {
+                return fault(&key, format!("{columns:?}"), "a name, and two columns: of the magnitude and of its error");
+            }
+            if let Some(cut) = band.crowding.as_ref().filter(|cut| cut.limit.is_nan() || cut.column.trim().is_empty()) {
+                return fault(&key, format!("crowding = {cut:?}"), "a column and a number as the limit");
+            }
+        }
+        let names: Vec<String> = bands.into_iter().map(|band| band.name).collect();
         if self.xp.is_none() && names.is_empty() {
             return fault("photometry", "no bands, and no XP spectra".into(), "at least one flux");
         }
@@ -279,7 +335,8 @@ impl Grid {
                 if !(step > 0.0 && (0.0..1e5).contains(&n_steps)) {
                     return Err(Error::usage("prepare recipe, xp.grid")
                         .found(format!("range = [{first}, {last}, {step}]"))
-                        .expected("[first, last, step] in nm with a positive step"));
+                        .expected("[first, last, step] in nm with a positive step, of at most 100000 wavelengths")
+                        .remedy(REMEDY));
                 }
                 let wavelengths: Vec<f64> = (0..=n_steps as usize).map(|sample| first + step * sample as f64).collect();
                 instrument.sampling(&wavelengths, n_bp, n_rp)
@@ -300,6 +357,7 @@ impl PhotometrySource {
                 Error::usage("prepare recipe, photometry.sets")
                     .found(format!("'{name}'"))
                     .expected(standard_set_names().join(", "))
+                    .remedy("Name one of these, or spell the bands out under photometry.bands.")
             })?);
         }
         bands.extend_from_slice(&self.bands);
@@ -324,8 +382,12 @@ pub(super) fn expand(entries: &[PathBuf]) -> Result<Vec<PathBuf>> {
                 read.map_err(|error| Error::reading(entry, error))?.into_iter().map(|item| item.path()).collect();
             inside.retain(|path| path.is_file() && !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')));
             inside.sort();
+            if let [first, _, ..] = inside.as_slice() {
+                let first = first.display();
+                warn_once(format!("{}: its {} files ({first}, …) are read as one table", entry.display(), inside.len()));
+            }
             files.extend(inside);
-        } else if entry.is_file() {
+        } else if file_of(entry).is_file() {
             files.push(entry.clone());
         } else {
             return Err(Error::data(entry.display().to_string())
@@ -334,7 +396,10 @@ pub(super) fn expand(entries: &[PathBuf]) -> Result<Vec<PathBuf>> {
         }
     }
     if files.is_empty() {
-        return Err(Error::usage("prepare recipe, files").found("no files").expected("at least one"));
+        return Err(Error::usage("prepare recipe, files")
+            .found("no files")
+            .expected("at least one")
+            .remedy("Name files, or a folder with files in it."));
     }
     Ok(files)
 }

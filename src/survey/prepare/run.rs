@@ -38,6 +38,8 @@ pub struct Summary {
     pub n_matched: BTreeMap<String, usize>,
     /// Rows of joined tables without a star, by table (its first file).
     pub n_unmatched: BTreeMap<String, usize>,
+    /// Stars found in each joined table, by the same name.
+    pub n_matched: BTreeMap<String, usize>,
 }
 
 impl Summary {

@@ -4,6 +4,7 @@
 use super::read::damaged;
 use crate::error::{Error, Result};
 use crate::table::write_atomically;
+use crate::warning::warn_once;
 use parquet::arrow::{ARROW_SCHEMA_META_KEY, encode_arrow_schema, parquet_to_arrow_schema};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{
@@ -14,8 +15,12 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
+/// Most files whose footers are put together (0.8 GB of memory).
+const MOST_FOOTERS: usize = 20_000;
+
 /// Writes `_common_metadata` and `_metadata` into `folder` for the Parquet files in it, named by their relative paths, with the
-/// given metadata; an older pair is replaced. About 20 kB a file are held meanwhile.
+/// given metadata; an older pair is replaced. About 40 kB a file are held meanwhile; of more than [`MOST_FOOTERS`] files, therefore,
+/// there is no `_metadata`, which readers take for a convenience.
 ///
 /// # Errors
 /// When a file cannot be read or has other columns than the first, there is none, or the metadata cannot be written.
@@ -23,6 +28,7 @@ pub fn write_dataset_metadata(folder: &Path, files: &[String], metadata: &BTreeM
     let mut first: Option<FileMetaData> = None;
     let mut row_groups = Vec::new();
     let mut n_rows = 0;
+    let has_footers = files.len() <= MOST_FOOTERS;
     for name in files {
         let path = folder.join(name);
         let footer = footer(&path)?;
@@ -32,17 +38,21 @@ pub fn write_dataset_metadata(folder: &Path, files: &[String], metadata: &BTreeM
             Some(first) if first.schema() != file.schema() => {
                 return Err(Error::data(path.display().to_string())
                     .found("other columns, or columns of other types")
-                    .expected(format!("those of {}", files[0])));
+                    .expected(format!("those of {}", files[0]))
+                    .remedy("Fit all partitions with the same options and columns to keep."));
             }
             Some(_) => {}
             None => first = Some(file.clone()),
         }
-        for group in footer.row_groups() {
+        for group in footer.row_groups().iter().filter(|_| has_footers) {
             row_groups.push(located(group, name).map_err(|error| damaged(&path, error))?);
         }
     }
     let Some(first) = first else {
-        return Err(Error::output(folder.display().to_string()).found("no file").expected("a dataset of at least one file"));
+        return Err(Error::output(folder.display().to_string())
+            .found("no file")
+            .expected("a dataset of at least one file")
+            .remedy("Fit a partition first."));
     };
     let entries = key_values(&first, metadata).map_err(|error| damaged(&folder.join(&files[0]), error))?;
     let describe = |n_rows, row_groups| {
@@ -51,7 +61,15 @@ pub fn write_dataset_metadata(folder: &Path, files: &[String], metadata: &BTreeM
         ParquetMetaData::new(file, row_groups)
     };
     write(&folder.join("_common_metadata"), &describe(0, Vec::new()))?;
-    write(&folder.join("_metadata"), &describe(n_rows, row_groups))
+    let all = folder.join("_metadata");
+    if has_footers {
+        return write(&all, &describe(n_rows, row_groups));
+    }
+    warn_once(format!("{}: not written for {} files, more than {MOST_FOOTERS}", all.display(), files.len()));
+    match std::fs::remove_file(&all) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::writing(&all, error)),
+        _ => Ok(()),
+    }
 }
 
 fn footer(path: &Path) -> Result<ParquetMetaData> {

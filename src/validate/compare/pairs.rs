@@ -208,6 +208,7 @@ fn is_set(column: &Column, row: usize) -> Result<bool> {
         (Values::Int64(values), Shape::Scalar) => Ok(values[row] != 0),
         (values, _) => Err(Error::data(format!("column '{}'", column.schema.name))
             .found(values.value_type().to_string())
-            .expected("one boolean or integer per row, to exclude by")),
+            .expected("one boolean or integer per row, to exclude by")
+            .remedy("Name another column with --exclude.")),
     }
 }

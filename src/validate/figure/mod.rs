@@ -84,7 +84,9 @@ impl Figure {
     /// # Errors
     /// When the width is zero or too large for memory.
     pub fn to_png(&self, width: u32) -> Result<Vec<u8>> {
-        let failure = |what: String| Error::output(format!("figure '{}' as PNG", self.name)).found(what);
+        let failure = |what: String| {
+            Error::output(format!("figure '{}' as PNG", self.name)).found(what).remedy("Write it as SVG (-o name.svg).")
+        };
         let options = usvg::Options { fontdb: FONTS.clone(), font_family: "DejaVu Sans".into(), ..Default::default() };
         let tree = usvg::Tree::from_str(&self.svg, &options).map_err(|error| failure(error.to_string()))?;
         let scale = width as f32 / tree.size().width();

@@ -1,0 +1,117 @@
+//! Text from files as it may be shown: nothing in it moves the cursor, colours the terminal or turns the direction of writing.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// Characters that a terminal obeys rather than shows: control characters of both sets, line and paragraph separators, marks that turn the
+/// direction of writing, and the byte-order mark.
+fn is_obeyed(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// The text on one line with every character that a terminal obeys written out, `\x1b` for escape; line ends and tabulators become
+/// spaces. Applied twice it changes nothing more.
+///
+/// ```
+/// assert_eq!(photosphere::text::printable("a\u{1b}[31mb\nc"), "a\\x1b[31mb c");
+/// ```
+pub fn printable(text: &str) -> Cow<'_, str> {
+    escaped(text, |character| matches!(character, '\n' | '\r' | '\t').then_some(' '))
+}
+
+/// As [`printable`], with line ends and tabulators as they are.
+pub fn printable_lines(text: &str) -> Cow<'_, str> {
+    escaped(text, |character| matches!(character, '\n' | '\t').then_some(character))
+}
+
+fn escaped(text: &str, kept: impl Fn(char) -> Option<char>) -> Cow<'_, str> {
+    if !text.chars().any(is_obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        match (is_obeyed(character), kept(character)) {
+            (false, _) => shown.push(character),
+            (true, Some(kept)) => shown.push(kept),
+            (true, None) => {
+                let code = u32::from(character);
+                // Writing to a string cannot fail.
+                let _ = if code < 0x100 { write!(shown, "\\x{code:02x}") } else { write!(shown, "\\u{{{code:x}}}") };
+            }
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// JSON text in which those characters are escaped too that JSON itself lets stand (the second set of control characters, say).
+pub fn printable_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            '\n' => shown.push(character),
+            // All of them have four hexadecimal digits at most.
+            _ if is_obeyed(character) => {
+                // Writing to a string cannot fail.
+                let _ = write!(shown, "\\u{:04x}", u32::from(character));
+            }
+            _ => shown.push(character),
+        }
+    }
+    shown
+}
+
+/// The first `most` characters, and `…` where there are more.
+pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// What is wrong in a TOML text, and where: line, column and the beginning of that line.
+pub fn fault_in_toml(source: &str, error: &toml::de::Error) -> String {
+    let message = error.message().trim();
+    let Some(before) = error.span().and_then(|span| source.get(..span.start)) else { return message.to_owned() };
+    let (number, start) = (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |end| end + 1));
+    let line = source[start..].lines().next().unwrap_or_default().trim();
+    let column = before[start..].chars().count() + 1;
+    format!("{message}, at line {number}, column {column} ({})", shortened(line, 60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terminals_are_shown_what_they_would_obey() {
+        assert!(matches!(printable("T_eff, α, 温度"), Cow::Borrowed(_)));
+        let hostile = "a\u{1b}]0;title\u{7}\u{9b}2J\u{202e}b\r\nc";
+        assert_eq!(printable(hostile), "a\\x1b]0;title\\x07\\x9b2J\\u{202e}b  c");
+        assert_eq!(printable(&printable(hostile)), printable(hostile));
+        assert_eq!(printable_lines("a\n\tb\r\u{0}"), "a\n\tb\\x0d\\x00");
+    }
+
+    #[test]
+    fn json_stays_the_same_json() {
+        let value = serde_json::json!({ "name": "a\u{9b}b\u{202e}\n" });
+        let shown = printable_json(&format!("{value:#}"));
+        assert!(!shown.contains('\u{9b}') && !shown.contains('\u{202e}'), "{shown}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+    }
+
+    #[test]
+    fn faults_of_toml_have_a_place() {
+        let text = "a = 1\n[b]\n  c = [1, 2\n";
+        let fault = fault_in_toml(text, &toml::from_str::<toml::Table>(text).unwrap_err());
+        assert!(fault.contains("at line ") && fault.contains("(c = [1, 2)") || fault.contains("line 4"), "{fault}");
+        let text = "a = 1\nb = 2";
+        let error = toml::from_str::<std::collections::BTreeMap<String, bool>>(text).unwrap_err();
+        assert!(fault_in_toml(text, &error).ends_with("at line 1, column 5 (a = 1)"), "{}", fault_in_toml(text, &error));
+    }
+
+    #[test]
+    fn long_names_are_cut_between_characters() {
+        assert_eq!(shortened("αβγ", 2), "αβ…");
+        assert_eq!(shortened("αβγ", 3), "αβγ");
+    }
+}

@@ -1,0 +1,231 @@
+//! Whether a training recipe can be carried out: every key's range first, then what belongs to the effects.
+
+use super::recipe::{Clean, DataRecipe, Learn, Recipe, Refine, Schedule, Solve, Stage, StarUpdate};
+use crate::error::{Error, Result};
+use crate::model::{Registry, first_repeated};
+use crate::observations::Cut;
+use crate::tensor::DescentMethod;
+
+const REMEDY: &str = "`photosphere recipe xp --all-keys` prints all keys with values that are used.";
+
+/// Most epochs, steps and iterations that a stage may ask for.
+const MOST_ROUNDS: u32 = 1_000_000;
+
+fn check(place: impl Into<String>, found: impl ToString, is_allowed: bool, expected: &str) -> Result<()> {
+    match is_allowed {
+        true => Ok(()),
+        false => Err(Error::usage(place).found(found.to_string()).expected(expected).remedy(REMEDY)),
+    }
+}
+
+fn positive(place: String, value: f64) -> Result<()> {
+    check(place, value, value > 0.0 && value.is_finite(), "a positive number")
+}
+
+fn not_negative(place: String, value: f64) -> Result<()> {
+    check(place, value, value >= 0.0 && value.is_finite(), "zero or a positive number")
+}
+
+fn count(place: String, value: u32) -> Result<()> {
+    check(place, value, (1..=MOST_ROUNDS).contains(&value), "1 to 1000000")
+}
+
+fn distinct(place: &str, names: &[String]) -> Result<()> {
+    check(place, "an empty name", names.iter().all(|name| !name.trim().is_empty()), "names")?;
+    match first_repeated(names.iter().map(String::as_str)) {
+        Some(name) => check(place, format!("'{name}' twice"), false, "distinct names"),
+        None => Ok(()),
+    }
+}
+
+impl Recipe {
+    /// Checks the value of every key.
+    ///
+    /// # Errors
+    /// Names the key, its value and what it allows.
+    pub(super) fn validate(&self) -> Result<()> {
+        check_data(&self.data)?;
+        not_negative("loss.robust_scale".into(), self.loss.robust_scale)?;
+        self.prior.validate()?;
+        for (name, &strength) in &self.penalties {
+            not_negative(format!("penalties.{name}"), strength)?;
+        }
+        check("effect", "none", !self.effects.is_empty(), "at least one [[effect]]")?;
+        check("stage", "none", !self.stages.is_empty(), "at least one [[stage]]")?;
+        for (position, stage) in self.stages.iter().enumerate() {
+            check(format!("stage {}, name", position + 1), "an empty name", !stage.name().trim().is_empty(), "a name")?;
+            let place = |key: &str| format!("stage '{}', {key}", stage.name());
+            match stage {
+                Stage::Learn(learn) => check_learn(learn, &place)?,
+                Stage::Refine(Refine { stars, .. }) => stars.validate().map_err(|error| error.within(place("stars")))?,
+                Stage::Solve(Solve { steps, damping, cuts, .. }) => {
+                    count(place("steps"), *steps)?;
+                    check(place("damping"), damping, *damping > 0.0 && *damping < 1.0, "a number in (0, 1)")?;
+                    check_cuts(cuts, &place)?;
+                }
+                Stage::Clean(Clean { parameter_sigma, combined_sigma, flux_sigma, .. }) => {
+                    // Infinity is allowed: no star is removed for that.
+                    let limits =
+                        [("parameter_sigma", parameter_sigma), ("combined_sigma", combined_sigma), ("flux_sigma", flux_sigma)];
+                    for (key, limit) in limits {
+                        check(place(key), limit, *limit > 0.0, "a positive number")?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks what the effects, which the registry knows, have to do with the other keys: parameters, penalties, weights that move.
+    ///
+    /// # Errors
+    /// `Usage`: when an effect is unknown, misconfigured or there twice, or a key names what the effects do not have.
+    pub fn validate_for(&self, registry: &Registry) -> Result<()> {
+        let effects = registry.effects(&self.effects)?;
+        let parameters: Vec<String> =
+            effects.iter().flat_map(|effect| effect.parameters()).map(|parameter| parameter.name).collect();
+        let penalties: Vec<&str> = effects.iter().flat_map(|effect| effect.penalty_names()).copied().collect();
+        let known = |key: &str, name: &str| {
+            let expected = format!("a parameter of the effects ({})", parameters.join(", "));
+            check(key, format!("'{name}'"), parameters.iter().any(|known| known == name), &expected)
+        };
+        self.data.constraints.iter().try_for_each(|name| known("data.constraints", name))?;
+        self.data.offsets.keys().try_for_each(|name| known("data.offsets", name))?;
+        self.transforms.keys().try_for_each(|name| known("transforms", name))?;
+        // A strength of zero switches nothing on; the default names the penalty of an emulator, which a model need not have.
+        for name in self.penalties.iter().filter(|(_, strength)| **strength > 0.0).map(|(name, _)| name) {
+            let expected = format!("one of {}", penalties.join(", "));
+            check("penalties", format!("'{name}'"), penalties.contains(&name.as_str()), &expected)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_data(data: &DataRecipe) -> Result<()> {
+    distinct("data.constraints", &data.constraints)?;
+    for (name, &offset) in &data.offsets {
+        check(format!("data.offsets.{name}"), offset, offset.is_finite(), "a finite number")?;
+    }
+    let fraction = data.validation_fraction;
+    check("data.validation_fraction", fraction, fraction > 0.0 && fraction < 1.0, "a number between 0 and 1")?;
+    check("data.fractional_error", data.fractional_error, (0.0..1.0).contains(&data.fractional_error), "a number in [0, 1)")?;
+    check_cuts(&data.cuts, &|key| format!("data, {key}"))
+}
+
+fn check_cuts(cuts: &[Cut], place: &dyn Fn(&str) -> String) -> Result<()> {
+    for Cut { quantity, minimum, maximum } in cuts {
+        let key = place(&format!("cut on '{quantity}'"));
+        check(key.clone(), "an empty quantity", !quantity.trim().is_empty(), "the name of a column")?;
+        check(key.clone(), "neither minimum nor maximum", minimum.is_some() || maximum.is_some(), "at least one of them")?;
+        let bounds = [minimum, maximum].into_iter().flatten();
+        check(key.clone(), "a bound that is no number", bounds.into_iter().all(|bound| !bound.is_nan()), "numbers")?;
+        let (low, high) = (minimum.unwrap_or(f64::NEG_INFINITY), maximum.unwrap_or(f64::INFINITY));
+        check(key, format!("minimum {low} and maximum {high}"), low <= high, "a minimum that is not above the maximum")?;
+    }
+    Ok(())
+}
+
+fn check_learn(learn: &Learn, place: &dyn Fn(&str) -> String) -> Result<()> {
+    count(place("epochs"), learn.epochs)?;
+    check(place("batch"), learn.batch, learn.batch > 0, "at least 1")?;
+    let moves_something = learn.learning_rate.is_some() || learn.stars.is_some();
+    check(place("learning_rate"), "neither it nor stars", moves_something, "at least one of them: otherwise nothing moves")?;
+    for (key, value) in [("learning_rate", learn.learning_rate), ("largest_gradient", learn.largest_gradient)] {
+        if let Some(value) = value {
+            positive(place(key), value)?;
+        }
+    }
+    if let Some(patience) = learn.patience {
+        count(place("patience"), patience)?;
+    }
+    distinct(&place("moves"), &learn.moves)?;
+    match &learn.schedule {
+        Schedule::Constant => {}
+        Schedule::Steps { epochs, factor } => {
+            check(place("schedule.factor"), factor, *factor > 0.0 && *factor <= 1.0, "a number in (0, 1]")?;
+            let increases = epochs.windows(2).all(|pair| pair[0] < pair[1]);
+            check(place("schedule.epochs"), format!("{epochs:?}"), increases, "increasing numbers")?;
+        }
+        Schedule::Cosine { end_fraction } => {
+            check(place("schedule.end_fraction"), end_fraction, (0.0..=1.0).contains(end_fraction), "a number in [0, 1]")?;
+        }
+    }
+    match learn.optimiser {
+        DescentMethod::Adam { beta_1, beta_2 } => {
+            for (key, beta) in [("optimiser.beta_1", beta_1), ("optimiser.beta_2", beta_2)] {
+                check(place(key), beta, (0.0..1.0).contains(&beta), "a number in [0, 1)")?;
+            }
+        }
+        DescentMethod::AdamW { weight_decay } => not_negative(place("optimiser.weight_decay"), weight_decay.into())?,
+        DescentMethod::Sgd { momentum } => {
+            check(place("optimiser.momentum"), momentum, (0.0..1.0).contains(&momentum), "a number in [0, 1)")?;
+        }
+    }
+    match learn.stars {
+        None => {}
+        Some(StarUpdate::LevenbergMarquardt { iterations } | StarUpdate::Profile { iterations }) => {
+            count(place("stars.iterations"), iterations)?;
+        }
+        Some(StarUpdate::GradientStep { learning_rate }) => positive(place("stars.learning_rate"), learning_rate)?,
+    }
+    check_cuts(&learn.cuts, place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = "description = 'x'\n[[effect]]\nkind = 'emulator'\n[[stage]]\nkind = 'learn'\nname = 'a'\nepochs = 3\n";
+
+    fn message(stage: &str, rest: &str) -> String {
+        let recipe = Recipe::parse(&format!("{MINIMAL}{stage}\n{rest}"), "r.toml");
+        let checked = recipe.and_then(|recipe| recipe.validate_for(&Registry::standard()));
+        let error = checked.expect_err(&format!("{stage} {rest}"));
+        assert_eq!(error.exit_code(), 2);
+        error.to_string()
+    }
+
+    #[test]
+    fn every_key_of_a_stage_has_a_range() {
+        let of_stars = "stars = { method = 'levenberg_marquardt', iterations = 1 }";
+        for (stage, key) in [
+            ("", "learning_rate"),
+            ("learning_rate = 1e-3\npatience = 0", "patience"),
+            ("learning_rate = inf", "learning_rate"),
+            ("learning_rate = 1e-3\nlargest_gradient = 0.0", "largest_gradient"),
+            ("learning_rate = 1e-3\nmoves = ['a', 'a']", "moves"),
+            ("learning_rate = 1e-3\nschedule = { shape = 'steps', epochs = [3, 2], factor = 0.5 }", "schedule.epochs"),
+            ("learning_rate = 1e-3\noptimiser = { method = 'adam', beta_1 = 1.0 }", "optimiser.beta_1"),
+            ("learning_rate = 1e-3\noptimiser = { method = 'adam_w', weight_decay = -1.0 }", "optimiser.weight_decay"),
+            ("learning_rate = 1e-3\noptimiser = { method = 'sgd', momentum = nan }", "optimiser.momentum"),
+            ("stars = { method = 'profile', iterations = 4000000000 }", "stars.iterations"),
+            (&format!("{of_stars}\ncut = [{{ quantity = 'g' }}]"), "cut on 'g'"),
+            (&format!("{of_stars}\ncut = [{{ quantity = 'g', minimum = 3.0, maximum = 2.0 }}]"), "minimum 3 and maximum 2"),
+            (&format!("{of_stars}\ncut = [{{ quantity = 'g', minimum = nan }}]"), "cut on 'g'"),
+        ] {
+            let message = message(stage, "");
+            assert!(message.contains(key) && message.contains("stage 'a'"), "{key}: {message}");
+        }
+    }
+
+    #[test]
+    fn every_other_key_has_a_range_or_a_known_name() {
+        for (rest, key) in [
+            ("[data.offsets]\nparallax = inf", "data.offsets.parallax"),
+            ("[data]\nconstraints = ['teff', 'teff']", "'teff' twice"),
+            ("[data]\nconstraints = ['age']", "'age'"),
+            ("[data]\nconstraints = ['teff']\n[transforms]\nextinction = 'identity'", "'extinction'"),
+            ("[data]\nconstraints = ['teff']\n[penalties]\nkernle = 1.0", "'kernle'"),
+            ("[loss]\nrobust_scale = nan", "loss.robust_scale"),
+            ("[prior]\nn_components = 100000000", "n_components"),
+            ("[prior]\ntolerance = inf", "tolerance"),
+            ("[prior]\nthreshold_samples = 100000000000", "threshold_samples"),
+            ("[[effect]]\nkind = 'emulator'", "'emulator': found it twice"),
+            ("[[effect]]\nkind = 'emulater'", "'emulater'"),
+            ("[[effect]]\nhidden = [3]", "no kind"),
+        ] {
+            let message = message("learning_rate = 1e-3", rest);
+            assert!(message.contains(key), "{key}: {message}");
+        }
+    }
+}
