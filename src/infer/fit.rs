@@ -5,7 +5,7 @@ use super::estimates::Estimates;
 use super::flags;
 use super::options::FitOptions;
 use super::problem::{Problem, Setup};
-use super::searches::{Search, Searches};
+use super::searches::{Search, Searches, rival_window};
 use super::start::StartGrid;
 use crate::error::Result;
 use crate::model::{CURVE_VARIATION, ForwardModel, LN_CURVE, Parameter};
@@ -18,6 +18,8 @@ use crate::warning::warn_once;
 use ndarray::{Array2, Array3, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
+/// ϖ/σ from which a parallax tells the luminosity of a star.
+const MEASURED_DISTANCE: f64 = 5.0;
 /// Two optima whose −2 ln P differ by less than this are both likely.
 const SECOND_OPTIMUM_DIFFERENCE: f64 = 4.0;
 /// … when a label differs by more than this many σ.
@@ -167,7 +169,8 @@ impl Block<'_> {
         reached(FitStage::Begun);
         let starts = self.fitter.starts.starts(self.problem.model, self.observations, &self.problem.constraints, stars);
         reached(FitStage::Start);
-        let searches = Searches::run(self.posterior, stars, &starts, self.bounds, self.fitter.options())?;
+        let windows: Vec<f64> = stars.iter().map(|&star| rival_window(self.has_distance(star))).collect();
+        let searches = Searches::run(self.posterior, stars, (&starts, &windows), self.bounds, self.fitter.options())?;
         reached(FitStage::Optimum { n_evaluations: searches.n_evaluations() });
         // After a search on an accelerator, still only so many stars at a time.
         let together = self.posterior.batch(self.fitter.options().chunk);
@@ -175,6 +178,16 @@ impl Block<'_> {
         let parts = parts.collect::<Result<Vec<_>>>()?;
         reached(FitStage::Description);
         Ok(parts)
+    }
+
+    /// Whether the distance of a star is held, or measured to a fifth.
+    fn has_distance(&self, star: usize) -> bool {
+        let Ok(position) = self.problem.model.space.position("parallax") else { return true };
+        let measured = self
+            .observations
+            .constraint("parallax", star)
+            .filter(|_| self.problem.constraints.iter().any(|name| name == "parallax"));
+        !self.posterior.free().contains(&position) || measured.is_some_and(|(value, error)| value > MEASURED_DISTANCE * error)
     }
 
     /// Covariances, exact Hessians and flags at the best optima; the searches of the `stars` stand from row `first` on.

@@ -73,7 +73,7 @@ impl Default for FitOptions {
 
 impl Default for StartOptions {
     fn default() -> Self {
-        Self { draws: 768, runs: 6, seed: 1 }
+        Self { draws: 768, runs: 10, seed: 1 }
     }
 }
 
