@@ -9,12 +9,14 @@ use photosphere::optimise::{LevenbergMarquardt, Method};
 use photosphere::simulate::{SurveyConfig, simulate};
 use photosphere::tensor::{Device, Precision};
 use photosphere::train::TrainedModel;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const N_STARS: usize = 2000;
 
 fn load(device: &Device) -> TrainedModel {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/xp-simulated");
+    // On a machine without the sources, `scripts/check_gpu.sh` says where the model lies.
+    let directory = std::env::var_os("PHOTOSPHERE_MODEL")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("models/xp-simulated"), PathBuf::from);
     TrainedModel::load(&directory, &Registry::standard(), device).unwrap()
 }
 

@@ -160,7 +160,7 @@ pub fn audit(
         random.loss[rows].iter().filter(|&&loss| loss - best_loss[star] < EQUAL_LOSS).count() as u32
     };
     let information = posterior.local(&runs.each_once(), start.view(), false)?.information;
-    let (_, exact) = problem.covariances(&posterior, &runs.each_once(), start.view(), information);
+    let (_, exact) = problem.covariances(&posterior, &runs.each_once(), start.view(), information)?;
     let error = Array2::from_shape_fn(start.dim(), |(star, p)| exact[[star, p, p]].sqrt());
     let rounding = rounding(&as_fitted.posterior()?, &posterior, &parameters, start.view(), error.view())?;
     Ok(Audit {

@@ -2,7 +2,7 @@
 
 use super::options::FitOptions;
 use crate::error::{Error, Result};
-use crate::optimise::{Bounds, Method, NormalEquations, Solution, minimise_in_chunks};
+use crate::optimise::{Bounds, Curvature, Method, NormalEquations, Solution, minimise_in_chunks};
 use crate::posterior::{Posterior, bytes_per_star, minimise_on_device};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -66,7 +66,13 @@ pub(super) fn minimise(
             minimise_on_device(posterior, stars, start, Some(bounds), method, batch)
         }
         (_, method) => {
-            minimise_in_chunks(method, problem, start.view(), Some(bounds), posterior.together(stars.len(), options.chunk))
+            let chunk = posterior.together(stars.len(), options.chunk);
+            let mut solution = minimise_in_chunks(method, problem, start.view(), Some(bounds), chunk)?;
+            if let Method::LevenbergMarquardt(method) = method {
+                let curvature = if options.exact_hessian { Curvature::Exact } else { Curvature::Differences };
+                method.finish(problem, &mut solution, bounds, curvature)?;
+            }
+            Ok(solution)
         }
     }
 }

@@ -5,18 +5,21 @@ use super::estimates::Estimates;
 use super::flags;
 use super::options::FitOptions;
 use super::problem::{Problem, Setup};
-use super::searches::{Search, Searches};
+use super::searches::{Search, Searches, rival_window};
 use super::start::StartGrid;
 use crate::error::Result;
-use crate::model::{ForwardModel, LN_CURVE};
+use crate::model::{CURVE_VARIATION, ForwardModel, LN_CURVE, Parameter};
 use crate::observations::{Observations, ReadOptions};
 use crate::optimise::dense::smallest_eigenvalue;
 use crate::optimise::{Bounds, Status};
 use crate::posterior::{Local, Posterior};
 use crate::train::TrainedModel;
-use ndarray::{Array2, Array3, ArrayView2, Axis};
+use crate::warning::warn_once;
+use ndarray::{Array2, Array3, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
+/// ϖ/σ from which a parallax tells the luminosity of a star.
+const MEASURED_DISTANCE: f64 = 5.0;
 /// Two optima whose −2 ln P differ by less than this are both likely.
 const SECOND_OPTIMUM_DIFFERENCE: f64 = 4.0;
 /// … when a label differs by more than this many σ.
@@ -62,8 +65,27 @@ pub struct Fitter<'a> {
     starts: StartGrid,
     /// Positions of the parameters of the mixture prior.
     labels: Vec<usize>,
-    /// R at 550 nm.
-    curve_at_550: Option<f64>,
+    curve_at_550: Option<CurveAt550>,
+}
+
+/// ln R(550 nm; ξ) = b + tanh(ξ) s.
+#[derive(Clone, Copy)]
+struct CurveAt550 {
+    /// Position of the amount of dust.
+    amount: usize,
+    /// b.
+    ln_curve: f64,
+    /// Position of ξ, and s.
+    variation: Option<(usize, f64)>,
+}
+
+impl CurveAt550 {
+    /// A(550 nm) in magnitudes of a star with these parameter values (file units; dust has no other ones).
+    fn extinction(&self, values: ArrayView1<'_, f64>) -> f64 {
+        let varied = self.variation.map_or(0.0, |(position, slope)| values[position].tanh() * slope);
+        // 1.0857 = 2.5/ln 10 turns an optical depth into magnitudes.
+        2.5 / std::f64::consts::LN_10 * (self.ln_curve + varied).exp() * values[self.amount]
+    }
 }
 
 impl<'a> Fitter<'a> {
@@ -73,7 +95,7 @@ impl<'a> Fitter<'a> {
     /// When an option names an unknown parameter, every parameter is held, or the model cannot be evaluated.
     pub fn new(trained: &'a TrainedModel, options: &'a FitOptions) -> Result<Self> {
         let setup = Setup::new(trained, options)?;
-        let starts = StartGrid::new(&setup.model, &trained.prior, &setup.held, &setup.fixed, &options.start)?;
+        let starts = StartGrid::new(&setup.model, &trained.prior, (&setup.held, &setup.fixed), &setup.amounts, &options.start)?;
         let prior = trained.prior.parameters().iter();
         let labels = prior.map(|name| setup.model.space.position(name)).collect::<Result<_>>()?;
         let curve_at_550 = curve_at_550(&setup.model)?;
@@ -106,6 +128,9 @@ impl<'a> Fitter<'a> {
     pub fn fit_in_stages(&self, observations: &Observations, reached: &(dyn Fn(FitStage) + Sync)) -> Result<Estimates> {
         let options = self.options();
         let problem = Problem::new(&self.setup, observations);
+        for absent in options.constraints.iter().filter(|name| !problem.constraints.contains(name)) {
+            warn_once(format!("no star has a measured '{absent}' (columns '{absent}' and '{absent}_error'): fitted without it"));
+        }
         let posterior = problem.posterior()?;
         let bounds = problem.bounds(posterior.free());
         let block = Block { problem: &problem, posterior: &posterior, bounds: &bounds, observations, fitter: self };
@@ -123,7 +148,8 @@ impl<'a> Fitter<'a> {
             }
         }
         for star in 0..observations.len() {
-            let missing = options.constraints.iter().any(|name| observations.constraint(name, star).is_none());
+            // A column that the whole file lacks is said once; it is no fault of a star.
+            let missing = problem.constraints.iter().any(|name| observations.constraint(name, star).is_none());
             estimates.flags[star] |= flags::of_input(observations.input_flags[star]);
             estimates.flags[star] |= if missing { flags::MISSING_CONSTRAINT } else { 0 };
         }
@@ -146,7 +172,8 @@ impl Block<'_> {
         reached(FitStage::Begun);
         let starts = self.fitter.starts.starts(self.problem.model, self.observations, &self.problem.constraints, stars);
         reached(FitStage::Start);
-        let searches = Searches::run(self.posterior, stars, &starts, self.bounds, self.fitter.options())?;
+        let windows: Vec<f64> = stars.iter().map(|&star| rival_window(self.has_distance(star))).collect();
+        let searches = Searches::run(self.posterior, stars, (&starts, &windows), self.bounds, self.fitter.options())?;
         reached(FitStage::Optimum { n_evaluations: searches.n_evaluations() });
         // After a search on an accelerator, still only so many stars at a time.
         let together = self.posterior.batch(self.fitter.options().chunk);
@@ -154,6 +181,16 @@ impl Block<'_> {
         let parts = parts.collect::<Result<Vec<_>>>()?;
         reached(FitStage::Description);
         Ok(parts)
+    }
+
+    /// Whether the distance of a star is held, or measured to a fifth.
+    fn has_distance(&self, star: usize) -> bool {
+        let Ok(position) = self.problem.model.space.position("parallax") else { return true };
+        let measured = self
+            .observations
+            .constraint("parallax", star)
+            .filter(|_| self.problem.constraints.iter().any(|name| name == "parallax"));
+        !self.posterior.free().contains(&position) || measured.is_some_and(|(value, error)| value > MEASURED_DISTANCE * error)
     }
 
     /// Covariances, exact Hessians and flags at the best optima; the searches of the `stars` stand from row `first` on.
@@ -168,27 +205,18 @@ impl Block<'_> {
         let values =
             Array2::from_shape_fn(all.dim(), |(i, p)| model.space.parameters[p].model_value(all[[i, p]]) / file_factor[p]);
         let Local { chi_square, information, hessian } = posterior.local(stars, free.view(), options.exact_hessian)?;
-        let (information, covariance) = problem.covariances(posterior, stars, free.view(), information);
+        let (information, covariance) = problem.covariances(posterior, stars, free.view(), information)?;
         let eigenvalue = match hessian {
             None => vec![f64::NAN; n],
-            Some(hessian) => {
-                hessian.axis_iter(Axis(0)).map(|h| smallest_eigenvalue(&h.iter().copied().collect::<Vec<_>>(), f)).collect()
-            }
+            Some(hessian) => (0..n).map(|i| smallest_inside(hessian.index_axis(Axis(0), i), free.row(i), self.bounds)).collect(),
         };
         let ln_prior = (0..n)
             .map(|i| {
                 trained.prior.ln_density(&fitter.labels.iter().map(|&p| values[[i, p]] * file_factor[p]).collect::<Vec<_>>())
             })
             .collect();
-        let extinction = model.space.position("extinction").ok();
         let mut part = Part {
-            a_550: (0..n)
-                .map(|i| match (fitter.curve_at_550, extinction) {
-                    // 1.0857 = 2.5/ln 10 turns an optical depth into magnitudes.
-                    (Some(curve), Some(p)) => 2.5 / std::f64::consts::LN_10 * curve * values[[i, p]],
-                    _ => f64::NAN,
-                })
-                .collect(),
+            a_550: (0..n).map(|i| fitter.curve_at_550.map_or(f64::NAN, |curve| curve.extinction(values.row(i)))).collect(),
             loss: best.iter().map(Search::loss).collect(),
             n_iterations: best.iter().map(Search::n_iterations).collect(),
             flags: vec![0; n],
@@ -203,7 +231,17 @@ impl Block<'_> {
         };
         for (i, &best) in best.iter().enumerate() {
             let second = searches.of(first + i).any(|search| is_second_optimum(search, best, posterior, &part, i, model));
-            part.flags[i] = quality(model, trained, observations, posterior, &part, i, best.status(), second);
+            part.flags[i] = quality(
+                model,
+                trained,
+                observations,
+                posterior,
+                &part,
+                i,
+                best.status(),
+                second,
+                (&problem.constraints, self.bounds),
+            );
         }
         Ok(part)
     }
@@ -254,10 +292,28 @@ fn quality(
     i: usize,
     status: Status,
     second_optimum: bool,
+    (constraints, bounds): (&[String], &Bounds),
 ) -> i32 {
     let star = part.stars[i];
     let degrees = observations.n_fluxes(star) as f64 - posterior.free().len() as f64;
-    let parallax = model.space.position("parallax").ok().zip(observations.constraint("parallax", star));
+    // |x − x̂| in the error of the measurement; in both errors where the measurement did not enter the fit.
+    let pull = |p: usize, parameter: &Parameter| {
+        let (value, error) = observations.constraint(&parameter.name, star)?;
+        let own = posterior.free().iter().position(|&free| free == p).map_or(0.0, |free| part.covariance[[i, free, free]].sqrt());
+        let is_constraint = constraints.contains(&parameter.name);
+        let error = if is_constraint { error } else { error.hypot(own) };
+        Some(((part.values[[i, p]] - value).abs() / error, is_constraint))
+    };
+    let pulls: Vec<(&Parameter, f64, bool)> = (model.space.parameters.iter().enumerate())
+        .filter_map(|(p, parameter)| pull(p, parameter).map(|(pull, is_constraint)| (parameter, pull, is_constraint)))
+        .collect();
+    let parallax_disagrees = pulls.iter().any(|(parameter, pull, _)| parameter.name == "parallax" && *pull > flags::LARGEST_PULL);
+    let constraint_violated = pulls.iter().any(|(_, pull, is_constraint)| *is_constraint && *pull > flags::LARGEST_PULL);
+    // An amount of zero is an answer, not a limit of the model.
+    let at_limit = posterior.free().iter().enumerate().any(|(p, &position)| {
+        let x = part.coordinates[[i, position]];
+        (x <= bounds.lower[p] && part.values[[i, position]] != 0.0) || x >= bounds.upper[p]
+    });
     let outside = model.space.parameters.iter().enumerate().any(|(p, parameter)| {
         let value = part.values[[i, p]] * parameter.model_units_per_file_unit;
         parameter.is_label && parameter.training_range.is_some_and(|[low, high]| !(low..=high).contains(&value))
@@ -265,11 +321,9 @@ fn quality(
     [
         (part.chi_square[i] > flags::LARGEST_REDUCED_CHI_SQUARE * degrees, flags::POOR_FIT),
         (trained.prior.ln_density_threshold().is_some_and(|limit| part.ln_prior[i] < limit), flags::UNLIKELY_LABELS),
-        (
-            parallax
-                .is_some_and(|(p, (value, error))| (part.values[[i, p]] - value).abs() > flags::LARGEST_PARALLAX_PULL * error),
-            flags::PARALLAX_DISAGREES,
-        ),
+        (parallax_disagrees, flags::PARALLAX_DISAGREES),
+        (constraint_violated, flags::CONSTRAINT_VIOLATED),
+        (at_limit, flags::AT_LIMIT),
         (!matches!(status, Status::Converged | Status::AtBound), flags::NOT_CONVERGED),
         (part.eigenvalue[i] <= 0.0, flags::NOT_A_MINIMUM),
         (outside, flags::OUTSIDE_TRAINING_RANGE),
@@ -280,18 +334,36 @@ fn quality(
     .fold(0, |sum, (_, flag)| sum | flag)
 }
 
-/// R at 550 nm, interpolated in ln R against ln λ; `None` without an extinction curve or outside its range.
-fn curve_at_550(model: &ForwardModel) -> Result<Option<f64>> {
-    if !model.weights.names().iter().any(|name| name == LN_CURVE) {
-        return Ok(None);
-    }
-    let ln_curve = model.weights.values(LN_CURVE)?;
-    let mut points: Vec<(f64, f64)> = model.grid.wavelength.iter().map(|nm| nm.ln()).zip(ln_curve).collect();
+/// The smallest eigenvalue of a Hessian `[F, F]` over the coordinates that are not on a bound, where an optimum need not be flat; infinite
+/// where all are.
+fn smallest_inside(hessian: ArrayView2<'_, f64>, coordinates: ArrayView1<'_, f64>, bounds: &Bounds) -> f64 {
+    let is_inside = |p: &usize| coordinates[*p] > bounds.lower[*p] && coordinates[*p] < bounds.upper[*p];
+    let inside: Vec<usize> = (0..coordinates.len()).filter(is_inside).collect();
+    let elements: Vec<f64> = inside.iter().flat_map(|&p| inside.iter().map(move |&q| hessian[[p, q]])).collect();
+    if inside.is_empty() { f64::INFINITY } else { smallest_eigenvalue(&elements, inside.len()) }
+}
+
+/// The curve at 550 nm, interpolated in ln R against ln λ; `None` without an extinction curve or outside its range.
+fn curve_at_550(model: &ForwardModel) -> Result<Option<CurveAt550>> {
+    let has = |tensor: &str| model.weights.names().iter().any(|name| name == tensor);
+    let (true, Ok(amount)) = (has(LN_CURVE), model.space.position("extinction")) else { return Ok(None) };
+    let Some(ln_curve) = at_550(model, LN_CURVE)? else { return Ok(None) };
+    let variation = match (has(CURVE_VARIATION), model.space.position("xi")) {
+        (true, Ok(position)) => at_550(model, CURVE_VARIATION)?.map(|slope| (position, slope)),
+        _ => None,
+    };
+    Ok(Some(CurveAt550 { amount, ln_curve, variation }))
+}
+
+/// A tensor `[W]` at 550 nm; `None` where the wavelengths do not reach there on both sides.
+fn at_550(model: &ForwardModel, tensor: &str) -> Result<Option<f64>> {
+    let mut points: Vec<(f64, f64)> = model.grid.wavelength.iter().map(|nm| nm.ln()).zip(model.weights.values(tensor)?).collect();
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
     let at = 550.0_f64.ln();
     Ok(points.windows(2).find(|pair| pair[0].0 <= at && at <= pair[1].0).map(|pair| {
-        let fraction = (at - pair[0].0) / (pair[1].0 - pair[0].0);
-        (pair[0].1 + fraction * (pair[1].1 - pair[0].1)).exp()
+        let width = pair[1].0 - pair[0].0;
+        let fraction = if width > 0.0 { (at - pair[0].0) / width } else { 0.0 };
+        pair[0].1 + fraction * (pair[1].1 - pair[0].1)
     }))
 }
 
@@ -299,8 +371,7 @@ fn curve_at_550(model: &ForwardModel) -> Result<Option<f64>> {
 fn empty(model: &ForwardModel, posterior: &Posterior<'_>, observations: &Observations) -> Estimates {
     let (n, p, f) = (observations.len(), model.space.len(), posterior.free().len());
     let nan = || vec![f64::NAN; n];
-    let describe =
-        |parameter: &crate::model::Parameter| (parameter.name.clone(), parameter.unit.clone(), parameter.description.clone());
+    let describe = |parameter: &Parameter| (parameter.name.clone(), parameter.unit.clone(), parameter.description.clone());
     Estimates {
         ids: observations.ids.clone(),
         parameters: model.space.parameters.iter().map(describe).collect(),

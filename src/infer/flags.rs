@@ -4,8 +4,8 @@ use crate::observations::input_flag;
 
 /// χ²/n_dof above which a fit is flagged.
 pub const LARGEST_REDUCED_CHI_SQUARE: f64 = 2.0;
-/// |ϖ − ϖ̂|/σ above which a fit is flagged.
-pub const LARGEST_PARALLAX_PULL: f64 = 10.0;
+/// |x − x̂|/σ of a measured parameter above which a fit is flagged.
+pub const LARGEST_PULL: f64 = 10.0;
 
 /// Quality flags below this are the basic cut.
 pub const BASIC_CUT: i32 = 8;
@@ -23,13 +23,16 @@ pub const NOT_FITTED: i32 = 1 << 11;
 pub const BAD_CONSTRAINT: i32 = 1 << 12;
 pub const COVARIANCE_FLOORED: i32 = 1 << 13;
 pub const MISSING_CONSTRAINT: i32 = 1 << 14;
+pub const CONSTRAINT_VIOLATED: i32 = 1 << 15;
+pub const AT_LIMIT: i32 = 1 << 16;
 
 /// Meaning of every bit, for the column's description and the documentation.
 pub const DESCRIPTION: &str = "bit 0-2: confidence of teff, feh, logg below 0.5 (unset without classifiers); 3: chi2/n_dof above 2; \
-4: ln prior below the model's threshold; 5: parallax more than 10 sigma from the measured one; 6: not converged; \
+4: ln prior below the model's threshold; 5: parallax more than 10 sigma from the measured one (sigma of both where the measured one did not enter); 6: not converged; \
 7: exact Hessian not positive-definite; 8: labels outside the training range; 9: a second, nearly as good optimum; \
 10: some fluxes were unusable; 11: not fitted (too few fluxes); 12: a constraint had an impossible error; \
-13: flux covariance not positive-definite, floored; 14: a requested constraint is missing. Below 8: the basic cut";
+13: flux covariance not positive-definite, floored; 14: a requested constraint is missing that other stars have; 15: a constraint more than 10 sigma from the fit; \
+16: a parameter at its limit (an amount of dust of zero is none). Below 8: the basic cut";
 
 /// The catalogue bits of a star's input flags.
 pub fn of_input(input: u32) -> i32 {

@@ -12,6 +12,7 @@ mod problem;
 mod rivals;
 mod searches;
 mod start;
+mod truncated;
 
 pub use engine::Engine;
 pub use estimates::Estimates;

@@ -3,18 +3,21 @@
 use super::calibration::ZeroPoints;
 use super::engine::Engine;
 use super::options::FitOptions;
+use super::truncated::truncate;
 use crate::error::Result;
-use crate::model::{ForwardModel, Transform};
+use crate::model::{ForwardModel, Parameter, Transform};
 use crate::observations::Observations;
-use crate::optimise::Bounds;
 use crate::optimise::dense::invert_positive_semidefinite;
+use crate::optimise::{Bounds, NormalEquations};
 use crate::posterior::{Posterior, Terms};
 use crate::prior::GaussianMixture;
 use crate::train::TrainedModel;
-use ndarray::{Array2, Array3, ArrayView2, s};
+use ndarray::{Array2, Array3, ArrayView2, Axis, s};
 
 /// Range of parameters that are moved as logarithms, in model units.
 const POSITIVE_RANGE: [f64; 2] = [1e-4, 1e4];
+/// Range of amounts that are moved as themselves.
+const AMOUNT_RANGE: [f64; 2] = [0.0, 1e4];
 
 /// What options make of a model, whatever the observations.
 pub(super) struct Setup<'a> {
@@ -24,6 +27,8 @@ pub(super) struct Setup<'a> {
     pub held: Vec<usize>,
     /// Coordinates `[P]` of the held parameters, zero for the others.
     pub fixed: Vec<f64>,
+    /// Positions of the free amounts that are moved as themselves and cannot be negative.
+    pub amounts: Vec<usize>,
     pub trained: &'a TrainedModel,
     pub options: &'a FitOptions,
 }
@@ -51,7 +56,17 @@ impl<'a> Setup<'a> {
             fixed[position] = parameter.coordinate_from_file(value);
             held.push(position);
         }
-        Ok(Self { model, held, fixed, trained, options })
+        let mut amounts = Vec::new();
+        for (position, parameter) in model.space.parameters.iter_mut().enumerate() {
+            let is_left_to_us =
+                !options.jacobians && !held.contains(&position) && !options.transforms.contains_key(&parameter.name);
+            if is_left_to_us && parameter.is_amount() && (parameter.centre, parameter.scale) == (0.0, 1.0) {
+                // The optimum in the amount itself may be at zero, which has no logarithm.
+                parameter.transform = Transform::Identity;
+                amounts.push(position);
+            }
+        }
+        Ok(Self { model, held, fixed, amounts, trained, options })
     }
 }
 
@@ -62,6 +77,7 @@ pub(super) struct Problem<'a> {
     /// The constraints of the options that the observations have.
     pub constraints: Vec<String>,
     fixed: &'a [f64],
+    amounts: &'a [usize],
     trained: &'a TrainedModel,
     observations: &'a Observations,
     options: &'a FitOptions,
@@ -70,9 +86,9 @@ pub(super) struct Problem<'a> {
 impl<'a> Problem<'a> {
     /// The problem of fitting `observations`.
     pub fn new(setup: &'a Setup<'a>, observations: &'a Observations) -> Self {
-        let Setup { model, fixed, trained, options, .. } = setup;
+        let Setup { model, fixed, amounts, trained, options, .. } = setup;
         let constraints = options.constraints.iter().filter(|name| observations.constraints.contains_key(*name)).cloned();
-        Self { model, constraints: constraints.collect(), fixed, trained, observations, options }
+        Self { model, constraints: constraints.collect(), fixed, amounts, trained, observations, options }
     }
 
     /// −2 ln P of every star.
@@ -91,12 +107,15 @@ impl<'a> Problem<'a> {
         Ok(if self.options.engine == Engine::Auto { posterior } else { posterior.with_tensors() })
     }
 
-    /// Bounds of the free coordinates, far outside of what data prefer: they stop ln E of a star without dust on its way to −∞,
-    /// and labels where the network was never trained.
+    /// Bounds of the free coordinates. An amount is not negative; all others are far outside of what data prefer: they stop ln E of a star
+    /// without dust on its way to −∞, and labels where the network was never trained.
     pub fn bounds(&self, free: &[usize]) -> Bounds {
         let limits = free.iter().map(|&position| {
             let parameter = &self.model.space.parameters[position];
             match (parameter.transform, parameter.training_range) {
+                _ if self.amounts.contains(&position) => {
+                    (parameter.coordinate(AMOUNT_RANGE[0]), parameter.coordinate(AMOUNT_RANGE[1]))
+                }
                 (Transform::Logarithm, _) => (parameter.coordinate(POSITIVE_RANGE[0]), parameter.coordinate(POSITIVE_RANGE[1])),
                 (Transform::Identity, Some([low, high])) if parameter.is_label => {
                     let width = high - low;
@@ -129,14 +148,17 @@ impl<'a> Problem<'a> {
 
     /// Fisher information and covariance `[n, F, F]` of the free parameters in file units, from the information in model units at
     /// free coordinates `[n, F]`. The covariance contains the error of the model's zero points, if the options want it; one that
-    /// does not exist is NaN.
+    /// does not exist is NaN. That of an amount at zero is about zero (see `infer/truncated.rs`).
+    ///
+    /// # Errors
+    /// What the evaluation of gradients returns.
     pub fn covariances(
         &self,
         posterior: &Posterior<'_>,
         stars: &[usize],
         coordinates: ArrayView2<'_, f64>,
         mut information: Array3<f64>,
-    ) -> (Array3<f64>, Array3<f64>) {
+    ) -> Result<(Array3<f64>, Array3<f64>)> {
         let (free, space) = (posterior.free(), &self.model.space);
         let factor: Vec<f64> = free.iter().map(|&p| space.parameters[p].model_units_per_file_unit).collect();
         information.indexed_iter_mut().for_each(|((_, p, q), element)| *element *= factor[p] * factor[q]);
@@ -145,6 +167,7 @@ impl<'a> Problem<'a> {
         let zero_points = calibration.map(|calibration| ZeroPoints { calibration, space, free, constraints });
         let all: Vec<usize> = (0..space.len()).collect();
         let values = self.values(&all, posterior.all_coordinates(stars, coordinates).view());
+        let slopes = self.slopes_at_zero(posterior, stars, coordinates)?;
         let mut covariance = Array3::from_elem(information.dim(), f64::NAN);
         for (i, &star) in stars.iter().enumerate() {
             let flat: Vec<f64> = information.slice(s![i, .., ..]).iter().copied().collect();
@@ -152,8 +175,38 @@ impl<'a> Problem<'a> {
             if let Some(zero_points) = &zero_points {
                 zero_points.widen(self.observations, star, &values.row(i).to_vec(), &mut inverse.matrix);
             }
+            for &(_, p, slope) in slopes.iter().filter(|(row, _, _)| *row == i) {
+                truncate(&mut inverse.matrix, factor.len(), p, slope);
+            }
             covariance.slice_mut(s![i, .., ..]).iter_mut().zip(inverse.matrix).for_each(|(to, from)| *to = from);
         }
-        (information, covariance)
+        Ok((information, covariance))
+    }
+
+    /// Row, free position and slope of −2 ln P per file unit, for every amount at zero in the coordinates `[n, F]` of `stars`.
+    fn slopes_at_zero(
+        &self,
+        posterior: &Posterior<'_>,
+        stars: &[usize],
+        coordinates: ArrayView2<'_, f64>,
+    ) -> Result<Vec<(usize, usize, f64)>> {
+        let of_amounts = posterior.free().iter().enumerate().filter(|(_, position)| self.amounts.contains(position));
+        let columns: Vec<(usize, &Parameter)> =
+            of_amounts.map(|(p, &position)| (p, &self.model.space.parameters[position])).collect();
+        let is_at_zero = |row: usize| columns.iter().any(|(p, parameter)| parameter.model_value(coordinates[[row, *p]]) <= 0.0);
+        let rows: Vec<usize> = (0..stars.len()).filter(|&row| is_at_zero(row)).collect();
+        let members: Vec<usize> = rows.iter().map(|&row| stars[row]).collect();
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let normal = posterior.normal_equations(&members, coordinates.select(Axis(0), &rows).view())?;
+        let mut slopes = Vec::new();
+        for (i, &row) in rows.iter().enumerate() {
+            for (p, parameter) in columns.iter().filter(|(p, parameter)| parameter.model_value(coordinates[[row, *p]]) <= 0.0) {
+                let per_file_unit = parameter.model_units_per_file_unit / parameter.model_value_slope(coordinates[[row, *p]]);
+                slopes.push((row, *p, normal.gradient[[i, *p]] * per_file_unit));
+            }
+        }
+        Ok(slopes)
     }
 }

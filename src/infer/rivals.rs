@@ -1,7 +1,7 @@
 //! Known optima of stars, and searches that stop as soon as they lead to one.
 
 use crate::error::Result;
-use crate::optimise::{Barrier, Evaluator, Normal, NormalEquations, Proposal, Solution, Subset, evaluate_in_chunks};
+use crate::optimise::{Barrier, Evaluator, Normal, NormalEquations, Proposal, Solution, Status, Subset, evaluate_in_chunks};
 use crate::posterior::Posterior;
 use ndarray::{Array2, Array3, ArrayView1, ArrayView2, Axis};
 use std::borrow::Cow;
@@ -15,9 +15,11 @@ const PREDICTED: f64 = 0.1;
 /// Difference of −2 ln P that means nothing.
 pub(super) const EQUAL_LOSS: f64 = 0.01;
 
-/// The optimum of every star that is known, with its local model: a parabola, but for an amount of dust.
+/// The optimum of every star that is known, with its local model: a parabola, but for an amount of dust moved as a logarithm.
 pub(super) struct Known<'a> {
     first: &'a Solution,
+    /// The gradient, which vanishes but for coordinates on a bound.
+    gradient: Cow<'a, Array2<f64>>,
     curvature: Cow<'a, Array3<f64>>,
     barrier: Option<Barrier>,
 }
@@ -28,11 +30,14 @@ impl<'a> Known<'a> {
     /// # Errors
     /// What the evaluation of curvatures returns, which a method did not leave behind.
     pub fn new(posterior: &Posterior<'_>, stars: &[usize], first: &'a Solution, chunk: usize) -> Result<Self> {
-        let curvature = match first.curvature.len_of(Axis(0)) == stars.len() {
-            true => Cow::Borrowed(&first.curvature),
-            false => Cow::Owned(evaluate_in_chunks(&Subset::new(posterior, stars), &first.coordinates, chunk)?.curvature),
+        let (gradient, curvature) = match first.curvature.len_of(Axis(0)) == stars.len() {
+            true => (Cow::Borrowed(&first.gradient), Cow::Borrowed(&first.curvature)),
+            false => {
+                let normal = evaluate_in_chunks(&Subset::new(posterior, stars), &first.coordinates, chunk)?;
+                (Cow::Owned(normal.gradient), Cow::Owned(normal.curvature))
+            }
         };
-        Ok(Self { first, curvature, barrier: posterior.barrier() })
+        Ok(Self { first, gradient, curvature, barrier: posterior.barrier() })
     }
 
     /// −2 ln P of a star's known optimum.
@@ -64,8 +69,13 @@ impl<'a> Known<'a> {
         let curvature = self.curvature.index_axis(Axis(0), index);
         let pull = |row: ArrayView1<'_, f64>| row.iter().enumerate().map(|(q, element)| element * away(q)).sum::<f64>();
         let parabola: f64 = curvature.rows().into_iter().enumerate().map(|(p, row)| 0.5 * away(p) * pull(row)).sum();
+        // At an optimum the gradient is rounding noise, but where a bound holds a coordinate back from going on downhill.
+        let slope: f64 = match self.first.status[index] {
+            Status::AtBound => self.gradient.row(index).iter().enumerate().map(|(p, element)| element * away(p)).sum(),
+            _ => 0.0,
+        };
         let expected =
-            parabola + wall.map_or(0.0, |(barrier, change, displacement)| barrier.above_parabola(displacement, change));
+            slope + parabola + wall.map_or(0.0, |(barrier, change, displacement)| barrier.above_parabola(displacement, change));
         expected.is_finite() && (above - expected).abs() <= PARABOLIC * expected + tolerance
     }
 }
@@ -96,6 +106,10 @@ impl NormalEquations for Rivals<'_> {
 
     fn gradient(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<(Vec<f64>, Array2<f64>)> {
         self.problem.gradient(problems, coordinates)
+    }
+
+    fn hessian(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Array3<f64>> {
+        self.problem.hessian(problems, coordinates)
     }
 
     fn evaluator(&self) -> Option<Box<dyn Evaluator + '_>> {

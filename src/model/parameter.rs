@@ -81,6 +81,12 @@ impl Parameter {
         Self { model_units_per_file_unit: factor, is_label: true, ..Self::new(name, unit, description) }
     }
 
+    /// Whether it is a positive amount that is moved as its logarithm, as one of dust: ln flux is linear in the amount itself, or nearly so. (In
+    /// the parallax, ln flux is linear in the logarithm.)
+    pub fn is_amount(&self) -> bool {
+        self.transform == Transform::Logarithm && !self.is_label && self.name != "parallax"
+    }
+
     /// The same parameter moved in another transform.
     pub fn with_transform(self, transform: Transform) -> Self {
         Self { transform, ..self }

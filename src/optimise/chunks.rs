@@ -46,17 +46,19 @@ pub(super) fn in_chunks<T: Send>(n: usize, chunk: usize, each: impl Fn(&[usize])
 /// The solutions of consecutive problems as one.
 pub(crate) fn join(pieces: Vec<Solution>, n_parameters: usize) -> Result<Solution> {
     let joined = |error: ndarray::ShapeError| Error::numerical("joining the chunks of a minimisation").source(error);
-    let (coordinates, curvature) = match pieces.is_empty() {
-        true => (Array2::zeros((0, n_parameters)), Array3::zeros((0, n_parameters, n_parameters))),
-        false => {
-            let coordinates: Vec<_> = pieces.iter().map(|piece| piece.coordinates.view()).collect();
-            let curvature: Vec<_> = pieces.iter().map(|piece| piece.curvature.view()).collect();
-            (concatenate(Axis(0), &coordinates).map_err(joined)?, concatenate(Axis(0), &curvature).map_err(joined)?)
-        }
+    // No piece at all would have no shape.
+    let none = [Array2::zeros((0, n_parameters))];
+    let rows = |of: fn(&Solution) -> ArrayView2<'_, f64>| {
+        let pieces: Vec<_> = none.iter().map(|none| none.view()).chain(pieces.iter().map(of)).collect();
+        concatenate(Axis(0), &pieces).map_err(joined)
     };
+    let no_curvature = [Array3::zeros((0, n_parameters, n_parameters))];
+    let curvature: Vec<_> =
+        no_curvature.iter().map(|none| none.view()).chain(pieces.iter().map(|piece| piece.curvature.view())).collect();
     Ok(Solution {
-        coordinates,
-        curvature,
+        coordinates: rows(|piece| piece.coordinates.view())?,
+        gradient: rows(|piece| piece.gradient.view())?,
+        curvature: concatenate(Axis(0), &curvature).map_err(joined)?,
         loss: pieces.iter().flat_map(|piece| piece.loss.iter().copied()).collect(),
         status: pieces.iter().flat_map(|piece| piece.status.iter().copied()).collect(),
         n_iterations: pieces.iter().flat_map(|piece| piece.n_iterations.iter().copied()).collect(),

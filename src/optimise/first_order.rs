@@ -1,7 +1,7 @@
 //! The published first-order method: one round of Adam, then rounds of gradient descent for what is not yet at a minimum.
 //!
-//! Source: Zhang, Green & Rix 2023, sec. 4.2. The text gives Adam's round twice (8192 steps halved every 768, and 12 288 steps
-//! halved every 512); the second, which every round refers to, is the default here.
+//! Source: Zhang, Green & Rix 2023, sec. 4.2. The text gives the round of Adam twice (8192 steps halved every 768, and 12 288 steps
+//! halved every 512). The default is 12 288 steps halved every 768: halved every 512, an eighth of the stars stop short of their optimum.
 
 use super::dense::smallest_eigenvalue;
 use super::{Bounds, NormalEquations, Solution, Status, check_setting, check_shape, prepare};
@@ -60,7 +60,7 @@ pub struct FirstOrder {
 impl Default for FirstOrder {
     fn default() -> Self {
         Self {
-            adam: Round { learning_rate: 0.01, n_steps: 12_288, halve_every: 512 },
+            adam: Round { learning_rate: 0.01, n_steps: 12_288, halve_every: 768 },
             gradient_descent: Round { learning_rate: 1e-5, n_steps: 12_288, halve_every: 4_096 },
             max_rounds: 8,
             tolerated_fraction: 1e-4,
@@ -91,6 +91,7 @@ impl FirstOrder {
         let n = start.nrows();
         let solution = Solution {
             coordinates: start,
+            gradient: Array2::zeros((0, problem.n_parameters())),
             curvature: Array3::zeros((0, problem.n_parameters(), problem.n_parameters())),
             loss: vec![f64::NAN; n],
             status: vec![Status::IterationLimit; n],

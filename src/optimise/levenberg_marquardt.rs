@@ -168,11 +168,9 @@ fn evaluate(
 }
 
 fn collect(walkers: &[Walker], bounds: &Bounds, n_parameters: usize) -> Solution {
-    let mut coordinates = Array2::zeros((walkers.len(), n_parameters));
-    for (mut row, walker) in coordinates.axis_iter_mut(Axis(0)).zip(walkers) {
-        row.iter_mut().zip(&walker.point.coordinates).for_each(|(slot, x)| *slot = *x);
-    }
     let p = n_parameters;
+    let coordinates = Array2::from_shape_fn((walkers.len(), p), |(i, a)| walkers[i].point.coordinates[a]);
+    let gradient = Array2::from_shape_fn((walkers.len(), p), |(i, a)| walkers[i].point.gradient[a]);
     let curvature = Array3::from_shape_fn((walkers.len(), p, p), |(i, a, b)| walkers[i].point.curvature[a * p + b]);
     let status = walkers.iter().map(|walker| match walker.status {
         Status::Converged if bounds.touched_by(&walker.point.coordinates) => Status::AtBound,
@@ -180,6 +178,7 @@ fn collect(walkers: &[Walker], bounds: &Bounds, n_parameters: usize) -> Solution
     });
     Solution {
         coordinates,
+        gradient,
         loss: walkers.iter().map(|walker| walker.point.loss).collect(),
         status: status.collect(),
         n_iterations: walkers.iter().map(|walker| walker.n_iterations).collect(),

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `levenberg_marquardt` | damped Gauss–Newton, the default: a few iterations a star |
 //! | `walker` | one problem on its way: proposals, acceptance, damping, convergence |
+//! | `newton` | the end of a search that creeps, by steps of the exact Hessian |
 //! | `first_order` | the published Adam and gradient-descent rounds |
 //! | `step` | one damped step inside a box |
 //! | `barrier` | what a step knows of a positive quantity |
@@ -26,6 +27,7 @@ mod first_order;
 mod hessian;
 mod levenberg_marquardt;
 mod method;
+mod newton;
 pub mod on_device;
 mod step;
 mod subset;
@@ -40,6 +42,7 @@ pub use evaluated::{Evaluated, Prediction, evaluate_in_chunks};
 pub use first_order::{FirstOrder, Round};
 pub use levenberg_marquardt::LevenbergMarquardt;
 pub use method::Method;
+pub use newton::Curvature;
 pub use step::Point;
 pub use subset::Subset;
 
@@ -179,10 +182,12 @@ impl Bounds {
 /// Optimum of every problem.
 ///
 /// # Shapes
-/// `coordinates [n, P]`, `curvature [n, P, P]`, all others `[n]`.
+/// `coordinates` and `gradient [n, P]`, `curvature [n, P, P]`, all others `[n]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Solution {
     pub coordinates: Array2<f64>,
+    /// Gradient there, which vanishes but for coordinates on a bound, from methods that know it; `[0, P]` from others.
+    pub gradient: Array2<f64>,
     /// Curvature there (that of [`Normal`]), from methods that know it; `[0, P, P]` from others.
     pub curvature: Array3<f64>,
     pub loss: Vec<f64>,

@@ -248,8 +248,7 @@ impl NormalEquations for Posterior<'_> {
             let mut columns = self.free.iter().map(|&position| &self.host.parameters[position]);
             columns.position(|terms| terms.jacobian && wanted(terms.parameter))
         };
-        let column = find(&|parameter| parameter.name == "extinction")
-            .or_else(|| find(&|parameter| !parameter.is_label && parameter.name != "parallax"))?;
+        let column = find(&|parameter| parameter.name == "extinction").or_else(|| find(&crate::model::Parameter::is_amount))?;
         Some(Barrier { position: column, scale: self.host.parameters[self.free[column]].parameter.scale })
     }
 

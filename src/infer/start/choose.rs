@@ -5,7 +5,7 @@ const OTHER_LABELS: f32 = 0.5;
 /// |Δ ln ϖ| from which two optima count as stars of different luminosity.
 const OTHER_LUMINOSITY: f32 = 0.35;
 /// A candidate whose score is worse than the best by more than this is no start.
-const RIVAL: f32 = 16.0;
+const RIVAL: f32 = 30.0;
 
 /// A point that a search may start from.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn starts_differ_from_all_better_ones_and_are_not_hopeless() {
         // Position on a line, ln ϖ and score.
-        let points = [(0.0, 0.0, 3.0_f32), (0.1, 0.1, 2.0), (0.1, 1.0, 4.0), (2.0, 0.1, 5.0), (2.2, 0.0, 6.0), (5.0, 0.0, 19.0)];
+        let points = [(0.0, 0.0, 3.0_f32), (0.1, 0.1, 2.0), (0.1, 1.0, 4.0), (2.0, 0.1, 5.0), (2.2, 0.0, 6.0), (5.0, 0.0, 33.0)];
         let candidates =
             points.iter().enumerate().map(|(index, &(_, ln_parallax, score))| Candidate { index, score, ln_parallax });
         let candidates: Vec<Candidate> = candidates.collect();

@@ -87,15 +87,16 @@ struct Work {
 }
 
 impl StartGrid {
-    /// Draws from `prior` evaluated with `model`; parameters in `held` keep the coordinates of `fixed [P]`.
+    /// Draws from `prior` evaluated with `model`; parameters in `held` keep the coordinates of `fixed [P]`, and those in `amounts` are not
+    /// negative.
     ///
     /// # Errors
     /// When the prior has a parameter that the model lacks, or the model cannot be evaluated.
     pub fn new(
         model: &ForwardModel,
         prior: &GaussianMixture,
-        held: &[usize],
-        fixed: &[f64],
+        (held, fixed): (&[usize], &[f64]),
+        amounts: &[usize],
         options: &StartOptions,
     ) -> Result<Self> {
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(options.seed);
@@ -109,7 +110,8 @@ impl StartGrid {
             of_prior.iter().copied().filter(|position| !held.contains(position)).take(MOST_PARAMETERS - MOST_LINEAR).collect();
         let others = (0..space.len()).filter(|p| !of_prior.contains(p) && !held.contains(p));
         let mut reference = fixed.to_vec();
-        let mut linear: Vec<Linear> = others.map(|position| Linear::new(space, position, &mut reference)).collect();
+        let mut linear: Vec<Linear> =
+            others.map(|position| Linear::new(space, position, amounts.contains(&position), &mut reference)).collect();
         linear.sort_by_key(|linear| (linear.is_amount, linear.logarithmic));
         linear.drain(..linear.len().saturating_sub(MOST_LINEAR));
         let coordinates = Array2::from_shape_fn((options.draws, space.len()), |(draw, position)| {
@@ -220,10 +222,10 @@ impl Linear {
     }
 
     /// The linear parameter at `position`, whose reference coordinate is set.
-    fn new(space: &ParameterSpace, position: usize, reference: &mut [f64]) -> Self {
+    fn new(space: &ParameterSpace, position: usize, is_amount: bool, reference: &mut [f64]) -> Self {
         let parameter = &space.parameters[position];
         let logarithmic = parameter.name == "parallax";
-        let is_amount = parameter.name == "extinction" || (!logarithmic && parameter.transform == Transform::Logarithm);
+        let is_amount = is_amount || parameter.name == "extinction" || parameter.is_amount();
         reference[position] = match (logarithmic, parameter.transform) {
             (true, _) => parameter.coordinate(1.0),
             (false, Transform::Logarithm) => parameter.coordinate(0.1),

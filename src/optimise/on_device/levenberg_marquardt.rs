@@ -234,6 +234,7 @@ impl Ended {
     fn collect(self, n: usize, p: usize, bounds: &Bounds) -> Solution {
         let mut solution = Solution {
             coordinates: Array2::zeros((n, p)),
+            gradient: Array2::zeros((0, p)),
             curvature: Array3::zeros((0, p, p)),
             loss: vec![f64::NAN; n],
             status: vec![Status::Failed; n],

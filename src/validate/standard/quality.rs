@@ -6,7 +6,7 @@ use crate::validate::number::percent;
 use crate::validate::report::Report;
 
 /// Bits of the catalogue's `quality_flags` with their meaning.
-const BITS: [(i32, &str); 12] = [
+const BITS: [(i32, &str); 14] = [
     (flags::POOR_FIT, "χ²/n_dof above 2"),
     (flags::UNLIKELY_LABELS, "ln prior below the model's threshold"),
     (flags::PARALLAX_DISAGREES, "parallax more than 10σ from the measured one"),
@@ -19,6 +19,8 @@ const BITS: [(i32, &str); 12] = [
     (flags::BAD_CONSTRAINT, "a constraint had an impossible error"),
     (flags::COVARIANCE_FLOORED, "flux covariance not positive-definite, floored"),
     (flags::MISSING_CONSTRAINT, "a requested constraint is missing"),
+    (flags::CONSTRAINT_VIOLATED, "a constraint more than 10σ from the fit"),
+    (flags::AT_LIMIT, "a parameter at its limit"),
 ];
 
 pub(super) fn section(context: &Context<'_>, report: &mut Report) {
