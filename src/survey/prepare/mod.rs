@@ -14,9 +14,9 @@ mod note;
 mod recipe;
 mod run;
 mod samples;
+mod used;
 #[cfg(test)]
 mod xp_tests;
-mod used;
 
 pub use note::Note;
 pub use recipe::{Duplicates, Grid, PhotometrySource, PrepareRecipe, TableSource, XpSource};

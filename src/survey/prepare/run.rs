@@ -38,17 +38,6 @@ pub struct Summary {
     pub n_matched: BTreeMap<String, usize>,
     /// Rows of joined tables without a star, by table (its first file).
     pub n_unmatched: BTreeMap<String, usize>,
-    /// Stars found in each joined table, by the same name.
-    pub n_matched: BTreeMap<String, usize>,
-}
-
-impl Summary {
-    /// The joined tables that have no identifier in common with the stars, though there are stars: a table of another survey or release, or
-    /// identifiers that a program rounded.
-    pub fn tables_without_match(&self) -> Vec<&str> {
-        let tables = self.n_matched.iter().filter(|(_, count)| self.n_stars > 0 && **count == 0);
-        tables.map(|(name, _)| name.as_str()).collect()
-    }
 }
 
 /// A preparation that is set up: the recipe is valid and the tables to be joined are in memory. A clone prepares other stars with
@@ -102,18 +91,7 @@ impl Preparation {
         let recipe_text = as_text(&recipe)?;
         let maker = FluxMaker::new(recipe.xp.clone(), bands)?;
         let (seen, notices, summary) = (HashSet::new(), Notices::default(), Summary::default());
-        Ok(Self {
-            recipe,
-            recipe_text,
-            tables,
-            maker,
-            used,
-            seen,
-            first_row: 0,
-            notices,
-            summary,
-            of_other_instrument: None,
-        })
+        Ok(Self { recipe, recipe_text, tables, maker, used, seen, first_row: 0, notices, summary, of_other_instrument: None })
     }
 
     /// The same preparation with the data vector of a model: XP samples, then bands, by name and wavelength (nm). Bands that the recipe

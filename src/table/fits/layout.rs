@@ -225,7 +225,8 @@ fn fields(header: &Header, place: &Path, n_columns: usize, row_bytes: u64) -> Re
             let found = header.value(&keyword).map_or("nothing".into(), |form| format!("'{form}'"));
             return Err(header.wrong(&keyword, &found, "the form of a column, as '66E', '1QD' or '12A'"));
         };
-        let mut schema = ColumnSchema { name, unit: text("TUNIT"), ucd: text("TUCD"), description: text("TCOMM"), ..ColumnSchema::default() };
+        let mut schema =
+            ColumnSchema { name, unit: text("TUNIT"), ucd: text("TUCD"), description: text("TCOMM"), ..ColumnSchema::default() };
         if let Some(described) = described.iter().find(|described| described.name == schema.name) {
             for (text, fallback) in [(&mut schema.ucd, &described.ucd), (&mut schema.description, &described.description)] {
                 if text.is_empty() {
