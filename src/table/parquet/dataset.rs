@@ -1,7 +1,7 @@
 //! The metadata of a dataset, that is of many Parquet files with the same columns: `_common_metadata` has their schema,
 //! `_metadata` the footers of all of them too, so that readers need not open every file.
 
-use super::read::damaged;
+use super::file::damaged;
 use crate::error::{Error, Result};
 use crate::table::write_atomically;
 use crate::warning::warn_once;

@@ -6,6 +6,7 @@
 mod arrays;
 mod dataset;
 mod description;
+mod file;
 mod guard;
 #[cfg(test)]
 mod hostile;

@@ -64,7 +64,7 @@ impl Element<'_> {
             if let Some(position) = names.iter().position(|name| *name == attribute.key.into_inner()) {
                 let value = attribute
                     .normalized_value(XmlVersion::Explicit1_0)
-                    .map_err(|error| damaged(self.path, self.position, error.into()))?;
+                    .map_err(|error| damaged(self.path, self.position, error))?;
                 value.trim().clone_into(&mut values[position]);
             }
         }
