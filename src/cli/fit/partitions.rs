@@ -120,7 +120,7 @@ impl<'a> PartitionedRun<'a> {
         for unlisted in &self.survey.unlisted {
             results.fail(&unlisted.path, &unlisted.error);
         }
-        for partition in &self.partitions {
+        for partition in self.in_turn() {
             let output = self.folder.output(&partition.name);
             let work = || self.step(partition, settings);
             let step = self.check_signal().and_then(|()| guarded(|| partition.input.display().to_string(), work));
@@ -155,6 +155,14 @@ impl<'a> PartitionedRun<'a> {
             }
         }
         results.outcome(self.folder.root())
+    }
+
+    /// The partitions in their order, but last those on which a process is at work or has ended: what ended that one shall end this one only
+    /// when everything else is done.
+    fn in_turn(&self) -> Vec<&'a Partition> {
+        let (held, free): (Vec<&Partition>, Vec<&Partition>) =
+            self.partitions.iter().partition(|partition| self.folder.lock(&partition.name).exists());
+        free.into_iter().chain(held).collect()
     }
 
     fn check_signal(&self) -> Result<()> {
