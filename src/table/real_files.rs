@@ -86,6 +86,10 @@ fn everything_else_is_read_or_refused_by_name() {
     fn visit(folder: &Path, n_read: &mut usize) {
         for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
             let path = entry.path();
+            // The faulty ones have tests of their own.
+            if path.ends_with("faulty_files") {
+                continue;
+            }
             if path.is_dir() {
                 if !path.ends_with("faulty_files") {
                     visit(&path, n_read);

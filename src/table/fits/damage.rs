@@ -19,7 +19,8 @@ fn random_table(random: &mut ChaCha8Rng) -> Table {
     for i in 0..random.gen_range(1..6) {
         let shape = match random.gen_range(0..3) {
             0 => Shape::Scalar,
-            1 => Shape::Fixed(random.gen_range(1..4)),
+            // FITS has no lists of length one.
+            1 => Shape::Fixed(random.gen_range(2..5)),
             _ => {
                 let lengths: Vec<usize> = (0..n_rows).map(|_| random.gen_range(0..4)).collect();
                 Shape::Variable(

@@ -138,8 +138,9 @@ impl BinaryTable {
         Ok(Decoder { form, offset: field.offset, scaling, null, column_type: ColumnType { values, layout } })
     }
 
-    /// TNULL. Programs that copy our files drop it, with its meaning: there the smallest integer of 32 or 64 bits, which is nobody's
-    /// value, is null all the same.
+    /// TNULL. Without it the smallest integer of 64 bits, which is nobody's value, is null all the same, as programs leave it that turn
+    /// NaN into an integer or drop TNULL. The smallest of 32 bits can be a flag; in copies of our own files, which never hold it as a
+    /// value, it is null too.
     fn null(&self, field: &Field, scaling: Scaling) -> Result<Option<i64>> {
         let keyword = format!("TNULL{}", field.number);
         if let Some(text) = self.header.value(&keyword) {
@@ -149,10 +150,16 @@ impl BinaryTable {
             };
         }
         Ok(match (field.form.code, scaling) {
-            (Code::Int, Scaling::None) => Some(i32::MIN.into()),
+            (Code::Int, Scaling::None) if self.is_ours() => Some(i32::MIN.into()),
             (Code::Long, Scaling::None) => Some(i64::MIN),
             _ => None,
         })
+    }
+
+    /// Whether the metadata name us as the program that made the table.
+    fn is_ours(&self) -> bool {
+        let program = self.header.value("PROGRAM").or_else(|| self.header.value("program"));
+        program.is_some_and(|program| program.starts_with("photosphere"))
     }
 
     /// The columns that [`crate::table::Values`] cannot hold.

@@ -6,8 +6,8 @@
 //! |---|---|---|
 //! | L | boolean | the byte 0 |
 //! | nX | n booleans | none |
-//! | B, I, J | 32-bit integer | TNULL; the smallest integer of J and K, if there is no TNULL |
-//! | K | 64-bit integer | as above |
+//! | B, I, J | 32-bit integer | TNULL |
+//! | K | 64-bit integer | TNULL, or else the smallest integer |
 //! | with integer TSCAL, TZERO | the smallest of both types that holds all | TNULL |
 //! | with other TSCAL, TZERO | f32 for B and I, f64 for J and K | TNULL |
 //! | E, D | f32, f64 | NaN |

@@ -99,7 +99,7 @@ fn numbers_booleans_and_bits() {
     assert_eq!(table.column("short").unwrap().valid, Some(vec![true, false]));
     assert_eq!(table.column("e").unwrap().valid, Some(vec![true, false]));
     assert!(table.column("d").unwrap().valid.is_none(), "a list is null where all of it is");
-    assert_eq!(table.column("smallest").unwrap().valid, Some(vec![false, true]));
+    assert_eq!(values(&table, "smallest"), &Values::Int32(vec![i32::MIN, 1]), "may be the flag of bit 31");
     assert!(table.metadata.is_empty());
     assert_eq!((table.unread.len(), table.unread[0].found.as_str()), (1, "complex numbers"));
     let error = table.column("z").unwrap_err().to_string();
@@ -326,6 +326,17 @@ fn metadata_in_whatever_spelling() {
     assert_eq!(found, [("bands", "[\"j\",\"h\"]"), ("date", "2026"), ("end_time", "5"), ("flux_unit", "mJy")]);
 }
 
+/// Copies by programs that drop TNULL (fitsio 1.4.2, `fitsio.write(file, data, header=header)`).
+#[test]
+fn smallest_integers_without_tnull() {
+    let rows = [&i32::MIN.to_be_bytes()[..], &i64::MIN.to_be_bytes()[..]].concat();
+    let table = Craft::new(&[("n", "J"), ("id", "K")], 1, rows);
+    let read = read_bytes(file(&[table.bytes()]), "").unwrap();
+    assert_eq!((read.column("n").unwrap().is_valid(0), read.column("id").unwrap().is_valid(0)), (true, false));
+    let read = read_bytes(file(&[table.with(&["HIERARCH PROGRAM = 'photosphere 0.1.0'"]).bytes()]), "").unwrap();
+    assert!(!read.column("n").unwrap().is_valid(0));
+}
+
 /// Headers that promise more than there is, within a second.
 #[test]
 fn sizes_beyond_the_file_are_refused() {
@@ -352,7 +363,7 @@ fn sizes_beyond_the_file_are_refused() {
         (table(&one, &[("TFORM1", "'999999999A'")]), "NAXIS1: found 8, expected 999999999"),
         (table(&one, &[("TFORM1", "'99999999999999999999D'")]), "TFORM1: found '99999999999999999999D'"),
         (table(&one, &[("TFORM1", "'18446744073709551615M'")]), "TFORM1: found '18446744073709551615M'"),
-        (table(&one, &[("GCOUNT", "2")]), "The file is truncated"),
+        (table(&one, &[("GCOUNT", "2")]), "GCOUNT: found 2, expected 1"),
         (table(&one, &[("BITPIX", "16")]), "BITPIX: found 16, expected 8"),
         (table(&one, &[("TTYPE1", "'a'"), ("TFORM1", "'2PD'")]), "TFORM1: found '2PD'"),
     ] {
@@ -378,7 +389,7 @@ fn sizes_beyond_the_file_are_refused() {
     // A header without END, and thousands of HDUs.
     let mut endless = file(&[]);
     endless.extend(format!("{:<80}", "XTENSION= 'BINTABLE'").into_bytes());
-    endless.extend([b' '; 2880 * 3000]);
+    endless.resize(endless.len() + 2880 * 3000, b' ');
     assert!(error_of(endless, "").contains("found the end of the file in the middle of a header"));
     let image = hdu(&["XTENSION= 'IMAGE'", "BITPIX  = 8", "NAXIS   = 0"].map(str::to_owned), &[]);
     let many = file(&vec![image; 5000]);
@@ -407,7 +418,7 @@ fn faulty_files() {
     let subset = open("astropy_observation_file__subset.fits").unwrap();
     assert_eq!(subset.metadata, own.metadata);
     for (column, original) in subset.columns().iter().zip(own.columns()) {
-        let mut expected = original.slice(0..5);
+        let mut expected = original.select(&[0, 1, 2, 3, 4]);
         expected.schema.unit.clone_from(&column.schema.unit);
         assert!(column.same_as(&expected), "{}", column.schema.name);
     }
