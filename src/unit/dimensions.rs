@@ -53,9 +53,4 @@ impl Dimensions {
     pub(super) fn power(self, exponent: f32) -> Self {
         Self::NONE.times(self, exponent)
     }
-
-    /// Whether it is that of a magnitude.
-    pub(super) fn is_magnitude(&self) -> bool {
-        *self == Self::of(&[(Base::Magnitude, 1)])
-    }
 }

@@ -12,6 +12,7 @@ use crate::prefetch::prefetch;
 use crate::quantity::Notices;
 use crate::survey::xp::{DEFAULT_INSTRUMENT, Fault, SpectrumKind, columns_of_spectra, refuse_epoch_spectra};
 use crate::table::{self, Chunks, ColumnSchema, Table};
+use crate::warning::warn_once;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -197,6 +198,10 @@ impl Preparation {
         let mut summary = self.summary;
         if let Some(source) = self.recipe.tables.first() {
             self.notices.say_beyond(&source.name());
+            if summary.n_without_id > 0 {
+                let place = source.name();
+                warn_once(format!("{place}: {} rows without an identifier are left out", summary.n_without_id));
+            }
         }
         for JoinedSource { source, table, n_used } in &self.tables {
             summary.n_duplicates += table.n_duplicates;
@@ -401,6 +406,145 @@ mod tests {
         }
         assert_eq!(table.column("name").unwrap().valid, Some(vec![false, true, false]));
         assert_eq!(preparation.finish().n_unmatched.into_values().sum::<usize>(), 1);
+    }
+
+    /// A joined table of one star in other units, and of four that hold what cannot be.
+    fn in_other_units() -> Table {
+        let column =
+            |name: &str, unit: &str, values: [f64; 5]| Column::nullable(ColumnSchema::new(name, unit, ""), values.into());
+        let mut id = id_column(&[1, 2, 3, 4, 9]);
+        id.valid = Some(vec![true, true, true, true, false]);
+        Table::new(vec![
+            id,
+            column("parallax", "arcsec", [2e-3, -9999.0, 1e20, f64::NAN, 1.0]),
+            column("parallax_error", "uas", [20.0, 20.0, 20.0, 20.0, 1.0]),
+            column("j_mag", "mag", [12.0, -999.0, 12.0, 12.0, 1.0]),
+            column("j_mag_error", "mmag", [20.0, 20.0, -1.0, 1e6, 1.0]),
+            column("h_mag", "mag(AB)", [12.0, 12.0, 12.0, 99.0, 1.0]),
+            column("h_mag_error", "mag", [0.02, 0.0, 0.02, 0.02, 1.0]),
+            column("ks_mag", "", [12.0, f64::INFINITY, 12.0, f64::NAN, 1.0]),
+            column("ks_mag_error", "", [0.02, 0.02, 0.02, 0.02, 1.0]),
+            column("teff", "kK", [5.8, -9999.0, 9.97e36, 0.0, 1.0]),
+            column("teff_error", "K", [80.0, 80.0, 80.0, 80.0, 1.0]),
+            column("extinction", "mmag", [150.0, 1e20, f64::NEG_INFINITY, 20.0, 1.0]),
+            column("extinction_error", "mag", [0.02, 0.02, 0.02, 1e20, 1.0]),
+        ])
+        .unwrap()
+    }
+
+    fn votable(table: &Table) -> String {
+        let datatype = |column: &Column| if column.schema.name == "source_id" { "long" } else { "double" };
+        let field = |column: &Column| {
+            let ColumnSchema { name, unit, .. } = &column.schema;
+            let null = if name == "source_id" { "<VALUES null=\"-1\"/>" } else { "" };
+            format!("<FIELD name=\"{name}\" datatype=\"{}\" unit=\"{unit}\">{null}</FIELD>", datatype(column))
+        };
+        let cell = |column: &Column, row: usize| match &column.values {
+            Values::Int64(values) => format!("<TD>{}</TD>", if column.is_valid(row) { values[row] } else { -1 }),
+            _ => format!("<TD>{}</TD>", column.to_f64().unwrap()[row].to_string().replace("inf", "Inf")),
+        };
+        let rows = (0..table.n_rows())
+            .map(|row| format!("<TR>{}</TR>", table.columns().iter().map(|column| cell(column, row)).collect::<String>()));
+        format!(
+            "<VOTABLE version=\"1.4\" xmlns=\"http://www.ivoa.net/xml/VOTable/v1.3\"><RESOURCE><TABLE>{}<DATA><TABLEDATA>{}\
+             </TABLEDATA></DATA></TABLE></RESOURCE></VOTABLE>",
+            table.columns().iter().map(field).collect::<String>(),
+            rows.collect::<String>()
+        )
+    }
+
+    #[test]
+    fn units_nulls_and_absurd_numbers_mean_the_same_in_every_format() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.parquet", "a.fits", "a.ecsv", "a.vot"] {
+            let file = folder.path().join(name);
+            match name.ends_with(".vot") {
+                true => std::fs::write(&file, votable(&in_other_units())).unwrap(),
+                false => table::write(&in_other_units(), &file, false).unwrap(),
+            }
+            // As a joined table and as the stars' own.
+            for own in [false, true] {
+                let xp = if own { "" } else { "[xp]\nfiles = [\"x\"]\n" };
+                let recipe = format!(
+                    "labels = [\"teff\"]\n{xp}[photometry]\nsets = [\"2mass\"]\ncrowding = false\n[[tables]]\nfiles = [{:?}]",
+                    file.display().to_string()
+                );
+                let mut preparation = preparation(&recipe);
+                let stars = if own { table::read(&file).unwrap() } else { xp_table(&[(Some(1e4), Some(1e4)); 4]) };
+                let prepared = preparation.chunk(stars).unwrap_or_else(|error| panic!("{name}: {error}"));
+                let place = format!("{name}, the stars' own: {own}");
+                let number = |column: &str, row: usize| prepared.column(column).unwrap().to_f64().unwrap()[row];
+                let of_star_1 = ["parallax", "parallax_error", "teff", "teff_error", "extinction", "extinction_error"];
+                for (column, expected) in of_star_1.into_iter().zip([2.0, 0.02, 5800.0, 80.0, 0.15, 0.02]) {
+                    assert!((number(column, 0) / expected - 1.0).abs() < 1e-12, "{place}, {column}: {}", number(column, 0));
+                    assert!((1..4).all(|row| number(column, row).is_nan()), "{place}, {column}");
+                }
+                assert_eq!(prepared.column("parallax").unwrap().schema.unit, "mas", "{place}");
+                let wavelengths = if own { 3 } else { 64 };
+                let flux = prepared.column("flux").unwrap().to_matrix(wavelengths).unwrap();
+                let error = prepared.column("flux_error").unwrap().to_matrix(wavelengths).unwrap();
+                let [j, h, ks] = [3, 2, 1].map(|from_end| wavelengths - from_end);
+                for (band, offset) in [(j, 0.0), (h, -1.39), (ks, 0.0)] {
+                    let set = crate::survey::photometry::standard_set("2mass").unwrap();
+                    let expected = set[band - j].flux(12.0 + offset);
+                    assert!((flux[[0, band]] / expected - 1.0).abs() < 1e-6, "{place}, {band}");
+                    assert!((error[[0, band]] / flux[[0, band]] - 0.921_034_037 * 0.02).abs() < 1e-6, "{place}, {band}");
+                }
+                let present = |row: usize| [j, h, ks].map(|band| flux[[row, band]].is_finite());
+                assert_eq!([1, 2, 3].map(present), [[false, false, false], [false, true, true], [false; 3]], "{place}");
+                let bits =
+                    [Note::MagnitudeInvalid, Note::ParallaxInvalid, Note::LabelInvalid, Note::ExtinctionInvalid].map(Note::bit);
+                let expected = |row: usize| {
+                    let no_flux = if own && row != 2 { Note::NoFlux.bit() } else { 0 };
+                    let parallax = if row == 3 { 0 } else { bits[1] };
+                    bits[0] | parallax | bits[2] | bits[3] | no_flux
+                };
+                let found = notes(&prepared);
+                assert_eq!(found, [0, expected(1), expected(2), expected(3)], "{place}");
+                let summary = preparation.finish();
+                assert_eq!((summary.n_stars, summary.n_without_id), (4, usize::from(own)), "{place}");
+                assert!(summary.tables_without_match().is_empty() && (own || summary.n_matched.values().eq([&4])));
+            }
+        }
+    }
+
+    #[test]
+    fn errors_of_a_joined_table_name_file_row_column_and_cell() {
+        let folder = tempfile::tempdir().unwrap();
+        let join = |name: &str, table: &Table| {
+            let file = folder.path().join(name);
+            table::write(table, &file, false).unwrap();
+            let recipe = format!("labels = []\n[xp]\nfiles = [\"x\"]\n[[tables]]\nfiles = [{:?}]", file.display().to_string());
+            Preparation::new(PrepareRecipe::parse(&recipe).unwrap())
+        };
+        let text = |cells: [&str; 3]| {
+            let column =
+                |name: &str| Column::scalar(ColumnSchema::new(name, "mas", ""), Values::Text(cells.map(String::from).into()));
+            Table::new(vec![id_column(&[1, 2, 3]), column("parallax"), column("parallax_error")]).unwrap()
+        };
+        let message = join("text.parquet", &text(["1.5", "2.5", "N/A"])).unwrap_err().to_string();
+        assert!(message.contains("text.parquet, column 'parallax', row 2: found the text \"N/A\""), "{message}");
+        let mut kelvin = in_other_units();
+        let mut parallax = kelvin.column("parallax").unwrap().clone();
+        parallax.schema.unit = "K".into();
+        kelvin.replace(parallax).unwrap();
+        let message = join("kelvin.fits", &kelvin).unwrap_err().to_string();
+        assert!(message.contains("kelvin.fits, column 'parallax': found the unit 'K'"), "{message}");
+        let message = join("twice.ecsv", &Table::new(vec![id_column(&[1, 2, 1])]).unwrap()).unwrap_err().to_string();
+        assert!(message.contains("twice.ecsv, column 'source_id', row 2: found 1 identifiers again (1)"), "{message}");
+        let mut nobody = join("nobody.fits", &Table::new(vec![id_column(&[77, 78])]).unwrap()).unwrap();
+        nobody.chunk(xp_table(&[(Some(1e4), Some(1e4)); 2])).unwrap();
+        let summary = nobody.finish();
+        assert!(matches!(summary.tables_without_match()[..], [name] if name.ends_with("nobody.fits")), "{summary:?}");
+    }
+
+    #[test]
+    fn absurd_coefficients_are_no_spectrum() {
+        let mut preparation = preparation("labels = []\n[xp]\nfiles = [\"x\"]");
+        let table = preparation.chunk(xp_table(&[(Some(1e30), Some(1e4)), (Some(1e4), Some(1e4))])).unwrap();
+        assert_eq!(notes(&table), [Note::SpectrumUnusable.bit() | Note::NoFlux.bit(), 0]);
+        let covariance = table.column("xp_covariance_triu").unwrap().to_matrix(1891).unwrap();
+        assert!(covariance.row(0).iter().all(|value| value.is_nan()));
     }
 
     #[test]

@@ -18,9 +18,9 @@ struct Pair {
     system: Option<MagnitudeSystem>,
 }
 
-/// The columns of values that a recipe uses, by name.
+/// The pairs that a recipe uses, by the names of their columns.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Used(BTreeMap<String, Pair>);
+pub(super) struct Used(BTreeMap<(String, String), Pair>);
 
 impl Used {
     /// Parallax, extinction, the labels and the magnitudes of the bands.
@@ -28,12 +28,12 @@ impl Used {
         let names = ["parallax", "extinction"].into_iter().chain(recipe.labels.iter().map(String::as_str));
         let constraint = |name: &str| {
             let pair = Pair { quantity: Quantity::of(name), error: format!("{name}_error"), system: None };
-            (name.to_owned(), pair)
+            ((name.to_owned(), pair.error.clone()), pair)
         };
         let magnitude = |band: &PhotometricBand| {
             let quantity = Quantity::magnitude(&band.magnitude_column, band.sentinel);
             let pair = Pair { quantity, error: band.error_column.clone(), system: Some(band.system) };
-            (band.magnitude_column.clone(), pair)
+            ((band.magnitude_column.clone(), pair.error.clone()), pair)
         };
         Self(names.map(constraint).chain(bands.iter().map(magnitude)).collect())
     }
@@ -43,12 +43,9 @@ impl Used {
     /// # Errors
     /// When one is not of numbers (the first cell that is none is named), or has a unit of another kind.
     pub(super) fn read(&self, table: &mut Table, notices: &mut Notices, first_row: usize) -> Result<()> {
-        for (name, pair) in &self.0 {
-            if let Some(unread) = table
-                .unread
-                .iter()
-                .find(|unread| [name, &pair.error].contains(&&unread.schema.name))
-                .map(|unread| &unread.schema.name)
+        for ((name, error), pair) in &self.0 {
+            if let Some(unread) =
+                table.unread.iter().find(|unread| [name, error].contains(&&unread.schema.name)).map(|unread| &unread.schema.name)
             {
                 table.column(unread)?;
             }
@@ -56,8 +53,8 @@ impl Used {
             let stated = value.schema.unit.clone();
             let value = pair.quantity.read_from(value, Role::Value, None, first_row, notices)?;
             table.replace(pair.in_system(value, &stated)?)?;
-            if let Some(error) = table.get(&pair.error).cloned() {
-                table.replace(pair.quantity.read_from(error, Role::Error, Some(&stated), first_row, notices)?)?;
+            if let Some(errors) = table.get(error).cloned() {
+                table.replace(pair.quantity.read_from(errors, Role::Error, Some(&stated), first_row, notices)?)?;
             }
         }
         Ok(())
