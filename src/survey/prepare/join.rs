@@ -157,7 +157,8 @@ fn rows_with_id(id: &Column) -> Result<Vec<usize>> {
         (Values::Int32(_) | Values::Int64(_), Shape::Scalar) => {}
         (Values::Float32(_) | Values::Float64(_), Shape::Scalar) => {
             return Err(place().found(format!("identifiers as {}", id.column_type())).remedy(
-                "Write them as 64-bit integers, from the source: a float holds 16 digits, an identifier has up to 19 (pandas makes                  floats of integers with gaps; dtype=\"Int64\" keeps them).",
+                "Write them as 64-bit integers, from the source: a float holds 16 digits, an identifier has up to 19 (pandas makes \
+                 floats of integers with gaps; dtype=\"Int64\" keeps them).",
             ));
         }
         _ => {
@@ -316,7 +317,13 @@ mod tests {
             normalise(&source(""), table)
         };
         let message = with_ids(Values::Float64(vec![1.0; 3]), None).unwrap_err().to_string();
-        assert!(message.contains("column 'row'") && message.contains("float64") && message.contains("Int64"), "{message}");
+        assert!(
+            message.contains("column 'row'")
+                && message.contains("64-bit float")
+                && message.contains("makes floats")
+                && message.contains("Int64"),
+            "{message}"
+        );
         let message = with_ids(Values::Text(vec!["1".into(); 3]), None).unwrap_err().to_string();
         assert!(message.contains("column 'row'") && message.contains("text"), "{message}");
         let part = with_ids(Values::Int64(vec![7, 0, 9]), Some(vec![true, false, true])).unwrap();

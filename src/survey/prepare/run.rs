@@ -426,7 +426,7 @@ mod tests {
             column("ks_mag_error", "", [0.02, 0.02, 0.02, 0.02, 1.0]),
             column("teff", "kK", [5.8, -9999.0, 9.97e36, 0.0, 1.0]),
             column("teff_error", "K", [80.0, 80.0, 80.0, 80.0, 1.0]),
-            column("extinction", "mmag", [150.0, 1e20, f64::NEG_INFINITY, 20.0, 1.0]),
+            column("extinction", "mmag", [150.0, 1e20, -9999.0, 20.0, 1.0]),
             column("extinction_error", "mag", [0.02, 0.02, 0.02, 1e20, 1.0]),
         ])
         .unwrap()
@@ -536,6 +536,33 @@ mod tests {
         nobody.chunk(xp_table(&[(Some(1e4), Some(1e4)); 2])).unwrap();
         let summary = nobody.finish();
         assert!(matches!(summary.tables_without_match()[..], [name] if name.ends_with("nobody.fits")), "{summary:?}");
+    }
+
+    /// The given sample files of the kind hold the same eight stars in different units.
+    #[test]
+    fn the_sample_files_say_the_same_in_all_their_units() {
+        let Some(data) = shared_data() else { return };
+        let mut found = Vec::new();
+        for name in ["units__plx_err_uas.fits", "units__plx_arcsec.ecsv", "units__mag_err_mmag.fits"] {
+            let file = data.join("faulty_files").join(name);
+            if !file.is_file() {
+                return;
+            }
+            let recipe = "labels = []\n[photometry]\nsets = [\"2mass\"]\ncrowding = false\n[[tables]]\nfiles = [";
+            let recipe = PrepareRecipe::parse(&format!("{recipe}{:?}]", file.display().to_string())).unwrap();
+            let output = tempfile::tempdir().unwrap();
+            let output = output.path().join("out.parquet");
+            prepare(recipe, &output, false).unwrap();
+            let table = table::read(&output).unwrap();
+            let numbers = |column: &str| table.column(column).unwrap().flat_f64().unwrap();
+            found.push(["parallax", "parallax_error", "flux", "flux_error"].map(numbers));
+        }
+        for other in &found[1..] {
+            for (first, other) in found[0].iter().zip(other) {
+                let same = |(a, b): (&f64, &f64)| a.is_nan() && b.is_nan() || (a / b - 1.0).abs() < 1e-6;
+                assert!(first.iter().zip(other).all(same), "{first:?} {other:?}");
+            }
+        }
     }
 
     #[test]
