@@ -48,11 +48,6 @@ impl Rows {
         Ok(Self { source, table, wanted, next: 0, buffer: Vec::new(), sum, heap_taken: 0 })
     }
 
-    /// The table.
-    pub fn table(&self) -> &BinaryTable {
-        &self.table
-    }
-
     /// The wanted columns of the next `rows` rows, which the table must have. With the last row the sum of the data is compared.
     ///
     /// # Errors

@@ -103,11 +103,6 @@ impl Document {
         self.depth
     }
 
-    /// Bytes passed so far, in UTF-8.
-    pub fn position(&self) -> u64 {
-        self.reader.buffer_position()
-    }
-
     /// # Errors
     /// When the document is not well-formed, ends within an element, nests too deeply, has too large a piece, or declares or uses
     /// entities of its own.
