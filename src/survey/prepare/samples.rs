@@ -10,7 +10,7 @@ use crate::table::{ColumnSchema, Table};
 
 /// A chunk of XP spectra.
 pub(super) enum XpRows<'a> {
-    Continuous(SpectrumReader<'a>),
+    Continuous(Box<SpectrumReader<'a>>),
     /// With the weights of BP and RP `[B]`.
     Sampled(SampledReader<'a>, [Vec<f64>; 2]),
 }
@@ -36,7 +36,7 @@ impl<'a> XpRows<'a> {
                 Ok(Self::Sampled(SampledReader::new(chunk, wavelengths)?, [bp, rp]))
             }
             // Without coefficients, the reader names the column that is absent.
-            Some(SpectrumKind::Continuous) | None => Ok(Self::Continuous(SpectrumReader::new(chunk, options)?)),
+            Some(SpectrumKind::Continuous) | None => Ok(Self::Continuous(Box::new(SpectrumReader::new(chunk, options)?))),
         }
     }
 }

@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn sums_do_not_depend_on_the_pieces() {
-        let bytes: Vec<u8> = (0..10_001_u32).map(|i| (i * 7919 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..10_001_u32).map(|i| ((i * 7919) >> 3) as u8).collect();
         let naive = bytes.chunks(4).fold(0_u64, |sum, word| {
             let mut whole = [0; 4];
             whole[..word.len()].copy_from_slice(word);
