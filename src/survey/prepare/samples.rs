@@ -12,7 +12,7 @@ use crate::table::{ColumnSchema, Table};
 pub(super) enum XpRows<'a> {
     Continuous(Box<SpectrumReader<'a>>),
     /// With the weights of BP and RP `[B]`.
-    Sampled(SampledReader<'a>, [Vec<f64>; 2]),
+    Sampled(Box<SampledReader<'a>>, [Vec<f64>; 2]),
 }
 
 /// One star at the XP wavelengths `[B]`, 1e-18 W m⁻² nm⁻¹: merged flux and the shares of both bands.
@@ -33,7 +33,7 @@ impl<'a> XpRows<'a> {
             Some(SpectrumKind::Sampled) => {
                 let wavelengths = maker.sample_wavelengths();
                 let (bp, rp) = options.instrument.merge_weights(wavelengths)?;
-                Ok(Self::Sampled(SampledReader::new(chunk, wavelengths)?, [bp, rp]))
+                Ok(Self::Sampled(Box::new(SampledReader::new(chunk, wavelengths)?), [bp, rp]))
             }
             // Without coefficients, the reader names the column that is absent.
             Some(SpectrumKind::Continuous) | None => Ok(Self::Continuous(Box::new(SpectrumReader::new(chunk, options)?))),
