@@ -10,9 +10,9 @@ use crate::table::{ColumnSchema, Table};
 
 /// A chunk of XP spectra.
 pub(super) enum XpRows<'a> {
-    Continuous(SpectrumReader<'a>),
+    Continuous(Box<SpectrumReader<'a>>),
     /// With the weights of BP and RP `[B]`.
-    Sampled(SampledReader<'a>, [Vec<f64>; 2]),
+    Sampled(Box<SampledReader<'a>>, [Vec<f64>; 2]),
 }
 
 /// One star at the XP wavelengths `[B]`, 1e-18 W m⁻² nm⁻¹: merged flux and the shares of both bands.
@@ -33,10 +33,10 @@ impl<'a> XpRows<'a> {
             Some(SpectrumKind::Sampled) => {
                 let wavelengths = maker.sample_wavelengths();
                 let (bp, rp) = options.instrument.merge_weights(wavelengths)?;
-                Ok(Self::Sampled(SampledReader::new(chunk, wavelengths)?, [bp, rp]))
+                Ok(Self::Sampled(Box::new(SampledReader::new(chunk, wavelengths)?), [bp, rp]))
             }
             // Without coefficients, the reader names the column that is absent.
-            Some(SpectrumKind::Continuous) | None => Ok(Self::Continuous(SpectrumReader::new(chunk, options)?)),
+            Some(SpectrumKind::Continuous) | None => Ok(Self::Continuous(Box::new(SpectrumReader::new(chunk, options)?))),
         }
     }
 }

@@ -175,7 +175,7 @@ pub fn refuse_epoch_spectra<'a>(names: impl Iterator<Item = &'a str>) -> Result<
             && words.iter().any(|word| ["bp", "rp", "xp"].contains(&word.as_str()))
             && (words.len() == 1 || words.iter().any(|word| spectral.contains(&word.as_str())))
     };
-    let (transit, photometer) = (names.iter().find(|name| of_transit(name)), names.iter().any(|name| of_photometer(&name)));
+    let (transit, photometer) = (names.iter().find(|name| of_transit(name)), names.iter().any(of_photometer));
     match transit.filter(|_| photometer) {
         None => Ok(()),
         Some(column) => Err(Error::data("XP spectra")

@@ -35,9 +35,12 @@ fn small_instrument() -> Arc<Instrument> {
             tensors.push((format!("{band}.{name}"), values));
         }
     }
-    let metadata = [("photosphere_xp_instrument", "1"), ("name", "small"), ("release", "a test")].into_iter().chain(
-        [("bp_basis", "b-spline"), ("bp_order", "4"), ("bp_inverse_basis", "b-spline"), ("bp_inverse_order", "4")].into_iter(),
-    );
+    let metadata = [("photosphere_xp_instrument", "1"), ("name", "small"), ("release", "a test")].into_iter().chain([
+        ("bp_basis", "b-spline"),
+        ("bp_order", "4"),
+        ("bp_inverse_basis", "b-spline"),
+        ("bp_inverse_order", "4"),
+    ]);
     let metadata = metadata
         .chain([("rp_basis", "b-spline"), ("rp_order", "4"), ("rp_inverse_basis", "b-spline"), ("rp_inverse_order", "4")])
         .chain([("bp_basis_function_id", "70"), ("rp_basis_function_id", "71")])
