@@ -143,7 +143,11 @@ impl Error {
 
     /// Puts an outer place (a file name, say) before the place already set.
     pub fn within(mut self, outer: impl fmt::Display) -> Self {
-        self.0.place = format!("{outer}, {}", self.0.place);
+        let outer = outer.to_string();
+        // A place that a reader has named already is not named twice.
+        if !self.0.place.starts_with(&outer) {
+            self.0.place = format!("{outer}, {}", self.0.place);
+        }
         self
     }
 

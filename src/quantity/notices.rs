@@ -91,7 +91,7 @@ impl Notices {
                 format!("{} {verb} taken in {unit}", columns.join(", "))
             };
             let taken: Vec<String> = self.absent.iter().map(taken).collect();
-            texts.push(format!("{place} states no units: {}", taken.join("; ")));
+            texts.push(format!("{place}: no units are stated: {}", taken.join("; ")));
         }
         for (column, text, unit) in &self.unknown {
             texts.push(format!("{place}, column '{column}': the unit '{text}' is not known; its numbers are taken in {unit}"));
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(
             notices.texts("stars.csv"),
             [
-                "stars.csv states no units: teff is taken in K; parallax, parallax_error are taken in mas",
+                "stars.csv: no units are stated: teff is taken in K; parallax, parallax_error are taken in mas",
                 "stars.csv, column 'j_mag': the unit 'foo' is not known; its numbers are taken in mag",
             ]
         );

@@ -31,7 +31,7 @@ pub(super) fn check(path: &Path, compressed: u64, expanded: u64) -> Result<()> {
     }
     let ratio = EXPANSION.load(Ordering::Relaxed);
     Err(Error::data(path.display().to_string())
-        .found(format!("{compressed} compressed bytes that become {expanded} or more"))
+        .found(format!("{compressed} bytes that become {expanded} or more in memory"))
         .expected(format!("at most {ratio} times as many bytes, or {} MiB", FLOOR >> 20))
         .remedy("If the file is to be trusted, give --max-expansion with a larger number."))
 }
@@ -45,7 +45,7 @@ mod tests {
         let path = Path::new("a.csv.gz");
         assert!(check(path, 10, FLOOR).is_ok());
         let error = check(path, 10, FLOOR + 1).unwrap_err().to_string();
-        assert!(error.contains("10 compressed bytes") && error.contains("--max-expansion"), "{error}");
+        assert!(error.contains("10 bytes that become") && error.contains("--max-expansion"), "{error}");
         assert!(check(path, FLOOR, DEFAULT_EXPANSION * FLOOR).is_ok());
         assert_eq!(allowed(u64::MAX), u64::MAX);
     }

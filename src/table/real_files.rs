@@ -137,8 +137,8 @@ fn faulty_text_files_are_read_or_refused_by_name() {
         assert!(error.contains(found), "{error}");
     }
     for name in ["hostile__A4_ecsv_length_1e11_SIGABRT.ecsv", "hostile__A4_ecsv_length_2e63_PANIC.ecsv"] {
-        let error = read_columns(&path(name), &["a"]).unwrap_err().to_string();
-        assert!(error.contains("column 'a': found values of the type 'float64["), "{error}");
+        let error = read(&path(name)).unwrap_err().to_string();
+        assert!(error.contains("column 'a'") && error.contains("found lists of the type 'float64["), "{error}");
     }
     assert_eq!(read(&path("hostile__A6_column_name_65536_PANIC_inspect.csv")).unwrap().columns().len(), 1);
     assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());

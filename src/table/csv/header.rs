@@ -123,30 +123,39 @@ fn column(entry: &Node) -> Result<(ColumnSchema, Declared)> {
         }
         ucd => ucd,
     };
-    let declared = declared(&text("datatype"), &text("subtype"));
+    let declared = declared(&name, &text("datatype"), &text("subtype"))?;
     Ok((ColumnSchema { name, unit: text("unit"), ucd, description: text("description"), ..ColumnSchema::default() }, declared))
 }
 
-fn declared(datatype: &str, subtype: &str) -> Declared {
+/// # Errors
+/// When lists are declared that no file can hold.
+fn declared(name: &str, datatype: &str, subtype: &str) -> Result<Declared> {
     let text = if subtype.contains('[') { subtype } else { datatype };
     let unreadable = || Declared::Unreadable(format!("values of the type '{}'", shortened(text)));
     if let Some((base, shape)) = text.split_once('[') {
-        let Some(values) = value_type(base) else { return unreadable() };
+        let Some(values) = value_type(base) else { return Ok(unreadable()) };
         let lengths: Vec<&str> = shape.trim_end_matches(']').split(',').map(str::trim).collect();
         if lengths.contains(&"null") {
-            return Declared::Type(ColumnType { values, layout: Layout::Variable });
+            return Ok(Declared::Type(ColumnType { values, layout: Layout::Variable }));
+        }
+        if lengths.iter().any(|length| length.is_empty() || !length.bytes().all(|byte| byte.is_ascii_digit())) {
+            return Ok(unreadable());
         }
         let product = lengths.iter().try_fold(1_usize, |product, length| product.checked_mul(length.parse().ok()?));
         return match product {
-            Some(length) if length <= MOST_VALUES => Declared::Type(ColumnType { values, layout: Layout::Fixed(length) }),
-            _ => unreadable(),
+            Some(length) if length <= MOST_VALUES => Ok(Declared::Type(ColumnType { values, layout: Layout::Fixed(length) })),
+            _ => Err(place()
+                .within(format!("column '{name}'"))
+                .found(format!("lists of the type '{}'", shortened(text)))
+                .expected(format!("at most {MOST_VALUES} values in a row"))
+                .remedy("Correct the length in the header.")),
         };
     }
-    match value_type(datatype) {
+    Ok(match value_type(datatype) {
         None => unreadable(),
         Some(ValueType::Text) if subtype.is_empty() => Declared::TextOrList,
         Some(values) => Declared::Type(ColumnType::scalar(values)),
-    }
+    })
 }
 
 fn value_type(name: &str) -> Option<ValueType> {

@@ -1,6 +1,7 @@
 //! The block of COMMENT cards in which astropy keeps what it finds no FITS keyword for: descriptions, and UCDs as column metadata.
 
 use super::cards::ascii_json;
+use crate::error::Result;
 use crate::table::csv::header;
 use crate::table::{ColumnSchema, Table};
 
@@ -31,11 +32,14 @@ pub(super) fn cards(table: &Table) -> Vec<String> {
     cards
 }
 
-/// What the block among the COMMENT cards of a header says of its columns; nothing if there is no block, or one that cannot be understood.
-pub(super) fn parse(comments: impl Iterator<Item = String>) -> Vec<ColumnSchema> {
+/// What the block among the COMMENT cards of a header says of its columns; nothing if there is no block.
+///
+/// # Errors
+/// When the block cannot be understood: it may say what is masked.
+pub(super) fn parse(comments: impl Iterator<Item = String>) -> Result<Vec<ColumnSchema>> {
     let mut block = comments.skip_while(|comment| comment != BEGIN).skip(1).take_while(|comment| comment != END).peekable();
     if block.peek().is_none() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let mut yaml = String::from("%ECSV\n");
     for line in block {
@@ -44,7 +48,12 @@ pub(super) fn parse(comments: impl Iterator<Item = String>) -> Vec<ColumnSchema>
             None => yaml.extend([line.as_str(), "\n"]),
         }
     }
-    header::parse(&yaml).map(|header| header.columns.into_iter().map(|(schema, _)| schema).collect()).unwrap_or_default()
+    let header = header::parse(&yaml).map_err(|error| {
+        error
+            .within("astropy's block of COMMENT cards")
+            .or_remedy("Write the table again with astropy, or remove the block between the two marks.")
+    })?;
+    Ok(header.columns.into_iter().map(|(schema, _)| schema).collect())
 }
 
 #[cfg(test)]
@@ -57,9 +66,9 @@ mod tests {
         let cards = cards(&sample_table());
         assert!(cards.iter().all(|card| card.len() <= 80 && card.is_ascii()));
         let comments = cards.iter().filter_map(|card| card.strip_prefix("COMMENT ")).map(str::to_owned);
-        let described = parse(comments);
+        let described = parse(comments).unwrap();
         assert_eq!(described[0], sample_table().columns()[0].schema);
         assert_eq!(described[1], sample_table().columns()[1].schema);
-        assert_eq!(parse(["none".to_owned()].into_iter()), []);
+        assert_eq!(parse(["none".to_owned()].into_iter()).unwrap(), []);
     }
 }

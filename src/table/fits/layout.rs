@@ -212,7 +212,7 @@ fn require_plain(hdu: &Hdu, place: &Path) -> Result<()> {
 }
 
 fn fields(header: &Header, place: &Path, n_columns: usize, row_bytes: u64) -> Result<Vec<Field>> {
-    let described = astropy::parse(header.comments());
+    let described = astropy::parse(header.comments()).map_err(|error| error.within(place.display()))?;
     let mut fields = Vec::with_capacity(n_columns);
     let mut offset = 0_usize;
     for number in 1..=n_columns {
