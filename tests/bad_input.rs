@@ -219,7 +219,7 @@ fn incomplete_and_inconsistent_models() {
     std::fs::write(&weights, &bytes).unwrap();
     let description = folder.path().join("model/model.toml");
     let text = std::fs::read_to_string(&description).unwrap();
-    std::fs::write(&description, text.replacen("format = 1", "format = 99", 1)).unwrap();
+    std::fs::write(&description, text.replacen("format = 2", "format = 99", 1)).unwrap();
     fail(folder.path(), fit, 1, &["model.toml", "format 99"]);
     std::fs::remove_file(&description).unwrap();
     fail(folder.path(), fit, 1, &["model.toml", "photosphere train"]);

@@ -200,7 +200,7 @@ mod tests {
         let description = scratch.path().join("model.toml");
         let text = std::fs::read_to_string(&description).unwrap();
 
-        std::fs::write(&description, text.replace("format = 1", "format = 99")).unwrap();
+        std::fs::write(&description, text.replace("format = 2", "format = 99")).unwrap();
         assert!(load().contains("format 99"));
         std::fs::write(&description, text.replacen("32, 32, 32", "32, 16, 32", 1).replacen("32,\n", "16,\n", 1)).unwrap();
         assert!(load().contains("emulator.layer_"), "{}", load());

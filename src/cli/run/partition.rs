@@ -128,12 +128,6 @@ impl Listing {
         if path.is_dir() {
             return self.add_folder(path);
         }
-        if path.to_str().is_none() {
-            warn_once(format!(
-                "{}: a name that is not UTF-8, shown and stored with marks in place of what it is",
-                path.display()
-            ));
-        }
         let relative = relative_name(path);
         self.found.push(Found { path: path.to_owned(), relative });
         Ok(())
