@@ -11,7 +11,7 @@ use super::run::read_json;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::model::{ParameterSpace, Registry, check_measured};
-use crate::observations::{Grid, Observations, ReadOptions, columns};
+use crate::observations::{Grid, Observations, ReadOptions, columns, require_same_flux_unit};
 use crate::quantity::append;
 use crate::table::{self, AtomicFile, Table, check_target_directory, write_directory_atomically};
 use crate::train::{Checkpoints, MODEL_FOLDER, PROVENANCE_FILE, Recipe, STARS_FILE, TrainedModel, checkpoint_path, train};
@@ -157,6 +157,7 @@ pub fn read_observations(recipe: &Recipe, paths: &[PathBuf]) -> Result<Observati
                 // The metadata of the first file stand for all.
                 let same = Grid::of_table(whole).and_then(|grid| grid.require_same(&Grid::of_table(&table)?));
                 let place = path.display().to_string();
+                let same = same.and_then(|()| require_same_flux_unit(whole, &table));
                 same.and_then(|()| append(whole, table, &place)).map_err(|error| error.within(&place))?;
             }
             None => whole = Some(table),

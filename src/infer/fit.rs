@@ -1,11 +1,12 @@
 //! Fitting: starts, optimum, Fisher matrix, exact Hessian and flags for all stars of a set of observations.
 
+use super::breadth::Breadth;
 use super::engine::is_on_device;
 use super::estimates::Estimates;
 use super::flags;
 use super::options::FitOptions;
 use super::problem::{Problem, Setup};
-use super::searches::{Search, Searches, rival_window};
+use super::searches::{Search, Searches};
 use super::start::StartGrid;
 use crate::error::Result;
 use crate::model::{CURVE_VARIATION, ForwardModel, LN_CURVE, Parameter};
@@ -19,7 +20,7 @@ use ndarray::{Array2, Array3, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
 /// ϖ/σ from which a parallax tells the luminosity of a star.
-const MEASURED_DISTANCE: f64 = 5.0;
+const MEASURED_DISTANCE: f64 = 3.0;
 /// Two optima whose −2 ln P differ by less than this are both likely.
 const SECOND_OPTIMUM_DIFFERENCE: f64 = 4.0;
 /// … when a label differs by more than this many σ.
@@ -30,6 +31,7 @@ pub fn read_options(trained: &TrainedModel, options: &FitOptions) -> ReadOptions
     let parameters = &trained.model.space.parameters;
     ReadOptions {
         constraints: parameters.iter().map(|parameter| parameter.name.clone()).collect(),
+        flagged: Some(options.constraints.clone()),
         units: parameters.iter().map(|parameter| (parameter.name.clone(), parameter.unit.clone())).collect(),
         flux_unit: Some(trained.model.flux_unit.clone()),
         model_error: if options.model_error { trained.model.model_error.clone() } else { Vec::new() },
@@ -149,7 +151,8 @@ impl<'a> Fitter<'a> {
         }
         for star in 0..observations.len() {
             // A column that the whole file lacks is said once; it is no fault of a star.
-            let missing = problem.constraints.iter().any(|name| observations.constraint(name, star).is_none());
+            let asked = problem.constraints.iter().filter(|name| !options.hold.contains_key(*name));
+            let missing = asked.into_iter().any(|name| observations.constraint(name, star).is_none());
             estimates.flags[star] |= flags::of_input(observations.input_flags[star]);
             estimates.flags[star] |= if missing { flags::MISSING_CONSTRAINT } else { 0 };
         }
@@ -170,10 +173,12 @@ struct Block<'a> {
 impl Block<'_> {
     fn fit(&self, stars: &[usize], reached: &(dyn Fn(FitStage) + Sync)) -> Result<Vec<Part>> {
         reached(FitStage::Begun);
-        let starts = self.fitter.starts.starts(self.problem.model, self.observations, &self.problem.constraints, stars);
+        let options = self.fitter.options();
+        let breadths: Vec<Breadth> = stars.iter().map(|&star| Breadth::new(self.has_distance(star), &options.start)).collect();
+        let (model, constraints) = (self.problem.model, &self.problem.constraints);
+        let starts = self.fitter.starts.starts(model, self.observations, constraints, (stars, &breadths));
         reached(FitStage::Start);
-        let windows: Vec<f64> = stars.iter().map(|&star| rival_window(self.has_distance(star))).collect();
-        let searches = Searches::run(self.posterior, stars, (&starts, &windows), self.bounds, self.fitter.options())?;
+        let searches = Searches::run(self.posterior, stars, (&starts, &breadths), self.bounds, options)?;
         reached(FitStage::Optimum { n_evaluations: searches.n_evaluations() });
         // After a search on an accelerator, still only so many stars at a time.
         let together = self.posterior.batch(self.fitter.options().chunk);
@@ -183,7 +188,7 @@ impl Block<'_> {
         Ok(parts)
     }
 
-    /// Whether the distance of a star is held, or measured to a fifth.
+    /// Whether the distance of a star is held, or measured to a third.
     fn has_distance(&self, star: usize) -> bool {
         let Ok(position) = self.problem.model.space.position("parallax") else { return true };
         let measured = self
@@ -240,7 +245,7 @@ impl Block<'_> {
                 i,
                 best.status(),
                 second,
-                (&problem.constraints, self.bounds),
+                (&problem.constraints, &fitter.setup.amounts, self.bounds),
             );
         }
         Ok(part)
@@ -292,7 +297,7 @@ fn quality(
     i: usize,
     status: Status,
     second_optimum: bool,
-    (constraints, bounds): (&[String], &Bounds),
+    (constraints, amounts, bounds): (&[String], &[usize], &Bounds),
 ) -> i32 {
     let star = part.stars[i];
     let degrees = observations.n_fluxes(star) as f64 - posterior.free().len() as f64;
@@ -300,6 +305,7 @@ fn quality(
     let pull = |p: usize, parameter: &Parameter| {
         let (value, error) = observations.constraint(&parameter.name, star)?;
         let own = posterior.free().iter().position(|&free| free == p).map_or(0.0, |free| part.covariance[[i, free, free]].sqrt());
+        let own = if own.is_finite() { own } else { 0.0 };
         let is_constraint = constraints.contains(&parameter.name);
         let error = if is_constraint { error } else { error.hypot(own) };
         Some(((part.values[[i, p]] - value).abs() / error, is_constraint))
@@ -312,7 +318,7 @@ fn quality(
     // An amount of zero is an answer, not a limit of the model.
     let at_limit = posterior.free().iter().enumerate().any(|(p, &position)| {
         let x = part.coordinates[[i, position]];
-        (x <= bounds.lower[p] && part.values[[i, position]] != 0.0) || x >= bounds.upper[p]
+        (x <= bounds.lower[p] && !amounts.contains(&position)) || x >= bounds.upper[p]
     });
     let outside = model.space.parameters.iter().enumerate().any(|(p, parameter)| {
         let value = part.values[[i, p]] * parameter.model_units_per_file_unit;

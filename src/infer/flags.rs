@@ -30,8 +30,8 @@ pub const AT_LIMIT: i32 = 1 << 16;
 pub const DESCRIPTION: &str = "bit 0-2: confidence of teff, feh, logg below 0.5 (unset without classifiers); 3: chi2/n_dof above 2; \
 4: ln prior below the model's threshold; 5: parallax more than 10 sigma from the measured one (sigma of both where the measured one did not enter); 6: not converged; \
 7: exact Hessian not positive-definite; 8: labels outside the training range; 9: a second, nearly as good optimum; \
-10: some fluxes were unusable; 11: not fitted (too few fluxes); 12: a constraint had an impossible error; \
-13: flux covariance not positive-definite, floored; 14: a requested constraint is missing that other stars have; 15: a constraint more than 10 sigma from the fit; \
+10: some fluxes were unusable; 11: not fitted (too few fluxes); 12: a constraint had an impossible value or error; \
+13: flux covariance not positive-definite, floored; 14: a requested constraint is missing whose column the file has; 15: a constraint more than 10 sigma from the fit; \
 16: a parameter at its limit (an amount of dust of zero is none). Below 8: the basic cut";
 
 /// The catalogue bits of a star's input flags.

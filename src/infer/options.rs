@@ -50,6 +50,8 @@ pub struct StartOptions {
     pub draws: usize,
     /// Most starting points of a star. All are evaluated; the optimiser runs from the best, and from others that promise another optimum.
     pub runs: usize,
+    /// The same of a star whose distance is not measured to a third.
+    pub runs_without_distance: usize,
     pub seed: u64,
 }
 
@@ -75,7 +77,7 @@ impl Default for FitOptions {
 
 impl Default for StartOptions {
     fn default() -> Self {
-        Self { draws: 768, runs: 10, seed: 1 }
+        Self { draws: 768, runs: 6, runs_without_distance: 10, seed: 1 }
     }
 }
 
@@ -96,6 +98,7 @@ impl FitOptions {
         for (option, value, most) in [
             ("start.draws", self.start.draws, 10_000_000),
             ("start.runs", self.start.runs, 10_000),
+            ("start.runs_without_distance", self.start.runs_without_distance, 10_000),
             ("chunk", self.chunk, 1 << 20),
         ] {
             if !(1..=most).contains(&value) {
@@ -151,11 +154,11 @@ impl FitOptions {
             check_kelvin(parameter, value).map_err(|error| error.within(place()).of_kind(ErrorKind::Usage))?;
             let transform = self.transforms.get(name).copied().unwrap_or(parameter.transform);
             let coordinate = parameter.clone().with_transform(transform).coordinate_from_file(value);
-            // Zero is allowed: it is the limit of small amounts (extinction=0).
-            if value < 0.0 && !coordinate.is_finite() {
+            // Zero is the limit of small amounts (extinction=0), but of no distance.
+            if !coordinate.is_finite() && !(value == 0.0 && parameter.is_amount()) {
                 return Err(Error::usage(place())
                     .found(value.to_string())
-                    .expected("zero or a positive number, since its logarithm is fitted")
+                    .expected(if parameter.is_amount() { "zero or a positive number" } else { "a positive number" })
                     .remedy("Give another value, or transforms = { … = \"identity\" } in the options."));
             }
         }

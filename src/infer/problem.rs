@@ -172,11 +172,12 @@ impl<'a> Problem<'a> {
         for (i, &star) in stars.iter().enumerate() {
             let flat: Vec<f64> = information.slice(s![i, .., ..]).iter().copied().collect();
             let Some(mut inverse) = invert_positive_semidefinite(&flat, factor.len()) else { continue };
+            let formal = inverse.matrix.clone();
             if let Some(zero_points) = &zero_points {
                 zero_points.widen(self.observations, star, &values.row(i).to_vec(), &mut inverse.matrix);
             }
             for &(_, p, slope) in slopes.iter().filter(|(row, _, _)| *row == i) {
-                truncate(&mut inverse.matrix, factor.len(), p, slope);
+                truncate(&mut inverse.matrix, factor.len(), p, slope, formal[p * factor.len() + p]);
             }
             covariance.slice_mut(s![i, .., ..]).iter_mut().zip(inverse.matrix).for_each(|(to, from)| *to = from);
         }

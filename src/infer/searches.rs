@@ -4,6 +4,7 @@
 //! best prediction is searched from first. Another one follows only where it promises an optimum of about that depth and is not
 //! on its way to the same one.
 
+use super::breadth::Breadth;
 use super::engine::{is_on_device, minimise};
 use super::options::FitOptions;
 use super::rivals::{EQUAL_LOSS, Known, Rivals};
@@ -11,17 +12,6 @@ use crate::error::{Error, Result};
 use crate::optimise::{Bounds, Evaluated, NormalEquations, Prediction, Solution, Status, Subset};
 use crate::posterior::Posterior;
 use ndarray::{Array2, Axis};
-
-/// A rival is searched from where its prediction is worse than the first optimum by no more than this: its local model may promise too little.
-const RIVAL_WINDOW: f64 = 5.0;
-/// The same of a star whose distance no measurement tells. Its rivals are stars of other luminosities (a dwarf for a giant, the red clump for its branch), far
-/// from one another, and local models promise up to 20 too little: with a window of 5, 0.8 % of such stars missed a better optimum.
-const WIDE_RIVAL_WINDOW: f64 = 20.0;
-
-/// How far a rival's prediction may lie above the first optimum of a star, by whether its distance is measured.
-pub(super) fn rival_window(has_distance: bool) -> f64 {
-    if has_distance { RIVAL_WINDOW } else { WIDE_RIVAL_WINDOW }
-}
 
 /// All searches of a set of stars: the first one of each, and those from its other starts.
 pub(super) struct Searches {
@@ -97,15 +87,15 @@ impl Starts {
 }
 
 impl Searches {
-    /// Searches from the starts of the named `stars`; `starts` are the starts `[n, P]` of each, at least one, and `windows` its
-    /// [`rival_window`].
+    /// Searches from the starts of the named `stars`; `starts` are the starts `[n, P]` of each, at least one, with how widely
+    /// each is searched.
     ///
     /// # Errors
     /// What the engine returns.
     pub fn run(
         posterior: &Posterior<'_>,
         stars: &[usize],
-        (starts, windows): (&[Array2<f64>], &[f64]),
+        (starts, breadths): (&[Array2<f64>], &[Breadth]),
         bounds: &Bounds,
         options: &FitOptions,
     ) -> Result<Self> {
@@ -128,7 +118,7 @@ impl Searches {
         };
         let first = search(&Subset::new(&evaluated, &first_rows), &first_rows)?;
         let known = Known::new(posterior, stars, &first, chunk)?;
-        let (rival_rows, others_of) = rivals((&starts, windows), &evaluated, &prediction, &first_rows, &known);
+        let (rival_rows, others_of) = rivals((&starts, breadths), &evaluated, &prediction, &first_rows, &known);
         let owner: Vec<usize> =
             (0..starts.n_stars()).flat_map(|index| std::iter::repeat_n(index, others_of[index + 1] - others_of[index])).collect();
         let others =
@@ -183,7 +173,7 @@ impl Searches {
 
 /// Rows of the starts that promise another optimum, star after star, and where each star's begin.
 fn rivals(
-    (starts, windows): (&Starts, &[f64]),
+    (starts, breadths): (&Starts, &[Breadth]),
     evaluated: &Evaluated<'_>,
     prediction: &Prediction,
     first_rows: &[usize],
@@ -193,7 +183,7 @@ fn rivals(
     for (index, &first) in first_rows.iter().enumerate() {
         rivals.extend(starts.rows(index).filter(|&row| {
             row != first
-                && prediction.loss[row] <= known.loss(index) + windows[index]
+                && prediction.loss[row] <= known.loss(index) + breadths[index].rivals
                 && !known.is_predicted(index, prediction.coordinates.row(row), prediction.loss[row])
                 && !known.leads_there(index, evaluated.start().row(row), evaluated.loss()[row])
         }));

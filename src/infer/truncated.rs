@@ -2,7 +2,8 @@
 //!
 //! With a flat prior on E ≥ 0 and −2 ln P = g E + E²/σ² + const above the optimum E = 0, the posterior of E is a Gaussian of width σ about
 //! −g σ²/2, cut at zero. Its root mean square about zero is the error: σ √(1 + α² − α λ(α)) with α = g σ/2 and λ = φ/(1 − Φ), the
-//! inverse Mills ratio. It is σ for g = 0, where an optimum inside begins, and tends to 2√2/g where the data speak against any dust.
+//! inverse Mills ratio. It is σ for g = 0, where an optimum inside begins, and tends to 2√2/g where the data speak against any dust. Where the
+//! model's own errors widen σ, the centre stays.
 //! The other parameters follow E as they do in the covariance: what is added to Var E is added along with it.
 
 use libm::erfc;
@@ -20,13 +21,14 @@ fn mean_square(alpha: f64) -> f64 {
 }
 
 /// Changes a covariance `[n, n]` (row-wise) for the parameter `p` at its lower bound of zero, where −2 ln P has the slope `slope`, per unit of
-/// the parameter.
-pub(super) fn truncate(covariance: &mut [f64], n: usize, p: usize, slope: f64) {
+/// the parameter. `formal` is the variance of the parameter that belongs to the slope, before the model's own errors widened it: the slope says that the
+/// Gaussian is centred on −slope · `formal`/2, however wide it is.
+pub(super) fn truncate(covariance: &mut [f64], n: usize, p: usize, slope: f64, formal: f64) {
     let variance = covariance[p * n + p];
-    if !(variance > 0.0 && variance.is_finite() && slope.is_finite()) {
+    if !(variance > 0.0 && variance.is_finite() && slope.is_finite() && formal.is_finite()) {
         return;
     }
-    let change = mean_square(0.5 * slope.max(0.0) * variance.sqrt()) - 1.0;
+    let change = mean_square(0.5 * slope.max(0.0) * formal / variance.sqrt()) - 1.0;
     let with: Vec<f64> = (0..n).map(|q| covariance[p * n + q]).collect();
     for i in 0..n {
         for j in 0..n {
@@ -61,11 +63,15 @@ mod tests {
     fn the_other_parameters_follow() {
         // x = E + noise of variance 1, Var E = 4.
         let mut covariance = vec![4.0, 4.0, 4.0, 5.0];
-        truncate(&mut covariance, 2, 0, 0.0);
+        truncate(&mut covariance, 2, 0, 0.0, 4.0);
         assert_eq!(covariance, [4.0, 4.0, 4.0, 5.0], "an optimum at zero without a slope has the whole error");
-        truncate(&mut covariance, 2, 0, 1.5);
+        truncate(&mut covariance, 2, 0, 1.5, 4.0);
         let variance = 4.0 * mean_square(1.5);
         let expected = [variance, variance, variance, variance + 1.0];
         assert!(covariance.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-12), "{covariance:?}");
+        // Widened fourfold, with the centre where it was: −1.5 · 4/2 = −3, which is 0.75 of the new width of 4.
+        let mut covariance = vec![16.0];
+        truncate(&mut covariance, 1, 0, 1.5, 4.0);
+        assert!((covariance[0] / (16.0 * mean_square(0.75)) - 1.0).abs() < 1e-12);
     }
 }

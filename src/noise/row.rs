@@ -82,7 +82,7 @@ impl WhiteningRow {
     }
 }
 
-/// The members among which all covariances are finite: as long as some are not, the one with most of these goes, of several the one with
+/// Members among which all covariances are finite, greedily: as long as some are not, the one with most of these goes, of several the one with
 /// the largest variance, then the last. Where no covariance of two members is finite, nothing is known of the noise that they share,
 /// and none stays.
 fn with_finite_covariances(mut members: Vec<usize>, element: impl Fn(usize, usize) -> f64) -> Vec<usize> {

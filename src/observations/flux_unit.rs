@@ -34,35 +34,82 @@ impl FluxUnits {
             },
             (None, None) => String::new(),
         };
+        let covariance_name = [columns::COVARIANCE, columns::XP_COVARIANCE].into_iter().find(|name| table.get(name).is_some());
+        let own_error = schema(columns::FLUX_ERROR).and_then(own);
+        let own_covariance = covariance_name.and_then(|name| Some((name, schema(name).and_then(own)?)));
+        // Errors in a unit of their own can only be brought to a flux whose unit is known.
+        let flux_is_known = stated.is_some() || !unit::is_absent(&target);
+        if let (false, Some(text)) = (flux_is_known, own_error.as_ref().or(own_covariance.as_ref().map(|(_, of)| of))) {
+            return Err(Error::data(format!("column '{}'", columns::FLUX))
+                .found(format!("no unit, beside errors in {}", text.text))
+                .expected("the unit of the flux")
+                .remedy("Give the column its unit, or the file the metadata 'flux_unit'."));
+        }
         if unit::is_absent(&target) {
-            match stated {
+            match &stated {
                 None => warn_once("column 'flux' states no unit: it is taken as it is, and a model of it knows none"),
                 Some(Stated { text, .. }) => {
                     warn_once(format!("the model knows no unit of its flux: flux in {text} is taken for the same"));
                 }
             }
-            return Ok(Self { unit: String::new(), flux: 1.0, error: 1.0, covariance: 1.0 });
+            let Some(of_flux) = &stated else { return Ok(Self { unit: String::new(), flux: 1.0, error: 1.0, covariance: 1.0 }) };
+            let (error, covariance) = noise(&of_flux.unit, &of_flux.text, own_error, own_covariance, 1.0)?;
+            return Ok(Self { unit: String::new(), flux: 1.0, error, covariance });
         }
         let to = known(&target)?;
         let Some(stated) = stated else {
             warn_once(format!("column 'flux' states no known unit: taken in {target}, the unit of the model"));
-            return Ok(Self { unit: target, flux: 1.0, error: 1.0, covariance: 1.0 });
+            let (error, covariance) = noise(&to, &target, own_error, own_covariance, 1.0)?;
+            return Ok(Self { unit: target, flux: 1.0, error, covariance });
         };
         let flux = factor(columns::FLUX, &stated.text, &stated.unit, &to, &target)?;
-        let error = match schema(columns::FLUX_ERROR).and_then(own) {
-            Some(error) => factor(columns::FLUX_ERROR, &error.text, &error.unit, &to, &target)?,
-            None => flux,
-        };
-        let name = [columns::COVARIANCE, columns::XP_COVARIANCE].into_iter().find(|name| table.get(name).is_some());
-        let covariance = match name.and_then(|name| Some((name, schema(name).and_then(own)?))) {
-            Some((name, Stated { text, unit })) => {
-                let squared = to.squared().ok_or_else(|| incompatible(name, &text, &target))?;
-                factor(name, &text, &unit, &squared, &format!("({target})**2"))?
-            }
-            None => flux * flux,
-        };
+        let (error, covariance) = noise(&to, &target, own_error, own_covariance, flux)?;
         Ok(Self { unit: target, flux, error, covariance })
     }
+}
+
+/// What errors and covariances are multiplied by to be in the unit `to`: their own unit decides, or else that of the flux (`flux`).
+fn noise(to: &Unit, target: &str, error: Option<Stated>, covariance: Option<(&str, Stated)>, flux: f64) -> Result<(f64, f64)> {
+    let error = match error {
+        Some(error) => factor(columns::FLUX_ERROR, &error.text, &error.unit, to, target)?,
+        None => flux,
+    };
+    let covariance = match covariance {
+        Some((name, Stated { text, unit })) => {
+            let squared = to.squared().ok_or_else(|| incompatible(name, &text, target))?;
+            factor(name, &text, &unit, &squared, &format!("({target})**2"))?
+        }
+        None => flux * flux,
+    };
+    Ok((error, covariance))
+}
+
+/// Fails where the rows of another file cannot follow those of a first one because their fluxes are in different units, and not all of the columns say so
+/// themselves.
+///
+/// # Errors
+/// Names both units.
+pub fn require_same_flux_unit(first: &Table, more: &Table) -> Result<()> {
+    let names = [columns::FLUX, columns::FLUX_ERROR, columns::COVARIANCE, columns::XP_COVARIANCE];
+    let says = |table: &Table| names.iter().filter_map(|name| table.get(name)).all(|column| own(&column.schema).is_some());
+    let text = |table: &Table| table.get(columns::FLUX).and_then(|flux| stated(&flux.schema, table));
+    let (one, other) = (text(first), text(more));
+    let is_same = match (&one, &other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => one.unit.conversion(&other.unit).is_some_and(|way| way.is_identity()),
+        _ => false,
+    };
+    if is_same || (says(first) && says(more)) {
+        return Ok(());
+    }
+    let words = |unit: Option<Stated>| unit.map_or_else(|| "no unit".to_owned(), |unit| unit.text);
+    Err(Error::data(format!("column '{}'", columns::FLUX))
+        .found(words(other))
+        .expected(format!(
+            "{}, as in the first file, or units of all three columns of fluxes, errors and covariances",
+            words(one)
+        ))
+        .remedy("Give every column its unit, or convert the file."))
 }
 
 /// A unit as a file spells it.

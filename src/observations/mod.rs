@@ -12,6 +12,7 @@ mod split;
 
 pub use constraint::Constraint;
 pub use cut::{Cut, select};
+pub use flux_unit::require_same_flux_unit;
 pub use grid::Grid;
 pub use read::{ReadOptions, columns};
 pub use split::{hash64, in_validation, shuffled};

@@ -43,6 +43,8 @@ pub mod columns {
 pub struct ReadOptions {
     /// Parameters whose `<name>` and `<name>_error` columns become constraints; absent columns are skipped.
     pub constraints: Vec<String>,
+    /// Those of them whose impossible values flag a star ([`input_flag::BAD_CONSTRAINT`]); all where this is absent.
+    pub flagged: Option<Vec<String>>,
     /// Units of the parameters in files, by name, where they are not those of [`Quantity::of`].
     pub units: BTreeMap<String, String>,
     /// The unit of flux that a model wants; without one, see [`Observations::flux_unit`].
@@ -116,7 +118,9 @@ fn constraints(table: &mut Table, options: &ReadOptions, flags: &mut [u32]) -> R
         let value = quantity.read(value.clone(), Role::Value, None, &mut notices)?;
         let error = quantity.read(error.clone(), Role::Error, Some(&partner), &mut notices)?;
         let (constraint, bad) = Constraint::new(value.to_f64()?, error.to_f64()?);
-        flags.iter_mut().zip(bad).filter(|(_, bad)| *bad).for_each(|(flags, _)| *flags |= input_flag::BAD_CONSTRAINT);
+        if options.flagged.as_ref().is_none_or(|flagged| flagged.contains(name)) {
+            flags.iter_mut().zip(bad).filter(|(_, bad)| *bad).for_each(|(flags, _)| *flags |= input_flag::BAD_CONSTRAINT);
+        }
         constraints.insert(name.clone(), constraint.shifted(options.offsets.get(name).copied().unwrap_or(0.0)));
         for column in [value, error] {
             table.replace(without_infinity(column))?;

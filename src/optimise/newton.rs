@@ -59,6 +59,7 @@ impl LevenbergMarquardt {
         let mut trial = vec![0.0; p];
         let mut point = walk.at(solution.coordinates.row(row).to_vec())?;
         let mut promised = solver.decrement(&point, bounds, &mut trial);
+        let mut is_stuck = false;
         for _ in 0..MAX_STEPS {
             if promised <= self.decrease_tolerance {
                 break;
@@ -78,10 +79,14 @@ impl LevenbergMarquardt {
                 damping = if damping == 0.0 { DAMPING[0] } else { damping * DAMPING[1] };
             }
             solution.n_iterations[row] += 1;
-            let Some((reached, promises)) = next else { break };
+            let Some((reached, promises)) = next else {
+                is_stuck = true;
+                break;
+            };
             (point, promised) = (reached, promises);
         }
-        let converged = promised <= self.negligible(point.loss);
+        let limit = if is_stuck { self.negligible(point.loss) } else { self.decrease_tolerance };
+        let converged = promised <= limit;
         let status = if bounds.touched_by(&point.coordinates) { Status::AtBound } else { Status::Converged };
         solution.status[row] = if converged { status } else { solution.status[row] };
         solution.loss[row] = point.loss;

@@ -3,6 +3,7 @@
 use super::standard::is_sentinel;
 use super::{Notices, Quantity};
 use crate::error::{Error, Result};
+use crate::statistics::median;
 use crate::table::{Column, Shape, Values};
 use crate::unit::{self, Conversion, Unit};
 
@@ -12,6 +13,9 @@ pub enum Role {
     Value,
     Error,
 }
+
+/// Medians of temperatures in kK; no sample of stars has one of so many K.
+const KILOKELVIN: std::ops::RangeInclusive<f64> = 1.0..=60.0;
 
 impl Quantity {
     /// The column in the quantity's unit, one number a row; null where the file has none or the sentinel. A value that is not
@@ -39,6 +43,9 @@ impl Quantity {
         refuse_text(&column, first_row)?;
         let conversion = self.conversion(&column, role, partner, notices)?;
         let mut values = column.to_f64()?;
+        if role == Role::Value {
+            self.refuse_kilokelvin(&column.schema.name, values.iter().map(|&value| conversion.value(value)))?;
+        }
         let (mut n_beyond, mut example) = (0, f64::NAN);
         for value in &mut values {
             if self.sentinel == Some(*value) {
@@ -67,6 +74,22 @@ impl Quantity {
             column.schema.unit = unit.to_owned();
         }
         Ok(Column::nullable(column.schema, values))
+    }
+
+    /// Refuses temperatures that as a whole are given in kK where K are meant.
+    fn refuse_kilokelvin(&self, name: &str, values: impl Iterator<Item = f64>) -> Result<()> {
+        if self.unit.as_deref() != Some("K") {
+            return Ok(());
+        }
+        let values: Vec<f64> = values.filter(|value| value.is_finite() && *value > 0.0).collect();
+        let middle = median(&values);
+        if !KILOKELVIN.contains(&middle) {
+            return Ok(());
+        }
+        Err(Error::data(format!("column '{name}'"))
+            .found(format!("a median of {middle} K, which looks like kK"))
+            .expected("temperatures of stars")
+            .remedy("Convert the column and its errors to K, or give it the unit kK."))
     }
 
     /// Whether a number of the file, converted, can be: NaN is missing, and errors that are zero, negative or infinite are the user's to judge.

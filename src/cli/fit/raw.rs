@@ -107,8 +107,11 @@ impl<'a> Preparations<'a> {
     /// # Errors
     /// As [`Preparations::of`], when none of them is raw.
     pub fn of_any(&self, inputs: &[PathBuf]) -> Result<Option<&Preparation>> {
-        match inputs.iter().find(|input| is_raw(input, &self.columns).unwrap_or(false)) {
-            Some(raw) => self.of(raw),
+        let kinds: Vec<Result<bool>> = inputs.iter().map(|input| is_raw(input, &self.columns)).collect();
+        match inputs.iter().zip(&kinds).find(|(_, kind)| matches!(kind, Ok(true))) {
+            Some((raw, _)) => self.of(raw),
+            // The reader says what is wrong with it.
+            None if kinds.iter().any(Result::is_err) => Ok(self.asked_for.as_ref()),
             None if self.asked_for.is_some() => Err(nothing_raw("--prepare, --join and --instrument".into(), "the observations")),
             None => Ok(None),
         }

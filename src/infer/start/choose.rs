@@ -1,12 +1,11 @@
 //! The choice of starting points: the best candidate, and rivals that lead elsewhere.
 
+use crate::infer::breadth::Breadth;
+
 /// Distance in standardised labels from which two optima count as different.
 const OTHER_LABELS: f32 = 0.5;
 /// |Δ ln ϖ| from which two optima count as stars of different luminosity.
 const OTHER_LUMINOSITY: f32 = 0.35;
-/// A candidate whose score is worse than the best by more than this is no start.
-const RIVAL: f32 = 30.0;
-
 /// A point that a search may start from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Candidate {
@@ -16,19 +15,19 @@ pub(super) struct Candidate {
     pub ln_parallax: f32,
 }
 
-/// At most `runs` of the `candidates` (left in any order), best first: each differs from the better ones in luminosity (a dwarf for a giant) or labels.
+/// The starts among the `candidates` (left in any order), within the limits of `breadth`, best first: each differs from the better ones in luminosity (a dwarf for a giant) or labels.
 /// `separation` is the distance of two candidates in standardised labels.
 pub(super) fn choose(
     candidates: &mut Vec<Candidate>,
-    runs: usize,
+    breadth: Breadth,
     separation: impl Fn(usize, usize) -> f32,
     chosen: &mut Vec<usize>,
 ) {
     chosen.clear();
     let best = |candidates: &[Candidate]| candidates.iter().copied().min_by(|a, b| a.score.total_cmp(&b.score));
     let mut next = best(candidates);
-    let worst = next.map_or(f32::INFINITY, |best| best.score + RIVAL);
-    while let Some(candidate) = next.filter(|_| chosen.len() < runs) {
+    let worst = next.map_or(f32::INFINITY, |best| best.score + breadth.candidates);
+    while let Some(candidate) = next.filter(|_| chosen.len() < breadth.runs) {
         chosen.push(candidate.index);
         candidates.retain(|other| {
             other.score < worst
@@ -52,11 +51,12 @@ mod tests {
         let candidates: Vec<Candidate> = candidates.collect();
         let separation = |a: usize, b: usize| f32::abs(points[a].0 - points[b].0);
         let mut chosen = vec![9];
-        choose(&mut candidates.clone(), 6, separation, &mut chosen);
+        let breadth = |runs| Breadth { runs, candidates: 30.0, rivals: 5.0 };
+        choose(&mut candidates.clone(), breadth(6), separation, &mut chosen);
         assert_eq!(chosen, [1, 2, 3], "a neighbour of the best, one of the third, and a bad one are no starts");
-        choose(&mut candidates.clone(), 2, separation, &mut chosen);
+        choose(&mut candidates.clone(), breadth(2), separation, &mut chosen);
         assert_eq!(chosen, [1, 2]);
-        choose(&mut Vec::new(), 2, separation, &mut chosen);
+        choose(&mut Vec::new(), breadth(2), separation, &mut chosen);
         assert!(chosen.is_empty());
     }
 }

@@ -22,6 +22,7 @@ mod score;
 mod spread;
 mod star;
 
+use super::breadth::Breadth;
 use super::options::StartOptions;
 use crate::error::Result;
 use crate::model::{ForwardModel, ParameterSpace, Transform};
@@ -62,7 +63,6 @@ pub(super) struct StartGrid {
     linear: Vec<Linear>,
     /// Positions of the free labels.
     labels: Vec<usize>,
-    runs: usize,
 }
 
 struct Linear {
@@ -144,22 +144,21 @@ impl StartGrid {
             labels.len(),
             (0..options.draws).map(|draw| (row(&pooled.ln_flux, draw), row(&pooled.label_slopes, draw), losses.of(draw))),
         );
-        Ok(Self { pools, coordinates, draws: scored, surroundings, linear, labels, runs: options.runs })
+        Ok(Self { pools, coordinates, draws: scored, surroundings, linear, labels })
     }
 
-    /// The starting points `[n, P]` of the named stars, best first: `n` is at most the number of runs asked for.
+    /// The starting points `[n, P]` of the named stars, best first, with how widely each is searched.
     pub fn starts(
         &self,
         model: &ForwardModel,
         observations: &Observations,
         constraints: &[String],
-        stars: &[usize],
+        (stars, breadths): (&[usize], &[Breadth]),
     ) -> Vec<Array2<f64>> {
-        stars
-            .par_iter()
-            .with_min_len(512)
-            .map_init(Work::default, |work, &star| self.starts_of(model, observations, constraints, star, work))
-            .collect()
+        let start = |work: &mut Work, (&star, &breadth): (&usize, &Breadth)| {
+            self.starts_of(model, observations, constraints, (star, breadth), work)
+        };
+        stars.par_iter().zip(breadths).with_min_len(512).map_init(Work::default, start).collect()
     }
 
     fn starts_of(
@@ -167,7 +166,7 @@ impl StartGrid {
         model: &ForwardModel,
         data: &Observations,
         constraints: &[String],
-        star: usize,
+        (star, breadth): (usize, Breadth),
         work: &mut Work,
     ) -> Array2<f64> {
         work.star.observe(data, star, &self.pools, &model.space, (&self.linear, &self.labels), constraints);
@@ -177,7 +176,7 @@ impl StartGrid {
         let luminosity = self.linear.iter().position(|linear| linear.logarithmic);
         work.spread.choose(&self.draws, &work.scores, luminosity, MOST_CANDIDATES, &mut candidates.draws);
         self.surroundings.refine(&work.star, &self.draws, &self.linear, &work.scores, candidates);
-        self.choose(candidates, luminosity, &mut work.rivals, &mut work.chosen);
+        self.choose(candidates, luminosity, breadth, (&mut work.rivals, &mut work.chosen));
         let n = self.labels.len();
         let mut starts = Array2::zeros((work.chosen.len(), model.space.len()));
         for (&candidate, mut start) in work.chosen.iter().zip(starts.rows_mut()) {
@@ -200,7 +199,13 @@ impl StartGrid {
     }
 
     /// Sets `chosen` to the candidates that are starts, best first.
-    fn choose(&self, candidates: &Candidates, luminosity: Option<usize>, rivals: &mut Vec<Candidate>, chosen: &mut Vec<usize>) {
+    fn choose(
+        &self,
+        candidates: &Candidates,
+        luminosity: Option<usize>,
+        breadth: Breadth,
+        (rivals, chosen): (&mut Vec<Candidate>, &mut Vec<usize>),
+    ) {
         let n = self.labels.len();
         rivals.clear();
         rivals.extend(candidates.scores().iter().enumerate().map(|(index, &score)| Candidate {
@@ -211,7 +216,7 @@ impl StartGrid {
         let label =
             |k: usize, index: usize| floats(&self.draws.labels[k])[candidates.draws[index]] + candidates.position(k, index);
         let separation = |a: usize, b: usize| (0..n).map(|k| (label(k, a) - label(k, b)).powi(2)).sum::<f32>().sqrt();
-        choose(rivals, self.runs, separation, chosen);
+        choose(rivals, breadth, separation, chosen);
     }
 }
 
