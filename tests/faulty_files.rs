@@ -210,7 +210,7 @@ fn hostile_files_are_refused_at_once() {
         let begun = std::time::Instant::now();
         let (code, _, said) = run(folder.path(), &format!("inspect {}", path.display()));
         // A text of 29 000 bytes and a name of 65 536 characters are valid: what harmed was how they were read.
-        let is_valid = ["A1_", "A6_"].iter().any(|name| path.to_string_lossy().contains(name));
+        let is_valid = ["__A1_", "__A6_"].iter().any(|name| path.to_string_lossy().contains(name));
         assert_eq!(code, i32::from(!is_valid), "{}: {said}", path.display());
         assert!(!said.contains("panicked"), "{}: {said}", path.display());
         // A second on an idle machine; tests run side by side.

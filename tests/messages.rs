@@ -236,7 +236,7 @@ fn models() {
     let with_xi = |from: &str| (from.to_owned(), format!("{xi}{from}"));
     let (parallax, before_parallax) = with_xi("[[parameter]]\nname = \"parallax\"");
     for (name, from, to) in [
-        ("another format", "format = 1", "format = 99"),
+        ("another format", "format = 2", "format = 99"),
         ("another kind", "kind = \"forward_model\"", "kind = \"image\""),
         ("an unknown key", "[card]", "[card]\ncolour = \"red\""),
         ("no TOML", "[card]", "[card"),
@@ -303,7 +303,7 @@ fn models() {
         ("a parameter of another model", "\"teff\"", "\"age\""),
         ("a parameter twice", "\"feh\"", "\"teff\""),
         ("a parameter that is no label", "\"feh\"", "\"parallax\""),
-        ("an unknown key of the prior", "format = 1", "format = 1\nversion = 2"),
+        ("an unknown key of the prior", "format = 2", "format = 1\nversion = 2"),
     ] {
         trials.fails_with(name, FIT, "model/prior.toml", (from, to));
     }

@@ -5,7 +5,7 @@ use super::flux_unit::FluxUnits;
 use super::{Grid, ReadOptions, columns, input_flag};
 use crate::error::{Error, Result};
 use crate::noise::{Whitening, triangle};
-use crate::quantity::{FLUX_UNIT, LARGEST_FLUX};
+use crate::quantity::{FLUX_UNIT, LARGEST_FLUX, is_sentinel};
 use crate::table::{Column, Shape, Table, Values};
 use crate::unit;
 use ndarray::{Array2, ArrayView2, s};
@@ -25,10 +25,13 @@ impl Flux {
         };
         let (mut flux, mut error) = (matrix(columns::FLUX, units.flux)?, matrix(columns::FLUX_ERROR, units.error)?);
         let largest = unit::factor(FLUX_UNIT, &units.unit).map_or(f32::MAX, |factor| (factor * LARGEST_FLUX) as f32);
+        let scale = units.flux as f32;
         for (star, flags) in flags.iter_mut().enumerate() {
             for (flux, error) in flux.row_mut(star).iter_mut().zip(error.row_mut(star)) {
                 let absent = flux.is_nan() || error.is_nan() || *error == f32::INFINITY;
-                let impossible = flux.abs() > largest || *error <= 0.0;
+                // In the file's own unit.
+                let is_no_value = *flux < -90.0 * scale && is_sentinel(f64::from(*flux / scale));
+                let impossible = flux.abs() > largest || *error <= 0.0 || is_no_value;
                 if impossible && !absent {
                     *flags |= input_flag::BAD_FLUX;
                 }

@@ -45,6 +45,7 @@ impl FluxUnits {
                 .expected("the unit of the flux")
                 .remedy("Give the column its unit, or the file the metadata 'flux_unit'."));
         }
+        refuse_ambiguous(table, &stated, own_error.is_none(), covariance_name.filter(|_| own_covariance.is_none()))?;
         if unit::is_absent(&target) {
             match &stated {
                 None => warn_once("column 'flux' states no unit: it is taken as it is, and a model of it knows none"),
@@ -66,6 +67,20 @@ impl FluxUnits {
         let (error, covariance) = noise(&to, &target, own_error, own_covariance, flux)?;
         Ok(Self { unit: target, flux, error, covariance })
     }
+}
+
+/// Errors or covariances without a unit have that of the flux; but of which flux, where its column and the metadata disagree?
+fn refuse_ambiguous(table: &Table, flux: &Option<Stated>, error_is_silent: bool, silent_covariance: Option<&str>) -> Result<()> {
+    let silent = [error_is_silent.then_some(columns::FLUX_ERROR), silent_covariance].into_iter().flatten().next();
+    let (Some(flux), Some(name), Some(metadata)) = (flux, silent, table.metadata_of(columns::FLUX_UNIT)) else { return Ok(()) };
+    let disagrees = |other: Unit| flux.unit.conversion(&other).is_none_or(|way| !way.is_identity());
+    if unit::is_absent(metadata) || !unit::parse(metadata).is_ok_and(disagrees) {
+        return Ok(());
+    }
+    Err(Error::data(format!("column '{name}'"))
+        .found(format!("no unit, beside flux in {} and metadata that say {metadata}", flux.text))
+        .expected("a unit of its own, or a file that says one thing")
+        .remedy("Give the column its unit, or correct the metadata 'flux_unit'."))
 }
 
 /// What errors and covariances are multiplied by to be in the unit `to`: their own unit decides, or else that of the flux (`flux`).
@@ -120,8 +135,8 @@ struct Stated {
 
 /// The unit of the flux column, or else the metadata's. Programs that convert the column leave the metadata as they were.
 fn stated(flux: &ColumnSchema, table: &Table) -> Option<Stated> {
-    let metadata = table.metadata.iter().find(|(key, _)| key.eq_ignore_ascii_case(columns::FLUX_UNIT));
-    let metadata = metadata.map(|(_, text)| text.trim()).filter(|text| !unit::is_absent(text));
+    let metadata = table.metadata_of(columns::FLUX_UNIT);
+    let metadata = metadata.map(|text| text.trim()).filter(|text| !unit::is_absent(text));
     let Some(own) = own(flux) else {
         let text = metadata?.to_owned();
         return unit::parse(&text).ok().map(|unit| Stated { text, unit });

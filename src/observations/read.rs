@@ -149,7 +149,7 @@ fn without_infinity(mut column: Column) -> Column {
 /// The data vector that the table's metadata describe.
 fn grid_of(table: &Table) -> Result<Grid> {
     let list = |key: &str| {
-        table.metadata.get(key).ok_or_else(|| {
+        table.metadata_of(key).ok_or_else(|| {
             Error::data(format!("metadata '{key}'"))
                 .found("none")
                 .expected("a JSON list")
@@ -162,7 +162,7 @@ fn grid_of(table: &Table) -> Result<Grid> {
     let wavelength: Vec<f64> =
         serde_json::from_str(list(columns::WAVELENGTHS)?).map_err(|error| unreadable(columns::WAVELENGTHS, error))?;
     let names: Vec<String> = serde_json::from_str(list(columns::BANDS)?).map_err(|error| unreadable(columns::BANDS, error))?;
-    let to_nm = match table.metadata.get(columns::WAVELENGTH_UNIT) {
+    let to_nm = match table.metadata_of(columns::WAVELENGTH_UNIT) {
         Some(text) => unit::factor(text, "nm").ok_or_else(|| {
             Error::data(format!("metadata '{}'", columns::WAVELENGTH_UNIT))
                 .found(format!("'{text}'"))
@@ -172,7 +172,7 @@ fn grid_of(table: &Table) -> Result<Grid> {
         None => 1.0,
     };
     let wavelength = wavelength.into_iter().map(|value| to_nm * value).collect();
-    Ok(Grid::new(wavelength, names)?.with_instrument(table.metadata.get(columns::XP_INSTRUMENT).cloned()))
+    Ok(Grid::new(wavelength, names)?.with_instrument(table.metadata_of(columns::XP_INSTRUMENT).cloned()))
 }
 
 fn refuse_duplicates(ids: &[i64]) -> Result<()> {

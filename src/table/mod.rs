@@ -162,6 +162,13 @@ impl Table {
         })
     }
 
+    /// The metadata of that name, in whatever case: FITS headers know capitals alone, and programs that copy them to other formats keep
+    /// these.
+    pub fn metadata_of(&self, key: &str) -> Option<&String> {
+        let same = || self.metadata.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, text)| text);
+        self.metadata.get(key).or_else(same)
+    }
+
     /// Removes and returns the column of that name, if there is one.
     pub fn take(&mut self, name: &str) -> Option<Column> {
         let position = self.columns.iter().position(|column| column.schema.name == name)?;

@@ -31,6 +31,7 @@ impl std::error::Error for Unknown {}
 /// # Errors
 /// When a part is not understood.
 pub fn parse(text: &str) -> Result<Unit, Unknown> {
+    let text = unquoted(text.trim());
     if super::is_absent(text) {
         return Ok(Unit::ONE);
     }
@@ -267,4 +268,9 @@ impl Parser<'_> {
             _ => Err(None),
         }
     }
+}
+/// A unit without the quotes that enclose the whole of it.
+fn unquoted(text: &str) -> &str {
+    let inside = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote).filter(|inside| !inside.contains(quote));
+    inside('\'').or_else(|| inside('"')).filter(|inside| inside.contains(['.', '*', ' ', '/'])).unwrap_or(text)
 }

@@ -96,7 +96,7 @@ impl Catalogue {
         for file in table_files(path, &[columns::ID, FLAGS])? {
             let first = read_column_chunks(&file, &[columns::ID], 1)?.next().transpose()?.unwrap_or_default();
             let said = |key: &str| {
-                first.metadata.get(key).cloned().ok_or_else(|| {
+                first.metadata_of(key).cloned().ok_or_else(|| {
                     Error::data(format!("{}, metadata '{key}'", file.display()))
                         .found("none")
                         .expected("what `photosphere fit` writes")
@@ -110,7 +110,7 @@ impl Catalogue {
                     .expected(format!("one of model {}", trained.id()))
                     .remedy("Name the model directory that the catalogue was made with."));
             }
-            runs.extend(first.metadata.get(crate::cli::provenance::RUN).cloned());
+            runs.extend(first.metadata_of(crate::cli::provenance::RUN).cloned());
             texts.entry(said("options")?).or_insert_with(|| file.clone());
             files.push(file);
         }

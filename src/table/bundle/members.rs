@@ -50,8 +50,10 @@ impl Archive {
                 .remedy("Unpack the archive, and read the files."));
         }
         let (mut members, mut others) = (Vec::new(), Vec::new());
+        let mut n_compressed = 0_u64;
         for index in 0..archive.len() {
             let member = archive.by_index_raw(index).map_err(|error| damaged(path.display().to_string(), error))?;
+            n_compressed = n_compressed.saturating_add(member.compressed_size());
             let name = String::from_utf8_lossy(member.name_raw()).into_owned();
             let is_hidden = name.split('/').any(|part| part.starts_with('.') && part != "..") || name.starts_with("__MACOSX/");
             if member.is_dir() || is_hidden {
@@ -61,6 +63,12 @@ impl Archive {
                 Some(format) if format != Format::Bundle => members.push(Member { index, name, format }),
                 _ => others.push(name),
             }
+        }
+        if n_compressed > n_bytes {
+            return Err(Error::data(path.display().to_string())
+                .found(format!("members of {n_compressed} compressed bytes in {n_bytes}, so that some share their content"))
+                .expected("members of their own")
+                .remedy("Do not trust the archive: it is made to grow."));
         }
         if !others.is_empty() {
             warn_once(format!("{}: members that are no tables are passed over ({})", path.display(), listed(&others)));

@@ -298,8 +298,7 @@ schema: astropy-2.0
 
     #[test]
     fn types_that_no_table_holds_are_no_obstacle() {
-        let types =
-            ["complex64", "object", "string, subtype: 'complex128[2]'", "string, subtype: 'float64[9223372036854775807]'"];
+        let types = ["complex64", "object", "string, subtype: 'complex128[2]'", "string, subtype: 'float64[x]'"];
         let lines: Vec<String> =
             (types.iter().enumerate()).map(|(i, text)| format!("- {{name: c{i}, datatype: {text}}}\n")).collect();
         // As in Parquet, without the first line.
