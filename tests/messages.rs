@@ -303,7 +303,7 @@ fn models() {
         ("a parameter of another model", "\"teff\"", "\"age\""),
         ("a parameter twice", "\"feh\"", "\"teff\""),
         ("a parameter that is no label", "\"feh\"", "\"parallax\""),
-        ("an unknown key of the prior", "format = 2", "format = 1\nversion = 2"),
+        ("an unknown key of the prior", "format = 1", "format = 1\nversion = 2"),
     ] {
         trials.fails_with(name, FIT, "model/prior.toml", (from, to));
     }
