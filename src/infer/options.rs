@@ -155,7 +155,8 @@ impl FitOptions {
             let transform = self.transforms.get(name).copied().unwrap_or(parameter.transform);
             let coordinate = parameter.clone().with_transform(transform).coordinate_from_file(value);
             // Zero is the limit of small amounts (extinction=0), but of no distance.
-            if !coordinate.is_finite() && !(value == 0.0 && parameter.is_amount()) {
+            let is_limit = value == 0.0 && parameter.is_amount();
+            if !(coordinate.is_finite() || is_limit) {
                 return Err(Error::usage(place())
                     .found(value.to_string())
                     .expected(if parameter.is_amount() { "zero or a positive number" } else { "a positive number" })
