@@ -13,7 +13,7 @@
 //! |---|---|
 //! | [`error`] | the one error type: where, what was found, what was expected, what to do |
 //! | [`warning`] | warnings that are said once |
-//! | [`unit`] | units as files spell them, and the factors between them |
+//! | [`mod@unit`] | units as files spell them, and the factors between them |
 //! | [`text`] | text from files as it may be shown |
 //! | [`prefetch`] | iterators that a thread of their own runs ahead of the consumer |
 //! | [`tensor`] | burn's tensors behind an alias, devices, jets (forward-mode derivatives), global weights and their optimisers |

@@ -12,7 +12,7 @@ pub struct Grid {
     /// Name of each entry (`xp_392`, `j`).
     pub names: Vec<String>,
     /// Name and hash of the instrument with which the XP samples were made (`gaia-dr3 sha256:…`); `None` without XP samples, and in files
-    /// and models that are older than instruments, or simulated: those of [`UNSAID_INSTRUMENT`].
+    /// and models that are older than instruments, or simulated: those of `gaia-dr3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instrument: Option<String>,
 }

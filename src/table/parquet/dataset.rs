@@ -19,7 +19,7 @@ use std::path::Path;
 const MOST_FOOTERS: usize = 20_000;
 
 /// Writes `_common_metadata` and `_metadata` into `folder` for the Parquet files in it, named by their relative paths, with the
-/// given metadata; an older pair is replaced. About 40 kB a file are held meanwhile; of more than [`MOST_FOOTERS`] files, therefore,
+/// given metadata; an older pair is replaced. About 40 kB a file are held meanwhile; of more than 20 000 files, therefore,
 /// there is no `_metadata`, which readers take for a convenience.
 ///
 /// # Errors
