@@ -20,7 +20,7 @@
 //! | [`table`] | tables with units, UCDs, descriptions and nulls; Parquet, FITS, CSV, ECSV, VOTable |
 //! | [`quantity`] | what columns measure: units, what is possible, columns in the unit in which they are used |
 //! | [`survey`] | Gaia XP spectra, photometric bands, and their join into an observation file |
-//! | [`spectrum`] | extinction laws |
+//! | [`spectrum`] | extinction laws; spectra on a common grid |
 //! | [`noise`] | covariances, calibration errors, whitening |
 //! | [`observations`] | flux, noise, constraints, cuts, splits; the observation file |
 //! | [`model`] | parameters, effects and their registry, the forward model, model directories |

@@ -10,7 +10,7 @@ const MOST: usize = 1 << 16;
 
 /// What an HDU holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::table) enum Kind {
     Image,
     /// An image in tiles, stored as a binary table.
     CompressedImage,

@@ -1,6 +1,6 @@
 //! FITS binary tables, read and written by our own code: scalars, lists of fixed and varying length, text, booleans and bits, integers
 //! with TNULL, unsigned and scaled columns; units, UCDs and descriptions as TUNIT, TUCD and TCOMM (which TOPCAT shows) and in astropy's
-//! own COMMENT block; the table's metadata as header cards; CHECKSUM and DATASUM.
+//! own COMMENT block; the table's metadata as header cards; CHECKSUM and DATASUM. Images are read too ([`FitsFile`], [`ImageRows`]).
 //!
 //! | stored | read as | null |
 //! |---|---|---|
@@ -28,21 +28,29 @@ mod craft;
 mod damage;
 mod decode;
 mod encode;
+mod file;
 mod form;
 mod hdu;
 mod header;
 mod heap;
+mod image;
+#[cfg(test)]
+mod image_tests;
 mod layout;
 mod metadata;
 mod read;
+mod rice;
 mod rows;
 mod scaling;
 mod source;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tiles;
 mod write;
 mod write_header;
 
+pub use file::{FitsFile, FitsHeader, HduKind};
+pub use image::ImageRows;
 pub(super) use read::{chunks, row_count, schema};
 pub(super) use write::FitsSink;

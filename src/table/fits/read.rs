@@ -36,11 +36,16 @@ pub(in crate::table) fn chunks(location: &Location, names: Option<&[&str]>, rows
     Ok(Box::new(Reader::new(Opened::new(location)?, names, rows)?))
 }
 
+/// As [`chunks`], of a file that is open already.
+pub(super) fn chunks_of(source: &Arc<Source>, location: &Location, names: Option<&[&str]>, rows: usize) -> Result<Chunks> {
+    Ok(Box::new(Reader::new(Opened::from_source(Arc::clone(source), location)?, names, rows)?))
+}
+
 /// As [`chunks`], from bytes in memory: for tests.
 #[cfg(test)]
 pub(super) fn chunks_of_bytes(bytes: Vec<u8>, location: &Location, rows: usize) -> Result<Chunks> {
     let source = Source::from_bytes(&location.file, bytes);
-    Ok(Box::new(Reader::new(Opened::from_source(source, location)?, None, rows)?))
+    Ok(Box::new(Reader::new(Opened::from_source(Arc::new(source), location)?, None, rows)?))
 }
 
 /// A file, its HDUs, and the tables of it that are read.
@@ -54,10 +59,10 @@ struct Opened {
 
 impl Opened {
     fn new(location: &Location) -> Result<Self> {
-        Self::from_source(Source::open(&location.file)?, location)
+        Self::from_source(Arc::new(Source::open(&location.file)?), location)
     }
 
-    fn from_source(source: Source, location: &Location) -> Result<Self> {
+    fn from_source(source: Arc<Source>, location: &Location) -> Result<Self> {
         let listing = hdu::list(&source)?;
         let hdus = listing.hdus.clone();
         let choices = choose::tables(location, &source, listing)?;
@@ -70,7 +75,7 @@ impl Opened {
                 .expected(format!("{n_rows}, as in {}", tables[0].label))
                 .remedy("Join only tables whose rows match one to one, or match them by their identifiers beforehand."));
         }
-        Ok(Self { source: Arc::new(source), hdus, choices, tables, n_rows })
+        Ok(Self { source, hdus, choices, tables, n_rows })
     }
 
     /// All columns that can be read, in order, each with the tables that have it.

@@ -29,6 +29,33 @@ const LARGEST_FACTOR: f64 = 9_223_372_036_854_775_808.0;
 /// # Errors
 /// When TSCAL or TZERO is not a number, or TSCAL is zero.
 pub(super) fn of_column(header: &Header, number: usize, code: Code) -> Result<(Scaling, Option<ValueType>)> {
+    of_keywords(header, &format!("TSCAL{number}"), &format!("TZERO{number}"), code)
+}
+
+/// The scaling of an image (BSCALE, BZERO), with the type of its values. An image of integers with BLANK becomes floats, among which
+/// NaN can stand for the blank ones.
+///
+/// # Errors
+/// As [`of_column`]; when BLANK is no integer.
+pub(super) fn of_image(header: &Header, code: Code) -> Result<(Scaling, ValueType, Option<i64>)> {
+    let (scaling, values) = of_keywords(header, "BSCALE", "BZERO", code)?;
+    // Images have no complex pixels.
+    let values = values.unwrap_or(ValueType::Float64);
+    let keyword = if header.value("ZBLANK").is_some() { "ZBLANK" } else { "BLANK" };
+    let is_integer = matches!(code, Code::Byte | Code::Short | Code::Int | Code::Long);
+    let Some(text) = header.value(keyword).filter(|_| is_integer) else { return Ok((scaling, values, None)) };
+    let blank = text.parse().map_err(|_| header.wrong(keyword, &format!("'{text}'"), "an integer"))?;
+    Ok(match scaling {
+        Scaling::None => (Scaling::Float { scale: 1.0, zero: 0.0 }, ValueType::Float64, Some(blank)),
+        Scaling::Integer { scale, zero } => {
+            (Scaling::Float { scale: scale as f64, zero: zero as f64 }, ValueType::Float64, Some(blank))
+        }
+        Scaling::Float { .. } => (scaling, values, Some(blank)),
+    })
+}
+
+fn of_keywords(header: &Header, scale: &str, zero: &str, code: Code) -> Result<(Scaling, Option<ValueType>)> {
+    let (scale_keyword, zero_keyword) = (scale, zero);
     let stored = match code {
         Code::Logical | Code::Bit => return Ok((Scaling::None, Some(ValueType::Bool))),
         Code::Text => return Ok((Scaling::None, Some(ValueType::Text))),
@@ -38,10 +65,10 @@ pub(super) fn of_column(header: &Header, number: usize, code: Code) -> Result<(S
         Code::Byte | Code::Short | Code::Int => ValueType::Int32,
         Code::Long => ValueType::Int64,
     };
-    let scale = factor(header, &format!("TSCAL{number}"), 1)?;
-    let zero = factor(header, &format!("TZERO{number}"), 0)?;
+    let scale = factor(header, scale_keyword, 1)?;
+    let zero = factor(header, zero_keyword, 0)?;
     if scale.as_f64() == 0.0 {
-        return Err(header.wrong(&format!("TSCAL{number}"), "0", "a number other than zero"));
+        return Err(header.wrong(scale_keyword, "0", "a number other than zero"));
     }
     if (scale, zero) == (Factor::Integer(1), Factor::Integer(0)) {
         return Ok((Scaling::None, Some(stored)));
