@@ -18,6 +18,7 @@ from astropy.table import MaskedColumn, Table
 
 CORPUS = Path(sys.argv[1])
 CORPUS.mkdir(parents=True, exist_ok=True)
+INSTRUMENT = Path(__file__).resolve().parent.parent / "src" / "survey" / "data" / "xp_instrument_cycle04_toy.safetensors"
 RECIPES = Path(__file__).resolve().parent.parent / "models" / "recipes"
 
 
@@ -89,6 +90,9 @@ def make_parquet():
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression=compression)
         put("parquet", f"{compression}.parquet", buffer.getvalue())
+    # A footer with a list of two thousand million booleans, which the library would go through one by one.
+    footer = bytes([0xD9, 0xF1, 0xFF, 0xFF, 0xFF, 0xFF, 0x07]) * 9 + bytes([0])
+    put("parquet", "booleans.parquet", b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1")
     put("parquet", "astropy.parquet", written(sample(), "parquet"))
 
 
@@ -116,6 +120,35 @@ def make_text():
     put("zip", "bundle.zip", buffer.getvalue())
 
 
+def make_instrument():
+    """The toy as it is, and an instrument of three bases with external calibration, as scripts/make_xp_instrument.py lays them out."""
+    put("instrument", "toy.safetensors", INSTRUMENT.read_bytes())
+    metadata = {"photosphere_xp_instrument": "1", "name": "made-up", "release": "none", "description": "made up"}
+    tensors = {"constants": np.array([1e-25, 1.0])}
+    for band, (low, high) in {"bp": (330.0, 680.0), "rp": (640.0, 1050.0)}.items():
+        metadata |= {f"{band}_basis": "hermite", f"{band}_inverse_basis": "hermite", f"{band}_basis_function_id": "1"}
+        knots = np.concatenate([[300.0] * 4, [700.0], [1100.0] * 4])
+        tensors |= {
+            f"{band}.internal.transformation": np.eye(3),
+            f"{band}.internal.pseudo_wavelength": np.array([[0.0, 60.0], [-10.0, 10.0]]),
+            f"{band}.bases": np.eye(3),
+            f"{band}.pseudo_wavelength": np.array([[0.0, 60.0], [-10.0, 10.0]]),
+            f"{band}.dispersion.knots": knots,
+            f"{band}.dispersion.coefficients": np.linspace(0.0, 60.0, 5),
+            f"{band}.response.knots": knots,
+            f"{band}.response.coefficients": np.ones(5),
+            f"{band}.range": np.array([low, high]),
+        }
+    header, data = {"__metadata__": metadata}, b""
+    for name, values in sorted(tensors.items()):
+        content = values.astype("<f8").tobytes()
+        header[name] = {"dtype": "F64", "shape": list(values.shape), "data_offsets": [len(data), len(data) + len(content)]}
+        data += content
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    put("instrument", "three.safetensors", len(text).to_bytes(8, "little") + text + data)
+
+
 def make_survey():
     observations = sample()["source_id", "teff", "parallax", "flux"]
     observations["flux_error"] = np.full((3, 2), 0.1, dtype="float32")
@@ -137,5 +170,5 @@ def make_survey():
         put("recipes", recipe.name, recipe.read_bytes())
 
 
-for make in [make_fits, make_votable, make_parquet, make_text, make_survey]:
+for make in [make_fits, make_votable, make_parquet, make_text, make_instrument, make_survey]:
     make()

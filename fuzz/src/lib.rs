@@ -58,6 +58,16 @@ pub fn read_spectra(bytes: &[u8]) {
     }
 }
 
+/// Reads bytes as the file of an XP instrument and makes the design matrices that it can.
+pub fn read_instrument(bytes: &[u8]) {
+    let Some(Ok(instrument)) = file(bytes, "instrument.safetensors").map(|path| Instrument::read(&path)) else { return };
+    let (n_bp, n_rp) = instrument.n_bases();
+    let _ = (instrument.sampling(&DEFAULT_WAVELENGTHS, n_bp, n_rp), instrument.archive_sampling(n_bp, n_rp));
+    if let Some(range) = instrument.wavelength_range() {
+        let _ = instrument.sampling(&[*range.start(), *range.end()], n_bp.min(2), n_rp.min(2));
+    }
+}
+
 /// Parses bytes as a recipe of every kind.
 pub fn read_recipes(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };

@@ -157,7 +157,7 @@ pub fn read_observations(recipe: &Recipe, paths: &[PathBuf]) -> Result<Observati
                 // The metadata of the first file stand for all.
                 let same = Grid::of_table(whole).and_then(|grid| grid.require_same(&Grid::of_table(&table)?));
                 let place = path.display().to_string();
-                let same = same.and_then(|()| require_same_flux_unit(whole, &table));
+                let same = same.and_then(|()| require_same_flux_unit(whole, &table, &place));
                 same.and_then(|()| append(whole, table, &place)).map_err(|error| error.within(&place))?;
             }
             None => whole = Some(table),
@@ -167,7 +167,8 @@ pub fn read_observations(recipe: &Recipe, paths: &[PathBuf]) -> Result<Observati
         Error::usage("observations").found("no file").expected("at least one").remedy("Name the observation files.")
     })?;
     let options = read_options(recipe, &table);
-    Observations::from_table(table, &options).map_err(|error| error.within(names(paths)))
+    let place = names(paths);
+    Observations::from_table_of(&place, table, &options).map_err(|error| error.within(&place))
 }
 
 /// The names of files, for messages.

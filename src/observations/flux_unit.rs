@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::quantity::FLUX_UNIT;
 use crate::table::{ColumnSchema, Table};
 use crate::unit::{self, Unit};
-use crate::warning::warn_once;
+use crate::warning::warn_once_about;
 
 /// The unit of the flux that is made, and what each column is multiplied by.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,13 +19,15 @@ pub(super) struct FluxUnits {
 
 impl FluxUnits {
     /// For a table, with the unit that a model wants. Without one, flux of stars comes in [`FLUX_UNIT`] whatever the file has, and other
-    /// flux (relative, counts) in the file's unit.
+    /// flux (relative, counts) in the file's unit. `place` is the file, for warnings.
     ///
     /// # Errors
     /// When a column's unit measures something else.
-    pub(super) fn of(table: &Table, wanted: Option<&str>) -> Result<Self> {
+    pub(super) fn of(table: &Table, wanted: Option<&str>, place: &str) -> Result<Self> {
         let schema = |name: &str| table.get(name).map(|column| &column.schema);
-        let stated = schema(columns::FLUX).and_then(|flux| stated(flux, table));
+        let own = |schema: &ColumnSchema| own(schema, place);
+        let stated = schema(columns::FLUX).and_then(|flux| stated(flux, table, place));
+        let warn = |text: String| warn_of_first(place, columns::FLUX, &text);
         let target = match (wanted, &stated) {
             (Some(wanted), _) => wanted.to_owned(),
             (None, Some(Stated { text, unit })) => match unit.conversion(&known(FLUX_UNIT)?) {
@@ -48,9 +50,9 @@ impl FluxUnits {
         refuse_ambiguous(table, &stated, own_error.is_none(), covariance_name.filter(|_| own_covariance.is_none()))?;
         if unit::is_absent(&target) {
             match &stated {
-                None => warn_once("column 'flux' states no unit: it is taken as it is, and a model of it knows none"),
+                None => warn("no unit is stated: it is taken as it is, and a model of it knows none".into()),
                 Some(Stated { text, .. }) => {
-                    warn_once(format!("the model knows no unit of its flux: flux in {text} is taken for the same"));
+                    warn(format!("the model knows no unit of its flux: flux in {text} is taken for the same"))
                 }
             }
             let Some(of_flux) = &stated else { return Ok(Self { unit: String::new(), flux: 1.0, error: 1.0, covariance: 1.0 }) };
@@ -59,7 +61,7 @@ impl FluxUnits {
         }
         let to = known(&target)?;
         let Some(stated) = stated else {
-            warn_once(format!("column 'flux' states no known unit: taken in {target}, the unit of the model"));
+            warn(format!("no known unit is stated: taken in {target}, the unit of the model"));
             let (error, covariance) = noise(&to, &target, own_error, own_covariance, 1.0)?;
             return Ok(Self { unit: target, flux: 1.0, error, covariance });
         };
@@ -99,15 +101,15 @@ fn noise(to: &Unit, target: &str, error: Option<Stated>, covariance: Option<(&st
     Ok((error, covariance))
 }
 
-/// Fails where the rows of another file cannot follow those of a first one because their fluxes are in different units, and not all of the columns say so
+/// Fails where the rows of another file, `place`, cannot follow those of a first one because their fluxes are in different units, and not all of the columns say so
 /// themselves.
 ///
 /// # Errors
 /// Names both units.
-pub fn require_same_flux_unit(first: &Table, more: &Table) -> Result<()> {
+pub fn require_same_flux_unit(first: &Table, more: &Table, place: &str) -> Result<()> {
     let names = [columns::FLUX, columns::FLUX_ERROR, columns::COVARIANCE, columns::XP_COVARIANCE];
-    let says = |table: &Table| names.iter().filter_map(|name| table.get(name)).all(|column| own(&column.schema).is_some());
-    let text = |table: &Table| table.get(columns::FLUX).and_then(|flux| stated(&flux.schema, table));
+    let says = |table: &Table| names.iter().filter_map(|name| table.get(name)).all(|column| own(&column.schema, place).is_some());
+    let text = |table: &Table| table.get(columns::FLUX).and_then(|flux| stated(&flux.schema, table, place));
     let (one, other) = (text(first), text(more));
     let is_same = match (&one, &other) {
         (None, None) => true,
@@ -134,23 +136,24 @@ struct Stated {
 }
 
 /// The unit of the flux column, or else the metadata's. Programs that convert the column leave the metadata as they were.
-fn stated(flux: &ColumnSchema, table: &Table) -> Option<Stated> {
+fn stated(flux: &ColumnSchema, table: &Table, place: &str) -> Option<Stated> {
     let metadata = table.metadata_of(columns::FLUX_UNIT);
     let metadata = metadata.map(|text| text.trim()).filter(|text| !unit::is_absent(text));
-    let Some(own) = own(flux) else {
+    let Some(own) = own(flux, place) else {
         let text = metadata?.to_owned();
         return unit::parse(&text).ok().map(|unit| Stated { text, unit });
     };
     if let Some(other) = metadata
         && unit::parse(other).is_ok_and(|other| own.unit.conversion(&other).is_none_or(|way| !way.is_identity()))
     {
-        warn_once(format!("column 'flux' is in {}, the file's metadata say {other}: the column's unit is used", own.text));
+        let text = format!("in {}, where the file's metadata say {other}: the column's unit is used", own.text);
+        warn_of_first(place, columns::FLUX, &text);
     }
     Some(own)
 }
 
 /// The unit of a column, if it is a known one; an unknown one is said once.
-fn own(schema: &ColumnSchema) -> Option<Stated> {
+fn own(schema: &ColumnSchema, place: &str) -> Option<Stated> {
     let text = schema.unit.trim().to_owned();
     if unit::is_absent(&text) {
         return None;
@@ -158,10 +161,16 @@ fn own(schema: &ColumnSchema) -> Option<Stated> {
     match unit::parse(&text) {
         Ok(unit) => Some(Stated { text, unit }),
         Err(error) => {
-            warn_once(format!("column '{}': the unit '{text}' is not known ({error}) and taken for none", schema.name));
+            warn_of_first(place, &schema.name, &format!("the unit '{text}' is not known ({error}) and taken for none"));
             None
         }
     }
+}
+
+/// Warns of a column; what is the same of several files is said of the first.
+fn warn_of_first(place: &str, column: &str, text: &str) {
+    let text = format!("column '{column}': {text}");
+    warn_once_about(&text, format!("{place}, {text}"));
 }
 
 /// The unit that is wanted, which the program itself or a model states.

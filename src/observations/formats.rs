@@ -294,3 +294,26 @@ fn the_sample_files_keep_their_other_fluxes() {
         assert_eq!(read.n_fluxes(star), read.whitening.n_present(star), "{name}");
     }
 }
+
+#[test]
+fn warnings_name_the_first_of_several_files() {
+    for file in ["first of many.fits", "second of many.fits"] {
+        let mut table = observations(["furlong", ""], 1.0, true, false);
+        table.metadata.remove("flux_unit");
+        let mut parallax = table.column("parallax").unwrap().clone();
+        parallax.schema.unit = "arcs of warmth".into();
+        table.replace(parallax).unwrap();
+        Observations::from_table_of(file, table, &options()).unwrap();
+    }
+    let said = crate::warning::said();
+    let about = |text: &str| said.iter().filter(|warning| warning.contains(text)).cloned().collect::<Vec<_>>();
+    let [flux, parallax] = [about("column 'flux': the unit 'furlong'"), about("column 'parallax': the unit 'arcs of warmth'")];
+    assert_eq!(
+        flux,
+        ["first of many.fits, column 'flux': the unit 'furlong' is not known ('furlong' is not understood) and taken for none"]
+    );
+    assert_eq!(
+        parallax,
+        ["first of many.fits, column 'parallax': the unit 'arcs of warmth' is not known; its numbers are taken in mas"]
+    );
+}

@@ -63,12 +63,20 @@ impl Observations {
     /// # Errors
     /// When a column or the metadata is missing, has the wrong type or length or a unit of another kind, or an identifier occurs twice.
     /// A star with bad values is kept and flagged ([`input_flag`]).
-    pub fn from_table(mut table: Table, options: &ReadOptions) -> Result<Self> {
+    pub fn from_table(table: Table, options: &ReadOptions) -> Result<Self> {
+        Self::from_table_of("observations", table, options)
+    }
+
+    /// As [`Observations::from_table`], of a file whose name (`place`) warnings give; what is the same of several files is said of the first.
+    ///
+    /// # Errors
+    /// As [`Observations::from_table`].
+    pub fn from_table_of(place: &str, mut table: Table, options: &ReadOptions) -> Result<Self> {
         let grid = grid_of(&table)?;
         let ids = table.column(columns::ID)?.to_i64()?;
         refuse_duplicates(&ids)?;
         let mut input_flags = vec![0; ids.len()];
-        let units = FluxUnits::of(&table, options.flux_unit.as_deref())?;
+        let units = FluxUnits::of(&table, options.flux_unit.as_deref(), place)?;
         let mut flux = Flux::read(&table, grid.len(), &units, &mut input_flags)?;
         let whitening = flux.whiten(&mut table, &grid, &units, options, &mut input_flags)?;
         let Flux { flux, error: flux_error } = flux;
@@ -80,7 +88,7 @@ impl Observations {
                 *flags |= input_flag::NO_FLUX;
             }
         }
-        let constraints = constraints(&mut table, options, &mut input_flags)?;
+        let constraints = constraints(place, &mut table, options, &mut input_flags)?;
         for name in [columns::ID, columns::FLUX, columns::FLUX_ERROR] {
             table.take(name);
         }
@@ -99,7 +107,7 @@ impl Grid {
 }
 
 /// The constraints that a table has, in the units of their parameters. Their columns stay in the table, in these units.
-fn constraints(table: &mut Table, options: &ReadOptions, flags: &mut [u32]) -> Result<BTreeMap<String, Constraint>> {
+fn constraints(place: &str, table: &mut Table, options: &ReadOptions, flags: &mut [u32]) -> Result<BTreeMap<String, Constraint>> {
     let mut constraints = BTreeMap::new();
     let mut notices = Notices::default();
     for name in &options.constraints {
@@ -133,7 +141,7 @@ fn constraints(table: &mut Table, options: &ReadOptions, flags: &mut [u32]) -> R
             table.replace(column)?;
         }
     }
-    notices.say("observations");
+    notices.say_of_first(place);
     Ok(constraints)
 }
 

@@ -69,6 +69,16 @@ impl Notices {
         self.say_beyond(place);
     }
 
+    /// As [`Notices::say`], where many files come one after the other: what is the same of several is said of the first.
+    pub fn say_of_first(&self, place: &str) {
+        for text in self.texts(place) {
+            warn_once_about(text.strip_prefix(place).unwrap_or(&text), text.as_str());
+        }
+        for (column, text) in self.beyond_texts(place) {
+            warn_once_about(&format!("{column}, beyond reason"), text);
+        }
+    }
+
     /// Says what there is to say of units.
     pub fn say_units(&self, place: &str) {
         for text in self.texts(place) {

@@ -100,8 +100,11 @@ impl Quantity {
         }
     }
 
-    /// From the column's unit to the quantity's.
-    fn conversion(&self, column: &Column, role: Role, partner: Option<&str>, notices: &mut Notices) -> Result<Conversion> {
+    /// From the column's unit to the quantity's; from that of the values (`partner`) where an error states none.
+    ///
+    /// # Errors
+    /// When the column's unit measures something else.
+    pub fn conversion(&self, column: &Column, role: Role, partner: Option<&str>, notices: &mut Notices) -> Result<Conversion> {
         let Some(target) = &self.unit else { return Ok(Conversion::IDENTITY) };
         let stated = column.schema.unit.trim();
         let name = &column.schema.name;
@@ -186,6 +189,9 @@ mod tests {
         assert_eq!(read(&logg, column("logg", "[m/s2]", &[2.5]), Role::Value).0, [4.5]);
         assert_eq!(read(&logg, column("logg_error", "dex(m/s2)", &[0.1]), Role::Error).0, [0.1], "an error has no offset");
         assert_eq!(read(&Quantity::of("teff"), column("teff", "kK", &[5.8]), Role::Value).0, [5800.0]);
+        let teff = Quantity::of("teff");
+        assert!((read(&teff, column("teff", "deg_C", &[5500.0]), Role::Value).0[0] - 5773.15).abs() < 1e-9);
+        assert_eq!(read(&teff, column("teff_error", "deg_C", &[50.0]), Role::Error).0, [50.0], "an error has no zero");
         let magnitude = Quantity::magnitude("j_mag", None);
         assert_eq!(read(&magnitude, column("j_mag", "mmag", &[12_500.0]), Role::Value).0, [12.5]);
         assert_eq!(read(&Quantity::of("extinction"), column("extinction", "mmag", &[150.0]), Role::Value).0, [0.15]);

@@ -34,6 +34,25 @@ pub enum Scale {
     Decadic,
     /// A magnitude that says which flux has magnitude zero.
     Magnitude(ZeroPoint),
+    /// A multiple counted from another zero: a temperature in °C or °F.
+    Shifted(Zero),
+}
+
+/// Where a scale has its zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Zero {
+    Celsius,
+    Fahrenheit,
+}
+
+impl Zero {
+    /// What is added to a number to count from the unit's own zero.
+    fn shift(self) -> f64 {
+        match self {
+            Self::Celsius => 273.15,
+            Self::Fahrenheit => 459.67,
+        }
+    }
 }
 
 /// The zero-point that a magnitude's unit states.
@@ -84,11 +103,19 @@ impl Unit {
     pub fn zero_point(&self) -> Option<ZeroPoint> {
         match self.scale {
             Scale::Magnitude(zero_point) => Some(zero_point),
-            Scale::Linear | Scale::Decadic => None,
+            Scale::Linear | Scale::Decadic | Scale::Shifted(_) => None,
         }
     }
 
-    /// The unit of a product of two quantities in this unit; none for logarithms.
+    /// What is added to a number in this unit to count from the unit's own zero.
+    fn shift(&self) -> f64 {
+        match self.scale {
+            Scale::Shifted(zero) => zero.shift(),
+            Scale::Linear | Scale::Decadic | Scale::Magnitude(_) => 0.0,
+        }
+    }
+
+    /// The unit of a product of two quantities in this unit; none for logarithms and for what counts from another zero.
     pub fn squared(&self) -> Option<Self> {
         let Self { factor, dimensions, scale } = *self;
         (scale == Scale::Linear).then(|| Self { factor: factor * factor, dimensions: dimensions.power(2.0), scale })
@@ -99,7 +126,10 @@ impl Unit {
     /// A pure number may stand for a logarithm, which many files call dimensionless, and a bare `dex` for the logarithm of anything.
     /// Zero-points of magnitudes are the caller's to compare.
     pub fn conversion(&self, to: &Self) -> Option<Conversion> {
-        let scaled = || Conversion { factor: snapped(self.factor / to.factor), offset: 0.0 };
+        let scaled = || {
+            let factor = snapped(self.factor / to.factor);
+            Conversion { factor, offset: factor * self.shift() - to.shift() }
+        };
         let same_dimensions = self.dimensions == to.dimensions;
         let is_bare = |unit: &Self| unit.dimensions.is_none() && snapped(unit.factor) == 1.0;
         match (self.scale, to.scale) {
@@ -109,8 +139,8 @@ impl Unit {
             }
             (Scale::Decadic, Scale::Linear) => is_bare_linear(to).then_some(Conversion::IDENTITY),
             (Scale::Linear, Scale::Decadic) => is_bare_linear(self).then_some(Conversion::IDENTITY),
-            (Scale::Decadic, Scale::Magnitude(_)) | (Scale::Magnitude(_), Scale::Decadic) => None,
-            (Scale::Linear | Scale::Magnitude(_), Scale::Linear | Scale::Magnitude(_)) => same_dimensions.then(scaled),
+            (Scale::Decadic, _) | (_, Scale::Decadic) => None,
+            (_, _) => same_dimensions.then(scaled),
         }
     }
 }

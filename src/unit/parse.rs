@@ -1,9 +1,9 @@
 //! From a unit's text to the unit.
 
 use super::atoms;
-use super::dimensions::Dimensions;
+use super::dimensions::{Base, Dimensions};
 use super::lexer::{Token, tokens};
-use super::{Scale, Unit, ZeroPoint};
+use super::{Scale, Unit, Zero, ZeroPoint};
 use std::fmt;
 
 /// Longest text that can be a unit.
@@ -60,6 +60,8 @@ fn whole_text(text: &str) -> Option<Unit> {
         "abmag" | "mag_ab" | "mag ab" | "ab mag" | "ab" => magnitude(ZeroPoint::Ab),
         "stmag" | "mag_st" | "st mag" => magnitude(ZeroPoint::St),
         "vegamag" | "vega mag" | "mag_vega" | "mag vega" => magnitude(ZeroPoint::Vega),
+        "deg_c" | "degc" | "deg c" | "celsius" | "°c" | "℃" => Some(shifted(1.0, Zero::Celsius)),
+        "deg_f" | "degf" | "deg f" | "fahrenheit" | "°f" | "℉" => Some(shifted(5.0 / 9.0, Zero::Fahrenheit)),
         "log" | "log10" | "[-]" | "[---]" | "[]" => Some(Unit { scale: Scale::Decadic, ..Unit::ONE }),
         _ => None,
     }
@@ -67,6 +69,11 @@ fn whole_text(text: &str) -> Option<Unit> {
 
 fn linear((factor, dimensions): (f64, Dimensions)) -> Unit {
     Unit { factor, dimensions, scale: Scale::Linear }
+}
+
+/// A temperature of another zero, in degrees of so many kelvins.
+fn shifted(factor: f64, zero: Zero) -> Unit {
+    Unit { factor, dimensions: Dimensions::of(&[(Base::Kelvin, 1)]), scale: Scale::Shifted(zero) }
 }
 
 /// Why a text is no unit: the name that is not known, if it is one name.

@@ -218,6 +218,29 @@ fn logarithms_of_units_differ_by_a_constant() {
     }
 }
 
+/// astropy 8.0.2: `u.deg_C.to(u.K, [0, 5500], equivalencies=u.temperature())` is `[273.15, 5773.15]`, and of `imperial.deg_F` `[32, 9000]`
+/// are `[273.15, 5255.37222222]`.
+#[test]
+fn temperatures_of_another_zero_are_shifted() {
+    for (text, pairs) in [
+        ("deg_C", [(0.0, 273.15), (5500.0, 5773.15)]),
+        ("Celsius", [(-273.15, 0.0), (5500.0, 5773.15)]),
+        ("°C", [(0.0, 273.15), (1.0, 274.15)]),
+        ("deg_F", [(32.0, 273.15), (9000.0, 5_255.372_222_22)]),
+    ] {
+        let (there, back) = (conversion(text, "K").unwrap(), conversion("K", text).unwrap());
+        for (number, kelvin) in pairs {
+            assert!((there.value(number) - kelvin).abs() < 1e-8 && (back.value(kelvin) - number).abs() < 1e-7, "{text}");
+        }
+        assert!((conversion(text, "kK").unwrap().value(pairs[1].0) - 1e-3 * pairs[1].1).abs() < 1e-10);
+        assert_eq!(factor(text, "K"), None, "no factor alone makes one of the other");
+        assert_eq!((conversion(text, text), parse(text).unwrap().squared()), (Some(Conversion::IDENTITY), None));
+    }
+    for text in ["deg_C/s", "deg_C2", "m deg_C", "dex(deg_C)"] {
+        assert!(parse(text).is_err(), "a difference of temperatures, or a mistake: {text}");
+    }
+}
+
 #[test]
 fn magnitudes_may_state_their_zero_point() {
     for (text, zero_point) in [

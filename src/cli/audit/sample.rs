@@ -72,7 +72,8 @@ impl Sample {
                 .expected("the observations from which the catalogue was made")
                 .remedy("Name those observations; identifiers of other surveys or releases do not match.")
         })?;
-        let observations = Observations::from_table(table, &read)?;
+        let place = observations.display().to_string();
+        let observations = Observations::from_table_of(&place, table, &read).map_err(|error| error.within(&place))?;
         let entries: Vec<&Entry> = observations.ids.iter().map(|id| &entries[id]).collect();
         let n_free = trained.model.space.len() - options.hold.len();
         let covariances: Vec<Vec<f64>> = entries.iter().map(|e| unpack_upper_triangle(&e.covariance_triu, n_free)).collect();

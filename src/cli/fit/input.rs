@@ -117,6 +117,15 @@ struct OpenFile {
     n_rows: usize,
 }
 
+/// Rows of a file.
+struct Chunk {
+    table: Table,
+    file: String,
+    /// The file and its rows.
+    place: String,
+    is_raw: bool,
+}
+
 impl Reader {
     fn open(&self, path: PathBuf) -> Result<OpenFile> {
         let takes = |preparation: &&Preparation| read_schema(&path).is_ok_and(|schemas| preparation.takes(&schemas));
@@ -129,7 +138,7 @@ impl Reader {
     }
 
     /// The next chunk and where it is from; `None` after the last file.
-    fn chunk(&mut self) -> Result<Option<(Table, String, bool)>> {
+    fn chunk(&mut self) -> Result<Option<Chunk>> {
         loop {
             let file = match &mut self.file {
                 Some(file) => file,
@@ -147,14 +156,15 @@ impl Reader {
                 file.n_rows += chunk.n_rows();
                 self.n_read += chunk.n_rows();
                 let place = format!("{}, rows {first}\u{2013}{}", file.path.display(), file.n_rows.saturating_sub(1));
-                return Ok(Some((chunk, place, file.is_raw)));
+                let file_name = file.path.display().to_string();
+                return Ok(Some(Chunk { table: chunk, file: file_name, place, is_raw: file.is_raw }));
             }
             self.file = None;
         }
     }
 
     fn batch(&mut self) -> Result<Option<Batch>> {
-        let Some((mut chunk, place, is_raw)) = self.chunk()? else { return Ok(None) };
+        let Some(Chunk { table: mut chunk, file, place, is_raw }) = self.chunk()? else { return Ok(None) };
         self.last.clone_from(&place);
         if let Some(shard) = self.shard {
             chunk = shard.select(chunk)?;
@@ -163,7 +173,7 @@ impl Reader {
             Some(preparation) => preparation.chunk(chunk),
             None => refuse_epoch_spectra(chunk.columns().iter().map(|column| column.schema.name.as_str())).map(|()| chunk),
         };
-        let observations = observations.and_then(|table| Observations::from_table(table, &self.options));
+        let observations = observations.and_then(|table| Observations::from_table_of(&file, table, &self.options));
         let mut observations = observations.map_err(|error| error.within(&place))?;
         let mut other_instrument = None;
         if let Some(model) = self.accepted.as_ref().filter(|model| !model.has_instrument_of(&observations.grid)) {

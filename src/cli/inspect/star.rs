@@ -38,8 +38,9 @@ pub fn inspect(arguments: &Arguments, star: i64, data: &Path, settings: &Setting
     let trained = TrainedModel::load(&arguments.path, &Registry::standard(), &settings.device()?)?;
     let options = FitOptions::default();
     let row = find(star, data)?;
-    let observations =
-        Observations::from_table(row, &read_options(&trained, &options)).map_err(|error| error.within(data.display()))?;
+    let place = data.display().to_string();
+    let observations = Observations::from_table_of(&place, row, &read_options(&trained, &options));
+    let observations = observations.map_err(|error| error.within(&place))?;
     let estimates = fit(&trained, &observations, &options)?;
     if let Some(output) = &arguments.output {
         let figure = figure(&trained, &observations, &estimates, &observations.flux_unit)?;

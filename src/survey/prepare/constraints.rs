@@ -39,18 +39,11 @@ pub(super) fn take(recipe: &PrepareRecipe, stars: &mut Table, notes: &mut [i32])
     Ok(columns)
 }
 
-/// Subtracts the column `name` from the parallaxes; one without a bias becomes missing, since it would be in another system than the
+/// Subtracts the column `name` from the parallaxes, both in mas (see [`super::used`]); one without a bias becomes missing, since it would be in another system than the
 /// others. The column stays.
 fn subtract_bias(stars: &mut Table, name: &str, notes: &mut [i32]) -> Result<()> {
     let bias = stars.column(name).map_err(|error| error.within("prepare recipe, parallax_bias_column"))?;
     let parallax = stars.column("parallax")?;
-    let units = [&bias.schema.unit, &parallax.schema.unit];
-    if units.iter().all(|unit| !unit.is_empty()) && units[0] != units[1] {
-        return Err(Error::data(format!("column '{name}'"))
-            .found(format!("the unit {}", units[0]))
-            .expected(format!("that of the parallaxes, {}", units[1]))
-            .remedy("Convert the column."));
-    }
     let bias = bias.to_f64()?;
     let mut values = parallax.to_f64()?;
     for ((value, bias), notes) in values.iter_mut().zip(bias).zip(notes) {

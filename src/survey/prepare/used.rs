@@ -9,6 +9,8 @@ use crate::unit::{self, ZeroPoint};
 use crate::warning::warn_once;
 use std::collections::BTreeMap;
 
+const PARALLAX: &str = "parallax";
+
 /// What a column of values is, and where its errors are.
 #[derive(Debug, Clone)]
 struct Pair {
@@ -16,6 +18,8 @@ struct Pair {
     error: String,
     /// Of magnitudes.
     system: Option<MagnitudeSystem>,
+    /// The column of the same table whose unit values without one of their own have.
+    like: Option<&'static str>,
 }
 
 /// The pairs that a recipe uses, by the names of their columns.
@@ -23,19 +27,25 @@ struct Pair {
 pub(super) struct Used(BTreeMap<(String, String), Pair>);
 
 impl Used {
-    /// Parallax, extinction, the labels and the magnitudes of the bands.
+    /// Parallax with what is subtracted from it, extinction, the labels and the magnitudes of the bands.
     pub(super) fn new(recipe: &PrepareRecipe, bands: &[PhotometricBand]) -> Self {
-        let names = ["parallax", "extinction"].into_iter().chain(recipe.labels.iter().map(String::as_str));
+        let names = [PARALLAX, "extinction"].into_iter().chain(recipe.labels.iter().map(String::as_str));
         let constraint = |name: &str| {
-            let pair = Pair { quantity: Quantity::of(name), error: format!("{name}_error"), system: None };
+            let pair = Pair { quantity: Quantity::of(name), error: format!("{name}_error"), system: None, like: None };
             ((name.to_owned(), pair.error.clone()), pair)
+        };
+        let bias = |name: &String| {
+            let quantity = Quantity { name: name.clone(), ..Quantity::of(PARALLAX) };
+            let pair = Pair { quantity, error: format!("{name}_error"), system: None, like: Some(PARALLAX) };
+            ((name.clone(), pair.error.clone()), pair)
         };
         let magnitude = |band: &PhotometricBand| {
             let quantity = Quantity::magnitude(&band.magnitude_column, band.sentinel);
-            let pair = Pair { quantity, error: band.error_column.clone(), system: Some(band.system) };
+            let pair = Pair { quantity, error: band.error_column.clone(), system: Some(band.system), like: None };
             ((band.magnitude_column.clone(), pair.error.clone()), pair)
         };
-        Self(names.map(constraint).chain(bands.iter().map(magnitude)).collect())
+        let bias = recipe.parallax_bias_column.iter().map(bias);
+        Self(names.map(constraint).chain(bias).chain(bands.iter().map(magnitude)).collect())
     }
 
     /// Reads the used columns of a table in their units. `first_row` is the row of the file with which the table begins.
@@ -43,7 +53,10 @@ impl Used {
     /// # Errors
     /// When one is not of numbers (the first cell that is none is named), or has a unit of another kind.
     pub(super) fn read(&self, table: &mut Table, notices: &mut Notices, first_row: usize) -> Result<()> {
-        for ((name, error), pair) in &self.0 {
+        // As the file states them, before the columns are read in other units.
+        let unit = |table: &Table, name: &str| table.get(name).map(|column| column.schema.unit.clone());
+        let like: Vec<_> = self.0.values().map(|pair| pair.like.and_then(|name| unit(table, name))).collect();
+        for (((name, error), pair), like) in self.0.iter().zip(like) {
             if let Some(unread) =
                 table.unread.iter().find(|unread| [name, error].contains(&&unread.schema.name)).map(|unread| &unread.schema.name)
             {
@@ -51,7 +64,7 @@ impl Used {
             }
             let Some(value) = table.get(name).cloned() else { continue };
             let stated = value.schema.unit.clone();
-            let value = pair.quantity.read_from(value, Role::Value, None, first_row, notices)?;
+            let value = pair.quantity.read_from(value, Role::Value, like.as_deref(), first_row, notices)?;
             table.replace(pair.in_system(value, &stated)?)?;
             if let Some(errors) = table.get(error).cloned() {
                 table.replace(pair.quantity.read_from(errors, Role::Error, Some(&stated), first_row, notices)?)?;

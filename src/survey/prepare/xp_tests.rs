@@ -196,7 +196,7 @@ fn a_bias_of_parallaxes_is_subtracted_when_asked_for() {
     let file = folder.path().join("stars.csv");
     let header = "source_id,parallax,parallax_error,tentative_parallax_bias,j_mag,j_mag_error";
     std::fs::write(&file, format!("{header}\n1,1.0,0.1,-0.03,12,0.03\n2,2.0,0.1,,12,0.03\n3,,,-0.02,12,0.03\n")).unwrap();
-    let parallaxes = |keys: &str| {
+    let parallaxes = |file: &Path, keys: &str| {
         let text = format!(
             "labels = []\n{keys}\n[[tables]]\nfiles = [{:?}]\n[[photometry.bands]]\nname = \"j\"\nwavelength = 1235\n\
              magnitude_column = \"j_mag\"\nerror_column = \"j_mag_error\"",
@@ -208,11 +208,32 @@ fn a_bias_of_parallaxes_is_subtracted_when_asked_for() {
         let notes = table.column(NOTES_COLUMN)?.to_i64()?;
         Ok::<_, crate::error::Error>((table.column("parallax")?.to_f64()?, notes, table.get("tentative_parallax_bias").is_some()))
     };
-    let (plain, _, _) = parallaxes("").unwrap();
+    let (plain, _, _) = parallaxes(&file, "").unwrap();
     assert!(plain[0] == 1.0 && plain[1] == 2.0 && plain[2].is_nan());
-    let (values, notes, kept) = parallaxes("parallax_bias_column = \"tentative_parallax_bias\"").unwrap();
+    let (values, notes, kept) = parallaxes(&file, "parallax_bias_column = \"tentative_parallax_bias\"").unwrap();
     assert!((values[0] - 1.03).abs() < 1e-12 && values[1].is_nan() && values[2].is_nan() && kept, "{values:?}");
     assert_eq!(notes, [0, i64::from(Note::ParallaxInvalid.bit()), 0]);
-    let message = parallaxes("parallax_bias_column = \"bias\"").unwrap_err().to_string();
+    // In units of their own, each is converted; a bias without one is in that of the parallaxes.
+    let ecsv = folder.path().join("stars.ecsv");
+    for (unit, number) in [("uas", -30.0), ("arcsec", -3e-5), ("", -3e-5)] {
+        let column = |name: &str, unit: &str| match unit {
+            "" => format!("# - {{name: {name}, datatype: float64}}\n"),
+            unit => format!("# - {{name: {name}, datatype: float64, unit: {unit}}}\n"),
+        };
+        let columns: String =
+            [("parallax", "arcsec"), ("parallax_error", "mas"), ("bias", unit), ("j_mag", "mag"), ("j_mag_error", "mag")]
+                .map(|(name, unit)| column(name, unit))
+                .concat();
+        let head =
+            format!("# %ECSV 1.0\n# ---\n# delimiter: ','\n# datatype:\n# - {{name: source_id, datatype: int64}}\n{columns}");
+        std::fs::write(
+            &ecsv,
+            format!("{head}source_id,parallax,parallax_error,bias,j_mag,j_mag_error\n1,0.001,0.1,{number},12,0.03\n"),
+        )
+        .unwrap();
+        let values = parallaxes(&ecsv, "parallax_bias_column = \"bias\"").unwrap().0;
+        assert!((values[0] - 1.03).abs() < 1e-12, "{unit}: {values:?}");
+    }
+    let message = parallaxes(&file, "parallax_bias_column = \"bias\"").unwrap_err().to_string();
     assert!(message.contains("parallax_bias_column") && message.contains("'bias'"), "{message}");
 }

@@ -3,22 +3,12 @@
 use super::lists::Lists;
 use super::{FLUX_UNIT, Fault, archive_wavelengths};
 use crate::error::{Error, Result};
+use crate::quantity::{Notices, Quantity, Role};
 use crate::table::{Column, Table};
 use crate::warning::warn_once;
 
-/// Spellings, without blanks, of the flux unit of these files; none is taken as that too.
-const UNITS: [&str; 10] = [
-    "",
-    "W.m**-2.nm**-1",
-    "W/m2/nm",
-    "W/m**2/nm",
-    "W.m-2.nm-1",
-    "Wm-2nm-1",
-    "W.m^-2.nm^-1",
-    "W/(nmm2)",
-    "W/(m2nm)",
-    "Wm**-2nm**-1",
-];
+/// The unit of the archive's sampled spectra.
+const UNIT: &str = "W.m**-2.nm**-1";
 
 /// Flux and error of one star at chosen wavelengths of the archive's, 1e-18 W m⁻² nm⁻¹; NaN where missing.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,18 +21,20 @@ pub struct SampledSpectrum {
 pub struct SampledReader<'a> {
     flux: Lists<'a>,
     error: Lists<'a>,
+    /// What fluxes and errors are multiplied by to be in 1e-18 W m⁻² nm⁻¹.
+    factors: [f64; 2],
     /// Positions of the wanted wavelengths among the archive's.
     nodes: Vec<usize>,
 }
 
 impl<'a> SampledReader<'a> {
+    /// Fluxes and errors are converted, each by its own unit; without one they are in the archive's, errors in that of the fluxes (said once).
+    ///
     /// # Errors
-    /// When a column is absent, has the wrong type or another unit, or a wavelength (nm) is none of the archive's: there is no
+    /// When a column is absent, has the wrong type or a unit of another kind, or a wavelength (nm) is none of the archive's: there is no
     /// interpolation.
     pub fn new(table: &'a Table, wavelength: &[f64]) -> Result<Self> {
-        let lists = |name: &str| {
-            let column = table.column(name)?;
-            require_flux_unit(column)?;
+        let lists = |column: &'a Column| {
             Lists::new(column).map_err(|error| {
                 error.remedy(
                     "Sampled spectra need one row per source with lists of 343 numbers, as in xp_sampled_mean_spectrum \
@@ -64,7 +56,15 @@ impl<'a> SampledReader<'a> {
             "sampled XP spectra: their errors are taken as uncorrelated, which they are not (neighbours share coefficients); \
              \u{3c7}\u{b2} and the errors of fits are wrong by that. Continuous spectra have the correlations.",
         );
-        Ok(Self { flux: lists("flux")?, error: lists("flux_error")?, nodes })
+        let (flux, error) = (table.column("flux")?, table.column("flux_error")?);
+        let quantity = Quantity { unit: Some(UNIT.to_owned()), needs_unit: true, ..Quantity::of("flux") };
+        let mut notices = Notices::default();
+        let mut factor = |column: &Column, role: Role, partner: Option<&str>| {
+            quantity.conversion(column, role, partner, &mut notices).map(|conversion| conversion.factor / FLUX_UNIT)
+        };
+        let factors = [factor(flux, Role::Value, None)?, factor(error, Role::Error, Some(&flux.schema.unit))?];
+        notices.say_units("sampled XP spectra");
+        Ok(Self { flux: lists(flux)?, error: lists(error)?, factors, nodes })
     }
 
     /// The spectrum of a row.
@@ -82,7 +82,7 @@ impl<'a> SampledReader<'a> {
         }
         let mut spectrum = SampledSpectrum { flux: Vec::new(), error: Vec::new() };
         for &node in &self.nodes {
-            let (flux, error) = (flux[node] / FLUX_UNIT, error[node] / FLUX_UNIT);
+            let (flux, error) = (flux[node] * self.factors[0], error[node] * self.factors[1]);
             if error <= 0.0 {
                 return Err(Fault::ErrorNotPositive { band: "sampled spectrum" });
             }
@@ -91,17 +91,6 @@ impl<'a> SampledReader<'a> {
             spectrum.error.push(if present { error } else { f64::NAN });
         }
         Ok(spectrum)
-    }
-}
-
-fn require_flux_unit(column: &Column) -> Result<()> {
-    let unit: String = column.schema.unit.chars().filter(|character| !character.is_whitespace()).collect();
-    match UNITS.contains(&unit.as_str()) {
-        true => Ok(()),
-        false => Err(Error::data(format!("column '{}'", column.schema.name))
-            .found(format!("the unit {}", column.schema.unit))
-            .expected("W.m**-2.nm**-1, as the archive's sampled spectra have")
-            .remedy("Convert the column.")),
     }
 }
 
@@ -133,11 +122,36 @@ mod tests {
     }
 
     #[test]
+    fn other_units_of_flux_are_converted_each_by_its_own() {
+        let of = |fluxes: f64, unit: &str, error_unit: &str| {
+            let mut table = table(&[fluxes; 343], unit);
+            let mut error = table.column("flux_error").unwrap().clone();
+            error.schema.unit = error_unit.to_owned();
+            table.replace(error).unwrap();
+            let spectrum = SampledReader::new(&table, &[392.0]).unwrap().spectrum(0).unwrap();
+            (spectrum.flux[0], spectrum.error[0])
+        };
+        // 1e-16 erg/s/cm²/Å are 1e-18 W/m²/nm.
+        for (fluxes, unit, error_unit, error) in [
+            (3e-18, "W.m**-2.nm**-1", "W/m2/nm", 0.3),
+            (3e-18, "", "", 0.3),
+            (3e-18, "not a unit", "", 0.3),
+            (3e-16, "erg/s/cm2/AA", "", 0.3),
+            (3e-16, "erg/s/cm2/AA", "1e-1 erg/s/cm2/AA", 0.03),
+            (3.0, "10**-18 W.m**-2.nm**-1", "10**-18 W.m**-2.nm**-1", 0.3),
+        ] {
+            let found = of(fluxes, unit, error_unit);
+            assert!((found.0 - 3.0).abs() < 1e-12 && (found.1 - error).abs() < 1e-12, "{unit}, {error_unit}: {found:?}");
+        }
+    }
+
+    #[test]
     fn other_wavelengths_lengths_and_units_are_refused() {
         let good = vec![1e-18; 343];
         let new = |table: &Table, nm: f64| SampledReader::new(table, &[nm]).err().map(|e| e.to_string());
         assert!(new(&table(&good, ""), 393.0).unwrap_or_default().contains("393 nm"));
-        assert!(new(&table(&good, "erg/s/cm2/AA"), 392.0).unwrap_or_default().contains("the unit erg/s/cm2/AA"));
+        let message = new(&table(&good, "Jy"), 392.0).unwrap_or_default();
+        assert!(message.contains("column 'flux'") && message.contains("the unit 'Jy'"), "{message}");
         let short = table(&good[..342], "");
         let fault = SampledReader::new(&short, &[392.0]).unwrap().spectrum(0).unwrap_err();
         assert_eq!(fault.to_string(), "sampled spectrum: 342 fluxes where 343 belong to the coefficients");

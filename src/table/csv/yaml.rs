@@ -10,7 +10,10 @@ use yaml_rust2::scanner::TScalarStyle;
 const MOST_BYTES: usize = 16 << 20;
 /// Lists and mappings within one another; astropy's headers have about 10.
 const MOST_LEVELS: usize = 64;
-/// Bytes in memory, with [`NODE_BYTES`] for every scalar, list and mapping.
+/// Bytes in memory, with [`NODE_BYTES`] for every scalar, list and mapping: so many for a byte of the document, and those that any document
+/// may take. Without aliases a byte becomes 65 at most (`{a,a}`), twice that under an anchor.
+const EXPANSION: usize = 150;
+const FLOOR: usize = 1 << 20;
 const MOST_MEMORY: usize = 256 << 20;
 const NODE_BYTES: usize = 64;
 
@@ -36,7 +39,8 @@ impl Node {
         if text.len() > MOST_BYTES {
             return Err(too_much(format!("{} bytes of YAML", text.len()), format!("at most {} MiB", MOST_BYTES >> 20)));
         }
-        Builder::default().run(text)
+        let most = text.len().saturating_mul(EXPANSION).saturating_add(FLOOR).min(MOST_MEMORY);
+        Builder { memory: Memory { used: 0, most }, ..Builder::default() }.run(text)
     }
 
     /// The value of a key; the last one where it stands twice, as astropy takes it.
@@ -84,7 +88,7 @@ impl Node {
         }
     }
 
-    /// What a node weighs against [`MOST_MEMORY`].
+    /// What a node weighs against the memory that is allowed.
     fn weight(&self) -> usize {
         NODE_BYTES
             + match self {
@@ -109,7 +113,7 @@ struct Builder {
     open: Vec<(Open, usize)>,
     /// What aliases may stand for, with its weight.
     anchors: HashMap<usize, (Node, usize)>,
-    memory: usize,
+    memory: Memory,
     document: Option<Node>,
 }
 
@@ -122,14 +126,14 @@ impl Builder {
             match event {
                 Event::Scalar(text, style, anchor, tag) => {
                     let is_plain = style == TScalarStyle::Plain && tag.is_none_or(|tag| tag.suffix != "str");
-                    weigh(&mut self.memory, NODE_BYTES + text.len())?;
+                    self.memory.take(NODE_BYTES + text.len())?;
                     self.put(Node::Scalar { text, is_plain }, anchor)?;
                 }
                 Event::Alias(anchor) => {
                     let Some((node, weight)) = self.anchors.get(&anchor) else {
                         return Err(place().found("a YAML alias within what it stands for").expected("values that end"));
                     };
-                    weigh(&mut self.memory, *weight)?;
+                    self.memory.take(*weight)?;
                     let node = node.clone();
                     self.put(node, 0)?;
                 }
@@ -151,7 +155,7 @@ impl Builder {
     }
 
     fn enter(&mut self, open: Open, anchor: usize) -> Result<()> {
-        weigh(&mut self.memory, NODE_BYTES)?;
+        self.memory.take(NODE_BYTES)?;
         if self.open.len() == MOST_LEVELS {
             return Err(too_much(format!("YAML of more than {MOST_LEVELS} levels"), format!("at most {MOST_LEVELS}")));
         }
@@ -163,7 +167,7 @@ impl Builder {
     fn put(&mut self, node: Node, anchor: usize) -> Result<()> {
         if anchor > 0 {
             let weight = node.weight();
-            weigh(&mut self.memory, weight)?;
+            self.memory.take(weight)?;
             self.anchors.insert(anchor, (node.clone(), weight));
         }
         match self.open.last_mut() {
@@ -178,13 +182,22 @@ impl Builder {
     }
 }
 
-fn weigh(memory: &mut usize, bytes: usize) -> Result<()> {
-    *memory = memory.saturating_add(bytes);
-    if *memory <= MOST_MEMORY {
-        return Ok(());
+/// Bytes that are taken, and those that may be.
+#[derive(Default)]
+struct Memory {
+    used: usize,
+    most: usize,
+}
+
+impl Memory {
+    fn take(&mut self, bytes: usize) -> Result<()> {
+        self.used = self.used.saturating_add(bytes);
+        if self.used <= self.most {
+            return Ok(());
+        }
+        let most = format!("at most {} MiB in memory, {EXPANSION} bytes for one of the header", self.most.div_ceil(1 << 20));
+        Err(too_much("YAML whose aliases stand for very much".into(), most))
     }
-    let most = format!("at most {} MiB in memory", MOST_MEMORY >> 20);
-    Err(too_much("YAML whose aliases stand for very much".into(), most))
 }
 
 fn too_much(found: String, expected: String) -> Error {
@@ -233,6 +246,13 @@ mod tests {
             assert!(error.starts_with("ECSV header: found") && error.contains(found), "{error}");
         }
         assert!(started.elapsed().as_secs() < 10);
+        // A few hundred bytes neither take long nor much memory before they are refused.
+        let started = std::time::Instant::now();
+        assert!((0..20).all(|_| Node::parse(&bomb).is_err()) && started.elapsed().as_secs() < 2);
+        // What is dense but honest is read.
+        for text in [format!("[{}]", vec!["a"; 500_000].join(",")), format!("&x [{}]", vec!["[]"; 200_000].join(","))] {
+            assert!(Node::parse(&text).is_ok());
+        }
         // A long text that is put in again and again counts with its length.
         let long = format!("a: &a '{}'\nb: [{}]\n", "x".repeat(1 << 20), ["*a"; 300].join(","));
         assert!(Node::parse(&long).is_err());

@@ -81,7 +81,7 @@ impl Opened {
         } else {
             Source::File(Arc::new(File::open(path).map_err(|error| Error::reading(path, error))?))
         };
-        check_schema(path, &source)?;
+        check_footer(path, &source)?;
         let load = || ArrowReaderMetadata::load(&source, ArrowReaderOptions::new()).map_err(|error| damaged(path, error));
         let metadata = guarded(path, load)?;
         let description = Description::new(path, metadata.metadata().file_metadata().key_value_metadata(), metadata.schema());
@@ -113,8 +113,8 @@ fn leaves(metadata: &ParquetMetaData, n_columns: usize) -> Vec<Range<usize>> {
     leaves
 }
 
-/// Refuses a schema on which the decoder would overrun its stack or its memory.
-fn check_schema(path: &Path, source: &Source) -> Result<()> {
+/// Refuses a footer on which the decoder would overrun its stack or its memory.
+fn check_footer(path: &Path, source: &Source) -> Result<()> {
     let reading = |error: ParquetError| damaged(path, error);
     let n_bytes = Length::len(source);
     let Some(tail) = n_bytes.checked_sub(8) else { return Ok(()) };
@@ -122,12 +122,12 @@ fn check_schema(path: &Path, source: &Source) -> Result<()> {
     let length = tail_bytes.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
     let Some(start) = tail.checked_sub(length.into()).filter(|_| tail_bytes.ends_with(b"PAR1")) else { return Ok(()) };
     let footer = source.get_bytes(start, usize::try_from(length).unwrap_or(0)).map_err(reading)?;
-    match thrift::schema_fault(&footer, MAX_DEPTH, MAX_ELEMENTS) {
+    match thrift::footer_fault(&footer, MAX_DEPTH, MAX_ELEMENTS) {
         None => Ok(()),
         Some(found) => Err(Error::data(path.display().to_string())
             .found(found)
-            .expected(format!("at most {MAX_DEPTH} levels and {MAX_ELEMENTS} elements"))
-            .remedy("Check where the file comes from: it is damaged, or no table of stars.")),
+            .expected(format!("a whole footer, with a schema of at most {MAX_DEPTH} levels and {MAX_ELEMENTS} elements"))
+            .remedy("Copy or download the file again; if it stays so, it is no table of stars, or made to do harm.")),
     }
 }
 

@@ -56,7 +56,7 @@ impl<'a> Compact<'a> {
     /// The number and type of the next field of a struct after the field numbered `last`; within it `None` at the struct's end.
     pub fn field(&mut self, last: i64) -> Option<Option<(i64, u8)>> {
         let byte = self.byte()?;
-        if byte == 0 {
+        if byte & 15 == 0 {
             return Some(None);
         }
         let number = match i64::from(byte >> 4) {
@@ -94,13 +94,21 @@ impl<'a> Compact<'a> {
                 let length = self.unsigned()?;
                 self.pass(usize::try_from(length).ok()?)
             }
+            13 => self.pass(16),
             LIST | SET => {
                 let (n, kind) = self.list()?;
+                // The library gives booleans no byte and would go through any number of them; no list that Parquet knows here has any.
+                if n > 0 && matches!(kind, TRUE | FALSE) {
+                    return None;
+                }
                 (0..n).try_for_each(|_| self.skip_to(kind, depth, false))
             }
             MAP => {
-                let n = self.unsigned()?;
+                let n = self.unsigned().filter(|&n| n <= self.bytes.len() as u64)?;
                 let kinds = if n == 0 { 0 } else { self.byte()? };
+                if [kinds >> 4, kinds & 15].iter().any(|kind| matches!(*kind, TRUE | FALSE)) {
+                    return None;
+                }
                 (0..n).try_for_each(|_| {
                     self.skip_to(kinds >> 4, depth, false)?;
                     self.skip_to(kinds & 15, depth, false)
@@ -172,11 +180,17 @@ impl PageHeader {
     }
 }
 
-/// What is wrong with the schema in a footer (FileMetaData), if it is deeper than `max_depth`, has more than `max_elements` elements or
-/// declares children that are not there. The decoder calls itself for every level and allocates for every declared child. A footer that
-/// cannot be read here is left to the decoder.
-pub(super) fn schema_fault(footer: &[u8], max_depth: usize, max_elements: u64) -> Option<String> {
+/// What is wrong with a footer (FileMetaData): lists that declare more than follows, or a schema that is deeper than `max_depth`, has more
+/// than `max_elements` elements or declares children that are not there. The decoder goes through any declared number of booleans, calls
+/// itself for every level and allocates for every declared child.
+pub(super) fn footer_fault(footer: &[u8], max_depth: usize, max_elements: u64) -> Option<String> {
     let mut compact = Compact::new(footer);
+    footer_walk(&mut compact, max_depth, max_elements)
+        .unwrap_or_else(|| Some(format!("a footer that cannot be followed, {} bytes before its end", compact.n_left())))
+}
+
+/// Within it `None` where there is no fault; `None` where the bytes end too early or are not of the protocol.
+fn footer_walk(compact: &mut Compact, max_depth: usize, max_elements: u64) -> Option<Option<String>> {
     let mut last = 0;
     while let Some((number, kind)) = compact.field(last)? {
         last = number;
@@ -186,14 +200,14 @@ pub(super) fn schema_fault(footer: &[u8], max_depth: usize, max_elements: u64) -
         }
         let (n, _) = compact.list()?;
         if n > max_elements {
-            return Some(format!("a schema of {n} elements"));
+            return Some(Some(format!("a schema of {n} elements")));
         }
         // Children still to come, of every open group.
         let mut open: Vec<u64> = Vec::new();
         for i in 0..n {
-            let n_children = children(&mut compact)?;
+            let n_children = children(compact)?;
             if n_children > n - 1 - i {
-                return Some(format!("a schema that declares {n_children} columns where {} follow", n - 1 - i));
+                return Some(Some(format!("a schema that declares {n_children} columns where {} follow", n - 1 - i)));
             }
             if let Some(left) = open.last_mut() {
                 *left = left.saturating_sub(1);
@@ -202,15 +216,14 @@ pub(super) fn schema_fault(footer: &[u8], max_depth: usize, max_elements: u64) -
                 open.push(n_children);
             }
             if open.len() > max_depth {
-                return Some(format!("a schema of more than {max_depth} levels"));
+                return Some(Some(format!("a schema of more than {max_depth} levels")));
             }
             while open.last() == Some(&0) {
                 open.pop();
             }
         }
-        return None;
     }
-    None
+    Some(None)
 }
 
 /// Passes over a SchemaElement and gives its number of children.
@@ -252,10 +265,29 @@ mod tests {
 
     #[test]
     fn schemas_that_would_overrun_the_decoder() {
-        assert_eq!(schema_fault(&footer(&[2, 0, 1, 0]), 2, 10), None);
-        assert_eq!(schema_fault(&footer(&[1, 1, 1, 0]), 2, 10), Some("a schema of more than 2 levels".into()));
-        assert_eq!(schema_fault(&footer(&[3, 0, 0]), 2, 10), Some("a schema that declares 3 columns where 2 follow".into()));
-        assert_eq!(schema_fault(&footer(&[2, 0, 0]), 2, 2), Some("a schema of 3 elements".into()));
-        assert_eq!(schema_fault(b"garbage", 2, 2), None);
+        assert_eq!(footer_fault(&[footer(&[2, 0, 1, 0]), vec![0]].concat(), 2, 10), None);
+        assert_eq!(footer_fault(&footer(&[1, 1, 1, 0]), 2, 10), Some("a schema of more than 2 levels".into()));
+        assert_eq!(footer_fault(&footer(&[3, 0, 0]), 2, 10), Some("a schema that declares 3 columns where 2 follow".into()));
+        assert_eq!(footer_fault(&footer(&[2, 0, 0]), 2, 2), Some("a schema of 3 elements".into()));
+        assert!(footer_fault(b"garbage", 2, 2).unwrap().contains("cannot be followed"));
+    }
+
+    #[test]
+    fn lists_that_the_decoder_would_go_through_without_end() {
+        // Field 15 with 2³¹ − 1 booleans, of which none has a byte; in a set, in a list of lists, in a map.
+        let many = [0xff, 0xff, 0xff, 0xff, 0x07];
+        for head in [&[0xd9_u8, 0xf1][..], &[0xda, 0xf2], &[0xd9, 0x19, 0xf1], &[0xdb, 0x7f, 0x11], &[0xd9, 0xf3]] {
+            let mut bytes = footer(&[1, 0]);
+            bytes.extend_from_slice(head);
+            bytes.extend_from_slice(&many);
+            bytes.push(0);
+            assert!(footer_fault(&bytes, 4, 10).is_some_and(|found| found.contains("cannot be followed")), "{head:x?}");
+            assert_eq!(PageHeader::parse(&bytes), None);
+        }
+        let mut sound = footer(&[1, 0]);
+        sound.extend([0xd9, 0x35, 2, 4, 6, 0x1d]);
+        sound.extend([7; 16]);
+        sound.extend([0x1b, 0, 0]);
+        assert_eq!(footer_fault(&sound, 4, 10), None, "integers, a UUID and an empty map");
     }
 }
