@@ -60,6 +60,21 @@ pub fn printable_json(json: &str) -> String {
     shown
 }
 
+/// A text on one line, for metadata: as it is, or as a JSON string where it has several lines or other control characters, which no FITS
+/// card can hold and which astropy drops from other formats' metadata when it writes FITS. [`of_one_line`] is the way back.
+pub fn on_one_line(text: &str) -> Cow<'_, str> {
+    if text.chars().any(is_obeyed) || text.starts_with('"') {
+        return Cow::Owned(printable_json(&serde_json::Value::from(text).to_string()));
+    }
+    Cow::Borrowed(text)
+}
+
+/// The text that [`on_one_line`] put on one line; any other as it is.
+pub fn of_one_line(text: &str) -> Cow<'_, str> {
+    let quoted = text.starts_with('"').then(|| serde_json::from_str::<String>(text).ok()).flatten();
+    quoted.map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
 /// The first `most` characters, and `…` where there are more.
 pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
     match text.char_indices().nth(most) {
@@ -81,6 +96,17 @@ pub fn fault_in_toml(source: &str, error: &toml::de::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_of_several_lines_on_one_and_back() {
+        for text in ["", "a b", "[start]\ndraws = 3\npath = \"a\\b\"\n", "\"quoted\"", "\"", "a\tb\u{85}c\u{2028}"] {
+            let line = on_one_line(text);
+            assert!(!line.chars().any(is_obeyed), "{line}");
+            assert_eq!(of_one_line(&line), text);
+        }
+        assert_eq!(on_one_line("draws = 3\nruns = 4"), "\"draws = 3\\nruns = 4\"");
+        assert_eq!(of_one_line("draws = 3\nruns = 4"), "draws = 3\nruns = 4", "as catalogues had it before");
+    }
 
     #[test]
     fn terminals_are_shown_what_they_would_obey() {

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::model::hexadecimal;
 use crate::table::{Location, file_of};
+use crate::text::on_one_line;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -77,10 +78,15 @@ impl Provenance {
     }
 
     /// All entries and the hash.
-    pub fn metadata(&self) -> BTreeMap<String, String> {
+    pub fn entries(&self) -> BTreeMap<String, String> {
         let mut entries = self.entries.clone();
         entries.insert(RUN.into(), self.run());
         entries
+    }
+
+    /// The same as a table's metadata, each on one line ([`on_one_line`]).
+    pub fn metadata(&self) -> BTreeMap<String, String> {
+        self.entries().into_iter().map(|(key, value)| (key, on_one_line(&value).into_owned())).collect()
     }
 }
 

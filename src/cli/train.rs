@@ -103,13 +103,13 @@ impl Task<'_> {
             train(self.recipe, &observations, &registry, &device, Some(checkpoints), &mut |done, text| {
                 progress.fraction(done, text);
             })?;
-        let provenance = provenance.noted("model_sha256", &trained.sha256).metadata();
-        stars.metadata.extend(provenance.clone());
+        let provenance = provenance.noted("model_sha256", &trained.sha256);
+        stars.metadata.extend(provenance.metadata());
         write_directory_atomically(self.output, self.existing.overwrite, &MODEL_FOLDER, |folder| {
             trained.save(folder, true)?;
             table::write(&stars, &folder.join(STARS_FILE), false)?;
             let path = folder.join(PROVENANCE_FILE);
-            let mut provenance = provenance.clone();
+            let mut provenance = provenance.entries();
             provenance.insert(FILES.into(), json!(hashes(folder)?).to_string());
             let text = serde_json::to_string_pretty(&provenance).map_err(|error| Error::writing(&path, error))?;
             std::fs::write(&path, text).map_err(|error| Error::writing(&path, error))

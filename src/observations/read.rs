@@ -113,9 +113,11 @@ fn constraints(place: &str, table: &mut Table, options: &ReadOptions, flags: &mu
     for name in &options.constraints {
         let error_name = format!("{name}_error");
         let (Some(value), Some(error)) = (table.get(name), table.get(&error_name)) else {
-            // A column that no program can read is not skipped as if it were absent.
+            // A column that no program can read, or whose name has capitals, is not skipped as if it were absent.
             for name in [name, &error_name] {
-                if table.unread.iter().any(|unread| unread.schema.name == *name) {
+                let unread = table.unread.iter().map(|unread| &unread.schema);
+                let mut schemas = table.columns().iter().map(|column| &column.schema).chain(unread);
+                if schemas.any(|schema| schema.name.eq_ignore_ascii_case(name)) {
                     table.column(name)?;
                 }
             }

@@ -71,6 +71,19 @@ pub struct Table {
     pub metadata: BTreeMap<String, String>,
 }
 
+/// The error for a column `name` that is not among `names`, at a place.
+fn absent(place: String, name: &str, names: &[&str]) -> Error {
+    let error = Error::data(place).expected("that column");
+    match names.iter().find(|other| other.eq_ignore_ascii_case(name)) {
+        Some(other) => error
+            .found(format!("no such column, but '{other}'"))
+            .remedy(format!("Capitals and small letters are told apart: rename the column to '{name}' in the file.")),
+        None => error
+            .found(format!("no such column (there are: {})", names.join(", ")))
+            .remedy("Rename the column in the file, or name the right one."),
+    }
+}
+
 /// A column of a file whose type has no counterpart in [`Values`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnreadColumn {
@@ -156,10 +169,7 @@ impl Table {
                 return read::unreadable(format!("column '{name}'"), &unread.found);
             }
             let names: Vec<&str> = self.columns.iter().map(|column| column.schema.name.as_str()).collect();
-            Error::data(format!("column '{name}'"))
-                .found(format!("no such column (there are: {})", names.join(", ")))
-                .expected("that column")
-                .remedy("Rename the column in the file, or name the right one.")
+            absent(format!("column '{name}'"), name, &names)
         })
     }
 

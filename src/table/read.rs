@@ -1,7 +1,7 @@
 //! Reading tables of any format: whole, by column, or in chunks of rows.
 
 use super::format::{Format, is_gzip};
-use super::{Column, ColumnSchema, Location, Table, bundle, csv, fits, json, mask, parquet, votable};
+use super::{Column, ColumnSchema, Location, Table, absent, bundle, csv, fits, json, mask, parquet, votable};
 use crate::error::{Error, Result};
 use std::path::Path;
 
@@ -155,10 +155,10 @@ pub(super) fn positions(path: &Path, available: &[String], wanted: Option<&[&str
                 .found("the name twice")
                 .expected("distinct names")
                 .remedy("Rename one of the two columns, or remove it.")),
-            (None, _) => Err(place()
-                .found(format!("no such column (there are: {})", available.join(", ")))
-                .expected("that column")
-                .remedy("Rename the column in the file, or name the right one.")),
+            (None, _) => {
+                let available: Vec<&str> = available.iter().map(String::as_str).collect();
+                Err(absent(format!("{}, column '{name}'", path.display()), name, &available))
+            }
         }
     };
     let mut positions = wanted.iter().map(|name| position(name)).collect::<Result<Vec<_>>>()?;

@@ -7,6 +7,7 @@ use crate::infer::{FitOptions, flags, read_options};
 use crate::observations::{Observations, columns, hash64};
 use crate::optimise::dense::unpack_upper_triangle;
 use crate::table::{Table, read_column_chunks, read_schema};
+use crate::text::of_one_line;
 use crate::train::TrainedModel;
 use ndarray::{Array2, Array3};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -112,7 +113,7 @@ impl Catalogue {
                     .remedy("Name the model directory that the catalogue was made with."));
             }
             runs.extend(first.metadata_of(crate::cli::provenance::RUN).cloned());
-            texts.entry(said("options")?).or_insert_with(|| file.clone());
+            texts.entry(of_one_line(&said("options")?).into_owned()).or_insert_with(|| file.clone());
             files.push(file);
         }
         let mut texts = texts.into_iter();

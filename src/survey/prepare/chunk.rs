@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::noise::triangle;
 use crate::quantity::{COVARIANCE_UNIT, FLUX_UNIT};
 use crate::table::{Column, ColumnSchema, Table, Values};
+use crate::text::on_one_line;
 
 /// Metadata: name and hash of the instrument with which XP spectra were sampled.
 const INSTRUMENT_KEY: &str = "xp_instrument";
@@ -78,7 +79,7 @@ impl Parts {
             ("flux_unit", FLUX_UNIT.into()),
             ("input_notes", Note::legend()),
             ("program", concat!("photosphere ", env!("CARGO_PKG_VERSION"), " prepare").into()),
-            ("prepare_recipe", recipe.into()),
+            ("prepare_recipe", on_one_line(recipe).into_owned()),
         ]
         .map(|(key, value)| (key.to_owned(), value))
         .into();

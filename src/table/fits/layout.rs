@@ -156,10 +156,8 @@ impl BinaryTable {
         })
     }
 
-    /// Whether the metadata name us as the program that made the table.
     fn is_ours(&self) -> bool {
-        let program = self.header.value("PROGRAM").or_else(|| self.header.value("program"));
-        program.is_some_and(|program| program.starts_with("photosphere"))
+        is_ours(&self.header)
     }
 
     /// The columns that [`crate::table::Values`] cannot hold.
@@ -182,18 +180,31 @@ fn in_memory(header: &Header, keyword: &str, count: u64) -> Result<usize> {
     usize::try_from(count).map_err(|_| header.wrong(keyword, &count.to_string(), "what this machine can address"))
 }
 
+/// Whether the metadata name us as the program that made the table.
+fn is_ours(header: &Header) -> bool {
+    let program = header.value("PROGRAM").or_else(|| header.value("program"));
+    program.is_some_and(|program| program.starts_with("photosphere"))
+}
+
+/// The names of the columns: TTYPE, or `col` and the number, as astropy has it, for a column without a name. Our own names have no
+/// capitals; where a program has written a copy of our file with nothing but capitals, which FITS takes for the same, they are ours again.
+fn names_of_columns(header: &Header, n_columns: u64) -> Vec<String> {
+    let name = |number: u64| match header.value(&format!("TTYPE{number}")).map(str::trim) {
+        None | Some("") => format!("col{number}"),
+        Some(name) => name.to_owned(),
+    };
+    let mut names: Vec<String> = (1..=n_columns).map(name).collect();
+    let has_lower_case = |name: &String| name.chars().any(char::is_lowercase);
+    if is_ours(header) && !names.iter().any(has_lower_case) {
+        names.iter_mut().for_each(|name| name.make_ascii_lowercase());
+    }
+    names
+}
+
 /// The names of a table's columns, for messages about tables that are not read; none if its header is damaged.
 pub(super) fn names(source: &Source, hdu: &Hdu) -> Vec<String> {
     let header = Header::read(source, hdu.start, hdu.number).ok().flatten();
-    header.map_or_else(Vec::new, |header| (1..=hdu.n_columns.min(MOST_COLUMNS)).map(|number| name(&header, number)).collect())
-}
-
-/// TTYPE, or `col` and the number, as astropy has it, for a column without a name.
-fn name(header: &Header, number: u64) -> String {
-    match header.value(&format!("TTYPE{number}")).map(str::trim) {
-        None | Some("") => format!("col{number}"),
-        Some(name) => name.to_owned(),
-    }
+    header.map_or_else(Vec::new, |header| names_of_columns(&header, hdu.n_columns.min(MOST_COLUMNS)))
 }
 
 fn require_plain(hdu: &Hdu, place: &Path) -> Result<()> {
@@ -215,9 +226,8 @@ fn fields(header: &Header, place: &Path, n_columns: usize, row_bytes: u64) -> Re
     let described = astropy::parse(header.comments()).map_err(|error| error.within(place.display()))?;
     let mut fields = Vec::with_capacity(n_columns);
     let mut offset = 0_usize;
-    for number in 1..=n_columns {
+    for (number, name) in (1..=n_columns).zip(names_of_columns(header, n_columns as u64)) {
         let text = |root: &str| header.value(&format!("{root}{number}")).unwrap_or_default().trim().to_owned();
-        let name = name(header, number as u64);
         let is_utf8 = header.entry(&format!("TTYPE{number}")).is_none_or(|entry| entry.is_utf8);
         if !is_utf8 {
             warn_once(format!(
@@ -234,7 +244,7 @@ fn fields(header: &Header, place: &Path, n_columns: usize, row_bytes: u64) -> Re
         };
         let mut schema =
             ColumnSchema { name, unit: text("TUNIT"), ucd: text("TUCD"), description: text("TCOMM"), ..ColumnSchema::default() };
-        if let Some(described) = described.iter().find(|described| described.name == schema.name) {
+        if let Some(described) = described.iter().find(|described| described.name.eq_ignore_ascii_case(&schema.name)) {
             for (text, fallback) in [(&mut schema.ucd, &described.ucd), (&mut schema.description, &described.description)] {
                 if text.is_empty() {
                     text.clone_from(fallback);

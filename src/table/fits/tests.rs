@@ -299,6 +299,25 @@ fn sums_are_compared() {
 }
 
 #[test]
+fn names_in_capitals_are_ours_where_the_file_is() {
+    let craft = |names: [&str; 2], program: &str| {
+        let table = Craft::new(&names.map(|name| (name, "1J")), 1, vec![0, 0, 0, 1, 0, 0, 0, 2]);
+        read_bytes(file(&[table.with(&[&format!("PROGRAM = '{program}'")]).bytes()]), "")
+    };
+    let ours = craft(["SOURCE_ID", "J_MAG"], "photosphere 0.1.0 fit").unwrap();
+    assert_eq!(ours.column("j_mag").unwrap().to_i64().unwrap(), [2]);
+    for (names, program) in [(["SOURCE_ID", "J_MAG"], "topcat"), (["SOURCE_ID", "j_Mag"], "photosphere 0.1.0 fit")] {
+        let table = craft(names, program).unwrap();
+        assert_eq!(table.columns()[1].schema.name, names[1]);
+        let error = table.column("source_id").unwrap_err().to_string();
+        assert!(
+            error.contains("no such column, but 'SOURCE_ID'") && error.contains("rename the column to 'source_id'"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn names_that_are_not_utf8_or_absent() {
     let table = Craft::new(&[("flux_XX", "E"), ("", "E")], 1, vec![0; 8]);
     let mut bytes = file(&[table.bytes()]);
