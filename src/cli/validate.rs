@@ -1,20 +1,25 @@
 //! `photosphere validate`: a catalogue against a truth or a reference table.
 
+use super::inputs::Inputs;
 use super::outcome::Outcome;
+use super::run::expand;
 use crate::error::{Error, Result};
-use crate::table::{Table, read_columns, read_schema};
+use crate::observations::columns;
+use crate::quantity::append;
+use crate::table::{ColumnSchema, Table, read_columns, read_schema};
 use crate::validate::compare::{CompareOptions, Comparison, QuantityComparison, compare, needed_columns};
 use crate::validate::figure::{LabelResidual, LabelResiduals, PullHistogram, PullHistograms};
-use crate::validate::report::Report;
+use crate::validate::report::{FIGURES, PAGE, Report};
+use crate::warning::warn_once;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Compare a catalogue with a truth or a reference table: residuals, pulls and coverage.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Catalogue of `photosphere fit`, or any table with source_id, values and errors (<name>_error).
+    /// Catalogue of `photosphere fit`, or any table with source_id, values and errors (<name>_error); of a folder, all tables in it.
     catalogue: PathBuf,
-    /// Table with source_id and reference values (true_<name> or <name>, with or without errors).
+    /// Table with source_id and reference values (true_<name> or <name>, with or without errors); of a folder, all tables in it.
     reference: PathBuf,
     /// Folder for a report (report.html) with figures.
     #[arg(short, long, value_name = "FOLDER")]
@@ -63,6 +68,10 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
         exclude: arguments.exclude.clone(),
         quality_flags_below: arguments.flags_below,
     };
+    if let Some(folder) = &arguments.output {
+        let inputs = Inputs::of([&arguments.catalogue, &arguments.reference]);
+        [folder.clone(), folder.join(PAGE), folder.join(FIGURES)].iter().try_for_each(|output| inputs.require_other(output))?;
+    }
     let (catalogue, reference) = read(arguments, &options)?;
     let comparison = compare(&catalogue, &reference, &options)?;
     let mut text = comparison.to_string();
@@ -77,11 +86,58 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
 
 /// Catalogue and reference, with the columns that the comparison needs.
 fn read(arguments: &Arguments, options: &CompareOptions) -> Result<(Table, Table)> {
-    let (catalogue, reference) = (&arguments.catalogue, &arguments.reference);
-    let needed = needed_columns(&read_schema(catalogue)?, &read_schema(reference)?, options);
-    let columns =
-        |path: &Path, names: &BTreeSet<String>| read_columns(path, &names.iter().map(String::as_str).collect::<Vec<_>>());
-    Ok((columns(catalogue, &needed.0)?, columns(reference, &needed.1)?))
+    let (catalogue, reference) = (Files::of(&arguments.catalogue)?, Files::of(&arguments.reference)?);
+    let needed = needed_columns(&catalogue.schema, &reference.schema, options);
+    Ok((catalogue.read(&needed.0)?, reference.read(&needed.1)?))
+}
+
+/// A table of one file or of several.
+struct Files {
+    paths: Vec<PathBuf>,
+    /// Of the first.
+    schema: Vec<ColumnSchema>,
+}
+
+impl Files {
+    /// The file, or the tables below a folder that have identifiers.
+    fn of(path: &Path) -> Result<Self> {
+        let (mut paths, mut first) = (Vec::new(), None);
+        let files = if path.is_dir() { expand(&[path.to_owned()])? } else { vec![path.to_owned()] };
+        for file in files {
+            let schema = read_schema(&file)?;
+            if path.is_dir() && !schema.iter().any(|column| column.name == columns::ID) {
+                tracing::info!("{}: passed over (no column {})", file.display(), columns::ID);
+                continue;
+            }
+            first.get_or_insert(schema);
+            paths.push(file);
+        }
+        let schema = first.ok_or_else(|| {
+            Error::data(path.display().to_string())
+                .found(format!("no table with a column {}", columns::ID))
+                .expected("a table, or a folder of tables")
+                .remedy("Name the catalogue itself.")
+        })?;
+        if let [first, _, ..] = paths.as_slice() {
+            warn_once(format!("{}: its {} tables ({}, \u{2026}) are read as one", path.display(), paths.len(), first.display()));
+        }
+        Ok(Self { paths, schema })
+    }
+
+    /// These columns of all files, in the units of the first.
+    fn read(&self, names: &BTreeSet<String>) -> Result<Table> {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut whole: Option<Table> = None;
+        for path in &self.paths {
+            let table = read_columns(path, &names)?;
+            let place = path.display().to_string();
+            match &mut whole {
+                None => whole = Some(table),
+                Some(whole) => append(whole, table, &place).map_err(|error| error.within(&place))?,
+            }
+        }
+        Ok(whole.unwrap_or_default())
+    }
 }
 
 fn report(arguments: &Arguments, comparison: &Comparison) -> Report {
@@ -140,6 +196,49 @@ pub fn symbol(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_of_tables_is_one_and_no_report_is_written_over_an_input() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir(path("parts")).unwrap();
+        let table = |unit: &str, rows: &str| {
+            let column = |name: &str, kind: &str| format!("# - {{name: {name}, datatype: {kind}}}\n");
+            let parallax = format!("# - {{name: parallax, datatype: float64, unit: {unit}}}\n");
+            let columns = [column("source_id", "int64"), parallax, column("parallax_error", "float64")].concat();
+            format!("# %ECSV 1.0\n# ---\n# delimiter: ','\n# datatype:\n{columns}source_id,parallax,parallax_error\n{rows}")
+        };
+        std::fs::write(path("parts/a.ecsv"), table("mas", "1,1.0,0.1\n2,2.0,0.1\n")).unwrap();
+        std::fs::write(path("parts/b.ecsv"), table("uas", "3,3000.0,0.1\n")).unwrap();
+        std::fs::write(path("parts/notes.csv"), "word\nx\n").unwrap();
+        std::fs::write(path("true.csv"), "source_id,true_parallax\n1,1.1\n2,1.9\n3,3.1\n").unwrap();
+        let mut arguments = Arguments {
+            catalogue: path("parts"),
+            reference: path("true.csv"),
+            output: None,
+            overwrite: true,
+            quantity: Vec::new(),
+            exclude: Vec::new(),
+            flags_below: None,
+            minimum_signal: Vec::new(),
+            range: Vec::new(),
+        };
+        let (catalogue, reference) = read(&arguments, &CompareOptions::default()).unwrap();
+        assert_eq!(catalogue.column("parallax").unwrap().to_f64().unwrap(), [1.0, 2.0, 3.0]);
+        assert_eq!(reference.n_rows(), 3);
+        assert!(run(&arguments).is_ok());
+        std::fs::create_dir(path("report")).unwrap();
+        std::fs::hard_link(path("true.csv"), path("report").join(PAGE)).unwrap();
+        for output in ["parts", "report"] {
+            arguments.output = Some(path(output));
+            let error = run(&arguments).map(|_| ()).unwrap_err().to_string();
+            assert!(error.contains("an output that is the input"), "{error}");
+        }
+        arguments.catalogue = path("report");
+        arguments.output = None;
+        let error = run(&arguments).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains(&path("report").display().to_string()), "{error}");
+    }
 
     #[test]
     fn selections_are_parsed() {

@@ -126,8 +126,7 @@ fn covariance_length(column: &Column, grid: &Grid) -> usize {
         Shape::Scalar | Shape::Variable(_) => (0..column.n_rows()).find_map(length),
     };
     of_type.unwrap_or_else(|| {
-        let leading = || grid.names.iter().take_while(|name| name.starts_with("xp_")).count();
-        triangle::length(if column.schema.name == columns::COVARIANCE { grid.len() } else { leading() })
+        triangle::length(if column.schema.name == columns::COVARIANCE { grid.len() } else { grid.n_xp_samples() })
     })
 }
 

@@ -1,6 +1,7 @@
 //! The wavelengths of a data vector.
 
 use crate::error::{Error, Result};
+use crate::quantity::XP_SAMPLE;
 use serde::{Deserialize, Serialize};
 
 /// Wavelengths (nm) and names of the W entries of a data vector.
@@ -19,8 +20,6 @@ pub struct Grid {
 
 /// The XP instrument where none is said.
 const UNSAID_INSTRUMENT: &str = "gaia-dr3";
-/// How the names of XP samples begin.
-const XP_SAMPLE: &str = "xp_";
 
 impl Grid {
     /// A grid.
@@ -42,6 +41,11 @@ impl Grid {
     /// The same grid, with the XP instrument of its samples.
     pub fn with_instrument(self, instrument: Option<String>) -> Self {
         Self { instrument, ..self }
+    }
+
+    /// Name and hash of the XP instrument; the name where none is said.
+    pub fn instrument_name(&self) -> &str {
+        self.instrument.as_deref().unwrap_or(UNSAID_INSTRUMENT)
     }
 
     /// Number of leading XP samples B.

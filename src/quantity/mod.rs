@@ -21,3 +21,10 @@ pub const FLUX_UNIT: &str = "10**-18 W.m**-2.nm**-1";
 pub const COVARIANCE_UNIT: &str = "10**-36 W**2.m**-4.nm**-2";
 /// A flux of this much, in [`FLUX_UNIT`], is none: Sirius has 1e8, the Sun 2e18.
 pub const LARGEST_FLUX: f64 = 1e15;
+/// How the names of XP samples among the fluxes begin.
+pub const XP_SAMPLE: &str = "xp_";
+
+/// The name of the XP sample at a wavelength in nm: `xp_392`.
+pub fn xp_sample_name(wavelength: f64) -> String {
+    format!("{XP_SAMPLE}{wavelength}")
+}

@@ -7,7 +7,7 @@ use super::near_infrared::INFRARED_BANDS;
 use super::truth::{MEAN_R_V, Sky, Star};
 use crate::error::{Error, Result};
 use crate::noise::triangle;
-use crate::quantity::{COVARIANCE_UNIT, FLUX_UNIT};
+use crate::quantity::{COVARIANCE_UNIT, FLUX_UNIT, xp_sample_name};
 use crate::survey::xp::DEFAULT_WAVELENGTHS;
 use crate::table::{Column, ColumnSchema, Table, Values};
 
@@ -65,7 +65,7 @@ pub(super) fn table(stars: &[Observed], fluxes: Fluxes, sky: &Sky, config: &Surv
         ),
     ];
     let mut table = catalogue(stars, flux.into(), sky, config)?;
-    let bands = DEFAULT_WAVELENGTHS.iter().map(|wavelength| format!("xp_{wavelength}"));
+    let bands = DEFAULT_WAVELENGTHS.into_iter().map(xp_sample_name);
     let bands: Vec<String> = bands.chain(INFRARED_BANDS.iter().map(|band| band.name.to_owned())).collect();
     for (key, value) in
         [("wavelengths", json(&sky.wavelengths())?), ("bands", json(&bands)?), ("flux_unit", FLUX_UNIT.to_owned())]

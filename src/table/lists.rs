@@ -9,8 +9,8 @@ const SHOWN_CHARACTERS: usize = 40;
 
 impl Column {
     /// A text column whose cells are lists of numbers, `[1.0, 2.0]`, `(1.0, 2.0)`, `{1.0, 2.0}` or `1.0 2.0` (with commas, semicolons or blanks
-    /// between the numbers, over several lines as numpy prints them, or lists within lists), as a column of lists of 64-bit floats. `null` and
-    /// `nan` within a list are NaN; empty cells, `null` and `[]` are null. A column of anything but text is given back as it is.
+    /// between the numbers, over several lines as numpy prints them, or lists within lists), as a column of lists of 64-bit floats. `null`,
+    /// `none`, `nan` and `--` within a list are NaN; they alone, empty cells and `[]` are null. A column of anything but text is given back as it is.
     ///
     /// # Errors
     /// When something in a cell is no number, as `...` where a program has left numbers out (the row is named).
@@ -47,7 +47,7 @@ fn numbers<'a>(text: &'a str, values: &mut Vec<f64>) -> std::result::Result<(), 
     let is_between = |character: char| character.is_ascii_whitespace() || matches!(character, ',' | ';');
     let is_bracket = |character: char| matches!(character, '[' | ']' | '(' | ')' | '{' | '}');
     let bare = text.trim_matches(|character: char| character.is_ascii_whitespace());
-    if bare.is_empty() || bare == "null" {
+    if bare.is_empty() || is_nothing(bare) {
         return Ok(());
     }
     // Two commas, or one at an end, are a value that is missing.
@@ -66,11 +66,22 @@ fn numbers<'a>(text: &'a str, values: &mut Vec<f64>) -> std::result::Result<(), 
             awaits_value = true;
         }
     }
-    if awaits_value { Err(",") } else { Ok(()) }
+    // A cell that was cut off must not pass for a shorter list.
+    let n_open = bare.matches(['[', '(', '{']).count();
+    if n_open != bare.matches([']', ')', '}']).count() {
+        return Err(if n_open == 0 { "a bracket that closes" } else { "a bracket that stays open" });
+    }
+    // Python writes a tuple of one number with a comma.
+    if awaits_value && !(values.len() == start + 1 && bare.starts_with('(') && bare.ends_with(",)")) { Err(",") } else { Ok(()) }
+}
+
+/// Whether a word says that there is no value.
+fn is_nothing(word: &str) -> bool {
+    ["null", "none", "nan", "--"].iter().any(|nothing| word.eq_ignore_ascii_case(nothing))
 }
 
 fn number(item: &str) -> Option<f64> {
-    if item == "null" {
+    if is_nothing(item) {
         return Some(f64::NAN);
     }
     <f64 as FastFloat>::parse_float(item).ok()
@@ -108,11 +119,11 @@ mod tests {
             ["[1.0, -2e-3]", "(1,-0.002)", "1.0 -0.002", "{1;-.002}", "[ 1.00e+00\n -2.0e-03]", "[[1.0], [-0.002]]", "1,-0.002"];
         let matrix = column(&cells).to_matrix(2).unwrap();
         assert!(matrix.rows().into_iter().all(|row| row[0] == 1.0 && row[1] == -2e-3), "{matrix}");
-        let lists = column(&["[nan, null, 1]", "", "null", "[]", "5"]).parsed_lists().unwrap();
-        assert_eq!(lists.shape, Shape::Variable(vec![0, 3, 3, 3, 3, 4]));
-        assert_eq!(lists.valid, Some(vec![true, false, false, false, true]));
+        let lists = column(&["[nan, null, --, 1]", "", "null", "[]", "(5,)", "NaN"]).parsed_lists().unwrap();
+        assert_eq!(lists.shape, Shape::Variable(vec![0, 4, 4, 4, 4, 5, 5]));
+        assert_eq!(lists.valid, Some(vec![true, false, false, false, true, false]));
         let flat = lists.flat_f64().unwrap();
-        assert!(flat[0].is_nan() && flat[1].is_nan() && flat[2..] == [1.0, 5.0]);
+        assert!(flat[..3].iter().all(|value| value.is_nan()) && flat[3..] == [1.0, 5.0]);
         assert_eq!(lists.parsed_lists().unwrap().shape, lists.shape);
     }
 
@@ -123,7 +134,9 @@ mod tests {
             ("[1.0,,2.0]", "','"),
             ("[,1.0]", "','"),
             ("[1.0,]", "','"),
-            ("[1.0, --]", "'--'"),
+            ("[1.0, 2.0", "'a bracket that stays open'"),
+            ("1.0, 2.0]", "'a bracket that closes'"),
+            ("[1.0, -]", "'-'"),
             ("[1.0, masked]", "'masked'"),
             ("\u{1b}[2J", "'\\u{1b}'"),
         ] {

@@ -7,6 +7,10 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+/// Name of the page.
+pub const PAGE: &str = "report.html";
+/// Name of the folder of figures beside it.
+pub const FIGURES: &str = "figures";
 /// Width of PNG files over the natural width of the figure.
 const PNG_SCALE: u32 = 2;
 
@@ -62,14 +66,14 @@ impl Report {
     /// # Errors
     /// When the page exists and `overwrite` is false (nothing is written then), or something cannot be written.
     pub fn write(&self, folder: &Path, overwrite: bool) -> Result<PathBuf> {
-        let page = folder.join("report.html");
+        let page = folder.join(PAGE);
         if page.exists() && !overwrite {
             return Err(Error::output(page.display().to_string())
                 .found("a report")
                 .expected("no such file")
                 .remedy("Use --overwrite to replace it, or name another folder."));
         }
-        let figures = folder.join("figures");
+        let figures = folder.join(FIGURES);
         std::fs::create_dir_all(&figures).map_err(|error| Error::writing(&figures, error))?;
         let named = self.with_distinct_names();
         for part in &named.parts {

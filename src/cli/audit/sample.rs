@@ -174,14 +174,17 @@ impl Catalogue {
                     let triangles = rows.column(COVARIANCE)?.to_matrix(length)?;
                     let values = parameters.iter().map(|name| rows.column(name)?.to_f64()).collect::<Result<Vec<_>>>()?;
                     for (row, id) in rows.column(columns::ID)?.to_i64()?.into_iter().enumerate() {
-                        entries.insert(
-                            id,
-                            Entry {
-                                values: values.iter().map(|column| column[row]).collect(),
-                                covariance_triu: triangles.row(row).to_vec(),
-                                flags: flags_of(bits[row]),
-                            },
-                        );
+                        let entry = Entry {
+                            values: values.iter().map(|column| column[row]).collect(),
+                            covariance_triu: triangles.row(row).to_vec(),
+                            flags: flags_of(bits[row]),
+                        };
+                        if entries.insert(id, entry).is_some() {
+                            return Err(Error::data(format!("column '{}'", columns::ID))
+                                .found(format!("the identifier {id} more than once in the catalogue"))
+                                .expected("every star once")
+                                .remedy("Remove the repeated rows, or audit the partitions one by one."));
+                        }
                     }
                     Ok(())
                 };

@@ -24,7 +24,7 @@ pub fn log(model: &ForwardModel, instrument: &str, observations: &Observations, 
     let grid = &model.grid;
     tracing::warn!(
         "XP samples of {instrument}, a model of {}: observed over fitted flux of the first {} stars, as --other-instrument wants it:",
-        grid.instrument.as_deref().unwrap_or("gaia-dr3"),
+        grid.instrument_name(),
         observations.len()
     );
     for (name, low, high) in HALVES {

@@ -7,6 +7,7 @@ use crate::cli::run::expand;
 use crate::error::{Error, Result};
 use crate::infer::FitOptions;
 use crate::observations::Grid;
+use crate::quantity::XP_SAMPLE;
 use crate::survey::photometry::{PhotometricBand, standard_set};
 use crate::survey::prepare::{self, Duplicates, Preparation, PrepareRecipe, TableSource, XpSource};
 use crate::survey::xp::{ColumnMap, DEFAULT_INSTRUMENT, Instrument};
@@ -199,7 +200,8 @@ impl RawArguments {
         for band in &mut bands {
             band.crowding = band.crowding.take().filter(|cut| columns.contains(&cut.column));
         }
-        let missing = grid.names.iter().filter(|name| !name.starts_with("xp_") && !bands.iter().any(|band| band.name == **name));
+        let missing =
+            grid.names.iter().filter(|name| !name.starts_with(XP_SAMPLE) && !bands.iter().any(|band| band.name == **name));
         let missing: Vec<&str> = missing.map(String::as_str).collect();
         if !missing.is_empty() {
             warn_once(format!("no joined table has magnitudes of {}: missing for every star", missing.join(", ")));

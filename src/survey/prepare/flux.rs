@@ -4,7 +4,7 @@ use super::samples::{Samples, XpRows};
 use super::{Note, XpSource};
 use crate::error::{Error, Result};
 use crate::noise::triangle;
-use crate::quantity::LARGEST_FLUX;
+use crate::quantity::{LARGEST_FLUX, xp_sample_name};
 use crate::survey::photometry::{Measurement, PhotometricBand};
 use crate::survey::xp::{Band, Fault, Sampling, Scratch, Spectrum, SpectrumOptions};
 use crate::table::Table;
@@ -128,7 +128,7 @@ impl FluxMaker {
 
     /// Names of all wavelengths `[W]`: `xp_392`, … for the XP samples, then the photometric bands.
     pub(super) fn band_names(&self) -> Vec<String> {
-        let samples = self.samples.iter().map(|wavelength| format!("xp_{wavelength}"));
+        let samples = self.samples.iter().copied().map(xp_sample_name);
         samples.chain(self.bands.iter().map(|band| band.name.clone())).collect()
     }
 

@@ -230,7 +230,7 @@ fn absent_and_wrongly_typed_columns_are_errors() {
     assert!(error(&without).contains("'rp_coefficient_errors'"));
     let mut text = table();
     put(&mut text, Column::scalar(ColumnSchema::new("bp_coefficients", "", ""), Values::Text(vec!["x".into(); 4])));
-    assert!(error(&text).contains("no list of numbers"), "{}", error(&text));
+    assert!(error(&text).contains("expected a list of numbers"), "{}", error(&text));
 }
 
 #[test]
