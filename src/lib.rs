@@ -45,7 +45,7 @@
 //! use photosphere::train::{Recipe, train};
 //!
 //! let recipe = Recipe::read("models/recipes/xp.toml".as_ref())?;
-//! let options = ReadOptions { constraints: recipe.data.constraints.clone(), ..ReadOptions::default() };
+//! let options = ReadOptions { constraints: recipe.constraints(&Registry::standard())?, ..ReadOptions::default() };
 //! let overlap = Observations::from_table(simulate(&SurveyConfig::default())?, &options)?;
 //! let (trained, _) = train(&recipe, &overlap, &Registry::standard(), &Device::cpu(), None, &mut |_, _| {})?;
 //!

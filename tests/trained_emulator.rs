@@ -26,7 +26,7 @@ fn likelihood_pulls_of_new_stars_are_standard_normal() {
     let estimates = fit(&trained, &stars, &options).unwrap();
     let truth = |name: &str| stars.auxiliary.column(&format!("true_{name}")).unwrap().to_f64().unwrap();
     let position = |name: &str| estimates.parameters.iter().position(|parameter| parameter.0 == name).unwrap();
-    let labels: Vec<_> = trained.model.space.parameters.iter().filter(|parameter| parameter.is_label).collect();
+    let labels: Vec<_> = trained.model.space.parameters.iter().filter(|parameter| parameter.is_label()).collect();
     let true_labels: Vec<Vec<f64>> = labels.iter().map(|parameter| truth(&parameter.name)).collect();
     let is_known = |star: usize| {
         labels.iter().zip(&true_labels).all(|(parameter, values)| {

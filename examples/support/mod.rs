@@ -34,7 +34,7 @@ pub fn short_recipe(epochs: u32) -> Result<Recipe> {
 
 /// Trains on a table.
 pub fn train_on(table: Table, recipe: &Recipe, registry: &Registry) -> Result<TrainedModel> {
-    let options = ReadOptions { constraints: recipe.data.constraints.clone(), ..ReadOptions::default() };
+    let options = ReadOptions { constraints: recipe.constraints(registry)?, ..ReadOptions::default() };
     let observations = Observations::from_table(table, &options)?;
     let (trained, _) = train(recipe, &observations, registry, &Device::cpu(), None, &mut |_, _| {})?;
     let metric = |name: &str| trained.card.metrics.get(name).copied().unwrap_or(f64::NAN);

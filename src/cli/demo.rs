@@ -169,7 +169,7 @@ fn comparison(files: &Files) -> Result<String> {
 /// Writes the standard report, which replaces that of an earlier run.
 fn write_report(files: &Files, recipe: &Recipe, trained: &TrainedModel, with_controls: bool) -> Result<PathBuf> {
     let training_stars = table::read(&files.model.join(STARS_FILE))?;
-    let training = read_observations(recipe, std::slice::from_ref(&files.overlap))?;
+    let training = read_observations(recipe, &Registry::standard(), std::slice::from_ref(&files.overlap))?;
     let new_stars = table::read(&files.new_stars)?;
     let truth_curve: Option<Vec<f64>> = new_stars.metadata.get(TRUE_CURVE).and_then(|text| serde_json::from_str(text).ok());
     let options = FitOptions::default();

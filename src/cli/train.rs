@@ -92,7 +92,7 @@ impl Task<'_> {
             tracing::info!("{}: finished already", self.output.display());
             return TrainedModel::load(self.output, &registry, &device);
         }
-        let observations = read_observations(self.recipe, self.inputs)?;
+        let observations = read_observations(self.recipe, &registry, self.inputs)?;
         let effects = registry.effects(&self.recipe.effects)?;
         let space = ParameterSpace::union(effects.iter().flat_map(|effect| effect.parameters()))?;
         check_measured(&space, &observations).map_err(|error| error.within(names(self.inputs)))?;
@@ -148,7 +148,7 @@ impl Task<'_> {
 ///
 /// # Errors
 /// When a file cannot be read, files have other columns than the first or units of another kind, or a row is impossible.
-pub fn read_observations(recipe: &Recipe, paths: &[PathBuf]) -> Result<Observations> {
+pub fn read_observations(recipe: &Recipe, registry: &Registry, paths: &[PathBuf]) -> Result<Observations> {
     let mut whole: Option<Table> = None;
     for path in paths {
         let table = table::read(path)?;
@@ -166,7 +166,7 @@ pub fn read_observations(recipe: &Recipe, paths: &[PathBuf]) -> Result<Observati
     let table = whole.ok_or_else(|| {
         Error::usage("observations").found("no file").expected("at least one").remedy("Name the observation files.")
     })?;
-    let options = read_options(recipe, &table);
+    let options = read_options(recipe, &recipe.constraints(registry)?, &table);
     let place = names(paths);
     Observations::from_table_of(&place, table, &options).map_err(|error| error.within(&place))
 }
@@ -177,10 +177,10 @@ fn names(paths: &[PathBuf]) -> String {
 }
 
 /// How a table is read for training: the recipe's constraints, offsets and fractional error.
-fn read_options(recipe: &Recipe, table: &Table) -> ReadOptions {
+fn read_options(recipe: &Recipe, constraints: &[String], table: &Table) -> ReadOptions {
     let length = table.get(columns::FLUX).filter(|flux| flux.n_rows() > 0).map_or(0, |flux| flux.range(0).len());
     ReadOptions {
-        constraints: recipe.data.constraints.clone(),
+        constraints: constraints.to_vec(),
         offsets: recipe.data.offsets.clone(),
         model_error: vec![recipe.data.fractional_error; length],
         ..Default::default()

@@ -68,7 +68,8 @@ mod tests {
     /// Two parameters, T_eff (kK in the model, K in files) and ϖ, with flux information A and a parallax of error σ.
     #[test]
     fn the_covariance_is_that_of_refits_with_shifted_zero_points() {
-        let space = ParameterSpace { parameters: vec![Parameter::label("teff"), Parameter::new("parallax", "mas", "")] };
+        let space =
+            ParameterSpace { parameters: vec![Parameter::label("teff"), Parameter::distance("parallax", "mas", "", 1.0)] };
         let (parallax, sigma) = (0.5, 0.1_f64);
         let flux = [4e-4, 0.05, 0.05, 90.0]; // K⁻², K⁻¹ mas⁻¹, mas⁻²
         let total = [flux[0], flux[1], flux[2], flux[3] + sigma.powi(-2)];

@@ -31,10 +31,10 @@ impl Estimates {
             );
             table.push(Column::nullable(schema.with_ucd(format!("stat.error;{ucd}")), error))?;
         }
-        table.push(Column::nullable(
-            ColumnSchema::new("a_550", "mag", "extinction at 550 nm, 1.0857 E R(550 nm)").with_ucd("phys.absorption;em.opt.V"),
-            self.a_550.clone(),
-        ))?;
+        for (derived, values) in &self.derived {
+            let schema = ColumnSchema::new(&derived.name, &derived.unit, &derived.description);
+            table.push(Column::nullable(schema.with_ucd(&derived.ucd), values.clone()))?;
+        }
         let order: Vec<&str> = self.fitted.iter().map(|&position| self.parameters[position].0.as_str()).collect();
         let order = order.join(", ");
         let inverse = self.inverse_covariance();

@@ -1,5 +1,6 @@
 //! What a fit says of every star.
 
+use crate::model::Derived;
 use ndarray::{Array2, Array3};
 
 /// Fitted parameters of N stars with covariances and diagnostics, in file units.
@@ -33,8 +34,8 @@ pub struct Estimates {
     pub smallest_eigenvalue: Vec<f64>,
     pub flags: Vec<i32>,
     pub n_iterations: Vec<u32>,
-    /// Extinction at 550 nm in magnitudes, where the model has an extinction curve.
-    pub a_550: Vec<f64>,
+    /// Quantities that the model's effects derive from the parameters, with their values: A(550 nm) of an extinction curve.
+    pub derived: Vec<(Derived, Vec<f64>)>,
 }
 
 impl Estimates {

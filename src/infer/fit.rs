@@ -9,7 +9,7 @@ use super::problem::{Problem, Setup};
 use super::searches::{Search, Searches};
 use super::start::StartGrid;
 use crate::error::Result;
-use crate::model::{CURVE_VARIATION, ForwardModel, LN_CURVE, Parameter};
+use crate::model::{Derived, ForwardModel, Parameter, ParameterSpace};
 use crate::observations::{Observations, ReadOptions};
 use crate::optimise::dense::smallest_eigenvalue;
 use crate::optimise::{Bounds, Status};
@@ -31,7 +31,7 @@ pub fn read_options(trained: &TrainedModel, options: &FitOptions) -> ReadOptions
     let parameters = &trained.model.space.parameters;
     ReadOptions {
         constraints: parameters.iter().map(|parameter| parameter.name.clone()).collect(),
-        flagged: Some(options.constraints.clone()),
+        flagged: Some(trained.model.space.named(&options.constraints)),
         units: parameters.iter().map(|parameter| (parameter.name.clone(), parameter.unit.clone())).collect(),
         flux_unit: Some(trained.model.flux_unit.clone()),
         model_error: if options.model_error { trained.model.model_error.clone() } else { Vec::new() },
@@ -67,26 +67,24 @@ pub struct Fitter<'a> {
     starts: StartGrid,
     /// Positions of the parameters of the mixture prior.
     labels: Vec<usize>,
-    curve_at_550: Option<CurveAt550>,
+    derived: Vec<DerivedColumn>,
 }
 
-/// ln R(550 nm; ξ) = b + tanh(ξ) s.
-#[derive(Clone, Copy)]
-struct CurveAt550 {
-    /// Position of the amount of dust.
-    amount: usize,
-    /// b.
-    ln_curve: f64,
-    /// Position of ξ, and s.
-    variation: Option<(usize, f64)>,
+/// A derived quantity with the positions of the parameters that it depends on.
+struct DerivedColumn {
+    derived: Derived,
+    positions: Vec<usize>,
 }
 
-impl CurveAt550 {
-    /// A(550 nm) in magnitudes of a star with these parameter values (file units; dust has no other ones).
-    fn extinction(&self, values: ArrayView1<'_, f64>) -> f64 {
-        let varied = self.variation.map_or(0.0, |(position, slope)| values[position].tanh() * slope);
-        // 1.0857 = 2.5/ln 10 turns an optical depth into magnitudes.
-        2.5 / std::f64::consts::LN_10 * (self.ln_curve + varied).exp() * values[self.amount]
+impl DerivedColumn {
+    fn new(derived: Derived, space: &ParameterSpace) -> Result<Self> {
+        let positions = derived.parameters.iter().map(|name| space.position(name)).collect::<Result<_>>()?;
+        Ok(Self { derived, positions })
+    }
+
+    /// Its value for a star with these model values of all parameters.
+    fn value(&self, values: &[f64]) -> f64 {
+        self.derived.value(&self.positions.iter().map(|&position| values[position]).collect::<Vec<f64>>())
     }
 }
 
@@ -97,11 +95,12 @@ impl<'a> Fitter<'a> {
     /// When an option names an unknown parameter, every parameter is held, or the model cannot be evaluated.
     pub fn new(trained: &'a TrainedModel, options: &'a FitOptions) -> Result<Self> {
         let setup = Setup::new(trained, options)?;
-        let starts = StartGrid::new(&setup.model, &trained.prior, (&setup.held, &setup.fixed), &setup.amounts, &options.start)?;
+        let starts = StartGrid::new(&setup.model, &trained.prior, (&setup.held, &setup.fixed), &options.start)?;
         let prior = trained.prior.parameters().iter();
         let labels = prior.map(|name| setup.model.space.position(name)).collect::<Result<_>>()?;
-        let curve_at_550 = curve_at_550(&setup.model)?;
-        Ok(Self { setup, starts, labels, curve_at_550 })
+        let derived = setup.model.derived()?.into_iter().map(|derived| DerivedColumn::new(derived, &setup.model.space));
+        let derived = derived.collect::<Result<_>>()?;
+        Ok(Self { setup, starts, labels, derived })
     }
 
     /// The model.
@@ -130,7 +129,7 @@ impl<'a> Fitter<'a> {
     pub fn fit_in_stages(&self, observations: &Observations, reached: &(dyn Fn(FitStage) + Sync)) -> Result<Estimates> {
         let options = self.options();
         let problem = Problem::new(&self.setup, observations);
-        for absent in options.constraints.iter().filter(|name| !problem.constraints.contains(name)) {
+        for absent in self.setup.constraints.iter().filter(|name| !problem.constraints.contains(name)) {
             warn_once(format!("no star has a measured '{absent}' (columns '{absent}' and '{absent}_error'): fitted without it"));
         }
         let posterior = problem.posterior()?;
@@ -143,7 +142,7 @@ impl<'a> Fitter<'a> {
         let together = if is_on_device(&posterior, options) { fittable.len().max(1) } else { posterior.batch(options.chunk) };
         let parts = fittable.par_chunks(together).map(|stars| block.fit(stars, reached)).collect::<Result<Vec<_>>>()?;
         reached(FitStage::Begun);
-        let mut estimates = empty(problem.model, &posterior, observations);
+        let mut estimates = empty(self, &posterior, observations);
         for part in parts.into_iter().flatten() {
             for (i, &star) in part.stars.iter().enumerate() {
                 put(&mut estimates, &part, i, star);
@@ -190,11 +189,10 @@ impl Block<'_> {
 
     /// Whether the distance of a star is held, or measured to a third.
     fn has_distance(&self, star: usize) -> bool {
-        let Ok(position) = self.problem.model.space.position("parallax") else { return true };
-        let measured = self
-            .observations
-            .constraint("parallax", star)
-            .filter(|_| self.problem.constraints.iter().any(|name| name == "parallax"));
+        let space = &self.problem.model.space;
+        let Some(position) = space.distance_position() else { return true };
+        let name = &space.parameters[position].name;
+        let measured = self.observations.constraint(name, star).filter(|_| self.problem.constraints.contains(name));
         !self.posterior.free().contains(&position) || measured.is_some_and(|(value, error)| value > MEASURED_DISTANCE * error)
     }
 
@@ -221,7 +219,13 @@ impl Block<'_> {
             })
             .collect();
         let mut part = Part {
-            a_550: (0..n).map(|i| fitter.curve_at_550.map_or(f64::NAN, |curve| curve.extinction(values.row(i)))).collect(),
+            derived: (0..n)
+                .map(|i| {
+                    let of_model: Vec<f64> =
+                        values.row(i).iter().zip(&file_factor).map(|(value, factor)| value * factor).collect();
+                    fitter.derived.iter().map(|column| column.value(&of_model)).collect()
+                })
+                .collect(),
             loss: best.iter().map(Search::loss).collect(),
             n_iterations: best.iter().map(Search::n_iterations).collect(),
             flags: vec![0; n],
@@ -265,7 +269,8 @@ struct Part {
     eigenvalue: Vec<f64>,
     flags: Vec<i32>,
     n_iterations: Vec<u32>,
-    a_550: Vec<f64>,
+    /// Of every star, the derived quantities.
+    derived: Vec<Vec<f64>>,
 }
 
 /// Whether a search ended nearly as well as the best, at labels far from it.
@@ -283,7 +288,7 @@ fn is_second_optimum(
             let parameter = &model.space.parameters[position];
             let value = parameter.model_value(search.coordinate(p)) / parameter.model_units_per_file_unit;
             let error = part.covariance[[i, p, p]].sqrt();
-            parameter.is_label && (value - part.values[[i, position]]).abs() > SECOND_OPTIMUM_DISTANCE * error
+            parameter.is_label() && (value - part.values[[i, position]]).abs() > SECOND_OPTIMUM_DISTANCE * error
         })
 }
 
@@ -313,7 +318,7 @@ fn quality(
     let pulls: Vec<(&Parameter, f64, bool)> = (model.space.parameters.iter().enumerate())
         .filter_map(|(p, parameter)| pull(p, parameter).map(|(pull, is_constraint)| (parameter, pull, is_constraint)))
         .collect();
-    let parallax_disagrees = pulls.iter().any(|(parameter, pull, _)| parameter.name == "parallax" && *pull > flags::LARGEST_PULL);
+    let parallax_disagrees = pulls.iter().any(|(parameter, pull, _)| parameter.is_distance() && *pull > flags::LARGEST_PULL);
     let constraint_violated = pulls.iter().any(|(_, pull, is_constraint)| *is_constraint && *pull > flags::LARGEST_PULL);
     // An amount of zero is an answer, not a limit of the model.
     let at_limit = posterior.free().iter().enumerate().any(|(p, &position)| {
@@ -322,7 +327,7 @@ fn quality(
     });
     let outside = model.space.parameters.iter().enumerate().any(|(p, parameter)| {
         let value = part.values[[i, p]] * parameter.model_units_per_file_unit;
-        parameter.is_label && parameter.training_range.is_some_and(|[low, high]| !(low..=high).contains(&value))
+        parameter.is_label() && parameter.training_range.is_some_and(|[low, high]| !(low..=high).contains(&value))
     });
     [
         (part.chi_square[i] > flags::LARGEST_REDUCED_CHI_SQUARE * degrees, flags::POOR_FIT),
@@ -349,32 +354,9 @@ fn smallest_inside(hessian: ArrayView2<'_, f64>, coordinates: ArrayView1<'_, f64
     if inside.is_empty() { f64::INFINITY } else { smallest_eigenvalue(&elements, inside.len()) }
 }
 
-/// The curve at 550 nm, interpolated in ln R against ln λ; `None` without an extinction curve or outside its range.
-fn curve_at_550(model: &ForwardModel) -> Result<Option<CurveAt550>> {
-    let has = |tensor: &str| model.weights.names().iter().any(|name| name == tensor);
-    let (true, Ok(amount)) = (has(LN_CURVE), model.space.position("extinction")) else { return Ok(None) };
-    let Some(ln_curve) = at_550(model, LN_CURVE)? else { return Ok(None) };
-    let variation = match (has(CURVE_VARIATION), model.space.position("xi")) {
-        (true, Ok(position)) => at_550(model, CURVE_VARIATION)?.map(|slope| (position, slope)),
-        _ => None,
-    };
-    Ok(Some(CurveAt550 { amount, ln_curve, variation }))
-}
-
-/// A tensor `[W]` at 550 nm; `None` where the wavelengths do not reach there on both sides.
-fn at_550(model: &ForwardModel, tensor: &str) -> Result<Option<f64>> {
-    let mut points: Vec<(f64, f64)> = model.grid.wavelength.iter().map(|nm| nm.ln()).zip(model.weights.values(tensor)?).collect();
-    points.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let at = 550.0_f64.ln();
-    Ok(points.windows(2).find(|pair| pair[0].0 <= at && at <= pair[1].0).map(|pair| {
-        let width = pair[1].0 - pair[0].0;
-        let fraction = if width > 0.0 { (at - pair[0].0) / width } else { 0.0 };
-        pair[0].1 + fraction * (pair[1].1 - pair[0].1)
-    }))
-}
-
 /// Rows of NaN, for stars that cannot be fitted.
-fn empty(model: &ForwardModel, posterior: &Posterior<'_>, observations: &Observations) -> Estimates {
+fn empty(fitter: &Fitter<'_>, posterior: &Posterior<'_>, observations: &Observations) -> Estimates {
+    let model = &fitter.setup.model;
     let (n, p, f) = (observations.len(), model.space.len(), posterior.free().len());
     let nan = || vec![f64::NAN; n];
     let describe = |parameter: &Parameter| (parameter.name.clone(), parameter.unit.clone(), parameter.description.clone());
@@ -393,7 +375,7 @@ fn empty(model: &ForwardModel, posterior: &Posterior<'_>, observations: &Observa
         smallest_eigenvalue: nan(),
         flags: vec![flags::NOT_FITTED; n],
         n_iterations: vec![0; n],
-        a_550: nan(),
+        derived: fitter.derived.iter().map(|column| (column.derived.clone(), nan())).collect(),
     }
 }
 
@@ -409,5 +391,7 @@ fn put(estimates: &mut Estimates, part: &Part, i: usize, star: usize) {
     estimates.smallest_eigenvalue[star] = part.eigenvalue[i];
     estimates.flags[star] = part.flags[i];
     estimates.n_iterations[star] = part.n_iterations[i];
-    estimates.a_550[star] = part.a_550[i];
+    for ((_, values), value) in estimates.derived.iter_mut().zip(&part.derived[i]) {
+        values[star] = *value;
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{ParameterSpace, Transform, check_kelvin, first_repeated};
+use crate::model::{ParameterSpace, Role, Transform, check_kelvin, first_repeated};
 use crate::optimise::Method;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -13,7 +13,8 @@ const REMEDY: &str = "Leave the option out for its default; `photosphere recipe 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FitOptions {
-    /// Parameters whose measured values constrain the fit; columns that a file lacks are skipped.
+    /// Parameters whose measured values constrain the fit, by their names or that of their role (label, amount, distance, shape); columns that a
+    /// file lacks are skipped.
     pub constraints: Vec<String>,
     /// Constants added to measured values, by parameter (parallax zero-point, mas).
     pub offsets: BTreeMap<String, f64>,
@@ -58,7 +59,7 @@ pub struct StartOptions {
 impl Default for FitOptions {
     fn default() -> Self {
         Self {
-            constraints: vec!["parallax".into()],
+            constraints: vec![Role::Distance.name().into()],
             offsets: BTreeMap::new(),
             mixture_prior: true,
             jacobians: false,
@@ -128,8 +129,9 @@ impl FitOptions {
     pub fn validate_for(&self, space: &ParameterSpace) -> Result<()> {
         self.validate()?;
         let names: Vec<&str> = space.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+        let constraints = space.named(&self.constraints);
         let lists = [
-            ("constraints", self.constraints.iter().collect::<Vec<_>>()),
+            ("constraints", constraints.iter().collect::<Vec<_>>()),
             ("hold", self.hold.keys().collect()),
             ("offsets", self.offsets.keys().collect()),
             ("transforms", self.transforms.keys().collect()),

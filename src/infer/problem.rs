@@ -14,11 +14,6 @@ use crate::prior::GaussianMixture;
 use crate::train::TrainedModel;
 use ndarray::{Array2, Array3, ArrayView2, Axis, s};
 
-/// Range of parameters that are moved as logarithms, in model units.
-const POSITIVE_RANGE: [f64; 2] = [1e-4, 1e4];
-/// Range of amounts that are moved as themselves.
-const AMOUNT_RANGE: [f64; 2] = [0.0, 1e4];
-
 /// What options make of a model, whatever the observations.
 pub(super) struct Setup<'a> {
     /// The model with the transforms of the options.
@@ -29,6 +24,8 @@ pub(super) struct Setup<'a> {
     pub fixed: Vec<f64>,
     /// Positions of the free amounts that are moved as themselves and cannot be negative.
     pub amounts: Vec<usize>,
+    /// Names of the parameters whose measured values the options want as constraints.
+    pub constraints: Vec<String>,
     pub trained: &'a TrainedModel,
     pub options: &'a FitOptions,
 }
@@ -66,7 +63,8 @@ impl<'a> Setup<'a> {
                 amounts.push(position);
             }
         }
-        Ok(Self { model, held, fixed, amounts, trained, options })
+        let constraints = model.space.named(&options.constraints);
+        Ok(Self { model, held, fixed, amounts, constraints, trained, options })
     }
 }
 
@@ -86,8 +84,8 @@ pub(super) struct Problem<'a> {
 impl<'a> Problem<'a> {
     /// The problem of fitting `observations`.
     pub fn new(setup: &'a Setup<'a>, observations: &'a Observations) -> Self {
-        let Setup { model, fixed, amounts, trained, options, .. } = setup;
-        let constraints = options.constraints.iter().filter(|name| observations.constraints.contains_key(*name)).cloned();
+        let Setup { model, fixed, amounts, constraints, trained, options, .. } = setup;
+        let constraints = constraints.iter().filter(|name| observations.constraints.contains_key(*name)).cloned();
         Self { model, constraints: constraints.collect(), fixed, amounts, trained, observations, options }
     }
 
@@ -112,17 +110,11 @@ impl<'a> Problem<'a> {
     pub fn bounds(&self, free: &[usize]) -> Bounds {
         let limits = free.iter().map(|&position| {
             let parameter = &self.model.space.parameters[position];
-            match (parameter.transform, parameter.training_range) {
-                _ if self.amounts.contains(&position) => {
-                    (parameter.coordinate(AMOUNT_RANGE[0]), parameter.coordinate(AMOUNT_RANGE[1]))
-                }
-                (Transform::Logarithm, _) => (parameter.coordinate(POSITIVE_RANGE[0]), parameter.coordinate(POSITIVE_RANGE[1])),
-                (Transform::Identity, Some([low, high])) if parameter.is_label => {
-                    let width = high - low;
-                    (parameter.coordinate(low - width), parameter.coordinate(high + width))
-                }
-                _ => (f64::NEG_INFINITY, f64::INFINITY),
-            }
+            // An amount that the options move as itself may be negative.
+            let is_free =
+                parameter.is_amount() && parameter.transform == Transform::Identity && !self.amounts.contains(&position);
+            let [low, high] = if is_free { [f64::NEG_INFINITY, f64::INFINITY] } else { parameter.limits() };
+            (low, high)
         });
         let (lower, upper) = limits.unzip();
         Bounds { lower, upper }

@@ -21,7 +21,7 @@ pub(super) struct Known<'a> {
     /// The gradient, which vanishes but for coordinates on a bound.
     gradient: Cow<'a, Array2<f64>>,
     curvature: Cow<'a, Array3<f64>>,
-    barrier: Option<Barrier>,
+    barriers: Vec<Barrier>,
 }
 
 impl<'a> Known<'a> {
@@ -37,7 +37,7 @@ impl<'a> Known<'a> {
                 (Cow::Owned(normal.gradient), Cow::Owned(normal.curvature))
             }
         };
-        Ok(Self { first, gradient, curvature, barrier: posterior.barrier() })
+        Ok(Self { first, gradient, curvature, barriers: posterior.barriers() })
     }
 
     /// −2 ln P of a star's known optimum.
@@ -60,22 +60,21 @@ impl<'a> Known<'a> {
     fn agrees(&self, index: usize, coordinates: ArrayView1<'_, f64>, above: f64, tolerance: f64) -> bool {
         let optimum = self.first.coordinates.row(index);
         let change = |p: usize| coordinates[p] - optimum[p];
-        let wall = self.barrier.map(|barrier| (barrier, change(barrier.position)));
-        let wall = wall.map(|(barrier, change)| (barrier, change, barrier.displacement(change)));
-        let away = |p: usize| match wall {
-            Some((barrier, _, displacement)) if barrier.position == p => displacement,
-            _ => change(p),
+        let away = |p: usize| match self.barriers.iter().find(|barrier| barrier.position == p) {
+            Some(barrier) => barrier.displacement(change(p)),
+            None => change(p),
         };
+        let away: Vec<f64> = (0..coordinates.len()).map(away).collect();
         let curvature = self.curvature.index_axis(Axis(0), index);
-        let pull = |row: ArrayView1<'_, f64>| row.iter().enumerate().map(|(q, element)| element * away(q)).sum::<f64>();
-        let parabola: f64 = curvature.rows().into_iter().enumerate().map(|(p, row)| 0.5 * away(p) * pull(row)).sum();
+        let pull = |row: ArrayView1<'_, f64>| row.iter().enumerate().map(|(q, element)| element * away[q]).sum::<f64>();
+        let parabola: f64 = curvature.rows().into_iter().enumerate().map(|(p, row)| 0.5 * away[p] * pull(row)).sum();
         // At an optimum the gradient is rounding noise, but where a bound holds a coordinate back from going on downhill.
         let slope: f64 = match self.first.status[index] {
-            Status::AtBound => self.gradient.row(index).iter().enumerate().map(|(p, element)| element * away(p)).sum(),
+            Status::AtBound => self.gradient.row(index).iter().enumerate().map(|(p, element)| element * away[p]).sum(),
             _ => 0.0,
         };
-        let expected =
-            slope + parabola + wall.map_or(0.0, |(barrier, change, displacement)| barrier.above_parabola(displacement, change));
+        let walls = self.barriers.iter().map(|barrier| barrier.above_parabola(away[barrier.position], change(barrier.position)));
+        let expected = slope + parabola + walls.sum::<f64>();
         expected.is_finite() && (above - expected).abs() <= PARABOLIC * expected + tolerance
     }
 }
@@ -116,8 +115,8 @@ impl NormalEquations for Rivals<'_> {
         self.problem.evaluator()
     }
 
-    fn barrier(&self) -> Option<Barrier> {
-        self.problem.barrier()
+    fn barriers(&self) -> Vec<Barrier> {
+        self.problem.barriers()
     }
 
     fn is_known(&self, problem: usize, proposal: &Proposal<'_>) -> bool {

@@ -4,9 +4,6 @@ use super::parameter::{Parameter, ParameterSpace};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// The parameter whose zero point is a factor: a grey error of the flux is one of ln ϖ.
-const RELATIVE: &str = "parallax";
-
 /// Largest asymmetry and negative eigenvalue, relative, that rounding makes.
 const TOLERANCE: f64 = 1e-6;
 
@@ -18,16 +15,17 @@ const TOLERANCE: f64 = 1e-6;
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
     /// Covariance `[P, P]`, a list of rows in the order of the model's parameters and in model units (kK, dex, unit of E); the
-    /// parallax as ln ϖ. Zero where training has no measured values.
+    /// distance parameter as its logarithm (ln ϖ). Zero where training has no measured values.
     pub covariance: Vec<Vec<f64>>,
     /// Standard errors of its elements.
     pub standard_error: Vec<Vec<f64>>,
 }
 
 impl Calibration {
-    /// d(model value)/d(zero point): the value itself for the parallax, one for the others.
+    /// d(model value)/d(zero point): the value itself for the distance parameter, whose zero point is a factor (a grey error of the flux is one
+    /// of ln ϖ); one for the others.
     pub fn slope(parameter: &Parameter, model_value: f64) -> f64 {
-        if parameter.name == RELATIVE { model_value } else { 1.0 }
+        if parameter.is_distance() { model_value } else { 1.0 }
     }
 
     /// Checks shapes, symmetry and signs.

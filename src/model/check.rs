@@ -46,18 +46,28 @@ pub(super) fn check_model_error(model_error: &[f64], n_wavelengths: usize) -> Re
     }
 }
 
-/// The parameters are those that the effects declare, in their order, with numbers that can be used.
-pub(super) fn check_parameters(found: &ParameterSpace, declared: &ParameterSpace) -> Result<()> {
+/// The parameters of a file, which are those that the effects declare, in their order, with numbers that can be used; what files do not say of
+/// them is as declared.
+pub(super) fn checked_parameters(found: ParameterSpace, declared: &ParameterSpace) -> Result<ParameterSpace> {
     let names = |space: &ParameterSpace| space.parameters.iter().map(|p| p.name.clone()).collect::<Vec<_>>();
-    if names(found) != names(declared) {
+    if names(&found) != names(declared) {
         return Err(fault(
             "parameter",
-            format!("parameters {:?}", names(found)),
+            format!("parameters {:?}", names(&found)),
             format!("those of the effects, {:?}", names(declared)),
         ));
     }
-    let pairs = found.parameters.iter().zip(&declared.parameters);
-    pairs.into_iter().try_for_each(|(found, declared)| check_parameter(found, declared))
+    let pairs = found.parameters.into_iter().zip(&declared.parameters);
+    let parameters = pairs.map(|(found, declared)| {
+        check_parameter(&found, declared)?;
+        let start = if found.transform == declared.transform {
+            declared.start
+        } else {
+            declared.clone().with_transform(found.transform).start
+        };
+        Ok(Parameter { role: declared.role, start, range: declared.range, ..found })
+    });
+    Ok(ParameterSpace { parameters: parameters.collect::<Result<_>>()? })
 }
 
 fn check_parameter(found: &Parameter, declared: &Parameter) -> Result<()> {
@@ -68,8 +78,8 @@ fn check_parameter(found: &Parameter, declared: &Parameter) -> Result<()> {
     if found.unit != declared.unit {
         return Err(fault(place("unit"), format!("'{}'", found.unit), format!("'{}'", declared.unit)));
     }
-    if found.is_label != declared.is_label {
-        return Err(fault(place("is_label"), found.is_label.to_string(), declared.is_label.to_string()));
+    if found.is_label() != declared.is_label() {
+        return Err(fault(place("is_label"), found.is_label().to_string(), declared.is_label().to_string()));
     }
     let factor = found.model_units_per_file_unit;
     number("model_units_per_file_unit", factor, factor > 0.0, "a positive number")?;
@@ -172,6 +182,23 @@ pub(super) fn check_size(n_weights: u128) -> Result<()> {
         .found(format!("{n_weights} weights ({gigabytes:.1} GB as 32-bit floats)"))
         .expected(format!("at most {MOST_WEIGHTS}"))
         .remedy("Make the hidden layers narrower or fewer."))
+}
+
+/// Names of parameters that an effect of this kind takes from its table, by their keys: distinct, and none empty.
+pub(super) fn check_names(kind: &str, names: &[(&str, &String)]) -> Result<()> {
+    let fault = |key: &str, found: String| {
+        Err(Error::usage(format!("effect '{kind}', {key}"))
+            .found(found)
+            .expected("a name of its own")
+            .remedy("Name the parameter as its column is named, or leave the key out."))
+    };
+    if let Some((key, _)) = names.iter().find(|(_, name)| name.trim().is_empty()) {
+        return fault(key, "an empty name".into());
+    }
+    match first_repeated(names.iter().map(|(_, name)| name.as_str())) {
+        Some(name) => fault(names[0].0, format!("'{name}' twice")),
+        None => Ok(()),
+    }
 }
 
 /// The first name that occurs a second time.

@@ -119,7 +119,7 @@ mod tests {
     fn model(effects: &[&str]) -> ForwardModel {
         let tables: Vec<toml::Table> = effects.iter().map(|text| table(text)).collect();
         let mut model = ForwardModel::new(&Registry::standard(), &tables, paper_grid(), 3, &Device::cpu()).unwrap();
-        for parameter in model.space.parameters.iter_mut().filter(|parameter| parameter.is_label) {
+        for parameter in model.space.parameters.iter_mut().filter(|parameter| parameter.is_label()) {
             (parameter.centre, parameter.scale) = (0.4, 1.7);
         }
         model
@@ -145,7 +145,7 @@ mod tests {
             let mut model = model(effects);
             let check = |model: &ForwardModel| verify(model, &Registry::standard(), scratch.path());
             check(&model).unwrap_or_else(|error| panic!("{effects:?}: {error}"));
-            for parameter in model.space.parameters.iter_mut().filter(|parameter| !parameter.is_label) {
+            for parameter in model.space.parameters.iter_mut().filter(|parameter| !parameter.is_label()) {
                 parameter.transform = Transform::Identity;
             }
             check(&model).unwrap_or_else(|error| panic!("{effects:?}, linear: {error}"));

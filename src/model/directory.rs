@@ -1,7 +1,7 @@
 //! A model on disk: a directory with `model.toml`, `weights.safetensors` and, beside them, what other rooms add (`prior.toml`).
 
 use super::calibration::Calibration;
-use super::check::{check_grid, check_model_error, check_parameters, check_tensors};
+use super::check::{check_grid, check_model_error, check_tensors, checked_parameters};
 use super::forward::ForwardModel;
 use super::parameter::ParameterSpace;
 use super::registry::Registry;
@@ -134,10 +134,10 @@ impl ForwardModel {
         check_model_error(&description.model_error, description.grid.len())?;
         let flux_unit = flux_unit(&description)?;
         let mut model = Self::new(registry, &description.effect, description.grid, 0, device)?;
-        check_parameters(&description.parameter, &model.space)?;
+        let space = checked_parameters(description.parameter, &model.space)?;
         check_tensors(&description.tensors, &model.weights, weights_file)?;
         model.flux_unit = flux_unit;
-        model.space = description.parameter;
+        model.space = space;
         model.model_error = description.model_error;
         if let Some(calibration) = &description.calibration {
             calibration.validate(&model.space)?;

@@ -1,6 +1,7 @@
 //! The contract of an effect: what it declares and how it changes the flux.
 
 use super::closed_form::ClosedForm;
+use super::derived::Derived;
 use super::parameter::{Parameter, ParameterSpace, Transform};
 use crate::error::{Error, Result};
 use crate::observations::Grid;
@@ -62,6 +63,14 @@ pub trait Effect: Debug + Clone + Send + Sync + Serialize + DeserializeOwned + '
     /// spectrum); returns whether it did.
     fn absorb_offset(&self, _weights: &mut Weights, _ln_flux_offset: &[f64], _device: &Device) -> Result<bool> {
         Ok(false)
+    }
+
+    /// Quantities of a star that follow from its parameters and these weights, such as the extinction at 550 nm: columns of catalogues.
+    ///
+    /// # Errors
+    /// When a weight is missing.
+    fn derived(&self, _weights: &Weights, _grid: &Grid) -> Result<Vec<Derived>> {
+        Ok(Vec::new())
     }
 
     /// The same effect as data, where it belongs to the standard family; models of such effects alone are evaluated by a faster

@@ -3,10 +3,11 @@
 //! ln R(λ; ξ) = b(λ) + tanh(ξ)·s(λ), ξ ~ N(0, 1), s = 0 in the bands listed (spec 1 §1; Zhang, Green & Rix 2023, eq. 3 and
 //! sec. 6). (E, R) has an exact scale degeneracy that only measured reddenings break; (b, s, ξ) a shift degeneracy.
 
-use super::check::first_repeated;
+use super::check::{check_names, first_repeated};
 use super::closed_form::ClosedForm;
+use super::derived::Derived;
 use super::effect::{Effect, FluxJet, StarParameters};
-use super::parameter::{GaussianPrior, Parameter, Transform};
+use super::parameter::{GaussianPrior, Parameter};
 use crate::error::{Error, Result};
 use crate::observations::Grid;
 use crate::tensor::{Device, Tensor, WeightSpecification, Weights};
@@ -16,15 +17,37 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Extinction {
-    /// Whether the shape of the curve varies from star to star (parameter `xi`).
+    /// Name of the amount of dust.
+    #[serde(default = "extinction", skip_serializing_if = "is_extinction")]
+    pub amount: String,
+    /// Whether the shape of the curve varies from star to star.
     #[serde(default)]
     pub variation: bool,
+    /// Name of the parameter of that variation.
+    #[serde(default = "xi", skip_serializing_if = "is_xi")]
+    pub shape: String,
     /// Bands (names) whose R does not vary.
     #[serde(default = "mid_infrared")]
     pub fixed_bands: Vec<String>,
     /// Index β of R ∝ λ^−β beyond 900 nm to which the penalty `infrared_index` draws R. Prior knowledge, not data.
     #[serde(default = "cardelli_index")]
     pub infrared_index: f64,
+}
+
+fn extinction() -> String {
+    "extinction".into()
+}
+
+fn is_extinction(name: &String) -> bool {
+    *name == extinction()
+}
+
+fn xi() -> String {
+    "xi".into()
+}
+
+fn is_xi(name: &String) -> bool {
+    *name == xi()
 }
 
 fn mid_infrared() -> Vec<String> {
@@ -35,6 +58,10 @@ fn mid_infrared() -> Vec<String> {
 fn cardelli_index() -> f64 {
     1.61
 }
+
+/// Magnitudes from which E starts where nothing is measured, and the most that a search may take.
+const START: f64 = 0.1;
+const LARGEST: f64 = 100.0;
 
 /// Name of the tensor b(λ) = ln R(λ; ξ = 0), shape `[W]`.
 pub const LN_CURVE: &str = "extinction.ln_curve";
@@ -51,6 +78,7 @@ impl Effect for Extinction {
                 .expected("a positive number")
                 .remedy("Leave the key out for 1.61 (Cardelli, Clayton & Mathis 1989)."));
         }
+        check_names("extinction", &[("amount", &self.amount), ("shape", &self.shape)])?;
         match first_repeated(self.fixed_bands.iter().map(String::as_str)) {
             Some(band) => Err(Error::usage("effect 'extinction', fixed_bands")
                 .found(format!("'{band}' twice"))
@@ -61,11 +89,11 @@ impl Effect for Extinction {
     }
 
     fn parameters(&self) -> Vec<Parameter> {
-        let amount = Parameter::new("extinction", "mag", "amount of dust E, in the unit of the training reddenings");
-        let mut parameters = vec![amount.with_transform(Transform::Logarithm)];
+        let description = "amount of dust E, in the unit of the training reddenings";
+        let mut parameters = vec![Parameter::amount(&self.amount, "mag", description, START, LARGEST)];
         if self.variation {
             let prior = Some(GaussianPrior { mean: 0.0, standard_deviation: 1.0 });
-            parameters.push(Parameter { prior, ..Parameter::new("xi", "", "variation of the extinction curve") });
+            parameters.push(Parameter { prior, ..Parameter::new(&self.shape, "", "variation of the extinction curve") });
         }
         parameters
     }
@@ -92,9 +120,9 @@ impl Effect for Extinction {
         let mut ln_curve = Jet::constant(weights.get::<1>(LN_CURVE)?.unsqueeze());
         if self.variation {
             let slope = weights.get::<1>(CURVE_VARIATION)? * star.device().tensor(&self.varies(grid), [grid.len()]);
-            ln_curve = ln_curve.add(&star.value("xi")?.tanh().mul(&Jet::constant(slope.unsqueeze())));
+            ln_curve = ln_curve.add(&star.value(&self.shape)?.tanh().mul(&Jet::constant(slope.unsqueeze())));
         }
-        let optical_depth = star.value("extinction")?.mul(&ln_curve.exp());
+        let optical_depth = star.value(&self.amount)?.mul(&ln_curve.exp());
         Ok(flux.multiply_exp(&optical_depth.scale(-1.0)))
     }
 
@@ -103,8 +131,26 @@ impl Effect for Extinction {
     }
 
     fn closed_form(&self, grid: &Grid) -> Option<ClosedForm> {
-        let variation = self.variation.then(|| ("xi".into(), CURVE_VARIATION.into(), self.varies(grid)));
-        Some(ClosedForm::Dust { amount: "extinction".into(), ln_curve: LN_CURVE.into(), variation })
+        let variation = self.variation.then(|| (self.shape.clone(), CURVE_VARIATION.into(), self.varies(grid)));
+        Some(ClosedForm::Dust { amount: self.amount.clone(), ln_curve: LN_CURVE.into(), variation })
+    }
+
+    /// `a_550`: A(550 nm) = 2.5/ln 10 · E R(550 nm; ξ), where the wavelengths reach there on both sides.
+    fn derived(&self, weights: &Weights, grid: &Grid) -> Result<Vec<Derived>> {
+        let at = |tensor: &str| Ok::<_, Error>(at_wavelength(550.0, grid, &weights.values(tensor)?));
+        let Some(ln_curve) = at(LN_CURVE)? else { return Ok(Vec::new()) };
+        let slope = if self.variation { at(CURVE_VARIATION)? } else { None };
+        let mut parameters = vec![self.amount.clone()];
+        parameters.extend(slope.map(|_| self.shape.clone()));
+        let extinction = move |values: &[f64]| {
+            let varied = slope.map_or(0.0, |slope| values[1].tanh() * slope);
+            // 1.0857 = 2.5/ln 10 turns an optical depth into magnitudes.
+            2.5 / std::f64::consts::LN_10 * (ln_curve + varied).exp() * values[0]
+        };
+        Ok(vec![
+            Derived::new("a_550", "mag", "extinction at 550 nm, 1.0857 E R(550 nm)", parameters, extinction)
+                .with_ucd("phys.absorption;em.opt.V"),
+        ])
     }
 
     fn penalty_names(&self) -> &'static [&'static str] {
@@ -156,6 +202,17 @@ impl Extinction {
     fn varies(&self, grid: &Grid) -> Vec<f64> {
         grid.names.iter().map(|name| if self.fixed_bands.contains(name) { 0.0 } else { 1.0 }).collect()
     }
+}
+
+/// Values of a tensor `[W]` interpolated in ln λ at a wavelength (nm); `None` where the grid does not reach there on both sides.
+fn at_wavelength(nm: f64, grid: &Grid, values: &[f64]) -> Option<f64> {
+    let mut points: Vec<(f64, f64)> = grid.wavelength.iter().map(|nm| nm.ln()).zip(values.iter().copied()).collect();
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let at = nm.ln();
+    let pair = points.windows(2).find(|pair| pair[0].0 <= at && at <= pair[1].0)?;
+    let width = pair[1].0 - pair[0].0;
+    let fraction = if width > 0.0 { (at - pair[0].0) / width } else { 0.0 };
+    Some(pair[0].1 + fraction * (pair[1].1 - pair[0].1))
 }
 
 /// Wavelengths (nm) beyond which extinction is taken for a power law.

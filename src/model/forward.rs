@@ -2,6 +2,7 @@
 
 use super::calibration::Calibration;
 use super::check::check_size;
+use super::derived::Derived;
 use super::effect::{FluxJet, StarParameters};
 use super::parameter::{ParameterSpace, Transform};
 use super::registry::{AnyEffect, Registry};
@@ -77,10 +78,10 @@ impl ForwardModel {
         if transform != parameter.transform && (parameter.centre, parameter.scale) != (0.0, 1.0) {
             return Err(Error::usage(format!("transform of '{name}'"))
                 .found(format!("a parameter standardised as {:?}", parameter.transform))
-                .expected("a parameter without standardisation (extinction, parallax)")
+                .expected("a parameter without standardisation, no label")
                 .remedy("Leave its transform out."));
         }
-        parameter.transform = transform;
+        *parameter = parameter.clone().with_transform(transform);
         Ok(())
     }
 
@@ -135,6 +136,15 @@ impl ForwardModel {
             }
         }
         Ok(total)
+    }
+
+    /// The quantities of stars that follow from their parameters, by the effects that derive them.
+    ///
+    /// # Errors
+    /// When a weight that an effect names is missing.
+    pub fn derived(&self) -> Result<Vec<Derived>> {
+        let derived = self.effects.iter().map(|effect| effect.derived(&self.weights, &self.grid));
+        Ok(derived.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 
     /// Names of all tensors whose elements act at one wavelength each.

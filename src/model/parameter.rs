@@ -1,5 +1,6 @@
 //! Parameters of a star: names, units, transforms and standardisation.
 
+use super::role::{Role, as_is_label};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,11 @@ pub enum Transform {
     /// Its natural logarithm: the parameter is positive.
     Logarithm,
 }
+
+/// A positive parameter may become so many times larger or smaller than its start, where no range is declared.
+const SPAN: f64 = 1e4;
+/// An amount that is moved as its logarithm may become so many times smaller than its start.
+const SMALLEST: f64 = 1e3;
 
 /// A Gaussian prior on a parameter (in model units).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -42,9 +48,16 @@ pub struct Parameter {
     pub centre: f64,
     /// Scale of the standardisation.
     pub scale: f64,
-    /// Whether the mixture prior covers it (it is a stellar label).
-    #[serde(default)]
-    pub is_label: bool,
+    /// What it is for a star. In files, whether it is a label.
+    #[serde(default, rename = "is_label", with = "as_is_label")]
+    pub role: Role,
+    /// Model value from which it starts where nothing is measured (labels start from their centre); positive for those that are positive. Of
+    /// the effect, not in files.
+    #[serde(skip)]
+    pub start: f64,
+    /// Model values that a search may take, far outside of what data prefer; `None` for no limits of its own. Of the effect, not in files.
+    #[serde(skip)]
+    pub range: Option<[f64; 2]>,
     /// A Gaussian prior that belongs to the model itself (ξ ~ N(0, 1)).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prior: Option<GaussianPrior>,
@@ -64,7 +77,9 @@ impl Parameter {
             transform: Transform::Identity,
             centre: 0.0,
             scale: 1.0,
-            is_label: false,
+            role: Role::Shape,
+            start: 0.0,
+            range: None,
             prior: None,
             training_range: None,
         }
@@ -78,27 +93,85 @@ impl Parameter {
             "feh" => ("", "iron abundance [Fe/H] (dex)", 1.0),
             _ => ("", "stellar label (dex)", 1.0),
         };
-        Self { model_units_per_file_unit: factor, is_label: true, ..Self::new(name, unit, description) }
+        Self { model_units_per_file_unit: factor, role: Role::Label, ..Self::new(name, unit, description) }
     }
 
-    /// Whether it is a positive amount that is moved as its logarithm, as one of dust: ln flux is linear in the amount itself, or nearly so. (In
-    /// the parallax, ln flux is linear in the logarithm.)
+    /// An amount such as that of dust, from `start` (model units) and moved as its logarithm unless a run chooses otherwise; `largest` is the
+    /// most that a search may take.
+    pub fn amount(name: &str, unit: &str, description: &str, start: f64, largest: f64) -> Self {
+        let amount = Self { role: Role::Amount, start, range: Some([0.0, largest]), ..Self::new(name, unit, description) };
+        amount.with_transform(Transform::Logarithm)
+    }
+
+    /// The distance parameter, such as the parallax, from `start` (model units) and moved as its logarithm unless a run chooses otherwise.
+    pub fn distance(name: &str, unit: &str, description: &str, start: f64) -> Self {
+        let range = Some([start / SPAN, start * SPAN]);
+        let distance = Self { role: Role::Distance, start, range, ..Self::new(name, unit, description) };
+        distance.with_transform(Transform::Logarithm)
+    }
+
+    /// Whether it is a label.
+    pub fn is_label(&self) -> bool {
+        self.role == Role::Label
+    }
+
+    /// Whether it is an amount that cannot be negative.
     pub fn is_amount(&self) -> bool {
-        self.transform == Transform::Logarithm && !self.is_label && self.name != "parallax"
+        self.role == Role::Amount
+    }
+
+    /// Whether it is the distance parameter.
+    pub fn is_distance(&self) -> bool {
+        self.role == Role::Distance
     }
 
     /// The same parameter moved in another transform.
     pub fn with_transform(self, transform: Transform) -> Self {
-        Self { transform, ..self }
+        let start = if transform == Transform::Logarithm && self.start <= 0.0 { 1.0 } else { self.start };
+        Self { transform, start, ..self }
+    }
+
+    /// Coordinate from which it starts where nothing is measured.
+    pub fn start_coordinate(&self) -> f64 {
+        if self.is_label() { 0.0 } else { self.coordinate(self.start) }
+    }
+
+    /// Least and greatest coordinate that a search may take: those of its range; of a label once more as far as the training sample goes.
+    ///
+    /// What is moved as a logarithm has a lower limit in any case: without it, ln E of a star without dust would be on its way to −∞.
+    pub fn limits(&self) -> [f64; 2] {
+        let unbounded = [f64::NEG_INFINITY, f64::INFINITY];
+        let [low, high] = match (self.range, self.transform) {
+            (Some([low, high]), Transform::Identity) => [self.coordinate(low), self.coordinate(high)],
+            (Some([low, high]), Transform::Logarithm) => {
+                let low = if low > 0.0 { low } else { self.start / SMALLEST };
+                [self.coordinate(low), self.coordinate(high)]
+            }
+            (None, Transform::Logarithm) if !self.is_label() => {
+                [self.coordinate(self.start / SPAN), self.coordinate(self.start * SPAN)]
+            }
+            (None, _) => unbounded,
+        };
+        match self.training_range.filter(|_| self.is_label()) {
+            Some(range) => {
+                let [least, greatest] = range.map(|value| self.coordinate(value));
+                [low.max(2.0 * least - greatest), high.min(2.0 * greatest - least)]
+            }
+            None => [low, high],
+        }
+    }
+
+    /// Model value in the function in which the optimiser works, before standardisation; not finite where that is undefined.
+    pub fn transformed(&self, model_value: f64) -> f64 {
+        match self.transform {
+            Transform::Identity => model_value,
+            Transform::Logarithm => model_value.ln(),
+        }
     }
 
     /// Coordinate of a model value; not finite where the transform is undefined.
     pub fn coordinate(&self, model_value: f64) -> f64 {
-        let transformed = match self.transform {
-            Transform::Identity => model_value,
-            Transform::Logarithm => model_value.ln(),
-        };
-        (transformed - self.centre) / self.scale
+        (self.transformed(model_value) - self.centre) / self.scale
     }
 
     /// Coordinate of a value in file units.
@@ -135,7 +208,8 @@ impl ParameterSpace {
     /// The union of the parameters that effects declare; an effect may read a parameter that an earlier one declared.
     ///
     /// # Errors
-    /// When two effects declare the same name with different units or transforms.
+    /// When two effects declare the same name with different units, roles or transforms, there are two distance parameters, or a positive
+    /// parameter starts from where it has no logarithm.
     pub fn union(declared: impl IntoIterator<Item = Parameter>) -> Result<Self> {
         let mut parameters: Vec<Parameter> = Vec::new();
         for parameter in declared {
@@ -149,7 +223,35 @@ impl ParameterSpace {
                 }
             }
         }
+        let distances: Vec<&str> =
+            parameters.iter().filter(|parameter| parameter.is_distance()).map(|parameter| parameter.name.as_str()).collect();
+        if distances.len() > 1 {
+            return Err(Error::model("parameters")
+                .found(format!("{} distance parameters: {}", distances.len(), distances.join(", ")))
+                .expected("one at most: the flux says nothing of which of them changed it")
+                .remedy("Leave one of the effects out, or let both read the same parameter."));
+        }
+        if let Some(parameter) = parameters.iter().find(|parameter| !parameter.start_coordinate().is_finite()) {
+            return Err(Error::model(format!("parameter '{}'", parameter.name))
+                .found(format!("a start of {}", parameter.start))
+                .expected("a number at which its transform is defined"));
+        }
         Ok(Self { parameters })
+    }
+
+    /// The names of parameters that a list of names of parameters and of roles ([`Role::name`]) means, in its order, each once. A name that is
+    /// neither stays, to be refused by those who look it up.
+    pub fn named(&self, names: &[String]) -> Vec<String> {
+        let mut all: Vec<String> = Vec::new();
+        for name in names {
+            let role = Role::ALL.into_iter().find(|role| role.name() == name);
+            let role = role.filter(|_| self.position(name).is_err());
+            let of_role = self.parameters.iter().filter(|parameter| Some(parameter.role) == role);
+            let of_role: Vec<String> = of_role.map(|parameter| parameter.name.clone()).collect();
+            let meant = if role.is_some() { of_role } else { vec![name.clone()] };
+            all.extend(meant.into_iter().filter(|name| !all.contains(name)).collect::<Vec<_>>());
+        }
+        all
     }
 
     /// Number of parameters P.
@@ -160,6 +262,11 @@ impl ParameterSpace {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.parameters.is_empty()
+    }
+
+    /// Position of the distance parameter, where there is one.
+    pub fn distance_position(&self) -> Option<usize> {
+        self.parameters.iter().position(Parameter::is_distance)
     }
 
     /// Position of the parameter of that name.
@@ -183,7 +290,7 @@ impl ParameterSpace {
 
     /// Positions of the labels that the mixture prior covers.
     pub fn label_positions(&self) -> Vec<usize> {
-        (0..self.len()).filter(|&i| self.parameters[i].is_label).collect()
+        (0..self.len()).filter(|&i| self.parameters[i].is_label()).collect()
     }
 }
 
@@ -195,7 +302,7 @@ mod tests {
     fn coordinates_round_trip_and_slopes_are_differences() {
         let mut teff = Parameter::label("teff");
         (teff.centre, teff.scale) = (5.6, 0.8);
-        let parallax = Parameter::new("parallax", "mas", "").with_transform(Transform::Logarithm);
+        let parallax = Parameter::distance("parallax", "mas", "", 1.0);
         for (parameter, value) in [(teff, 4.9), (parallax, 0.37)] {
             let u = parameter.coordinate(value);
             assert!((parameter.model_value(u) - value).abs() < 1e-14);
@@ -212,5 +319,46 @@ mod tests {
         assert_eq!(shared.len(), 1);
         let clash = extinction.clone().with_transform(Transform::Logarithm);
         assert!(ParameterSpace::union([extinction, clash]).is_err());
+        let distances = ["parallax", "dilution"].map(|name| Parameter::distance(name, "", "", 1.0));
+        let message = ParameterSpace::union(distances).unwrap_err().to_string();
+        assert!(message.contains("parallax, dilution"), "{message}");
+        assert!(
+            ParameterSpace::union([Parameter::amount("dust", "mag", "", -0.1, 1.0)]).is_ok(),
+            "a start that has no logarithm is 1"
+        );
+        let nowhere = Parameter { start: f64::NAN, ..Parameter::amount("dust", "mag", "", 0.1, 1.0) };
+        assert!(ParameterSpace::union([nowhere]).is_err());
+    }
+
+    #[test]
+    fn lists_name_parameters_and_roles() {
+        let dust = ["dust", "more_dust"].map(|name| Parameter::amount(name, "mag", "", 0.1, 10.0));
+        let labels = ["teff", "amount"].map(Parameter::label);
+        let named =
+            |space: &ParameterSpace, names: &[&str]| space.named(&names.iter().map(|&name| name.into()).collect::<Vec<_>>());
+        let space = ParameterSpace { parameters: dust.to_vec() };
+        assert_eq!(named(&space, &["distance", "amount", "dust"]), ["dust", "more_dust"]);
+        assert_eq!(named(&space, &["parallax"]), ["parallax"], "to be refused by those who look for it");
+        let space = ParameterSpace { parameters: [labels, dust].concat() };
+        assert_eq!(named(&space, &["amount", "label"]), ["amount", "teff"], "a parameter of that name comes first");
+    }
+
+    #[test]
+    fn limits_are_those_of_the_parameter() {
+        let limits = |parameter: &Parameter| parameter.limits().map(|coordinate| parameter.model_value(coordinate));
+        let dust = Parameter::amount("dust", "mag", "", 0.1, 100.0);
+        let close =
+            |found: [f64; 2], expected: [f64; 2]| found.iter().zip(expected).all(|(a, b)| (a - b).abs() <= 1e-12 * b.abs());
+        assert!(close(limits(&dust), [1e-4, 100.0]) && close(limits(&dust.with_transform(Transform::Identity)), [0.0, 100.0]));
+        assert!(close(limits(&Parameter::distance("d", "", "", 5.0)), [5e-4, 5e4]));
+        let shape = Parameter::new("xi", "", "");
+        assert_eq!(shape.limits(), [f64::NEG_INFINITY, f64::INFINITY]);
+        assert!(close(limits(&shape.with_transform(Transform::Logarithm)), [1e-4, 1e4]));
+        let (centre, scale) = (0.5, 2.0);
+        let label = Parameter { training_range: Some([-1.0, 2.0]), centre, scale, ..Parameter::label("feh") };
+        assert!(close(limits(&label), [-4.0, 5.0]));
+        let velocity =
+            Parameter { training_range: Some([10.0, 20.0]), ..Parameter::label("vsini") }.with_transform(Transform::Logarithm);
+        assert!(close(limits(&velocity), [5.0, 40.0]));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::check::first_repeated;
 use super::closed_form::ClosedForm;
+use super::derived::Derived;
 use super::distance::Distance;
 use super::effect::{Effect, FluxJet, StarParameters};
 use super::emulator::Emulator;
@@ -37,6 +38,8 @@ pub trait AnyEffect: Debug + Send + Sync {
     fn wavelength_weights(&self) -> Vec<String>;
     /// [`Effect::absorb_offset`].
     fn absorb_offset(&self, weights: &mut Weights, ln_flux_offset: &[f64], device: &Device) -> Result<bool>;
+    /// [`Effect::derived`].
+    fn derived(&self, weights: &Weights, grid: &Grid) -> Result<Vec<Derived>>;
     /// [`Effect::closed_form`].
     fn closed_form(&self, grid: &Grid) -> Option<ClosedForm>;
     /// A copy.
@@ -89,6 +92,10 @@ impl<E: Effect> AnyEffect for E {
 
     fn absorb_offset(&self, weights: &mut Weights, ln_flux_offset: &[f64], device: &Device) -> Result<bool> {
         Effect::absorb_offset(self, weights, ln_flux_offset, device)
+    }
+
+    fn derived(&self, weights: &Weights, grid: &Grid) -> Result<Vec<Derived>> {
+        Effect::derived(self, weights, grid)
     }
 
     fn closed_form(&self, grid: &Grid) -> Option<ClosedForm> {

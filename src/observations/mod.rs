@@ -7,6 +7,7 @@ mod flux_unit;
 #[cfg(test)]
 mod formats;
 mod grid;
+mod in_code;
 mod read;
 mod split;
 

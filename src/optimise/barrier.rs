@@ -20,11 +20,24 @@ pub struct Barrier {
 }
 
 impl Barrier {
-    /// Checks it against the number of coordinates.
+    /// Checks the barriers of a problem.
     ///
     /// # Errors
-    /// `Usage` for a coordinate that is not there, or a scale that is not positive.
-    pub(super) fn validate(self, n_parameters: usize) -> Result<()> {
+    /// `Usage` for a coordinate that is not there, or has two, and for a scale that is not positive.
+    pub(super) fn validate_all(barriers: &[Self], n_parameters: usize) -> Result<()> {
+        barriers.iter().try_for_each(|barrier| barrier.validate(n_parameters))?;
+        let twice =
+            barriers.iter().enumerate().find(|(k, one)| barriers[..*k].iter().any(|other| other.position == one.position));
+        match twice {
+            Some((_, barrier)) => Err(Error::usage("barriers of the minimisation")
+                .found(format!("two of coordinate {}", barrier.position))
+                .expected("one for each coordinate at most")),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks it against the number of coordinates.
+    fn validate(self, n_parameters: usize) -> Result<()> {
         if self.position >= n_parameters {
             return Err(Error::usage("barrier of the minimisation")
                 .found(format!("coordinate {}", self.position))

@@ -45,7 +45,7 @@ impl<'a> Evaluated<'a> {
     /// The minima of the local models.
     pub fn predict(&self, bounds: &Bounds) -> Prediction {
         let (n, p) = self.start.dim();
-        let mut solver = StepSolver::new(p, self.problem.barrier());
+        let mut solver = StepSolver::new(p, self.problem.barriers());
         let mut coordinates = self.start.clone();
         let mut point = Point::new(p);
         let mut trial = vec![0.0; p];
@@ -100,8 +100,8 @@ impl NormalEquations for Evaluated<'_> {
         Some(Box::new(EvaluatedEvaluator { inner, evaluated: self }))
     }
 
-    fn barrier(&self) -> Option<Barrier> {
-        self.problem.barrier()
+    fn barriers(&self) -> Vec<Barrier> {
+        self.problem.barriers()
     }
 
     fn is_known(&self, problem: usize, proposal: &Proposal<'_>) -> bool {

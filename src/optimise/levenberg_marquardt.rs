@@ -93,14 +93,16 @@ impl LevenbergMarquardt {
         check_setting("levenberg_marquardt.damping_increase", increase, increase > 1.0, "a number above 1")
     }
 
-    /// The settings for problems that may have a `barrier`.
+    /// The settings for problems that may have `barriers`.
     ///
     /// # Errors
-    /// `Usage` for impossible settings or an impossible barrier.
-    pub(super) fn for_problems(&self, n_parameters: usize, barrier: Option<Barrier>) -> Result<Self> {
+    /// `Usage` for impossible settings or an impossible barrier, or two of one coordinate.
+    pub(super) fn for_problems(&self, n_parameters: usize, barriers: &[Barrier]) -> Result<Self> {
         self.validate()?;
-        let Some(barrier) = barrier else { return Ok(self.clone()) };
-        barrier.validate(n_parameters)?;
+        if barriers.is_empty() {
+            return Ok(self.clone());
+        }
+        Barrier::validate_all(barriers, n_parameters)?;
         Ok(Self { max_step: 2.0 * self.max_step, ..self.clone() })
     }
 
@@ -110,11 +112,11 @@ impl LevenbergMarquardt {
     /// `Usage` for impossible settings, bounds or shapes; what the problem's evaluation returns. A problem that cannot be
     /// minimised has its [`Status`], never an error.
     pub fn minimise(&self, problem: &dyn NormalEquations, start: Array2<f64>, bounds: Option<&Bounds>) -> Result<Solution> {
-        let settings = &self.for_problems(problem.n_parameters(), problem.barrier())?;
+        let settings = &self.for_problems(problem.n_parameters(), &problem.barriers())?;
         let (start, bounds) = prepare((problem.n_problems(), problem.n_parameters()), start, bounds)?;
         let (n, p) = start.dim();
         let mut walkers: Vec<Walker> = start.axis_iter(Axis(0)).map(|_| Walker::new(p, settings)).collect();
-        let mut solver = StepSolver::new(p, problem.barrier());
+        let mut solver = StepSolver::new(p, problem.barriers());
         match problem.evaluator() {
             Some(mut evaluator) => {
                 for (i, walker) in walkers.iter_mut().enumerate() {
@@ -369,8 +371,8 @@ mod tests {
             1
         }
 
-        fn barrier(&self) -> Option<Barrier> {
-            self.barrier.then_some(Barrier { position: 0, scale: self.scale })
+        fn barriers(&self) -> Vec<Barrier> {
+            self.barrier.then_some(Barrier { position: 0, scale: self.scale }).into_iter().collect()
         }
 
         fn normal_equations(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> crate::error::Result<Normal> {

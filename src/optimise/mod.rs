@@ -11,7 +11,7 @@
 //! | `newton` | the end of a search that creeps, by steps of the exact Hessian |
 //! | `first_order` | the published Adam and gradient-descent rounds |
 //! | `step` | one damped step inside a box |
-//! | `barrier` | what a step knows of a positive quantity |
+//! | `barrier`, `walls` | what a step knows of a positive quantity, and of several |
 //! | `hessian` | the exact Hessian by differences of gradients, for problems without a better one |
 //! | `chunks` | many problems, several threads, results in order |
 //! | `on_device` | the same method with everything on an accelerator |
@@ -34,6 +34,7 @@ mod subset;
 #[cfg(test)]
 mod test_problems;
 mod walker;
+mod walls;
 
 pub use barrier::Barrier;
 pub(crate) use chunks::join;
@@ -104,10 +105,10 @@ pub trait NormalEquations: Sync {
         None
     }
 
-    /// The coordinate that is the logarithm of a positive quantity with a flat prior, if there is one; gradient and curvature contain the
-    /// −2 s and 2 s² of that prior.
-    fn barrier(&self) -> Option<Barrier> {
-        None
+    /// The coordinates that are logarithms of positive quantities with flat priors; gradient and curvature contain the −2 s and 2 s² of
+    /// these priors.
+    fn barriers(&self) -> Vec<Barrier> {
+        Vec::new()
     }
 
     /// Whether a problem that has come so far is on its way to an optimum that is known already, so that it may stop there.

@@ -55,7 +55,7 @@ impl LevenbergMarquardt {
 
     fn finish_one(&self, walk: &Walk<'_>, solution: &mut Solution, bounds: &Bounds) -> Result<()> {
         let (row, p) = (walk.row, solution.coordinates.ncols());
-        let mut solver = StepSolver::new(p, None);
+        let mut solver = StepSolver::new(p, Vec::new());
         let mut trial = vec![0.0; p];
         let mut point = walk.at(solution.coordinates.row(row).to_vec())?;
         let mut promised = solver.decrement(&point, bounds, &mut trial);

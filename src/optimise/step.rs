@@ -1,6 +1,7 @@
 //! One damped Gauss–Newton step of one problem inside a box.
 
 use super::dense::{cholesky_in_place, cholesky_solve_in_place};
+use super::walls::Walls;
 use super::{Barrier, Bounds, Normal};
 use ndarray::{ArrayView1, Axis};
 
@@ -50,41 +51,44 @@ impl Point {
 /// Working memory of the step of one problem, reused for all.
 #[derive(Debug)]
 pub(super) struct StepSolver {
-    barrier: Option<Barrier>,
+    barriers: Vec<Barrier>,
     free: Vec<usize>,
     scale: Vec<f64>,
     matrix: Vec<f64>,
     solution: Vec<f64>,
-    /// A⁻¹e of the coordinate with the barrier.
+    /// A⁻¹e of the coordinates with barriers, one after the other.
     response: Vec<f64>,
+    walls: Walls,
     displacement: Vec<f64>,
 }
 
 impl StepSolver {
-    /// Of problems with so many coordinates, one of which may have a `barrier`.
-    pub fn new(n_parameters: usize, barrier: Option<Barrier>) -> Self {
+    /// Of problems with so many coordinates, some of which may have `barriers`.
+    pub fn new(n_parameters: usize, barriers: Vec<Barrier>) -> Self {
         Self {
-            barrier,
             free: Vec::with_capacity(n_parameters),
             scale: vec![0.0; n_parameters],
             matrix: vec![0.0; n_parameters * n_parameters],
             solution: vec![0.0; n_parameters],
-            response: vec![0.0; n_parameters],
+            response: vec![0.0; n_parameters * barriers.len()],
+            walls: Walls::default(),
+            barriers,
             displacement: vec![0.0; n_parameters],
         }
     }
 
     /// Minimises gᵀd + ½ dᵀ(H + `damping` D)d over the displacement d with `trial` = x + d in the bounds and |d_i| ≤ `max_step`,
-    /// D = diag H (floored; Marquardt's scaling), and returns the decrease −gᵀd − ½ dᵀHd that the undamped model predicts. With a
-    /// [`Barrier`], d is the displacement that it means, and the model what it says.
+    /// D = diag H (floored; Marquardt's scaling), and returns the decrease −gᵀd − ½ dᵀHd that the undamped model predicts. With
+    /// [`Barrier`]s, d is the displacement that they mean, and the model what they say.
     ///
     /// Coordinates on a bound whose gradient points outwards do not take part; those that the step would carry across a bound or
     /// beyond `max_step` stop there, and the others are solved for again. (Shortening the whole displacement instead would let
     /// one coordinate without information, such as ln E near E = 0, hold up all others.) `None` where the damped curvature is
     /// not positive-definite.
     pub fn solve(&mut self, point: &Point, bounds: &Bounds, damping: f64, max_step: f64, trial: &mut [f64]) -> Option<f64> {
-        // With the order known to the compiler, the loops become straight code.
-        match trial.len() {
+        // With the order known to the compiler, the loops become straight code; they are written for one barrier at most.
+        let order = if self.barriers.len() > 1 { 0 } else { trial.len() };
+        match order {
             4 => self.solve_free::<4>(point, bounds, damping, max_step, trial),
             5 => self.solve_free::<5>(point, bounds, damping, max_step, trial),
             6 => self.solve_free::<6>(point, bounds, damping, max_step, trial),
@@ -116,7 +120,7 @@ impl StepSolver {
         let scale: [f64; P] = std::array::from_fn(|i| curvature[i * P + i].max(floor));
         let mut damped: [f64; P] = std::array::from_fn(|i| curvature[i * P + i] + damping * scale[i]);
         let mut slope = *g;
-        if let Some(barrier) = self.barrier {
+        if let Some(&barrier) = self.barriers.first() {
             *damped.get_mut(barrier.position)? += barrier.curvature_of_data();
             slope[barrier.position] += barrier.gradient_of_data();
         }
@@ -144,7 +148,7 @@ impl StepSolver {
         let mut step = substituted(&factor, &inverse, slope.map(|slope| -slope));
         let mut change = step;
         let mut predicted = 0.0;
-        if let Some(barrier) = self.barrier {
+        if let Some(&barrier) = self.barriers.first() {
             let k = barrier.position;
             let mut response = [0.0; P];
             response[k] = 1.0;
@@ -177,7 +181,6 @@ impl StepSolver {
         self.prepare(point, bounds);
         self.displacement.fill(0.0);
         trial.copy_from_slice(x);
-        let mut barrier_change = 0.0;
         loop {
             let m = self.free.len();
             for (row, &i) in self.free.iter().enumerate() {
@@ -189,37 +192,31 @@ impl StepSolver {
                 let coupling: f64 = (0..p).map(|j| point.curvature[i * p + j] * self.displacement[j]).sum();
                 self.solution[row] = -point.gradient[i] - coupling;
             }
-            let barrier = self.barrier.and_then(|barrier| {
-                let row = self.free.iter().position(|&free| free == barrier.position)?;
-                self.matrix[row * m + row] += barrier.curvature_of_data();
-                self.solution[row] -= barrier.gradient_of_data();
-                Some((barrier, row))
-            });
+            self.walls.clear();
+            for &barrier in &self.barriers {
+                if let Some(row) = self.free.iter().position(|&free| free == barrier.position) {
+                    self.matrix[row * m + row] += barrier.curvature_of_data();
+                    self.solution[row] -= barrier.gradient_of_data();
+                    self.walls.push(barrier, row);
+                }
+            }
             if !cholesky_in_place(&mut self.matrix[..m * m], m) {
                 return None;
             }
             cholesky_solve_in_place(&self.matrix[..m * m], m, &mut self.solution[..m]);
-            if let Some((barrier, row)) = barrier {
-                self.response[..m].fill(0.0);
-                self.response[row] = 1.0;
-                cholesky_solve_in_place(&self.matrix[..m * m], m, &mut self.response[..m]);
-                let ratio = barrier.ratio_at_minimum(self.solution[row], self.response[row]);
-                let pull = barrier.pull(ratio);
-                self.solution.iter_mut().zip(&self.response[..m]).for_each(|(x, response)| *x += pull * response);
-                (self.solution[row], barrier_change) = barrier.step_to(ratio);
-            }
+            self.walls.solve(&self.matrix[..m * m], &mut self.solution[..m], &mut self.response);
             let mut n_free = 0;
             for row in 0..m {
                 let i = self.free[row];
                 let lower = bounds.lower[i].max(x[i] - max_step);
                 let upper = bounds.upper[i].min(x[i] + max_step);
-                let barrier = self.barrier.filter(|barrier| barrier.position == i);
-                let target = x[i] + if barrier.is_some() { barrier_change } else { self.solution[row] };
+                let barrier = self.walls.of_row(row);
+                let target = x[i] + barrier.map_or(self.solution[row], |(_, change)| change);
                 trial[i] = target;
                 if target < lower || target > upper {
                     trial[i] = target.clamp(lower, upper);
                     let change = trial[i] - x[i];
-                    self.displacement[i] = barrier.map_or(change, |barrier| barrier.displacement(change));
+                    self.displacement[i] = barrier.map_or(change, |(barrier, _)| barrier.displacement(change));
                 } else {
                     self.solution[n_free] = self.solution[row];
                     self.free[n_free] = i;
@@ -268,10 +265,11 @@ impl StepSolver {
 
     fn predicted_decrease(&self, point: &Point, trial: &[f64]) -> f64 {
         let p = point.coordinates.len();
-        let mut decrease = self.barrier.map_or(0.0, |barrier| {
+        let mut decrease = 0.0;
+        for barrier in &self.barriers {
             let k = barrier.position;
-            -barrier.above_parabola(self.displacement[k], trial[k] - point.coordinates[k])
-        });
+            decrease -= barrier.above_parabola(self.displacement[k], trial[k] - point.coordinates[k]);
+        }
         for i in 0..p {
             let curved: f64 = (0..p).map(|j| point.curvature[i * p + j] * self.displacement[j]).sum();
             decrease -= self.displacement[i] * (point.gradient[i] + 0.5 * curved);
@@ -311,7 +309,7 @@ mod tests {
         let mut trial = [0.0; 2];
         // (x − 1)² + (y − 2)² + (x − 1)(y − 2) from the origin: value there 1 + 4 + 2.
         let point = point([0.0, 0.0], [-4.0, -5.0], [2.0, 1.0, 1.0, 2.0]);
-        let decrease = StepSolver::new(2, None).solve(&point, &Bounds::unbounded(2), 0.0, 10.0, &mut trial).unwrap();
+        let decrease = StepSolver::new(2, Vec::new()).solve(&point, &Bounds::unbounded(2), 0.0, 10.0, &mut trial).unwrap();
         assert!((trial[0] - 1.0).abs() < 1e-14 && (trial[1] - 2.0).abs() < 1e-14);
         assert!((decrease - 7.0).abs() < 1e-13);
     }
@@ -321,7 +319,7 @@ mod tests {
         let mut trial = [0.0; 2];
         let point = point([0.0, 0.0], [-4.0, -5.0], [2.0, 1.0, 1.0, 2.0]);
         let bounds = Bounds { lower: vec![-1.0; 2], upper: vec![5.0, 1.5] };
-        StepSolver::new(2, None).solve(&point, &bounds, 0.0, 10.0, &mut trial).unwrap();
+        StepSolver::new(2, Vec::new()).solve(&point, &bounds, 0.0, 10.0, &mut trial).unwrap();
         // With y = 1.5: 2(x − 1) + (y − 2) = 0.
         assert_eq!(trial[1], 1.5);
         assert!((trial[0] - 1.25).abs() < 1e-14);
@@ -329,7 +327,7 @@ mod tests {
 
     #[test]
     fn blocked_coordinates_leave_the_gradient_test_and_long_steps_are_cut() {
-        let mut solver = StepSolver::new(2, None);
+        let mut solver = StepSolver::new(2, Vec::new());
         let point = point([0.0, 0.0], [8.0, -0.5], [4.0, 0.0, 0.0, 1.0]);
         let bounds = Bounds { lower: vec![0.0; 2], upper: vec![9.0; 2] };
         assert_eq!(solver.scaled_gradient(&point, &bounds), 0.5);
@@ -355,16 +353,22 @@ mod tests {
         let barriers = [None, Some(Barrier { position: 2, scale: 0.8 })];
         for (damping, barrier) in [0.0, 1e-4, 3.0].into_iter().flat_map(|damping| barriers.map(|barrier| (damping, barrier))) {
             let (mut short, mut long) = ([0.0; 4], [0.0; 4]);
-            let mut solver = StepSolver::new(4, barrier);
+            let mut solver = StepSolver::new(4, barrier.into_iter().collect());
             let predicted = solver.solve_free::<4>(&point, &bounds, damping, 9.0, &mut short).unwrap().unwrap();
             let expected = solver.solve_in_box(&point, &bounds, damping, 9.0, &mut long).unwrap();
             assert!((predicted / expected - 1.0).abs() < 1e-12, "{predicted} {expected}");
             assert!(short.iter().zip(long).all(|(short, long)| (short - long).abs() < 1e-13));
         }
         let mut trial = [0.0; 4];
-        assert!(StepSolver::new(4, None).solve_free::<4>(&point, &bounds, 0.0, 1e-3, &mut trial).is_none(), "too long");
+        assert!(StepSolver::new(4, Vec::new()).solve_free::<4>(&point, &bounds, 0.0, 1e-3, &mut trial).is_none(), "too long");
         assert_eq!(
-            StepSolver::new(4, None).solve_free::<4>(&Point { curvature: vec![0.0; 16], ..point }, &bounds, 0.0, 9.0, &mut trial),
+            StepSolver::new(4, Vec::new()).solve_free::<4>(
+                &Point { curvature: vec![0.0; 16], ..point },
+                &bounds,
+                0.0,
+                9.0,
+                &mut trial
+            ),
             Some(None)
         );
     }
@@ -412,7 +416,7 @@ mod tests {
     fn with_a_barrier_one_step_leads_to_the_optimum_and_its_decrease_is_exact() {
         for scale in [1.0, 0.3] {
             let dusty = Dusty::new(scale);
-            let mut solver = StepSolver::new(3, Some(Barrier { position: 1, scale }));
+            let mut solver = StepSolver::new(3, vec![Barrier { position: 1, scale }]);
             let mut optimum = [0.0; 3];
             let start = dusty.point([0.0, -1.0 / scale, 0.5]);
             let decrease = solver.solve(&start, &Bounds::unbounded(3), 0.0, f64::INFINITY, &mut optimum).unwrap();
@@ -430,7 +434,7 @@ mod tests {
     fn a_barrier_stopped_at_walls_promises_what_comes_true() {
         let scale = 0.7;
         let dusty = Dusty::new(scale);
-        let mut solver = StepSolver::new(3, Some(Barrier { position: 1, scale }));
+        let mut solver = StepSolver::new(3, vec![Barrier { position: 1, scale }]);
         let (infinite, u) = (f64::INFINITY, -2.0 / scale);
         let boxes = [
             // Above, below and at the barrier's coordinate, another one stopped, a short step, and all of it.

@@ -51,8 +51,8 @@ impl NormalEquations for Subset<'_> {
         Some(Box::new(SubsetEvaluator { inner, members: self.members }))
     }
 
-    fn barrier(&self) -> Option<Barrier> {
-        self.problem.barrier()
+    fn barriers(&self) -> Vec<Barrier> {
+        self.problem.barriers()
     }
 
     fn is_known(&self, problem: usize, proposal: &Proposal<'_>) -> bool {

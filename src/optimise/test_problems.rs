@@ -163,8 +163,8 @@ impl Stars {
 }
 
 impl NormalEquations for Stars {
-    fn barrier(&self) -> Option<Barrier> {
-        self.barrier.then_some(Barrier { position: 3, scale: self.scale })
+    fn barriers(&self) -> Vec<Barrier> {
+        self.barrier.then_some(Barrier { position: 3, scale: self.scale }).into_iter().collect()
     }
 
     fn n_problems(&self) -> usize {

@@ -241,15 +241,11 @@ impl NormalEquations for Posterior<'_> {
         Some(Box::new(StarByStar::new(self)?))
     }
 
-    /// The extinction, or else another amount (neither a label nor the parallax, in whose logarithm ln flux is linear), if it is free and moved as a
-    /// logarithm with its Jacobian: ln flux is linear in it, or nearly so.
-    fn barrier(&self) -> Option<Barrier> {
-        let find = |wanted: &dyn Fn(&crate::model::Parameter) -> bool| {
-            let mut columns = self.free.iter().map(|&position| &self.host.parameters[position]);
-            columns.position(|terms| terms.jacobian && wanted(terms.parameter))
-        };
-        let column = find(&|parameter| parameter.name == "extinction").or_else(|| find(&crate::model::Parameter::is_amount))?;
-        Some(Barrier { position: column, scale: self.host.parameters[self.free[column]].parameter.scale })
+    /// The amounts that are free and moved as logarithms with their Jacobians: ln flux is linear in an amount itself, or nearly so.
+    fn barriers(&self) -> Vec<Barrier> {
+        let free = self.free.iter().map(|&position| &self.host.parameters[position]).enumerate();
+        let amounts = free.filter(|(_, terms)| terms.jacobian && terms.parameter.is_amount());
+        amounts.map(|(position, terms)| Barrier { position, scale: terms.parameter.scale }).collect()
     }
 
     /// Exact, from second-order jets.

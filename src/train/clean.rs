@@ -9,6 +9,7 @@ use super::neighbours::nearest;
 use super::recipe::Clean;
 use super::state::TrainingState;
 use crate::error::Result;
+use crate::model::Role;
 use crate::observations::Observations;
 use crate::statistics::median;
 use ndarray::{Array2, Axis};
@@ -23,7 +24,7 @@ const NEIGHBOURS: usize = 25;
 pub struct CleaningReport {
     pub stage: String,
     pub n_before: usize,
-    /// Stars with a label or parallax too far from the measured one.
+    /// Stars with a label or distance parameter too far from the measured one.
     pub n_parameters: usize,
     /// Stars with a flux too far from the predicted one.
     pub n_flux: usize,
@@ -48,8 +49,8 @@ pub(super) fn clean(state: &mut TrainingState, observations: &Observations, stag
     Ok(report)
 }
 
-/// Relative residuals of stars and their errors: of the checked parameters (labels as differences, the parallax as a fraction of
-/// the fitted one) and of the fluxes (fractions of the predicted ones).
+/// Relative residuals of stars and their errors: of the checked parameters (labels as differences, the distance parameter as a
+/// fraction of the fitted one) and of the fluxes (fractions of the predicted ones).
 struct Residuals {
     /// `[n, Q + W]`; NaN where nothing was measured.
     residual: Array2<f64>,
@@ -62,7 +63,7 @@ impl Residuals {
     fn of(state: &TrainingState, observations: &Observations, stars: &[usize]) -> Result<Self> {
         let space = &state.model.space;
         let checked: Vec<usize> =
-            (0..space.len()).filter(|&p| space.parameters[p].is_label || space.parameters[p].name == "parallax").collect();
+            (0..space.len()).filter(|&p| matches!(space.parameters[p].role, Role::Label | Role::Distance)).collect();
         let n_columns = checked.len() + observations.grid.len();
         let predicted = state.model.predict(state.coordinates.select(Axis(0), stars).view())?;
         let mut residual = Array2::from_elem((stars.len(), n_columns), f64::NAN);
@@ -72,7 +73,7 @@ impl Residuals {
                 let parameter = &space.parameters[position];
                 let (measured, error) = observations.constraint(&parameter.name, star)?;
                 let fitted = parameter.model_value(state.coordinates[[star, position]]) / parameter.model_units_per_file_unit;
-                let unit = if parameter.is_label { 1.0 } else { fitted.abs() };
+                let unit = if parameter.is_label() { 1.0 } else { fitted.abs() };
                 Some(((fitted - measured) / unit, error / unit))
             });
             let fluxes = (0..observations.grid.len()).map(|w| {

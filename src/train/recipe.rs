@@ -1,7 +1,7 @@
 //! The training recipe: everything that decides a model, as TOML. Unknown keys are errors; defaults print themselves.
 
 use crate::error::{Error, Result};
-use crate::model::Transform;
+use crate::model::{ParameterSpace, Registry, Role, Transform};
 use crate::observations::Cut;
 use crate::optimise::Method;
 use crate::prior::MixtureFit;
@@ -57,7 +57,7 @@ pub struct CardText {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataRecipe {
-    /// Parameters whose measured values and errors constrain the stars.
+    /// Parameters whose measured values and errors constrain the stars, by their names or that of their role (label, amount, distance, shape).
     pub constraints: Vec<String>,
     /// Constants added to measured values, by parameter (parallax zero-point, mas).
     pub offsets: BTreeMap<String, f64>,
@@ -233,7 +233,7 @@ fn default_penalties() -> BTreeMap<String, f64> {
 impl Default for DataRecipe {
     fn default() -> Self {
         Self {
-            constraints: ["teff", "feh", "logg", "parallax", "extinction"].map(String::from).to_vec(),
+            constraints: [Role::Label, Role::Distance, Role::Amount].map(|role| role.name().to_owned()).to_vec(),
             offsets: BTreeMap::new(),
             fractional_error: 0.0,
             validation_fraction: 0.2,
@@ -283,6 +283,16 @@ impl Recipe {
             error.expected("a recipe (TOML)").remedy("`photosphere recipe` lists the built-in recipes.")
         })?;
         Self::parse(&text, &path.display().to_string())
+    }
+
+    /// Names of the parameters whose measured values constrain the stars: those that the roles among `data.constraints` mean, and those named.
+    ///
+    /// # Errors
+    /// When an effect is unknown or misconfigured, or two of them do not agree.
+    pub fn constraints(&self, registry: &Registry) -> Result<Vec<String>> {
+        let effects = registry.effects(&self.effects)?;
+        let space = ParameterSpace::union(effects.iter().flat_map(|effect| effect.parameters()))?;
+        Ok(space.named(&self.data.constraints))
     }
 
     /// The recipe as TOML, defaults included.

@@ -89,7 +89,7 @@ impl Recipe {
             let expected = format!("a parameter of the effects ({})", parameters.join(", "));
             check(key, format!("'{name}'"), parameters.iter().any(|known| known == name), &expected)
         };
-        self.data.constraints.iter().try_for_each(|name| known("data.constraints", name))?;
+        self.constraints(registry)?.iter().try_for_each(|name| known("data.constraints", name))?;
         self.data.offsets.keys().try_for_each(|name| known("data.offsets", name))?;
         self.transforms.keys().try_for_each(|name| known("transforms", name))?;
         // A strength of zero switches nothing on; the default names the penalty of an emulator, which a model need not have.

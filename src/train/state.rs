@@ -77,7 +77,9 @@ fn standardise(model: &mut ForwardModel, observations: &Observations, training: 
         values.sort_by(f64::total_cmp);
         let percentile = |fraction: f64| values[(fraction * (values.len() - 1) as f64).round() as usize];
         parameter.training_range = Some([percentile(0.005), percentile(0.995)]);
-        if parameter.is_label {
+        if parameter.is_label() {
+            values.iter_mut().for_each(|value| *value = parameter.transformed(*value));
+            let percentile = |fraction: f64| values[(fraction * (values.len() - 1) as f64).round() as usize];
             parameter.centre = percentile(0.5);
             // A sample without spread (one star, a constant column) keeps the unit scale.
             let scale = 0.5 * (percentile(0.84) - percentile(0.16));
@@ -86,7 +88,7 @@ fn standardise(model: &mut ForwardModel, observations: &Observations, training: 
     }
 }
 
-/// Coordinates at the measured values `[N, P]`; the centre where there is no measurement.
+/// Coordinates at the measured values `[N, P]`; where the parameter starts where there is no measurement.
 ///
 /// Positive parameters start where a flat prior on them puts the maximum, which is positive for any measured value.
 fn measured_coordinates(model: &ForwardModel, observations: &Observations) -> Array2<f64> {
@@ -98,8 +100,7 @@ fn measured_coordinates(model: &ForwardModel, observations: &Observations) -> Ar
                 parameter.coordinate(crate::prior::maximum_a_posteriori(value * factor, error * factor))
             }
             (Some((value, _)), Transform::Identity) => parameter.coordinate(value * factor),
-            (None, Transform::Logarithm) => parameter.coordinate(0.1),
-            (None, Transform::Identity) => 0.0,
+            (None, _) => parameter.start_coordinate(),
         }
     })
 }

@@ -1,7 +1,7 @@
 //! The whole of a training, and the trained model with its prior on disk.
 
 use super::clean::CleaningReport;
-use super::recipe::Recipe;
+use super::recipe::{DataRecipe, Recipe};
 use super::run::{Checkpoints, run};
 use super::state::{EpochRecord, TrainingState};
 use super::{calibration, global_step, model_error};
@@ -66,6 +66,9 @@ pub fn train(
     report: &mut dyn FnMut(f64, &str),
 ) -> Result<(TrainedModel, Table)> {
     recipe.validate_for(registry)?;
+    let as_written = recipe.to_toml()?;
+    let recipe =
+        &Recipe { data: DataRecipe { constraints: recipe.constraints(registry)?, ..recipe.data.clone() }, ..recipe.clone() };
     let mut model = ForwardModel::new(registry, &recipe.effects, observations.grid.clone(), recipe.seed, device)?;
     model.flux_unit.clone_from(&observations.flux_unit);
     check_measured(&model.space, observations)?;
@@ -75,7 +78,7 @@ pub fn train(
     let data_sha256 = hash(observations);
     let identity = {
         let mut hash = Sha256::new();
-        hash.update(recipe.to_toml()?);
+        hash.update(&as_written);
         hash.update(&data_sha256);
         hash.update(env!("CARGO_PKG_VERSION"));
         hexadecimal(hash)
@@ -100,7 +103,7 @@ pub fn train(
         program: concat!("photosphere ", env!("CARGO_PKG_VERSION")).into(),
         seed: recipe.seed,
         metrics: Default::default(),
-        recipe: recipe.to_toml()?,
+        recipe: as_written,
     };
     for (name, validation) in [("training_loss_per_flux", false), ("validation_loss_per_flux", true)] {
         let stars = state.stars(validation);
@@ -179,7 +182,7 @@ impl TrainedModel {
 fn check_prior(prior: &GaussianMixture, space: &ParameterSpace) -> Result<()> {
     for (name, mean) in prior.parameters().iter().zip(prior.mean()) {
         let parameter = space.get(name)?;
-        if !parameter.is_label {
+        if !parameter.is_label() {
             return Err(Error::model(format!("parameter '{name}'"))
                 .found("a parameter that is no label")
                 .expected("labels, which the mixture prior covers")

@@ -47,7 +47,8 @@ pub struct Arguments {
     /// Hold a parameter at a value (in the file's unit), as in extinction=0; may be repeated.
     #[arg(long, value_name = "PARAMETER=VALUE", value_parser = held)]
     hold: Vec<(String, f64)>,
-    /// Parameters whose measured values constrain the fit, in place of parallax; commas between several, none for none.
+    /// Parameters whose measured values constrain the fit, in place of the distance parameter; names or roles (label, amount,
+    /// distance, shape), commas between several, none for none.
     #[arg(long, value_name = "PARAMETERS", value_delimiter = ',')]
     constraint: Vec<String>,
     /// Fit only part i of n, 0 ≤ i < n: of the inputs, every n-th, where the output is a folder; of the stars, by identifier,

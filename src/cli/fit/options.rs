@@ -28,7 +28,7 @@ impl Arguments {
         &'a self,
         keep: &[String],
         trained: &'a TrainedModel,
-        options: &'a FitOptions,
+        options: &FitOptions,
     ) -> Result<Preparations<'a>> {
         let parameters = trained.model.space.parameters.iter().flat_map(|parameter| {
             let name = parameter.name.as_str();
@@ -37,7 +37,8 @@ impl Arguments {
         let beside = ["ra", "dec"].map(String::from).into_iter().chain(keep.iter().cloned());
         let truth = self.keep_truth.then(|| "true_*".to_owned());
         let keep = parameters.chain(beside).chain(truth).collect();
-        Preparations::new(&self.raw, &trained.model.grid, options, keep)
+        let constraints = trained.model.space.named(&options.constraints);
+        Preparations::new(&self.raw, &trained.model.grid, constraints, keep)
     }
 
     /// The files that the command reads besides the observations.

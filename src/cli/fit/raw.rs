@@ -5,7 +5,6 @@ use crate::cli::prepare::recipe;
 use crate::cli::provenance::Provenance;
 use crate::cli::run::expand;
 use crate::error::{Error, Result};
-use crate::infer::FitOptions;
 use crate::observations::Grid;
 use crate::quantity::XP_SAMPLE;
 use crate::survey::photometry::{PhotometricBand, standard_set};
@@ -55,7 +54,7 @@ enum JoinDuplicates {
 pub struct Preparations<'a> {
     arguments: &'a RawArguments,
     grid: &'a Grid,
-    options: &'a FitOptions,
+    constraints: Vec<String>,
     keep: BTreeSet<String>,
     /// The names of the columns of raw files.
     columns: ColumnMap,
@@ -70,13 +69,13 @@ impl<'a> Preparations<'a> {
     ///
     /// # Errors
     /// When a recipe does not fit the model, or a joined table cannot be read.
-    pub fn new(arguments: &'a RawArguments, grid: &'a Grid, options: &'a FitOptions, keep: BTreeSet<String>) -> Result<Self> {
+    pub fn new(arguments: &'a RawArguments, grid: &'a Grid, constraints: Vec<String>, keep: BTreeSet<String>) -> Result<Self> {
         let asked_for = match arguments.are_given() {
-            true => Some(arguments.preparation(grid, options, &keep)?),
+            true => Some(arguments.preparation(grid, &constraints, &keep)?),
             false => None,
         };
         let columns = arguments.recipe()?.xp.map_or_else(ColumnMap::default, |xp| xp.columns);
-        Ok(Self { arguments, grid, options, keep, columns, asked_for, usual: OnceCell::new() })
+        Ok(Self { arguments, grid, constraints, keep, columns, asked_for, usual: OnceCell::new() })
     }
 
     /// The one that the options ask for.
@@ -95,7 +94,7 @@ impl<'a> Preparations<'a> {
             (Ok(true), None) => match self.usual.get() {
                 Some(usual) => Ok(Some(usual)),
                 None => {
-                    let usual = self.arguments.preparation(self.grid, self.options, &self.keep)?;
+                    let usual = self.arguments.preparation(self.grid, &self.constraints, &self.keep)?;
                     Ok(Some(self.usual.get_or_init(|| usual)))
                 }
             },
@@ -164,10 +163,10 @@ impl RawArguments {
     ///
     /// # Errors
     /// When the recipe does not fit the model, or a joined table cannot be read.
-    fn preparation(&self, grid: &Grid, options: &FitOptions, keep: &BTreeSet<String>) -> Result<Preparation> {
+    fn preparation(&self, grid: &Grid, constraints: &[String], keep: &BTreeSet<String>) -> Result<Preparation> {
         let mut recipe = self.recipe()?;
         // Measured labels are not needed to fit, except where they constrain the fit.
-        recipe.labels.retain(|label| self.prepare.is_some() && options.constraints.contains(label));
+        recipe.labels.retain(|label| self.prepare.is_some() && constraints.contains(label));
         match &mut recipe.xp {
             Some(xp) => xp.files.clear(),
             None => {

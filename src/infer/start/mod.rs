@@ -41,8 +41,8 @@ use star::Star;
 
 /// Width of a pool of neighbouring wavelengths, Δ ln λ.
 const POOL_WIDTH: f64 = 0.08;
-/// Smallest E from which a fit of ln E starts.
-const SMALLEST_EXTINCTION: f64 = 0.01;
+/// A fit of a logarithm starts from no less than this fraction of the parameter's own start.
+const SMALLEST: f64 = 0.1;
 /// Good draws are no worse than the best by more than this in their scores.
 const GOOD_WINDOW: f32 = 30.0;
 /// The draws among them that are refined.
@@ -69,10 +69,12 @@ struct Linear {
     position: usize,
     /// Value at the reference.
     reference: f64,
-    /// ln x (parallax) or x (extinction) is the linear quantity.
+    /// ln x (of the distance parameter) or x (of all others) is the linear quantity.
     logarithmic: bool,
     /// Whether it cannot be negative.
     is_amount: bool,
+    /// Smallest value from which a fit starts, where it is an amount or moved as a logarithm.
+    smallest: f64,
 }
 
 /// Working memory for one star at a time.
@@ -87,8 +89,7 @@ struct Work {
 }
 
 impl StartGrid {
-    /// Draws from `prior` evaluated with `model`; parameters in `held` keep the coordinates of `fixed [P]`, and those in `amounts` are not
-    /// negative.
+    /// Draws from `prior` evaluated with `model`; parameters in `held` keep the coordinates of `fixed [P]`.
     ///
     /// # Errors
     /// When the prior has a parameter that the model lacks, or the model cannot be evaluated.
@@ -96,7 +97,6 @@ impl StartGrid {
         model: &ForwardModel,
         prior: &GaussianMixture,
         (held, fixed): (&[usize], &[f64]),
-        amounts: &[usize],
         options: &StartOptions,
     ) -> Result<Self> {
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(options.seed);
@@ -110,8 +110,7 @@ impl StartGrid {
             of_prior.iter().copied().filter(|position| !held.contains(position)).take(MOST_PARAMETERS - MOST_LINEAR).collect();
         let others = (0..space.len()).filter(|p| !of_prior.contains(p) && !held.contains(p));
         let mut reference = fixed.to_vec();
-        let mut linear: Vec<Linear> =
-            others.map(|position| Linear::new(space, position, amounts.contains(&position), &mut reference)).collect();
+        let mut linear: Vec<Linear> = others.map(|position| Linear::new(space, position, &mut reference)).collect();
         linear.sort_by_key(|linear| (linear.is_amount, linear.logarithmic));
         linear.drain(..linear.len().saturating_sub(MOST_LINEAR));
         let coordinates = Array2::from_shape_fn((options.draws, space.len()), |(draw, position)| {
@@ -189,7 +188,7 @@ impl StartGrid {
                 let parameter = &model.space.parameters[linear.position];
                 let value = match linear.logarithmic {
                     true => value.clamp(-12.0, 12.0).exp(),
-                    false if parameter.transform == Transform::Logarithm => value.max(SMALLEST_EXTINCTION),
+                    false if parameter.transform == Transform::Logarithm => value.max(linear.smallest),
                     false => value,
                 };
                 start[linear.position] = parameter.coordinate(value);
@@ -223,21 +222,19 @@ impl StartGrid {
 impl Linear {
     /// The smallest amount, relative to the reference.
     fn limit(&self) -> f64 {
-        SMALLEST_EXTINCTION - self.reference
+        self.smallest - self.reference
     }
 
     /// The linear parameter at `position`, whose reference coordinate is set.
-    fn new(space: &ParameterSpace, position: usize, is_amount: bool, reference: &mut [f64]) -> Self {
+    fn new(space: &ParameterSpace, position: usize, reference: &mut [f64]) -> Self {
         let parameter = &space.parameters[position];
-        let logarithmic = parameter.name == "parallax";
-        let is_amount = is_amount || parameter.name == "extinction" || parameter.is_amount();
-        reference[position] = match (logarithmic, parameter.transform) {
-            (true, _) => parameter.coordinate(1.0),
-            (false, Transform::Logarithm) => parameter.coordinate(0.1),
-            (false, Transform::Identity) => 0.0,
-        };
+        let (logarithmic, is_amount) = (parameter.is_distance(), parameter.is_amount());
+        // ln flux is linear in an amount that is moved as itself, from zero on.
+        let is_from_zero = is_amount && parameter.transform == Transform::Identity;
+        reference[position] = if is_from_zero { parameter.coordinate(0.0) } else { parameter.start_coordinate() };
         let value = parameter.model_value(reference[position]);
-        Self { position, reference: if logarithmic { value.ln() } else { value }, logarithmic, is_amount }
+        let reference = if logarithmic { value.ln() } else { value };
+        Self { position, reference, logarithmic, is_amount, smallest: SMALLEST * parameter.start }
     }
 }
 

@@ -32,7 +32,7 @@ impl LevenbergMarquardt {
         start: Array2<f64>,
         bounds: Option<&Bounds>,
     ) -> Result<Solution> {
-        let settings = &self.for_problems(problem.n_parameters(), problem.barrier())?;
+        let settings = &self.for_problems(problem.n_parameters(), &problem.barriers())?;
         let device = problem.device();
         // Bounds that the device can represent: a coordinate on one compares equal to it.
         let rounded = bounds.map(|bounds| Bounds { lower: device.rounded(&bounds.lower), upper: device.rounded(&bounds.upper) });
@@ -43,7 +43,7 @@ impl LevenbergMarquardt {
             let flat: Vec<f64> = start.iter().copied().collect();
             let coordinates = device.tensor(&flat, [n, p]);
             let normal = problem.normal_equations(coordinates.clone())?;
-            let solver = StepSolver::new(&bounds, problem.barrier(), device);
+            let solver = StepSolver::new(&bounds, &problem.barriers(), device);
             let mut walkers = Walkers::new(settings, &solver, Points { coordinates, normal });
             let mut members: Vec<usize> = (0..n).collect();
             let mut compacted: Option<P> = None;
@@ -293,8 +293,8 @@ mod tests {
             self.problem.n_parameters()
         }
 
-        fn barrier(&self) -> Option<Barrier> {
-            self.problem.barrier()
+        fn barriers(&self) -> Vec<Barrier> {
+            self.problem.barriers()
         }
 
         fn normal_equations(&self, coordinates: Tensor<2>) -> Result<TensorNormal> {

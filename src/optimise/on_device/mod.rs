@@ -43,9 +43,9 @@ pub trait TensorProblem: Sized {
     /// Number of coordinates P of every problem.
     fn n_parameters(&self) -> usize;
 
-    /// As [`NormalEquations::barrier`](super::NormalEquations::barrier).
-    fn barrier(&self) -> Option<Barrier> {
-        None
+    /// As [`NormalEquations::barriers`](super::NormalEquations::barriers).
+    fn barriers(&self) -> Vec<Barrier> {
+        Vec::new()
     }
 
     /// Loss, gradient and curvature of all problems at `coordinates [n, P]`.

@@ -16,6 +16,9 @@ const RIDGE: f64 = 1e-10;
 /// carries across is moved back to the wall. The host goes on until nothing crosses; to know that, it would have to look at the device.
 const N_SOLUTIONS: usize = 3;
 
+/// Turns in which the pulls of several barriers are found.
+const N_TURNS: usize = 16;
+
 /// Points of `n` problems with the local quadratic models of their losses.
 #[derive(Debug, Clone)]
 pub(super) struct Points {
@@ -53,7 +56,7 @@ pub(super) struct StepSolver {
     upper: Tensor<2>,
     /// `[1, P, P]`.
     identity: Tensor<3>,
-    wall: Option<Wall>,
+    walls: Vec<Wall>,
     rounding: f64,
 }
 
@@ -104,17 +107,19 @@ pub(super) struct Steps {
 }
 
 impl StepSolver {
-    pub fn new(bounds: &Bounds, barrier: Option<Barrier>, device: &Device) -> Self {
+    pub fn new(bounds: &Bounds, barriers: &[Barrier], device: &Device) -> Self {
         let p = bounds.lower.len();
         let identity: Vec<f64> = (0..p * p).map(|index| f64::from(u8::from(index / p == index % p))).collect();
         Self {
             lower: device.tensor(&bounds.lower, [1, p]),
             upper: device.tensor(&bounds.upper, [1, p]),
             identity: device.tensor(&identity, [1, p, p]),
-            wall: barrier.map(|barrier| {
-                let unit: Vec<f64> = (0..p).map(|i| f64::from(u8::from(i == barrier.position))).collect();
-                Wall { barrier, unit: device.tensor(&unit, [1, p]) }
-            }),
+            walls: (barriers.iter())
+                .map(|&barrier| {
+                    let unit: Vec<f64> = (0..p).map(|i| f64::from(u8::from(i == barrier.position))).collect();
+                    Wall { barrier, unit: device.tensor(&unit, [1, p]) }
+                })
+                .collect(),
             rounding: match device.precision() {
                 Precision::Single => f64::from(f32::EPSILON),
                 Precision::Double => f64::EPSILON,
@@ -125,14 +130,14 @@ impl StepSolver {
     /// Minimises gᵀd + ½ dᵀ(H + λD)d over displacements d with x + d in the box and |d_i| ≤ `max_step`, λ = `damping [n]`.
     ///
     /// Coordinates on a bound whose gradient points outwards do not take part; those that the step would carry across a wall stop
-    /// there, and the others are solved for again. With a [`Barrier`], d is the displacement that it means.
+    /// there, and the others are solved for again. With [`Barrier`]s, d is the displacement that they mean.
     pub fn solve(&self, points: &Points, damping: &Tensor<1>, max_step: f64) -> Steps {
         let x = &points.coordinates;
         let [n, p] = x.dims();
         let (mut gradient, curvature) = (points.normal.gradient.clone(), &points.normal.curvature);
         let (mut free, scale) = (self.free(points), self.scale(points));
         let mut added = scale * damping.clone().reshape([n, 1]);
-        if let Some(Wall { barrier, unit }) = &self.wall {
+        for Wall { barrier, unit } in &self.walls {
             gradient = gradient + unit.clone() * barrier.gradient_of_data();
             added = added + unit.clone() * barrier.curvature_of_data();
         }
@@ -163,7 +168,7 @@ impl StepSolver {
         let displacement = self.displacement(&change);
         let slope = points.normal.gradient.clone() + product(curvature, &displacement) * 0.5;
         let mut above = (displacement.clone() * slope).sum_dim(1);
-        if let Some(wall) = &self.wall {
+        for wall in &self.walls {
             // As `Barrier::above_parabola`, ln x being linear in the coordinate.
             let t = wall.component(&displacement) * wall.barrier.scale;
             let logarithm = wall.component(&change) * wall.barrier.scale;
@@ -172,28 +177,43 @@ impl StepSolver {
         Steps { trial, predicted: above.reshape([n]).neg(), solvable }
     }
 
-    /// Changes of the coordinates that are `moving [n, P]`, which solve `matrix [n, P, P]`, `right [n, P]` with the barrier among them; whether there
-    /// is a solution, `[n]`.
+    /// Changes of the coordinates that are `moving [n, P]`, which solve `matrix [n, P, P]`, `right [n, P]` with the barriers among them; whether
+    /// there is a solution, `[n]`.
     fn solution(&self, matrix: &Tensor<3>, right: Tensor<2>, moving: &Tensor<2>) -> (Tensor<2>, Mask<1>) {
         let [n, p] = right.dims();
-        let Some(wall) = &self.wall else {
-            let solved = cholesky::solve(matrix, &right.reshape([n, p, 1]), self.rounding);
-            return (solved.solution.reshape([n, p]), solved.positive_definite);
-        };
-        let sides = Tensor::cat(vec![right.reshape([n, p, 1]), wall.unit.clone().expand([n, p]).reshape([n, p, 1])], 2);
-        let solved = cholesky::solve(matrix, &sides, self.rounding);
+        let mut sides = vec![right.reshape([n, p, 1])];
+        sides.extend(self.walls.iter().map(|wall| wall.unit.clone().expand([n, p]).reshape([n, p, 1])));
+        let solved = cholesky::solve(matrix, &Tensor::cat(sides, 2), self.rounding);
         let side = |r: usize| solved.solution.clone().slice([0..n, 0..p, r..r + 1]).reshape([n, p]);
-        let (solution, response) = (side(0), side(1));
-        let ratio = wall.ratio_at_minimum(&wall.component(&solution), &wall.component(&response));
-        let is_moving = wall.component(moving);
-        let pull = ratio.clone().recip() * (2.0 * wall.barrier.scale) * is_moving.clone();
-        let change = ratio.log() / wall.barrier.scale * is_moving;
-        (wall.with_component(&(solution + response * pull), change), solved.positive_definite)
+        let mut solution = side(0);
+        let responses: Vec<Tensor<2>> = (1..=self.walls.len()).map(side).collect();
+        // As `pulls_at_minimum` of the host, whose turns end where nothing changes; to know that, the host would have to look at the device.
+        let mut pulls: Vec<Tensor<2>> = self.walls.iter().map(|_| solution.zeros_like().slice([0..n, 0..1])).collect();
+        let mut ratios = pulls.clone();
+        for _ in 0..if self.walls.len() > 1 { N_TURNS } else { 1 } {
+            for (k, wall) in self.walls.iter().enumerate() {
+                let mut displacement = wall.component(&solution);
+                for (l, response) in responses.iter().enumerate().filter(|(l, _)| *l != k) {
+                    displacement = displacement + wall.component(response) * pulls[l].clone();
+                }
+                let ratio = wall.ratio_at_minimum(&displacement, &wall.component(&responses[k]));
+                pulls[k] = ratio.clone().recip() * (2.0 * wall.barrier.scale) * wall.component(moving);
+                ratios[k] = ratio;
+            }
+        }
+        for (response, pull) in responses.iter().zip(&pulls) {
+            solution = solution + response.clone() * pull.clone();
+        }
+        for (wall, ratio) in self.walls.iter().zip(ratios) {
+            let change = ratio.log() / wall.barrier.scale * wall.component(moving);
+            solution = wall.with_component(&solution, change);
+        }
+        (solution, solved.positive_definite)
     }
 
     /// Displacements of changes of coordinates.
     fn displacement(&self, change: &Tensor<2>) -> Tensor<2> {
-        self.wall.as_ref().map_or(change.clone(), |wall| wall.displacement(change))
+        self.walls.iter().fold(change.clone(), |change, wall| wall.displacement(&change))
     }
 
     /// Largest |g_i| / √D_i over the coordinates that may move `[n]`: the gradient in units of the conditional standard deviations.

@@ -115,8 +115,8 @@ impl TensorProblem for Resident<'_> {
         self.posterior.free.len()
     }
 
-    fn barrier(&self) -> Option<Barrier> {
-        self.posterior.barrier()
+    fn barriers(&self) -> Vec<Barrier> {
+        self.posterior.barriers()
     }
 
     fn normal_equations(&self, coordinates: Tensor<2>) -> Result<TensorNormal> {

@@ -1,7 +1,7 @@
 //! The device's path on the processor, against the host's path and against differences.
 
 use super::*;
-use crate::model::{ForwardModel, GaussianPrior, Registry, Transform};
+use crate::model::{ForwardModel, GaussianPrior, Parameter, Registry, Transform};
 use crate::observations::{Observations, ReadOptions};
 use crate::optimise::dense::invert_positive_semidefinite;
 use crate::optimise::{Method, NormalEquations, Status, minimise_in_chunks};
@@ -153,7 +153,7 @@ fn optima_are_those_of_the_host_whatever_the_batch() {
 #[test]
 fn only_an_amount_that_is_moved_as_a_logarithm_with_its_jacobian_has_a_barrier() {
     let mut survey = survey(3, Precision::Double);
-    let position = |survey: &Survey, held: &[&str]| survey.posterior(held).barrier().map(|barrier| barrier.position);
+    let position = |survey: &Survey, held: &[&str]| survey.posterior(held).barriers().first().map(|barrier| barrier.position);
     assert_eq!((position(&survey, &[]), position(&survey, &["teff"])), (Some(3), Some(2)));
     assert_eq!(position(&survey, &["extinction"]), None);
     // A label moved as a logarithm before it takes no part.
@@ -162,7 +162,12 @@ fn only_an_amount_that_is_moved_as_a_logarithm_with_its_jacobian_has_a_barrier()
     survey.model.space.parameters[1].transform = Transform::Identity;
     let terms = Terms { constraints: &survey.constraints, mixture: Some(&survey.prior), jacobians: false };
     let flat = Posterior::new(&survey.model, &survey.observations, &terms, &[], survey.start.clone()).unwrap();
-    assert_eq!(flat.barrier(), None);
+    assert_eq!(flat.barriers(), []);
     survey.model.set_transform("extinction", Transform::Identity).unwrap();
     assert_eq!(position(&survey, &[]), None);
+    // Every amount has its own, whatever its name.
+    survey.model.set_transform("extinction", Transform::Logarithm).unwrap();
+    survey.model.space.parameters[1] = Parameter { scale: 0.4, ..Parameter::amount("grit", "", "a second amount", 0.1, 9.0) };
+    let barriers = survey.posterior(&[]).barriers();
+    assert_eq!(barriers.iter().map(|barrier| (barrier.position, barrier.scale)).collect::<Vec<_>>(), [(1, 0.4), (3, 1.0)]);
 }

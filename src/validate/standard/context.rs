@@ -98,7 +98,7 @@ fn selected_by_truth(input: &SurveyReportInput<'_>) -> Option<Vec<usize>> {
 /// Stars of a table whose true labels are inside the training range; `None` without the truth.
 pub(super) fn inside_training_range(space: &ParameterSpace, table: &Table) -> Option<Vec<usize>> {
     let mut stars: Vec<usize> = (0..table.n_rows()).collect();
-    for parameter in space.parameters.iter().filter(|parameter| parameter.is_label) {
+    for parameter in space.parameters.iter().filter(|parameter| parameter.is_label()) {
         let truth = numbers(table, &format!("true_{}", parameter.name))?;
         let Some([low, high]) = parameter.training_range else { continue };
         stars.retain(|&star| (low..=high).contains(&(truth[star] * parameter.model_units_per_file_unit)));

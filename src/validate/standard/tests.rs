@@ -31,7 +31,7 @@ struct Tiny {
 impl Tiny {
     fn new(columns_to_drop: &[&str]) -> Self {
         let recipe = Recipe::parse(RECIPE, "test").unwrap();
-        let read = ReadOptions { constraints: recipe.data.constraints.clone(), ..Default::default() };
+        let read = ReadOptions { constraints: recipe.constraints(&Registry::standard()).unwrap(), ..Default::default() };
         let survey = |n_stars, first_star| simulate(&SurveyConfig { n_stars, first_star, ..Default::default() }).unwrap();
         let training = Observations::from_table(survey(150, 0), &read).unwrap();
         let (trained, stars) = train(&recipe, &training, &Registry::standard(), &Device::cpu(), None, &mut |_, _| {}).unwrap();
