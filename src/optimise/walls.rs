@@ -1,12 +1,11 @@
 //! Several [`Barrier`]s in one step: their pulls depend on one another.
 
 use super::Barrier;
-use super::dense::cholesky_solve_in_place;
+use super::dense::{cholesky_in_place, cholesky_solve_in_place};
 
-/// Most turns of [`pulls_at_minimum`], and the relative change at which it ends: steps are judged by the loss, so that one in the direction of
-/// the minimum is as good as one to its last digit.
-const MOST_TURNS: usize = 64;
-const TURNS_TOLERANCE: f64 = 1e-12;
+/// Most steps of [`pulls_at_minimum`], and the decrement after which the next would be lost in rounding.
+const MOST_STEPS: usize = 64;
+const SMALLEST_DECREMENT: f64 = 1e-7;
 
 /// The barriers whose coordinates take part in a solution of at most so many free ones.
 #[derive(Debug, Default)]
@@ -74,23 +73,39 @@ impl Walls {
 /// The pulls of several barriers on their coordinates, and x over x₀ of each, at the minimum of ½(d − `displacement`)ᵀ `response`⁻¹(d − `displacement`)
 /// − 2 Σ ln x: `displacement [K]` is the minimum without the barriers, `response [K, K]` what a unit pull on one moves all of them by.
 ///
-/// With the pulls of the others, each has its closed form; taken in turn, that is ascent along the coordinates of the dual problem, which is concave,
-/// so that it converges. For one barrier the first turn is exact.
+/// One has a closed form. Several minimise the dual function ½ pᵀRp + pᵀ(d₀ + 1/s) − 2 Σ ln p, which is convex and self-concordant: Newton's steps,
+/// damped by 1/(1 + λ) (λ the decrement) as long as they are long, converge from anywhere.
 fn pulls_at_minimum(barriers: &[Barrier], displacement: &[f64], response: &[f64], pulls: &mut [f64], ratios: &mut [f64]) {
     let k = barriers.len();
-    pulls.fill(0.0);
-    for turn in 0..if k > 1 { MOST_TURNS } else { 1 } {
-        let mut largest_change = 0.0_f64;
-        for (i, barrier) in barriers.iter().enumerate() {
-            let others: f64 = (0..k).filter(|&j| j != i).map(|j| response[i * k + j] * pulls[j]).sum();
-            ratios[i] = barrier.ratio_at_minimum(displacement[i] + others, response[i * k + i]);
-            let pull = barrier.pull(ratios[i]);
-            largest_change = largest_change.max((pull - pulls[i]).abs() / pull);
-            pulls[i] = pull;
+    for (i, barrier) in barriers.iter().enumerate() {
+        ratios[i] = barrier.ratio_at_minimum(displacement[i], response[i * k + i]);
+        pulls[i] = barrier.pull(ratios[i]);
+    }
+    if k < 2 {
+        return;
+    }
+    let (mut matrix, mut step) = (vec![0.0; k * k], vec![0.0; k]);
+    for _ in 0..MOST_STEPS {
+        matrix.copy_from_slice(response);
+        for i in 0..k {
+            let moved: f64 = (0..k).map(|j| response[i * k + j] * pulls[j]).sum();
+            step[i] = 2.0 / pulls[i] - moved - displacement[i] - 1.0 / barriers[i].scale;
+            matrix[i * k + i] += 2.0 / (pulls[i] * pulls[i]);
         }
-        if turn > 0 && largest_change <= TURNS_TOLERANCE {
+        let gradient = step.clone();
+        if !cholesky_in_place(&mut matrix, k) {
             break;
         }
+        cholesky_solve_in_place(&matrix, k, &mut step);
+        let decrement = gradient.iter().zip(&step).map(|(gradient, step)| gradient * step).sum::<f64>().max(0.0).sqrt();
+        let length = if decrement < 0.25 { 1.0 } else { 1.0 / (1.0 + decrement) };
+        pulls.iter_mut().zip(&step).for_each(|(pull, step)| *pull += length * step);
+        if decrement < SMALLEST_DECREMENT {
+            break;
+        }
+    }
+    for (ratio, (barrier, pull)) in ratios.iter_mut().zip(barriers.iter().zip(pulls.iter())) {
+        *ratio = 2.0 * barrier.scale / pull;
     }
 }
 

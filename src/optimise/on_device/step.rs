@@ -16,8 +16,8 @@ const RIDGE: f64 = 1e-10;
 /// carries across is moved back to the wall. The host goes on until nothing crosses; to know that, it would have to look at the device.
 const N_SOLUTIONS: usize = 3;
 
-/// Turns in which the pulls of several barriers are found.
-const N_TURNS: usize = 16;
+/// Steps in which the pulls of several barriers are found.
+const N_NEWTON_STEPS: usize = 16;
 
 /// Points of `n` problems with the local quadratic models of their losses.
 #[derive(Debug, Clone)]
@@ -57,6 +57,9 @@ pub(super) struct StepSolver {
     /// `[1, P, P]`.
     identity: Tensor<3>,
     walls: Vec<Wall>,
+    /// 1/s of every wall `[1, K]`, and the identity `[1, K, K]`.
+    inverse_scales: Tensor<2>,
+    identity_of_walls: Tensor<3>,
     rounding: f64,
 }
 
@@ -109,11 +112,16 @@ pub(super) struct Steps {
 impl StepSolver {
     pub fn new(bounds: &Bounds, barriers: &[Barrier], device: &Device) -> Self {
         let p = bounds.lower.len();
-        let identity: Vec<f64> = (0..p * p).map(|index| f64::from(u8::from(index / p == index % p))).collect();
+        let identity = |p: usize| -> Vec<f64> { (0..p * p).map(|index| f64::from(u8::from(index / p == index % p))).collect() };
+        // Of one wall at least, since not every backend has tensors without elements; without walls nobody asks for them.
+        let k = barriers.len().max(1);
+        let inverse_scales: Vec<f64> = (0..k).map(|i| barriers.get(i).map_or(1.0, |barrier| barrier.scale.recip())).collect();
         Self {
+            inverse_scales: device.tensor(&inverse_scales, [1, k]),
+            identity_of_walls: device.tensor(&identity(k), [1, k, k]),
             lower: device.tensor(&bounds.lower, [1, p]),
             upper: device.tensor(&bounds.upper, [1, p]),
-            identity: device.tensor(&identity, [1, p, p]),
+            identity: device.tensor(&identity(p), [1, p, p]),
             walls: (barriers.iter())
                 .map(|&barrier| {
                     let unit: Vec<f64> = (0..p).map(|i| f64::from(u8::from(i == barrier.position))).collect();
@@ -187,19 +195,23 @@ impl StepSolver {
         let side = |r: usize| solved.solution.clone().slice([0..n, 0..p, r..r + 1]).reshape([n, p]);
         let mut solution = side(0);
         let responses: Vec<Tensor<2>> = (1..=self.walls.len()).map(side).collect();
-        // As `pulls_at_minimum` of the host, whose turns end where nothing changes; to know that, the host would have to look at the device.
-        let mut pulls: Vec<Tensor<2>> = self.walls.iter().map(|_| solution.zeros_like().slice([0..n, 0..1])).collect();
-        let mut ratios = pulls.clone();
-        for _ in 0..if self.walls.len() > 1 { N_TURNS } else { 1 } {
-            for (k, wall) in self.walls.iter().enumerate() {
-                let mut displacement = wall.component(&solution);
-                for (l, response) in responses.iter().enumerate().filter(|(l, _)| *l != k) {
-                    displacement = displacement + wall.component(response) * pulls[l].clone();
-                }
-                let ratio = wall.ratio_at_minimum(&displacement, &wall.component(&responses[k]));
-                pulls[k] = ratio.clone().recip() * (2.0 * wall.barrier.scale) * wall.component(moving);
-                ratios[k] = ratio;
-            }
+        let (mut ratios, mut pulls) = (Vec::new(), Vec::new());
+        for (k, wall) in self.walls.iter().enumerate() {
+            let ratio = wall.ratio_at_minimum(&wall.component(&solution), &wall.component(&responses[k]));
+            pulls.push(ratio.clone().recip() * (2.0 * wall.barrier.scale));
+            ratios.push(ratio);
+        }
+        if self.walls.len() > 1 {
+            let rows = |vector: &Tensor<2>| Tensor::cat(self.walls.iter().map(|wall| wall.component(vector)).collect(), 1);
+            let together =
+                self.joint_pulls(&rows(&solution), &responses.iter().map(rows).collect::<Vec<_>>(), Tensor::cat(pulls, 1));
+            let column = |k: usize| together.clone().slice([0..n, k..k + 1]);
+            pulls = (0..self.walls.len()).map(column).collect();
+            ratios =
+                pulls.iter().zip(&self.walls).map(|(pull, wall)| pull.clone().recip() * (2.0 * wall.barrier.scale)).collect();
+        }
+        for (pull, wall) in pulls.iter_mut().zip(&self.walls) {
+            *pull = pull.clone() * wall.component(moving);
         }
         for (response, pull) in responses.iter().zip(&pulls) {
             solution = solution + response.clone() * pull.clone();
@@ -209,6 +221,26 @@ impl StepSolver {
             solution = wall.with_component(&solution, change);
         }
         (solution, solved.positive_definite)
+    }
+
+    /// Pulls `[n, K]` of several walls, from those that each would have alone: Newton's steps as in `pulls_at_minimum` of the host, a fixed number of
+    /// them. Without the pulls the coordinates are displaced by `displacement [n, K]`; a unit pull of wall k moves them by `responses[k] [n, K]`.
+    fn joint_pulls(&self, displacement: &Tensor<2>, responses: &[Tensor<2>], alone: Tensor<2>) -> Tensor<2> {
+        let [n, k] = displacement.dims();
+        let response = Tensor::cat(responses.iter().map(|response| response.clone().reshape([n, 1, k])).collect(), 1);
+        let offset = displacement.clone() + self.inverse_scales.clone();
+        let mut pulls = alone;
+        for _ in 0..N_NEWTON_STEPS {
+            let descent = pulls.clone().recip() * 2.0 - product(&response, &pulls) - offset.clone();
+            let bend = (pulls.clone() * pulls.clone()).recip() * 2.0;
+            let matrix = response.clone() + self.identity_of_walls.clone() * bend.reshape([n, k, 1]);
+            let step = cholesky::solve(&matrix, &descent.clone().reshape([n, k, 1]), self.rounding).solution.reshape([n, k]);
+            let decrement = (descent * step.clone()).sum_dim(1).max_pair(step.zeros_like().slice([0..n, 0..1])).sqrt();
+            let is_short = decrement.clone().lower_elem(0.25);
+            let length = (decrement + 1.0).recip().mask_fill(is_short, 1.0);
+            pulls = pulls + step * length;
+        }
+        pulls
     }
 
     /// Displacements of changes of coordinates.

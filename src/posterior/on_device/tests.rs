@@ -1,7 +1,7 @@
 //! The device's path on the processor, against the host's path and against differences.
 
 use super::*;
-use crate::model::{ForwardModel, GaussianPrior, Parameter, Registry, Transform};
+use crate::model::{ForwardModel, GaussianPrior, Registry, Role, Transform};
 use crate::observations::{Observations, ReadOptions};
 use crate::optimise::dense::invert_positive_semidefinite;
 use crate::optimise::{Method, NormalEquations, Status, minimise_in_chunks};
@@ -167,7 +167,8 @@ fn only_an_amount_that_is_moved_as_a_logarithm_with_its_jacobian_has_a_barrier()
     assert_eq!(position(&survey, &[]), None);
     // Every amount has its own, whatever its name.
     survey.model.set_transform("extinction", Transform::Logarithm).unwrap();
-    survey.model.space.parameters[1] = Parameter { scale: 0.4, ..Parameter::amount("grit", "", "a second amount", 0.1, 9.0) };
+    let parameter = &mut survey.model.space.parameters[1];
+    (parameter.role, parameter.transform, parameter.scale) = (Role::Amount, Transform::Logarithm, 0.4);
     let barriers = survey.posterior(&[]).barriers();
     assert_eq!(barriers.iter().map(|barrier| (barrier.position, barrier.scale)).collect::<Vec<_>>(), [(1, 0.4), (3, 1.0)]);
 }
