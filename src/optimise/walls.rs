@@ -3,9 +3,9 @@
 use super::Barrier;
 use super::dense::{cholesky_in_place, cholesky_solve_in_place};
 
-/// Most steps of [`pulls_at_minimum`], and the decrement after which the next would be lost in rounding.
+/// Most steps of [`pulls_at_minimum`], and the promised decrease after which the next would be lost in rounding.
 const MOST_STEPS: usize = 64;
-const SMALLEST_DECREMENT: f64 = 1e-7;
+const SMALLEST_DECREMENT: f64 = 1e-16;
 
 /// The barriers whose coordinates take part in a solution of at most so many free ones.
 #[derive(Debug, Default)]
@@ -73,8 +73,8 @@ impl Walls {
 /// The pulls of several barriers on their coordinates, and x over x₀ of each, at the minimum of ½(d − `displacement`)ᵀ `response`⁻¹(d − `displacement`)
 /// − 2 Σ ln x: `displacement [K]` is the minimum without the barriers, `response [K, K]` what a unit pull on one moves all of them by.
 ///
-/// One has a closed form. Several minimise the dual function ½ pᵀRp + pᵀ(d₀ + 1/s) − 2 Σ ln p, which is convex and self-concordant: Newton's steps,
-/// damped by 1/(1 + λ) (λ the decrement) as long as they are long, converge from anywhere.
+/// One has a closed form. Several minimise the dual function ½ pᵀRp + pᵀ(d₀ + 1/s) − 2 Σ ln p, which is convex, by Newton's steps that stay where it
+/// is defined and make it smaller.
 fn pulls_at_minimum(barriers: &[Barrier], displacement: &[f64], response: &[f64], pulls: &mut [f64], ratios: &mut [f64]) {
     let k = barriers.len();
     for (i, barrier) in barriers.iter().enumerate() {
@@ -84,23 +84,36 @@ fn pulls_at_minimum(barriers: &[Barrier], displacement: &[f64], response: &[f64]
     if k < 2 {
         return;
     }
-    let (mut matrix, mut step) = (vec![0.0; k * k], vec![0.0; k]);
+    let linear: Vec<f64> = barriers.iter().zip(displacement).map(|(barrier, d)| d + 1.0 / barrier.scale).collect();
+    let moved = |p: &[f64], i: usize| (0..k).map(|j| response[i * k + j] * p[j]).sum::<f64>();
+    let dual = |p: &[f64]| (0..k).map(|i| p[i] * (0.5 * moved(p, i) + linear[i]) - 2.0 * p[i].ln()).sum::<f64>();
+    let (mut matrix, mut trial, mut value) = (vec![0.0; k * k], vec![0.0; k], dual(pulls));
     for _ in 0..MOST_STEPS {
         matrix.copy_from_slice(response);
-        for i in 0..k {
-            let moved: f64 = (0..k).map(|j| response[i * k + j] * pulls[j]).sum();
-            step[i] = 2.0 / pulls[i] - moved - displacement[i] - 1.0 / barriers[i].scale;
-            matrix[i * k + i] += 2.0 / (pulls[i] * pulls[i]);
-        }
-        let gradient = step.clone();
+        (0..k).for_each(|i| matrix[i * k + i] += 2.0 / (pulls[i] * pulls[i]));
+        let descent: Vec<f64> = (0..k).map(|i| 2.0 / pulls[i] - moved(pulls, i) - linear[i]).collect();
+        let mut step = descent.clone();
         if !cholesky_in_place(&mut matrix, k) {
             break;
         }
         cholesky_solve_in_place(&matrix, k, &mut step);
-        let decrement = gradient.iter().zip(&step).map(|(gradient, step)| gradient * step).sum::<f64>().max(0.0).sqrt();
-        let length = if decrement < 0.25 { 1.0 } else { 1.0 / (1.0 + decrement) };
-        pulls.iter_mut().zip(&step).for_each(|(pull, step)| *pull += length * step);
-        if decrement < SMALLEST_DECREMENT {
+        let decrement: f64 = descent.iter().zip(&step).map(|(descent, step)| descent * step).sum();
+        let mut length = 1.0;
+        for _ in 0..MOST_STEPS {
+            trial.iter_mut().zip(pulls.iter().zip(&step)).for_each(|(to, (pull, step))| *to = pull + length * step);
+            if trial.iter().all(|pull| *pull > 0.0) && dual(&trial) <= value - 1e-4 * length * decrement {
+                break;
+            }
+            length *= 0.5;
+        }
+        let reached = dual(&trial);
+        // NaN, which is no better, included.
+        let is_better = reached <= value;
+        if is_better {
+            pulls.copy_from_slice(&trial);
+            value = reached;
+        }
+        if !is_better || decrement < SMALLEST_DECREMENT {
             break;
         }
     }

@@ -17,7 +17,7 @@ const RIDGE: f64 = 1e-10;
 const N_SOLUTIONS: usize = 3;
 
 /// Steps in which the pulls of several barriers are found.
-const N_NEWTON_STEPS: usize = 16;
+const N_NEWTON_STEPS: usize = 24;
 
 /// Points of `n` problems with the local quadratic models of their losses.
 #[derive(Debug, Clone)]
@@ -234,10 +234,10 @@ impl StepSolver {
             let descent = pulls.clone().recip() * 2.0 - product(&response, &pulls) - offset.clone();
             let bend = (pulls.clone() * pulls.clone()).recip() * 2.0;
             let matrix = response.clone() + self.identity_of_walls.clone() * bend.reshape([n, k, 1]);
-            let step = cholesky::solve(&matrix, &descent.clone().reshape([n, k, 1]), self.rounding).solution.reshape([n, k]);
-            let decrement = (descent * step.clone()).sum_dim(1).max_pair(step.zeros_like().slice([0..n, 0..1])).sqrt();
-            let is_short = decrement.clone().lower_elem(0.25);
-            let length = (decrement + 1.0).recip().mask_fill(is_short, 1.0);
+            let step = cholesky::solve(&matrix, &descent.reshape([n, k, 1]), self.rounding).solution.reshape([n, k]);
+            // Nine tenths of the way to where the first pull would vanish, at most.
+            let towards_zero = (step.clone().neg() / pulls.clone()).max_dim(1).clamp_min(1e-12);
+            let length = (towards_zero.recip() * 0.9).clamp_max(1.0);
             pulls = pulls + step * length;
         }
         pulls
