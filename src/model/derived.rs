@@ -3,6 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+/// From model values to a value in the file's unit.
+type Function = dyn Fn(&[f64]) -> f64 + Send + Sync;
+
 /// A function of parameters of a star, which an effect derives: a column of catalogues beside the parameters.
 #[derive(Clone)]
 pub struct Derived {
@@ -15,7 +18,7 @@ pub struct Derived {
     pub ucd: String,
     /// Names of the parameters that it depends on.
     pub parameters: Vec<String>,
-    function: Arc<dyn Fn(&[f64]) -> f64 + Send + Sync>,
+    function: Arc<Function>,
 }
 
 impl Derived {
