@@ -7,6 +7,7 @@ use photosphere::simulate::{SurveyConfig, simulate};
 use photosphere::statistics::{median, pull_statistics};
 use photosphere::tensor::Device;
 use photosphere::train::TrainedModel;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Single stars inside the training range, by their true values, with true E > 3σ.
@@ -51,4 +52,49 @@ fn likelihood_pulls_of_new_stars_are_standard_normal() {
     assert!((0.97..1.05).contains(&reduced), "χ²/n_dof {reduced}");
     let n_converged = estimates.flags.iter().filter(|bits| **bits & flags::NOT_CONVERGED == 0).count();
     assert!(n_converged as f64 >= 0.995 * stars.len() as f64, "{n_converged} converged");
+}
+
+/// The description in docs/src/file-formats.md is one that loads, with the shapes, the order and the prior that the page says.
+#[test]
+fn the_documented_description_is_a_model() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/src/file-formats.md")).unwrap();
+    let (_, section) = page.split_once("### A description in full").unwrap();
+    let (_, text) = section.split_once("```toml\n").unwrap();
+    let (text, _) = text.split_once("```").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("model.toml"), text).unwrap();
+    let shapes: BTreeMap<String, Vec<usize>> = text.parse::<toml::Table>().unwrap()["tensors"].clone().try_into().unwrap();
+    let bytes: BTreeMap<&str, Vec<u8>> = shapes
+        .iter()
+        .map(|(name, shape)| {
+            let values = (0..shape.iter().product()).map(|i: usize| (0.1 * (i as f32).sin()).to_le_bytes());
+            (name.as_str(), values.flatten().collect())
+        })
+        .collect();
+    let views = shapes.iter().map(|(name, shape)| {
+        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), &bytes[name.as_str()]);
+        (name.clone(), view.unwrap())
+    });
+    std::fs::write(folder.path().join("weights.safetensors"), safetensors::serialize(views, None).unwrap()).unwrap();
+    std::fs::write(
+        folder.path().join("prior.toml"),
+        "format = 1\nparameters = [\"teff\", \"feh\", \"logg\"]\n[[components]]\nweight = 1.0\nmean = [5.0, -0.1, 4.3]\n\
+         covariance = [[0.5, 0.0, 0.0], [0.0, 0.1, 0.0], [0.0, 0.0, 0.5]]\n",
+    )
+    .unwrap();
+    let model = TrainedModel::load(folder.path(), &Registry::standard(), &Device::cpu()).unwrap().model;
+    let names: Vec<&str> = model.space.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+    assert_eq!(names, ["teff", "feh", "logg", "extinction", "xi", "parallax"]);
+    // At the centres, a distance of 1 kpc and E = 1: ln flux moves with ξ as the page says.
+    let flux = |xi: f64| {
+        let point = ndarray::array![[0.0, 0.0, 0.0, 0.0, xi, 0.0]];
+        model.predict(point.view()).unwrap()
+    };
+    let weight = |index: usize| f64::from(0.1 * (index as f32).sin());
+    let (curve, varied): (Vec<f64>, Vec<f64>) =
+        (0..4).map(|w| (weight(w).exp(), (weight(w) + 1.0_f64.tanh() * weight(w)).exp())).unzip();
+    for w in 0..4 {
+        let change = (flux(1.0)[[0, w]] / flux(0.0)[[0, w]]).ln();
+        assert!((change - (curve[w] - varied[w])).abs() < 1e-5, "{w}: {change}");
+    }
 }

@@ -171,8 +171,32 @@ fn cuda(name: &str, index: Option<usize>) -> Result<Device> {
             .expected(format!("at least {}", index + 1))
             .remedy("Install the NVIDIA driver, choose another index, or use --device cpu."));
     }
+    keep_compiled_kernels();
     let plain = DispatchDevice::Cuda(burn::backend::cuda::CudaDevice { index });
     Ok(Device { plain, precision: Precision::Single, taped: false, name: name.into() })
+}
+
+/// Has compiled kernels kept in the user's cache folder: compiling those of a fit takes a minute of processor time, in every
+/// process. A `cubecl.toml` of the user's own decides otherwise where it names a cache.
+#[cfg(feature = "cuda")]
+fn keep_compiled_kernels() {
+    use cubecl_common::config::RuntimeConfig;
+    use cubecl_runtime::config::{CubeClRuntimeConfig, cache::CacheConfig};
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let folder = std::env::var_os("XDG_CACHE_HOME")
+            .map(std::path::PathBuf::from)
+            .or_else(|| std::env::var_os("HOME").map(|home| std::path::Path::new(&home).join(".cache")));
+        let mut config = CubeClRuntimeConfig::from_current_dir().override_from_env();
+        if let (None, Some(folder)) = (&config.compilation.cache, folder) {
+            config.compilation.cache = Some(CacheConfig::File(folder.join("photosphere")));
+        }
+        let mut state = CubeClRuntimeConfig::storage().lock();
+        // A program that used the library before has its settings already.
+        if state.is_none() {
+            *state = Some(std::sync::Arc::new(config));
+        }
+    });
 }
 
 #[cfg(test)]

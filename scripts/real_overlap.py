@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""The shipped photometric recipe on the real overlap, beside regressions, on the same stars with the same cuts.
+
+    scripts/real_overlap.py FILE [--program target/release/photosphere] [--seeds 5] [--out target/real_overlap]
+
+FILE is the sample of Green et al. (2021), lamost_overlap_8964.fits. For each seed a model is trained on four fifths of
+the stars (the split by identifier that `train` uses), the last fifth is fitted from photometry and parallax without
+labels, and regressions are trained on the same four fifths with the same inputs. Every row of a table is over one set
+of stars, the same for all methods: stars for which a value of the catalogue exists and, in the second table, whose fit
+is in the basic cut of the first seed. Needs numpy, pyarrow and scikit-learn.
+"""
+
+import argparse
+import json
+import pathlib
+import struct
+import subprocess
+import tomllib
+
+import numpy as np
+import pyarrow.parquet as parquet
+import sklearn
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.neighbors import KNeighborsRegressor
+
+LABELS = {"teff": "K", "feh": "dex", "logg": "dex", "extinction": "mag"}
+BANDS = 13
+BASIC_CUT = 8  # quality_flags below this (docs/src/file-formats.md)
+VALIDATION_FRACTION = 0.2
+NOT_MISSING = 1e10  # a band that was not observed has an infinite variance or a null
+
+
+def in_validation(identifiers):
+    """The split of photosphere (src/observations/split.rs): SplitMix64 of the identifier."""
+    x = identifiers.astype(np.int64).view(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (x ^ (x >> np.uint64(31))).astype(float) < VALIDATION_FRACTION * float(2**64 - 1)
+
+
+def column(table, name):
+    """A column as doubles, nulls as NaN."""
+    values = table.column(name).to_numpy(zero_copy_only=False)
+    return np.array([np.nan if value is None else value for value in values], dtype=float)
+
+
+def inputs(table, flux, distance):
+    """ln G flux, colours against it, and what stands for the distance: ϖ, ϖ/√G flux or M_G."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ln = np.log(flux)
+        parallax = column(table, "parallax")
+        columns = [ln[:, 0], *(ln[:, band] - ln[:, 0] for band in range(1, BANDS))]
+        if distance == "parallax":
+            columns.append(parallax)
+        else:  # the absolute magnitude as far as a parallax says it, finite for negative ones: asinh of ϖ/√flux
+            columns.append(np.arcsinh(parallax * np.exp(-0.5 * ln[:, 0]) / SOFTENING))
+    return np.stack(columns, axis=1)
+
+
+SOFTENING = 1.0  # set from the training stars in main()
+
+
+def nearest_neighbours(training, target, new):
+    """k-NN (k = 10) on standardised inputs; a missing input is the median."""
+    centre, scale = np.nanmedian(training, axis=0), np.nanstd(training, axis=0)
+    fill = lambda x: np.nan_to_num((x - centre) / scale)
+    return KNeighborsRegressor(10).fit(fill(training), target).predict(fill(new))
+
+
+def boosting(training, target, new, seed):
+    """Gradient boosting with the library's settings but for early stopping; missing inputs as they are."""
+    model = HistGradientBoostingRegressor(max_iter=1000, learning_rate=0.05, early_stopping=True, random_state=seed)
+    return model.fit(training, target).predict(new)
+
+
+def summary(residual):
+    """Median and 1.48 MAD."""
+    median = np.median(residual)
+    return float(median), float(1.4826 * np.median(np.abs(residual - median)))
+
+
+def tensors(path):
+    """The tensors of a safetensors file (32-bit floats)."""
+    data = path.read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    content, start = json.loads(data[8 : 8 + length]), 8 + length
+    return {
+        name: np.frombuffer(data[start + entry["data_offsets"][0] : start + entry["data_offsets"][1]], "<f4").reshape(entry["shape"])
+        for name, entry in content.items()
+        if name != "__metadata__"
+    }
+
+
+def predicted_ln_flux(folder, values):
+    """ln flux [N, W] of a model without skips and ξ at values in the units of files (docs/src/file-formats.md)."""
+    description, weights = tomllib.loads((folder / "model.toml").read_text()), tensors(folder / "weights.safetensors")
+    parameters = {parameter["name"]: parameter for parameter in description["parameter"]}
+    emulator = next(effect for effect in description["effect"] if effect["kind"] == "emulator")
+    assert not emulator["skip_connections"] and "extinction.variation" not in weights and emulator["activation"] == "tanh"
+    standardised = lambda p, x: (x * p["model_units_per_file_unit"] - p["centre"]) / p["scale"]
+    y = np.stack([standardised(parameters[label], values[label]) for label in emulator["labels"]], axis=1)
+    for layer in range(len(emulator["hidden"]) + 1):
+        y = y @ weights[f"emulator.layer_{layer}.weight"] + weights[f"emulator.layer_{layer}.bias"]
+        y = np.tanh(y) if layer < len(emulator["hidden"]) else y
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return y - values["extinction"][:, None] * np.exp(weights["extinction.ln_curve"]) + 2 * np.log(values["parallax"])[:, None]
+
+
+def run(*arguments):
+    subprocess.run([str(argument) for argument in arguments], check=True)
+
+
+def main():
+    global SOFTENING
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=pathlib.Path)
+    parser.add_argument("--program", type=pathlib.Path, default=pathlib.Path("target/release/photosphere"))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("target/real_overlap"))
+    parser.add_argument("--recipe", default="photometry-lamost", help="built-in recipe or a file")
+    parser.add_argument("--keep", action="store_true", help="do not train again where a model of that seed exists")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    recipe = subprocess.run([options.program, "recipe", "prepare-photometry-lamost"], check=True, capture_output=True, text=True).stdout
+    preparation = options.out / "prepare.toml"
+    lines = (f"files = [{json.dumps(str(options.file))}]" if line.startswith("files = ") else line for line in recipe.splitlines())
+    preparation.write_text("\n".join(lines) + "\n")
+    observed = options.out / "lamost.parquet"
+    run(options.program, "prepare", preparation, "-o", observed, "--overwrite", "--quiet")
+
+    table = parquet.read_table(observed)
+    identifiers = table.column("source_id").to_numpy()
+    flux = np.stack(table.column("flux").to_pylist()).astype(float)
+    error = np.stack(table.column("flux_error").to_pylist()).astype(float)
+    flux[~(np.isfinite(error) & (error < NOT_MISSING) & (flux > 0))] = np.nan
+    validation = in_validation(identifiers)
+    training = ~validation
+    SOFTENING = np.nanmedian(np.abs(column(table, "parallax") * np.exp(-0.5 * np.log(flux[:, 0])))[training])
+
+    values = {name: column(table, name) for name in [*LABELS, "parallax"]}
+    well_measured = validation & (values["parallax"] > 20 * column(table, "parallax_error"))
+    magnitudes = []
+    results = {}  # (sample, label, method) -> list over seeds of (n, bias, scatter)
+    samples = {}
+    for seed in range(1, options.seeds + 1):
+        model, catalogue = options.out / f"model-{seed}", options.out / f"fit-{seed}.parquet"
+        if not (options.keep and (model / "model.toml").exists()):
+            run(options.program, "train", options.recipe, observed, "-o", model, "--seed", seed, "--overwrite", "--quiet")
+        run(options.program, "fit", model, observed, "-o", catalogue, "--overwrite", "--quiet")
+        residual = (2.5 / np.log(10)) * (predicted_ln_flux(model, values)[:, 0] - np.log(flux[:, 0]))[well_measured]
+        residual = residual[np.isfinite(residual)]
+        magnitudes.append((len(residual), *summary(residual)))
+        fitted = parquet.read_table(catalogue)
+        order = {identifier: row for row, identifier in enumerate(fitted.column("source_id").to_pylist())}
+        rows = np.array([order[identifier] for identifier in identifiers])
+        if not samples:
+            samples = {
+                "all stars": validation & np.isfinite(column(fitted, "teff")[rows]),
+                "basic cut": validation & (column(fitted, "quality_flags")[rows] < BASIC_CUT),
+            }
+        for label in LABELS:
+            truth = column(table, label)
+            known = np.isfinite(truth)
+            methods = {"fit": column(fitted, label)[rows][validation]}
+            for name, distance in (("ϖ", "parallax"), ("M_G", "magnitude")):
+                x = inputs(table, flux, distance)
+                teach = training & known
+                if seed == 1:
+                    methods[f"k-NN, {name}"] = nearest_neighbours(x[teach], truth[teach], x[validation])
+                methods[f"boosting, {name}"] = boosting(x[teach], truth[teach], x[validation], seed)
+            for sample, members in samples.items():
+                keep = (members & known)[validation]
+                for method, values in methods.items():
+                    entry = (int(keep.sum()), *summary((values - truth[validation])[keep]))
+                    results.setdefault((sample, label, method), []).append(entry)
+
+    print(f"\nscikit-learn {sklearn.__version__}; median of residuals and 1.48 MAD, mean ± standard deviation over seeds\n")
+    report = []
+    for sample in samples:
+        print(f"| {sample} | " + " | ".join(f"{label} ({unit})" for label, unit in LABELS.items()) + " |")
+        print("|---" * (len(LABELS) + 1) + "|")
+        for method in dict.fromkeys(key[2] for key in results):
+            cells = []
+            for label in LABELS:
+                entries = np.array(results[(sample, label, method)])
+                digits = 0 if label == "teff" else 4 if label == "extinction" else 3
+                spread = f" ± {entries[:, 2].std(ddof=1):.{digits}f}" if len(entries) > 1 else ""
+                cells.append(f"{entries[:, 1].mean():+.{digits}f}, {entries[:, 2].mean():.{digits}f}{spread}")
+                report.append({"sample": sample, "label": label, "method": method, "seeds": entries.tolist()})
+            print(f"| {method} | " + " | ".join(cells) + " |")
+        stars = results[(sample, "teff", "fit")][0][0]
+        print(f"\n{stars} stars.\n")
+    magnitudes = np.array(magnitudes)
+    spread = magnitudes[:, 1:].std(axis=0, ddof=1) if len(magnitudes) > 1 else np.zeros(2)
+    print(f"M_G at the labels of the catalogue less that of the parallax (ϖ/σ > 20, {magnitudes[0, 0]:.0f} stars): median", end=" ")
+    print(f"{magnitudes[:, 1].mean():+.3f} ± {spread[0]:.3f} mag, 1.48 MAD {magnitudes[:, 2].mean():.3f} ± {spread[1]:.3f} mag;", end=" ")
+    print("by seed " + ", ".join(f"{value:.3f}" for value in magnitudes[:, 2]))
+    report.append({"sample": "parallax_over_error > 20", "label": "M_G", "method": "catalogue labels", "seeds": magnitudes.tolist()})
+    (options.out / "results.json").write_text(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()
