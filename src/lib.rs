@@ -23,7 +23,9 @@
 //! | [`spectrum`] | extinction laws; spectra on a common grid |
 //! | [`noise`] | covariances, calibration errors, whitening |
 //! | [`observations`] | flux, noise, constraints, cuts, splits; the observation file |
+//! | [`catalogue`] | the core of an estimate and the table that is written, whatever the method |
 //! | [`model`] | parameters, effects and their registry, the forward model, model directories |
+//! | [`package`] | saved models of any kind, and the registry of kinds |
 //! | [`prior`] | Gaussian constraints, the mixture prior of the labels, Jacobians of positive parameters |
 //! | [`optimise`] | batches of small problems: Levenberg–Marquardt, first-order rounds |
 //! | [`posterior`] | −2 ln P of stars under a model, as normal equations |
@@ -31,6 +33,7 @@
 //! | [`infer`] | starting points, fits, Fisher and Hessian, flags, the catalogue |
 //! | [`simulate`] | surveys with known truth |
 //! | [`validate`] | comparisons, figures, reports |
+//! | [`run`] | partitions, locks, markers, provenance: runs over many files |
 //! | [`cli`] | the command line, one file per command |
 //!
 //! A module uses only modules above it (`docs/src/architecture.md` says why each is where it is). A training and a fit, from
@@ -56,6 +59,9 @@
 //! # Ok::<(), photosphere::error::Error>(())
 //! ```
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
+pub mod catalogue;
 pub mod cli;
 pub mod error;
 pub mod infer;
@@ -63,10 +69,12 @@ pub mod model;
 pub mod noise;
 pub mod observations;
 pub mod optimise;
+pub mod package;
 pub mod posterior;
 pub mod prefetch;
 pub mod prior;
 pub mod quantity;
+pub mod run;
 pub mod simulate;
 pub mod spectrum;
 pub mod statistics;

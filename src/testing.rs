@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
-/// The folder of real data (`PHOTOSPHERE_SHARED_DATA`, or `../shared/data` beside the project), or `None` with a notice.
+/// The folder of real data (`PHOTOSPHERE_SHARED_DATA`, or `../shared/data` beside the project), or `None` with a notice. Where
+/// `PHOTOSPHERE_REQUIRE_DATA` is set, as `.ci/run` sets it where the folder exists, a test that misses it fails.
 pub fn shared_data() -> Option<PathBuf> {
     let folder = std::env::var_os("PHOTOSPHERE_SHARED_DATA")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
     if folder.is_dir() {
         return Some(folder);
     }
+    assert!(std::env::var_os("PHOTOSPHERE_REQUIRE_DATA").is_none(), "{} is absent", folder.display());
     eprintln!("notice: {} is absent; tests on real data are skipped", folder.display());
     None
 }

@@ -1,10 +1,9 @@
 //! `photosphere demo`: everything from nothing, on a simulated survey.
 
 use super::built_in;
+use super::existing::ExistingArguments;
 use super::fit::CatalogueTask;
-use super::inputs::require_utf8;
 use super::outcome::Outcome;
-use super::output::Existing;
 use super::settings::Settings;
 use super::simulate::{new_stars, survey};
 use super::train::{Task, read_observations};
@@ -12,6 +11,8 @@ use crate::error::{Error, Result};
 use crate::infer::{FitOptions, Fitter, fit, read_options};
 use crate::model::Registry;
 use crate::observations::Observations;
+use crate::run::Existing;
+use crate::run::inputs::require_utf8;
 use crate::simulate::SurveyConfig;
 use crate::table;
 use crate::train::{Recipe, STARS_FILE, TrainedModel};
@@ -43,7 +44,7 @@ pub struct Arguments {
     #[arg(long)]
     no_controls: bool,
     #[command(flatten)]
-    existing: Existing,
+    existing: ExistingArguments,
 }
 
 /// Metadata key of the true R(λ) of a simulated survey.
@@ -108,7 +109,8 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         [(&files.catalogue, FitOptions::default()), (&files.likelihood, FitOptions::default().likelihood_only())]
     {
         let task = CatalogueTask {
-            fitter: &Fitter::new(&trained, &options)?,
+            package: &trained,
+            estimator: &Fitter::new(&trained, &options)?,
             model_path: &files.model,
             inputs: std::slice::from_ref(&files.new_stars),
             preparation: None,

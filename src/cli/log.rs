@@ -18,7 +18,9 @@ pub fn start(settings: &Settings) {
         (false, _) => LevelFilter::TRACE,
     };
     let layer = tracing_subscriber::fmt::layer().without_time().with_target(false).with_ansi(false).with_writer(|| BesideBars);
-    tracing_subscriber::registry().with(layer).with(Targets::new().with_target("photosphere", level)).init();
+    let subscriber = tracing_subscriber::registry().with(layer).with(Targets::new().with_target("photosphere", level));
+    // Where somebody else has set up logging, it stays.
+    let _ = subscriber.try_init();
 }
 
 /// Standard error, with progress bars lifted away while a message is written, which comes whole and ends with a line end.

@@ -14,36 +14,30 @@ mod audit;
 mod bench;
 mod built_in;
 mod cite;
-mod clock;
-mod crash;
 mod demo;
+mod existing;
 mod finalize;
 mod fit;
-mod identifiers;
-mod inputs;
 mod inspect;
 mod instruments;
-mod interrupt;
 mod log;
 mod outcome;
-mod output;
 mod prepare;
+mod program;
 mod progress;
-mod provenance;
 mod recipe;
-mod run;
 mod settings;
-mod shard;
 mod simulate;
 mod stage_times;
-mod tally;
 mod train;
 mod validate;
 
 use crate::error::Result;
 use clap::{Parser, Subcommand};
 use outcome::Outcome;
+pub use program::Program;
 use settings::Settings;
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -80,23 +74,34 @@ enum Command {
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    main_with(Program::standard())
+}
+
+/// Runs a program with effects or kinds of models of its own, with the arguments of the process: every command has them.
+pub fn main_with(program: impl Into<Program>) -> ExitCode {
+    ExitCode::from(run(program, std::env::args_os()))
+}
+
+/// Runs a program with these arguments, of which the first is its name; returns the exit code.
+pub fn run(program: impl Into<Program>, arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let mut arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Nothing is left to tell when even the message cannot be written.
             let _ = error.print();
-            return ExitCode::from(error.exit_code() as u8);
+            return error.exit_code() as u8;
         }
     };
+    arguments.settings.program = program.into();
     log::start(&arguments.settings);
-    crash::watch();
-    let outcome = crash::guarded(|| "photosphere".into(), || dispatch(&arguments));
+    crate::run::crash::watch();
+    let outcome = crate::run::crash::guarded(|| "photosphere".into(), || dispatch(&arguments));
     match outcome {
         Ok(outcome) => outcome.print(arguments.settings.json),
         Err(error) => {
             // As above.
             let _ = writeln!(std::io::stderr(), "error: {error}");
-            ExitCode::from(error.exit_code())
+            error.exit_code()
         }
     }
 }

@@ -4,7 +4,6 @@ use crate::text::{printable_json, printable_lines};
 use crate::warning;
 use serde_json::{Value, json};
 use std::io::Write;
-use std::process::ExitCode;
 
 /// Exit code where some partitions failed.
 const SOME_FAILED: u8 = 3;
@@ -36,8 +35,8 @@ impl Outcome {
     }
 
     /// Prints the answer, with `json` the summary and the warnings that were logged; a reader that has seen enough (`| head`) is no
-    /// failure.
-    pub fn print(mut self, json: bool) -> ExitCode {
+    /// failure. Returns the exit code.
+    pub fn print(mut self, json: bool) -> u8 {
         let text = if json {
             if let Value::Object(summary) = &mut self.summary {
                 summary.insert("warnings".into(), json!(warning::said()));
@@ -54,11 +53,11 @@ impl Outcome {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
                 // When this cannot be said either, the exit code says it.
                 let _ = writeln!(std::io::stderr(), "error: standard output: found a write error ({error}).");
-                ExitCode::from(1)
+                1
             }
-            _ if self.n_failed > 0 => ExitCode::from(SOME_FAILED),
-            _ if self.nothing_matched => ExitCode::from(NOTHING_MATCHED),
-            _ => ExitCode::SUCCESS,
+            _ if self.n_failed > 0 => SOME_FAILED,
+            _ if self.nothing_matched => NOTHING_MATCHED,
+            _ => 0,
         }
     }
 }

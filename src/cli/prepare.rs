@@ -1,10 +1,10 @@
 //! `photosphere prepare`: from survey files to an observation file.
 
 use super::built_in::{self, Purpose};
-use super::inputs::{Inputs, require_utf8};
 use super::outcome::Outcome;
 use super::settings::Settings;
 use crate::error::{Error, Result};
+use crate::run::inputs::{Inputs, require_utf8};
 use crate::survey::prepare::{PrepareRecipe, Summary, prepare};
 use crate::warning::warn_once;
 use serde_json::json;

@@ -1,5 +1,6 @@
 //! Options that every command has.
 
+use super::program::Program;
 use crate::error::{Error, Result};
 use crate::table::{DEFAULT_EXPANSION, set_max_expansion};
 use crate::tensor::Device;
@@ -30,6 +31,9 @@ pub struct Settings {
     /// Log more; twice for everything.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// The program of which these are the options.
+    #[arg(skip)]
+    pub program: Program,
     /// Log warnings and errors only, and show no progress.
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,

@@ -1,16 +1,16 @@
 //! `photosphere simulate`: a survey with known truth.
 
-use super::inputs::{Inputs, require_utf8};
+use super::existing::ExistingArguments;
 use super::outcome::Outcome;
-use super::output::{Existing, Standing, record};
 use super::progress::Progress;
-use super::provenance::Provenance;
 use super::settings::Settings;
 use crate::error::{Error, Result};
+use crate::package::read_toml;
+use crate::run::inputs::{Inputs, require_utf8};
+use crate::run::provenance::Provenance;
+use crate::run::{Existing, Standing, record};
 use crate::simulate::{Simulator, SurveyConfig};
 use crate::table::Writer;
-use crate::text::fault_in_toml;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -39,7 +39,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
-    existing: Existing,
+    existing: ExistingArguments,
 }
 
 /// Simulates.
@@ -62,8 +62,8 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         Inputs::of(&arguments.config).require_other(output)?;
     }
     match &arguments.raw {
-        Some(spectra) => raw_survey(&config, &arguments.output, spectra, arguments.existing, settings)?,
-        None => drop(survey(&config, &arguments.output, arguments.existing, settings)?),
+        Some(spectra) => raw_survey(&config, &arguments.output, spectra, arguments.existing.into(), settings)?,
+        None => drop(survey(&config, &arguments.output, arguments.existing.into(), settings)?),
     }
     let summary = json!({ "output": arguments.output, "raw": arguments.raw, "stars": config.n_stars, "seed": config.seed });
     Ok(Outcome::files(summary))
@@ -157,21 +157,4 @@ fn is_same_place(one: &Path, other: &Path) -> bool {
         path.canonicalize().ok().or_else(|| Some(folder.canonicalize().ok()?.join(path.file_name()?)))
     };
     one == other || place(one).is_some_and(|place_of_one| place(other) == Some(place_of_one))
-}
-
-/// Options from a TOML file.
-///
-/// # Errors
-/// `Usage` when it cannot be read or has an unknown key or a value of another type.
-pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let place = || path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Error::usage(place()).found(error.to_string()).expected("options (TOML)").remedy("Correct the name.").source(error)
-    })?;
-    toml::from_str(&text).map_err(|error| {
-        Error::usage(place())
-            .found(fault_in_toml(&text, &error))
-            .remedy("`photosphere recipe` prints all keys with their defaults.")
-            .source(error)
-    })
 }

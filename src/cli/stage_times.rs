@@ -1,7 +1,7 @@
 //! Where the processor time of a fit goes.
 
-use super::clock::thread_seconds;
-use crate::infer::FitStage;
+use crate::package::FitStage;
+use crate::run::clock::thread_seconds;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::Mutex;

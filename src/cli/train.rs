@@ -1,18 +1,19 @@
 //! `photosphere train`: from a recipe and observations to a model directory.
 
 use super::built_in;
-use super::identifiers::scan;
-use super::inputs::{Inputs, require_utf8};
+use super::existing::ExistingArguments;
 use super::outcome::Outcome;
-use super::output::{Existing, require_same_run};
 use super::progress::Progress;
-use super::provenance::{Provenance, RUN, sha256_of_file};
-use super::run::read_json;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::model::{ParameterSpace, Registry, check_measured};
 use crate::observations::{Grid, Observations, ReadOptions, columns, require_same_flux_unit};
 use crate::quantity::append;
+use crate::run::identifiers::scan;
+use crate::run::inputs::{Inputs, require_utf8};
+use crate::run::provenance::{Provenance, RUN, sha256_of_file};
+use crate::run::read_json;
+use crate::run::{Existing, require_same_run};
 use crate::table::{self, AtomicFile, Table, check_target_directory, write_directory_atomically};
 use crate::train::{Checkpoints, MODEL_FOLDER, PROVENANCE_FILE, Recipe, STARS_FILE, TrainedModel, checkpoint_path, train};
 use serde_json::json;
@@ -38,7 +39,7 @@ pub struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     checkpoint_every: u64,
     #[command(flatten)]
-    existing: Existing,
+    existing: ExistingArguments,
 }
 
 /// A training to be done.
@@ -61,7 +62,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         recipe: &recipe,
         inputs: &arguments.observations,
         output: &arguments.output,
-        existing: arguments.existing,
+        existing: arguments.existing.into(),
         checkpoint_every: Duration::from_secs(arguments.checkpoint_every),
     }
     .run(settings)?;
@@ -80,7 +81,7 @@ impl Task<'_> {
     /// # Errors
     /// When the output may not be written, an input cannot be read, or training fails.
     pub fn run(&self, settings: &Settings) -> Result<TrainedModel> {
-        let (registry, device) = (Registry::standard(), settings.device()?);
+        let (registry, device) = (settings.program.effects.clone(), settings.device()?);
         self.recipe.validate_for(&registry).map_err(|error| error.within(self.recipe_path.display()))?;
         self.check_output()?;
         let inputs = scan(self.inputs)?;
@@ -112,7 +113,7 @@ impl Task<'_> {
             let mut provenance = provenance.entries();
             provenance.insert(FILES.into(), json!(hashes(folder)?).to_string());
             let text = serde_json::to_string_pretty(&provenance).map_err(|error| Error::writing(&path, error))?;
-            std::fs::write(&path, text).map_err(|error| Error::writing(&path, error))
+            table::write_member(&path, text)
         })?;
         checkpoints.remove();
         for cleaning in &trained.log.cleanings {

@@ -1,11 +1,11 @@
 //! `photosphere validate`: a catalogue against a truth or a reference table.
 
-use super::inputs::Inputs;
 use super::outcome::Outcome;
-use super::run::expand;
 use crate::error::{Error, Result};
 use crate::observations::columns;
-use crate::quantity::append;
+use crate::quantity::{append, symbol};
+use crate::run::expand;
+use crate::run::inputs::Inputs;
 use crate::table::{ColumnSchema, Table, read_columns, read_schema};
 use crate::validate::compare::{CompareOptions, Comparison, QuantityComparison, compare, needed_columns};
 use crate::validate::figure::{LabelResidual, LabelResiduals, PullHistogram, PullHistograms};
@@ -177,19 +177,6 @@ fn residual(quantity: &QuantityComparison) -> LabelResidual<'_> {
         unit: &quantity.unit,
         reference: &quantity.values.reference,
         estimate: &quantity.values.estimate,
-    }
-}
-
-/// A column's name as it is written on axes.
-pub fn symbol(name: &str) -> &str {
-    match name {
-        "teff" => "T_{eff}",
-        "logg" => "log g",
-        "feh" => "[Fe/H]",
-        "alpha_fe" => "[α/Fe]",
-        "parallax" => "ϖ",
-        "extinction" => "E",
-        other => other,
     }
 }
 

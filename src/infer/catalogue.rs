@@ -4,6 +4,7 @@ use super::estimates::Estimates;
 use super::flags;
 use crate::error::Result;
 use crate::optimise::dense::{invert_positive_semidefinite, pack_upper_triangle};
+use crate::quantity::Facts;
 use crate::table::{Column, ColumnSchema, Table, Values};
 use ndarray::{Array3, Axis};
 
@@ -18,8 +19,8 @@ impl Estimates {
         let mut table = Table::new(vec![Column::scalar(id, Values::Int64(self.ids.clone()))])?;
         for (position, (name, unit, description)) in self.parameters.iter().enumerate() {
             let values = self.values.column(position).to_vec();
-            let ucd = ucd_of(name);
-            table.push(Column::nullable(ColumnSchema::new(name, unit, description).with_ucd(ucd), values))?;
+            let ucd = Facts::of(name).ucd;
+            table.push(Column::nullable(ColumnSchema::new(name, unit, description).with_ucd(&ucd), values))?;
             let error = match self.fitted.iter().position(|&fitted| fitted == position) {
                 Some(index) => (0..n).map(|star| self.error(star, index)).collect(),
                 None => vec![f64::NAN; n],
@@ -67,7 +68,7 @@ impl Estimates {
             "stat.value",
             &self.smallest_eigenvalue,
         ))?;
-        for (name, _, _) in self.parameters.iter().filter(|(name, _, _)| ["teff", "feh", "logg"].contains(&name.as_str())) {
+        for (name, _, _) in self.parameters.iter().filter(|(name, _, _)| flags::CONFIDENCES.contains(&name.as_str())) {
             let description = format!("confidence of {name} (null: the model has no classifier)");
             table.push(scalar(&format!("{name}_confidence"), &description, "stat.probability", &vec![f64::NAN; n]))?;
         }
@@ -106,16 +107,4 @@ fn packed(schema: ColumnSchema, stack: &Array3<f64>) -> Column {
     let triangles =
         stack.axis_iter(Axis(0)).flat_map(|matrix| pack_upper_triangle(&matrix.iter().copied().collect::<Vec<f64>>(), f));
     Column::fixed(schema, Values::Float64(triangles.collect()), f * (f + 1) / 2)
-}
-
-fn ucd_of(name: &str) -> &'static str {
-    match name {
-        "teff" => "phys.temperature.effective",
-        "logg" => "phys.gravity",
-        "feh" => "phys.abund.Fe",
-        "alpha_fe" => "phys.abund",
-        "parallax" => "pos.parallax",
-        "extinction" => "phys.absorption.gal",
-        _ => "stat.fit.param",
-    }
 }

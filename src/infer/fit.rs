@@ -13,6 +13,7 @@ use crate::model::{Derived, ForwardModel, Parameter, ParameterSpace};
 use crate::observations::{Observations, ReadOptions};
 use crate::optimise::dense::smallest_eigenvalue;
 use crate::optimise::{Bounds, Status};
+use crate::package::FitStage;
 use crate::posterior::{Local, Posterior};
 use crate::train::TrainedModel;
 use crate::warning::warn_once;
@@ -38,19 +39,6 @@ pub fn read_options(trained: &TrainedModel, options: &FitOptions) -> ReadOptions
         offsets: options.offsets.clone(),
         ..Default::default()
     }
-}
-
-/// What the fit of some stars has come to, for those who measure time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FitStage {
-    /// The work on them begins.
-    Begun,
-    /// Starting points.
-    Start,
-    /// Optima, by this many evaluations of the normal equations of a star.
-    Optimum { n_evaluations: u64 },
-    /// Covariances, exact Hessians and flags.
-    Description,
 }
 
 /// Fits every star; for one set of observations after another, make one [`Fitter`].
@@ -93,7 +81,7 @@ impl<'a> Fitter<'a> {
     ///
     /// # Errors
     /// When an option names an unknown parameter, every parameter is held, or the model cannot be evaluated.
-    pub fn new(trained: &'a TrainedModel, options: &'a FitOptions) -> Result<Self> {
+    pub fn new(trained: &'a TrainedModel, options: &FitOptions) -> Result<Self> {
         let setup = Setup::new(trained, options)?;
         let starts = StartGrid::new(&setup.model, &trained.prior, (&setup.held, &setup.fixed), &options.start)?;
         let prior = trained.prior.parameters().iter();
@@ -109,8 +97,8 @@ impl<'a> Fitter<'a> {
     }
 
     /// The options.
-    pub fn options(&self) -> &'a FitOptions {
-        self.setup.options
+    pub fn options(&self) -> &FitOptions {
+        &self.setup.options
     }
 
     /// Fits every star.

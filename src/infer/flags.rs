@@ -10,6 +10,8 @@ pub const LARGEST_PULL: f64 = 10.0;
 /// Quality flags below this are the basic cut.
 pub const BASIC_CUT: i32 = 8;
 
+/// The labels of bits 0–2.
+pub const CONFIDENCES: [&str; 3] = ["teff", "feh", "logg"];
 /// Bits 0–2 belong to the confidences of T_eff, [Fe/H] and log g (spec 1 §5); they stay unset while a model has no classifiers.
 pub const POOR_FIT: i32 = 1 << 3;
 pub const UNLIKELY_LABELS: i32 = 1 << 4;

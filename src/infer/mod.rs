@@ -9,13 +9,15 @@ mod estimates;
 mod fit;
 pub mod flags;
 mod options;
+mod package;
 mod problem;
 mod rivals;
 mod searches;
 mod start;
 mod truncated;
 
+pub use crate::package::FitStage;
 pub use engine::Engine;
 pub use estimates::Estimates;
-pub use fit::{FitStage, Fitter, fit, read_options};
+pub use fit::{Fitter, fit, read_options};
 pub use options::{FitOptions, StartOptions};

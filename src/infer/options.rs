@@ -4,6 +4,7 @@ use super::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ParameterSpace, Role, Transform, check_kelvin, first_repeated};
 use crate::optimise::Method;
+use crate::package::Request;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -83,6 +84,24 @@ impl Default for StartOptions {
 }
 
 impl FitOptions {
+    /// The options that a request means: those of its file, with its other choices over them.
+    ///
+    /// # Errors
+    /// When the file cannot be read, has an unknown key, or an option is impossible.
+    pub fn of(request: &Request) -> Result<Self> {
+        let mut options: Self = request.options()?;
+        if request.likelihood_only {
+            options = options.likelihood_only();
+        }
+        if let Some(constraints) = &request.constraints {
+            options.constraints.clone_from(constraints);
+        }
+        options.hold.extend(request.hold.iter().cloned());
+        options.start.seed = request.seed.unwrap_or(options.start.seed);
+        options.validate()?;
+        Ok(options)
+    }
+
     /// The options for a likelihood-only fit: mixture prior and Jacobians off.
     pub fn likelihood_only(self) -> Self {
         Self { mixture_prior: false, jacobians: false, ..self }

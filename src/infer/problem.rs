@@ -27,7 +27,7 @@ pub(super) struct Setup<'a> {
     /// Names of the parameters whose measured values the options want as constraints.
     pub constraints: Vec<String>,
     pub trained: &'a TrainedModel,
-    pub options: &'a FitOptions,
+    pub options: FitOptions,
 }
 
 impl<'a> Setup<'a> {
@@ -35,7 +35,7 @@ impl<'a> Setup<'a> {
     ///
     /// # Errors
     /// As [`FitOptions::validate_for`], and where a transform does not suit its parameter.
-    pub fn new(trained: &'a TrainedModel, options: &'a FitOptions) -> Result<Self> {
+    pub fn new(trained: &'a TrainedModel, options: &FitOptions) -> Result<Self> {
         options.validate_for(&trained.model.space)?;
         let mut model = trained.model.clone();
         for (name, transform) in &options.transforms {
@@ -64,7 +64,7 @@ impl<'a> Setup<'a> {
             }
         }
         let constraints = model.space.named(&options.constraints);
-        Ok(Self { model, held, fixed, amounts, constraints, trained, options })
+        Ok(Self { model, held, fixed, amounts, constraints, trained, options: options.clone() })
     }
 }
 

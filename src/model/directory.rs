@@ -8,6 +8,7 @@ use super::registry::Registry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observations::Grid;
 use crate::quantity::FLUX_UNIT;
+use crate::table::write_member;
 use crate::tensor::Device;
 use crate::text::fault_in_toml;
 use crate::unit;
@@ -85,7 +86,7 @@ impl ForwardModel {
             .map_err(|error| Error::output(DESCRIPTION_FILE).found(error.to_string()).source(error))?;
         for (name, bytes) in [(DESCRIPTION_FILE, text.into_bytes()), (WEIGHTS_FILE, self.weight_bytes()?)] {
             let path = directory.join(name);
-            fs::write(&path, bytes).map_err(|error| Error::writing(&path, error))?;
+            write_member(&path, bytes)?;
         }
         Ok(())
     }

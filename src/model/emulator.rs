@@ -9,10 +9,13 @@ use super::effect::{Effect, FluxJet, StarParameters};
 use super::parameter::Parameter;
 use crate::error::{Error, Result};
 use crate::observations::Grid;
+use crate::quantity::Facts;
 use crate::tensor::{Device, Jet, Order, Tensor, WeightSpecification, Weights};
+use crate::unit;
 use rand::SeedableRng;
 use rand::distributions::Distribution;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Most labels and hidden layers, and the widest of these.
 const MOST_LABELS: usize = 64;
@@ -46,6 +49,9 @@ pub struct Emulator {
     /// Labels, in this order.
     #[serde(default = "atmospheric_labels")]
     pub labels: Vec<String>,
+    /// Facts (unit, factor to model units, description) of labels that the program does not know, or other ones than it knows, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facts: BTreeMap<String, Facts>,
     /// Widths of the hidden layers.
     #[serde(default = "three_of_32")]
     pub hidden: Vec<usize>,
@@ -66,7 +72,13 @@ fn three_of_32() -> Vec<usize> {
 
 impl Default for Emulator {
     fn default() -> Self {
-        Self { labels: atmospheric_labels(), hidden: three_of_32(), activation: Activation::Tanh, skip_connections: false }
+        Self {
+            labels: atmospheric_labels(),
+            facts: BTreeMap::new(),
+            hidden: three_of_32(),
+            activation: Activation::Tanh,
+            skip_connections: false,
+        }
     }
 }
 
@@ -173,6 +185,20 @@ impl Effect for Emulator {
         if let Some(label) = first_repeated(self.labels.iter().map(String::as_str)) {
             return fault("labels", format!("'{label}' twice"), "distinct names", "Name every label once.");
         }
+        for (name, facts) in &self.facts {
+            let place = format!("facts.{name}");
+            let unit = facts.unit.as_deref().unwrap_or_default();
+            if !self.labels.contains(name) {
+                return fault(&place, "facts of no label".into(), &self.labels.join(", "), "Name a label of the emulator.");
+            }
+            if !(unit::is_absent(unit) || unit::parse(unit).is_ok()) {
+                return fault(&place, format!("the unit '{unit}'"), "a unit such as km/s, or none", "Correct the unit.");
+            }
+            let factor = facts.model_units_per_file_unit;
+            if !(factor > 0.0 && factor.is_finite()) {
+                return fault(&place, format!("a factor of {factor}"), "a positive number", "Leave it out for one.");
+            }
+        }
         if self.hidden.len() > MOST_LAYERS {
             let found = format!("{} hidden layers", self.hidden.len());
             return fault("hidden", found, "at most 64", "Use fewer; three of 32 are the default.");
@@ -189,7 +215,8 @@ impl Effect for Emulator {
     }
 
     fn parameters(&self) -> Vec<Parameter> {
-        self.labels.iter().map(|name| Parameter::label(name)).collect()
+        let facts = |name: &String| self.facts.get(name).cloned().unwrap_or_else(|| Facts::of(name));
+        self.labels.iter().map(|name| Parameter::label_with(name, &facts(name))).collect()
     }
 
     fn n_weights(&self, grid: &Grid) -> u128 {
@@ -251,5 +278,30 @@ impl Effect for Emulator {
         let shifted: Vec<f64> = weights.values(&name)?.iter().zip(ln_flux_offset).map(|(bias, offset)| bias + offset).collect();
         weights.set(&name, &shifted, device)?;
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn emulator(facts: &str) -> Emulator {
+        toml::from_str(&format!("labels = ['teff', 'vsini']\n[facts.vsini]\n{facts}")).unwrap()
+    }
+
+    #[test]
+    fn a_recipe_gives_the_unit_of_its_own_label() {
+        let own = emulator("unit = 'km/s'\nmodel_units_per_file_unit = 0.01\ndescription = 'projected rotation velocity'");
+        Effect::validate(&own).unwrap();
+        let [teff, vsini] = &Effect::parameters(&own)[..] else { panic!("two labels") };
+        assert_eq!((teff.unit.as_str(), vsini.unit.as_str()), ("K", "km/s"));
+        assert_eq!((vsini.description.as_str(), vsini.model_units_per_file_unit), ("projected rotation velocity", 0.01));
+        assert!(vsini.is_label());
+        for (facts, expected) in [("unit = 'kmps'", "'kmps'"), ("model_units_per_file_unit = 0.0", "factor of 0")] {
+            let message = Effect::validate(&emulator(facts)).unwrap_err().to_string();
+            assert!(message.contains("facts.vsini") && message.contains(expected), "{message}");
+        }
+        let other = Emulator { labels: vec!["teff".into()], ..own };
+        assert!(Effect::validate(&other).unwrap_err().to_string().contains("facts of no label"));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::role::{Role, as_is_label};
 use crate::error::{Error, Result};
+use crate::quantity::Facts;
 use serde::{Deserialize, Serialize};
 
 /// The function of a parameter in which the optimiser works.
@@ -85,15 +86,17 @@ impl Parameter {
         }
     }
 
-    /// A stellar label; `teff` is kK inside models and K in files. Logarithmic ones have no unit string: `dex` is not a FITS unit.
+    /// A stellar label by what is known of its name ([`Facts::of`]): `teff` is kK inside models and K in files. Logarithmic ones have no unit
+    /// string: `dex` is not a FITS unit.
     pub fn label(name: &str) -> Self {
-        let (unit, description, factor) = match name {
-            "teff" => ("K", "effective temperature", 1e-3),
-            "logg" => ("", "surface gravity, log10 of cm/s2 (dex)", 1.0),
-            "feh" => ("", "iron abundance [Fe/H] (dex)", 1.0),
-            _ => ("", "stellar label (dex)", 1.0),
-        };
-        Self { model_units_per_file_unit: factor, role: Role::Label, ..Self::new(name, unit, description) }
+        Self::label_with(name, &Facts::of(name))
+    }
+
+    /// A stellar label with facts of its own.
+    pub fn label_with(name: &str, facts: &Facts) -> Self {
+        let description = if facts.description.is_empty() { "stellar label" } else { &facts.description };
+        let parameter = Self::new(name, facts.unit_in_files(), description);
+        Self { model_units_per_file_unit: facts.model_units_per_file_unit, role: Role::Label, ..parameter }
     }
 
     /// An amount such as that of dust, from `start` (model units) and moved as its logarithm unless a run chooses otherwise; `largest` is the

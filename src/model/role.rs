@@ -12,8 +12,8 @@ pub enum Role {
     Label,
     /// An amount that cannot be negative and in which ln flux is linear, or nearly so: a column of dust.
     Amount,
-    /// A positive quantity with a power of which the flux grows, as with that of the parallax: ln flux is linear in its logarithm. A model has
-    /// one at most, since two could not be told apart.
+    /// A positive quantity with a power of which the flux grows, as with that of the parallax: ln flux is
+    /// linear in its logarithm. A model has one at most, since two could not be told apart.
     Distance,
     /// Anything else that shapes the flux of a star and has a prior of its own, such as ξ.
     #[default]

@@ -3,7 +3,8 @@
 use super::Barrier;
 use super::dense::{cholesky_in_place, cholesky_solve_in_place};
 
-/// Most steps of [`pulls_at_minimum`], and the promised decrease after which the next would be lost in rounding.
+/// Most steps of [`pulls_at_minimum`], and the promised decrease after which the next would be lost in
+/// rounding.
 const MOST_STEPS: usize = 64;
 const SMALLEST_DECREMENT: f64 = 1e-16;
 
@@ -42,7 +43,8 @@ impl Walls {
         Some((self.barriers[k], self.changes[k]))
     }
 
-    /// Takes the pulls of the barriers into the displacements `solution [m]`, of which `factor [m, m]` is the Cholesky factor.
+    /// Takes the pulls of the barriers into the displacements `solution [m]`, of which `factor [m, m]` is the
+    /// Cholesky factor.
     pub fn solve(&mut self, factor: &[f64], solution: &mut [f64], response: &mut [f64]) {
         let (k, m) = (self.rows.len(), solution.len());
         for work in [&mut self.displacement, &mut self.pulls, &mut self.ratios] {
@@ -70,11 +72,12 @@ impl Walls {
     }
 }
 
-/// The pulls of several barriers on their coordinates, and x over x₀ of each, at the minimum of ½(d − `displacement`)ᵀ `response`⁻¹(d − `displacement`)
-/// − 2 Σ ln x: `displacement [K]` is the minimum without the barriers, `response [K, K]` what a unit pull on one moves all of them by.
+/// The pulls of several barriers on their coordinates, and x over x₀ of each, at the minimum of ½(d −
+/// `displacement`)ᵀ `response`⁻¹(d − `displacement`) − 2 Σ ln x: `displacement [K]` is the minimum without
+/// the barriers, `response [K, K]` what a unit pull on one moves all of them by.
 ///
-/// One has a closed form. Several minimise the dual function ½ pᵀRp + pᵀ(d₀ + 1/s) − 2 Σ ln p, which is convex, by Newton's steps that stay where it
-/// is defined and make it smaller.
+/// One has a closed form. Several minimise the dual function ½ pᵀRp + pᵀ(d₀ + 1/s) − 2 Σ ln p, which is
+/// convex, by Newton's steps that stay where it is defined and make it smaller.
 fn pulls_at_minimum(barriers: &[Barrier], displacement: &[f64], response: &[f64], pulls: &mut [f64], ratios: &mut [f64]) {
     let k = barriers.len();
     for (i, barrier) in barriers.iter().enumerate() {

@@ -6,11 +6,13 @@
 //! ```
 
 mod append;
+mod facts;
 mod notices;
 mod read;
 mod standard;
 
 pub use append::{append, in_unit};
+pub use facts::{Facts, plain_symbol, symbol};
 pub use notices::Notices;
 pub use read::Role;
 pub use standard::{Quantity, is_sentinel};

@@ -1,5 +1,6 @@
 //! The quantities that are known by the names of their columns.
 
+use super::facts::Facts;
 use crate::unit;
 
 /// A quantity: the unit in which it is used and what is possible for it.
@@ -17,9 +18,6 @@ pub struct Quantity {
     pub sentinel: Option<f64>,
 }
 
-/// Numbers below this are possible for a quantity of which nothing is known.
-const LARGEST: f64 = 1e15;
-
 /// Numbers that stand for "no value" in the catalogues of many surveys; none of them is a measurement to the last digit.
 const SENTINELS: [f64; 9] = [-99.0, -99.9, -99.99, -999.0, -999.9, -999.99, -9999.0, -9999.9, -99_999.0];
 
@@ -32,19 +30,8 @@ pub fn is_sentinel(value: f64) -> bool {
 impl Quantity {
     /// The quantity that a column of this name holds.
     pub fn of(name: &str) -> Self {
-        let is_abundance = ["_fe", "_h", "_m"].iter().any(|end| name.ends_with(end)) || matches!(name, "mh" | "alpha");
-        let (unit, range, needs_unit) = match name {
-            "parallax" => (Some("mas"), [-1e4, 1e4], true),
-            "teff" => (Some("K"), [100.0, 1e6], true),
-            "logg" => (Some("dex(cm/s2)"), [-5.0, 15.0], false),
-            "feh" => (Some("dex"), [-10.0, 3.0], false),
-            "extinction" => (Some("mag"), [-10.0, 100.0], false),
-            "ra" => (Some("deg"), [-360.0, 360.0], false),
-            "dec" => (Some("deg"), [-90.0, 90.0], false),
-            _ if is_abundance => (Some("dex"), [-10.0, 10.0], false),
-            _ => (None, [-LARGEST, LARGEST], false),
-        };
-        Self { name: name.to_owned(), unit: unit.map(str::to_owned), range, needs_unit, sentinel: None }
+        let Facts { unit, range, needs_unit, .. } = Facts::of(name);
+        Self { name: name.to_owned(), unit, range, needs_unit, sentinel: None }
     }
 
     /// A magnitude, in the column of this name.
@@ -59,7 +46,7 @@ impl Quantity {
         }
         self.range = match self.unit.as_deref().and_then(|own| unit::conversion(own, text)) {
             Some(conversion) => self.range.map(|bound| conversion.value(bound)),
-            None => [-LARGEST, LARGEST],
+            None => Facts::default().range,
         };
         self.needs_unit = true;
         self.unit = Some(text.to_owned());

@@ -67,6 +67,7 @@ pub fn check_target_directory(target: &Path, overwrite: bool, kind: &FolderKind)
 /// # Errors
 /// As [`check_target_directory`]; when the parent of `target` is absent or not writable, or when `fill` fails; then nothing is left behind
 /// and an existing folder is untouched.
+#[expect(clippy::disallowed_methods, reason = "this is the atomic writer of folders")]
 pub fn write_directory_atomically(
     target: &Path,
     overwrite: bool,
@@ -88,6 +89,16 @@ pub fn write_directory_atomically(
     }
     // The temporary folder, with what was replaced, is removed when it is dropped.
     std::fs::rename(&fresh, target).map_err(writing)
+}
+
+/// Writes a file in a folder that is not yet in its place, as [`write_directory_atomically`] fills it. (Elsewhere, files are written by
+/// [`write_atomically`](super::write_atomically).)
+///
+/// # Errors
+/// When it cannot be written.
+#[expect(clippy::disallowed_methods, reason = "the folder appears whole or not at all")]
+pub fn write_member(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
+    std::fs::write(path, content).map_err(|error| Error::writing(path, error))
 }
 
 /// The folder itself where `target` exists, links resolved.

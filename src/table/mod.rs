@@ -48,7 +48,7 @@ mod write;
 pub use atomic::{AtomicFile, check_target, remove_leftovers, write_atomically};
 pub use column::{Column, ColumnSchema, OddCell, Shape, Values};
 pub use column_type::{ColumnType, Layout, ValueType};
-pub use directory::{FolderKind, check_target_directory, write_directory_atomically};
+pub use directory::{FolderKind, check_target_directory, write_directory_atomically, write_member};
 pub use fits::{FitsFile, FitsHeader, HduKind, ImageRows};
 pub use format::Format;
 pub use limits::{DEFAULT_EXPANSION, set_max_expansion};

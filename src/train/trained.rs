@@ -134,7 +134,7 @@ impl TrainedModel {
                 .map_err(|error| Error::output(TRAINING_FILE).found(error.to_string()).source(error))?;
             for (name, text) in [(PRIOR_FILE, self.prior.to_toml()?), (TRAINING_FILE, json)] {
                 let path = folder.join(name);
-                std::fs::write(&path, text).map_err(|error| Error::writing(&path, error))?;
+                crate::table::write_member(&path, text)?;
             }
             Ok(())
         })

@@ -2,14 +2,13 @@
 
 mod sample;
 
-use super::inputs::{Inputs, require_utf8};
 use super::outcome::Outcome;
-use super::provenance::Provenance;
-use super::run::expand;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::infer::audit::{AuditOptions, audit};
-use crate::model::Registry;
+use crate::run::expand;
+use crate::run::inputs::{Inputs, require_utf8};
+use crate::run::provenance::Provenance;
 use crate::table::check_target;
 use crate::train::TrainedModel;
 use crate::validate::audit::{AuditSummary, audit_table};
@@ -64,15 +63,16 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
             .remedy("Give a smaller number."));
     }
     let options = AuditOptions { starts: arguments.starts, seed: settings.seed.unwrap_or(AuditOptions::default().seed) };
-    let trained = TrainedModel::load(&arguments.model, &Registry::standard(), &settings.device()?)?;
-    let sample = Sample::draw(&trained, &arguments.catalogue, &arguments.observations, arguments.sample, options.seed)?;
+    let package = settings.package(&arguments.model)?;
+    let trained: &TrainedModel = package.require("audit")?;
+    let sample = Sample::draw(trained, &arguments.catalogue, &arguments.observations, arguments.sample, options.seed)?;
     let n = sample.observations.len();
     tracing::info!("{n} of {} fitted stars drawn, {} starts each", sample.n_fitted, options.starts);
     if sample.n_absent > 0 {
         warn_once(format!("{} stars of the sample are not among the observations", sample.n_absent));
     }
     let result =
-        audit(&trained, &sample.observations, (sample.values.view(), sample.covariance.view()), &sample.options, &options)?;
+        audit(trained, &sample.observations, (sample.values.view(), sample.covariance.view()), &sample.options, &options)?;
     let summary = AuditSummary::new(&result, &sample.flags);
     if let Some(output) = &arguments.output {
         let mut table = audit_table(&result, &sample.flags)?;

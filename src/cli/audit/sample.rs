@@ -1,11 +1,11 @@
 //! A random sample of a catalogue's stars with their observations, read file after file in chunks.
 
-use crate::cli::run::expand;
-use crate::cli::tally::flags_of;
 use crate::error::{Error, Result};
 use crate::infer::{FitOptions, flags, read_options};
 use crate::observations::{Observations, columns, hash64};
 use crate::optimise::dense::unpack_upper_triangle;
+use crate::run::expand;
+use crate::run::tally::flags_of;
 use crate::table::{Table, read_column_chunks, read_schema};
 use crate::text::of_one_line;
 use crate::train::TrainedModel;
@@ -112,7 +112,7 @@ impl Catalogue {
                     .expected(format!("one of model {}", trained.id()))
                     .remedy("Name the model directory that the catalogue was made with."));
             }
-            runs.extend(first.metadata_of(crate::cli::provenance::RUN).cloned());
+            runs.extend(first.metadata_of(crate::run::provenance::RUN).cloned());
             texts.entry(of_one_line(&said("options")?).into_owned()).or_insert_with(|| file.clone());
             files.push(file);
         }

@@ -1,6 +1,6 @@
 //! What one core (or the device) can do: a matrix product and a copy, measured.
 
-use crate::cli::clock::{Clock, Seconds};
+use crate::run::clock::{Clock, Seconds};
 use crate::tensor::{Device, to_f64};
 use serde::Serialize;
 

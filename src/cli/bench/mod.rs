@@ -7,11 +7,10 @@ mod report;
 
 use super::outcome::Outcome;
 use super::settings::Settings;
-use super::simulate::read_toml;
 use crate::error::{Error, Result};
 use crate::infer::FitOptions;
 use crate::infer::audit::{AuditOptions, audit};
-use crate::model::Registry;
+use crate::package::read_toml;
 use crate::statistics::percentiles;
 use crate::train::TrainedModel;
 use machine::Machine;
@@ -56,16 +55,17 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         Some(path) => read_toml(path)?,
         None => FitOptions::default(),
     };
-    let trained = TrainedModel::load(&arguments.model, &Registry::standard(), &settings.device()?)?;
+    let package = settings.package(&arguments.model)?;
+    let trained: &TrainedModel = package.require("bench")?;
     options.validate_for(&trained.model.space)?;
     tracing::info!("simulating {} stars", arguments.stars);
-    let pipeline = Pipeline::new(&trained, options.clone(), arguments.stars, settings.seed.unwrap_or(1))?;
+    let pipeline = Pipeline::new(trained, options.clone(), arguments.stars, settings.seed.unwrap_or(1))?;
     let passes = || (0..arguments.repeats).map(|_| pipeline.pass()).collect::<Result<Vec<Pass>>>();
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let one_thread = one_thread.map_err(|error| Error::usage("threads").found(error.to_string()).source(error))?;
     tracing::info!("{} passes on one thread", arguments.repeats);
     let single = one_thread.install(passes)?;
-    let peak_memory_bytes = super::clock::peak_memory();
+    let peak_memory_bytes = crate::run::clock::peak_memory();
     tracing::info!("{} passes on {} threads", arguments.repeats, rayon::current_num_threads());
     let several = passes()?;
     tracing::info!("comparison with double precision, peaks of the machine");
@@ -80,7 +80,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         fit_microseconds: median(&single, arguments.stars, &[Stage::Start, Stage::Optimise, Stage::Fisher]),
         step_microseconds: median(&single, single[0].n_evaluations as usize, &[Stage::Optimise]),
         steps_per_star: single[0].n_evaluations as f64 / arguments.stars as f64,
-        engines: engines(&trained, &options, &single[0])?,
+        engines: engines(trained, &options, &single[0])?,
         peak_memory_bytes,
     };
     let summary =

@@ -1,11 +1,11 @@
 //! The way of stars through the program, from the archive's files to a catalogue, stage by stage, as `prepare` and `fit` go it.
 
-use crate::cli::clock::{Clock, Seconds};
 use crate::cli::simulate::new_stars;
 use crate::cli::stage_times::FitClock;
 use crate::error::{Error, Result};
 use crate::infer::{Estimates, FitOptions, Fitter, read_options};
 use crate::observations::Observations;
+use crate::run::clock::{Clock, Seconds};
 use crate::simulate::{RawSurvey, Simulator, SurveyConfig};
 use crate::survey::prepare::{Preparation, PrepareRecipe};
 use crate::table::{Table, read_chunks, write};

@@ -1,8 +1,8 @@
 //! The metadata that make a folder of pixels a HATS catalogue: properties, the list of pixels, and the Parquet dataset's metadata.
 
-use crate::cli::run::hats::{COLUMN_KEYS, Location, PROPERTIES_FILES, Properties};
-use crate::cli::run::{Manifest, RunFolder, replace};
 use crate::error::Result;
+use crate::run::hats::{COLUMN_KEYS, Location, PROPERTIES_FILES, Properties};
+use crate::run::{Manifest, RunFolder, replace};
 use crate::table::{remove_leftovers, write_dataset_metadata};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

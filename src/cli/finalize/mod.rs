@@ -4,13 +4,13 @@ mod hats;
 mod statistics;
 mod unique;
 
-use super::interrupt;
 use super::outcome::Outcome;
 use super::progress::Progress;
-use super::provenance::sha256_of_settings;
-use super::run::{Attempt, Lock, Manifest, Marker, RunFolder, expand, replace};
 use super::settings::Settings;
 use crate::error::{Error, Result};
+use crate::run::interrupt;
+use crate::run::provenance::sha256_of_settings;
+use crate::run::{Attempt, Lock, Manifest, Marker, RunFolder, expand, replace};
 use crate::warning::warn_once;
 use serde_json::{Value, json};
 use statistics::Statistics;

@@ -1,9 +1,9 @@
 //! What a catalogue holds, at a glance: moments of its columns and counts of its flags, from one pass over the rows.
 
-use crate::cli::tally::{self, Tally};
 use crate::error::Result;
 use crate::infer::flags;
 use crate::observations::columns;
+use crate::run::tally::{self, Tally};
 use crate::table::{Shape, Table, Values, read_chunks, read_column_chunks};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

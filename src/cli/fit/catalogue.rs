@@ -2,20 +2,19 @@
 
 use super::input::{Batch, Input, SharedSummary};
 use super::offsets;
-use crate::cli::clock::{Clock, thread_seconds};
-use crate::cli::interrupt;
-use crate::cli::output::{Existing, Standing, record};
 use crate::cli::progress::Progress;
-use crate::cli::provenance::{self, Provenance, sha256_of_file};
-use crate::cli::run::FileState;
 use crate::cli::settings::Settings;
-use crate::cli::shard::Shard;
 use crate::cli::stage_times::{FitClock, StageTimes};
-use crate::cli::tally::Tally;
 use crate::error::{Error, Result};
-use crate::infer::{Estimates, Fitter, read_options};
-use crate::model::check_measured;
 use crate::observations::Observations;
+use crate::package::{Estimator, Package};
+use crate::run::FileState;
+use crate::run::clock::{Clock, thread_seconds};
+use crate::run::interrupt;
+use crate::run::provenance::{self, Provenance, sha256_of_file};
+use crate::run::shard::Shard;
+use crate::run::tally::Tally;
+use crate::run::{Existing, Standing, record};
 use crate::survey::prepare::Preparation;
 use crate::table::{Column, Shape, Table, Writer, row_count};
 use serde_json::json;
@@ -25,7 +24,8 @@ use std::path::{Path, PathBuf};
 /// A catalogue to be made.
 #[derive(Clone, Copy)]
 pub struct CatalogueTask<'a> {
-    pub fitter: &'a Fitter<'a>,
+    pub package: &'a dyn Package,
+    pub estimator: &'a dyn Estimator,
     pub model_path: &'a Path,
     pub inputs: &'a [PathBuf],
     /// How raw XP spectra among the inputs are prepared.
@@ -99,18 +99,18 @@ impl CatalogueTask<'_> {
         let mut without_stars = None;
         let (stages, mut written) = (FitClock::default(), 0.0);
         let mut write = |batch: &Batch, tally: &mut Tally| {
-            let space = &self.fitter.trained().model.space;
-            check_measured(space, &batch.observations).map_err(|error| error.within(&batch.place))?;
-            let estimates = self.fitter.fit_in_stages(&batch.observations, &|stage| stages.reached(stage));
-            let estimates = estimates.map_err(|error| error.within(&batch.place))?;
+            let estimated = self.estimator.estimate(&batch.observations, &|stage| stages.reached(stage));
+            let estimated = estimated.map_err(|error| error.within(&batch.place))?;
             if let Some(instrument) = &batch.other_instrument
                 && tally.stars == 0
             {
-                offsets::log(&self.fitter.trained().model, instrument, &batch.observations, &estimates)?;
+                let flux = self.estimator.flux(estimated.values.view())?;
+                offsets::log(self.package.grid(), instrument, &batch.observations, flux.as_ref());
             }
             let begun = thread_seconds();
-            tally.add(estimates.flags.iter().copied());
-            let table = self.table(&estimates, &batch.observations, &provenance).map_err(|error| error.within(&batch.place))?;
+            tally.add(estimated.flags.iter().copied());
+            let table =
+                self.table(estimated.table, &batch.observations, &provenance).map_err(|error| error.within(&batch.place))?;
             writer.write(&table)?;
             written += thread_seconds() - begun;
             Ok(())
@@ -153,15 +153,14 @@ impl CatalogueTask<'_> {
             paths: self.inputs.to_vec(),
             shard: self.shard,
             preparation: self.preparation.cloned(),
-            options: read_options(self.fitter.trained(), self.fitter.options()),
-            on_cpu: self.fitter.trained().model.device().is_cpu(),
-            accepted: self.other_instrument.then(|| self.fitter.trained().model.grid.clone()),
+            options: self.estimator.read_options(),
+            on_cpu: self.estimator.is_on_cpu(),
+            accepted: self.other_instrument.then(|| self.package.grid().clone()),
         }
     }
 
     /// The catalogue's rows for a batch.
-    fn table(&self, estimates: &Estimates, observations: &Observations, provenance: &Provenance) -> Result<Table> {
-        let mut table = estimates.to_table(self.fitter.trained().id())?;
+    fn table(&self, mut table: Table, observations: &Observations, provenance: &Provenance) -> Result<Table> {
         for column in columns_beside(observations, self.keep, self.keep_truth)? {
             table.push(column)?;
         }
@@ -174,15 +173,15 @@ impl CatalogueTask<'_> {
     /// # Errors
     /// When the options cannot be written as TOML, or a joined table cannot be read any more.
     pub fn provenance(&self) -> Result<Provenance> {
-        let options = toml::to_string(self.fitter.options())
-            .map_err(|error| Error::usage("fit options").found(error.to_string()).source(error))?;
         let mut provenance = Provenance::new("fit")
-            .with("model_sha256", &self.fitter.trained().sha256)
-            .with("options", options)
+            .with("model_sha256", self.package.sha256())
+            .with("options", self.estimator.choices()?)
             .with("kept_columns", self.keep.join(","))
             .with("kept_truth", self.keep_truth.to_string())
-            .noted("model_path", self.model_path.display().to_string())
-            .noted("seed", self.fitter.options().start.seed.to_string());
+            .noted("model_path", self.model_path.display().to_string());
+        for (key, value) in self.estimator.notes() {
+            provenance = provenance.noted(&key, value);
+        }
         if self.other_instrument {
             provenance = provenance.with("other_instrument", "true");
         }

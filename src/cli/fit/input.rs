@@ -1,11 +1,11 @@
 //! The reading side of a fit: files to observations, in a thread that runs ahead of the engine.
 
-use crate::cli::identifiers::Identifiers;
 use crate::cli::prepare::log_notes;
-use crate::cli::shard::Shard;
 use crate::error::Result;
 use crate::observations::{Grid, Observations, ReadOptions};
 use crate::prefetch::prefetch;
+use crate::run::identifiers::Identifiers;
+use crate::run::shard::Shard;
 use crate::survey::prepare::{Preparation, Summary};
 use crate::survey::xp::{ColumnMap, SpectrumKind, columns_of_spectra, refuse_epoch_spectra};
 use crate::table::{Chunks, Table, read_chunks, read_schema};

@@ -7,18 +7,15 @@ mod options;
 mod partitions;
 mod raw;
 
-use super::inputs::{Inputs, require_utf8};
-use super::interrupt;
+use super::existing::ExistingArguments;
 use super::outcome::Outcome;
-use super::output::Existing;
 use super::prepare::warn_of_tables_without_match;
-use super::run::{Survey, expand};
 use super::settings::Settings;
-use super::shard::Shard;
 use crate::error::Result;
-use crate::infer::Fitter;
-use crate::model::Registry;
-use crate::train::TrainedModel;
+use crate::run::inputs::{Inputs, require_utf8};
+use crate::run::interrupt;
+use crate::run::shard::Shard;
+use crate::run::{Survey, expand};
 pub use catalogue::CatalogueTask;
 use options::held;
 use partitions::PartitionedRun;
@@ -65,7 +62,7 @@ pub struct Arguments {
     #[arg(long)]
     other_instrument: bool,
     #[command(flatten)]
-    existing: Existing,
+    existing: ExistingArguments,
     /// Try inputs again on which two processes ended without a word (out of memory, crashed), and which --resume passes by since.
     #[arg(long)]
     retry_lost: bool,
@@ -77,22 +74,22 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     interrupt::watch()?;
     require_utf8(&arguments.output)?;
-    let options = arguments.options(settings)?;
-    let trained = TrainedModel::load(&arguments.model, &Registry::standard(), &settings.device()?)?;
-    options.validate_for(&trained.model.space)?;
+    let package = settings.package(&arguments.model)?;
+    let estimator = package.estimator(&arguments.request(settings))?;
     Inputs::of(arguments.other_inputs()?).require_other(&arguments.output)?;
     let is_folder = arguments.output.is_dir() || arguments.output.to_string_lossy().ends_with('/');
     let survey = if is_folder { Some(Survey::of(&arguments.observations)?) } else { None };
     let mut keep = arguments.keep.clone();
     keep.extend(survey.iter().flat_map(Survey::columns_to_keep).filter(|name| !arguments.keep.contains(name)));
-    let preparations = arguments.preparations(&keep, &trained, &options)?;
+    let preparations = arguments.preparations(&keep, package.as_ref(), estimator.as_ref())?;
     let task = CatalogueTask {
-        fitter: &Fitter::new(&trained, &options)?,
+        package: package.as_ref(),
+        estimator: estimator.as_ref(),
         model_path: &arguments.model,
         inputs: &[],
         preparation: None,
         output: &arguments.output,
-        existing: arguments.existing,
+        existing: arguments.existing.into(),
         has_record: false,
         shard: None,
         keep: &keep,

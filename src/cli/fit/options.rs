@@ -3,10 +3,8 @@
 use super::Arguments;
 use super::raw::Preparations;
 use crate::cli::settings::Settings;
-use crate::cli::simulate::read_toml;
 use crate::error::Result;
-use crate::infer::FitOptions;
-use crate::train::TrainedModel;
+use crate::package::{Estimator, Package, Request};
 use std::path::PathBuf;
 
 /// A parameter and the value at which it is held.
@@ -27,18 +25,17 @@ impl Arguments {
     pub(super) fn preparations<'a>(
         &'a self,
         keep: &[String],
-        trained: &'a TrainedModel,
-        options: &FitOptions,
+        package: &'a dyn Package,
+        estimator: &dyn Estimator,
     ) -> Result<Preparations<'a>> {
-        let parameters = trained.model.space.parameters.iter().flat_map(|parameter| {
-            let name = parameter.name.as_str();
-            [name.to_owned(), format!("{name}_error")]
+        let parameters = package.parameters().into_iter().flat_map(|name| {
+            let error = format!("{name}_error");
+            [name, error]
         });
         let beside = ["ra", "dec"].map(String::from).into_iter().chain(keep.iter().cloned());
         let truth = self.keep_truth.then(|| "true_*".to_owned());
         let keep = parameters.chain(beside).chain(truth).collect();
-        let constraints = trained.model.space.named(&options.constraints);
-        Preparations::new(&self.raw, &trained.model.grid, constraints, keep)
+        Preparations::new(&self.raw, package.grid(), estimator.constraints(), keep)
     }
 
     /// The files that the command reads besides the observations.
@@ -53,25 +50,16 @@ impl Arguments {
         Ok(inputs)
     }
 
-    /// The options of `--config` with those of the command line over them.
-    ///
-    /// # Errors
-    /// When the file cannot be read, has an unknown key, or an option is impossible.
-    pub(super) fn options(&self, settings: &Settings) -> Result<FitOptions> {
-        let mut options: FitOptions = match &self.config {
-            Some(path) => read_toml(path)?,
-            None => FitOptions::default(),
-        };
-        if self.likelihood_only {
-            options = options.likelihood_only();
+    /// What the command line asks of the model.
+    pub(super) fn request(&self, settings: &Settings) -> Request {
+        let constraints = self.constraint.iter().filter(|name| *name != "none").cloned().collect();
+        Request {
+            config: self.config.clone(),
+            likelihood_only: self.likelihood_only,
+            constraints: (!self.constraint.is_empty()).then_some(constraints),
+            hold: self.hold.clone(),
+            seed: settings.seed,
         }
-        if !self.constraint.is_empty() {
-            options.constraints = self.constraint.iter().filter(|name| *name != "none").cloned().collect();
-        }
-        options.hold.extend(self.hold.iter().cloned());
-        options.start.seed = settings.seed.unwrap_or(options.start.seed);
-        options.validate()?;
-        Ok(options)
     }
 }
 

@@ -2,11 +2,11 @@
 
 use super::input::is_raw;
 use crate::cli::prepare::recipe;
-use crate::cli::provenance::Provenance;
-use crate::cli::run::expand;
 use crate::error::{Error, Result};
 use crate::observations::Grid;
 use crate::quantity::XP_SAMPLE;
+use crate::run::expand;
+use crate::run::provenance::Provenance;
 use crate::survey::photometry::{PhotometricBand, standard_set};
 use crate::survey::prepare::{self, Duplicates, Preparation, PrepareRecipe, TableSource, XpSource};
 use crate::survey::xp::{ColumnMap, DEFAULT_INSTRUMENT, Instrument};

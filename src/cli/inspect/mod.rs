@@ -5,9 +5,9 @@ mod star;
 mod table;
 
 use super::outcome::Outcome;
-use super::run::expand;
 use super::settings::Settings;
 use crate::error::{Error, Result};
+use crate::run::expand;
 use crate::table::file_of;
 use crate::train::MODEL_FOLDER;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 use crate::cli::outcome::Outcome;
 use crate::cli::settings::Settings;
 use crate::error::Result;
-use crate::model::{Parameter, Registry, Transform};
+use crate::model::{Parameter, Transform};
 use crate::statistics::median;
 use crate::train::TrainedModel;
 use crate::validate::number::{percent, significant};
@@ -13,7 +13,11 @@ use std::path::Path;
 
 /// Describes the model in `directory`.
 pub fn inspect(directory: &Path, settings: &Settings) -> Result<Outcome> {
-    let trained = TrainedModel::load(directory, &Registry::standard(), &settings.device()?)?;
+    let package = settings.package(directory)?;
+    let Ok(trained) = package.require::<TrainedModel>("inspect") else {
+        let (text, summary) = package.describe();
+        return Ok(Outcome::answer(text, summary));
+    };
     let shapes = trained.model.weights.names().iter().map(|name| Ok((name.clone(), trained.model.weights.shape(name)?.to_vec())));
     let tensors = shapes.collect::<Result<Vec<(String, Vec<usize>)>>>()?;
     let (model, card) = (&trained.model, &trained.card);

@@ -1,14 +1,13 @@
 //! One star: its data, the fit, residuals and posterior.
 
 use super::Arguments;
-use crate::cli::inputs::{Inputs, require_utf8};
 use crate::cli::outcome::Outcome;
 use crate::cli::settings::Settings;
-use crate::cli::validate::symbol;
 use crate::error::{Error, Result};
 use crate::infer::{Estimates, FitOptions, fit, flags, read_options};
-use crate::model::Registry;
 use crate::observations::{Observations, columns};
+use crate::quantity::symbol;
+use crate::run::inputs::{Inputs, require_utf8};
 use crate::table::{Table, check_target, read_chunks};
 use crate::train::TrainedModel;
 use crate::validate::figure::{Figure, StarEstimate, StarFigure};
@@ -35,15 +34,16 @@ pub fn inspect(arguments: &Arguments, star: i64, data: &Path, settings: &Setting
                 .remedy("Name the figure with one of these endings."));
         }
     }
-    let trained = TrainedModel::load(&arguments.path, &Registry::standard(), &settings.device()?)?;
+    let package = settings.package(&arguments.path)?;
+    let trained: &TrainedModel = package.require("inspect --star")?;
     let options = FitOptions::default();
     let row = find(star, data)?;
     let place = data.display().to_string();
-    let observations = Observations::from_table_of(&place, row, &read_options(&trained, &options));
+    let observations = Observations::from_table_of(&place, row, &read_options(trained, &options));
     let observations = observations.map_err(|error| error.within(&place))?;
-    let estimates = fit(&trained, &observations, &options)?;
+    let estimates = fit(trained, &observations, &options)?;
     if let Some(output) = &arguments.output {
-        let figure = figure(&trained, &observations, &estimates, &observations.flux_unit)?;
+        let figure = figure(trained, &observations, &estimates, &observations.flux_unit)?;
         if is_svg(output) {
             figure.save_svg(output)?
         } else {

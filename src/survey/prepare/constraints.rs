@@ -2,6 +2,7 @@
 
 use super::{Note, PrepareRecipe};
 use crate::error::{Error, Result};
+use crate::quantity::Facts;
 use crate::table::{Column, ColumnSchema, Table};
 
 /// A quantity that becomes a constraint.
@@ -81,8 +82,8 @@ impl Quantity {
             let described = format!("{statistic}{description}");
             ColumnSchema {
                 name: name.to_owned(),
-                unit: known(&column.schema.unit, unit),
-                ucd: if statistic.is_empty() { ucd.to_owned() } else { format!("stat.error;{ucd}") },
+                unit: known(&column.schema.unit, &unit),
+                ucd: if statistic.is_empty() { ucd } else { format!("stat.error;{ucd}") },
                 description: known(&column.schema.description, &described),
                 ..ColumnSchema::default()
             }
@@ -94,16 +95,12 @@ impl Quantity {
     }
 }
 
-/// Unit, description and UCD of a quantity.
-fn standard(name: &str) -> (&'static str, &'static str, &'static str) {
-    match name {
-        "parallax" => ("mas", "parallax", "pos.parallax.trig"),
-        "teff" => ("K", "effective temperature", "phys.temperature.effective"),
-        "logg" => ("", "log10 of the surface gravity in cm/s^2", "phys.gravity"),
-        "feh" => ("", "iron abundance [Fe/H] in dex", "phys.abund.Fe"),
-        "extinction" => ("", "amount of dust, in the unit of the input reddenings", "phys.absorption.gal"),
-        _ => ("", "stellar label", "phys"),
-    }
+/// Unit, description and UCD of a quantity. Reddenings are in the unit of the input, and logarithms have none in files.
+fn standard(name: &str) -> (String, String, String) {
+    let facts = Facts::of(name);
+    let unit = if facts.needs_unit { facts.unit_in_files().to_owned() } else { String::new() };
+    let description = if facts.description.is_empty() { "stellar label".to_owned() } else { facts.description };
+    (unit, description, facts.ucd)
 }
 
 #[cfg(test)]

@@ -127,6 +127,7 @@ impl Archive {
         std::fs::remove_file(&to)
             .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
             .map_err(reading)?;
+        #[expect(clippy::disallowed_methods, reason = "a file in a temporary folder of our own")]
         let mut file = File::create_new(&to).map_err(reading)?;
         let n_written = std::io::copy(&mut content.take(left.saturating_add(1)), &mut file).map_err(reading)?;
         self.n_expanded = self.n_expanded.saturating_add(n_written);

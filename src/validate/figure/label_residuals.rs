@@ -7,12 +7,13 @@ use super::theme::{BLUE, INK, MUTED, VERMILLION};
 use super::{Figure, values};
 use crate::statistics::{equal_count_edges, median, percentiles, robust_scatter, running_median};
 use crate::validate::number::significant;
+use std::borrow::Cow;
 
 /// One label's estimates and reference values.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct LabelResidual<'a> {
     /// Name as written on axes, such as "T_{eff}".
-    pub name: &'a str,
+    pub name: Cow<'a, str>,
     /// Unit; empty for none.
     pub unit: &'a str,
     /// Reference (or true) values.

@@ -8,12 +8,13 @@ use super::theme::{BLUE, INK, LABEL_SIZE, MUTED, VERMILLION, faded};
 use super::{Figure, values};
 use crate::statistics::pull_statistics;
 use crate::validate::number::{percent, with_error};
+use std::borrow::Cow;
 
 /// Pulls of one parameter.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct PullHistogram<'a> {
     /// Name as written in titles, such as "T_{eff}".
-    pub name: &'a str,
+    pub name: Cow<'a, str>,
     /// (estimate − truth)/σ.
     pub pulls: &'a [f64],
     /// The same of another kind of fit, drawn as an outline; empty for none.
@@ -66,7 +67,7 @@ impl PullHistograms<'_> {
             legend.push(Key::new(self.beside_name, VERMILLION, Mark::Line));
         }
         legend.push(Key::new("N(0, 1)", INK, Mark::Dashed));
-        let heading = Heading { title: parameter.name.to_owned(), legend, colour_bar: false };
+        let heading = Heading { title: parameter.name.to_string(), legend, colour_bar: false };
         let x = Axis::linear("(estimate − truth) / σ", (-RANGE, RANGE));
         // room above the histogram for the numbers
         let mut panel = Panel::new(canvas, cell, &heading, x, Axis::linear("density", (0.0, 1.55 * highest)));

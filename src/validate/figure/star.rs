@@ -7,12 +7,13 @@ use super::theme::{BLUE, INK, LABEL_SIZE, MUTED, TITLE_SIZE, VERMILLION, faded};
 use super::{Figure, has_finite, values};
 use crate::validate::number::with_error;
 use ndarray::ArrayView2;
+use std::borrow::Cow;
 
 /// One estimated parameter.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct StarEstimate<'a> {
     /// Name as written on axes, such as "T_{eff}".
-    pub name: &'a str,
+    pub name: Cow<'a, str>,
     /// Unit; empty for none.
     pub unit: &'a str,
     pub value: f64,
@@ -116,14 +117,14 @@ impl StarFigure<'_> {
 
     fn numbers_below(&self, canvas: &mut Canvas, frame: Rect, estimate: &StarEstimate, sigma: f64) {
         let middle = (frame.left + frame.right) / 2.0;
-        for (text, y) in [(estimate.name.to_owned(), 18.0), (format!("± {}", sigma_text(sigma, estimate.unit)), 38.0)] {
+        for (text, y) in [(estimate.name.to_string(), 18.0), (format!("± {}", sigma_text(sigma, estimate.unit)), 38.0)] {
             canvas.text((middle, frame.bottom + y), &text, super::theme::TICK_SIZE, INK, Align::Centre);
         }
     }
 
     fn numbers_left(&self, canvas: &mut Canvas, frame: Rect, estimate: &StarEstimate, sigma: f64) {
         let middle = (frame.top + frame.bottom) / 2.0;
-        for (text, x) in [(estimate.name.to_owned(), 34.0), (format!("± {}", sigma_text(sigma, estimate.unit)), 14.0)] {
+        for (text, x) in [(estimate.name.to_string(), 34.0), (format!("± {}", sigma_text(sigma, estimate.unit)), 14.0)] {
             canvas.text_upwards((frame.left - x, middle), &text, super::theme::TICK_SIZE, INK);
         }
     }

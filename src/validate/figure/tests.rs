@@ -64,9 +64,9 @@ fn label_residuals(n: usize) -> Figure {
     let extinction: Vec<f64> = a.iter().map(|a| 0.3 * (0.7 * a).exp()).collect();
     let fitted: Vec<f64> = extinction.iter().zip(&b).map(|(e, b)| e + 0.04 * b).collect();
     let labels = [
-        LabelResidual { name: "T_{eff}", unit: "K", reference: &teff, estimate: &found },
-        LabelResidual { name: "[Fe/H]", unit: "dex", reference: &a, estimate: &b },
-        LabelResidual { name: "E", unit: "", reference: &extinction, estimate: &fitted },
+        LabelResidual { name: "T_{eff}".into(), unit: "K", reference: &teff, estimate: &found },
+        LabelResidual { name: "[Fe/H]".into(), unit: "dex", reference: &a, estimate: &b },
+        LabelResidual { name: "E".into(), unit: "", reference: &extinction, estimate: &fitted },
     ];
     LabelResiduals { labels: &labels }.figure().named(format!("label-residuals-{n}"))
 }
@@ -76,7 +76,7 @@ fn pulls() -> Figure {
     let pulls: Vec<Vec<f64>> = (0..5).map(|i| normal(5000, 10 + i)).collect();
     let beside: Vec<f64> = normal(5000, 20).iter().map(|pull| 0.9 * pull + 0.4).chain([9.0]).collect();
     let parameters: Vec<PullHistogram> = (names.iter().zip(&pulls).enumerate())
-        .map(|(i, (&name, pulls))| PullHistogram { name, pulls, beside: if i == 3 { &beside } else { &[] } })
+        .map(|(i, (&name, pulls))| PullHistogram { name: name.into(), pulls, beside: if i == 3 { &beside } else { &[] } })
         .collect();
     PullHistograms { parameters: &parameters, pulls_name: "likelihood", beside_name: "MAP" }.figure()
 }
@@ -105,7 +105,7 @@ fn star() -> Figure {
     let error: Vec<f64> = fit.iter().map(|f| 0.03 * f).collect();
     let mut flux: Vec<f64> = fit.iter().zip(normal(66, 40)).map(|(f, x)| f * (1.0 + 0.03 * x)).collect();
     flux[62] = f64::NAN;
-    let estimate = |name, unit, value, error| StarEstimate { name, unit, value, error };
+    let estimate = |name: &'static str, unit, value, error| StarEstimate { name: name.into(), unit, value, error };
     let estimates = [
         estimate("T_{eff}", "K", 5772.3, 41.0),
         estimate("[Fe/H]", "dex", -0.123, 0.061),
@@ -234,7 +234,7 @@ fn degenerate_figures(x: &[f64], y: &[f64]) -> Vec<Figure> {
     let names: Vec<String> = (0..x.len()).map(|i| i.to_string()).collect();
     let stages: Vec<(f64, String)> = x.iter().map(|&at| (at, "stage".to_owned())).collect();
     let estimates: Vec<StarEstimate> =
-        x.iter().map(|&value| StarEstimate { name: "a", unit: "", value, error: value }).take(3).collect();
+        x.iter().map(|&value| StarEstimate { name: "a".into(), unit: "", value, error: value }).take(3).collect();
     let covariance = Array2::from_shape_fn((estimates.len(), estimates.len()), |_| y.first().copied().unwrap_or(0.0));
     let star = StarFigure {
         title: "",
@@ -252,10 +252,14 @@ fn degenerate_figures(x: &[f64], y: &[f64]) -> Vec<Figure> {
         SampleDiagram { teff: x, logg: y, feh: x }.figure(),
         ExtinctionCurves { wavelength: x, learned: y, reference: y, reference_name: "a" }.figure(),
         WavelengthResiduals { wavelength: x, normalised: matrix.view(), relative: matrix.view() }.figure(),
-        LabelResiduals { labels: &[LabelResidual { name: "a", unit: "", reference: x, estimate: y }] }.figure(),
+        LabelResiduals { labels: &[LabelResidual { name: "a".into(), unit: "", reference: x, estimate: y }] }.figure(),
         LabelResiduals { labels: &[] }.figure(),
-        PullHistograms { parameters: &[PullHistogram { name: "a", pulls: x, beside: y }], pulls_name: "a", beside_name: "b" }
-            .figure(),
+        PullHistograms {
+            parameters: &[PullHistogram { name: "a".into(), pulls: x, beside: y }],
+            pulls_name: "a",
+            beside_name: "b",
+        }
+        .figure(),
         PullHistograms { parameters: &[], pulls_name: "", beside_name: "" }.figure(),
         CleaningBump { all: x, removed: y }.figure(),
         CorrelationMatrices { names: &names, matrices: &[NamedMatrix { title: "a", matrix: matrix.view() }] }.figure(),

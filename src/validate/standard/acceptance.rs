@@ -1,10 +1,11 @@
 //! Acceptance figures: what is asked of a model on simulated stars, and what was found.
 
-use super::context::{Context, pick, plain_symbol};
+use super::context::{Context, pick};
 use super::flux::curve_deviation;
 use super::uncertainties::correlations_of_parallax_and_gravity;
 use crate::error::Result;
 use crate::infer::flags;
+use crate::quantity::plain_symbol;
 use crate::statistics::{median, pull_statistics};
 use crate::validate::number::{percent, significant, with_error};
 

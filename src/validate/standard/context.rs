@@ -145,22 +145,3 @@ pub(super) fn magnitude_offset(observations: &Observations, star: usize, predict
         .collect();
     median(&magnitudes)
 }
-
-/// A parameter's name as figures write it.
-pub(super) fn symbol(parameter: &str) -> &str {
-    match parameter {
-        "teff" => "T_{eff}",
-        "feh" => "[Fe/H]",
-        "logg" => "log g",
-        "alpha_fe" => "[α/Fe]",
-        "extinction" => "E",
-        "parallax" => "ϖ",
-        "xi" => "ξ",
-        other => other,
-    }
-}
-
-/// A parameter's name as text writes it.
-pub(super) fn plain_symbol(parameter: &str) -> &str {
-    if parameter == "teff" { "T_eff" } else { symbol(parameter) }
-}

@@ -1,7 +1,8 @@
 //! One or two stars from data to posterior: a dwarf like the Sun and a red-clump giant, or whatever is nearest to them.
 
-use super::context::{Context, coordinates, pick, symbol};
+use super::context::{Context, coordinates, pick};
 use crate::error::Result;
+use crate::quantity::{plain_symbol, symbol};
 use crate::validate::figure::{StarEstimate, StarFigure};
 use crate::validate::number::significant;
 use crate::validate::report::Report;
@@ -61,7 +62,7 @@ fn figure(context: &Context<'_>, report: &mut Report, name: &str, star: usize) -
         .filter_map(|&position| {
             let (parameter, unit, _) = &map.parameters[position];
             let value = significant(context.truth(parameter)?[star], 4);
-            Some(format!("{} = {value} {unit}", super::context::plain_symbol(parameter)).trim_end().to_owned())
+            Some(format!("{} = {value} {unit}", plain_symbol(parameter)).trim_end().to_owned())
         })
         .collect();
     let caption =

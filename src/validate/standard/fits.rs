@@ -1,10 +1,11 @@
 //! The fits of new stars against truth or catalogue: residuals and pulls of every parameter.
 
 use super::acceptance::reduced_chi_square;
-use super::context::{Context, numbers, pick, plain_symbol, symbol};
+use super::context::{Context, numbers, pick};
 use crate::error::Result;
 use crate::infer::Estimates;
 use crate::model::Transform;
+use crate::quantity::{plain_symbol, symbol};
 use crate::statistics::{median, percentiles, pull_statistics, robust_scatter};
 use crate::validate::figure::{LabelResidual, LabelResiduals, PullHistogram, PullHistograms};
 use crate::validate::number::{percent, significant, with_error};
@@ -128,7 +129,7 @@ fn explanation(context: &Context<'_>) -> String {
          pulls.",
         context.input.new_stars.len()
     );
-    let positive: Vec<&str> = (context.input.trained.model.space.parameters.iter())
+    let positive: Vec<String> = (context.input.trained.model.space.parameters.iter())
         .filter(|parameter| parameter.transform == Transform::Logarithm)
         .map(|parameter| plain_symbol(&parameter.name))
         .collect();

@@ -1,8 +1,9 @@
 //! The head of the report: what was trained on what, and whether it meets its acceptance figures.
 
 use super::acceptance::{Criterion, criteria};
-use super::context::{Context, booleans, plain_symbol};
+use super::context::{Context, booleans};
 use crate::error::Result;
+use crate::quantity::plain_symbol;
 use crate::validate::number::{percent, significant};
 use crate::validate::report::Report;
 
@@ -40,7 +41,7 @@ fn facts(context: &Context<'_>) -> Vec<Vec<String>> {
     };
     let (shortest, longest) =
         grid.wavelength.iter().fold((f64::INFINITY, 0.0_f64), |(low, high), &nm| (low.min(nm), high.max(nm)));
-    let names: Vec<&str> = space.parameters.iter().map(|parameter| plain_symbol(&parameter.name)).collect();
+    let names: Vec<String> = space.parameters.iter().map(|parameter| plain_symbol(&parameter.name)).collect();
     add("model", trained.id().to_owned());
     add("program", card.program.clone());
     add("training data", card.data.clone());

@@ -1,8 +1,9 @@
 //! Correlations of the fitted parameters, with and without the parallax (Zhang, Green & Rix 2023, fig. 6).
 
-use super::context::{Context, symbol};
+use super::context::Context;
 use crate::error::Result;
 use crate::optimise::dense::{invert_positive_semidefinite, pack_upper_triangle};
+use crate::quantity::symbol;
 use crate::validate::correlation::median_correlation;
 use crate::validate::figure::{CorrelationMatrices, NamedMatrix};
 use crate::validate::number::significant;
@@ -24,7 +25,7 @@ pub(super) fn section(context: &Context<'_>, report: &mut Report) -> Result<()> 
     );
     let Some(correlations) = correlations(context)? else { return Ok(()) };
     let map = context.input.map;
-    let names: Vec<String> = map.fitted.iter().map(|&position| symbol(&map.parameters[position].0).to_owned()).collect();
+    let names: Vec<String> = map.fitted.iter().map(|&position| symbol(&map.parameters[position].0).into_owned()).collect();
     let matrices = [
         NamedMatrix { title: "without parallax", matrix: correlations.without.view() },
         NamedMatrix { title: "with parallax", matrix: correlations.with.view() },

@@ -341,7 +341,10 @@ fn missing_and_reserved_columns_are_named() {
 fn the_lamost_overlap_is_prepared_completely() {
     let Some(data) = shared_data() else { return };
     let text = include_str!("../../../../models/recipes/prepare-photometry-lamost.toml");
-    let recipe = PrepareRecipe::parse(&text.replace("../shared/data", &data.to_string_lossy())).unwrap();
+    let recipe = PrepareRecipe::parse(
+        &text.replace("lamost_overlap_8964.fits", &data.join("overlap_photometry/lamost_overlap_8964.fits").to_string_lossy()),
+    )
+    .unwrap();
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("lamost.parquet");
     let summary = prepare(recipe.clone(), &output, false).unwrap();

@@ -1,6 +1,6 @@
-//! The layout of HATS catalogues (IVOA note "HATS: a standard for the hierarchical adaptive tiling scheme", 2025):
-//! `dataset/Norder=o/Dir=d/Npix=p.parquet`, or files in a folder `Npix=p`, one per HEALPix pixel p of order o, with d = p rounded
-//! down to 10 000; and a file of properties.
+//! The layout of HATS catalogues (IVOA note "HATS: a standard for the hierarchical adaptive tiling scheme",
+//! 2025): `dataset/Norder=o/Dir=d/Npix=p.parquet`, or files in a folder `Npix=p`, one per HEALPix pixel p of
+//! order o, with d = p rounded down to 10 000; and a file of properties.
 
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -59,7 +59,8 @@ impl Location {
     }
 }
 
-/// The folder of the catalogue itself: in a collection, which has margins and indices beside it, that of its primary table.
+/// The folder of the catalogue itself: in a collection, which has margins and indices beside it, that of its
+/// primary table.
 ///
 /// # Errors
 /// When a collection does not name its primary table.
@@ -80,8 +81,8 @@ pub fn primary_table(folder: &Path) -> Result<PathBuf> {
 /// The properties of the catalogue in a folder; none where it has none.
 ///
 /// # Errors
-/// When they cannot be read, or show something else than a catalogue of objects or sources (a margin, say, whose stars would be
-/// fitted twice).
+/// When they cannot be read, or show something else than a catalogue of objects or sources (a margin, say,
+/// whose stars would be fitted twice).
 pub fn read_properties(root: &Path) -> Result<Properties> {
     let Some(path) = PROPERTIES_FILES.iter().map(|name| root.join(name)).find(|path| path.is_file()) else {
         return Ok(Properties::new());

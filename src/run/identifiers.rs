@@ -21,7 +21,8 @@ impl Identifiers {
     /// Takes note of the stars of a chunk of the file at `path`, whose first row is row `first` of the file.
     ///
     /// # Errors
-    /// When the chunk has no identifiers, or one is null, no integer, or has occurred before; row of the file included.
+    /// When the chunk has no identifiers, or one is null, no integer, or has occurred before; row of the file
+    /// included.
     pub fn add(&mut self, chunk: &Table, path: &Path, first: usize) -> Result<()> {
         let place = |row: usize| format!("{}, column '{}', row {}", path.display(), columns::ID, first + row);
         let column = chunk.column(columns::ID).map_err(|error| error.within(path.display()))?;

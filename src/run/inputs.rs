@@ -34,8 +34,8 @@ fn identity_at(path: &Path) -> Option<Identity> {
 pub struct Inputs(HashMap<Identity, PathBuf>);
 
 impl Inputs {
-    /// The files and folders of these paths, which may choose tables (`a.fits[X]`); of a folder, the files in it too. What does not exist
-    /// is reported by who reads it.
+    /// The files and folders of these paths, which may choose tables (`a.fits[X]`); of a folder, the files in
+    /// it too. What does not exist is reported by who reads it.
     pub fn of<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Self {
         let mut inputs = Self::default();
         for path in paths {
@@ -61,7 +61,8 @@ impl Inputs {
         }
     }
 
-    /// Fails when the output is one of the inputs: by its own name, through a link, or as another name of the same file.
+    /// Fails when the output is one of the inputs: by its own name, through a link, or as another name of the
+    /// same file.
     ///
     /// # Errors
     /// `Usage`, naming both.
@@ -75,7 +76,8 @@ impl Inputs {
         }
     }
 
-    /// Fails when the output is a folder that holds an input, which would go with the folder when that is replaced.
+    /// Fails when the output is a folder that holds an input, which would go with the folder when that is
+    /// replaced.
     ///
     /// # Errors
     /// `Usage`, naming both.

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 /// The signal that came, or 0.
 static SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
 
-/// From now on SIGINT (Ctrl-C) and SIGTERM stop the process at the next [`check`]; a second one stops it at once.
+/// From now on SIGINT (Ctrl-C) and SIGTERM stop the process at the next [`check`]; a second one stops it at
+/// once.
 ///
 /// # Errors
 /// When the system refuses.

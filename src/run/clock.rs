@@ -45,7 +45,8 @@ fn seconds(clock: ClockId) -> f64 {
     time.tv_sec as f64 + 1e-9 * time.tv_nsec as f64
 }
 
-/// Largest resident memory of the process so far, bytes; `None` where the system does not tell (`VmHWM` of Linux).
+/// Largest resident memory of the process so far, bytes; `None` where the system does not tell (`VmHWM` of
+/// Linux).
 pub fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

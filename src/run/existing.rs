@@ -1,22 +1,20 @@
-//! What happens to an output that exists already, and how a finished one is known again: by its hash, as the partitions of a run are.
+//! What happens to an output that exists already, and how a finished one is known again: by its hash, as the
+//! partitions of a run are.
 
 use super::provenance::RUN;
-use super::run::{FileState, RunFolder, read_json, replace};
+use super::{FileState, RunFolder, read_json, replace};
 use crate::error::{Error, Result};
 use crate::table::{check_target, read_chunks};
 use crate::warning::warn_once;
-use clap::Args;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// `--overwrite` or `--resume`.
-#[derive(Debug, Clone, Copy, Default, Args)]
+/// What may happen to an output that exists.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Existing {
-    /// Replace the output if it exists; an input of the command is never replaced.
-    #[arg(long)]
+    /// It may be replaced (`--overwrite`); an input of the command never is.
     pub overwrite: bool,
-    /// Go on with an interrupted run; what is finished already, from the same inputs and options, is kept.
-    #[arg(long, conflicts_with = "overwrite")]
+    /// It is kept where it is finished already, from the same inputs and options (`--resume`).
     pub resume: bool,
 }
 
@@ -30,8 +28,9 @@ pub enum Standing {
 }
 
 impl Existing {
-    /// How the table at `path` stands to the run with this hash. Only with `--resume` can it be finished: when a record of the run
-    /// ([`record`]) says that its content is still the same. A torn one, or one of this run without a record, is made again.
+    /// How the table at `path` stands to the run with this hash. Only with `--resume` can it be finished:
+    /// when a record of the run ([`record`]) says that its content is still the same. A torn one, or one of
+    /// this run without a record, is made again.
     ///
     /// # Errors
     /// When it exists and may neither be kept (another run made it, or somebody changed it) nor replaced.
@@ -92,7 +91,8 @@ impl Record {
     }
 }
 
-/// Records that `output` is finished, and its content. The result itself does not depend on it: a failure is only said.
+/// Records that `output` is finished, and its content. The result itself does not depend on it: a failure is
+/// only said.
 pub fn record(output: &Path, run: &str) {
     let write = || {
         let path = Record::path(output);

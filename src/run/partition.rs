@@ -1,5 +1,5 @@
-//! Which partitions there are: files, all tables below a folder, or what a list names; in an order that does not depend on the
-//! machine.
+//! Which partitions there are: files, all tables below a folder, or what a list names; in an order that does
+//! not depend on the machine.
 
 use super::RunFolder;
 use super::hats::{self, Location, Properties};
@@ -49,8 +49,8 @@ struct Listing {
     unlisted: Vec<Unlisted>,
 }
 
-/// The files that arguments name: files themselves (which may choose tables, `a.fits[X]`), `@list` for the lines of a file, folders for all
-/// tables in them.
+/// The files that arguments name: files themselves (which may choose tables, `a.fits[X]`), `@list` for the
+/// lines of a file, folders for all tables in them.
 ///
 /// # Errors
 /// When a list or folder cannot be read, a folder below it neither, or there is no table in it.
@@ -63,11 +63,13 @@ pub fn expand(arguments: &[PathBuf]) -> Result<Vec<PathBuf>> {
 }
 
 impl Survey {
-    /// The partitions that arguments name (as in [`expand`]), in the order of the arguments and, within a folder, of the paths.
+    /// The partitions that arguments name (as in [`expand`]), in the order of the arguments and, within a
+    /// folder, of the paths.
     ///
     /// # Errors
-    /// When a list or a folder that is named cannot be read, or there is no table in it; when two inputs would give the same catalogue; and
-    /// when a HATS table is no catalogue of objects. What lies below a folder and cannot be looked at is no error, but unlisted.
+    /// When a list or a folder that is named cannot be read, or there is no table in it; when two inputs
+    /// would give the same catalogue; and when a HATS table is no catalogue of objects. What lies below a
+    /// folder and cannot be looked at is no error, but unlisted.
     pub fn of(arguments: &[PathBuf]) -> Result<Self> {
         let (mut partitions, mut taken, mut roots) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         let Listing { found, unlisted } = find(arguments)?;
@@ -133,8 +135,8 @@ impl Listing {
         Ok(())
     }
 
-    /// Adds the tables below a folder; where it is a HATS catalogue, only those that are pixels. Folders below it into which a run has
-    /// written its catalogues are passed over.
+    /// Adds the tables below a folder; where it is a HATS catalogue, only those that are pixels. Folders
+    /// below it into which a run has written its catalogues are passed over.
     fn add_folder(&mut self, folder: &Path) -> Result<()> {
         let folder = hats::primary_table(folder)?;
         let is_shown = |entry: &DirEntry| {
@@ -169,7 +171,8 @@ impl Listing {
     }
 }
 
-/// The name of a file of its own: that of the file, with the tables that the path chooses before the extension (`a.X.parquet`).
+/// The name of a file of its own: that of the file, with the tables that the path chooses before the
+/// extension (`a.X.parquet`).
 fn relative_name(path: &Path) -> String {
     let table::Location { file, tables } = table::Location::parse(path);
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -181,7 +184,8 @@ fn relative_name(path: &Path) -> String {
     format!("{}.{chosen}.parquet", plain.strip_suffix(".parquet").unwrap_or(&plain))
 }
 
-/// Whether the name is that of a table, also where it is not UTF-8. JSON beside tables is rarely one: such files are read where they are named.
+/// Whether the name is that of a table, also where it is not UTF-8. JSON beside tables is rarely one: such
+/// files are read where they are named.
 fn is_table(path: &Path) -> bool {
     Format::from_extension(path).is_some_and(|format| format != Format::Json)
 }
@@ -203,7 +207,8 @@ fn not_utf8(path: &Path) -> Unlisted {
     Unlisted { path: path.to_owned(), error }
 }
 
-/// What could not be looked at below `folder`; nothing where it is a link to a folder above it, which is only said.
+/// What could not be looked at below `folder`; nothing where it is a link to a folder above it, which is only
+/// said.
 ///
 /// # Errors
 /// When it is `folder` itself.

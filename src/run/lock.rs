@@ -1,5 +1,5 @@
-//! Who works on what. The operating system holds the lock, so that it ends with the process that has it, however that ends; a file that is
-//! left without a lock tells how many processes ended while they had it.
+//! Who works on what. The operating system holds the lock, so that it ends with the process that has it,
+//! however that ends; a file that is left without a lock tells how many processes ended while they had it.
 
 use super::folder::make_folder_of;
 use crate::error::{Error, Result};
@@ -7,7 +7,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-/// An exclusive lock among processes, by a file that holds the name of its holder; released and removed when dropped.
+/// An exclusive lock among processes, by a file that holds the name of its holder; released and removed when
+/// dropped.
 #[derive(Debug)]
 pub struct Lock {
     path: PathBuf,
@@ -132,7 +133,8 @@ impl Holder {
 impl Drop for Lock {
     fn drop(&mut self) {
         if self.is_removed {
-            // While it is still locked: a file that is removed is never one that another process has just locked.
+            // While it is still locked: a file that is removed is never one that another process has just
+            // locked.
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -7,7 +7,8 @@ use std::str::FromStr;
 /// Seed of the hash, so that shards are independent of the validation split.
 const SEED: u64 = 1;
 
-/// Part `index` of `count`: the stars whose hashed identifier is `index` modulo `count`, or the partitions whose position is.
+/// Part `index` of `count`: the stars whose hashed identifier is `index` modulo `count`, or the partitions
+/// whose position is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     index: u64,
@@ -39,7 +40,8 @@ impl Shard {
         hash64(id, SEED) % self.count == self.index
     }
 
-    /// Whether the partition at a position belongs to this part. Neighbours on the sky, which are alike in size, go to different parts.
+    /// Whether the partition at a position belongs to this part. Neighbours on the sky, which are alike in
+    /// size, go to different parts.
     pub fn contains_partition(self, position: usize) -> bool {
         position as u64 % self.count == self.index
     }

@@ -31,11 +31,12 @@ impl Manifest {
         Self { format: FORMAT, settings: settings.clone(), partitions: partitions.collect(), hats: survey.hats.clone() }
     }
 
-    /// Enters this run into the folder: begins a new one there, or joins the run that is there, to which it may add partitions.
+    /// Enters this run into the folder: begins a new one there, or joins the run that is there, to which it
+    /// may add partitions.
     ///
     /// # Errors
-    /// `Usage`, naming every difference, when the folder has a run with other settings and `overwrite` is false; and when the
-    /// folder cannot be written to.
+    /// `Usage`, naming every difference, when the folder has a run with other settings and `overwrite` is
+    /// false; and when the folder cannot be written to.
     pub fn enter(mut self, folder: &RunFolder, overwrite: bool) -> Result<Self> {
         let path = folder.manifest();
         let _lock = Lock::take(&folder.manifest_lock())?;

@@ -3,8 +3,8 @@
 use super::RunFolder;
 use super::folder::replace;
 use super::manifest::read_json;
-use crate::cli::provenance::{sha256_of_file, unreadable};
-use crate::cli::tally::Tally;
+use super::provenance::{sha256_of_file, unreadable};
+use super::tally::Tally;
 use crate::error::{Error, Result};
 use crate::table::file_of;
 use serde::{Deserialize, Serialize};
@@ -108,8 +108,8 @@ impl Marker {
         replace(&path, &text)
     }
 
-    /// Fails when the partition was done with other settings, or from an input that has changed since. The input's content is read
-    /// only where its size or time differs.
+    /// Fails when the partition was done with other settings, or from an input that has changed since. The
+    /// input's content is read only where its size or time differs.
     ///
     /// # Errors
     /// `Usage`, saying which; or when the input has to be read and cannot be.

@@ -65,7 +65,8 @@ impl RunFolder {
     }
 }
 
-/// A partition's name as that of a file, since HATS readers look for `Norder=…` in all folders; hashed where it would be too long.
+/// A partition's name as that of a file, since HATS readers look for `Norder=…` in all folders; hashed where
+/// it would be too long.
 fn flat(partition: &str) -> String {
     const LONGEST: usize = 160;
     match partition.replace('%', "%25").replace('/', "%2F") {

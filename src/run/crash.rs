@@ -1,4 +1,5 @@
-//! Faults of the program itself (panics): they become errors that say so, and end no more than the work in which they happened.
+//! Faults of the program itself (panics): they become errors that say so, and end no more than the work in
+//! which they happened.
 
 use crate::error::{Error, ErrorKind, Result};
 use std::any::Any;
@@ -8,7 +9,8 @@ use std::sync::{Mutex, PoisonError};
 /// Where the last panic of the process happened, in whatever thread.
 static PLACE: Mutex<Option<String>> = Mutex::new(None);
 
-/// From now on a panic is noted rather than printed, for [`guarded`]; with `RUST_BACKTRACE` it is printed as ever.
+/// From now on a panic is noted rather than printed, for [`guarded`]; with `RUST_BACKTRACE` it is printed as
+/// ever.
 pub fn watch() {
     let default = std::panic::take_hook();
     let is_traced = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
@@ -25,7 +27,8 @@ pub fn watch() {
 /// # Errors
 /// Those of `work`, and a panic.
 pub fn guarded<T>(place: impl FnOnce() -> String, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    // What the work has half done is dropped with it: files under temporary names and locks. The program's tables are not shared.
+    // What the work has half done is dropped with it: files under temporary names and locks. The program's
+    // tables are not shared.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(fault(place(), panic.as_ref())))
 }
 

@@ -1,0 +1,58 @@
+//! What a program of the command line knows beyond its commands: effects and kinds of models.
+
+use super::settings::Settings;
+use crate::error::Result;
+use crate::model::Registry;
+use crate::package::{Kind, Kinds, Package};
+use crate::train::TrainedModel;
+use std::fmt;
+use std::path::Path;
+
+/// Effects and kinds of models that commands may meet. A program of its own adds to them, and has every command.
+#[derive(Clone)]
+pub struct Program {
+    /// Effects of forward models.
+    pub effects: Registry,
+    /// Kinds of packages.
+    pub kinds: Kinds,
+}
+
+impl Program {
+    /// What photosphere brings.
+    pub fn standard() -> Self {
+        Self { effects: Registry::standard(), kinds: Kinds::default().with::<TrainedModel>() }
+    }
+
+    /// The same with one more kind of model.
+    pub fn with_kind<K: Kind>(self) -> Self {
+        Self { kinds: self.kinds.with::<K>(), ..self }
+    }
+}
+
+impl Default for Program {
+    fn default() -> Self {
+        Self::standard()
+    }
+}
+
+impl From<Registry> for Program {
+    fn from(effects: Registry) -> Self {
+        Self { effects, ..Self::standard() }
+    }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Program").field("kinds", &self.kinds).finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// The package in a folder, on the device of the options.
+    ///
+    /// # Errors
+    /// As [`Kinds::load`], and when the device is absent.
+    pub fn package(&self, directory: &Path) -> Result<Box<dyn Package>> {
+        self.program.kinds.load(directory, &self.program.effects, &self.device()?)
+    }
+}

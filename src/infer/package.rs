@@ -1,0 +1,79 @@
+//! Forward models as packages: `fit` makes catalogues with them.
+
+use super::fit::{Fitter, read_options};
+use super::options::FitOptions;
+use crate::error::{Error, Result};
+use crate::model::{Registry, check_measured};
+use crate::observations::{Grid, Observations, ReadOptions};
+use crate::package::{Estimated, Estimator, FitStage, Kind, Package, Request};
+use crate::tensor::Device;
+use crate::train::TrainedModel;
+use ndarray::{Array2, ArrayView2};
+use std::path::Path;
+
+impl Package for TrainedModel {
+    fn kind(&self) -> &'static str {
+        Self::KIND
+    }
+
+    fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    fn grid(&self) -> &Grid {
+        &self.model.grid
+    }
+
+    fn parameters(&self) -> Vec<String> {
+        self.model.space.parameters.iter().map(|parameter| parameter.name.clone()).collect()
+    }
+
+    fn estimator(&self, request: &Request) -> Result<Box<dyn Estimator + '_>> {
+        let options = FitOptions::of(request)?;
+        options.validate_for(&self.model.space)?;
+        Ok(Box::new(Fitter::new(self, &options)?))
+    }
+}
+
+impl Kind for TrainedModel {
+    const KIND: &'static str = "forward_model";
+
+    fn load(directory: &Path, effects: &Registry, device: &Device) -> Result<Self> {
+        Self::load(directory, effects, device)
+    }
+}
+
+impl Estimator for Fitter<'_> {
+    fn read_options(&self) -> ReadOptions {
+        read_options(self.trained(), self.options())
+    }
+
+    fn constraints(&self) -> Vec<String> {
+        self.trained().model.space.named(&self.options().constraints)
+    }
+
+    fn choices(&self) -> Result<String> {
+        toml::to_string(self.options()).map_err(|error| Error::usage("fit options").found(error.to_string()).source(error))
+    }
+
+    fn notes(&self) -> Vec<(String, String)> {
+        vec![("seed".into(), self.options().start.seed.to_string())]
+    }
+
+    fn estimate(&self, observations: &Observations, reached: &(dyn Fn(FitStage) + Sync)) -> Result<Estimated> {
+        check_measured(&self.trained().model.space, observations)?;
+        let estimates = self.fit_in_stages(observations, reached)?;
+        Ok(Estimated { table: estimates.to_table(self.trained().id())?, flags: estimates.flags, values: estimates.values })
+    }
+
+    fn flux(&self, values: ArrayView2<'_, f64>) -> Result<Option<Array2<f64>>> {
+        let model = &self.trained().model;
+        let coordinates =
+            Array2::from_shape_fn(values.dim(), |(star, p)| model.space.parameters[p].coordinate_from_file(values[[star, p]]));
+        model.predict(coordinates.view()).map(Some)
+    }
+
+    fn is_on_cpu(&self) -> bool {
+        self.trained().model.device().is_cpu()
+    }
+}

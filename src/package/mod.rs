@@ -1,0 +1,13 @@
+//! What a saved model is: a folder whose `model.toml` says of what kind it is, and what every kind can do.
+//!
+//! Commands that work on a model know this room alone: [`Kinds`] finds the room that reads the folder,
+//! [`Package::estimator`] gives what makes a catalogue from observations. A new family of models is a room of
+//! its own that implements [`Kind`] and [`Estimator`], and one line where the program's kinds are listed.
+
+mod estimator;
+mod kinds;
+mod request;
+
+pub use estimator::{Estimated, Estimator, FitStage};
+pub use kinds::{Kind, Kinds, Package};
+pub use request::{Request, read_toml};

@@ -1,0 +1,66 @@
+//! What a run asks of an estimator.
+
+use crate::error::{Error, Result};
+use crate::text::fault_in_toml;
+use serde::de::DeserializeOwned;
+use std::path::{Path, PathBuf};
+
+/// The choices of a command line.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// File of options (TOML) of this kind of model.
+    pub config: Option<PathBuf>,
+    /// Leave prior knowledge out.
+    pub likelihood_only: bool,
+    /// Parameters (or roles) whose measured values enter, in place of the usual ones.
+    pub constraints: Option<Vec<String>>,
+    /// Parameters held at values, file units.
+    pub hold: Vec<(String, f64)>,
+    pub seed: Option<u64>,
+}
+
+impl Request {
+    /// The options of the file, or the defaults where none is named.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a key is unknown or impossible.
+    pub fn options<T: DeserializeOwned + Default>(&self) -> Result<T> {
+        self.config.as_ref().map_or_else(|| Ok(T::default()), |path| read_toml(path))
+    }
+
+    /// Fails where the run chooses what only fits of a generative model have.
+    ///
+    /// # Errors
+    /// `Usage`, naming the choice.
+    pub fn require_no_fit(&self, kind: &str) -> Result<()> {
+        let choices = [
+            ("--likelihood-only", self.likelihood_only),
+            ("--constraint", self.constraints.is_some()),
+            ("--hold", !self.hold.is_empty()),
+        ];
+        match choices.into_iter().find(|(_, is_made)| *is_made) {
+            None => Ok(()),
+            Some((choice, _)) => Err(Error::usage(choice)
+                .found(format!("it with a model of the kind '{kind}', which predicts directly"))
+                .expected("no choice of a fit")
+                .remedy("Leave the option out, or name a generative model.")),
+        }
+    }
+}
+
+/// Options from a TOML file.
+///
+/// # Errors
+/// `Usage` when it cannot be read or has an unknown key or a value of another type.
+pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let place = || path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Error::usage(place()).found(error.to_string()).expected("options (TOML)").remedy("Correct the name.").source(error)
+    })?;
+    toml::from_str(&text).map_err(|error| {
+        Error::usage(place())
+            .found(fault_in_toml(&text, &error))
+            .remedy("`photosphere recipe` prints all keys with their defaults.")
+            .source(error)
+    })
+}
