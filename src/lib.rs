@@ -19,7 +19,7 @@
 //! | [`tensor`] | burn's tensors behind an alias, devices, jets (forward-mode derivatives), global weights and their optimisers |
 //! | [`table`] | tables with units, UCDs, descriptions and nulls; Parquet, FITS, CSV, ECSV, VOTable |
 //! | [`quantity`] | what columns measure: units, what is possible, columns in the unit in which they are used |
-//! | [`survey`] | Gaia XP spectra, photometric bands, and their join into an observation file |
+//! | [`survey`] | Gaia XP spectra, photometric bands, spectra of DESI, LAMOST and SDSS, and their join into an observation file |
 //! | [`spectrum`] | extinction laws; spectra on a common grid |
 //! | [`noise`] | covariances, calibration errors, whitening |
 //! | [`observations`] | flux, noise, constraints, cuts, splits; the observation file |

@@ -52,6 +52,12 @@ pub const ALL: &[BuiltIn] = &[
         description: "join 13 photometric bands, parallaxes and LAMOST labels",
         text: include_str!("../../models/recipes/prepare-photometry-lamost.toml"),
     },
+    BuiltIn {
+        name: "prepare-spectra",
+        purpose: Purpose::Prepare,
+        description: "bring spectra of DESI, LAMOST or SDSS onto one grid, with labels",
+        text: include_str!("../../models/recipes/prepare-spectra.toml"),
+    },
 ];
 
 /// The built-in recipe of that name.

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Join Gaia XP spectra, photometry, parallaxes and labels on source_id into an observation file.
+/// Join spectra, photometry, parallaxes and labels on source_id into an observation file.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Recipe (TOML) that names the files, or a built-in one (`photosphere recipe` lists them).
@@ -36,6 +36,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     Inputs::of(recipe.paths().chain([Path::new(&arguments.recipe)])).require_other(&arguments.output)?;
     let summary = prepare(recipe, &arguments.output, arguments.overwrite)?;
     log(&summary, &arguments.output, clock);
+    let n_failed = summary.n_failed_files;
     let nothing_matched = summary.n_stars > 0 && warn_of_tables_without_match(&summary.n_matched);
     let noted: serde_json::Map<String, serde_json::Value> =
         summary.noted.iter().map(|(note, count)| (note.description().to_owned(), (*count).into())).collect();
@@ -44,11 +45,14 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         "stars": summary.n_stars,
         "notes": noted,
         "unusable_spectra": summary.examples,
+        "not_stars": summary.n_not_stars,
+        "without_identifier": summary.n_without_id,
+        "failed_files": summary.n_failed_files,
         "duplicates_dropped": summary.n_duplicates,
         "matched_stars": summary.n_matched,
         "unmatched_rows": summary.n_unmatched,
     });
-    Ok(Outcome { nothing_matched, ..Outcome::files(summary) })
+    Ok(Outcome { nothing_matched, n_failed, ..Outcome::files(summary) })
 }
 
 /// Warns of joined tables in which no star was found, by the numbers found in each; returns whether there is one.
@@ -73,8 +77,11 @@ pub fn log_notes(summary: &Summary) {
     for (note, count) in &summary.noted {
         tracing::info!("{count} stars: {}", note.description());
     }
-    for example in &summary.examples {
+    for example in summary.examples.iter().chain(&summary.failed_files) {
         warn_once(example.clone());
+    }
+    if summary.n_failed_files > 0 {
+        warn_once(format!("{} files could not be read, or not to their end (exit code 3)", summary.n_failed_files));
     }
     if summary.n_duplicates > 0 {
         warn_once(format!("{} rows dropped as duplicates", summary.n_duplicates));

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::quantity::XP_SAMPLE;
+use crate::spectrum::Medium;
 use serde::{Deserialize, Serialize};
 
 /// Wavelengths (nm) and names of the W entries of a data vector.
@@ -12,10 +13,14 @@ pub struct Grid {
     pub wavelength: Vec<f64>,
     /// Name of each entry (`xp_392`, `j`).
     pub names: Vec<String>,
-    /// Name and hash of the instrument with which the XP samples were made (`gaia-dr3 sha256:…`); `None` without XP samples, and in files
-    /// and models that are older than instruments, or simulated: those of `gaia-dr3`.
+    /// Name and hash of the instrument with which the XP samples were made (`gaia-dr3 sha256:…`); `None`
+    /// without XP samples, and in files and models that are older than instruments, or simulated: those of
+    /// `gaia-dr3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instrument: Option<String>,
+    /// Whether the wavelengths are in vacuum or in air; `None` where nothing says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub medium: Option<Medium>,
 }
 
 /// The XP instrument where none is said.
@@ -25,7 +30,8 @@ impl Grid {
     /// A grid.
     ///
     /// # Errors
-    /// When it is empty, a wavelength is not positive and finite, or the numbers of wavelengths and names differ.
+    /// When it is empty, a wavelength is not positive and finite, or the numbers of wavelengths and names
+    /// differ.
     pub fn new(wavelength: Vec<f64>, names: Vec<String>) -> Result<Self> {
         if wavelength.is_empty() || wavelength.len() != names.len() {
             return Err(Error::data("wavelength grid")
@@ -35,7 +41,7 @@ impl Grid {
         if let Some((name, bad)) = names.iter().zip(&wavelength).find(|(_, nm)| !(nm.is_finite() && **nm > 0.0)) {
             return Err(Error::data(format!("wavelength of '{name}'")).found(format!("{bad} nm")).expected("a positive number"));
         }
-        Ok(Self { wavelength, names, instrument: None })
+        Ok(Self { wavelength, names, instrument: None, medium: None })
     }
 
     /// The same grid, with the XP instrument of its samples.
@@ -48,12 +54,30 @@ impl Grid {
         self.instrument.as_deref().unwrap_or(UNSAID_INSTRUMENT)
     }
 
+    /// The same grid, with what its wavelengths are measured in.
+    pub fn with_medium(self, medium: Option<Medium>) -> Self {
+        Self { medium, ..self }
+    }
+
+    /// Fails when the wavelengths of one are in vacuum and those of the other in air. Where one says
+    /// nothing, nothing contradicts it.
+    fn require_same_medium(&self, other: &Self) -> Result<()> {
+        match (self.medium, other.medium) {
+            (Some(one), Some(two)) if one != two => Err(Error::data("wavelengths of the data vector")
+                .found(two.name())
+                .expected(format!("{}, as the model or the files before", one.name()))
+                .remedy("Prepare the spectra with `grid_medium` as the model has it.")),
+            _ => Ok(()),
+        }
+    }
+
     /// Number of leading XP samples B.
     pub fn n_xp_samples(&self) -> usize {
         self.names.iter().take_while(|name| name.starts_with(XP_SAMPLE)).count()
     }
 
-    /// Whether the XP samples of both, where they have any, are of one instrument. Where one does not say which, the other's name decides.
+    /// Whether the XP samples of both, where they have any, are of one instrument. Where one does not say
+    /// which, the other's name decides.
     pub fn has_instrument_of(&self, other: &Self) -> bool {
         if self.n_xp_samples() == 0 || other.n_xp_samples() == 0 {
             return true;
@@ -107,7 +131,7 @@ impl Grid {
             grid.names.get(i).map_or("no such entry".into(), |name| format!("'{name}' at {} nm", grid.wavelength[i]))
         };
         match (0..self.len().max(other.len())).find(differs) {
-            None => self.require_same_instrument(other),
+            None => self.require_same_medium(other).and_then(|()| self.require_same_instrument(other)),
             Some(i) => Err(Error::data(format!("data vector, entry {i}"))
                 .found(format!("{} ({} entries)", describe(other, i), other.len()))
                 .expected(format!("{} ({} entries)", describe(self, i), self.len()))
@@ -122,6 +146,17 @@ mod tests {
 
     fn grid(names: [&str; 2], instrument: Option<&str>) -> Grid {
         Grid::new(vec![400.0, 500.0], names.map(String::from).into()).unwrap().with_instrument(instrument.map(String::from))
+    }
+
+    #[test]
+    fn vacuum_and_air_do_not_go_together() {
+        let of = |medium| grid(["a", "b"], None).with_medium(medium);
+        let (vacuum, air) = (Some(Medium::Vacuum), Some(Medium::Air));
+        for (model, observed, same) in [(vacuum, vacuum, true), (None, air, true), (air, None, true), (vacuum, air, false)] {
+            assert_eq!(of(model).require_same(&of(observed)).is_ok(), same, "{model:?} {observed:?}");
+        }
+        let message = of(vacuum).require_same(&of(air)).unwrap_err().to_string();
+        assert!(message.contains("found air, expected vacuum"), "{message}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::{Constraint, Grid, Observations, input_flag};
 use crate::error::{Error, Result};
 use crate::noise::EigenvalueFloor;
 use crate::quantity::{Notices, Quantity, Role, in_unit};
+use crate::spectrum::Medium;
 use crate::table::{Column, Table, Values};
 use crate::unit;
 use std::collections::{BTreeMap, HashSet};
@@ -26,6 +27,8 @@ pub mod columns {
     pub const WAVELENGTHS: &str = "wavelengths";
     /// Metadata: unit of the wavelengths.
     pub const WAVELENGTH_UNIT: &str = "wavelength_unit";
+    /// Metadata: whether the wavelengths are in `vacuum` or in `air`.
+    pub const MEDIUM: &str = "wavelength_medium";
     /// Metadata: unit of the flux, where its column states none.
     pub const FLUX_UNIT: &str = "flux_unit";
     /// Position, in degrees.
@@ -43,7 +46,8 @@ pub mod columns {
 pub struct ReadOptions {
     /// Parameters whose `<name>` and `<name>_error` columns become constraints; absent columns are skipped.
     pub constraints: Vec<String>,
-    /// Those of them whose impossible values flag a star ([`input_flag::BAD_CONSTRAINT`]); all where this is absent.
+    /// Those of them whose impossible values flag a star ([`input_flag::BAD_CONSTRAINT`]); all where this
+    /// is absent.
     pub flagged: Option<Vec<String>>,
     /// Units of the parameters in files, by name, where they are not those of [`Quantity::of`].
     pub units: BTreeMap<String, String>,
@@ -137,7 +141,8 @@ fn constraints(place: &str, table: &mut Table, options: &ReadOptions, flags: &mu
         }
     }
     for name in [columns::RA, columns::DEC] {
-        // Positions are carried on in degrees; a text or an hour angle of another kind stays what it says it is.
+        // Positions are carried on in degrees; a text or an hour angle of another kind stays what it says
+        // it is.
         let target = table.get(name).filter(|column| !unit::is_absent(&column.schema.unit));
         if let Some(column) = target.and_then(|column| in_unit(column, "deg").ok()) {
             table.replace(column)?;
@@ -147,7 +152,8 @@ fn constraints(place: &str, table: &mut Table, options: &ReadOptions, flags: &mu
     Ok(constraints)
 }
 
-/// A column of numbers with null where they were beyond reason: what is carried on must not look like a measurement.
+/// A column of numbers with null where they were beyond reason: what is carried on must not look like a
+/// measurement.
 fn without_infinity(mut column: Column) -> Column {
     if let Values::Float64(values) = &column.values {
         let values = values.iter().map(|&value| if value.is_infinite() { f64::NAN } else { value }).collect();
@@ -182,7 +188,17 @@ fn grid_of(table: &Table) -> Result<Grid> {
         None => 1.0,
     };
     let wavelength = wavelength.into_iter().map(|value| to_nm * value).collect();
-    Ok(Grid::new(wavelength, names)?.with_instrument(table.metadata_of(columns::XP_INSTRUMENT).cloned()))
+    let medium = match table.metadata_of(columns::MEDIUM) {
+        Some(text) => Some(Medium::parse(text).ok_or_else(|| {
+            Error::data(format!("metadata '{}'", columns::MEDIUM))
+                .found(format!("'{text}'"))
+                .expected("vacuum or air")
+                .remedy("Correct the metadata.")
+        })?),
+        None => None,
+    };
+    let instrument = table.metadata_of(columns::XP_INSTRUMENT).cloned();
+    Ok(Grid::new(wavelength, names)?.with_instrument(instrument).with_medium(medium))
 }
 
 fn refuse_duplicates(ids: &[i64]) -> Result<()> {

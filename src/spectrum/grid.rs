@@ -1,5 +1,6 @@
 //! Grids of pixels in wavelength (Å): centres, and the edges between them.
 
+use super::Medium;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,12 @@ impl PixelGrid {
         let at = |position: f64| if is_log { 10_f64.powf(start + step * position) } else { start + step * position };
         let n = n_steps as usize + 1;
         Ok(Self { centres: (0..n).map(|i| at(i as f64)).collect(), edges: (0..=n).map(|i| at(i as f64 - 0.5)).collect() })
+    }
+
+    /// The same pixels with their wavelengths in another medium.
+    pub fn converted(&self, from: Medium, to: Medium) -> Self {
+        let convert = |values: &[f64]| values.iter().map(|&value| from.convert(value, to)).collect();
+        Self { centres: convert(&self.centres), edges: convert(&self.edges) }
     }
 
     /// Centres `[W]`, Å.

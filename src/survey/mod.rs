@@ -2,5 +2,5 @@
 
 pub mod photometry;
 pub mod prepare;
-
+pub mod spectra;
 pub mod xp;

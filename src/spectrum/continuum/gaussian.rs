@@ -38,25 +38,22 @@ impl GaussianKernel {
     /// The mean at every pixel; NaN where hardly any good pixel is near.
     pub fn of(&self, flux: &[f64], weight: &[f64]) -> Vec<f64> {
         // Selected beforehand: 0 · NaN is NaN.
-        let weighted: Vec<f64> = flux
+        let parts: Vec<[f64; 3]> = flux
             .iter()
             .zip(weight)
-            .map(|(flux, weight)| if *weight > 0.0 && flux.is_finite() { weight * flux } else { 0.0 })
+            .map(|(&flux, &weight)| if weight > 0.0 && flux.is_finite() { [weight * flux, weight, 1.0] } else { [0.0; 3] })
             .collect();
-        let used: Vec<f64> =
-            flux.iter().zip(weight).map(|(flux, weight)| if *weight > 0.0 && flux.is_finite() { *weight } else { 0.0 }).collect();
-        let good: Vec<f64> = used.iter().map(|&weight| if weight > 0.0 { 1.0 } else { 0.0 }).collect();
-        let n = flux.len();
-        (0..n)
-            .map(|i| {
-                let ((first, start), end) = (self.rows[i], self.rows[i + 1].1);
-                let kernel = &self.weights[start..end];
-                let range = first..first + kernel.len();
-                let dot =
-                    |values: &[f64]| -> f64 { kernel.iter().zip(&values[range.clone()]).map(|(k, v)| f64::from(*k) * v).sum() };
-                let whole: f64 = kernel.iter().map(|&k| f64::from(k)).sum();
-                if dot(&good) < LEAST_SUPPORT * whole { f64::NAN } else { dot(&weighted) / dot(&used) }
-            })
-            .collect()
+        let mean = |i: usize| {
+            let ((first, start), end) = (self.rows[i], self.rows[i + 1].1);
+            let kernel = &self.weights[start..end];
+            let (mut sums, mut whole) = ([0.0; 3], 0.0);
+            for (&kernel, part) in kernel.iter().zip(&parts[first..]) {
+                let kernel = f64::from(kernel);
+                whole += kernel;
+                sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += kernel * part);
+            }
+            if sums[2] < LEAST_SUPPORT * whole { f64::NAN } else { sums[0] / sums[1] }
+        };
+        (0..flux.len()).map(mean).collect()
     }
 }

@@ -19,7 +19,7 @@ struct Quantity {
 ///
 /// # Errors
 /// When a label's or an error's column is absent or not numeric.
-pub(super) fn take(recipe: &PrepareRecipe, stars: &mut Table, notes: &mut [i32]) -> Result<Vec<Column>> {
+pub(in crate::survey) fn take(recipe: &PrepareRecipe, stars: &mut Table, notes: &mut [i32]) -> Result<Vec<Column>> {
     let parallax = Quantity {
         name: "parallax".into(),
         note: Note::ParallaxInvalid,

@@ -14,7 +14,7 @@ const BLOCK: usize = 65_536;
 
 /// A table held in memory, found by identifier.
 #[derive(Debug)]
-pub(super) struct JoinTable {
+pub(in crate::survey) struct JoinTable {
     table: Table,
     rows: HashMap<i64, usize>,
     /// Rows dropped because an earlier one has the same identifier.
@@ -59,7 +59,7 @@ impl JoinTable {
 
     /// Adds this table's columns, except the identifier, to a table of stars; null where a star is not in this table. Returns how many
     /// of the stars are.
-    pub(super) fn join(&self, ids: &[i64], stars: &mut Table) -> Result<usize> {
+    pub(in crate::survey) fn join(&self, ids: &[i64], stars: &mut Table) -> Result<usize> {
         let rows: Vec<Option<usize>> = ids.iter().map(|id| self.rows.get(id).copied()).collect();
         for column in self.table.columns().iter().filter(|column| column.schema.name != "source_id") {
             stars.push(gather(column, &rows)).map_err(|error| {
@@ -234,7 +234,7 @@ fn gather(column: &Column, rows: &[Option<usize>]) -> Column {
 }
 
 /// A column of identifiers.
-pub(super) fn id_column(ids: &[i64]) -> Column {
+pub(in crate::survey) fn id_column(ids: &[i64]) -> Column {
     let schema = ColumnSchema::new("source_id", "", "Identifier of the star").with_ucd("meta.id;meta.main");
     Column::scalar(schema, Values::Int64(ids.to_vec()))
 }

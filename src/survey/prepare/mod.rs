@@ -7,7 +7,7 @@
 //! ```
 
 mod chunk;
-mod constraints;
+pub(super) mod constraints;
 mod flux;
 mod join;
 mod note;
@@ -18,9 +18,13 @@ mod used;
 #[cfg(test)]
 mod xp_tests;
 
+pub(super) use join::id_column;
 pub use note::Note;
+pub(super) use recipe::expand;
 pub use recipe::{Duplicates, Grid, PhotometrySource, PrepareRecipe, TableSource, XpSource};
+pub(super) use run::JoinedSource;
 pub use run::{Preparation, Summary, prepare};
+pub(super) use used::Used;
 
 /// Name of the column of input notes, whose bits are [`Note`]s.
 pub const NOTES_COLUMN: &str = "input_notes";

@@ -16,11 +16,19 @@ pub enum Note {
     ExtinctionInvalid = 8,
     NoFlux = 9,
     NoFreedom = 10,
+    SpectrumUnreadable = 11,
+    FiberBad = 12,
+    ArmMissing = 13,
+    BadPixels = 14,
+    VelocityMissing = 15,
+    VelocityInvalid = 16,
+    NoOverlap = 17,
+    ContinuumUnknown = 18,
 }
 
 impl Note {
     /// All notes, by bit.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 19] = [
         Self::SpectrumUnusable,
         Self::BpMissing,
         Self::RpMissing,
@@ -32,6 +40,14 @@ impl Note {
         Self::ExtinctionInvalid,
         Self::NoFlux,
         Self::NoFreedom,
+        Self::SpectrumUnreadable,
+        Self::FiberBad,
+        Self::ArmMissing,
+        Self::BadPixels,
+        Self::VelocityMissing,
+        Self::VelocityInvalid,
+        Self::NoOverlap,
+        Self::ContinuumUnknown,
     ];
 
     /// The bit in `input_notes`.
@@ -55,11 +71,21 @@ impl Note {
             Self::ExtinctionInvalid => "an extinction beyond reason or without a positive finite error; it is missing",
             Self::NoFlux => "no flux at all",
             Self::NoFreedom => "an XP solution without degrees of freedom (one or two transits): its errors are formal ones",
+            Self::SpectrumUnreadable => "wavelengths, flux and errors of the spectrum do not fit together; it has no flux",
+            Self::FiberBad => "the survey flags the fibre as bad",
+            Self::ArmMissing => "an arm of the spectrum without a good pixel",
+            Self::BadPixels => {
+                "pixels that no mask covers with a flux or an inverse variance that is not finite, or a negative one; they are missing"
+            }
+            Self::VelocityMissing => "no radial velocity",
+            Self::VelocityInvalid => "a radial velocity beyond reason, warned of, or too uncertain; it is not used",
+            Self::NoOverlap => "no overlap of the spectrum with the grid",
+            Self::ContinuumUnknown => "pixels without a positive pseudo-continuum; they are missing",
         }
     }
 
     /// `{"bit": "meaning"}` for the file's metadata.
-    pub(super) fn legend() -> String {
+    pub(in crate::survey) fn legend() -> String {
         serde_json::json!(Self::ALL.map(|note| (note as i32, note.description())).into_iter().collect::<BTreeMap<_, _>>())
             .to_string()
     }

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::noise::Inflation;
 use crate::survey::photometry::{PhotometricBand, standard_set, standard_set_names};
+use crate::survey::spectra::SpectraSource;
 use crate::survey::xp::{
     self, ColumnMap, DEFAULT_INSTRUMENT, Encoding, ErrorConvention, Instrument, Sampling, SpectrumOptions, Truncation,
 };
@@ -34,6 +35,9 @@ pub struct PrepareRecipe {
     /// Gaia XP continuous spectra.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub xp: Option<XpSource>,
+    /// Spectra of DESI, LAMOST, SDSS, or in tables; in place of XP spectra and photometry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spectra: Option<SpectraSource>,
     /// Tables with photometry, parallaxes, labels.
     pub tables: Vec<TableSource>,
     /// Photometric bands, after the XP samples in the flux.
@@ -215,6 +219,7 @@ impl Default for PrepareRecipe {
             parallax_zero_point: 0.0,
             parallax_bias_column: None,
             xp: None,
+            spectra: None,
             tables: Vec::new(),
             photometry: PhotometrySource::default(),
         }
@@ -259,7 +264,10 @@ impl PrepareRecipe {
     /// All files and folders that it names.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         let xp = self.xp.iter().flat_map(|xp| &xp.files);
-        xp.chain(self.tables.iter().flat_map(|table| &table.files)).map(PathBuf::as_path)
+        let spectra = self.spectra.iter().flat_map(|spectra| {
+            spectra.files.iter().chain(spectra.identifiers.iter().flat_map(|identifiers| &identifiers.files))
+        });
+        xp.chain(spectra).chain(self.tables.iter().flat_map(|table| &table.files)).map(PathBuf::as_path)
     }
 
     /// Checks values that belong together.
@@ -270,7 +278,7 @@ impl PrepareRecipe {
         let fault = |key: &str, found: String, expected: &str| {
             Err(Error::usage(format!("prepare recipe, {key}")).found(found).expected(expected).remedy(REMEDY))
         };
-        if self.xp.is_none() && self.tables.is_empty() {
+        if self.xp.is_none() && self.spectra.is_none() && self.tables.is_empty() {
             return fault("xp and tables", "neither".into(), "at least one source of stars");
         }
         if !self.parallax_zero_point.is_finite() || self.parallax_zero_point.abs() > MOST_ZERO_POINT {
@@ -281,6 +289,16 @@ impl PrepareRecipe {
         }
         if let Some(label) = first_repeated(&self.labels) {
             return fault("labels", format!("'{label}' twice"), "distinct names");
+        }
+        if let Some(spectra) = &self.spectra {
+            if self.xp.is_some() || !self.photometry.bands()?.is_empty() {
+                return fault(
+                    "spectra",
+                    "xp or photometry beside it".into(),
+                    "spectra alone: one kind of flux in an observation file",
+                );
+            }
+            spectra.validate()?;
         }
         if let Some(xp) = &self.xp {
             let Inflation { independent, common, parts: [first, second] } = xp.inflation;
@@ -310,7 +328,7 @@ impl PrepareRecipe {
             }
         }
         let names: Vec<String> = bands.into_iter().map(|band| band.name).collect();
-        if self.xp.is_none() && names.is_empty() {
+        if self.xp.is_none() && self.spectra.is_none() && names.is_empty() {
             return fault("photometry", "no bands, and no XP spectra".into(), "at least one flux");
         }
         match first_repeated(&names) {
@@ -373,7 +391,7 @@ impl PhotometrySource {
 ///
 /// # Errors
 /// When an entry does not exist or there are no files.
-pub(super) fn expand(entries: &[PathBuf]) -> Result<Vec<PathBuf>> {
+pub(in crate::survey) fn expand(entries: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in entries {
         if entry.is_dir() {
@@ -418,6 +436,7 @@ mod tests {
         for text in [
             include_str!("../../../models/recipes/prepare-xp.toml"),
             include_str!("../../../models/recipes/prepare-photometry-lamost.toml"),
+            include_str!("../../../models/recipes/prepare-spectra.toml"),
         ] {
             let recipe = PrepareRecipe::parse(text).unwrap();
             let printed = toml::to_string(&recipe).unwrap();

@@ -6,10 +6,11 @@ use super::join::{JoinTable, Normalised, first_occurrences, id_column};
 use super::recipe::expand;
 use super::samples::{XpRows, all_refused};
 use super::used::Used;
-use super::{Note, PrepareRecipe, TableSource, constraints};
+use super::{Duplicates, Note, PrepareRecipe, TableSource, constraints};
 use crate::error::{Error, Result};
 use crate::prefetch::prefetch;
 use crate::quantity::Notices;
+use crate::survey::spectra;
 use crate::survey::xp::{DEFAULT_INSTRUMENT, Fault, SpectrumKind, columns_of_spectra, refuse_epoch_spectra};
 use crate::table::{self, Chunks, ColumnSchema, Table};
 use crate::warning::warn_once;
@@ -39,6 +40,24 @@ pub struct Summary {
     pub n_matched: BTreeMap<String, usize>,
     /// Rows of joined tables without a star, by table (its first file).
     pub n_unmatched: BTreeMap<String, usize>,
+    /// Fibres that are no stars (sky, unassigned, stuck), left out.
+    pub n_not_stars: usize,
+    /// Files of spectra that could not be read, or not to their end.
+    pub n_failed_files: usize,
+    /// Why the first few could not.
+    pub failed_files: Vec<String>,
+}
+
+impl Summary {
+    /// Counts stars and their notes.
+    pub(in crate::survey) fn count(&mut self, notes: impl ExactSizeIterator<Item = i32>) {
+        self.n_stars += notes.len();
+        for bits in notes {
+            for note in Note::ALL.into_iter().filter(|note| bits & note.bit() != 0) {
+                *self.noted.entry(note).or_default() += 1;
+            }
+        }
+    }
 }
 
 /// A preparation that is set up: the recipe is valid and the tables to be joined are in memory. A clone prepares other stars with
@@ -65,11 +84,33 @@ pub struct Preparation {
 
 /// A table joined to the stars.
 #[derive(Debug, Clone)]
-struct JoinedSource {
+pub(in crate::survey) struct JoinedSource {
     source: TableSource,
-    table: Arc<JoinTable>,
+    pub(in crate::survey) table: Arc<JoinTable>,
     /// Stars found in it so far.
-    n_used: usize,
+    pub(in crate::survey) n_used: usize,
+}
+
+impl JoinedSource {
+    /// Reads the tables of a recipe.
+    ///
+    /// # Errors
+    /// When one cannot be read, lacks a column or has duplicate identifiers.
+    pub(in crate::survey) fn read_all(sources: &[TableSource], used: &Used, duplicates: Duplicates) -> Result<Vec<Self>> {
+        let read = |source: &TableSource| {
+            let table = Arc::new(JoinTable::read(source, used, duplicates)?);
+            Ok(Self { source: source.clone(), table, n_used: 0 })
+        };
+        sources.iter().map(read).collect()
+    }
+
+    /// Adds what was found in it to a summary.
+    pub(in crate::survey) fn account(&self, summary: &mut Summary) {
+        summary.n_duplicates += self.table.n_duplicates;
+        let name = self.source.files.first().map_or_else(String::new, |file| file.display().to_string());
+        *summary.n_matched.entry(name.clone()).or_default() += self.n_used;
+        *summary.n_unmatched.entry(name).or_default() += self.table.n_stars() - self.n_used;
+    }
 }
 
 impl Preparation {
@@ -79,16 +120,16 @@ impl Preparation {
     /// When the recipe is impossible or a table cannot be read, lacks a column or has duplicate identifiers.
     pub fn new(recipe: PrepareRecipe) -> Result<Self> {
         recipe.validate()?;
+        if recipe.spectra.is_some() {
+            return Err(Error::usage("prepare recipe, spectra")
+                .found("spectra of a survey")
+                .expected("XP spectra or photometry")
+                .remedy("Make an observation file of spectra with `photosphere prepare` first."));
+        }
         let bands = recipe.photometry.bands()?;
         let used = Used::new(&recipe, &bands);
         let joined = &recipe.tables[usize::from(recipe.xp.is_none())..];
-        let tables = joined
-            .iter()
-            .map(|source| {
-                let table = Arc::new(JoinTable::read(source, &used, recipe.duplicates)?);
-                Ok(JoinedSource { source: source.clone(), table, n_used: 0 })
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let tables = JoinedSource::read_all(joined, &used, recipe.duplicates)?;
         let recipe_text = as_text(&recipe)?;
         let maker = FluxMaker::new(recipe.xp.clone(), bands)?;
         let (seen, notices, summary) = (HashSet::new(), Notices::default(), Summary::default());
@@ -203,12 +244,7 @@ impl Preparation {
                 warn_once(format!("{place}: {} rows without an identifier are left out", summary.n_without_id));
             }
         }
-        for JoinedSource { source, table, n_used } in &self.tables {
-            summary.n_duplicates += table.n_duplicates;
-            let name = source.files.first().map_or_else(String::new, |file| file.display().to_string());
-            *summary.n_matched.entry(name.clone()).or_default() += n_used;
-            *summary.n_unmatched.entry(name).or_default() += table.n_stars() - n_used;
-        }
+        self.tables.iter().for_each(|joined| joined.account(&mut summary));
         summary
     }
 
@@ -247,13 +283,7 @@ impl Preparation {
         let mut notes = vec![0; ids.len()];
         let flux = self.maker.make(spectra.as_ref(), &stars, &mut notes)?;
         let constraints = constraints::take(&self.recipe, &mut stars, &mut notes)?;
-        self.summary.n_stars += ids.len();
-        for note in Note::ALL {
-            let n_noted = notes.iter().filter(|&notes| notes & note.bit() != 0).count();
-            if n_noted > 0 {
-                *self.summary.noted.entry(note).or_default() += n_noted;
-            }
-        }
+        self.summary.count(notes.iter().copied());
         let of_instrument =
             |(row, fault): &(usize, Fault)| fault.is_of_instrument().then(|| format!("source_id {}: {fault}", ids[*row]));
         if self.of_other_instrument.is_none() {
@@ -276,8 +306,13 @@ fn as_text(recipe: &PrepareRecipe) -> Result<String> {
 /// As [`Preparation::new`] and [`Preparation::run`], and when the output exists without `overwrite` or cannot be written. Nothing is left
 /// behind then.
 pub fn prepare(recipe: PrepareRecipe, output: &Path, overwrite: bool) -> Result<Summary> {
+    recipe.validate()?;
     let mut writer = table::Writer::create(output, overwrite)?;
-    let summary = Preparation::new(recipe)?.run(|chunk| writer.write(&chunk))?;
+    let sink = |chunk: Table| writer.write(&chunk);
+    let summary = match recipe.spectra.clone() {
+        Some(source) => spectra::prepare(&recipe, &source, as_text(&recipe)?, sink)?,
+        None => Preparation::new(recipe)?.run(sink)?,
+    };
     writer.finish()?;
     Ok(summary)
 }

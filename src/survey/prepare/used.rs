@@ -24,11 +24,11 @@ struct Pair {
 
 /// The pairs that a recipe uses, by the names of their columns.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Used(BTreeMap<(String, String), Pair>);
+pub(in crate::survey) struct Used(BTreeMap<(String, String), Pair>);
 
 impl Used {
     /// Parallax with what is subtracted from it, extinction, the labels and the magnitudes of the bands.
-    pub(super) fn new(recipe: &PrepareRecipe, bands: &[PhotometricBand]) -> Self {
+    pub(in crate::survey) fn new(recipe: &PrepareRecipe, bands: &[PhotometricBand]) -> Self {
         let names = [PARALLAX, "extinction"].into_iter().chain(recipe.labels.iter().map(String::as_str));
         let constraint = |name: &str| {
             let pair = Pair { quantity: Quantity::of(name), error: format!("{name}_error"), system: None, like: None };

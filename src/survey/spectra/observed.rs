@@ -1,0 +1,136 @@
+//! Spectra as their files have them, one star or exposure after the other, with bad pixels marked.
+
+use super::fact::Fact;
+use super::recipe::PixelColumns;
+use super::{Layout, desi, lamost, sdss, table};
+use crate::error::Result;
+use crate::spectrum::Medium;
+use crate::survey::prepare::Note;
+use crate::table::FitsFile;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// An arm of a spectrum.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Segment {
+    /// Its name in lower case (`b`, `r`, `z`); empty where there is only one.
+    pub arm: String,
+    /// Å, rising, in the medium and frame of the file.
+    pub wavelength: Arc<Vec<f64>>,
+    pub flux: Vec<f64>,
+    /// Inverse variance; 0 for bad pixels (masked, without a finite flux, or without a finite positive
+    /// inverse variance).
+    pub ivar: Vec<f64>,
+    /// σ of the line spread, Å, where it was asked for and the file tells it; empty otherwise.
+    pub line_spread: Vec<f64>,
+}
+
+/// A star's spectrum, or one exposure of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObservedSpectrum {
+    /// The identifier by the file.
+    pub id: Option<i64>,
+    /// Where it stands: file, and row where there are many.
+    pub place: String,
+    pub segments: Vec<Segment>,
+    /// What the file says of its wavelengths.
+    pub medium: Option<Medium>,
+    /// Unit of the flux by the file; empty where none is stated or it is relative.
+    pub flux_unit: String,
+    /// Radial velocity by the file, km/s, positive receding: c z.
+    pub velocity: Option<f64>,
+    /// Facts that were asked for, and the position (`ra`, `dec`).
+    pub facts: BTreeMap<String, Fact>,
+    /// [`Note`] bits.
+    pub notes: i32,
+    /// What makes it unusable, in words; it becomes a row without flux.
+    pub fault: Option<String>,
+    /// Exposures of the same star that follow in the file.
+    pub n_following: usize,
+}
+
+/// What is read of files.
+#[derive(Debug, Clone, Default)]
+pub struct ReadOptions {
+    /// The layout; told by the content where this is absent.
+    pub layout: Option<Layout>,
+    /// Header keywords or columns of the fibre map to be carried along.
+    pub carry: Vec<String>,
+    /// Whether the line spread is wanted.
+    pub line_spread: bool,
+    /// Whether pixels are bad that were bad in one exposure of several (LAMOST's ORMASK; SDSS's BADSKYCHI,
+    /// REDMONSTER).
+    pub or_mask: bool,
+    /// Columns of plain tables.
+    pub columns: PixelColumns,
+}
+
+/// The spectra of a file.
+pub struct Spectra {
+    pub layout: Layout,
+    /// Rows that are no stars (sky, unassigned and stuck fibres).
+    pub n_not_stars: usize,
+    pub(super) spectra: Box<dyn Iterator<Item = Result<ObservedSpectrum>> + Send>,
+}
+
+impl Iterator for Spectra {
+    type Item = Result<ObservedSpectrum>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.spectra.next()
+    }
+}
+
+/// Opens a file of spectra and tells its layout by what is in it.
+///
+/// # Errors
+/// When it cannot be read, holds no spectra or spectra of a layout that is not known, or contradicts itself.
+pub fn read_spectra(path: &Path, options: &ReadOptions) -> Result<Spectra> {
+    match layout(path, options)? {
+        (Layout::Table, _) => table::read(path, options),
+        (Layout::Desi, Some(file)) => desi::read(&file, options),
+        (Layout::LamostImage, Some(file)) => lamost::read_image(path, &file, options),
+        (Layout::LamostTable, Some(file)) => lamost::read_table(path, &file, options),
+        (Layout::Sdss, Some(file)) => sdss::read(path, &file, options),
+        (_, None) => table::read(path, options),
+    }
+    .map_err(|error| error.within(path.display()))
+}
+
+fn layout(path: &Path, options: &ReadOptions) -> Result<(Layout, Option<FitsFile>)> {
+    if options.layout == Some(Layout::Table) || !super::layout::is_fits(path)? {
+        return Ok((Layout::Table, None));
+    }
+    let file = FitsFile::open(path)?;
+    let found = Layout::of(&file, &options.columns).map_err(|error| error.within(path.display()))?;
+    match options.layout {
+        Some(wanted) if wanted != found && wanted.family() != found.family() => {
+            Err(crate::error::Error::data(path.display().to_string())
+                .found(format!("spectra in the layout of {}", found.name()))
+                .expected(format!("{}, as the recipe says", wanted.name()))
+                .remedy("Correct `layout` in the recipe, or leave it out."))
+        }
+        _ => Ok((found, Some(file))),
+    }
+}
+
+/// Marks pixels that cannot be used by an inverse variance of 0. Given back are notes: pixels without a
+/// finite flux or with an impossible inverse variance that no mask had covered.
+pub(super) fn mark_bad(flux: &mut [f64], ivar: &mut [f64], is_masked: impl Fn(usize) -> bool) -> i32 {
+    let mut notes = 0;
+    for i in 0..flux.len() {
+        let is_bad = is_masked(i);
+        let is_possible = flux[i].is_finite() && ivar[i].is_finite() && ivar[i] >= 0.0;
+        if !is_bad && !is_possible {
+            notes |= Note::BadPixels.bit();
+        }
+        if is_bad || !is_possible {
+            ivar[i] = 0.0;
+        }
+        if !flux[i].is_finite() {
+            flux[i] = 0.0;
+        }
+    }
+    notes
+}

@@ -1,0 +1,152 @@
+//! Rows of the observation file.
+
+use super::fact::FactType;
+use super::star::{Finished, Pipeline};
+use crate::error::{Error, Result};
+use crate::spectrum::continuum::Method;
+use crate::survey::prepare::{NOTES_COLUMN, Note, id_column};
+use crate::table::{Column, ColumnSchema, Table, Values};
+use std::collections::BTreeMap;
+
+/// What all chunks of an observation file share.
+#[derive(Debug)]
+pub(super) struct Header {
+    /// The recipe as text.
+    pub recipe: String,
+    pub is_normalised: bool,
+    pub medium: &'static str,
+    pub line_spread: bool,
+    /// Unit of the flux where it is not normalised, from the first spectrum.
+    pub flux_unit: Option<String>,
+    /// Types of the columns that are carried along, from the first chunk.
+    pub facts: Option<Vec<(String, FactType)>>,
+}
+
+impl Header {
+    pub fn new(recipe: String, source: &super::SpectraSource) -> Self {
+        Self {
+            recipe,
+            is_normalised: source.continuum.method != Method::None,
+            medium: source.grid_medium.name(),
+            line_spread: source.line_spread,
+            flux_unit: None,
+            facts: None,
+        }
+    }
+
+    /// The first spectrum's unit is that of all, where flux is not normalised.
+    ///
+    /// # Errors
+    /// When another spectrum has another unit.
+    pub fn require_unit(&mut self, unit: &str, place: &str) -> Result<()> {
+        if self.is_normalised {
+            return Ok(());
+        }
+        let first = self.flux_unit.get_or_insert_with(|| unit.to_owned());
+        if first == unit {
+            return Ok(());
+        }
+        Err(Error::data(place)
+            .found(format!("flux in '{unit}'"))
+            .expected(format!("'{first}', as in the spectra before"))
+            .remedy("Prepare spectra of different units by themselves, or divide them by a continuum."))
+    }
+
+    /// A chunk: its stars, with the columns of joined tables that become constraints, and those that are
+    /// carried along.
+    ///
+    /// # Errors
+    /// When a column that is carried along has the name of one of the file's own.
+    pub fn table(
+        &mut self,
+        stars: Vec<Finished>,
+        constraints: Vec<Column>,
+        others: &Table,
+        pipeline: &Pipeline,
+    ) -> Result<Table> {
+        let grid = pipeline.grid();
+        let w = grid.len();
+        let unit = self.flux_unit.clone().unwrap_or_default();
+        let facts = self.facts.get_or_insert_with(|| {
+            let mut names: Vec<&String> = stars.iter().flat_map(|star| star.facts.keys()).collect();
+            names.sort_unstable();
+            names.dedup();
+            let of = |name: &String| (name.clone(), FactType::of(stars.iter().map(|star| &star.facts), name));
+            names.into_iter().map(of).collect()
+        });
+        let mut table = Table::with_rows(stars.len());
+        table.push(id_column(&stars.iter().map(|star| star.id).collect::<Vec<i64>>()))?;
+        let list = |name: &str, unit: &str, description: &str, ucd: &str, values: Vec<f32>| {
+            Column::fixed(ColumnSchema::new(name, unit, description).with_ucd(ucd), Values::Float32(values), w)
+        };
+        let of =
+            |part: fn(&Finished) -> &Vec<f32>| -> Vec<f32> { stars.iter().flat_map(|star| part(star).iter().copied()).collect() };
+        let what = if self.is_normalised { "Flux over pseudo-continuum" } else { "Flux" };
+        let described = format!("{what} at the wavelengths of the metadata, in the rest frame; NaN where missing");
+        table.push(list("flux", &unit, &described, "phot.flux.density;em.wl", of(|star| &star.flux)))?;
+        let described = "Error of the flux; NaN where missing";
+        table.push(list("flux_error", &unit, described, "stat.error;phot.flux.density;em.wl", of(|star| &star.error)))?;
+        if self.line_spread {
+            let described = "Standard deviation of the line spread in the observed frame; NaN where unknown";
+            table.push(list("line_spread", "Angstrom", described, "instr.dispersion", of(|star| &star.line_spread)))?;
+        }
+        for column in constraints {
+            table.push(column)?;
+        }
+        let schema = ColumnSchema::new(NOTES_COLUMN, "", "What was wrong with the star's input: bits as in the metadata");
+        table.push(Column::scalar(
+            schema.with_ucd("meta.code.qual"),
+            Values::Int32(stars.iter().map(|star| star.notes).collect()),
+        ))?;
+        let number = |name: &str, unit: &str, described: &str, ucd: &str, value: fn(&Finished) -> f64| {
+            let schema = ColumnSchema::new(name, unit, described).with_ucd(ucd);
+            Column::nullable(schema, stars.iter().map(value).collect())
+        };
+        let described = "Velocity that was taken out (positive: receding)";
+        table.push(number("radial_velocity_applied", "km.s**-1", described, "spect.dopplerVeloc", |star| star.velocity))?;
+        table.push(number("snr", "", "Median signal-to-noise ratio of a good pixel", "stat.snr", |star| star.snr))?;
+        let count = |name: &str, described: &str, value: fn(&Finished) -> usize| {
+            let values = stars.iter().map(|star| i32::try_from(value(star)).unwrap_or(i32::MAX)).collect();
+            Column::scalar(ColumnSchema::new(name, "", described).with_ucd("meta.number"), Values::Int32(values))
+        };
+        table.push(count("n_good_pixels", "Pixels with flux", |star| star.n_pixels))?;
+        table.push(count("n_exposures", "Spectra of the file that were joined", |star| star.n_exposures))?;
+        let schema = ColumnSchema::new("spectrum_file", "", "File of the spectrum, and row where it has many");
+        let places = stars.iter().map(|star| star.place.rsplit('/').next().unwrap_or_default().to_owned()).collect();
+        table.push(Column::scalar(schema.with_ucd("meta.file"), Values::Text(places)))?;
+        for (name, kind) in facts {
+            if others.get(name).is_none() {
+                table.push(kind.column(stars.iter().map(|star| &star.facts), name)?)?;
+            }
+        }
+        for column in others.columns().iter().filter(|column| column.schema.name != "source_id") {
+            let name = &column.schema.name;
+            table.push(column.clone()).map_err(|_| {
+                Error::data(format!("column '{name}'"))
+                    .found("a name that the observation file uses itself")
+                    .expected("another name")
+                    .remedy("Rename the column in the recipe (tables.rename).")
+            })?;
+        }
+        table.metadata = self.metadata(pipeline);
+        Ok(table)
+    }
+
+    fn metadata(&self, pipeline: &Pipeline) -> BTreeMap<String, String> {
+        let json = |value: serde_json::Value| value.to_string();
+        [
+            ("wavelengths", json(pipeline.grid().centres().into())),
+            ("wavelength_unit", "Angstrom".into()),
+            ("wavelength_medium", self.medium.into()),
+            ("bands", json(pipeline.grid().names().into())),
+            ("flux_unit", self.flux_unit.clone().unwrap_or_default()),
+            ("input_notes", Note::legend()),
+            ("program", concat!("photosphere ", env!("CARGO_PKG_VERSION"), " prepare").into()),
+            ("prepare_recipe", self.recipe.clone()),
+        ]
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
+    }
+}

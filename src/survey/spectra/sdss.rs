@@ -1,0 +1,136 @@
+//! SDSS, BOSS and SDSS-V `spec` files: a table with a pixel in every row (`loglam`, `flux`, `ivar`, masks,
+//! `wdisp`; in capitals or not), and SPALL or SPECOBJ with what the pipeline found.
+
+use super::Layout;
+use super::fact::Fact;
+use super::identifiers::stable_id;
+use super::observed::{ObservedSpectrum, ReadOptions, Segment, Spectra, mark_bad};
+use crate::error::{Error, Result};
+use crate::spectrum::{Medium, SPEED_OF_LIGHT};
+use crate::survey::prepare::Note;
+use crate::table::{Column, FitsFile, FitsHeader, HduKind, Table};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The sky was bright in all exposures (SPPIXMASK).
+const BRIGHTSKY: i64 = 1 << 23;
+/// The sky was subtracted badly in one exposure of several; grown by [`GROWTH`] pixels, as the pipeline
+/// does (idlspec2d `skymask.pro`).
+const BAD_SKY: i64 = 1 << 27 | 1 << 28;
+const GROWTH: usize = 2;
+/// Difference of logarithms between the column and COEFF0 + COEFF1 i that single precision does not explain.
+const LARGEST_DIFFERENCE: f64 = 2e-6;
+
+/// The spectrum of a file.
+///
+/// # Errors
+/// When a column is absent, or wavelengths contradict themselves.
+pub(super) fn read(path: &Path, file: &FitsFile, options: &ReadOptions) -> Result<Spectra> {
+    let has = |number: usize, wanted: &str| file.columns(number).iter().any(|name| name.eq_ignore_ascii_case(wanted));
+    let is_spectrum = |&number: &usize| file.kind(number) == HduKind::Table && has(number, "loglam") && has(number, "flux");
+    let number = (0..file.n_hdus())
+        .find(is_spectrum)
+        .ok_or_else(|| Error::data("spectrum").found("no table with loglam and flux").expected("the coadded spectrum"))?;
+    let table = file.table(number, None)?;
+    let header = file.header(0)?;
+    let (mut flux, mut ivar) = (column(&table, "flux")?.to_f64()?, column(&table, "ivar")?.to_f64()?);
+    let wavelength = wavelengths(&header, column(&table, "loglam")?.to_f64()?)?;
+    let mask = |name: &str| column(&table, name).and_then(Column::to_i64);
+    let (and_mask, or_mask) = (mask("and_mask")?, mask("or_mask")?);
+    let is_bad_sky = |pixel: usize| {
+        let near = pixel.saturating_sub(GROWTH)..(pixel + GROWTH + 1).min(or_mask.len());
+        or_mask[near].iter().any(|mask| mask & BAD_SKY != 0)
+    };
+    let mut notes =
+        mark_bad(&mut flux, &mut ivar, |pixel| and_mask[pixel] & BRIGHTSKY != 0 || options.or_mask && is_bad_sky(pixel));
+    let line_spread = match options.line_spread.then(|| column(&table, "wdisp").and_then(Column::to_f64)) {
+        // σ in pixels of a step in log10 λ.
+        Some(Ok(sigma)) => {
+            let step = header.number("COEFF1")?.unwrap_or(1e-4);
+            sigma.iter().zip(&wavelength).map(|(sigma, lambda)| sigma * lambda * step * std::f64::consts::LN_10).collect()
+        }
+        _ => Vec::new(),
+    };
+    let results = results(file)?;
+    let fact = |name: &str| {
+        let of_results = results.as_ref().and_then(|table| Fact::of_column(column(table, name).ok()?, 0));
+        of_results.or_else(|| Fact::of_header(&header, &name.to_ascii_uppercase()))
+    };
+    let integer = |name: &str| match fact(name) {
+        Some(Fact::Integer(value)) if value > 0 => Some(value),
+        _ => None,
+    };
+    if integer("ZWARNING").is_some() {
+        notes |= Note::VelocityInvalid.bit();
+    }
+    let first = |names: &[&str]| names.iter().find_map(|name| fact(name));
+    let position = [("ra", first(&["RACAT", "PLUG_RA", "RA"])), ("dec", first(&["DECCAT", "PLUG_DEC", "DEC"]))];
+    let carried = options.carry.iter().map(|name| (name.as_str(), fact(name)));
+    let facts = position.into_iter().chain(carried).filter_map(|(name, fact)| Some((name.to_ascii_lowercase(), fact?)));
+    let redshift = fact("Z").and_then(|fact| fact.number()).filter(|redshift| redshift.is_finite());
+    let unit = header.text("BUNIT").unwrap_or_default();
+    let spectrum = ObservedSpectrum {
+        id: Some(integer("CATALOGID").unwrap_or_else(|| {
+            let parts = [fact("PLATE").or_else(|| fact("PLATEID")), fact("MJD"), fact("FIBERID")]
+                .map(|fact| fact.and_then(|fact| fact.number()));
+            match parts {
+                [Some(plate), Some(day), Some(fiber)] => stable_id(&format!("{plate}-{day}-{fiber}")),
+                _ => stable_id(&path.file_name().unwrap_or_default().to_string_lossy()),
+            }
+        })),
+        place: path.display().to_string(),
+        segments: vec![Segment { arm: String::new(), wavelength: Arc::new(wavelength), flux, ivar, line_spread }],
+        medium: header
+            .logical("VACUUM")
+            .map_or(Some(Medium::Vacuum), |vacuum| Some(if vacuum { Medium::Vacuum } else { Medium::Air })),
+        flux_unit: unit.to_owned(),
+        velocity: redshift.map(|redshift| redshift * SPEED_OF_LIGHT),
+        facts: facts.collect(),
+        notes,
+        fault: None,
+        n_following: 0,
+    };
+    Ok(Spectra { layout: Layout::Sdss, n_not_stars: 0, spectra: Box::new(std::iter::once(Ok(spectrum))) })
+}
+
+/// A column whatever the case of its name.
+fn column<'a>(table: &'a Table, wanted: &str) -> Result<&'a Column> {
+    let name = table.columns().iter().map(|column| column.schema.name.as_str()).find(|name| name.eq_ignore_ascii_case(wanted));
+    table.column(name.unwrap_or(wanted))
+}
+
+/// The table of one row with what the pipeline found.
+fn results(file: &FitsFile) -> Result<Option<Table>> {
+    for name in ["SPALL", "SPECOBJ"] {
+        if let Some(number) = file.find(name)?.filter(|&number| file.kind(number) == HduKind::Table && file.n_rows(number) > 0) {
+            return file.table(number, None).map(Some);
+        }
+    }
+    // Legacy files have no names; the results are the first table of one row.
+    let is_results = |&number: &usize| {
+        file.kind(number) == HduKind::Table
+            && file.n_rows(number) == 1
+            && file.columns(number).iter().any(|name| name.eq_ignore_ascii_case("ZWARNING"))
+    };
+    (0..file.n_hdus()).find(is_results).map(|number| file.table(number, None)).transpose()
+}
+
+/// From COEFF0 and COEFF1 where they are there, since the column's single precision jitters by 0.2 km/s. The
+/// table may begin some pixels after COEFF0 (real files do), but on its grid.
+fn wavelengths(header: &FitsHeader, logarithms: Vec<f64>) -> Result<Vec<f64>> {
+    let computed = match (header.number("COEFF0")?, header.number("COEFF1")?, logarithms.first()) {
+        (Some(start), Some(step), Some(first)) if step > 0.0 => {
+            let skipped = ((first - start) / step).round();
+            (0..logarithms.len()).map(|i| start + step * (skipped + i as f64)).collect()
+        }
+        _ => logarithms.clone(),
+    };
+    let differs = |pair: &(usize, (&f64, &f64))| (pair.1.0 - pair.1.1).abs() > LARGEST_DIFFERENCE || pair.1.0.is_nan();
+    if let Some((pixel, (stored, computed))) = logarithms.iter().zip(&computed).enumerate().find(differs) {
+        return Err(Error::data(format!("column 'loglam', row {pixel}"))
+            .found(stored.to_string())
+            .expected(format!("{computed}, by COEFF0 and COEFF1"))
+            .remedy("The file contradicts itself: get it again."));
+    }
+    Ok(computed.into_iter().map(|logarithm: f64| 10_f64.powf(logarithm)).collect())
+}
