@@ -63,15 +63,7 @@ impl Parts {
         }
         let schema = ColumnSchema::new(NOTES_COLUMN, "", "What was wrong with the star's input: bits as in the metadata");
         table.push(Column::scalar(schema.with_ucd("meta.code.qual"), Values::Int32(self.notes)))?;
-        for column in self.others.columns().iter().filter(|column| column.schema.name != "source_id") {
-            let name = &column.schema.name;
-            table.push(column.clone()).map_err(|_| {
-                Error::data(format!("column '{name}'"))
-                    .found("a name that the observation file uses itself")
-                    .expected("another name")
-                    .remedy("Rename the column in the recipe (tables.rename).")
-            })?;
-        }
+        pass_through(&mut table, &self.others)?;
         let json = |value: serde_json::Value| value.to_string();
         table.metadata = [
             ("wavelengths", json(maker.wavelengths().into())),
@@ -88,4 +80,21 @@ impl Parts {
         }
         Ok(table)
     }
+}
+
+/// Adds the columns of joined tables that are carried along, all but the identifier.
+///
+/// # Errors
+/// When one has the name of a column that the table has already.
+pub(in crate::survey) fn pass_through(table: &mut Table, others: &Table) -> Result<()> {
+    for column in others.columns().iter().filter(|column| column.schema.name != "source_id") {
+        let name = &column.schema.name;
+        table.push(column.clone()).map_err(|_| {
+            Error::data(format!("column '{name}'"))
+                .found("a name that the observation file uses itself")
+                .expected("another name")
+                .remedy("Rename the column in the recipe (tables.rename).")
+        })?;
+    }
+    Ok(())
 }

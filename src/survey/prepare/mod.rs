@@ -18,6 +18,7 @@ mod used;
 #[cfg(test)]
 mod xp_tests;
 
+pub(super) use chunk::pass_through;
 pub(super) use join::id_column;
 pub use note::Note;
 pub(super) use recipe::expand;

@@ -4,7 +4,7 @@ use super::fact::FactType;
 use super::star::{Finished, Pipeline};
 use crate::error::{Error, Result};
 use crate::spectrum::continuum::Method;
-use crate::survey::prepare::{NOTES_COLUMN, Note, id_column};
+use crate::survey::prepare::{NOTES_COLUMN, Note, id_column, pass_through};
 use crate::table::{Column, ColumnSchema, Table, Values};
 use std::collections::BTreeMap;
 
@@ -119,15 +119,7 @@ impl Header {
                 table.push(kind.column(stars.iter().map(|star| &star.facts), name)?)?;
             }
         }
-        for column in others.columns().iter().filter(|column| column.schema.name != "source_id") {
-            let name = &column.schema.name;
-            table.push(column.clone()).map_err(|_| {
-                Error::data(format!("column '{name}'"))
-                    .found("a name that the observation file uses itself")
-                    .expected("another name")
-                    .remedy("Rename the column in the recipe (tables.rename).")
-            })?;
-        }
+        pass_through(&mut table, others)?;
         table.metadata = self.metadata(pipeline);
         Ok(table)
     }
