@@ -38,7 +38,7 @@ fn main() -> Result<()> {
             println!("  correlation of logg and parallax {correlation:.2}");
         }
         println!(
-            "  chi2 {:.1} for {} degrees of freedom, quality_flags {}, {} iterations",
+            "  chi2 {:.1} for {:.1} degrees of freedom, quality_flags {}, {} iterations",
             estimates.chi_square[0], estimates.degrees_of_freedom[0], estimates.flags[0], estimates.n_iterations[0]
         );
     }

@@ -153,20 +153,20 @@ fn offending_samples_go_alone_and_constraints_far_off_are_flagged() {
     let folder = stars(&faulty);
     let observed = |name: &str| fit(&folder, &faulty.join(name).display().to_string()).0;
     let own = observed("astropy_observation_file__own.fits");
-    let n_dof = |catalogue: &Table| numbers(catalogue, "n_dof");
+    let n_flux = |catalogue: &Table| numbers(catalogue, "n_flux");
     let catalogue = observed("bad_covariance__nan_row_of_one_flux.parquet");
-    let lost: Vec<f64> = n_dof(&own).iter().zip(n_dof(&catalogue)).map(|(all, left)| all - left).collect();
+    let lost: Vec<f64> = n_flux(&own).iter().zip(n_flux(&catalogue)).map(|(all, left)| all - left).collect();
     assert!(lost.iter().all(|&lost| (0.0..=1.0).contains(&lost)) && lost.contains(&1.0), "{lost:?}");
     let flagged = bits(&catalogue).iter().map(|bits| f64::from(u8::from(bits & flags::BAD_FLUX != 0))).collect::<Vec<_>>();
     assert_eq!(flagged, lost);
     // One star twice, the second time with a row of its covariance that is no number.
     let catalogue = observed("hostile__D1_covariance_row_30_nan.parquet");
-    let n_dof_of_both = n_dof(&catalogue);
-    assert_eq!(n_dof_of_both[0] - n_dof_of_both[1], 1.0);
+    let n_flux_of_both = n_flux(&catalogue);
+    assert_eq!(n_flux_of_both[0] - n_flux_of_both[1], 1.0);
     assert_eq!(bits(&catalogue).iter().map(|bits| bits & flags::BAD_FLUX).collect::<Vec<_>>(), [0, flags::BAD_FLUX]);
     for name in ["bad_covariance__null_first.parquet", "bad_covariance__only_variances.parquet"] {
         let catalogue = observed(name);
-        let lost: Vec<f64> = n_dof(&own).iter().zip(n_dof(&catalogue)).map(|(all, left)| all - left).collect();
+        let lost: Vec<f64> = n_flux(&own).iter().zip(n_flux(&catalogue)).map(|(all, left)| all - left).collect();
         let flagged = bits(&catalogue).iter().map(|bits| bits & (flags::BAD_FLUX | flags::NOT_FITTED) != 0).collect::<Vec<_>>();
         assert!(lost.iter().zip(&flagged).all(|(lost, flagged)| (*lost > 0.0) == *flagged), "{name}: {lost:?} {flagged:?}");
         assert!(flagged.contains(&true), "{name}");

@@ -9,7 +9,7 @@ use photosphere::observations::{Grid, Observations};
 use photosphere::optimise::{LevenbergMarquardt, Method};
 use photosphere::prior::MixtureFit;
 use photosphere::simulate::{Labels, SpectralEnergy, SurveyConfig, simulate, truth};
-use photosphere::statistics::{median, pull_statistics};
+use photosphere::statistics::{chi_square_tail, median, pull_statistics};
 use photosphere::table::{Column, Table, Values};
 use photosphere::tensor::{Device, Jet, Precision, WeightSpecification, Weights, to_f64};
 use photosphere::train::{TrainedModel, TrainingLog};
@@ -107,8 +107,7 @@ fn likelihood_pulls_of_single_stars_are_standard_normal() {
     let (extinction, e) = (truth("extinction"), position(&estimates, "extinction"));
     let chosen: Vec<usize> =
         (0..estimates.len()).filter(|&i| !binary[i] && extinction[i] > 3.0 * estimates.error(i, e)).collect();
-    let reduced: Vec<f64> =
-        chosen.iter().map(|&i| estimates.chi_square[i] / f64::from(estimates.degrees_of_freedom[i])).collect();
+    let reduced: Vec<f64> = chosen.iter().map(|&i| estimates.chi_square[i] / estimates.degrees_of_freedom[i]).collect();
     println!("{} stars, median chi2/n_dof {:.4}", chosen.len(), median(&reduced));
     assert!((0.97..1.02).contains(&median(&reduced)));
     for name in ["teff", "feh", "logg", "extinction", "parallax"] {
@@ -124,6 +123,56 @@ fn likelihood_pulls_of_single_stars_are_standard_normal() {
     let converged = estimates.flags.iter().filter(|flags| **flags & photosphere::infer::flags::NOT_CONVERGED == 0).count();
     println!("{converged} of {} converged", estimates.len());
     assert!(converged as f64 >= 0.995 * estimates.len() as f64);
+}
+
+/// Bit 3 is a tail probability of what was fitted: good stars with 8 bands, most of whose parameters the parallax and the prior determine, are flagged
+/// as rarely as those with 66.
+#[test]
+fn good_stars_are_poor_fits_at_the_nominal_rate() {
+    let trained = true_model();
+    let survey = SurveyConfig {
+        n_stars: 4000,
+        first_star: 6_000_000,
+        labelled_fraction: 0.0,
+        binary_fraction: 0.0,
+        r_v_scatter: 0.0,
+        infrared_missing: 0.0,
+        ..Default::default()
+    };
+    let whole = simulate(&survey).unwrap();
+    let bands: Vec<String> = serde_json::from_str(&whole.metadata["bands"]).unwrap();
+    let kept = ["xp_442", "xp_622", "xp_802", "j", "h", "ks", "w1", "w2"]
+        .map(|name| bands.iter().position(|band| band == name).unwrap());
+    let mut few = whole.clone();
+    let w = bands.len();
+    let Values::Float32(errors) = &mut few.take("flux_error").map(|column| column.values).unwrap() else {
+        panic!("errors in single precision")
+    };
+    errors.iter_mut().enumerate().filter(|(i, _)| !kept.contains(&(i % w))).for_each(|(_, error)| *error = f32::NAN);
+    let schema = whole.column("flux_error").unwrap().schema.clone();
+    few.push(Column::fixed(schema, Values::Float32(errors.clone()), w)).unwrap();
+    for (name, table, n_fluxes) in [("66 fluxes", whole, 66), ("8 bands", few, 8)] {
+        let observations = observe(table, &trained);
+        let estimates = fit(&trained, &observations, &options()).unwrap();
+        let stars: Vec<usize> = (0..estimates.len()).filter(|&star| estimates.n_fluxes[star] == n_fluxes).collect();
+        let degrees: Vec<f64> = stars.iter().map(|&star| estimates.degrees_of_freedom[star]).collect();
+        let tails: Vec<f64> =
+            stars.iter().map(|&star| chi_square_tail(estimates.chi_square[star], estimates.degrees_of_freedom[star])).collect();
+        println!("{name}: {} stars, median n_dof {:.2}", stars.len(), median(&degrees));
+        for level in [0.3, 0.1, 0.01, 1e-3] {
+            let n = stars.len() as f64;
+            let (rate, error) =
+                (tails.iter().filter(|&&tail| tail < level).count() as f64 / n, (level * (1.0 - level) / n).sqrt());
+            println!("  tail below {level}: {rate:.4} ± {error:.4}");
+            assert!((rate - level).abs() < 3.0 * error + 0.1 * level, "{name}, {level}: {rate} ± {error}");
+        }
+        let is_poor = |star: &&usize| estimates.flags[**star] & photosphere::infer::flags::POOR_FIT != 0;
+        let poor = stars.iter().filter(is_poor).count();
+        assert_eq!(poor, tails.iter().filter(|&&tail| tail < 1e-3).count());
+        // What the rule χ²/(fluxes − parameters) > 2 would flag.
+        let old = stars.iter().filter(|&&star| estimates.chi_square[star] > 2.0 * (n_fluxes as f64 - 5.0)).count();
+        println!("  poor: {poor}; by chi2 over fluxes less parameters: {old}");
+    }
 }
 
 /// The optimum in E and ϖ themselves shifts no sample of stars with little dust; that in ln E, the published convention, does.

@@ -47,7 +47,7 @@ fn likelihood_pulls_of_new_stars_are_standard_normal() {
         println!("{name}: median {:+.3}, MAD-sigma {:.3}", pulls.median.value, pulls.scatter.value);
         assert!(pulls.median.value.abs() < 0.1 && (0.9..1.1).contains(&pulls.scatter.value), "{name}");
     }
-    let reduced = |&star: &usize| estimates.chi_square[star] / f64::from(estimates.degrees_of_freedom[star]);
+    let reduced = |&star: &usize| estimates.chi_square[star] / estimates.degrees_of_freedom[star];
     let reduced = median(&chosen.iter().map(reduced).collect::<Vec<f64>>());
     assert!((0.97..1.05).contains(&reduced), "χ²/n_dof {reduced}");
     let n_converged = estimates.flags.iter().filter(|bits| **bits & flags::NOT_CONVERGED == 0).count();

@@ -152,7 +152,8 @@ fn report(arguments: &Arguments, comparison: &Comparison) -> Report {
             comparison.n_selected, comparison.n_catalogue, comparison.n_reference, comparison.n_matched
         ),
     );
-    report.table("Residuals and pulls", Comparison::HEADER, comparison.rows());
+    let caption = std::iter::once("Residuals and pulls".to_owned()).chain(comparison.notes()).collect::<Vec<_>>().join(". ");
+    report.table(&caption, Comparison::HEADER, comparison.rows());
     let quantities = &comparison.quantities;
     let labels: Vec<LabelResidual<'_>> = quantities.iter().map(residual).collect();
     report.figure("Residuals against the reference, with running median and 68 % interval", {

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::model::{Parameter, Transform};
 use crate::observations::{Observations, hash64};
 use crate::optimise::dense::invert_positive_semidefinite;
-use crate::optimise::{LevenbergMarquardt, Method, NormalEquations, Solution, Subset, minimise_in_chunks};
+use crate::optimise::{LevenbergMarquardt, Method, NormalEquations, Solution, Status, Subset, minimise_in_chunks};
 use crate::posterior::Posterior;
 use crate::tensor::Precision;
 use crate::train::TrainedModel;
@@ -42,7 +42,7 @@ impl Default for AuditOptions {
 /// What re-fits of N stars found. Values are in file units; numbers that could not be had are NaN.
 ///
 /// # Shapes
-/// `estimate`, `polished`, `best` and `error` are `[N, F]` over the fitted parameters, the others `[N]`.
+/// `estimate`, `polished`, `best`, `second` and `error` are `[N, F]` over the fitted parameters, the others `[N]`.
 #[derive(Debug, Clone)]
 pub struct Audit {
     pub ids: Vec<i64>,
@@ -60,6 +60,11 @@ pub struct Audit {
     pub loss: Vec<f64>,
     pub polished_loss: Vec<f64>,
     pub best_loss: Vec<f64>,
+    /// The best optimum that a random start ended at and that is another star than the best one (see
+    /// [`SecondOptimumOptions`](super::SecondOptimumOptions)); NaN where there is none.
+    pub second: Array2<f64>,
+    /// −2 ln P there less that of the best one.
+    pub second_delta_loss: Vec<f64>,
     /// How many of the random starts end within 0.01 in −2 ln P of the best.
     pub n_reached: Vec<u32>,
     /// Largest |C − C₆₄|ᵢⱼ/(σᵢσⱼ) between the covariance under audit and that in double precision at the same values.
@@ -155,6 +160,17 @@ pub fn audit(
         if wins[star] { challenger.coordinates[[star, p]] } else { polished.coordinates[[star, p]] }
     });
     let best_loss: Vec<f64> = (0..n).map(|star| if wins[star] { challenger.loss[star] } else { polished.loss[star] }).collect();
+    let separations = problem.separations(&free);
+    let second_row = |star: usize| {
+        let rows = star * audit.starts..(star + 1) * audit.starts;
+        rows.filter(|&row| matches!(random.status[row], Status::Converged | Status::AtBound))
+            .filter(|&row| random.loss[row] - best_loss[star] <= separations.window)
+            .filter(|&row| separations.are_apart(random.coordinates.row(row), best.row(star)))
+            .min_by(|&a, &b| random.loss[a].total_cmp(&random.loss[b]))
+    };
+    let second: Vec<Option<usize>> = (0..n).map(second_row).collect();
+    let second_coordinates =
+        Array2::from_shape_fn(start.dim(), |(star, p)| second[star].map_or(f64::NAN, |row| random.coordinates[[row, p]]));
     let reached = |star: usize| {
         let rows = star * audit.starts..(star + 1) * audit.starts;
         random.loss[rows].iter().filter(|&&loss| loss - best_loss[star] < EQUAL_LOSS).count() as u32
@@ -168,6 +184,8 @@ pub fn audit(
         parameters: parameters.iter().map(|p| (p.name.clone(), p.unit.clone(), p.description.clone())).collect(),
         polished: problem.values(&free, polished.coordinates.view()),
         best: problem.values(&free, best.view()),
+        second: problem.values(&free, second_coordinates.view()),
+        second_delta_loss: (0..n).map(|star| second[star].map_or(f64::NAN, |row| random.loss[row] - best_loss[star])).collect(),
         error,
         rounding,
         n_reached: (0..n).map(reached).collect(),

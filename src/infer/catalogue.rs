@@ -51,9 +51,15 @@ impl Estimates {
             Column::nullable(ColumnSchema::new(name, "", description).with_ucd(ucd), values.to_vec())
         };
         table.push(scalar("chi2", "chi-square of the flux alone", "stat.fit.chi2", &self.chi_square))?;
+        table.push(scalar(
+            "n_dof",
+            "degrees of freedom of chi2: n_flux less the number of parameters that the fluxes determine, which parallax and prior lower",
+            "stat.fit.dof",
+            &self.degrees_of_freedom,
+        ))?;
         table.push(Column::scalar(
-            ColumnSchema::new("n_dof", "", "finite fluxes minus fitted parameters").with_ucd("stat.fit.dof"),
-            Values::Int32(self.degrees_of_freedom.clone()),
+            ColumnSchema::new("n_flux", "", "fluxes with a finite error").with_ucd("meta.number"),
+            Values::Int32(self.n_fluxes.clone()),
         ))?;
         table.push(scalar(
             "ln_prior",
@@ -68,6 +74,7 @@ impl Estimates {
             "stat.value",
             &self.smallest_eigenvalue,
         ))?;
+        self.push_second(&mut table)?;
         for (name, _, _) in self.parameters.iter().filter(|(name, _, _)| flags::CONFIDENCES.contains(&name.as_str())) {
             let description = format!("confidence of {name} (null: the model has no classifier)");
             table.push(scalar(&format!("{name}_confidence"), &description, "stat.probability", &vec![f64::NAN; n]))?;
@@ -85,6 +92,19 @@ impl Estimates {
             Values::Text(vec![model_id.to_string(); n]),
         ))?;
         Ok(table)
+    }
+
+    /// The columns of the second optimum, null where a star has none.
+    fn push_second(&self, table: &mut Table) -> Result<()> {
+        for (index, &position) in self.fitted.iter().enumerate() {
+            let (name, unit, description) = &self.parameters[position];
+            let schema =
+                ColumnSchema::new(format!("second_{name}"), unit, format!("{description}, at the second optimum (bit 9)"));
+            table.push(Column::nullable(schema.with_ucd(ucd_of(name)), self.second.column(index).to_vec()))?;
+        }
+        let description = "-2 ln posterior at the second optimum less that at the first";
+        let schema = ColumnSchema::new("second_delta_loss", "", description).with_ucd("stat.probability;arith.diff");
+        table.push(Column::nullable(schema, self.second_delta_loss.clone()))
     }
 
     /// Inverse of the covariance `[N, F, F]`; NaN for stars without one.

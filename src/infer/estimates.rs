@@ -24,8 +24,10 @@ pub struct Estimates {
     pub information: Array3<f64>,
     /// χ² of the flux alone.
     pub chi_square: Vec<f64>,
-    /// Finite fluxes minus fitted parameters.
-    pub degrees_of_freedom: Vec<i32>,
+    /// Fluxes with a finite error.
+    pub n_fluxes: Vec<i32>,
+    /// Degrees of freedom of χ²: finite fluxes less the number of parameters that they determine, which parallax and prior lower (see `infer/degrees.rs`).
+    pub degrees_of_freedom: Vec<f64>,
     /// ln of the mixture prior at the fitted labels (per kK dex …).
     pub ln_prior: Vec<f64>,
     /// −½ of the minimised loss.
@@ -36,6 +38,10 @@ pub struct Estimates {
     pub n_iterations: Vec<u32>,
     /// Quantities that the model's effects derive from the parameters, with their values: A(550 nm) of an extinction curve.
     pub derived: Vec<(Derived, Vec<f64>)>,
+    /// Fitted parameters at the second optimum `[N, F]`; NaN where there is none.
+    pub second: Array2<f64>,
+    /// −2 ln P there less that of the estimate.
+    pub second_delta_loss: Vec<f64>,
 }
 
 impl Estimates {

@@ -1,31 +1,27 @@
 //! Fitting: starts, optimum, Fisher matrix, exact Hessian and flags for all stars of a set of observations.
 
 use super::breadth::Breadth;
+use super::degrees::fitted_to_flux;
 use super::engine::is_on_device;
 use super::estimates::Estimates;
 use super::flags;
 use super::options::FitOptions;
 use super::problem::{Problem, Setup};
+use super::quality::Quality;
 use super::searches::{Search, Searches};
+use super::second_optimum::Separations;
 use super::start::StartGrid;
 use crate::error::Result;
 use crate::model::{Derived, ForwardModel, Parameter, ParameterSpace};
 use crate::observations::{Observations, ReadOptions};
 use crate::optimise::dense::smallest_eigenvalue;
-use crate::optimise::{Bounds, Status};
+use crate::optimise::{Bounds, NormalEquations};
 use crate::package::FitStage;
 use crate::posterior::{Local, Posterior};
 use crate::train::TrainedModel;
 use crate::warning::warn_once;
 use ndarray::{Array2, Array3, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
-
-/// ϖ/σ from which a parallax tells the luminosity of a star.
-const MEASURED_DISTANCE: f64 = 3.0;
-/// Two optima whose −2 ln P differ by less than this are both likely.
-const SECOND_OPTIMUM_DIFFERENCE: f64 = 4.0;
-/// … when a label differs by more than this many σ.
-const SECOND_OPTIMUM_DISTANCE: f64 = 3.0;
 
 /// How an observation file has to be read for a fit with these options: constraints, units, offsets and the model's error.
 pub fn read_options(trained: &TrainedModel, options: &FitOptions) -> ReadOptions {
@@ -122,15 +118,18 @@ impl<'a> Fitter<'a> {
         }
         let posterior = problem.posterior()?;
         let bounds = problem.bounds(posterior.free());
-        let block = Block { problem: &problem, posterior: &posterior, bounds: &bounds, observations, fitter: self };
-        let fittable: Vec<usize> =
-            (0..observations.len()).filter(|&star| observations.n_fluxes(star) > posterior.free().len()).collect();
+        let separations = problem.separations(posterior.free());
+        let (bounds, separations) = (&bounds, &separations);
+        let n_fluxes: Vec<usize> = (0..observations.len()).map(|star| observations.n_fluxes(star)).collect();
+        let fittable: Vec<usize> = (0..observations.len()).filter(|&star| n_fluxes[star] > posterior.free().len()).collect();
+        let (problem, posterior, n_fluxes) = (&problem, &posterior, &n_fluxes);
+        let block = Block { problem, posterior, bounds, separations, observations, n_fluxes, fitter: self };
         tracing::debug!("{} stars, {} engine", fittable.len(), posterior.engine_name());
         // A processor's caches hold the data of some stars from stage to stage; an accelerator wants all at once.
-        let together = if is_on_device(&posterior, options) { fittable.len().max(1) } else { posterior.batch(options.chunk) };
+        let together = if is_on_device(posterior, options) { fittable.len().max(1) } else { posterior.batch(options.chunk) };
         let parts = fittable.par_chunks(together).map(|stars| block.fit(stars, reached)).collect::<Result<Vec<_>>>()?;
         reached(FitStage::Begun);
-        let mut estimates = empty(self, &posterior, observations);
+        let mut estimates = empty(self, posterior, observations, n_fluxes);
         for part in parts.into_iter().flatten() {
             for (i, &star) in part.stars.iter().enumerate() {
                 put(&mut estimates, &part, i, star);
@@ -153,7 +152,10 @@ struct Block<'a> {
     problem: &'a Problem<'a>,
     posterior: &'a Posterior<'a>,
     bounds: &'a Bounds,
+    separations: &'a Separations,
     observations: &'a Observations,
+    /// Of every star.
+    n_fluxes: &'a [usize],
     fitter: &'a Fitter<'a>,
 }
 
@@ -161,11 +163,11 @@ impl Block<'_> {
     fn fit(&self, stars: &[usize], reached: &(dyn Fn(FitStage) + Sync)) -> Result<Vec<Part>> {
         reached(FitStage::Begun);
         let options = self.fitter.options();
-        let breadths: Vec<Breadth> = stars.iter().map(|&star| Breadth::new(self.has_distance(star), &options.start)).collect();
+        let breadths: Vec<Breadth> = stars.iter().map(|&star| Breadth::new(self.distance_signal(star), &options.start)).collect();
         let (model, constraints) = (self.problem.model, &self.problem.constraints);
         let starts = self.fitter.starts.starts(model, self.observations, constraints, (stars, &breadths));
         reached(FitStage::Start);
-        let searches = Searches::run(self.posterior, stars, (&starts, &breadths), self.bounds, options)?;
+        let searches = Searches::run(self.posterior, stars, (&starts, &breadths), (self.bounds, self.separations), options)?;
         reached(FitStage::Optimum { n_evaluations: searches.n_evaluations() });
         // After a search on an accelerator, still only so many stars at a time.
         let together = self.posterior.batch(self.fitter.options().chunk);
@@ -175,13 +177,14 @@ impl Block<'_> {
         Ok(parts)
     }
 
-    /// Whether the distance of a star is held, or measured to a third.
-    fn has_distance(&self, star: usize) -> bool {
+    /// ϖ/σ of a star as far as it enters, infinite where the distance is held or plays no role.
+    fn distance_signal(&self, star: usize) -> f64 {
         let space = &self.problem.model.space;
-        let Some(position) = space.distance_position() else { return true };
+        let position = space.distance_position().filter(|position| self.posterior.free().contains(position));
+        let Some(position) = position else { return f64::INFINITY };
         let name = &space.parameters[position].name;
         let measured = self.observations.constraint(name, star).filter(|_| self.problem.constraints.contains(name));
-        !self.posterior.free().contains(&position) || measured.is_some_and(|(value, error)| value > MEASURED_DISTANCE * error)
+        measured.map_or(0.0, |(value, error)| value / error)
     }
 
     /// Covariances, exact Hessians and flags at the best optima; the searches of the `stars` stand from row `first` on.
@@ -195,7 +198,9 @@ impl Block<'_> {
         let file_factor: Vec<f64> = model.space.parameters.iter().map(|p| p.model_units_per_file_unit).collect();
         let values =
             Array2::from_shape_fn(all.dim(), |(i, p)| model.space.parameters[p].model_value(all[[i, p]]) / file_factor[p]);
-        let Local { chi_square, information, hessian } = posterior.local(stars, free.view(), options.exact_hessian)?;
+        let local = posterior.local(stars, free.view(), options.exact_hessian)?;
+        let degrees_of_freedom = self.degrees_of_freedom(stars, &best, &free, &local)?;
+        let Local { chi_square, information, hessian, .. } = local;
         let (information, covariance) = problem.covariances(posterior, stars, free.view(), information)?;
         let eigenvalue = match hessian {
             None => vec![f64::NAN; n],
@@ -206,6 +211,13 @@ impl Block<'_> {
                 trained.prior.ln_density(&fitter.labels.iter().map(|&p| values[[i, p]] * file_factor[p]).collect::<Vec<_>>())
             })
             .collect();
+        let second: Vec<Option<Search<'_>>> = (0..n).map(|i| searches.second(first + i, best[i], self.separations)).collect();
+        let second_delta_loss =
+            second.iter().zip(&best).map(|(second, best)| second.map_or(f64::NAN, |s| s.loss() - best.loss()));
+        let second_value = |(i, p): (usize, usize)| {
+            let parameter = &model.space.parameters[posterior.free()[p]];
+            second[i].map_or(f64::NAN, |second| parameter.model_value(second.coordinate(p)) / parameter.model_units_per_file_unit)
+        };
         let mut part = Part {
             derived: (0..n)
                 .map(|i| {
@@ -218,6 +230,9 @@ impl Block<'_> {
             n_iterations: best.iter().map(Search::n_iterations).collect(),
             flags: vec![0; n],
             stars: stars.to_vec(),
+            second: Array2::from_shape_fn((n, f), second_value),
+            second_delta_loss: second_delta_loss.collect(),
+            degrees_of_freedom,
             values,
             coordinates: all,
             covariance,
@@ -226,124 +241,78 @@ impl Block<'_> {
             ln_prior,
             eigenvalue,
         };
-        for (i, &best) in best.iter().enumerate() {
-            let second = searches.of(first + i).any(|search| is_second_optimum(search, best, posterior, &part, i, model));
-            part.flags[i] = quality(
-                model,
-                trained,
-                observations,
-                posterior,
-                &part,
-                i,
-                best.status(),
-                second,
-                (&problem.constraints, &fitter.setup.amounts, self.bounds),
-            );
+        let quality = Quality {
+            model,
+            trained,
+            observations,
+            free: posterior.free(),
+            constraints: &problem.constraints,
+            amounts: &fitter.setup.amounts,
+            bounds: self.bounds,
+        };
+        for (i, best) in best.iter().enumerate() {
+            part.flags[i] = quality.flags(&part, i, best.status());
         }
         Ok(part)
+    }
+
+    /// Finite fluxes of the stars less the number of parameters fitted to them at the `best` optima, whose `free` coordinates are `[n, F]`.
+    fn degrees_of_freedom(&self, stars: &[usize], best: &[Search<'_>], free: &Array2<f64>, local: &Local) -> Result<Vec<f64>> {
+        let left_behind: Option<Vec<ArrayView2<'_, f64>>> = best.iter().map(Search::curvature).collect();
+        let evaluated = match left_behind {
+            Some(_) => None,
+            None => Some(self.posterior.normal_equations(stars, free.view())?.curvature),
+        };
+        let of_star = |(i, &star): (usize, &usize)| {
+            let total = match (&left_behind, &evaluated) {
+                (Some(curvatures), _) => curvatures[i],
+                (None, Some(curvatures)) => curvatures.index_axis(Axis(0), i),
+                (None, None) => local.flux_curvature.index_axis(Axis(0), i),
+            };
+            let moving = inside(free.row(i), self.bounds);
+            let fitted = fitted_to_flux(local.flux_curvature.index_axis(Axis(0), i), total, &moving);
+            self.n_fluxes[star] as f64 - fitted
+        };
+        Ok(stars.iter().enumerate().map(of_star).collect())
     }
 }
 
 /// Estimates of a chunk of stars.
-struct Part {
-    stars: Vec<usize>,
-    values: Array2<f64>,
-    coordinates: Array2<f64>,
-    covariance: Array3<f64>,
+pub(super) struct Part {
+    pub stars: Vec<usize>,
+    pub values: Array2<f64>,
+    pub coordinates: Array2<f64>,
+    pub covariance: Array3<f64>,
     information: Array3<f64>,
-    chi_square: Vec<f64>,
-    ln_prior: Vec<f64>,
+    pub chi_square: Vec<f64>,
+    pub degrees_of_freedom: Vec<f64>,
+    pub ln_prior: Vec<f64>,
     loss: Vec<f64>,
-    eigenvalue: Vec<f64>,
+    pub eigenvalue: Vec<f64>,
     flags: Vec<i32>,
     n_iterations: Vec<u32>,
     /// Of every star, the derived quantities.
     derived: Vec<Vec<f64>>,
+    second: Array2<f64>,
+    pub second_delta_loss: Vec<f64>,
 }
 
-/// Whether a search ended nearly as well as the best, at labels far from it.
-fn is_second_optimum(
-    search: Search<'_>,
-    best: Search<'_>,
-    posterior: &Posterior<'_>,
-    part: &Part,
-    i: usize,
-    model: &ForwardModel,
-) -> bool {
-    search.has_converged()
-        && search.loss() - best.loss() < SECOND_OPTIMUM_DIFFERENCE
-        && posterior.free().iter().enumerate().any(|(p, &position)| {
-            let parameter = &model.space.parameters[position];
-            let value = parameter.model_value(search.coordinate(p)) / parameter.model_units_per_file_unit;
-            let error = part.covariance[[i, p, p]].sqrt();
-            parameter.is_label() && (value - part.values[[i, position]]).abs() > SECOND_OPTIMUM_DISTANCE * error
-        })
-}
-
-#[allow(clippy::too_many_arguments)]
-fn quality(
-    model: &ForwardModel,
-    trained: &TrainedModel,
-    observations: &Observations,
-    posterior: &Posterior<'_>,
-    part: &Part,
-    i: usize,
-    status: Status,
-    second_optimum: bool,
-    (constraints, amounts, bounds): (&[String], &[usize], &Bounds),
-) -> i32 {
-    let star = part.stars[i];
-    let degrees = observations.n_fluxes(star) as f64 - posterior.free().len() as f64;
-    // |x − x̂| in the error of the measurement; in both errors where the measurement did not enter the fit.
-    let pull = |p: usize, parameter: &Parameter| {
-        let (value, error) = observations.constraint(&parameter.name, star)?;
-        let own = posterior.free().iter().position(|&free| free == p).map_or(0.0, |free| part.covariance[[i, free, free]].sqrt());
-        let own = if own.is_finite() { own } else { 0.0 };
-        let is_constraint = constraints.contains(&parameter.name);
-        let error = if is_constraint { error } else { error.hypot(own) };
-        Some(((part.values[[i, p]] - value).abs() / error, is_constraint))
-    };
-    let pulls: Vec<(&Parameter, f64, bool)> = (model.space.parameters.iter().enumerate())
-        .filter_map(|(p, parameter)| pull(p, parameter).map(|(pull, is_constraint)| (parameter, pull, is_constraint)))
-        .collect();
-    let parallax_disagrees = pulls.iter().any(|(parameter, pull, _)| parameter.is_distance() && *pull > flags::LARGEST_PULL);
-    let constraint_violated = pulls.iter().any(|(_, pull, is_constraint)| *is_constraint && *pull > flags::LARGEST_PULL);
-    // An amount of zero is an answer, not a limit of the model.
-    let at_limit = posterior.free().iter().enumerate().any(|(p, &position)| {
-        let x = part.coordinates[[i, position]];
-        (x <= bounds.lower[p] && !amounts.contains(&position)) || x >= bounds.upper[p]
-    });
-    let outside = model.space.parameters.iter().enumerate().any(|(p, parameter)| {
-        let value = part.values[[i, p]] * parameter.model_units_per_file_unit;
-        parameter.is_label() && parameter.training_range.is_some_and(|[low, high]| !(low..=high).contains(&value))
-    });
-    [
-        (part.chi_square[i] > flags::LARGEST_REDUCED_CHI_SQUARE * degrees, flags::POOR_FIT),
-        (trained.prior.ln_density_threshold().is_some_and(|limit| part.ln_prior[i] < limit), flags::UNLIKELY_LABELS),
-        (parallax_disagrees, flags::PARALLAX_DISAGREES),
-        (constraint_violated, flags::CONSTRAINT_VIOLATED),
-        (at_limit, flags::AT_LIMIT),
-        (!matches!(status, Status::Converged | Status::AtBound), flags::NOT_CONVERGED),
-        (part.eigenvalue[i] <= 0.0, flags::NOT_A_MINIMUM),
-        (outside, flags::OUTSIDE_TRAINING_RANGE),
-        (second_optimum, flags::SECOND_OPTIMUM),
-    ]
-    .into_iter()
-    .filter(|(is_set, _)| *is_set)
-    .fold(0, |sum, (_, flag)| sum | flag)
+/// The coordinates that are not on a bound.
+fn inside(coordinates: ArrayView1<'_, f64>, bounds: &Bounds) -> Vec<usize> {
+    let is_inside = |p: &usize| coordinates[*p] > bounds.lower[*p] && coordinates[*p] < bounds.upper[*p];
+    (0..coordinates.len()).filter(is_inside).collect()
 }
 
 /// The smallest eigenvalue of a Hessian `[F, F]` over the coordinates that are not on a bound, where an optimum need not be flat; infinite
 /// where all are.
 fn smallest_inside(hessian: ArrayView2<'_, f64>, coordinates: ArrayView1<'_, f64>, bounds: &Bounds) -> f64 {
-    let is_inside = |p: &usize| coordinates[*p] > bounds.lower[*p] && coordinates[*p] < bounds.upper[*p];
-    let inside: Vec<usize> = (0..coordinates.len()).filter(is_inside).collect();
+    let inside = inside(coordinates, bounds);
     let elements: Vec<f64> = inside.iter().flat_map(|&p| inside.iter().map(move |&q| hessian[[p, q]])).collect();
     if inside.is_empty() { f64::INFINITY } else { smallest_eigenvalue(&elements, inside.len()) }
 }
 
 /// Rows of NaN, for stars that cannot be fitted.
-fn empty(fitter: &Fitter<'_>, posterior: &Posterior<'_>, observations: &Observations) -> Estimates {
+fn empty(fitter: &Fitter<'_>, posterior: &Posterior<'_>, observations: &Observations, n_fluxes: &[usize]) -> Estimates {
     let model = &fitter.setup.model;
     let (n, p, f) = (observations.len(), model.space.len(), posterior.free().len());
     let nan = || vec![f64::NAN; n];
@@ -357,13 +326,16 @@ fn empty(fitter: &Fitter<'_>, posterior: &Posterior<'_>, observations: &Observat
         covariance: Array3::from_elem((n, f, f), f64::NAN),
         information: Array3::from_elem((n, f, f), f64::NAN),
         chi_square: nan(),
-        degrees_of_freedom: (0..n).map(|star| observations.n_fluxes(star) as i32 - f as i32).collect(),
+        n_fluxes: n_fluxes.iter().map(|&n| n as i32).collect(),
+        degrees_of_freedom: nan(),
         ln_prior: nan(),
         ln_posterior: nan(),
         smallest_eigenvalue: nan(),
         flags: vec![flags::NOT_FITTED; n],
         n_iterations: vec![0; n],
         derived: fitter.derived.iter().map(|column| (column.derived.clone(), nan())).collect(),
+        second: Array2::from_elem((n, f), f64::NAN),
+        second_delta_loss: nan(),
     }
 }
 
@@ -374,6 +346,7 @@ fn put(estimates: &mut Estimates, part: &Part, i: usize, star: usize) {
     estimates.covariance.index_axis_mut(Axis(0), star).assign(&part.covariance.index_axis(Axis(0), i));
     estimates.information.index_axis_mut(Axis(0), star).assign(&part.information.index_axis(Axis(0), i));
     estimates.chi_square[star] = part.chi_square[i];
+    estimates.degrees_of_freedom[star] = part.degrees_of_freedom[i];
     estimates.ln_prior[star] = part.ln_prior[i];
     estimates.ln_posterior[star] = -0.5 * part.loss[i];
     estimates.smallest_eigenvalue[star] = part.eigenvalue[i];
@@ -382,4 +355,6 @@ fn put(estimates: &mut Estimates, part: &Part, i: usize, star: usize) {
     for ((_, values), value) in estimates.derived.iter_mut().zip(&part.derived[i]) {
         values[star] = *value;
     }
+    estimates.second.row_mut(star).assign(&row(part.second.view()));
+    estimates.second_delta_loss[star] = part.second_delta_loss[i];
 }

@@ -2,8 +2,8 @@
 
 use crate::observations::input_flag;
 
-/// χ²/n_dof above which a fit is flagged.
-pub const LARGEST_REDUCED_CHI_SQUARE: f64 = 2.0;
+/// Probability of χ² as large, or larger, by noise alone, below which a fit is flagged: one good star in a thousand.
+pub const SMALLEST_TAIL_PROBABILITY: f64 = 1e-3;
 /// |x − x̂|/σ of a measured parameter above which a fit is flagged.
 pub const LARGEST_PULL: f64 = 10.0;
 
@@ -29,9 +29,9 @@ pub const CONSTRAINT_VIOLATED: i32 = 1 << 15;
 pub const AT_LIMIT: i32 = 1 << 16;
 
 /// Meaning of every bit, for the column's description and the documentation.
-pub const DESCRIPTION: &str = "bit 0-2: confidence of teff, feh, logg below 0.5 (unset without classifiers); 3: chi2/n_dof above 2; \
+pub const DESCRIPTION: &str = "bit 0-2: confidence of teff, feh, logg below 0.5 (unset without classifiers); 3: chi2 with a tail probability below 0.001 for n_dof degrees of freedom; \
 4: ln prior below the model's threshold; 5: parallax more than 10 sigma from the measured one (sigma of both where the measured one did not enter); 6: not converged; \
-7: exact Hessian not positive-definite; 8: labels outside the training range; 9: a second, nearly as good optimum; \
+7: exact Hessian not positive-definite; 8: labels outside the training range; 9: a second optimum, nearly as good, that is another star (columns second_...); \
 10: some fluxes were unusable; 11: not fitted (too few fluxes); 12: a constraint had an impossible value or error; \
 13: flux covariance not positive-definite, floored; 14: a requested constraint is missing whose column the file has; 15: a constraint more than 10 sigma from the fit; \
 16: a parameter at its limit (an amount of dust of zero is none). Below 8: the basic cut";

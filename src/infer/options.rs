@@ -1,6 +1,7 @@
 //! How stars are fitted: every choice of a run, with visible defaults.
 
 use super::engine::Engine;
+use super::second_optimum::SecondOptimumOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ParameterSpace, Role, Transform, check_kelvin, first_repeated};
 use crate::optimise::Method;
@@ -33,6 +34,8 @@ pub struct FitOptions {
     /// Transforms that differ from the model's (ln E or E), by parameter.
     pub transforms: BTreeMap<String, Transform>,
     pub start: StartOptions,
+    /// What counts as a second optimum.
+    pub second_optimum: SecondOptimumOptions,
     pub optimiser: Method,
     /// Whether the exact Hessian's smallest eigenvalue is computed (eq. 20).
     pub exact_hessian: bool,
@@ -50,9 +53,10 @@ pub struct FitOptions {
 pub struct StartOptions {
     /// Draws of the prior that are scored for every star.
     pub draws: usize,
-    /// Most starting points of a star. All are evaluated; the optimiser runs from the best, and from others that promise another optimum.
+    /// Most starting points of a star whose distance is measured to a tenth. All are evaluated; the optimiser runs from the best, and from others that
+    /// promise another optimum.
     pub runs: usize,
-    /// The same of a star whose distance is not measured to a third.
+    /// The same of a star whose distance is not measured to a third; between, half-way.
     pub runs_without_distance: usize,
     pub seed: u64,
 }
@@ -68,6 +72,7 @@ impl Default for FitOptions {
             hold: BTreeMap::new(),
             transforms: BTreeMap::new(),
             start: StartOptions::default(),
+            second_optimum: SecondOptimumOptions::default(),
             optimiser: Method::default(),
             exact_hessian: true,
             chunk: 512,
@@ -79,7 +84,7 @@ impl Default for FitOptions {
 
 impl Default for StartOptions {
     fn default() -> Self {
-        Self { draws: 768, runs: 6, runs_without_distance: 10, seed: 1 }
+        Self { draws: 768, runs: 4, runs_without_distance: 10, seed: 1 }
     }
 }
 
@@ -129,6 +134,7 @@ impl FitOptions {
             return fault("device_memory", self.device_memory.to_string(), "a positive number of GiB");
         }
         self.engine.validate(&self.optimiser)?;
+        self.second_optimum.validate()?;
         for (option, numbers) in [("hold", &self.hold), ("offsets", &self.offsets)] {
             if let Some((name, value)) = numbers.iter().find(|(_, value)| !value.is_finite()) {
                 return fault(&format!("{option}.{name}"), value.to_string(), "a finite number");
@@ -154,6 +160,7 @@ impl FitOptions {
             ("hold", self.hold.keys().collect()),
             ("offsets", self.offsets.keys().collect()),
             ("transforms", self.transforms.keys().collect()),
+            ("second_optimum.separations", self.second_optimum.separations.keys().collect()),
         ];
         for (option, used) in lists {
             if let Some(unknown) = used.into_iter().find(|name| !names.contains(&name.as_str())) {

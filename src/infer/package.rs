@@ -57,7 +57,9 @@ impl Estimator for Fitter<'_> {
     }
 
     fn notes(&self) -> Vec<(String, String)> {
-        vec![("seed".into(), self.options().start.seed.to_string())]
+        let is_free = |name: &String| !self.options().hold.contains_key(name);
+        let constraints: Vec<String> = self.constraints().into_iter().filter(is_free).collect();
+        vec![("seed".into(), self.options().start.seed.to_string()), ("constraints".into(), constraints.join(","))]
     }
 
     fn estimate(&self, observations: &Observations, reached: &(dyn Fn(FitStage) + Sync)) -> Result<Estimated> {

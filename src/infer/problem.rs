@@ -3,6 +3,7 @@
 use super::calibration::ZeroPoints;
 use super::engine::Engine;
 use super::options::FitOptions;
+use super::second_optimum::Separations;
 use super::truncated::truncate;
 use crate::error::Result;
 use crate::model::{ForwardModel, Parameter, Transform};
@@ -118,6 +119,11 @@ impl<'a> Problem<'a> {
         });
         let (lower, upper) = limits.unzip();
         Bounds { lower, upper }
+    }
+
+    /// When two points in the free coordinates are two stars.
+    pub fn separations(&self, free: &[usize]) -> Separations {
+        Separations::new(&self.model.space, free, &self.options.second_optimum)
     }
 
     /// The mixture prior of the labels, whether or not it is one of the terms.

@@ -1,5 +1,6 @@
 //! Known optima of stars, and searches that stop as soon as they lead to one.
 
+use super::second_optimum::Separations;
 use crate::error::Result;
 use crate::optimise::{Barrier, Evaluator, Normal, NormalEquations, Proposal, Solution, Status, Subset, evaluate_in_chunks};
 use crate::posterior::Posterior;
@@ -12,6 +13,9 @@ const BASIN: f64 = 30.0;
 const PARABOLIC: f64 = 0.25;
 /// How well a prediction of an optimum's −2 ln P must agree with that of a known one, besides [`PARABOLIC`].
 const PREDICTED: f64 = 0.1;
+/// A search far from the known optimum leads there only if its next step promises this fraction of what it is above it: near another optimum a step promises
+/// nothing, and the loss may be what the known one's parabola says by chance.
+const ON_THE_WAY: f64 = 0.2;
 /// Difference of −2 ln P that means nothing.
 pub(super) const EQUAL_LOSS: f64 = 0.01;
 
@@ -22,6 +26,7 @@ pub(super) struct Known<'a> {
     gradient: Cow<'a, Array2<f64>>,
     curvature: Cow<'a, Array3<f64>>,
     barriers: Vec<Barrier>,
+    separations: &'a Separations,
 }
 
 impl<'a> Known<'a> {
@@ -29,7 +34,13 @@ impl<'a> Known<'a> {
     ///
     /// # Errors
     /// What the evaluation of curvatures returns, which a method did not leave behind.
-    pub fn new(posterior: &Posterior<'_>, stars: &[usize], first: &'a Solution, chunk: usize) -> Result<Self> {
+    pub fn new(
+        posterior: &Posterior<'_>,
+        stars: &[usize],
+        first: &'a Solution,
+        separations: &'a Separations,
+        chunk: usize,
+    ) -> Result<Self> {
         let (gradient, curvature) = match first.curvature.len_of(Axis(0)) == stars.len() {
             true => (Cow::Borrowed(&first.gradient), Cow::Borrowed(&first.curvature)),
             false => {
@@ -37,12 +48,22 @@ impl<'a> Known<'a> {
                 (Cow::Owned(normal.gradient), Cow::Owned(normal.curvature))
             }
         };
-        Ok(Self { first, gradient, curvature, barriers: posterior.barriers() })
+        Ok(Self { first, gradient, curvature, barriers: posterior.barriers(), separations })
     }
 
     /// −2 ln P of a star's known optimum.
     pub fn loss(&self, index: usize) -> f64 {
         self.first.loss[index]
+    }
+
+    /// Whether a point would be another star than the known optimum.
+    pub fn is_apart(&self, index: usize, coordinates: ArrayView1<'_, f64>) -> bool {
+        self.separations.are_apart(self.first.coordinates.row(index), coordinates)
+    }
+
+    /// Most by which −2 ln P of a second optimum is above the known one.
+    pub fn window(&self) -> f64 {
+        self.separations.window
     }
 
     /// Whether the loss at a point is what the local model of the known optimum says, so that a search from there leads to it.
@@ -120,8 +141,11 @@ impl NormalEquations for Rivals<'_> {
     }
 
     fn is_known(&self, problem: usize, proposal: &Proposal<'_>) -> bool {
-        let owner = self.owner[problem];
-        self.known.leads_there(owner, ArrayView1::from(proposal.coordinates), proposal.loss)
-            || self.known.is_predicted(owner, ArrayView1::from(proposal.trial), proposal.predicted_loss)
+        let (owner, known) = (self.owner[problem], self.known);
+        let at = ArrayView1::from(proposal.coordinates);
+        let agrees = known.leads_there(owner, at, proposal.loss)
+            || known.is_predicted(owner, ArrayView1::from(proposal.trial), proposal.predicted_loss);
+        let promised = proposal.loss - proposal.predicted_loss;
+        agrees && (promised >= ON_THE_WAY * (proposal.loss - known.loss(owner)) || !known.is_apart(owner, at))
     }
 }

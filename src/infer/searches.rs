@@ -2,16 +2,17 @@
 //!
 //! Every start is evaluated once; the minimum of the local model there predicts where a search would end and how well. The start with the
 //! best prediction is searched from first. Another one follows only where it promises an optimum of about that depth and is not
-//! on its way to the same one.
+//! on its way to the same one, or one that would be another star and nearly as good.
 
 use super::breadth::Breadth;
 use super::engine::{is_on_device, minimise};
 use super::options::FitOptions;
 use super::rivals::{EQUAL_LOSS, Known, Rivals};
+use super::second_optimum::Separations;
 use crate::error::{Error, Result};
 use crate::optimise::{Bounds, Evaluated, NormalEquations, Prediction, Solution, Status, Subset};
 use crate::posterior::Posterior;
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 
 /// All searches of a set of stars: the first one of each, and those from its other starts.
 pub(super) struct Searches {
@@ -34,6 +35,17 @@ impl Search<'_> {
     /// Free coordinates `[F]`.
     pub fn coordinate(&self, p: usize) -> f64 {
         self.solution.coordinates[[self.row, p]]
+    }
+
+    /// The same.
+    pub fn coordinates(&self) -> ArrayView1<'_, f64> {
+        self.solution.coordinates.row(self.row)
+    }
+
+    /// Gauss–Newton curvature of −2 ln P there `[F, F]`, from methods that know it.
+    pub fn curvature(&self) -> Option<ArrayView2<'_, f64>> {
+        let is_known = self.solution.curvature.len_of(Axis(0)) == self.solution.loss.len();
+        is_known.then(|| self.solution.curvature.index_axis(Axis(0), self.row))
     }
 
     pub fn loss(&self) -> f64 {
@@ -96,7 +108,7 @@ impl Searches {
         posterior: &Posterior<'_>,
         stars: &[usize],
         (starts, breadths): (&[Array2<f64>], &[Breadth]),
-        bounds: &Bounds,
+        (bounds, separations): (&Bounds, &Separations),
         options: &FitOptions,
     ) -> Result<Self> {
         let starts = Starts::new(posterior, stars, starts)?;
@@ -117,7 +129,7 @@ impl Searches {
             minimise(posterior, problem, &members, evaluated.start().select(Axis(0), rows), bounds, options)
         };
         let first = search(&Subset::new(&evaluated, &first_rows), &first_rows)?;
-        let known = Known::new(posterior, stars, &first, chunk)?;
+        let known = Known::new(posterior, stars, &first, separations, chunk)?;
         let (rival_rows, others_of) = rivals((&starts, breadths), &evaluated, &prediction, &first_rows, &known);
         let owner: Vec<usize> =
             (0..starts.n_stars()).flat_map(|index| std::iter::repeat_n(index, others_of[index + 1] - others_of[index])).collect();
@@ -169,6 +181,14 @@ impl Searches {
         let first = Search { solution: &self.first, row: index };
         self.of(index).min_by(|a, b| loss(a).total_cmp(&loss(b))).unwrap_or(first)
     }
+
+    /// The best converged search of a star that ended as another star than the `best` one, nearly as well.
+    pub fn second(&self, index: usize, best: Search<'_>, separations: &Separations) -> Option<Search<'_>> {
+        self.of(index)
+            .filter(|search| search.has_converged() && search.loss() - best.loss() <= separations.window)
+            .filter(|search| separations.are_apart(search.coordinates(), best.coordinates()))
+            .min_by(|a, b| a.loss().total_cmp(&b.loss()))
+    }
 }
 
 /// Rows of the starts that promise another optimum, star after star, and where each star's begin.
@@ -182,10 +202,14 @@ fn rivals(
     let (mut rivals, mut rivals_of) = (Vec::new(), vec![0]);
     for (index, &first) in first_rows.iter().enumerate() {
         rivals.extend(starts.rows(index).filter(|&row| {
-            row != first
-                && prediction.loss[row] <= known.loss(index) + breadths[index].rivals
-                && !known.is_predicted(index, prediction.coordinates.row(row), prediction.loss[row])
-                && !known.leads_there(index, evaluated.start().row(row), evaluated.loss()[row])
+            let (predicted, loss) = (prediction.coordinates.row(row), prediction.loss[row]);
+            let is_apart = known.is_apart(index, predicted);
+            let window = if is_apart { breadths[index].rivals.max(known.window()) } else { breadths[index].rivals };
+            let leads_there = || {
+                known.is_predicted(index, predicted, loss)
+                    || known.leads_there(index, evaluated.start().row(row), evaluated.loss()[row])
+            };
+            row != first && loss <= known.loss(index) + window && (is_apart || !leads_there())
         }));
         rivals_of.push(rivals.len());
     }

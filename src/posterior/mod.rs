@@ -51,6 +51,8 @@ pub struct Local {
     /// constraints and Gaussian priors (spec 1 §5, eqs. 21–23; the print has σ² where 1/σ² is meant). The mixture and the
     /// Jacobians of the positive parameters are not included.
     pub information: Array3<f64>,
+    /// The flux's part of the Gauss–Newton curvature of −2 ln P in coordinates `[n, P_free, P_free]`: 2 Jᵀ C⁻¹ J.
+    pub flux_curvature: Array3<f64>,
     /// ∂²(−2 ln P)/∂x² in coordinates `[n, P_free, P_free]`, if it was asked for.
     pub hessian: Option<Array3<f64>>,
 }
@@ -136,11 +138,12 @@ impl<'a> Posterior<'a> {
         let flux = self.flux_normal(stars, &all, if hessian { Order::Second } else { Order::First })?;
         let information = self.information(stars, &all, &flux.normal.curvature);
         let chi_square = flux.normal.loss.clone();
+        let flux_curvature = flux.normal.curvature.clone();
         let hessian = match hessian {
             false => None,
             true => Some(self.exact(stars, &all, flux)?),
         };
-        Ok(Local { chi_square, information, hessian })
+        Ok(Local { chi_square, information, flux_curvature, hessian })
     }
 
     /// Jᵀ C⁻¹ J of the flux, from twice that in coordinates, plus 1/σ² of the constraints and Gaussian priors.

@@ -16,10 +16,11 @@ use crate::optimise::dense::{cholesky_in_place, solve_lower_in_place};
 use crate::posterior::{Posterior, Terms};
 use crate::statistics::scatter_about_zero;
 use crate::tensor::{Order, to_f64};
+use crate::warning::warn_once;
 use ndarray::Axis;
 
-/// Largest fractional error that is looked for.
-const LARGEST: f64 = 1.0;
+/// The fractional error that is looked for first; larger ones are found by doubling, up to the second number.
+const SOUGHT: [f64; 2] = [1.0, 1e6];
 
 /// Smallest share of the variance that a residual may keep: below it, the star's parameters follow that one flux.
 const SMALLEST_SHARE: f64 = 0.1;
@@ -61,7 +62,14 @@ pub(super) fn estimate(state: &TrainingState, observations: &Observations, recip
             }
         }
     }
-    Ok(residuals.iter().map(|residuals| fractional_error(residuals)).collect())
+    let errors: Vec<f64> = residuals.iter().map(|residuals| fractional_error(residuals)).collect();
+    for (name, error) in state.model.grid.names.iter().zip(&errors).filter(|(_, error)| **error > 1.0) {
+        let percent = 100.0 * error;
+        warn_once(format!(
+            "the model's error of '{name}' is {percent:.0} % of the flux: it says nothing there (units, or a band's zero-point?)"
+        ));
+    }
+    Ok(errors)
 }
 
 /// m with MAD-σ of r/√(σ² + m²f²) = 1 for residuals `(r, σ², f)`, by bisection.
@@ -74,7 +82,11 @@ fn fractional_error(residuals: &[(f64, f64, f64)]) -> f64 {
     if scatter(0.0) <= 1.0 + 2.0 * 1.17 / (2.0 * residuals.len().max(1) as f64).sqrt() {
         return 0.0;
     }
-    let (mut low, mut high) = (0.0, LARGEST);
+    let [mut high, most] = SOUGHT;
+    while scatter(high) > 1.0 && high < most {
+        high *= 2.0;
+    }
+    let mut low = 0.0;
     for _ in 0..40 {
         let middle = 0.5 * (low + high);
         if scatter(middle) > 1.0 { low = middle } else { high = middle }
@@ -101,5 +113,7 @@ mod tests {
         };
         assert!((fractional_error(&draw(0.03)) / 0.03 - 1.0).abs() < 0.03);
         assert!(fractional_error(&draw(0.0)) < 2e-3);
+        // A model that says nothing is off by more than the flux; that is what is reported.
+        assert!((fractional_error(&draw(7.0)) / 7.0 - 1.0).abs() < 0.03);
     }
 }

@@ -37,6 +37,10 @@ pub struct GapStatistics {
     pub largest_gap_id: Option<i64>,
     /// Of the stars with a gap above 0.1, those with a flag for a second optimum, no convergence or no minimum.
     pub n_warned: usize,
+    /// Stars of which a random start found an optimum that is another star, nearly as good as the best.
+    pub n_second: usize,
+    /// Of these, those with the flag for it.
+    pub n_second_flagged: usize,
     /// Largest shift of a parameter (in σ) between a star's estimate and the optimum reached from it: median, 99th percentile, largest.
     pub shift: [f64; 3],
     /// Largest element of the difference to the covariance in double precision, over σᵢσⱼ: median, 99th percentile, largest.
@@ -78,6 +82,8 @@ impl GapStatistics {
             let n = above(above_limit).count();
             GapCount { above: above_limit, n, fraction: n as f64 / n_stars as f64, interval: wilson_interval(n, n_stars) }
         };
+        let second: Vec<usize> = stars.iter().copied().filter(|&star| audit.second_delta_loss[star].is_finite()).collect();
+        let is_flagged = |star: &&usize| quality_flags[**star] & flags::SECOND_OPTIMUM != 0;
         let worst = stars.iter().copied().max_by(|&a, &b| audit.gap(a).total_cmp(&audit.gap(b)));
         let spread = |pick: &dyn Fn(usize) -> f64| {
             percentiles(&stars.iter().map(|&star| pick(star)).collect::<Vec<_>>(), [50.0, 99.0, 100.0])
@@ -87,6 +93,8 @@ impl GapStatistics {
             gaps: GAPS.map(count).to_vec(),
             largest_gap: worst.map_or(f64::NAN, |star| audit.gap(star)),
             largest_gap_id: worst.map(|star| audit.ids[star]),
+            n_second: second.len(),
+            n_second_flagged: second.iter().filter(is_flagged).count(),
             n_warned: above(GAPS[1]).filter(|&star| quality_flags[star] & WARNINGS != 0).count(),
             shift: spread(&|star| audit.shift(star)),
             covariance_difference: spread(&|star| audit.covariance_difference[star]),
@@ -103,6 +111,8 @@ impl GapStatistics {
         let gap = if self.largest_gap.is_infinite() { "∞".into() } else { significant(self.largest_gap, 3) };
         cells.push(self.largest_gap_id.map_or_else(|| gap.clone(), |id| format!("{gap} ({id})")));
         cells.push(self.n_warned.to_string());
+        let share = if self.n_second > 0 { self.n_second_flagged as f64 / self.n_second as f64 } else { f64::NAN };
+        cells.push(format!("{}: {} flagged ({})", self.n_second, self.n_second_flagged, percent(share)));
         cells.extend(
             [self.shift, self.rounding, self.covariance_difference].map(|spread| spread.map(|x| significant(x, 2)).join(", ")),
         );
@@ -119,6 +129,7 @@ impl fmt::Display for AuditSummary {
             "… by more than 0.1",
             "largest gap (source_id)",
             "gaps above 0.1 of which a flag warns",
+            "stars with a second optimum that is another star",
             "shift to the optimum in σ: median, 99 %, largest",
             "of which rounding of the engine",
             "ΔC_ij/(σ_i σ_j): median, 99 %, largest",
@@ -156,6 +167,9 @@ pub fn audit_table(audit: &Audit, quality_flags: &[i32]) -> Result<Table> {
         plain("gap", "loss less best_loss; infinite where the catalogue's values are impossible", {
             stars.clone().map(|star| audit.gap(star)).collect()
         }),
+        plain("second_delta_loss", "-2 ln P at the best optimum of the random starts that is another star, less best_loss", {
+            audit.second_delta_loss.clone()
+        }),
         plain("shift", "largest shift of a parameter to the optimum reached, in its sigma", {
             stars.map(|star| audit.shift(star)).collect()
         }),
@@ -171,6 +185,7 @@ pub fn audit_table(audit: &Audit, quality_flags: &[i32]) -> Result<Table> {
             ("_error", "1-sigma error in double precision", &audit.error),
             ("_polished", "at the optimum reached from the catalogue's values", &audit.polished),
             ("_best", "at the best optimum of all starts", &audit.best),
+            ("_second", "at the best optimum of the random starts that is another star", &audit.second),
         ] {
             table.push(number(format!("{name}{suffix}"), unit, format!("{description}, {what}"), values.column(p).to_vec()))?;
         }
@@ -196,6 +211,8 @@ mod tests {
             loss: vec![5.001, 9.0, nan, nan],
             polished_loss: vec![5.0, 9.0, 3.0, nan],
             best_loss: vec![5.0, 4.0, 3.0, nan],
+            second: array![[nan], [1.0], [0.1], [nan]],
+            second_delta_loss: vec![nan, 5.0, 2.0, nan],
             n_reached: vec![4, 2, 0, 0],
             covariance_difference: vec![0.001, 0.002, nan, nan],
             rounding: vec![1e-4, 1e-4, nan, nan],
@@ -211,6 +228,7 @@ mod tests {
         assert_eq!(summary.basic_cut.gaps[0].n, 1);
         assert_eq!((summary.all.largest_gap, summary.all.largest_gap_id), (f64::INFINITY, Some(12)));
         assert_eq!((summary.all.n_warned, summary.reached), (1, 0.5));
+        assert_eq!((summary.all.n_second, summary.all.n_second_flagged, summary.basic_cut.n_second), (2, 1, 1));
         assert!((summary.all.shift[2] - 0.01).abs() < 1e-12);
         let text = summary.to_string();
         assert!(text.contains("∞ (12)") && text.contains("2: 66.67 % (20.77 to 93.85)"), "{text}");

@@ -93,7 +93,7 @@ fn text(star: i64, observations: &Observations, estimates: &Estimates) -> String
         let _ = writeln!(text, "  {name:<12}{} {unit}{measured}", with_error(value, error));
     }
     let (chi_square, degrees) = (estimates.chi_square[0], estimates.degrees_of_freedom[0]);
-    let _ = writeln!(text, "  χ² {} for {degrees} degrees of freedom", significant(chi_square, 4));
+    let _ = writeln!(text, "  χ² {} for {} degrees of freedom", significant(chi_square, 4), significant(degrees, 3));
     for meaning in set_flags(estimates.flags[0]) {
         let _ = writeln!(text, "  flag: {meaning}");
     }

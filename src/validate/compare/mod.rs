@@ -50,6 +50,9 @@ pub struct QuantityComparison {
     /// Column of the reference that it was compared with.
     pub reference_column: String,
     pub unit: String,
+    /// Whether measured values of it were among the constraints of the fit that made the catalogue, as that says itself: it is then no test of
+    /// the fit against the same measurements, and its pulls against others are not those of the fluxes alone.
+    pub was_constraint: bool,
     /// Stars with both values.
     pub n: usize,
     /// Median of estimate − reference.
@@ -153,6 +156,27 @@ mod tests {
         let pulls = teff.pulls.unwrap();
         assert_eq!((pulls.n, pulls.median.value, pulls.within_68.value), (2, 0.5, 0.5));
         assert_eq!(teff.values.pull.iter().filter(|pull| pull.is_nan()).count(), 2);
+    }
+
+    #[test]
+    fn what_constrained_the_fit_is_said() {
+        let catalogue =
+            || table(vec![ids(&[1, 2]), numbers("parallax", "mas", &[2.0, 1.0]), numbers("parallax_error", "mas", &[0.1; 2])]);
+        let reference = table(vec![ids(&[1, 2]), numbers("parallax", "mas", &[2.1, 1.1])]);
+        let said_by = |key: &str, text: &str| {
+            let mut catalogue = catalogue();
+            catalogue.metadata.insert(key.into(), text.into());
+            let comparison = compare(&catalogue, &reference, &CompareOptions::default()).unwrap();
+            let was_constraint = comparison.quantities[0].was_constraint;
+            assert_eq!(comparison.to_string().contains("parallax was a constraint of the fit"), was_constraint);
+            was_constraint
+        };
+        assert!(said_by("constraints", "teff,parallax") && !said_by("constraints", "teff") && !said_by("constraints", ""));
+        let said = |options: &str| said_by("options", options);
+        assert!(said("constraints = ['parallax']"));
+        assert!(!said("constraints = []") && !said("constraints = ['parallax']\nhold = { parallax = 1.0 }"));
+        assert!(!said("constraints = 3"), "what cannot be read says nothing");
+        assert!(!compare(&catalogue(), &reference, &CompareOptions::default()).unwrap().quantities[0].was_constraint);
     }
 
     #[test]

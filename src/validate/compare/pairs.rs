@@ -2,6 +2,7 @@
 
 use super::{CompareOptions, ComparedValues, QuantityComparison};
 use crate::error::{Error, Result};
+use crate::infer::FitOptions;
 use crate::quantity::{Notices, Quantity, Role};
 use crate::statistics::{median, percentiles, pull_statistics, robust_scatter};
 use crate::table::{Column, Shape, Table, Values};
@@ -107,6 +108,7 @@ impl<'t> Pairs<'t> {
         Ok(QuantityComparison {
             name: name.to_owned(),
             unit: self.catalogue.column(name)?.schema.unit.clone(),
+            was_constraint: was_constraint(self.catalogue, name),
             n: residual.iter().filter(|residual| residual.is_finite()).count(),
             median: median(&residual),
             scatter: robust_scatter(&residual),
@@ -152,6 +154,16 @@ impl Side {
             Self::Reference => reference,
         }
     }
+}
+
+/// Whether a catalogue of `photosphere fit` was constrained by measured values of a quantity.
+fn was_constraint(catalogue: &Table, name: &str) -> bool {
+    if let Some(constraints) = catalogue.metadata_of("constraints") {
+        return constraints.split(',').any(|other| other == name);
+    }
+    // Catalogues of before have the options alone.
+    let options = catalogue.metadata_of("options").and_then(|text| toml::from_str::<FitOptions>(text).ok());
+    options.is_some_and(|options| options.constraints.iter().any(|other| other == name) && !options.hold.contains_key(name))
 }
 
 pub(super) fn error_name(name: &str) -> String {

@@ -28,6 +28,10 @@ impl Comparison {
             text("quantity", "column of the catalogue", |quantity| &quantity.name),
             text("reference_column", "column of the reference", |quantity| &quantity.reference_column),
             text("unit", "unit of the residuals", |quantity| &quantity.unit),
+            Column::scalar(
+                ColumnSchema::new("was_constraint", "", "whether measured values of it constrained the fit"),
+                Values::Bool(self.quantities.iter().map(|quantity| quantity.was_constraint).collect()),
+            ),
             Column::scalar(ColumnSchema::new("n", "", "stars with both values"), Values::Int64(counts)),
             number("residual_median", "median of estimate - reference", &|quantity| quantity.median),
             number("residual_scatter", "1.4826 MAD of estimate - reference", &|quantity| quantity.scatter),
@@ -47,6 +51,18 @@ impl Comparison {
             table.metadata.insert(key.into(), value.to_string());
         }
         Ok(table)
+    }
+
+    /// What is to be known of the numbers: which quantities were constraints of the fit.
+    pub fn notes(&self) -> Vec<String> {
+        let constraints = self.quantities.iter().filter(|quantity| quantity.was_constraint);
+        let note = |quantity: &QuantityComparison| {
+            let name = &quantity.name;
+            format!(
+                "{name} was a constraint of the fit: where the reference has the same measurements, its residuals and pulls are no test."
+            )
+        };
+        constraints.map(note).collect()
     }
 
     /// Titles of the columns of [`Comparison::rows`].
@@ -83,6 +99,7 @@ impl fmt::Display for Comparison {
         )?;
         let mut rows = vec![Self::HEADER.map(str::to_owned).to_vec()];
         rows.extend(self.rows());
-        formatter.write_str(&aligned(&rows))
+        formatter.write_str(&aligned(&rows))?;
+        self.notes().iter().try_for_each(|note| writeln!(formatter, "{note}"))
     }
 }

@@ -106,7 +106,7 @@ pub(super) fn criteria(context: &Context<'_>) -> Result<Vec<Criterion>> {
 
 /// χ²/n_dof of every star.
 pub(super) fn reduced_chi_square(estimates: &crate::infer::Estimates) -> Vec<f64> {
-    estimates.chi_square.iter().zip(&estimates.degrees_of_freedom).map(|(chi, &dof)| chi / f64::from(dof)).collect()
+    estimates.chi_square.iter().zip(&estimates.degrees_of_freedom).map(|(chi, dof)| chi / dof).collect()
 }
 
 fn within(value: f64, [low, high]: [f64; 2]) -> bool {

@@ -56,7 +56,7 @@ fn figure(context: &Context<'_>, report: &mut Report, name: &str, star: usize) -
         "source_id {}, χ² = {} for {} degrees of freedom",
         map.ids[star],
         significant(map.chi_square[star], 3),
-        map.degrees_of_freedom[star]
+        significant(map.degrees_of_freedom[star], 3)
     );
     let truth: Vec<String> = (map.fitted.iter())
         .filter_map(|&position| {

@@ -7,13 +7,13 @@ use crate::validate::report::Report;
 
 /// Bits of the catalogue's `quality_flags` with their meaning.
 const BITS: [(i32, &str); 14] = [
-    (flags::POOR_FIT, "χ²/n_dof above 2"),
+    (flags::POOR_FIT, "χ² larger than noise makes it for all but one star in a thousand"),
     (flags::UNLIKELY_LABELS, "ln prior below the model's threshold"),
     (flags::PARALLAX_DISAGREES, "parallax more than 10σ from the measured one"),
     (flags::NOT_CONVERGED, "not converged"),
     (flags::NOT_A_MINIMUM, "exact Hessian not positive-definite"),
     (flags::OUTSIDE_TRAINING_RANGE, "labels outside the training range"),
-    (flags::SECOND_OPTIMUM, "a second, nearly as good optimum"),
+    (flags::SECOND_OPTIMUM, "a second optimum, nearly as good, that is another star"),
     (flags::BAD_FLUX, "some fluxes were unusable"),
     (flags::NOT_FITTED, "not fitted: too few fluxes"),
     (flags::BAD_CONSTRAINT, "a constraint had an impossible error"),
