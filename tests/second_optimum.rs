@@ -104,13 +104,13 @@ fn dwarfs_that_may_be_giants_say_so_with_both_values() {
 
     // Values and difference are those of the audit's optimum.
     let both: Vec<usize> = close.iter().chain(&far).copied().filter(|star| is_flagged(star)).collect();
-    let same = both.iter().filter(|&&star| {
-        let apart = (estimates.second[[star, logg]] - audited.second[[star, logg]]).abs();
-        apart < 0.05 && (estimates.second_delta_loss[star] - audited.second_delta_loss[star]).abs() < 0.05
-    });
-    let share = same.count() as f64 / both.len() as f64;
-    println!("the same second optimum as the audit's: {share:.3} of {}", both.len());
-    assert!(share > 0.95, "{share}");
+    let difference = |star: usize| estimates.second_delta_loss[star] - audited.second_delta_loss[star];
+    let as_good = both.iter().filter(|&&star| difference(star) < 0.05).count() as f64 / both.len() as f64;
+    println!("a second optimum as good as the audit's, or better: {as_good:.3} of {}", both.len());
+    assert!(as_good > 0.9, "{as_good}");
+    let same = || both.iter().filter(|&&star| difference(star).abs() < 0.01);
+    let values = same().filter(|&&star| (estimates.second[[star, logg]] - audited.second[[star, logg]]).abs() < 0.05).count();
+    assert!(values as f64 >= 0.97 * same().count() as f64 && values > 20, "{values} of {}", same().count());
     for star in 0..N_STARS {
         let is_null = estimates.second.row(star).iter().all(|value| value.is_nan());
         assert!(is_flagged(&star) != is_null && is_null == estimates.second_delta_loss[star].is_nan());
