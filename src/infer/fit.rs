@@ -12,7 +12,7 @@ use super::searches::{Search, Searches};
 use super::second_optimum::Separations;
 use super::start::StartGrid;
 use crate::error::Result;
-use crate::model::{Derived, ForwardModel, Parameter, ParameterSpace};
+use crate::model::{Derived, Parameter, ParameterSpace};
 use crate::observations::{Observations, ReadOptions};
 use crate::optimise::dense::smallest_eigenvalue;
 use crate::optimise::{Bounds, NormalEquations};
