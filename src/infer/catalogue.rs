@@ -100,7 +100,7 @@ impl Estimates {
             let (name, unit, description) = &self.parameters[position];
             let schema =
                 ColumnSchema::new(format!("second_{name}"), unit, format!("{description}, at the second optimum (bit 9)"));
-            table.push(Column::nullable(schema.with_ucd(ucd_of(name)), self.second.column(index).to_vec()))?;
+            table.push(Column::nullable(schema.with_ucd(Facts::of(name).ucd), self.second.column(index).to_vec()))?;
         }
         let description = "-2 ln posterior at the second optimum less that at the first";
         let schema = ColumnSchema::new("second_delta_loss", "", description).with_ucd("stat.probability;arith.diff");
