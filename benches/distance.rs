@@ -1,4 +1,4 @@
-//! Distances, one star after the other on one thread: `cargo bench --bench distance` (figures in docs/src/distances.md).
+//! Distances, one star after the other on one thread: `cargo bench --bench distance`.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use photosphere::distance::magnitude::WithError;
