@@ -31,6 +31,7 @@
 //! | [`posterior`] | −2 ln P of stars under a model, as normal equations |
 //! | [`train`] | recipes, alternating optimisation, self-cleaning, model error, checkpoints |
 //! | [`infer`] | starting points, fits, Fisher and Hessian, flags, the catalogue |
+//! | [`distance`] | distances from parallaxes and predicted luminosities, unresolved binaries |
 //! | [`simulate`] | surveys with known truth |
 //! | [`validate`] | comparisons, figures, reports |
 //! | [`run`] | partitions, locks, markers, provenance: runs over many files |
@@ -63,6 +64,7 @@
 
 pub mod catalogue;
 pub mod cli;
+pub mod distance;
 pub mod error;
 pub mod infer;
 pub mod model;

@@ -9,12 +9,13 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::tempdir;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "demo",
     "simulate",
     "prepare",
     "train",
     "fit",
+    "distance",
     "finalize",
     "validate",
     "audit",

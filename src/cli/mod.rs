@@ -15,6 +15,7 @@ mod bench;
 mod built_in;
 mod cite;
 mod demo;
+mod distance;
 mod existing;
 mod finalize;
 mod fit;
@@ -61,6 +62,7 @@ enum Command {
     Prepare(prepare::Arguments),
     Train(train::Arguments),
     Fit(fit::Arguments),
+    Distance(distance::Arguments),
     Finalize(finalize::Arguments),
     Validate(validate::Arguments),
     Audit(audit::Arguments),
@@ -115,6 +117,7 @@ fn dispatch(arguments: &Arguments) -> Result<Outcome> {
         Command::Prepare(arguments) => prepare::run(arguments, settings),
         Command::Train(arguments) => train::run(arguments, settings),
         Command::Fit(arguments) => fit::run(arguments, settings),
+        Command::Distance(arguments) => distance::run(arguments, settings),
         Command::Finalize(arguments) => finalize::run(arguments, settings),
         Command::Validate(arguments) => validate::run(arguments),
         Command::Audit(arguments) => audit::run(arguments, settings),

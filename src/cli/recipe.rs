@@ -2,6 +2,7 @@
 
 use super::built_in::{self, Purpose};
 use super::outcome::Outcome;
+use crate::distance::DistanceRecipe;
 use crate::error::{Error, Result};
 use crate::infer::FitOptions;
 use crate::simulate::SurveyConfig;
@@ -10,10 +11,10 @@ use crate::train::Recipe;
 use serde::Serialize;
 use serde_json::json;
 
-/// Print a built-in recipe, or the defaults of `fit`, `simulate` or `prepare`, as TOML to start from.
+/// Print a built-in recipe, or the defaults of `fit`, `distance`, `simulate` or `prepare`, as TOML to start from.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Name of a built-in recipe, or fit, simulate, prepare; without it, what there is.
+    /// Name of a built-in recipe, or fit, distance, simulate, prepare; without it, what there is.
     name: Option<String>,
     /// Print every key of a recipe with its value, also those left at their defaults.
     #[arg(long)]
@@ -25,6 +26,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
     let Some(name) = &arguments.name else { return Ok(list()) };
     let text = match (name.as_str(), built_in::find(name)) {
         ("fit", _) => toml_of(&FitOptions::default())?,
+        ("distance", _) => toml_of(&DistanceRecipe::default())?,
         ("simulate", _) => toml_of(&SurveyConfig::default())?,
         ("prepare", _) => toml_of(&PrepareRecipe::default())?,
         (_, Some(recipe)) => match (arguments.all_keys, recipe.purpose) {
@@ -36,7 +38,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
             let names: Vec<&str> = built_in::ALL.iter().map(|recipe| recipe.name).collect();
             return Err(Error::usage(format!("recipe '{name}'"))
                 .found("no such built-in recipe")
-                .expected(format!("one of {}, fit, simulate, prepare", names.join(", ")))
+                .expected(format!("one of {}, fit, distance, simulate, prepare", names.join(", ")))
                 .remedy("`photosphere recipe` lists them."));
         }
     };
@@ -50,6 +52,7 @@ fn toml_of(options: &impl Serialize) -> Result<String> {
 fn list() -> Outcome {
     let defaults = [
         ("fit", "defaults of `fit --config`"),
+        ("distance", "defaults of `distance --config`"),
         ("simulate", "defaults of `simulate --config`"),
         ("prepare", "defaults of the recipes of `prepare`"),
     ];

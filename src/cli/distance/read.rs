@@ -1,0 +1,74 @@
+//! Stars of files, in chunks of rows.
+
+use crate::distance::columns::FoundColumns;
+use crate::distance::options::ZeroPointChoice;
+use crate::distance::{DistanceRecipe, Star};
+use crate::error::Result;
+use crate::observations::columns;
+use crate::quantity::Notices;
+use crate::run::identifiers::Identifiers;
+use crate::run::interrupt;
+use crate::table::{Chunks, Column, ColumnSchema, Table, Values, read_chunks};
+use crate::warning::warn_once;
+use std::path::{Path, PathBuf};
+
+/// Rows read at once.
+const ROWS: usize = 16_384;
+
+/// Rows that follow one another in a file.
+pub struct Batch {
+    pub table: Table,
+    pub columns: FoundColumns,
+    pub ids: Vec<i64>,
+    pub stars: Vec<Star>,
+    /// Rows of all files that have been read so far.
+    pub n_read: usize,
+    /// File and rows, for messages.
+    pub place: String,
+}
+
+/// Calls `take` with all stars of the files, in their order.
+///
+/// # Errors
+/// When a file is damaged or lacks what is needed, a star occurs twice, a signal stops the work, or `take`
+/// fails.
+pub fn for_each_batch(recipe: &DistanceRecipe, paths: &[PathBuf], mut take: impl FnMut(Batch) -> Result<()>) -> Result<()> {
+    let (mut identifiers, mut n_read) = (Identifiers::default(), 0);
+    for path in paths {
+        let (mut first, mut notices) = (0, Notices::default());
+        let chunks: Chunks = read_chunks(path, ROWS)?;
+        for table in chunks {
+            interrupt::check(|| path.display().to_string(), "Nothing was written; run the command again.")?;
+            let table = table?;
+            let place = format!("{}, rows {first}\u{2013}{}", path.display(), (first + table.n_rows()).saturating_sub(1));
+            let columns = recipe.columns.find(&table, &recipe.options).map_err(|error| error.within(path.display()))?;
+            if first == 0 {
+                say_what_is_missing(&columns, &recipe.options.zero_point, path);
+            }
+            let ids = columns.identifiers(&table, first).map_err(|error| error.within(&place))?;
+            let stars = columns.stars(&table, first, &mut notices).map_err(|error| error.within(&place))?;
+            let schema = ColumnSchema::new(columns::ID, "", "");
+            let only_ids = Table::new(vec![Column::scalar(schema, Values::Int64(ids.clone()))])?;
+            identifiers.add(&only_ids, path, first)?;
+            first += table.n_rows();
+            n_read += table.n_rows();
+            take(Batch { table, columns, ids, stars, n_read, place })?;
+        }
+        notices.say(&path.display().to_string());
+    }
+    Ok(())
+}
+
+/// Says it where the zero point of the parallaxes cannot be known.
+fn say_what_is_missing(columns: &FoundColumns, choice: &ZeroPointChoice, path: &Path) {
+    let missing = columns.missing_for_zero_point(choice);
+    if !missing.is_empty() {
+        warn_once(format!(
+            "{}: the zero point of its parallaxes is not known, because it has no column {}: they are not corrected, and flagged (bit 4 \
+             of quality_flags). Name the columns in the recipe, or give it zero_point = {{ kind = \"constant\", value = … }} or \
+             {{ kind = \"none\" }}.",
+            path.display(),
+            missing.join(", ")
+        ));
+    }
+}

@@ -1,0 +1,238 @@
+//! `photosphere distance` as its users see it: catalogues in every format, runs over partitions, names of the papers, bad input.
+
+mod common;
+
+use common::{fail, files, json, run, succeed, write};
+use photosphere::distance::flags;
+use photosphere::table::{self, Column, ColumnSchema, Table, Values};
+use std::path::Path;
+use tempfile::tempdir;
+
+const N: usize = 60;
+
+/// Stars from 0.2 to 6 kpc with M = 2 ± 0.2; their parallaxes are 0.03 mas off, at a colour and magnitude where the zero point is near that. The last
+/// three: no parallax, nothing usable, an equal-mass binary at 0.5 kpc.
+fn stars() -> Table {
+    let distances: Vec<f64> = (0..N).map(|star| 0.2 * 30f64.powf(star as f64 / (N - 1) as f64)).collect();
+    let noise = |star: usize| ((star * 37 % 61) as f64 / 30.0 - 1.0) * 1.2;
+    let numbers = |of: &dyn Fn(usize) -> f64| -> Vec<f64> { (0..N).map(of).collect() };
+    let parallax = numbers(&|star| match star {
+        57 => f64::NAN,
+        58 => -9999.0,
+        59 => 2.0 - 0.03,
+        _ => distances[star].recip() - 0.03 + 0.02 * noise(star),
+    });
+    let magnitude = numbers(&|star| match star {
+        58 => f64::NAN,
+        59 => 12.0 + 5.0 * 0.5f64.log10() - 0.7526 + 0.3,
+        _ => 12.0 + 5.0 * distances[star].log10() + 0.3,
+    });
+    let absolute = numbers(&|star| 2.0 + 0.2 * noise(star + 7));
+    let column = |name: &str, unit: &str, values: Vec<f64>| Column::nullable(ColumnSchema::new(name, unit, ""), values);
+    let ids = (0..N as i64).map(|star| 4_000_000_000_000_000_000 + star).collect();
+    let mut table = Table::new(vec![Column::scalar(ColumnSchema::new("source_id", "", ""), Values::Int64(ids))]).unwrap();
+    for column in [
+        column("ra", "deg", numbers(&|star| star as f64)),
+        column("dec", "deg", vec![20.0; N]),
+        column("parallax", "mas", parallax),
+        column("parallax_error", "mas", vec![0.02; N]),
+        column("phot_g_mean_mag", "mag", magnitude),
+        column("nu_eff_used_in_astrometry", "", vec![1.5; N]),
+        column("pseudocolour", "", vec![f64::NAN; N]),
+        column("astrometric_params_solved", "", vec![31.0; N]),
+        column("ruwe", "", vec![1.0; N]),
+        column("a_g", "mag", vec![0.3; N]),
+        column("a_g_error", "mag", vec![0.03; N]),
+        column("absolute_magnitude", "mag", absolute),
+        column("absolute_magnitude_error", "mag", vec![0.2; N]),
+    ] {
+        table.push(column).unwrap();
+    }
+    table
+}
+
+fn numbers(table: &Table, name: &str) -> Vec<f64> {
+    table.column(name).unwrap().to_f64().unwrap()
+}
+
+fn read(folder: &Path, name: &str) -> Table {
+    table::read(&folder.join(name)).unwrap()
+}
+
+/// All digits of all columns, in which one NaN is like another.
+fn text_of(table: &Table) -> String {
+    format!("{:?}", table.columns())
+}
+
+#[test]
+fn a_catalogue_of_distances_in_every_format() {
+    let folder = tempdir().unwrap();
+    let path = folder.path();
+    let mut first = None;
+    for (input, output) in [("stars.parquet", "a.parquet"), ("stars.fits", "a.fits"), ("stars.ecsv", "a.ecsv")] {
+        write(&stars(), path, input);
+        let summary = json(path, &format!("distance {input} -o {output} --keep ruwe --json"));
+        assert_eq!((summary["stars"].as_u64(), summary["without_distance"].as_u64()), (Some(60), Some(1)));
+        let found = read(path, output);
+        let distances = numbers(&found, "distance");
+        assert!(distances[58].is_nan() && distances.iter().filter(|distance| distance.is_finite()).count() == 59);
+        for (star, distance) in distances[..57].iter().enumerate() {
+            let truth = 0.2 * 30f64.powf(star as f64 / 59.0);
+            assert!((distance / truth - 1.0).abs() < 0.3, "{star}: {distance} at {truth}");
+        }
+        let flags: Vec<i64> = found.column("quality_flags").unwrap().to_i64().unwrap();
+        assert_eq!(flags[57] as i32, flags::NO_PARALLAX);
+        assert_eq!(flags[58] as i32, flags::BAD_PARALLAX | flags::NO_MAGNITUDE | flags::NO_DISTANCE);
+        assert_eq!(flags[59] as i32 & flags::PARALLAX_ALONE, flags::PARALLAX_ALONE);
+        assert!((numbers(&found, "parallax_zero_point")[20] + 0.03).abs() < 0.02 && numbers(&found, "ruwe")[3] == 1.0);
+        assert_eq!(numbers(&found, "ra")[5], 5.0);
+        for key in ["program", "command", "recipe", "inputs", "run_sha256"] {
+            assert!(found.metadata_of(key).is_some(), "{key}");
+        }
+        match &first {
+            None => first = Some(distances),
+            Some(first) => {
+                let same = |(a, b): (&f64, &f64)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
+                assert!(first.iter().zip(&distances).all(same), "{output}");
+            }
+        }
+    }
+    // The same run again, and with other threads.
+    succeed(path, "distance stars.fits -o a.fits --keep ruwe --resume");
+    succeed(path, "distance stars.fits -o b.fits --keep ruwe --threads 3");
+    assert_eq!(text_of(&read(path, "a.fits")), text_of(&read(path, "b.fits")));
+    fail(path, "distance stars.fits -o a.fits", 1, &["a.fits", "--overwrite"]);
+    fail(path, "distance stars.fits -o stars.fits --overwrite", 2, &["no option writes over an input"]);
+}
+
+#[test]
+fn partitions_are_resumed_and_a_bad_one_does_not_stop_the_others() {
+    let folder = tempdir().unwrap();
+    let path = folder.path();
+    std::fs::create_dir(path.join("in")).unwrap();
+    let all = stars();
+    write(&all.select(&(0..30).collect::<Vec<_>>()), path, "in/a.parquet");
+    write(&all.select(&(30..60).collect::<Vec<_>>()), path, "in/b.fits");
+    std::fs::write(path.join("in/c.fits"), "no table").unwrap();
+    assert_eq!(run(path, "distance in -o out/").0, 3);
+    assert_eq!(files(&path.join("out")), [".photosphere", "a.parquet", "b.parquet"]);
+    fail(path, "distance in/a.parquet in/b.fits -o out/", 1, &["2 of 2 partitions finished", "--resume"]);
+    std::fs::remove_file(path.join("in/c.fits")).unwrap();
+    succeed(path, "distance in -o out/ --resume");
+    fail(path, "distance in -o out/ --resume --keep ruwe", 2, &["other settings"]);
+    succeed(path, "distance in/a.parquet in/b.fits -o whole.parquet");
+    let whole = numbers(&read(path, "whole.parquet"), "distance");
+    let parts = [numbers(&read(path, "out/a.parquet"), "distance"), numbers(&read(path, "out/b.parquet"), "distance")].concat();
+    assert!(whole.iter().zip(&parts).all(|(a, b)| a == b || a.is_nan() && b.is_nan()));
+}
+
+#[test]
+fn papers_have_their_names_and_senses() {
+    let folder = tempdir().unwrap();
+    let path = folder.path();
+    write(&stars(), path, "stars.parquet");
+    succeed(path, "distance stars.parquet -o specdis.fits --names specdis");
+    let specdis = read(path, "specdis.fits");
+    let flags = numbers(&specdis, "BINARY_FLAG");
+    assert!(flags[59] == 0.0 && flags[20] == 1.0 && flags[57].is_nan());
+    assert!(numbers(&specdis, "DIST")[57].is_finite() && numbers(&specdis, "PARALLAX")[3] > 0.0);
+    succeed(path, "distance stars.parquet -o ob.fits --names ob-stars");
+    let flags = numbers(&read(path, "ob.fits"), "binary_flag");
+    assert!(flags[59] == 1.0 && flags[20] == 0.0 && flags[57] == -9.0);
+    fail(path, "distance stars.parquet -o x.fits --names gaia", 2, &["specdis or ob-stars"]);
+}
+
+#[test]
+fn what_a_file_lacks_is_said() {
+    let folder = tempdir().unwrap();
+    let path = folder.path();
+    let mut without = stars();
+    without.take("nu_eff_used_in_astrometry");
+    without.take("pseudocolour");
+    write(&without, path, "stars.parquet");
+    let summary = json(path, "distance stars.parquet -o a.parquet --json");
+    let warnings = summary["warnings"].to_string();
+    assert!(warnings.contains("zero point") && warnings.contains("nu_eff_used_in_astrometry"), "{warnings}");
+    let found = read(path, "a.parquet");
+    let flags = found.column("quality_flags").unwrap().to_i64().unwrap();
+    assert!(flags[..57].iter().all(|bits| *bits as i32 & flags::NO_ZERO_POINT != 0));
+    std::fs::write(path.join("plain.toml"), "[options]\nzero_point = { kind = \"constant\", value = -0.03 }\n").unwrap();
+    succeed(path, "distance stars.parquet -o b.parquet --config plain.toml");
+    let flags = read(path, "b.parquet").column("quality_flags").unwrap().to_i64().unwrap();
+    assert!(flags[..57].iter().all(|bits| *bits as i32 & flags::NO_ZERO_POINT == 0));
+    std::fs::write(path.join("bad.toml"), "[options]\nzero_point = 3\n").unwrap();
+    fail(path, "distance stars.parquet -o c.parquet --config bad.toml", 2, &["bad.toml"]);
+    without.take("a_g");
+    write(&without, path, "reddened.parquet");
+    fail(path, "distance reddened.parquet -o c.parquet", 2, &["reddened.parquet", "columns.extinction", "none"]);
+    let text = succeed(path, "recipe distance");
+    std::fs::write(path.join("default.toml"), text).unwrap();
+    succeed(path, "distance stars.parquet -o d.parquet --config default.toml");
+    assert_eq!(text_of(&read(path, "d.parquet")), text_of(&found));
+}
+
+/// The catalogue of a fit: its parallax is the spectroscopic one, and nothing is counted twice.
+#[test]
+fn catalogues_of_fits_are_taken() {
+    let folder = tempdir().unwrap();
+    let path = folder.path();
+    write(&common::observations(40), path, "stars.parquet");
+    succeed(path, &format!("fit {} stars.parquet -o fit.parquet --keep-truth", common::model().display()));
+    std::fs::write(path.join("prior.toml"), "[options]\nprior = { kind = \"exponential_density\" }\n").unwrap();
+    succeed(path, "distance fit.parquet -o distances.parquet --config prior.toml");
+    let (fit, found) = (read(path, "fit.parquet"), read(path, "distances.parquet"));
+    let (parallax, error) = (numbers(&fit, "parallax"), numbers(&fit, "parallax_error"));
+    let (distance, scatter) = (numbers(&found, "distance_median"), numbers(&found, "log10_distance_error"));
+    for star in 0..distance.len() {
+        let fraction = error[star] / parallax[star];
+        if fraction < 0.05 {
+            assert!((distance[star] * parallax[star] - 1.0).abs() < 0.5 * fraction + 1e-6, "{star}");
+            assert!((scatter[star] / (fraction * std::f64::consts::LOG10_E) - 1.0).abs() < 0.1, "{star}");
+        }
+    }
+    let flags = found.column("quality_flags").unwrap().to_i64().unwrap();
+    assert!(flags.iter().all(|bits| *bits as i32 & flags::NO_PARALLAX != 0), "the measured parallax is not in the file");
+}
+
+/// Simulated OB stars with a tenth of equal-mass binaries: the recipe that is written has what went in, and can be used.
+#[test]
+fn a_recipe_is_calibrated() {
+    let folder = tempdir().unwrap();
+    let path = folder.path();
+    let n = 3000;
+    let mut state = 1u64;
+    let mut uniform = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 11) as f64 / (1u64 << 53) as f64
+    };
+    let mut normal = move || (-2.0 * uniform().max(1e-300).ln()).sqrt() * (std::f64::consts::TAU * uniform()).cos();
+    let mut columns = vec![Vec::new(); 5];
+    for star in 0..n {
+        let (distance, absolute) = (0.3 + 1.2 * f64::from(star % 97) / 97.0, -3.0 + 4.0 * f64::from(star % 53) / 53.0);
+        let snr = 30.0 + 250.0 * f64::from(star % 31) / 31.0;
+        let offset = if star % 10 == 0 { 0.7526 } else { 0.0 };
+        columns[0].push(distance.recip() + 0.02 * normal());
+        columns[1].push(0.02);
+        columns[2].push(absolute - offset + 5.0 * distance.log10() + 10.0);
+        columns[3].push(absolute + 0.15f64.hypot(10.0 / snr) * normal());
+        columns[4].push(snr);
+    }
+    let names = ["parallax", "parallax_error", "magnitude", "absolute_magnitude", "snr"];
+    let mut table = Table::with_rows(n as usize);
+    for (name, values) in names.iter().zip(columns) {
+        table.push(Column::nullable(ColumnSchema::new(*name, "", ""), values)).unwrap();
+    }
+    write(&table, path, "ob.parquet");
+    let text = "[columns]\nsource_id = \"row\"\nextinction = \"none\"\n[options]\nzero_point = { kind = \"none\" }\n\
+                [options.error_model]\nintrinsic = 0.3\n";
+    std::fs::write(path.join("start.toml"), text).unwrap();
+    let found = json(path, "distance ob.parquet -o ob.toml --config start.toml --calibrate --json");
+    let model = |key: &str| found["error_model"][key].as_f64().unwrap();
+    assert!((model("intrinsic") - 0.15).abs() < 0.03 && (model("at_snr_100") - 0.10).abs() < 0.03, "{found:#}");
+    let mixture = |key: &str| found["mixture"][key].as_f64().unwrap();
+    assert!((mixture("offset") - 0.7526).abs() < 0.06 && (mixture("single_fraction") - 0.9).abs() < 0.03, "{found:#}");
+    succeed(path, "distance ob.parquet -o ob.fits --config ob.toml");
+    let binaries = numbers(&read(path, "ob.fits"), "parallax_excess");
+    let found_fraction = binaries.iter().step_by(10).filter(|excess| **excess > 2.0).count() as f64 / 300.0;
+    assert!(found_fraction > 0.6, "{found_fraction}");
+}
