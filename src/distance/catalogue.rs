@@ -84,6 +84,6 @@ mod tests {
             assert!(!column.schema.description.is_empty());
         }
         let of = |name: &str| table.column(name).unwrap().to_f64().unwrap()[0];
-        assert!(of("distance_low") < of("distance") && of("distance") < of("distance_high"));
+        assert!(of("distance_low") < of("distance_median") && of("distance_median") < of("distance_high"));
     }
 }
