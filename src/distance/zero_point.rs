@@ -6,7 +6,7 @@
 //! b = 1, sin β, sin²β − 1/3
 //! ```
 //!
-//! with q_jk linear in G between the nodes of tables 9 and 10 ([`super::zero_point_table`]). ν is
+//! with q_jk linear in G between the nodes of tables 9 and 10 (`zero_point_table`). ν is
 //! `nu_eff_used_in_astrometry` of five- and `pseudocolour` of six-parameter solutions, in µm⁻¹; β the
 //! ecliptic latitude.
 
