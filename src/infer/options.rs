@@ -53,10 +53,9 @@ pub struct FitOptions {
 pub struct StartOptions {
     /// Draws of the prior that are scored for every star.
     pub draws: usize,
-    /// Most starting points of a star whose distance is measured to a tenth. All are evaluated; the optimiser runs from the best, and from others that
-    /// promise another optimum.
+    /// Most starting points of a star. All are evaluated; the optimiser runs from the best, and from others that promise another optimum.
     pub runs: usize,
-    /// The same of a star whose distance is not measured to a third; between, half-way.
+    /// The same of a star whose distance is not measured to a third.
     pub runs_without_distance: usize,
     pub seed: u64,
 }
@@ -84,7 +83,7 @@ impl Default for FitOptions {
 
 impl Default for StartOptions {
     fn default() -> Self {
-        Self { draws: 768, runs: 4, runs_without_distance: 10, seed: 1 }
+        Self { draws: 768, runs: 6, runs_without_distance: 10, seed: 1 }
     }
 }
 
