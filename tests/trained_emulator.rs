@@ -1,8 +1,9 @@
 //! Fits of new simulated stars with the emulator that was trained on 20 000 noisy ones (`models/xp-simulated`): spec 1 §7, last row.
 
-use photosphere::infer::{FitOptions, fit, flags, read_options};
-use photosphere::model::Registry;
+use photosphere::infer::{FitOptions, Fitter, fit, flags, read_options};
+use photosphere::model::{Registry, Transform};
 use photosphere::observations::Observations;
+use photosphere::package::Estimator;
 use photosphere::simulate::{SurveyConfig, simulate};
 use photosphere::statistics::{median, pull_statistics};
 use photosphere::tensor::Device;
@@ -96,5 +97,30 @@ fn the_documented_description_is_a_model() {
     for w in 0..4 {
         let change = (flux(1.0)[[0, w]] / flux(0.0)[[0, w]]).ln();
         assert!((change - (curve[w] - varied[w])).abs() < 1e-5, "{w}: {change}");
+    }
+}
+
+/// Coordinates and values of a fit are those of the model as the fit moves it, whose E is moved as itself or as ln E.
+#[test]
+fn the_flux_at_an_estimate_has_the_chi_square_of_the_fit() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/xp-simulated");
+    let trained = TrainedModel::load(&folder, &Registry::standard(), &Device::cpu()).unwrap();
+    let survey = SurveyConfig { n_stars: 60, first_star: 4_000_000_000, labelled_fraction: 0.0, ..SurveyConfig::default() };
+    let negative = FitOptions { transforms: [("extinction".to_owned(), Transform::Identity)].into(), ..FitOptions::default() };
+    for options in [FitOptions::default(), FitOptions { jacobians: true, ..FitOptions::default() }, negative] {
+        let stars = Observations::from_table(simulate(&survey).unwrap(), &read_options(&trained, &options)).unwrap();
+        let fitter = Fitter::new(&trained, &options).unwrap();
+        let estimates = fitter.fit(&stars).unwrap();
+        let of_values = fitter.flux(estimates.values.view()).unwrap().unwrap();
+        let of_coordinates = fitter.model().predict(estimates.coordinates.view()).unwrap();
+        for flux in [of_values, of_coordinates] {
+            for star in (0..stars.len()).filter(|&star| estimates.flags[star] & flags::NOT_FITTED == 0) {
+                let residual: Vec<f64> =
+                    flux.row(star).iter().zip(stars.flux.row(star)).map(|(fit, data)| fit - f64::from(*data)).collect();
+                let chi_square = stars.whitening.chi_square(star, &residual);
+                let expected = estimates.chi_square[star];
+                assert!((chi_square - expected).abs() < 1e-2 * expected.max(10.0), "{star}: {chi_square}, {expected}");
+            }
+        }
     }
 }

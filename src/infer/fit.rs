@@ -12,7 +12,7 @@ use super::searches::{Search, Searches};
 use super::second_optimum::Separations;
 use super::start::StartGrid;
 use crate::error::Result;
-use crate::model::{Derived, Parameter, ParameterSpace};
+use crate::model::{Derived, ForwardModel, Parameter, ParameterSpace};
 use crate::observations::{Observations, ReadOptions};
 use crate::optimise::dense::smallest_eigenvalue;
 use crate::optimise::{Bounds, NormalEquations};
@@ -93,6 +93,11 @@ impl<'a> Fitter<'a> {
     }
 
     /// The options.
+    /// The model as the fits move it: its coordinates are those of [`Estimates`]. The trained model may have other transforms.
+    pub fn model(&self) -> &ForwardModel {
+        &self.setup.model
+    }
+
     pub fn options(&self) -> &FitOptions {
         &self.setup.options
     }

@@ -69,7 +69,7 @@ impl Estimator for Fitter<'_> {
     }
 
     fn flux(&self, values: ArrayView2<'_, f64>) -> Result<Option<Array2<f64>>> {
-        let model = &self.trained().model;
+        let model = self.model();
         let coordinates =
             Array2::from_shape_fn(values.dim(), |(star, p)| model.space.parameters[p].coordinate_from_file(values[[star, p]]));
         model.predict(coordinates.view()).map(Some)

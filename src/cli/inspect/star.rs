@@ -4,7 +4,7 @@ use super::Arguments;
 use crate::cli::outcome::Outcome;
 use crate::cli::settings::Settings;
 use crate::error::{Error, Result};
-use crate::infer::{Estimates, FitOptions, fit, flags, read_options};
+use crate::infer::{Estimates, FitOptions, Fitter, flags, read_options};
 use crate::observations::{Observations, columns};
 use crate::quantity::symbol;
 use crate::run::inputs::{Inputs, require_utf8};
@@ -41,9 +41,11 @@ pub fn inspect(arguments: &Arguments, star: i64, data: &Path, settings: &Setting
     let place = data.display().to_string();
     let observations = Observations::from_table_of(&place, row, &read_options(trained, &options));
     let observations = observations.map_err(|error| error.within(&place))?;
-    let estimates = fit(trained, &observations, &options)?;
+    let fitter = Fitter::new(trained, &options)?;
+    let estimates = fitter.fit(&observations)?;
     if let Some(output) = &arguments.output {
-        let figure = figure(trained, &observations, &estimates, &observations.flux_unit)?;
+        let fitted = fitter.model().predict(estimates.coordinates.view())?;
+        let figure = figure(&observations, &estimates, &fitted.row(0).to_vec());
         if is_svg(output) {
             figure.save_svg(output)?
         } else {
@@ -126,8 +128,9 @@ fn set_flags(bits: i32) -> Vec<&'static str> {
     meanings.filter(|(bit, _)| bits & (1 << bit) != 0).map(|(_, meaning)| meaning).collect()
 }
 
-fn figure(trained: &TrainedModel, observations: &Observations, estimates: &Estimates, unit: &str) -> Result<Figure> {
-    let grid = &observations.grid;
+/// Data, `fit` (the predicted flux `[W]`) and posterior.
+fn figure(observations: &Observations, estimates: &Estimates, fit: &[f64]) -> Figure {
+    let (grid, unit) = (&observations.grid, &observations.flux_unit);
     let wide = |row: ndarray::ArrayView1<'_, f32>| row.iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();
     let flux_error = wide(observations.flux_error.row(0));
     let flux: Vec<f64> = wide(observations.flux.row(0))
@@ -135,21 +138,20 @@ fn figure(trained: &TrainedModel, observations: &Observations, estimates: &Estim
         .zip(&flux_error)
         .map(|(f, e)| if e.is_finite() { f } else { f64::NAN })
         .collect();
-    let fit = trained.model.predict(estimates.coordinates.view())?;
     let shown: Vec<StarEstimate<'_>> =
         fitted(estimates).map(|(name, unit, value, error)| StarEstimate { name: symbol(name), unit, value, error }).collect();
     let flux_label = if unit.is_empty() { "flux".to_owned() } else { format!("flux ({})", typeset(unit)) };
-    Ok(StarFigure {
+    StarFigure {
         title: &format!("source_id {}", estimates.ids[0]),
         wavelength: &grid.wavelength,
         flux: &flux,
         flux_error: &flux_error,
-        fit: &fit.row(0).to_vec(),
+        fit,
         flux_label: &flux_label,
         estimates: &shown,
         covariance: Some(estimates.covariance.index_axis(ndarray::Axis(0), 0)),
     }
-    .figure())
+    .figure()
 }
 
 /// A VOUnit string as figures write it: `10**-18 W.m**-2` becomes `10^{−18} W m^{−2}`.
