@@ -60,12 +60,7 @@ pub(super) fn checked_parameters(found: ParameterSpace, declared: &ParameterSpac
     let pairs = found.parameters.into_iter().zip(&declared.parameters);
     let parameters = pairs.map(|(found, declared)| {
         check_parameter(&found, declared)?;
-        let start = if found.transform == declared.transform {
-            declared.start
-        } else {
-            declared.clone().with_transform(found.transform).start
-        };
-        Ok(Parameter { role: declared.role, start, range: declared.range, ..found })
+        Ok(found.as_declared(declared))
     });
     Ok(ParameterSpace { parameters: parameters.collect::<Result<_>>()? })
 }

@@ -134,6 +134,12 @@ impl Parameter {
         Self { transform, start, ..self }
     }
 
+    /// The same parameter, with what files do not say of it as an effect declares it: role, start and range.
+    pub fn as_declared(self, declared: &Self) -> Self {
+        let Self { role, start, range, .. } = declared.clone().with_transform(self.transform);
+        Self { role, start, range, ..self }
+    }
+
     /// Coordinate from which it starts where nothing is measured.
     pub fn start_coordinate(&self) -> f64 {
         if self.is_label() { 0.0 } else { self.coordinate(self.start) }

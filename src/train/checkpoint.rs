@@ -139,11 +139,45 @@ pub(super) fn read(path: &Path, run: &str, state: &mut TrainingState) -> Result<
         return Err(damaged(format!("{} stars", kept.len())));
     }
     state.model.weights = weights;
-    state.model.space = header.space;
+    let pairs = header.space.parameters.into_iter().zip(&state.model.space.parameters);
+    state.model.space = ParameterSpace { parameters: pairs.map(|(found, declared)| found.as_declared(declared)).collect() };
     state.coordinates = coordinates;
     state.kept = kept;
     state.position = header.position;
     state.history = header.history;
     let optimiser = tensors.tensor("optimiser").ok().map(|view| view.data().to_vec());
     Ok(Progress { optimiser, best, cleanings: header.cleanings })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ForwardModel, Registry};
+    use crate::observations::{Observations, ReadOptions};
+    use crate::simulate::{SurveyConfig, simulate};
+    use crate::tensor::Device;
+    use crate::train::Recipe;
+
+    /// A file says of a parameter whether it is a label; whether it is an amount or the distance, its start and its range must come back too.
+    #[test]
+    fn parameters_are_what_they_were() {
+        let recipe = "description = 'test'\n[[effect]]\nkind = 'emulator'\nhidden = [4]\n[[effect]]\nkind = 'extinction'\nvariation = true\n\
+                      [[effect]]\nkind = 'distance'\n[[stage]]\nkind = 'learn'\nname = 'first'\nepochs = 1\n";
+        let recipe = Recipe::parse(recipe, "test").unwrap();
+        let constraints = ["teff", "feh", "logg", "parallax", "extinction"].map(String::from).to_vec();
+        let table = simulate(&SurveyConfig { n_stars: 40, ..Default::default() }).unwrap();
+        let observations = Observations::from_table(table, &ReadOptions { constraints, ..Default::default() }).unwrap();
+        let start = || {
+            let grid = observations.grid.clone();
+            let model = ForwardModel::new(&Registry::standard(), &recipe.effects, grid, 1, &Device::cpu()).unwrap();
+            TrainingState::start(model, &observations, 0.2).unwrap()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let (path, state) = (folder.path().join("run.checkpoint"), start());
+        write(&path, "run", &state, &Progress::default()).unwrap();
+        let mut resumed = start();
+        read(&path, "run", &mut resumed).unwrap();
+        assert_eq!(resumed.model.space, state.model.space);
+        assert!(resumed.model.space.distance_position().is_some());
+    }
 }
