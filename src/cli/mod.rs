@@ -23,6 +23,7 @@ mod inspect;
 mod instruments;
 mod log;
 mod outcome;
+mod partition_results;
 mod prepare;
 mod program;
 mod progress;

@@ -76,12 +76,15 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     if is_folder && arguments.calibrate {
         return Err(Error::usage("--calibrate").found("a folder for the output").expected("the recipe to write (.toml)"));
     }
-    let mut task = DistanceTask { recipe, keep: arguments.keep.clone(), names: arguments.names, shard: arguments.shard };
+    // In a folder a shard is one of partitions, not of the stars in them.
+    let shard_of_stars = arguments.shard.filter(|_| !is_folder);
+    let mut task = DistanceTask { recipe, keep: arguments.keep.clone(), names: arguments.names, shard: shard_of_stars };
     if is_folder {
         let survey = Survey::of(&arguments.inputs)?;
         let needed = survey.columns_to_keep().filter(|name| !arguments.keep.contains(name));
         task.keep.extend(needed.collect::<Vec<String>>());
-        return partitions::run(&task, &survey, &arguments.output, (arguments.existing.into(), arguments.retry_lost), settings);
+        let choices = (arguments.shard, arguments.retry_lost);
+        return partitions::run(&task, &survey, &arguments.output, arguments.existing.into(), choices, settings);
     }
     let inputs = expand(&arguments.inputs)?;
     Inputs::of(&inputs).require_other(&arguments.output)?;
