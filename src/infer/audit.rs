@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::model::{Parameter, Transform};
 use crate::observations::{Observations, hash64};
 use crate::optimise::dense::invert_positive_semidefinite;
-use crate::optimise::{LevenbergMarquardt, Method, NormalEquations, Solution, Status, Subset, minimise_in_chunks};
+use crate::optimise::{LevenbergMarquardt, Method, NormalEquations, Solution, Subset, minimise_in_chunks};
 use crate::posterior::Posterior;
 use crate::tensor::Precision;
 use crate::train::TrainedModel;
@@ -163,7 +163,7 @@ pub fn audit(
     let separations = problem.separations(&free);
     let second_row = |star: usize| {
         let rows = star * audit.starts..(star + 1) * audit.starts;
-        rows.filter(|&row| matches!(random.status[row], Status::Converged | Status::AtBound))
+        rows.filter(|&row| random.status[row].is_optimum())
             .filter(|&row| random.loss[row] - best_loss[star] <= separations.window)
             .filter(|&row| separations.are_apart(random.coordinates.row(row), best.row(star)))
             .min_by(|&a, &b| random.loss[a].total_cmp(&random.loss[b]))

@@ -201,8 +201,7 @@ impl Block<'_> {
         let free = Array2::from_shape_fn((n, f), |(i, p)| best[i].coordinate(p));
         let all = posterior.all_coordinates(stars, free.view());
         let file_factor: Vec<f64> = model.space.parameters.iter().map(|p| p.model_units_per_file_unit).collect();
-        let values =
-            Array2::from_shape_fn(all.dim(), |(i, p)| model.space.parameters[p].model_value(all[[i, p]]) / file_factor[p]);
+        let values = problem.values(&(0..model.space.len()).collect::<Vec<_>>(), all.view());
         let local = posterior.local(stars, free.view(), options.exact_hessian)?;
         let degrees_of_freedom = self.degrees_of_freedom(stars, &best, &free, &local)?;
         let Local { chi_square, information, hessian, .. } = local;
@@ -219,10 +218,8 @@ impl Block<'_> {
         let second: Vec<Option<Search<'_>>> = (0..n).map(|i| searches.second(first + i, best[i], self.separations)).collect();
         let second_delta_loss =
             second.iter().zip(&best).map(|(second, best)| second.map_or(f64::NAN, |s| s.loss() - best.loss()));
-        let second_value = |(i, p): (usize, usize)| {
-            let parameter = &model.space.parameters[posterior.free()[p]];
-            second[i].map_or(f64::NAN, |second| parameter.model_value(second.coordinate(p)) / parameter.model_units_per_file_unit)
-        };
+        let second_coordinates =
+            Array2::from_shape_fn((n, f), |(i, p)| second[i].map_or(f64::NAN, |second| second.coordinate(p)));
         let mut part = Part {
             derived: (0..n)
                 .map(|i| {
@@ -235,7 +232,7 @@ impl Block<'_> {
             n_iterations: best.iter().map(Search::n_iterations).collect(),
             flags: vec![0; n],
             stars: stars.to_vec(),
-            second: Array2::from_shape_fn((n, f), second_value),
+            second: problem.values(posterior.free(), second_coordinates.view()),
             second_delta_loss: second_delta_loss.collect(),
             degrees_of_freedom,
             values,

@@ -29,9 +29,7 @@ impl Package for TrainedModel {
     }
 
     fn estimator(&self, request: &Request) -> Result<Box<dyn Estimator + '_>> {
-        let options = FitOptions::of(request)?;
-        options.validate_for(&self.model.space)?;
-        Ok(Box::new(Fitter::new(self, &options)?))
+        Ok(Box::new(Fitter::new(self, &FitOptions::of(request)?)?))
     }
 }
 

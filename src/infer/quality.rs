@@ -40,7 +40,7 @@ impl Quality<'_> {
             (parallax_disagrees, flags::PARALLAX_DISAGREES),
             (constraint_violated, flags::CONSTRAINT_VIOLATED),
             (self.is_at_limit(part, i), flags::AT_LIMIT),
-            (!matches!(status, Status::Converged | Status::AtBound), flags::NOT_CONVERGED),
+            (!status.is_optimum(), flags::NOT_CONVERGED),
             (part.eigenvalue[i] <= 0.0, flags::NOT_A_MINIMUM),
             (outside, flags::OUTSIDE_TRAINING_RANGE),
             (part.second_delta_loss[i].is_finite(), flags::SECOND_OPTIMUM),

@@ -61,7 +61,7 @@ impl Search<'_> {
     }
 
     pub fn has_converged(&self) -> bool {
-        matches!(self.status(), Status::Converged | Status::AtBound)
+        self.status().is_optimum()
     }
 }
 

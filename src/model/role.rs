@@ -5,8 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The role of a parameter, declared by the effect that reads it.
 ///
 /// Barriers, starts, limits, flags, self-cleaning, calibration and the default constraints go by it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Role {
     /// A property of the star itself, standardised by the training sample and covered by the mixture prior.
     Label,

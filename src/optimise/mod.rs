@@ -152,6 +152,13 @@ pub enum Status {
     Failed,
 }
 
+impl Status {
+    /// Whether it ended at an optimum, inside or on a bound.
+    pub fn is_optimum(self) -> bool {
+        matches!(self, Self::Converged | Self::AtBound)
+    }
+}
+
 /// Box bounds of the coordinates, the same for all problems; infinite where there is none.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bounds {

@@ -98,27 +98,18 @@ impl LevenbergMarquardt {
         let status = if bounds.touched_by(&point.coordinates) { Status::AtBound } else { Status::Converged };
         solution.status[row] = if converged { status } else { solution.status[row] };
         solution.loss[row] = point.loss;
-        let normal = walk.normal(&point.coordinates)?;
-        solution.gradient.row_mut(row).assign(&normal.gradient.row(0));
-        solution.curvature.index_axis_mut(Axis(0), row).assign(&normal.curvature.index_axis(Axis(0), 0));
+        solution.gradient.row_mut(row).iter_mut().zip(&point.gradient).for_each(|(to, from)| *to = *from);
+        solution.curvature.index_axis_mut(Axis(0), row).iter_mut().zip(gauss_newton).for_each(|(to, from)| *to = from);
         solution.coordinates.row_mut(row).iter_mut().zip(&point.coordinates).for_each(|(to, from)| *to = *from);
         Ok(())
     }
 }
 
 impl Walk<'_> {
-    fn rows(coordinates: &[f64]) -> Array2<f64> {
-        Array2::from_shape_fn((1, coordinates.len()), |(_, p)| coordinates[p])
-    }
-
-    fn normal(&self, coordinates: &[f64]) -> Result<super::Normal> {
-        self.problem.normal_equations(&[self.row], Self::rows(coordinates).view())
-    }
-
     /// Loss and gradient at the coordinates, with the Hessian in place of the Gauss–Newton curvature, and that.
     fn at(&self, coordinates: Vec<f64>) -> Result<(Point, Vec<f64>)> {
-        let at = Self::rows(&coordinates);
-        let mut normal = self.normal(&coordinates)?;
+        let at = Array2::from_shape_fn((1, coordinates.len()), |(_, p)| coordinates[p]);
+        let mut normal = self.problem.normal_equations(&[self.row], at.view())?;
         let gauss_newton = normal.curvature.iter().copied().collect();
         if normal.loss[0].is_finite() {
             normal.curvature = match self.curvature {

@@ -184,9 +184,9 @@ fn keep_compiled_kernels() {
     use cubecl_runtime::config::{CubeClRuntimeConfig, cache::CacheConfig};
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
-        let folder = std::env::var_os("XDG_CACHE_HOME")
-            .map(std::path::PathBuf::from)
-            .or_else(|| std::env::var_os("HOME").map(|home| std::path::Path::new(&home).join(".cache")));
+        // An empty or relative path is none (XDG Base Directory Specification).
+        let folder_of = |name: &str| std::env::var_os(name).map(std::path::PathBuf::from).filter(|path| path.is_absolute());
+        let folder = folder_of("XDG_CACHE_HOME").or_else(|| folder_of("HOME").map(|home| home.join(".cache")));
         let mut config = CubeClRuntimeConfig::from_current_dir().override_from_env();
         if let (None, Some(folder)) = (&config.compilation.cache, folder) {
             config.compilation.cache = Some(CacheConfig::File(folder.join("photosphere")));

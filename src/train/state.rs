@@ -78,11 +78,10 @@ fn standardise(model: &mut ForwardModel, observations: &Observations, training: 
         let percentile = |fraction: f64| values[(fraction * (values.len() - 1) as f64).round() as usize];
         parameter.training_range = Some([percentile(0.005), percentile(0.995)]);
         if parameter.is_label() {
-            values.iter_mut().for_each(|value| *value = parameter.transformed(*value));
-            let percentile = |fraction: f64| values[(fraction * (values.len() - 1) as f64).round() as usize];
-            parameter.centre = percentile(0.5);
+            let transformed = |fraction: f64| parameter.transformed(percentile(fraction));
             // A sample without spread (one star, a constant column) keeps the unit scale.
-            let scale = 0.5 * (percentile(0.84) - percentile(0.16));
+            let scale = 0.5 * (transformed(0.84) - transformed(0.16));
+            parameter.centre = transformed(0.5);
             parameter.scale = if scale > 0.0 { scale } else { 1.0 };
         }
     }
