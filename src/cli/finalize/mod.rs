@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         progress.fraction((position + 1) as f64 / manifest.partitions.len() as f64, name);
     }
     if finished.is_empty() {
-        return Err(Error::data(place()).found("no finished partition").expected("at least one").remedy(GO_ON));
+        return Err(Error::data(place()).found("no finished partition").expected("at least one").remedy(go_on(&manifest)));
     }
     if let Some(repeated) = identifiers.repeated()? {
         let [one, other] = repeated.partitions.map(|number| finished[number as usize]);
@@ -86,12 +86,16 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let (n, n_missing) = (manifest.partitions.len(), missing.len());
     tracing::info!("{}: {} of {n} partitions, each star once; {}", place(), finished.len(), statistics.tally);
     if n_missing > 0 {
-        tracing::error!("{n_missing} partitions are missing. {GO_ON}");
+        tracing::error!("{n_missing} partitions are missing. {}", go_on(&manifest));
     }
     Ok(Outcome { n_failed: n_missing, ..Outcome::files(summary) })
 }
 
-const GO_ON: &str = "Run the same `photosphere fit` again with --resume.";
+/// The remedy for a run that is not finished.
+fn go_on(manifest: &Manifest) -> String {
+    let command = manifest.settings.get("command").map_or("fit", String::as_str);
+    format!("Run the same `photosphere {command}` again with --resume.")
+}
 
 /// Why a partition does not count as finished, if it does not.
 fn what_is_missing(folder: &RunFolder, name: &str, settings_sha256: &str) -> Result<Option<String>> {

@@ -19,6 +19,8 @@ pub struct Statistics {
     pub tally: Tally,
     /// Stars by bit of the quality flags.
     flagged: [u64; 32],
+    /// What the catalogues say of these bits.
+    meaning: String,
     columns: BTreeMap<String, Moments>,
 }
 
@@ -72,6 +74,9 @@ impl Statistics {
     pub fn add(&mut self, catalogue: &Path, mut each: impl FnMut(&[i64]) -> Result<()>) -> Result<()> {
         let first = read_chunks(catalogue, 1)?.next().transpose()?.unwrap_or_default();
         let floats = float_columns(&first);
+        if let Some(column) = first.get(FLAGS).filter(|_| self.meaning.is_empty()) {
+            self.meaning.clone_from(&column.schema.description);
+        }
         let mut names = vec![columns::ID, FLAGS];
         names.extend(floats.iter().map(|(name, _)| name.as_str()));
         for chunk in read_column_chunks(catalogue, &names, ROWS)? {
@@ -96,7 +101,9 @@ impl Statistics {
         let flagged = self.flagged.iter().enumerate().filter(|(_, count)| **count > 0);
         let bits: BTreeMap<String, u64> = flagged.map(|(bit, count)| (bit.to_string(), *count)).collect();
         let columns: BTreeMap<&String, Value> = self.columns.iter().map(|(name, moments)| (name, moments.summary())).collect();
-        (json!({ "stars_by_bit": bits, "meaning": flags::DESCRIPTION }), json!(columns))
+        // A format without descriptions (CSV) leaves that of fits.
+        let meaning = if self.meaning.is_empty() { flags::DESCRIPTION } else { &self.meaning };
+        (json!({ "stars_by_bit": bits, "meaning": meaning }), json!(columns))
     }
 }
 
