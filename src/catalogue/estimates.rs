@@ -1,9 +1,9 @@
 //! The core of an estimate.
 
 use crate::error::Result;
+use crate::optimise::dense::{invert_positive_semidefinite, pack_upper_triangle};
 use crate::quantity::Facts;
 use crate::table::{Column, ColumnSchema, Table, Values};
-use nalgebra::DMatrix;
 use ndarray::{Array2, Array3, Axis};
 
 /// Estimates of N stars in file units, by whatever method.
@@ -30,6 +30,8 @@ pub struct CatalogueColumns {
     pub derived: Vec<Column>,
     /// After the covariances: diagnostics of the method.
     pub diagnostics: Vec<Column>,
+    /// After the flags: how the method came to it.
+    pub after_flags: Vec<Column>,
     /// What the errors are, in words: "Fisher matrix and model calibration".
     pub errors: String,
     /// What the covariances are of, in words: "fluxes, constraints and the model's calibration".
@@ -89,6 +91,7 @@ impl Estimates {
         columns.diagnostics.into_iter().try_for_each(|column| table.push(column))?;
         let schema = ColumnSchema::new("quality_flags", "", columns.flags).with_ucd("meta.code.qual");
         table.push(Column::scalar(schema, Values::Int32(self.flags.clone())))?;
+        columns.after_flags.into_iter().try_for_each(|column| table.push(column))?;
         let schema =
             ColumnSchema::new("model_id", "", "first digits of the SHA-256 of the model").with_ucd("meta.id;meta.modelled");
         table.push(Column::scalar(schema, Values::Text(vec![model_id.to_string(); n])))?;
@@ -100,10 +103,9 @@ impl Estimates {
         let f = self.fitted.len();
         let mut stack = Array3::from_elem(self.covariance.dim(), f64::NAN);
         for (covariance, mut inverse) in self.covariance.outer_iter().zip(stack.outer_iter_mut()) {
-            let matrix = DMatrix::from_fn(f, f, |i, j| covariance[[i, j]]);
-            let finite = matrix.iter().all(|element| element.is_finite());
-            if let Some(found) = matrix.cholesky().filter(|_| finite).map(|factor| factor.inverse()) {
-                inverse.indexed_iter_mut().for_each(|((i, j), to)| *to = 0.5 * (found[(i, j)] + found[(j, i)]));
+            let flat: Vec<f64> = covariance.iter().copied().collect();
+            if let Some(found) = invert_positive_semidefinite(&flat, f) {
+                inverse.iter_mut().zip(found.matrix).for_each(|(to, from)| *to = from);
             }
         }
         stack
@@ -114,9 +116,7 @@ impl Estimates {
 /// Parquet reader).
 fn packed(schema: ColumnSchema, stack: &Array3<f64>) -> Column {
     let f = stack.dim().1;
-    let triangle = |matrix: ndarray::ArrayView2<'_, f64>| {
-        (0..f).flat_map(|i| (i..f).map(move |j| (i, j))).map(|at| matrix[at]).collect::<Vec<f64>>()
-    };
-    let triangles = stack.axis_iter(Axis(0)).flat_map(triangle);
+    let triangles =
+        stack.axis_iter(Axis(0)).flat_map(|matrix| pack_upper_triangle(&matrix.iter().copied().collect::<Vec<f64>>(), f));
     Column::fixed(schema, Values::Float64(triangles.collect()), f * (f + 1) / 2)
 }

@@ -2,5 +2,6 @@
 //! quality flags), and the table that is written. Knows no method and no model.
 
 mod estimates;
+pub mod flags;
 
 pub use estimates::{CatalogueColumns, Estimates};

@@ -2,18 +2,20 @@
 //! and "not fitted" (bits 6 and 11) are at the places that they have in catalogues of fits, so that summaries
 //! of runs count them alike.
 
+use crate::catalogue::flags::{NOT_CONVERGED, NOT_FITTED};
+
 pub const NO_PARALLAX: i32 = 1;
 pub const NEGATIVE_EXTINCTION: i32 = 1 << 1;
 pub const ZERO_POINT_EXTRAPOLATED: i32 = 1 << 2;
 pub const DISAGREE: i32 = 1 << 3;
 pub const NO_ZERO_POINT: i32 = 1 << 4;
 pub const BAD_PARALLAX: i32 = 1 << 5;
-pub const UNRESOLVED: i32 = 1 << 6;
+pub const UNRESOLVED: i32 = NOT_CONVERGED;
 pub const RANGE_LIMITED: i32 = 1 << 7;
 pub const NO_ABSOLUTE_MAGNITUDE: i32 = 1 << 8;
 pub const NO_MAGNITUDE: i32 = 1 << 9;
 pub const NO_EXTINCTION: i32 = 1 << 10;
-pub const NO_DISTANCE: i32 = 1 << 11;
+pub const NO_DISTANCE: i32 = NOT_FITTED;
 pub const BAD_PHOTOMETRY: i32 = 1 << 12;
 pub const PARALLAX_ALONE: i32 = 1 << 13;
 pub const HIGH_RUWE: i32 = 1 << 14;

@@ -11,6 +11,7 @@ use super::quality::Quality;
 use super::searches::{Search, Searches};
 use super::second_optimum::Separations;
 use super::start::StartGrid;
+use crate::catalogue;
 use crate::error::Result;
 use crate::model::{Derived, ForwardModel, Parameter, ParameterSpace};
 use crate::observations::{Observations, ReadOptions};
@@ -92,12 +93,12 @@ impl<'a> Fitter<'a> {
         self.setup.trained
     }
 
-    /// The options.
     /// The model as the fits move it: its coordinates are those of [`Estimates`]. The trained model may have other transforms.
     pub fn model(&self) -> &ForwardModel {
         &self.setup.model
     }
 
+    /// The options.
     pub fn options(&self) -> &FitOptions {
         &self.setup.options
     }
@@ -319,13 +320,17 @@ fn empty(fitter: &Fitter<'_>, posterior: &Posterior<'_>, observations: &Observat
     let (n, p, f) = (observations.len(), model.space.len(), posterior.free().len());
     let nan = || vec![f64::NAN; n];
     let describe = |parameter: &Parameter| (parameter.name.clone(), parameter.unit.clone(), parameter.description.clone());
-    Estimates {
+    let core = catalogue::Estimates {
         ids: observations.ids.clone(),
         parameters: model.space.parameters.iter().map(describe).collect(),
         fitted: posterior.free().to_vec(),
         values: Array2::from_elem((n, p), f64::NAN),
-        coordinates: Array2::from_elem((n, p), f64::NAN),
         covariance: Array3::from_elem((n, f, f), f64::NAN),
+        flags: vec![flags::NOT_FITTED; n],
+    };
+    Estimates {
+        core,
+        coordinates: Array2::from_elem((n, p), f64::NAN),
         information: Array3::from_elem((n, f, f), f64::NAN),
         chi_square: nan(),
         n_fluxes: n_fluxes.iter().map(|&n| n as i32).collect(),
@@ -333,7 +338,6 @@ fn empty(fitter: &Fitter<'_>, posterior: &Posterior<'_>, observations: &Observat
         ln_prior: nan(),
         ln_posterior: nan(),
         smallest_eigenvalue: nan(),
-        flags: vec![flags::NOT_FITTED; n],
         n_iterations: vec![0; n],
         derived: fitter.derived.iter().map(|column| (column.derived.clone(), nan())).collect(),
         second: Array2::from_elem((n, f), f64::NAN),

@@ -1,5 +1,6 @@
 //! The catalogue's quality flags.
 
+pub use crate::catalogue::flags::{BASIC_CUT, NOT_CONVERGED, NOT_FITTED};
 use crate::observations::input_flag;
 
 /// Probability of χ² as large, or larger, by noise alone, below which a fit is flagged: one good star in a thousand.
@@ -7,21 +8,16 @@ pub const SMALLEST_TAIL_PROBABILITY: f64 = 1e-3;
 /// |x − x̂|/σ of a measured parameter above which a fit is flagged.
 pub const LARGEST_PULL: f64 = 10.0;
 
-/// Quality flags below this are the basic cut.
-pub const BASIC_CUT: i32 = 8;
-
 /// The labels of bits 0–2.
 pub const CONFIDENCES: [&str; 3] = ["teff", "feh", "logg"];
 /// Bits 0–2 belong to the confidences of T_eff, [Fe/H] and log g (spec 1 §5); they stay unset while a model has no classifiers.
 pub const POOR_FIT: i32 = 1 << 3;
 pub const UNLIKELY_LABELS: i32 = 1 << 4;
 pub const PARALLAX_DISAGREES: i32 = 1 << 5;
-pub const NOT_CONVERGED: i32 = 1 << 6;
 pub const NOT_A_MINIMUM: i32 = 1 << 7;
 pub const OUTSIDE_TRAINING_RANGE: i32 = 1 << 8;
 pub const SECOND_OPTIMUM: i32 = 1 << 9;
 pub const BAD_FLUX: i32 = 1 << 10;
-pub const NOT_FITTED: i32 = 1 << 11;
 pub const BAD_CONSTRAINT: i32 = 1 << 12;
 pub const COVARIANCE_FLOORED: i32 = 1 << 13;
 pub const MISSING_CONSTRAINT: i32 = 1 << 14;

@@ -63,7 +63,11 @@ impl Estimator for Fitter<'_> {
     fn estimate(&self, observations: &Observations, reached: &(dyn Fn(FitStage) + Sync)) -> Result<Estimated> {
         check_measured(&self.trained().model.space, observations)?;
         let estimates = self.fit_in_stages(observations, reached)?;
-        Ok(Estimated { table: estimates.to_table(self.trained().id())?, flags: estimates.flags, values: estimates.values })
+        Ok(Estimated {
+            table: estimates.to_table(self.trained().id())?,
+            flags: estimates.core.flags,
+            values: estimates.core.values,
+        })
     }
 
     fn flux(&self, values: ArrayView2<'_, f64>) -> Result<Option<Array2<f64>>> {

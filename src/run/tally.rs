@@ -1,7 +1,7 @@
 //! Numbers of stars of a catalogue.
 
+use crate::catalogue::flags;
 use crate::error::Result;
-use crate::infer::flags;
 use crate::table::read_column_chunks;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
