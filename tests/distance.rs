@@ -192,6 +192,22 @@ fn catalogues_of_fits_are_taken() {
     }
     let flags = found.column("quality_flags").unwrap().to_i64().unwrap();
     assert!(flags.iter().all(|bits| *bits as i32 & flags::NO_PARALLAX != 0), "the measured parallax is not in the file");
+    // With it the distances stay as they are: a default fit has it in its parallax already.
+    let (mut both, measured) = (fit, common::observations(40));
+    for name in ["parallax", "parallax_error"] {
+        let column = measured.column(name).unwrap().clone();
+        let schema = ColumnSchema { name: format!("measured_{name}"), ..column.schema.clone() };
+        both.push(Column { schema, ..column }).unwrap();
+    }
+    write(&both, path, "both.parquet");
+    let text = "[options]\nprior = { kind = \"exponential_density\" }\n[options.binary]\nparallax_alone = false\n";
+    std::fs::write(path.join("singles.toml"), text).unwrap();
+    succeed(path, "distance both.parquet -o again.parquet --config singles.toml");
+    let again = read(path, "again.parquet");
+    assert!(numbers(&again, "corrected_parallax").iter().any(|value| value.is_finite()));
+    for (star, (found, expected)) in numbers(&again, "distance_median").iter().zip(&distance).enumerate() {
+        assert!(found == expected || found.is_nan() && expected.is_nan(), "{star}: {found}, not {expected}");
+    }
 }
 
 /// Simulated OB stars with a tenth of equal-mass binaries: the recipe that is written has what went in, and can be used.

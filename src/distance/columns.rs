@@ -6,9 +6,10 @@ use super::options::{DistanceOptions, ParallaxContent, ZeroPointChoice};
 use super::star::Star;
 use super::zero_point::Astrometry;
 use crate::error::{Error, Result};
+use crate::model;
 use crate::quantity::{Notices, Quantity, Role};
+use crate::run::provenance::was_constraint;
 use crate::table::Table;
-use crate::text::of_one_line;
 use serde::{Deserialize, Serialize};
 
 /// The name that says that there is no such column.
@@ -152,10 +153,7 @@ impl ColumnMap {
             };
             found.names.extend(name.map(|name| (key, name)));
         }
-        if is_fit && found.has("spectroscopic_parallax") {
-            let options = table.metadata_of("options").map(String::as_str).unwrap_or_default();
-            found.content = Some(content_of_fit(options));
-        }
+        found.content = found.name("spectroscopic_parallax").filter(|_| is_fit).map(|name| content_of_fit(table, name));
         found.is_dereddened = self.extinction == NONE;
         found.check(options)?;
         Ok(found)
@@ -168,14 +166,12 @@ fn of_name(table: &Table, name: &str) -> Option<String> {
     table.get(name).or_else(|| table.columns().iter().find(same)).map(|column| column.schema.name.clone())
 }
 
-/// Whether a fit with these options had the measured parallax in it; so it is taken where they cannot be read,
-/// because then nothing is counted twice.
-fn content_of_fit(options: &str) -> ParallaxContent {
-    let options: Option<toml::Table> = of_one_line(options).parse().ok();
-    let constraints = options.as_ref().and_then(|options| options.get("constraints")?.as_array());
-    match constraints {
-        Some(constraints) if !constraints.iter().any(|name| name.as_str() == Some("parallax")) => ParallaxContent::Flux,
-        _ => ParallaxContent::FluxAndParallax,
+/// What the fitted parallax in a column of a fit's catalogue is made of. Where the catalogue does not say whether the
+/// measured one constrained it, that is taken for so, because then nothing is counted twice.
+fn content_of_fit(table: &Table, name: &str) -> ParallaxContent {
+    match was_constraint(table, &[name, model::Role::Distance.name()]) {
+        Some(false) => ParallaxContent::Flux,
+        Some(true) | None => ParallaxContent::FluxAndParallax,
     }
 }
 

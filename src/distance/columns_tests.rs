@@ -77,6 +77,31 @@ fn a_catalogue_of_a_fit_is_known_by_its_metadata() {
     }
 }
 
+/// Default options of fits constrain the distance by its role; the catalogue says which parameter that was.
+#[test]
+fn a_measured_parallax_is_counted_once() {
+    let default = "constraints = [\"distance\"]\n\n[hold]\n";
+    let content = |metadata: &[(&str, &str)]| {
+        let mut table = table(&[("PARALLAX", "mas", 2.0), ("PARALLAX_ERROR", "mas", 0.1), ("measured_parallax", "mas", 2.1)]);
+        table.push(Column::nullable(ColumnSchema::new("measured_parallax_error", "mas", ""), vec![0.2; 2])).unwrap();
+        table.metadata.insert("COMMAND".into(), "fit".into());
+        table
+            .metadata
+            .extend(metadata.iter().map(|(key, text)| ((*key).to_owned(), crate::text::on_one_line(text).into_owned())));
+        ColumnMap::default().find(&table, &DistanceOptions::default()).unwrap().content
+    };
+    for (metadata, expected) in [
+        (&[("options", default), ("constraints", "parallax")][..], ParallaxContent::FluxAndParallax),
+        (&[("options", default), ("constraints", "")], ParallaxContent::Flux),
+        (&[("options", "constraints = [\"parallax\"]"), ("constraints", "teff")], ParallaxContent::Flux),
+        (&[("options", default)], ParallaxContent::FluxAndParallax),
+        (&[("options", "constraints = [\"distance\"]\n[hold]\nparallax = 2.0\n")], ParallaxContent::Flux),
+        (&[], ParallaxContent::FluxAndParallax),
+    ] {
+        assert_eq!(content(metadata), Some(expected), "{metadata:?}");
+    }
+}
+
 #[test]
 fn what_is_missing_is_said_with_the_remedy() {
     let refused = |table: &Table, map: &ColumnMap, words: &[&str]| {
