@@ -127,6 +127,37 @@ fn partitions_are_resumed_and_a_bad_one_does_not_stop_the_others() {
 }
 
 #[test]
+fn rows_are_counted_over_all_inputs_of_a_catalogue() {
+    let folder = tempdir().unwrap();
+    let path = folder.path();
+    let all = stars();
+    for (name, rows) in [("a.parquet", 0..20), ("b.parquet", 20..45)] {
+        write(&all.select(&rows.collect::<Vec<_>>()), path, name);
+    }
+    std::fs::write(path.join("rows.toml"), "[columns]\nsource_id = \"row\"\n").unwrap();
+    succeed(path, "distance a.parquet b.parquet -o both.parquet --config rows.toml");
+    let ids = read(path, "both.parquet").column("source_id").unwrap().to_i64().unwrap();
+    assert_eq!(ids, (0..45).collect::<Vec<i64>>());
+    // A catalogue per input has the numbers of its rows, which is said.
+    let summary = json(path, "distance a.parquet b.parquet -o out/ --config rows.toml --json");
+    assert!(summary["warnings"].to_string().contains("occur again"), "{summary:#}");
+    let ids = read(path, "out/b.parquet").column("source_id").unwrap().to_i64().unwrap();
+    assert_eq!(ids, (0..25).collect::<Vec<i64>>());
+    // Messages name the column that was given.
+    let mut twice = all.select(&[0, 1, 0]);
+    let ids = twice.take("source_id").unwrap();
+    twice.push(Column { schema: ColumnSchema { name: "gaia".into(), ..ids.schema.clone() }, ..ids }).unwrap();
+    write(&twice, path, "twice.parquet");
+    std::fs::write(path.join("gaia.toml"), "[columns]\nsource_id = \"gaia\"\n").unwrap();
+    fail(
+        path,
+        "distance twice.parquet -o c.parquet --config gaia.toml",
+        1,
+        &["twice.parquet, column 'gaia', row 2", "more than once"],
+    );
+}
+
+#[test]
 fn papers_have_their_names_and_senses() {
     let folder = tempdir().unwrap();
     let path = folder.path();

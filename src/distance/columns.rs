@@ -21,7 +21,7 @@ const ROW: &str = "row";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ColumnMap {
-    /// An integer column, or `row` for the number of the row.
+    /// An integer column, or `row` for the number of the row in all inputs of a catalogue.
     pub source_id: String,
     pub ra: String,
     pub dec: String,
@@ -93,6 +93,11 @@ pub struct FoundColumns {
 }
 
 impl ColumnMap {
+    /// Whether the number of the row is the identifier.
+    pub fn counts_rows(&self) -> bool {
+        self.source_id == ROW
+    }
+
     /// The keys, their names in the map, and the names by which each is found.
     fn keys(&self) -> [(&'static str, &str, &'static [&'static str]); 22] {
         [
@@ -316,15 +321,9 @@ impl FoundColumns {
         Ok((0..table.n_rows()).map(star).collect())
     }
 
-    /// The identifiers of a part of the file.
-    ///
-    /// # Errors
-    /// When the column is not one of integers, or has nulls.
-    pub fn identifiers(&self, table: &Table, first: usize) -> Result<Vec<i64>> {
-        match self.name("source_id") {
-            Some(ROW) | None => Ok((first..first + table.n_rows()).map(|row| row as i64).collect()),
-            Some(name) => table.column(name)?.to_i64(),
-        }
+    /// The column of identifiers; `None` where the number of the row is one.
+    pub fn identifier_column(&self) -> Option<&str> {
+        self.name("source_id").filter(|name| *name != ROW)
     }
 }
 

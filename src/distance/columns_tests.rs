@@ -35,7 +35,8 @@ fn columns_are_found_by_the_names_of_surveys_and_read_in_their_units() {
     assert!(star.astrometry.zero_point().is_none() && star.position == [10.0, -20.0], "its latitude comes from the position");
     assert!(empty.parallax.value.is_nan() && empty.absolute_magnitude.value.is_nan());
     let found = ColumnMap::default().find(&table, &DistanceOptions::default()).unwrap();
-    assert_eq!(found.identifiers(&table, 0).unwrap(), [7, 9]);
+    let identifiers = table.column(found.identifier_column().unwrap()).unwrap();
+    assert_eq!(identifiers.to_i64().unwrap(), [7, 9]);
     assert!(found.missing_for_zero_point(&ZeroPointChoice::Lindegren2021).is_empty());
 }
 
@@ -56,7 +57,7 @@ fn recipes_name_columns_scale_reddenings_and_take_labels() {
     assert!((star.extinction.value - 0.15).abs() < 1e-15 && star.parallax.value == 3.0);
     assert!((star.absolute_magnitude.value + 5.0 / std::f64::consts::LN_10).abs() < 1e-12);
     let found = map.find(&table, &DistanceOptions::default()).unwrap();
-    assert_eq!(found.identifiers(&table, 5).unwrap(), [5, 6]);
+    assert!(map.counts_rows() && found.identifier_column().is_none());
     let missing = found.missing_for_zero_point(&ZeroPointChoice::Lindegren2021);
     assert_eq!(missing, ["astrometric_params_solved", "phot_g_mean_mag", "nu_eff_used_in_astrometry or pseudocolour", "ecl_lat"]);
     assert!(found.missing_for_zero_point(&ZeroPointChoice::None).is_empty());

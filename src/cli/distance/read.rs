@@ -4,11 +4,10 @@ use crate::distance::columns::FoundColumns;
 use crate::distance::options::ZeroPointChoice;
 use crate::distance::{DistanceRecipe, Star};
 use crate::error::Result;
-use crate::observations::columns;
 use crate::quantity::Notices;
 use crate::run::identifiers::Identifiers;
 use crate::run::interrupt;
-use crate::table::{Chunks, Column, ColumnSchema, Table, Values, read_chunks};
+use crate::table::{Chunks, Table, read_chunks};
 use crate::warning::warn_once;
 use std::path::{Path, PathBuf};
 
@@ -45,11 +44,11 @@ pub fn for_each_batch(recipe: &DistanceRecipe, paths: &[PathBuf], mut take: impl
             if first == 0 {
                 say_what_is_missing(&columns, &recipe.options.zero_point, path);
             }
-            let ids = columns.identifiers(&table, first).map_err(|error| error.within(&place))?;
+            let ids = match columns.identifier_column() {
+                Some(name) => identifiers.add_column(table.column(name)?, path, first)?,
+                None => (n_read..n_read + table.n_rows()).map(|row| row as i64).collect(),
+            };
             let stars = columns.stars(&table, first, &mut notices).map_err(|error| error.within(&place))?;
-            let schema = ColumnSchema::new(columns::ID, "", "");
-            let only_ids = Table::new(vec![Column::scalar(schema, Values::Int64(ids.clone()))])?;
-            identifiers.add(&only_ids, path, first)?;
             first += table.n_rows();
             n_read += table.n_rows();
             take(Batch { table, columns, ids, stars, n_read, place })?;
