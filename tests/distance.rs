@@ -170,6 +170,9 @@ fn papers_have_their_names_and_senses() {
     succeed(path, "distance stars.parquet -o ob.fits --names ob-stars");
     let flags = numbers(&read(path, "ob.fits"), "binary_flag");
     assert!(flags[59] == 1.0 && flags[20] == 0.0 && flags[57] == -9.0);
+    // Numbers of stars are known again, though these catalogues have no flags to count.
+    let again = json(path, "distance stars.parquet -o ob.fits --names ob-stars --resume --json");
+    assert_eq!((again["stars"].as_u64(), again["without_distance"].as_u64()), (Some(60), Some(1)), "{again:#}");
     fail(path, "distance stars.parquet -o x.fits --names gaia", 2, &["specdis or ob-stars"]);
 }
 

@@ -104,9 +104,8 @@ impl DistanceTask {
         let described = described.collect::<Result<Vec<_>>>()?;
         let provenance = self.provenance()?.with_inputs(&described);
         let overwrite = match existing.standing(output, &provenance.run())? {
-            Standing::Finished => {
-                let tally = if self.names.is_none() { Tally::of_table(output)? } else { Tally::default() };
-                return Ok(Made { tally, inputs, seconds: 0.0 });
+            Standing::Finished(tally) => {
+                return Ok(Made { tally: Tally::of_finished(tally, output)?, inputs, seconds: 0.0 });
             }
             Standing::Open { overwrite } => overwrite,
         };
@@ -125,7 +124,7 @@ impl DistanceTask {
         inputs.iter().try_for_each(FileState::require_unchanged)?;
         writer.finish()?;
         if has_record {
-            record(output, &provenance.run());
+            record(output, &provenance.run(), Some(tally));
         }
         let seconds = progress.seconds();
         let (n, good, without) = (tally.stars, tally.basic_cut, tally.not_fitted);
