@@ -283,13 +283,17 @@ impl FoundColumns {
         let parallax = pair("parallax", "parallax_error", &mas)?;
         let spectroscopic = pair("spectroscopic_parallax", "spectroscopic_parallax_error", &mas)?;
         let apparent = pair("magnitude", "magnitude_error", &magnitude)?;
-        let extinction = pair("extinction", "extinction_error", &plain(Some("mag"), [-10.0, 100.0]))?;
+        let extinction = pair("extinction", "extinction_error", &Quantity::of("extinction"))?;
         let absolute = pair("absolute_magnitude", "absolute_magnitude_error", &magnitude)?;
         let label = pair("ln_label", "ln_label_error", &plain(None, [-20.0, 30.0]))?;
         let mut single = |key: &str, quantity: &Quantity| self.numbers(table, key, quantity, Role::Value, rows);
         let [ra, dec] = [single("ra", &Quantity::of("ra"))?, single("dec", &Quantity::of("dec"))?];
         let latitude = single("ecl_lat", &plain(Some("deg"), [-90.0, 90.0]))?;
-        let g_magnitude = single("phot_g_mean_mag", &magnitude)?;
+        // One column may be both, and what is said of it is said once.
+        let g_magnitude = match self.name("phot_g_mean_mag") == self.name("magnitude") {
+            true => apparent.iter().map(|magnitude| magnitude.value).collect(),
+            false => single("phot_g_mean_mag", &magnitude)?,
+        };
         let solved = single("astrometric_params_solved", &number)?;
         let wavenumber = single("nu_eff_used_in_astrometry", &number)?;
         let pseudocolour = single("pseudocolour", &number)?;

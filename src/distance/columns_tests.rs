@@ -104,6 +104,16 @@ fn a_measured_parallax_is_counted_once() {
 }
 
 #[test]
+fn a_magnitude_that_is_used_twice_is_said_once() {
+    let table = table(&[("phot_g_mean_mag", "mag", 1e9), ("parallax", "mas", 1.0), ("parallax_error", "mas", 0.1)]);
+    let found = ColumnMap::default().find(&table, &DistanceOptions::default()).unwrap();
+    let mut notices = Notices::default();
+    let star = found.stars(&table, 0, &mut notices).unwrap()[0];
+    assert!(star.magnitude.value.is_infinite() && star.astrometry.g_magnitude.is_infinite());
+    assert_eq!(notices.n_beyond(), 1);
+}
+
+#[test]
 fn what_is_missing_is_said_with_the_remedy() {
     let refused = |table: &Table, map: &ColumnMap, words: &[&str]| {
         let message = map.find(table, &DistanceOptions::default()).unwrap_err().to_string();
