@@ -190,6 +190,14 @@ fn what_a_file_lacks_is_said() {
     let found = read(path, "a.parquet");
     let flags = found.column("quality_flags").unwrap().to_i64().unwrap();
     assert!(flags[..57].iter().all(|bits| *bits as i32 & flags::NO_ZERO_POINT != 0));
+    // Once for all partitions, as is what is beyond reason (a parallax of −9999).
+    std::fs::create_dir(path.join("in")).unwrap();
+    ["in/a.parquet", "in/b.parquet", "in/c.parquet"].into_iter().for_each(|name| write(&without, path, name));
+    let summary = json(path, "distance in -o out/ --json");
+    for word in ["zero point", "beyond reason"] {
+        let said = summary["warnings"].as_array().unwrap().iter().filter(|text| text.as_str().unwrap().contains(word));
+        assert_eq!(said.count(), 1, "{word}: {summary:#}");
+    }
     std::fs::write(path.join("plain.toml"), "[options]\nzero_point = { kind = \"constant\", value = -0.03 }\n").unwrap();
     succeed(path, "distance stars.parquet -o b.parquet --config plain.toml");
     let flags = read(path, "b.parquet").column("quality_flags").unwrap().to_i64().unwrap();

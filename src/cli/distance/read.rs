@@ -8,7 +8,7 @@ use crate::quantity::Notices;
 use crate::run::identifiers::Identifiers;
 use crate::run::interrupt;
 use crate::table::{Chunks, Table, read_chunks};
-use crate::warning::warn_once;
+use crate::warning::warn_once_about;
 use std::path::{Path, PathBuf};
 
 /// Rows read at once.
@@ -53,21 +53,21 @@ pub fn for_each_batch(recipe: &DistanceRecipe, paths: &[PathBuf], mut take: impl
             n_read += table.n_rows();
             take(Batch { table, columns, ids, stars, n_read, place })?;
         }
-        notices.say(&path.display().to_string());
+        notices.say_of_first(&path.display().to_string());
     }
     Ok(())
 }
 
-/// Says it where the zero point of the parallaxes cannot be known.
+/// Says it where the zero point of the parallaxes cannot be known, of the first file that lacks the same.
 fn say_what_is_missing(columns: &FoundColumns, choice: &ZeroPointChoice, path: &Path) {
     let missing = columns.missing_for_zero_point(choice);
     if !missing.is_empty() {
-        warn_once(format!(
-            "{}: the zero point of its parallaxes is not known, because it has no column {}: they are not corrected, and flagged (bit 4 \
+        let text = format!(
+            "the zero point of its parallaxes is not known, because it has no column {}: they are not corrected, and flagged (bit 4 \
              of quality_flags). Name the columns in the recipe, or give it zero_point = {{ kind = \"constant\", value = … }} or \
              {{ kind = \"none\" }}.",
-            path.display(),
             missing.join(", ")
-        ));
+        );
+        warn_once_about(&text, format!("{}: {text}", path.display()));
     }
 }
