@@ -1,7 +1,7 @@
 //! Where in a catalogue the numbers of a star stand: names of columns, given or found; units as the columns
 //! state them.
 
-use super::magnitude::{LN_DISTANCE_PER_MAGNITUDE, WithError};
+use super::magnitude::LN_DISTANCE_PER_MAGNITUDE;
 use super::options::{DistanceOptions, ParallaxContent, ZeroPointChoice};
 use super::star::Star;
 use super::zero_point::Astrometry;
@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::model;
 use crate::quantity::{Notices, Quantity, Role};
 use crate::run::provenance::was_constraint;
+use crate::statistics::Measured;
 use crate::table::Table;
 use serde::{Deserialize, Serialize};
 
@@ -275,10 +276,10 @@ impl FoundColumns {
         let mas = Quantity::of("parallax");
         let magnitude = plain(Some("mag"), [-40.0, 60.0]);
         let number = plain(None, [-1e15, 1e15]);
-        let mut pair = |key: &'static str, error_key: &'static str, quantity: &Quantity| -> Result<Vec<WithError>> {
+        let mut pair = |key: &'static str, error_key: &'static str, quantity: &Quantity| -> Result<Vec<Measured>> {
             let values = self.numbers(table, key, quantity, Role::Value, rows)?;
             let errors = self.numbers(table, error_key, quantity, Role::Error, rows)?;
-            Ok(values.into_iter().zip(errors).map(|(value, error)| WithError { value, error }).collect())
+            Ok(values.into_iter().zip(errors).map(|(value, error)| Measured { value, error }).collect())
         };
         let parallax = pair("parallax", "parallax_error", &mas)?;
         let spectroscopic = pair("spectroscopic_parallax", "spectroscopic_parallax_error", &mas)?;
@@ -298,7 +299,7 @@ impl FoundColumns {
         let wavenumber = single("nu_eff_used_in_astrometry", &number)?;
         let pseudocolour = single("pseudocolour", &number)?;
         let [ruwe, snr] = [single("ruwe", &number)?, single("snr", &number)?];
-        let scaled = |number: WithError, factor: f64| WithError { value: factor * number.value, error: factor * number.error };
+        let scaled = |number: Measured, factor: f64| Measured { value: factor * number.value, error: factor * number.error };
         let star = |row: usize| Star {
             astrometry: Astrometry {
                 params_solved: solved[row],
@@ -312,7 +313,7 @@ impl FoundColumns {
             position: [ra[row], dec[row]],
             magnitude: apparent[row],
             extinction: match self.is_dereddened {
-                true => WithError { value: 0.0, error: f64::NAN },
+                true => Measured { value: 0.0, error: f64::NAN },
                 false => scaled(extinction[row], self.coefficient),
             },
             absolute_magnitude: match self.has("absolute_magnitude") {

@@ -3,7 +3,7 @@
 use super::combine::{Combination, combine};
 use super::excess::parallax_excess;
 use super::flags;
-use super::magnitude::{WithError, geometric_absolute_magnitude};
+use super::magnitude::geometric_absolute_magnitude;
 use super::measurements::Measurements;
 use super::mixture::binary_probability;
 use super::options::{BinaryCriterion, DistanceOptions, ParallaxContent, ZeroPointChoice};
@@ -11,6 +11,7 @@ use super::position::LineOfSight;
 use super::posterior::{Density, DistancePosterior, Workspace};
 use super::zero_point::{Astrometry, ecliptic_latitude};
 use crate::error::Result;
+use crate::statistics::Measured;
 
 /// What a catalogue has of a star. NaN is missing; infinite is a number beyond reason, which is used for
 /// nothing.
@@ -19,18 +20,18 @@ pub struct Star {
     /// What the zero point depends on; its ecliptic latitude may be missing where the position is not.
     pub astrometry: Astrometry,
     /// As the catalogue has it, mas.
-    pub parallax: WithError,
+    pub parallax: Measured,
     pub ruwe: f64,
     /// ICRS, deg.
     pub position: [f64; 2],
     /// Apparent magnitude in the band of the absolute one.
-    pub magnitude: WithError,
+    pub magnitude: Measured,
     /// A in that band, mag.
-    pub extinction: WithError,
+    pub extinction: Measured,
     /// As predicted.
-    pub absolute_magnitude: WithError,
+    pub absolute_magnitude: Measured,
     /// As fitted, mas; where there is one, it is used in place of the magnitudes.
-    pub spectroscopic_parallax: WithError,
+    pub spectroscopic_parallax: Measured,
     /// Of the spectrum, per pixel.
     pub snr: f64,
 }
@@ -50,7 +51,7 @@ impl Star {
     };
 }
 
-const NOTHING: WithError = WithError { value: f64::NAN, error: f64::NAN };
+const NOTHING: Measured = Measured { value: f64::NAN, error: f64::NAN };
 
 /// What is found of a star.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,13 +59,13 @@ pub struct Estimate {
     /// What was subtracted from the parallax, mas; NaN where nothing was.
     pub zero_point: f64,
     /// mas, corrected.
-    pub parallax: Option<WithError>,
+    pub parallax: Option<Measured>,
     /// The absolute magnitude on the geometric scale and with the error of the error model.
-    pub absolute_magnitude: Option<WithError>,
+    pub absolute_magnitude: Option<Measured>,
     /// Of magnitude and parallax.
-    pub geometric_magnitude: Option<WithError>,
+    pub geometric_magnitude: Option<Measured>,
     /// mas.
-    pub spectroscopic_parallax: Option<WithError>,
+    pub spectroscopic_parallax: Option<Measured>,
     /// S/N_Δϖ.
     pub parallax_excess: Option<f64>,
     pub binary_probability: Option<f64>,
@@ -89,17 +90,17 @@ pub struct DistanceEstimator {
 enum Usable {
     Missing,
     Bad,
-    Good(WithError),
+    Good(Measured),
 }
 
 /// No measurement is exact to more than this many parts.
 const MOST_EXACT: f64 = 1e8;
 
-fn usable(number: WithError) -> Usable {
+fn usable(number: Measured) -> Usable {
     match number {
-        WithError { value, error } if value.abs().max(1e-3) > MOST_EXACT * error => Usable::Bad,
-        WithError { value, error } if value.is_infinite() || error.is_infinite() || error <= 0.0 => Usable::Bad,
-        WithError { value, error } if value.is_nan() || error.is_nan() => Usable::Missing,
+        Measured { value, error } if value.abs().max(1e-3) > MOST_EXACT * error => Usable::Bad,
+        Measured { value, error } if value.is_infinite() || error.is_infinite() || error <= 0.0 => Usable::Bad,
+        Measured { value, error } if value.is_nan() || error.is_nan() => Usable::Missing,
         number => Usable::Good(number),
     }
 }
@@ -130,7 +131,7 @@ impl DistanceEstimator {
         let geometric_magnitude = dereddened.zip(parallax).and_then(|(m, parallax)| geometric_absolute_magnitude(m, parallax));
         let spectroscopic_parallax = spectroscopic.map(|ln| {
             let value = (-ln.value).exp();
-            WithError { value, error: value * ln.error }
+            Measured { value, error: value * ln.error }
         });
         let both = spectroscopic_parallax.zip(parallax);
         let excess = both.map(|(spectroscopic, measured)| parallax_excess(spectroscopic, measured));
@@ -179,7 +180,7 @@ impl DistanceEstimator {
     }
 
     /// What is subtracted from the parallax, and the parallax.
-    fn parallax(&self, star: &Star, flags: &mut i32) -> (f64, Option<WithError>) {
+    fn parallax(&self, star: &Star, flags: &mut i32) -> (f64, Option<Measured>) {
         let parallax = match usable(star.parallax) {
             Usable::Good(parallax) => parallax,
             Usable::Missing => {
@@ -209,11 +210,11 @@ impl DistanceEstimator {
             }
         };
         let value = if zero_point.is_nan() { parallax.value } else { parallax.value - zero_point };
-        (zero_point, Some(WithError { value, error: parallax.error * self.options.parallax_error_factor }))
+        (zero_point, Some(Measured { value, error: parallax.error * self.options.parallax_error_factor }))
     }
 
     /// The magnitude without extinction; errors that are missing are zero.
-    fn dereddened(&self, star: &Star, flags: &mut i32) -> Option<WithError> {
+    fn dereddened(&self, star: &Star, flags: &mut i32) -> Option<Measured> {
         let known = |error: f64| if error.is_nan() { 0.0 } else { error };
         let (magnitude, extinction) = (star.magnitude, star.extinction);
         let errors = [known(magnitude.error), known(extinction.error)];
@@ -227,11 +228,11 @@ impl DistanceEstimator {
             | if is_negative { flags::NEGATIVE_EXTINCTION } else { 0 };
         let value = magnitude.value - extinction.value;
         let error = errors[0].hypot(errors[1]).hypot(self.options.magnitude_error_floor);
-        (!is_bad && value.is_finite() && (!is_negative || is_noise)).then_some(WithError { value, error })
+        (!is_bad && value.is_finite() && (!is_negative || is_noise)).then_some(Measured { value, error })
     }
 
-    fn absolute_magnitude(&self, star: &Star, flags: &mut i32) -> Option<WithError> {
-        let WithError { value, error } = star.absolute_magnitude;
+    fn absolute_magnitude(&self, star: &Star, flags: &mut i32) -> Option<Measured> {
+        let Measured { value, error } = star.absolute_magnitude;
         if value.is_infinite() || error.is_infinite() || error < 0.0 {
             *flags |= flags::BAD_PHOTOMETRY;
             return None;
@@ -243,11 +244,11 @@ impl DistanceEstimator {
     fn spectroscopic(
         &self,
         star: &Star,
-        parallax: Option<WithError>,
-        dereddened: Option<WithError>,
-        absolute_magnitude: Option<WithError>,
+        parallax: Option<Measured>,
+        dereddened: Option<Measured>,
+        absolute_magnitude: Option<Measured>,
         flags: &mut i32,
-    ) -> (Option<WithError>, Option<WithError>) {
+    ) -> (Option<Measured>, Option<Measured>) {
         let fitted = match usable(star.spectroscopic_parallax) {
             Usable::Good(fitted) if fitted.value > 0.0 => Some(fitted),
             Usable::Missing => None,
@@ -256,21 +257,20 @@ impl DistanceEstimator {
                 None
             }
         };
-        let logarithm = |parallax: WithError| WithError { value: -parallax.value.ln(), error: parallax.error / parallax.value };
         match (fitted, self.options.spectroscopic_parallax) {
             (Some(fitted), ParallaxContent::Flux) => {
                 *flags &= !(flags::NO_MAGNITUDE | flags::NO_EXTINCTION);
-                (None, Some(logarithm(fitted)))
+                (None, Measurements::ln_distance_of_parallax(fitted))
             }
             (Some(fitted), ParallaxContent::FluxAndParallax) => {
                 *flags &= !(flags::NO_MAGNITUDE | flags::NO_EXTINCTION);
-                (Some(fitted), without(fitted, parallax).map(logarithm))
+                (Some(fitted), without(fitted, parallax).and_then(Measurements::ln_distance_of_parallax))
             }
             (None, _) => {
                 if absolute_magnitude.is_none() {
                     *flags |= flags::NO_ABSOLUTE_MAGNITUDE;
                 }
-                let modulus = dereddened.zip(absolute_magnitude).map(|(apparent, absolute)| WithError {
+                let modulus = dereddened.zip(absolute_magnitude).map(|(apparent, absolute)| Measured {
                     value: apparent.value - absolute.value,
                     error: apparent.error.hypot(absolute.error),
                 });
@@ -317,14 +317,14 @@ impl DistanceEstimator {
 
 /// The parallax of the flux alone: what a measured one adds to a fit of both is taken out. `None` where the
 /// fit is hardly better than the measurement.
-fn without(fitted: WithError, measured: Option<WithError>) -> Option<WithError> {
+fn without(fitted: Measured, measured: Option<Measured>) -> Option<Measured> {
     /// The least part of the fit's precision that must be the flux's.
     const LEAST: f64 = 0.02;
     let Some(measured) = measured else { return Some(fitted) };
     let [whole, part] = [fitted, measured].map(|parallax| parallax.error.powi(-2));
     let rest = whole - part;
     let value = (whole * fitted.value - part * measured.value) / rest;
-    (rest > LEAST * whole && value > 0.0).then(|| WithError { value, error: rest.sqrt().recip() })
+    (rest > LEAST * whole && value > 0.0).then(|| Measured { value, error: rest.sqrt().recip() })
 }
 
 #[cfg(test)]

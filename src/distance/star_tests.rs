@@ -12,8 +12,8 @@ fn estimates(stars: &[Star], options: DistanceOptions) -> Vec<Estimate> {
     stars.iter().map(|star| estimator.estimate(star)).collect()
 }
 
-fn with(value: f64, error: f64) -> WithError {
-    WithError { value, error }
+fn with(value: f64, error: f64) -> Measured {
+    Measured { value, error }
 }
 
 /// No test of binarity: every star is single.
@@ -97,7 +97,7 @@ fn cuts_in_signal_to_noise_and_inverted_parallaxes_bias_luminosities() {
     use super::super::magnitude::{absolute_magnitude_of_label, ln_label_of_parallax};
     let truth: Vec<f64> = distances(60_000, 0.0, 1e9, 30.0, 31).into_iter().filter(|d| *d > 10.0).collect();
     let absolute = -0.5;
-    let stars: Vec<(f64, WithError)> = stars_at(&truth, 0.1, 32)
+    let stars: Vec<(f64, Measured)> = stars_at(&truth, 0.1, 32)
         .iter()
         .zip(&truth)
         .map(|(star, distance)| {

@@ -5,12 +5,12 @@ use super::read::for_each_batch;
 use crate::cli::outcome::Outcome;
 use crate::cli::settings::Settings;
 use crate::distance::error_model::{Calibration, CalibrationOptions, CalibrationStar, ErrorModel};
-use crate::distance::magnitude::WithError;
 use crate::distance::mixture::{FittedMixture, MixtureStar};
 use crate::distance::options::BinaryMixture;
 use crate::distance::{DistanceRecipe, Estimate, Star};
 use crate::error::{Error, Result};
 use crate::run::Existing;
+use crate::statistics::Measured;
 use crate::table::{check_target, write_atomically};
 use serde_json::json;
 use std::io::Write;
@@ -84,7 +84,7 @@ fn collect(recipe: &DistanceRecipe, inputs: &[PathBuf], mut take: impl FnMut(&St
 fn calibration_star(star: &Star, found: &Estimate) -> Option<CalibrationStar> {
     let known = |error: f64| if error.is_nan() { 0.0 } else { error };
     let error = known(star.magnitude.error).hypot(known(star.extinction.error));
-    let dereddened = WithError { value: star.magnitude.value - star.extinction.value, error };
+    let dereddened = Measured { value: star.magnitude.value - star.extinction.value, error };
     Some(CalibrationStar {
         absolute_magnitude: star.absolute_magnitude.value,
         snr: star.snr,
@@ -96,6 +96,6 @@ fn calibration_star(star: &Star, found: &Estimate) -> Option<CalibrationStar> {
 fn mixture_star(found: &Estimate) -> Option<MixtureStar> {
     let parallax = found.parallax.filter(|parallax| parallax.value >= PARALLAX_OVER_ERROR * parallax.error)?;
     let spectroscopic = found.spectroscopic_parallax?;
-    let ln_distance = WithError { value: -spectroscopic.value.ln(), error: spectroscopic.error / spectroscopic.value };
+    let ln_distance = Measured { value: -spectroscopic.value.ln(), error: spectroscopic.error / spectroscopic.value };
     Some(MixtureStar { parallax, ln_distance })
 }
