@@ -11,7 +11,10 @@
 
 use super::magnitude::geometric_absolute_magnitude;
 use super::maximise::{LogLikelihood, maximise};
+use super::observables::Observables;
+use super::options::DistanceOptions;
 use super::sampler::{Chain, SamplerOptions, sample};
+use super::star::Star;
 use crate::error::{Error, Result};
 use crate::statistics::{Measured, normal_cdf};
 use serde::{Deserialize, Serialize};
@@ -41,6 +44,15 @@ pub struct CalibrationStar {
     pub dereddened: Measured,
     /// mas, corrected for the zero point.
     pub parallax: Measured,
+}
+
+impl CalibrationStar {
+    /// What calibration takes of a star; `None` where its parallax or magnitude cannot be used.
+    pub fn of(star: &Star, options: &DistanceOptions) -> Option<Self> {
+        let Observables { parallax, dereddened, .. } = Observables::of(star, options);
+        let absolute_magnitude = star.absolute_magnitude.value;
+        Some(Self { absolute_magnitude, snr: star.snr, dereddened: dereddened?, parallax: parallax? })
+    }
 }
 
 /// How to calibrate.
@@ -114,7 +126,11 @@ impl ErrorModel {
         let n_stars = residuals.len();
         if n_stars < LEAST {
             return Err(Error::data("stars for the error model")
-                .found(format!("{n_stars} of {} with parallaxes of {} sigma", stars.len(), options.parallax_over_error))
+                .found(format!(
+                    "{n_stars} of {} that have parallaxes of {} sigma and what else is needed",
+                    stars.len(),
+                    options.parallax_over_error
+                ))
                 .expected(format!("at least {LEAST}"))
                 .remedy("Give more stars, or ask less of their parallaxes."));
         }

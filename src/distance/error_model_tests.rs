@@ -140,3 +140,17 @@ fn few_or_bad_stars_are_an_error_or_left_out() {
     assert!(model.corrected(predicted, f64::NAN).is_none() && model.corrected(predicted, -5.0).is_none());
     assert!(ErrorModel::default().corrected(predicted, 100.0).is_none(), "no error at all");
 }
+
+/// Calibration takes stars as distances do: with the floor of the errors, and without what is not used there.
+#[test]
+fn what_calibrates_is_what_distances_follow_from() {
+    let star = crate::distance::simulated::stars_at(&[1.0], 0.2, 5)[0];
+    let options = DistanceOptions { magnitude_error_floor: 0.3, ..DistanceOptions::default() };
+    let found = CalibrationStar::of(&star, &options).unwrap();
+    assert_eq!(found.dereddened.value, star.magnitude.value - star.extinction.value);
+    assert!((found.dereddened.error - 0.02f64.hypot(0.05).hypot(0.3)).abs() < 1e-15);
+    assert_eq!(found.parallax, Observables::of(&star, &options).parallax.unwrap());
+    for number in [Measured { value: -5.0, error: 0.05 }, Measured { value: 0.3, error: -1.0 }] {
+        assert!(CalibrationStar::of(&Star { extinction: number, ..star }, &options).is_none(), "{number:?}");
+    }
+}

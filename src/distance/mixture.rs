@@ -12,8 +12,10 @@
 use super::evidence::{Evidence, evidence};
 use super::magnitude::LN_DISTANCE_PER_MAGNITUDE;
 use super::maximise::{LogLikelihood, maximise};
-use super::options::BinaryMixture;
+use super::observables::Observables;
+use super::options::{BinaryMixture, DistanceOptions};
 use super::posterior::Workspace;
+use super::star::Star;
 use crate::error::{Error, Result};
 use crate::statistics::Measured;
 use rayon::prelude::*;
@@ -48,6 +50,14 @@ fn terms(parallax: Measured, ln_distance: Measured, mixture: &BinaryMixture, wor
 pub struct MixtureStar {
     pub parallax: Measured,
     pub ln_distance: Measured,
+}
+
+impl MixtureStar {
+    /// What the mixture takes of a star; `None` where it has no parallax, or its spectrum tells no distance.
+    pub fn of(star: &Star, options: &DistanceOptions) -> Option<Self> {
+        let Observables { parallax, spectroscopic, .. } = Observables::of(star, options);
+        Some(Self { parallax: parallax?, ln_distance: spectroscopic? })
+    }
 }
 
 /// A mixture that was fitted.

@@ -1,6 +1,7 @@
 use super::*;
 use crate::distance::mass_ratio::EQUAL_MASSES;
 use crate::distance::measurements::Measurements;
+use crate::distance::options::ParallaxContent;
 use crate::testing::central_difference;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -105,6 +106,24 @@ fn assert_calibrated(stars: &[MixtureStar], mixture: &BinaryMixture) {
         let error = (expected * (1.0 - expected / n)).sqrt().max(1.0);
         assert!((observed - expected).abs() < 4.0 * error, "{observed} of {n}, {expected} expected");
     }
+}
+
+/// A fitted parallax with the measured one in it tells of the flux only when that is taken out.
+#[test]
+fn a_star_of_a_fit_has_the_distance_of_its_flux() {
+    let with = |value: f64, error: f64| Measured { value, error };
+    let (flux, measured) = (with(0.55, 0.03), with(0.5, 0.05));
+    let weights = [flux, measured].map(|parallax| parallax.error.powi(-2));
+    let sum = weights[0] + weights[1];
+    let both = with((weights[0] * flux.value + weights[1] * measured.value) / sum, sum.sqrt().recip());
+    let of = |spectroscopic_parallax: Measured, content: ParallaxContent| {
+        let options = DistanceOptions { spectroscopic_parallax: content, ..DistanceOptions::default() };
+        let star = Star { parallax: measured, spectroscopic_parallax, ..Star::MISSING };
+        MixtureStar::of(&star, &options).unwrap().ln_distance
+    };
+    let (found, expected) = (of(both, ParallaxContent::FluxAndParallax), of(flux, ParallaxContent::Flux));
+    assert!((found.value - expected.value).abs() < 1e-12 && (found.error - expected.error).abs() < 1e-12, "{found:?}");
+    assert!(MixtureStar::of(&Star { parallax: measured, ..Star::MISSING }, &DistanceOptions::default()).is_none());
 }
 
 #[test]

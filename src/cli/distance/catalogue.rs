@@ -54,7 +54,7 @@ impl Made {
 ///
 /// # Errors
 /// When the options are impossible.
-pub fn estimates(stars: &[Star], options: &DistanceOptions) -> Result<Vec<Estimate>> {
+fn estimates(stars: &[Star], options: &DistanceOptions) -> Result<Vec<Estimate>> {
     let chunks = stars.par_chunks(STARS).map(|stars| {
         let mut estimator = DistanceEstimator::new(*options)?;
         Ok(stars.iter().map(|star| estimator.estimate(star)).collect())
@@ -143,9 +143,7 @@ impl DistanceTask {
             batch.ids = rows.iter().map(|&row| batch.ids[row]).collect();
             batch.stars = rows.iter().map(|&row| batch.stars[row]).collect();
         }
-        let mut options = self.recipe.options;
-        options.spectroscopic_parallax = batch.columns.content.unwrap_or(options.spectroscopic_parallax);
-        let estimates = estimates(&batch.stars, &options)?;
+        let estimates = estimates(&batch.stars, &batch.options(&self.recipe.options))?;
         tally.add(estimates.iter().map(|estimate| estimate.flags));
         let mut table = match self.names {
             Some(names) => {

@@ -2,7 +2,7 @@
 
 use crate::distance::columns::FoundColumns;
 use crate::distance::options::ZeroPointChoice;
-use crate::distance::{DistanceRecipe, Star};
+use crate::distance::{DistanceOptions, DistanceRecipe, Star};
 use crate::error::Result;
 use crate::quantity::Notices;
 use crate::run::identifiers::Identifiers;
@@ -24,6 +24,14 @@ pub struct Batch {
     pub n_read: usize,
     /// File and rows, for messages.
     pub place: String,
+}
+
+impl Batch {
+    /// The options for its stars: what a fitted parallax is made of is known by its file.
+    pub fn options(&self, options: &DistanceOptions) -> DistanceOptions {
+        let spectroscopic_parallax = self.columns.content.unwrap_or(options.spectroscopic_parallax);
+        DistanceOptions { spectroscopic_parallax, ..*options }
+    }
 }
 
 /// Calls `take` with all stars of the files, in their order.
