@@ -25,6 +25,11 @@ pub struct Measured {
     pub error: f64,
 }
 
+/// Distribution function of N(0, 1).
+pub fn normal_cdf(value: f64) -> f64 {
+    0.5 * libm::erfc(-value * std::f64::consts::FRAC_1_SQRT_2)
+}
+
 /// Probability that χ² with `degrees_of_freedom` (not necessarily an integer) is `chi_square` or larger: the regularised incomplete gamma function
 /// Q(n/2, χ²/2), by its series below the mean and by its continued fraction (Lentz's method) above (Press et al. 2007, sec. 6.2).
 /// NaN for numbers that make no sense.

@@ -127,6 +127,37 @@ fn partitions_are_resumed_and_a_bad_one_does_not_stop_the_others() {
 }
 
 #[test]
+fn rows_are_counted_over_all_inputs_of_a_catalogue() {
+    let folder = tempdir().unwrap();
+    let path = folder.path();
+    let all = stars();
+    for (name, rows) in [("a.parquet", 0..20), ("b.parquet", 20..45)] {
+        write(&all.select(&rows.collect::<Vec<_>>()), path, name);
+    }
+    std::fs::write(path.join("rows.toml"), "[columns]\nsource_id = \"row\"\n").unwrap();
+    succeed(path, "distance a.parquet b.parquet -o both.parquet --config rows.toml");
+    let ids = read(path, "both.parquet").column("source_id").unwrap().to_i64().unwrap();
+    assert_eq!(ids, (0..45).collect::<Vec<i64>>());
+    // A catalogue per input has the numbers of its rows, which is said.
+    let summary = json(path, "distance a.parquet b.parquet -o out/ --config rows.toml --json");
+    assert!(summary["warnings"].to_string().contains("occur again"), "{summary:#}");
+    let ids = read(path, "out/b.parquet").column("source_id").unwrap().to_i64().unwrap();
+    assert_eq!(ids, (0..25).collect::<Vec<i64>>());
+    // Messages name the column that was given.
+    let mut twice = all.select(&[0, 1, 0]);
+    let ids = twice.take("source_id").unwrap();
+    twice.push(Column { schema: ColumnSchema { name: "gaia".into(), ..ids.schema.clone() }, ..ids }).unwrap();
+    write(&twice, path, "twice.parquet");
+    std::fs::write(path.join("gaia.toml"), "[columns]\nsource_id = \"gaia\"\n").unwrap();
+    fail(
+        path,
+        "distance twice.parquet -o c.parquet --config gaia.toml",
+        1,
+        &["twice.parquet, column 'gaia', row 2", "more than once"],
+    );
+}
+
+#[test]
 fn papers_have_their_names_and_senses() {
     let folder = tempdir().unwrap();
     let path = folder.path();
@@ -139,6 +170,9 @@ fn papers_have_their_names_and_senses() {
     succeed(path, "distance stars.parquet -o ob.fits --names ob-stars");
     let flags = numbers(&read(path, "ob.fits"), "binary_flag");
     assert!(flags[59] == 1.0 && flags[20] == 0.0 && flags[57] == -9.0);
+    // Numbers of stars are known again, though these catalogues have no flags to count.
+    let again = json(path, "distance stars.parquet -o ob.fits --names ob-stars --resume --json");
+    assert_eq!((again["stars"].as_u64(), again["without_distance"].as_u64()), (Some(60), Some(1)), "{again:#}");
     fail(path, "distance stars.parquet -o x.fits --names gaia", 2, &["specdis or ob-stars"]);
 }
 
@@ -156,6 +190,14 @@ fn what_a_file_lacks_is_said() {
     let found = read(path, "a.parquet");
     let flags = found.column("quality_flags").unwrap().to_i64().unwrap();
     assert!(flags[..57].iter().all(|bits| *bits as i32 & flags::NO_ZERO_POINT != 0));
+    // Once for all partitions, as is what is beyond reason (a parallax of −9999).
+    std::fs::create_dir(path.join("in")).unwrap();
+    ["in/a.parquet", "in/b.parquet", "in/c.parquet"].into_iter().for_each(|name| write(&without, path, name));
+    let summary = json(path, "distance in -o out/ --json");
+    for word in ["zero point", "beyond reason"] {
+        let said = summary["warnings"].as_array().unwrap().iter().filter(|text| text.as_str().unwrap().contains(word));
+        assert_eq!(said.count(), 1, "{word}: {summary:#}");
+    }
     std::fs::write(path.join("plain.toml"), "[options]\nzero_point = { kind = \"constant\", value = -0.03 }\n").unwrap();
     succeed(path, "distance stars.parquet -o b.parquet --config plain.toml");
     let flags = read(path, "b.parquet").column("quality_flags").unwrap().to_i64().unwrap();
@@ -192,6 +234,22 @@ fn catalogues_of_fits_are_taken() {
     }
     let flags = found.column("quality_flags").unwrap().to_i64().unwrap();
     assert!(flags.iter().all(|bits| *bits as i32 & flags::NO_PARALLAX != 0), "the measured parallax is not in the file");
+    // With it the distances stay as they are: a default fit has it in its parallax already.
+    let (mut both, measured) = (fit, common::observations(40));
+    for name in ["parallax", "parallax_error"] {
+        let column = measured.column(name).unwrap().clone();
+        let schema = ColumnSchema { name: format!("measured_{name}"), ..column.schema.clone() };
+        both.push(Column { schema, ..column }).unwrap();
+    }
+    write(&both, path, "both.parquet");
+    let text = "[options]\nprior = { kind = \"exponential_density\" }\n[options.binary]\nparallax_alone = false\n";
+    std::fs::write(path.join("singles.toml"), text).unwrap();
+    succeed(path, "distance both.parquet -o again.parquet --config singles.toml");
+    let again = read(path, "again.parquet");
+    assert!(numbers(&again, "corrected_parallax").iter().any(|value| value.is_finite()));
+    for (star, (found, expected)) in numbers(&again, "distance_median").iter().zip(&distance).enumerate() {
+        assert!(found == expected || found.is_nan() && expected.is_nan(), "{star}: {found}, not {expected}");
+    }
 }
 
 /// Simulated OB stars with a tenth of equal-mass binaries: the recipe that is written has what went in, and can be used.

@@ -81,7 +81,7 @@ fn raw_survey(config: &SurveyConfig, output: &Path, spectra: &Path, existing: Ex
     let provenance = provenance(config)?.with("raw", "true");
     let run = provenance.run();
     let standings = [existing.standing(output, &run)?, existing.standing(spectra, &run)?];
-    if standings == [Standing::Finished; 2] {
+    if standings.iter().all(|standing| matches!(standing, Standing::Finished(_))) {
         return Ok(());
     }
     // One without the other is made again: both are written together.
@@ -103,7 +103,7 @@ fn raw_survey(config: &SurveyConfig, output: &Path, spectra: &Path, existing: Ex
     }
     writers.1.finish()?;
     writers.0.finish()?;
-    [output, spectra].into_iter().for_each(|path| record(path, &run));
+    [output, spectra].into_iter().for_each(|path| record(path, &run, None));
     let (catalogue, spectra) = (output.display(), spectra.display());
     tracing::info!("{spectra}, {catalogue}: {} simulated stars in {:.1} s", config.n_stars, progress.seconds());
     Ok(())
@@ -128,7 +128,7 @@ pub fn survey(config: &SurveyConfig, output: &Path, existing: Existing, settings
     config.validate()?;
     let provenance = provenance(config)?;
     let overwrite = match existing.standing(output, &provenance.run())? {
-        Standing::Finished => return Ok(true),
+        Standing::Finished(_) => return Ok(true),
         Standing::Open { overwrite } => overwrite,
     };
     let mut writer = Writer::create(output, overwrite)?;
@@ -145,7 +145,7 @@ pub fn survey(config: &SurveyConfig, output: &Path, existing: Existing, settings
         progress.stars(done, "");
     }
     writer.finish()?;
-    record(output, &provenance.run());
+    record(output, &provenance.run(), None);
     tracing::info!("{}: {} simulated stars in {:.1} s", output.display(), config.n_stars, progress.seconds());
     Ok(false)
 }

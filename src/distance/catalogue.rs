@@ -1,9 +1,9 @@
 //! Estimates as a catalogue.
 
 use super::flags;
-use super::magnitude::WithError;
 use super::star::Estimate;
 use crate::error::Result;
+use crate::statistics::Measured;
 use crate::table::{Column, ColumnSchema, Table, Values};
 
 /// The catalogue: one row per star, in the order of the stars. Distances in kpc.
@@ -27,7 +27,7 @@ pub fn to_table(ids: &[i64], estimates: &[Estimate]) -> Result<Table> {
         numbers(name, "kpc", distance, text, &move |star| Some(star.posterior?.percentiles[position]))?;
     }
     numbers("distance_mean", "kpc", distance, "mean of the distance", &|star| Some(star.posterior?.mean))?;
-    let mut pairs = |name: &str, unit: &str, ucd: &str, text: &str, of: &dyn Fn(&Estimate) -> Option<WithError>| {
+    let mut pairs = |name: &str, unit: &str, ucd: &str, text: &str, of: &dyn Fn(&Estimate) -> Option<Measured>| {
         numbers(name, unit, ucd, text, &|star| Some(of(star)?.value))?;
         let (name, ucd) = (format!("{name}_error"), format!("stat.error;{ucd}"));
         numbers(&name, unit, &ucd, &format!("1-sigma error: {text}"), &|star| Some(of(star)?.error))

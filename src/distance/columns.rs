@@ -1,14 +1,16 @@
 //! Where in a catalogue the numbers of a star stand: names of columns, given or found; units as the columns
 //! state them.
 
-use super::magnitude::{LN_DISTANCE_PER_MAGNITUDE, WithError};
+use super::magnitude::LN_DISTANCE_PER_MAGNITUDE;
 use super::options::{DistanceOptions, ParallaxContent, ZeroPointChoice};
 use super::star::Star;
 use super::zero_point::Astrometry;
 use crate::error::{Error, Result};
+use crate::model;
 use crate::quantity::{Notices, Quantity, Role};
+use crate::run::provenance::was_constraint;
+use crate::statistics::Measured;
 use crate::table::Table;
-use crate::text::of_one_line;
 use serde::{Deserialize, Serialize};
 
 /// The name that says that there is no such column.
@@ -20,7 +22,7 @@ const ROW: &str = "row";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ColumnMap {
-    /// An integer column, or `row` for the number of the row.
+    /// An integer column, or `row` for the number of the row in all inputs of a catalogue.
     pub source_id: String,
     pub ra: String,
     pub dec: String,
@@ -92,6 +94,11 @@ pub struct FoundColumns {
 }
 
 impl ColumnMap {
+    /// Whether the number of the row is the identifier.
+    pub fn counts_rows(&self) -> bool {
+        self.source_id == ROW
+    }
+
     /// The keys, their names in the map, and the names by which each is found.
     fn keys(&self) -> [(&'static str, &str, &'static [&'static str]); 22] {
         [
@@ -152,10 +159,7 @@ impl ColumnMap {
             };
             found.names.extend(name.map(|name| (key, name)));
         }
-        if is_fit && found.has("spectroscopic_parallax") {
-            let options = table.metadata_of("options").map(String::as_str).unwrap_or_default();
-            found.content = Some(content_of_fit(options));
-        }
+        found.content = found.name("spectroscopic_parallax").filter(|_| is_fit).map(|name| content_of_fit(table, name));
         found.is_dereddened = self.extinction == NONE;
         found.check(options)?;
         Ok(found)
@@ -168,14 +172,12 @@ fn of_name(table: &Table, name: &str) -> Option<String> {
     table.get(name).or_else(|| table.columns().iter().find(same)).map(|column| column.schema.name.clone())
 }
 
-/// Whether a fit with these options had the measured parallax in it; so it is taken where they cannot be read,
-/// because then nothing is counted twice.
-fn content_of_fit(options: &str) -> ParallaxContent {
-    let options: Option<toml::Table> = of_one_line(options).parse().ok();
-    let constraints = options.as_ref().and_then(|options| options.get("constraints")?.as_array());
-    match constraints {
-        Some(constraints) if !constraints.iter().any(|name| name.as_str() == Some("parallax")) => ParallaxContent::Flux,
-        _ => ParallaxContent::FluxAndParallax,
+/// What the fitted parallax in a column of a fit's catalogue is made of. Where the catalogue does not say whether the
+/// measured one constrained it, that is taken for so, because then nothing is counted twice.
+fn content_of_fit(table: &Table, name: &str) -> ParallaxContent {
+    match was_constraint(table, &[name, model::Role::Distance.name()]) {
+        Some(false) => ParallaxContent::Flux,
+        Some(true) | None => ParallaxContent::FluxAndParallax,
     }
 }
 
@@ -274,26 +276,30 @@ impl FoundColumns {
         let mas = Quantity::of("parallax");
         let magnitude = plain(Some("mag"), [-40.0, 60.0]);
         let number = plain(None, [-1e15, 1e15]);
-        let mut pair = |key: &'static str, error_key: &'static str, quantity: &Quantity| -> Result<Vec<WithError>> {
+        let mut pair = |key: &'static str, error_key: &'static str, quantity: &Quantity| -> Result<Vec<Measured>> {
             let values = self.numbers(table, key, quantity, Role::Value, rows)?;
             let errors = self.numbers(table, error_key, quantity, Role::Error, rows)?;
-            Ok(values.into_iter().zip(errors).map(|(value, error)| WithError { value, error }).collect())
+            Ok(values.into_iter().zip(errors).map(|(value, error)| Measured { value, error }).collect())
         };
         let parallax = pair("parallax", "parallax_error", &mas)?;
         let spectroscopic = pair("spectroscopic_parallax", "spectroscopic_parallax_error", &mas)?;
         let apparent = pair("magnitude", "magnitude_error", &magnitude)?;
-        let extinction = pair("extinction", "extinction_error", &plain(Some("mag"), [-10.0, 100.0]))?;
+        let extinction = pair("extinction", "extinction_error", &Quantity::of("extinction"))?;
         let absolute = pair("absolute_magnitude", "absolute_magnitude_error", &magnitude)?;
         let label = pair("ln_label", "ln_label_error", &plain(None, [-20.0, 30.0]))?;
         let mut single = |key: &str, quantity: &Quantity| self.numbers(table, key, quantity, Role::Value, rows);
         let [ra, dec] = [single("ra", &Quantity::of("ra"))?, single("dec", &Quantity::of("dec"))?];
         let latitude = single("ecl_lat", &plain(Some("deg"), [-90.0, 90.0]))?;
-        let g_magnitude = single("phot_g_mean_mag", &magnitude)?;
+        // One column may be both, and what is said of it is said once.
+        let g_magnitude = match self.name("phot_g_mean_mag") == self.name("magnitude") {
+            true => apparent.iter().map(|magnitude| magnitude.value).collect(),
+            false => single("phot_g_mean_mag", &magnitude)?,
+        };
         let solved = single("astrometric_params_solved", &number)?;
         let wavenumber = single("nu_eff_used_in_astrometry", &number)?;
         let pseudocolour = single("pseudocolour", &number)?;
         let [ruwe, snr] = [single("ruwe", &number)?, single("snr", &number)?];
-        let scaled = |number: WithError, factor: f64| WithError { value: factor * number.value, error: factor * number.error };
+        let scaled = |number: Measured, factor: f64| Measured { value: factor * number.value, error: factor * number.error };
         let star = |row: usize| Star {
             astrometry: Astrometry {
                 params_solved: solved[row],
@@ -307,7 +313,7 @@ impl FoundColumns {
             position: [ra[row], dec[row]],
             magnitude: apparent[row],
             extinction: match self.is_dereddened {
-                true => WithError { value: 0.0, error: f64::NAN },
+                true => Measured { value: 0.0, error: f64::NAN },
                 false => scaled(extinction[row], self.coefficient),
             },
             absolute_magnitude: match self.has("absolute_magnitude") {
@@ -320,15 +326,9 @@ impl FoundColumns {
         Ok((0..table.n_rows()).map(star).collect())
     }
 
-    /// The identifiers of a part of the file.
-    ///
-    /// # Errors
-    /// When the column is not one of integers, or has nulls.
-    pub fn identifiers(&self, table: &Table, first: usize) -> Result<Vec<i64>> {
-        match self.name("source_id") {
-            Some(ROW) | None => Ok((first..first + table.n_rows()).map(|row| row as i64).collect()),
-            Some(name) => table.column(name)?.to_i64(),
-        }
+    /// The column of identifiers; `None` where the number of the row is one.
+    pub fn identifier_column(&self) -> Option<&str> {
+        self.name("source_id").filter(|name| *name != ROW)
     }
 }
 

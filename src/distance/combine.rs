@@ -2,7 +2,8 @@
 //! = −log₁₀ ϖ and log d_spec of the modulus (eqs. 5, 6), without a prior. The parallax is left out below ϖ/σ
 //! = 2 and above RUWE = 1.4, the spectrum for binaries.
 
-use super::magnitude::WithError;
+use super::measurements::Measurements;
+use crate::statistics::Measured;
 use serde::{Deserialize, Serialize};
 
 /// What is left out of the combination.
@@ -25,7 +26,7 @@ impl Default for CombinationLimits {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Combination {
     /// log₁₀(d/kpc).
-    pub log10: WithError,
+    pub log10: Measured,
     pub has_parallax: bool,
     pub has_spectrum: bool,
 }
@@ -33,19 +34,18 @@ pub struct Combination {
 /// log₁₀ d of a parallax in mas, and of a modulus whose ln d is given; `None` where neither may enter. A
 /// missing RUWE (NaN) leaves nothing out.
 pub fn combine(
-    parallax: Option<WithError>,
-    ln_distance: Option<WithError>,
+    parallax: Option<Measured>,
+    ln_distance: Option<Measured>,
     (ruwe, is_binary): (f64, bool),
     limits: &CombinationLimits,
 ) -> Option<Combination> {
     let per_e = std::f64::consts::LOG10_E;
-    let geometric = parallax
-        .filter(|parallax| parallax.value > 0.0)
-        .map(|parallax| WithError { value: -parallax.value.log10(), error: per_e * parallax.error / parallax.value });
-    let spectroscopic = ln_distance.map(|ln| WithError { value: per_e * ln.value, error: per_e * ln.error });
+    let log10 = |ln: Measured| Measured { value: per_e * ln.value, error: per_e * ln.error };
+    let geometric = parallax.and_then(Measurements::ln_distance_of_parallax).map(log10);
+    let spectroscopic = ln_distance.map(log10);
     let is_good = parallax.is_some_and(|parallax| parallax.value >= limits.parallax_over_error * parallax.error)
         && (ruwe.is_nan() || ruwe <= limits.ruwe);
-    let of = |log10: Option<WithError>, has_parallax: bool| {
+    let of = |log10: Option<Measured>, has_parallax: bool| {
         log10.map(|log10| Combination { log10, has_parallax, has_spectrum: !has_parallax })
     };
     match (geometric, spectroscopic) {
@@ -55,7 +55,7 @@ pub fn combine(
             let [by_parallax, by_spectrum] = [geometric, spectroscopic].map(|log10| log10.error.powi(-2));
             let weight = by_parallax + by_spectrum;
             let value = (by_parallax * geometric.value + by_spectrum * spectroscopic.value) / weight;
-            let log10 = WithError { value, error: weight.sqrt().recip() };
+            let log10 = Measured { value, error: weight.sqrt().recip() };
             Some(Combination { log10, has_parallax: true, has_spectrum: true })
         }
         (_, Some(spectroscopic)) => of(Some(spectroscopic), false),
@@ -69,14 +69,14 @@ mod tests {
 
     const LIMITS: CombinationLimits = CombinationLimits { parallax_over_error: 2.0, ruwe: 1.4 };
 
-    fn with(value: f64, error: f64) -> Option<WithError> {
-        Some(WithError { value, error })
+    fn with(value: f64, error: f64) -> Option<Measured> {
+        Some(Measured { value, error })
     }
 
     #[test]
     fn weights_are_inverse_variances() {
         // numpy: log10 d = 0.30103 ± 0.043429 (ϖ = 0.5 ± 0.05) and 0.39794 ± 0.05 (2.5 kpc)
-        let ln = WithError { value: 2.5f64.ln(), error: 0.05 * std::f64::consts::LN_10 };
+        let ln = Measured { value: 2.5f64.ln(), error: 0.05 * std::f64::consts::LN_10 };
         let found = combine(with(0.5, 0.05), Some(ln), (1.0, false), &LIMITS).unwrap();
         let [a, b] = [0.043_429_448_190_325_18_f64.powi(-2), 0.05f64.powi(-2)];
         let expected = (a * 2f64.log10() + b * 2.5f64.log10()) / (a + b);

@@ -2,9 +2,10 @@
 //! tables that a catalogue of distances has no numbers for (radial velocities, say) are copied from the input
 //! where it has them by those names.
 
-use super::magnitude::{WithError, distance_fraction};
+use super::magnitude::distance_fraction;
 use super::star::{Estimate, Star};
 use crate::error::Result;
+use crate::statistics::Measured;
 use crate::table::{Column, ColumnSchema, Table, Values};
 use std::str::FromStr;
 
@@ -110,7 +111,7 @@ impl Rows<'_> {
             let distance = parallax.value.recip();
             let fraction = parallax.error / parallax.value;
             let error = distance * distance_fraction(fraction / super::magnitude::LN_DISTANCE_PER_MAGNITUDE);
-            Some(WithError { value: distance, error })
+            Some(Measured { value: distance, error })
         };
         let geometric = "G absolute magnitude derived by parallax";
         self.push(table, ("RA", "deg", "right ascension"), |star, _| Some(star.position[0]))?;

@@ -9,11 +9,14 @@
 //! iteratively where M_o − M_geo is above a number of σ, and the likelihood is that of a normal distribution
 //! without what the cut takes: cutting at 2σ and fitting a whole one makes σ 12 % too small.
 
-use super::magnitude::{WithError, geometric_absolute_magnitude};
+use super::magnitude::geometric_absolute_magnitude;
 use super::maximise::{LogLikelihood, maximise};
+use super::observables::Observables;
+use super::options::DistanceOptions;
 use super::sampler::{Chain, SamplerOptions, sample};
+use super::star::Star;
 use crate::error::{Error, Result};
-use libm::erfc;
+use crate::statistics::{Measured, normal_cdf};
 use serde::{Deserialize, Serialize};
 
 /// ε, δ, σ_int and σ_s100 in mag; all zero where predictions are right and their errors stand in the file.
@@ -38,9 +41,18 @@ pub struct CalibrationStar {
     /// Signal-to-noise ratio of the spectrum per pixel.
     pub snr: f64,
     /// Magnitude without extinction.
-    pub dereddened: WithError,
+    pub dereddened: Measured,
     /// mas, corrected for the zero point.
-    pub parallax: WithError,
+    pub parallax: Measured,
+}
+
+impl CalibrationStar {
+    /// What calibration takes of a star; `None` where its parallax or magnitude cannot be used.
+    pub fn of(star: &Star, options: &DistanceOptions) -> Option<Self> {
+        let Observables { parallax, dereddened, .. } = Observables::of(star, options);
+        let absolute_magnitude = star.absolute_magnitude.value;
+        Some(Self { absolute_magnitude, snr: star.snr, dereddened: dereddened?, parallax: parallax? })
+    }
 }
 
 /// How to calibrate.
@@ -95,12 +107,12 @@ impl ErrorModel {
     /// A predicted magnitude on the geometric scale, with the error of the model in quadrature to its own
     /// (NaN where it has none). `None` where that leaves no positive error, or the model needs a
     /// signal-to-noise ratio that is not known.
-    pub fn corrected(&self, predicted: WithError, snr: f64) -> Option<WithError> {
+    pub fn corrected(&self, predicted: Measured, snr: f64) -> Option<Measured> {
         let of_noise = if self.at_snr_100 > 0.0 { self.at_snr_100 * 100.0 / snr } else { 0.0 };
         let own = if predicted.error.is_nan() { 0.0 } else { predicted.error };
         let error = own.hypot(self.intrinsic).hypot(of_noise) / (1.0 + self.slope);
         let value = (predicted.value - self.shift) / (1.0 + self.slope);
-        (error.is_finite() && error > 0.0 && of_noise >= 0.0).then_some(WithError { value, error })
+        (error.is_finite() && error > 0.0 && of_noise >= 0.0).then_some(Measured { value, error })
     }
 
     /// The model that the stars are most probable under, and the errors of its numbers.
@@ -114,7 +126,11 @@ impl ErrorModel {
         let n_stars = residuals.len();
         if n_stars < LEAST {
             return Err(Error::data("stars for the error model")
-                .found(format!("{n_stars} of {} with parallaxes of {} sigma", stars.len(), options.parallax_over_error))
+                .found(format!(
+                    "{n_stars} of {} that have parallaxes of {} sigma and what else is needed",
+                    stars.len(),
+                    options.parallax_over_error
+                ))
                 .expected(format!("at least {LEAST}"))
                 .remedy("Give more stars, or ask less of their parallaxes."));
         }
@@ -193,7 +209,7 @@ impl Residual {
         if self.bound.is_finite() {
             // ln Φ(b/σ) less: what the cut has left
             let pull = self.bound / variance.sqrt();
-            let left = 0.5 * erfc(-pull * std::f64::consts::FRAC_1_SQRT_2);
+            let left = normal_cdf(pull);
             let density = (-0.5 * pull * pull).exp() / (2.0 * std::f64::consts::PI).sqrt();
             value -= left.ln();
             of_variance += 0.5 * density / left * pull / variance;

@@ -21,8 +21,8 @@ fn stars(n: usize, truth: &ErrorModel, binaries: f64, seed: u64) -> Vec<Calibrat
             CalibrationStar {
                 absolute_magnitude: (1.0 + truth.slope) * absolute + truth.shift + scatter * normal(&mut rng),
                 snr,
-                dereddened: WithError { value: magnitude + 0.03 * normal(&mut rng), error: 0.03 },
-                parallax: WithError { value: distance.recip() + error * normal(&mut rng), error },
+                dereddened: Measured { value: magnitude + 0.03 * normal(&mut rng), error: 0.03 },
+                parallax: Measured { value: distance.recip() + error * normal(&mut rng), error },
             }
         })
         .collect()
@@ -84,7 +84,7 @@ fn a_slope_and_a_shift_are_recovered_and_taken_out() {
     let pulls: Vec<f64> = sample
         .iter()
         .map(|star| {
-            let corrected = model.corrected(WithError { value: star.absolute_magnitude, error: f64::NAN }, star.snr).unwrap();
+            let corrected = model.corrected(Measured { value: star.absolute_magnitude, error: f64::NAN }, star.snr).unwrap();
             let geometric = geometric_absolute_magnitude(star.dereddened, star.parallax).unwrap();
             (corrected.value - geometric.value) / corrected.error.hypot(geometric.error)
         })
@@ -136,7 +136,21 @@ fn few_or_bad_stars_are_an_error_or_left_out() {
     ]);
     assert_eq!(ErrorModel::calibrate(&sample, &no_cut()).unwrap().model, good.model);
     let model = ErrorModel { intrinsic: 0.2, at_snr_100: 0.1, ..truth };
-    let predicted = WithError { value: 1.0, error: f64::NAN };
+    let predicted = Measured { value: 1.0, error: f64::NAN };
     assert!(model.corrected(predicted, f64::NAN).is_none() && model.corrected(predicted, -5.0).is_none());
     assert!(ErrorModel::default().corrected(predicted, 100.0).is_none(), "no error at all");
+}
+
+/// Calibration takes stars as distances do: with the floor of the errors, and without what is not used there.
+#[test]
+fn what_calibrates_is_what_distances_follow_from() {
+    let star = crate::distance::simulated::stars_at(&[1.0], 0.2, 5)[0];
+    let options = DistanceOptions { magnitude_error_floor: 0.3, ..DistanceOptions::default() };
+    let found = CalibrationStar::of(&star, &options).unwrap();
+    assert_eq!(found.dereddened.value, star.magnitude.value - star.extinction.value);
+    assert!((found.dereddened.error - 0.02f64.hypot(0.05).hypot(0.3)).abs() < 1e-15);
+    assert_eq!(found.parallax, Observables::of(&star, &options).parallax.unwrap());
+    for number in [Measured { value: -5.0, error: 0.05 }, Measured { value: 0.3, error: -1.0 }] {
+        assert!(CalibrationStar::of(&Star { extinction: number, ..star }, &options).is_none(), "{number:?}");
+    }
 }

@@ -2,10 +2,10 @@
 //! N(ϖ; 10^((M − m + 10)/5), σ_ϖ) dM (Li et al. 2025, eq. 8, without its Jacobian), as an integral over x =
 //! ln d.
 
-use super::magnitude::WithError;
 use super::measurements::Measurements;
 use super::posterior::{Density, Workspace};
 use super::prior::DistancePrior;
+use crate::statistics::Measured;
 
 /// Half the number of nodes, half a width apart: the trapezoidal rule for what falls like a Gaussian errs by
 /// e^(−8π²).
@@ -25,7 +25,7 @@ pub struct Evidence {
 }
 
 /// The probability density of `parallax` (mas) for a star of ln d = `ln_distance`.
-pub fn evidence(parallax: WithError, ln_distance: WithError, workspace: &mut Workspace) -> Evidence {
+pub fn evidence(parallax: Measured, ln_distance: Measured, workspace: &mut Workspace) -> Evidence {
     let measurements = Measurements { parallax: Some(parallax), ln_distance: Some(ln_distance) };
     let value = |x: f64| measurements.ln_likelihood(x, (-x).exp());
     let from_prior = measurements.climb(ln_distance.value);
@@ -53,7 +53,7 @@ pub fn evidence(parallax: WithError, ln_distance: WithError, workspace: &mut Wor
 }
 
 /// The same where the integrand is far from a Gaussian.
-fn by_grid(measurements: Measurements, ln_distance: WithError, constants: f64, workspace: &mut Workspace) -> Evidence {
+fn by_grid(measurements: Measurements, ln_distance: Measured, constants: f64, workspace: &mut Workspace) -> Evidence {
     let reach = 60.0 * ln_distance.error;
     let range = [(ln_distance.value - reach).exp(), (ln_distance.value + reach).exp()];
     let density = Density { measurements, prior: DistancePrior::FlatLogDistance, sight: None, range };
@@ -70,8 +70,8 @@ mod tests {
     use super::*;
     use crate::distance::magnitude::LN_DISTANCE_PER_MAGNITUDE;
 
-    fn of_magnitude(magnitude: f64, absolute: f64, scatter: f64, parallax: WithError) -> Evidence {
-        let modulus = WithError { value: magnitude - absolute, error: scatter };
+    fn of_magnitude(magnitude: f64, absolute: f64, scatter: f64, parallax: Measured) -> Evidence {
+        let modulus = Measured { value: magnitude - absolute, error: scatter };
         evidence(parallax, Measurements::ln_distance_of_modulus(modulus), &mut Workspace::default())
     }
 
@@ -79,7 +79,7 @@ mod tests {
     fn integrals_are_those_of_scipy() {
         // scipy 1.17.1, integrate.quad of norm.pdf(M, mu, s) norm.pdf(10**((M - m + 10)/5), parallax, error)
         // over M, epsrel=1e-12
-        let parallax = WithError { value: 1.0, error: 0.05 };
+        let parallax = Measured { value: 1.0, error: 0.05 };
         for (magnitude, absolute, expected) in [
             (16.0, 6.0, 1.677_806_909_092_757_6),
             (16.0, 5.3, -6.876_200_888_291_878),
@@ -96,8 +96,8 @@ mod tests {
         for parallax in [1.0, 0.1, -0.3] {
             for error in [0.02, 0.2, 1.0] {
                 for scatter in [0.05, 0.3, 1.0] {
-                    let parallax = WithError { value: parallax, error };
-                    let modulus = Measurements::ln_distance_of_modulus(WithError { value: 10.8, error: scatter });
+                    let parallax = Measured { value: parallax, error };
+                    let modulus = Measurements::ln_distance_of_modulus(Measured { value: 10.8, error: scatter });
                     let fast = evidence(parallax, modulus, &mut Workspace::default());
                     let measurements = Measurements { parallax: Some(parallax), ln_distance: Some(modulus) };
                     let constants = -(2.0 * std::f64::consts::PI * parallax.error * modulus.error).ln();
@@ -113,10 +113,10 @@ mod tests {
     fn a_jacobian_would_shift_the_magnitude() {
         // Spec 3 A6: the factor 10^((M − m + 10)/5) that eq. 8 prints moves M by 0.0226 mag at ϖ/σ = 10; it
         // is N(M; μ, s) with μ moved by s² ln 10/5, here with s so wide that the parallax alone decides.
-        let parallax = WithError { value: 1.0, error: 0.1 };
+        let parallax = Measured { value: 1.0, error: 0.1 };
         let scatter = 3.0;
         let mean = |shift: f64| {
-            let modulus = WithError { value: 10.0 - shift, error: scatter };
+            let modulus = Measured { value: 10.0 - shift, error: scatter };
             let ln_distance = Measurements::ln_distance_of_modulus(modulus);
             10.0 - 10.0 - evidence(parallax, ln_distance, &mut Workspace::default()).mean / LN_DISTANCE_PER_MAGNITUDE
         };

@@ -1,4 +1,4 @@
-//! Bits of `quality_flags` of a catalogue of distances. Bits below 8 leave a distance good; "not converged"
+//! Bits of `quality_flags` of a catalogue of distances. Values below 8 leave a distance good; "not converged"
 //! and "not fitted" (bits 6 and 11) are at the places that they have in catalogues of fits, so that summaries
 //! of runs count them alike.
 

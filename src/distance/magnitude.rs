@@ -1,15 +1,10 @@
 //! Magnitudes, luminosities and parallaxes (ϖ in mas, d in kpc, magnitudes dereddened or with their
 //! extinction A).
 
+use crate::statistics::Measured;
+
 /// ln 10 / 5: a magnitude as a change of ln d.
 pub const LN_DISTANCE_PER_MAGNITUDE: f64 = std::f64::consts::LN_10 / 5.0;
-
-/// A number with its error.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct WithError {
-    pub value: f64,
-    pub error: f64,
-}
 
 /// M = 5 log₁₀(label) of SpecDis' label 1/√L = ϖ·10^(m/5 − 2), given as ln(label) (Li et al. 2025, eq. 3).
 pub fn absolute_magnitude_of_label(ln_label: f64) -> f64 {
@@ -33,10 +28,10 @@ pub fn spectroscopic_parallax(magnitude: f64, absolute_magnitude: f64, extinctio
 
 /// Absolute magnitude m + 5 log₁₀ ϖ − 10 of a dereddened magnitude at a parallax, with the error of eq. 12 of
 /// Xiang et al. 2021; `None` where the parallax is not positive.
-pub fn geometric_absolute_magnitude(dereddened: WithError, parallax: WithError) -> Option<WithError> {
+pub fn geometric_absolute_magnitude(dereddened: Measured, parallax: Measured) -> Option<Measured> {
     let value = absolute_magnitude_of_label(ln_label_of_parallax(dereddened.value, parallax.value)?);
     let of_parallax = parallax.error / parallax.value / LN_DISTANCE_PER_MAGNITUDE;
-    Some(WithError { value, error: of_parallax.hypot(dereddened.error) })
+    Some(Measured { value, error: of_parallax.hypot(dereddened.error) })
 }
 
 /// A magnitude's error as a fraction of the distance, 10^(0.2 σ) − 1 (Li et al. 2025).
@@ -69,9 +64,9 @@ mod tests {
 
     #[test]
     fn geometric_magnitudes_carry_both_errors() {
-        let magnitude = WithError { value: 10.0, error: 0.03 };
-        let found = geometric_absolute_magnitude(magnitude, WithError { value: 1.0, error: 0.05 }).unwrap();
+        let magnitude = Measured { value: 10.0, error: 0.03 };
+        let found = geometric_absolute_magnitude(magnitude, Measured { value: 1.0, error: 0.05 }).unwrap();
         assert!(found.value.abs() < 1e-12 && (found.error - (0.108_573_620_f64.hypot(0.03))).abs() < 1e-9);
-        assert!(geometric_absolute_magnitude(magnitude, WithError { value: -1.0, error: 0.05 }).is_none());
+        assert!(geometric_absolute_magnitude(magnitude, Measured { value: -1.0, error: 0.05 }).is_none());
     }
 }

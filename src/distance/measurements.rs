@@ -1,21 +1,27 @@
 //! What is measured of one star's distance, and its likelihood as a function of x = ln d (kpc).
 
-use super::magnitude::{LN_DISTANCE_PER_MAGNITUDE, WithError};
+use super::magnitude::LN_DISTANCE_PER_MAGNITUDE;
+use crate::statistics::Measured;
 
 /// A parallax with a Gaussian error in mas (Xiang et al. 2021, eq. 21), and a modulus with a Gaussian error
 /// in magnitudes (eqs. 22, 23), which is one in ln d.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measurements {
     /// mas; of any sign.
-    pub parallax: Option<WithError>,
+    pub parallax: Option<Measured>,
     /// ln(d/kpc) of magnitude, absolute magnitude and extinction, or of a spectro-photometric parallax.
-    pub ln_distance: Option<WithError>,
+    pub ln_distance: Option<Measured>,
 }
 
 impl Measurements {
     /// ln d of a modulus m − M − A and its error, both in mag.
-    pub fn ln_distance_of_modulus(modulus: WithError) -> WithError {
-        WithError { value: LN_DISTANCE_PER_MAGNITUDE * (modulus.value - 10.0), error: LN_DISTANCE_PER_MAGNITUDE * modulus.error }
+    pub fn ln_distance_of_modulus(modulus: Measured) -> Measured {
+        Measured { value: LN_DISTANCE_PER_MAGNITUDE * (modulus.value - 10.0), error: LN_DISTANCE_PER_MAGNITUDE * modulus.error }
+    }
+
+    /// ln d of a parallax in mas; `None` where that is not positive.
+    pub fn ln_distance_of_parallax(parallax: Measured) -> Option<Measured> {
+        (parallax.value > 0.0).then(|| Measured { value: -parallax.value.ln(), error: parallax.error / parallax.value })
     }
 
     /// ln likelihood without its constants, at 1/d = e^(−x).
@@ -48,16 +54,14 @@ impl Measurements {
     }
 
     /// Where each measurement alone has its maximum, and how wide that is in x.
-    pub fn peaks(&self) -> impl Iterator<Item = WithError> {
-        let of_parallax = self
-            .parallax
-            .filter(|parallax| parallax.value > 0.0)
-            .map(|parallax| WithError { value: -parallax.value.ln(), error: (parallax.error / parallax.value).min(WIDEST) });
+    pub fn peaks(&self) -> impl Iterator<Item = Measured> {
+        let of_parallax = self.parallax.and_then(Self::ln_distance_of_parallax);
+        let of_parallax = of_parallax.map(|peak| Measured { error: peak.error.min(WIDEST), ..peak });
         of_parallax.into_iter().chain(self.ln_distance)
     }
 
     /// The maximum of the likelihood near x, by Gauss–Newton steps of bounded length; and its width.
-    pub fn climb(&self, mut x: f64) -> WithError {
+    pub fn climb(&self, mut x: f64) -> Measured {
         const STEPS: usize = 12;
         for _ in 0..STEPS {
             let [slope, precision] = self.slope_and_precision(x);
@@ -67,7 +71,7 @@ impl Measurements {
                 break;
             }
         }
-        WithError { value: x, error: self.width(x) }
+        Measured { value: x, error: self.width(x) }
     }
 
     /// How far x must go from here for the likelihood to change.
@@ -86,7 +90,7 @@ mod tests {
 
     #[test]
     fn slopes_are_differences_and_climbs_end_at_maxima() {
-        let with = |value, error| Some(WithError { value, error });
+        let with = |value, error| Some(Measured { value, error });
         for measurements in [
             Measurements { parallax: with(0.4, 0.1), ln_distance: with(1.0, 0.12) },
             Measurements { parallax: with(-0.4, 0.3), ln_distance: with(1.0, 0.3) },

@@ -10,20 +10,18 @@
 //! has already; it is left out.
 
 use super::evidence::{Evidence, evidence};
-use super::magnitude::{LN_DISTANCE_PER_MAGNITUDE, WithError};
+use super::magnitude::LN_DISTANCE_PER_MAGNITUDE;
 use super::maximise::{LogLikelihood, maximise};
-use super::options::BinaryMixture;
+use super::observables::Observables;
+use super::options::{BinaryMixture, DistanceOptions};
 use super::posterior::Workspace;
+use super::star::Star;
 use crate::error::{Error, Result};
+use crate::statistics::Measured;
 use rayon::prelude::*;
 
 /// P_binary of a star with this parallax (mas), and ln d for its predicted magnitude.
-pub fn binary_probability(
-    parallax: WithError,
-    ln_distance: WithError,
-    mixture: &BinaryMixture,
-    workspace: &mut Workspace,
-) -> f64 {
+pub fn binary_probability(parallax: Measured, ln_distance: Measured, mixture: &BinaryMixture, workspace: &mut Workspace) -> f64 {
     let [single, binary] = terms(parallax, ln_distance, mixture, workspace).map(|term| term.ln);
     let single = single + mixture.single_fraction.ln();
     let binary = binary + (-mixture.single_fraction).ln_1p();
@@ -38,8 +36,8 @@ pub fn binary_probability(
 }
 
 /// Evidence for a single star and for a binary.
-fn terms(parallax: WithError, ln_distance: WithError, mixture: &BinaryMixture, workspace: &mut Workspace) -> [Evidence; 2] {
-    let component = |offset: f64, scatter: f64| WithError {
+fn terms(parallax: Measured, ln_distance: Measured, mixture: &BinaryMixture, workspace: &mut Workspace) -> [Evidence; 2] {
+    let component = |offset: f64, scatter: f64| Measured {
         value: ln_distance.value + LN_DISTANCE_PER_MAGNITUDE * (offset - mixture.shift),
         error: ln_distance.error.hypot(LN_DISTANCE_PER_MAGNITUDE * scatter),
     };
@@ -50,8 +48,16 @@ fn terms(parallax: WithError, ln_distance: WithError, mixture: &BinaryMixture, w
 /// A star of a population: parallax in mas, and ln d for its predicted magnitude.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MixtureStar {
-    pub parallax: WithError,
-    pub ln_distance: WithError,
+    pub parallax: Measured,
+    pub ln_distance: Measured,
+}
+
+impl MixtureStar {
+    /// What the mixture takes of a star; `None` where it has no parallax, or its spectrum tells no distance.
+    pub fn of(star: &Star, options: &DistanceOptions) -> Option<Self> {
+        let Observables { parallax, spectroscopic, .. } = Observables::of(star, options);
+        Some(Self { parallax: parallax?, ln_distance: spectroscopic? })
+    }
 }
 
 /// A mixture that was fitted.

@@ -1,6 +1,7 @@
 use super::*;
 use crate::distance::mass_ratio::EQUAL_MASSES;
 use crate::distance::measurements::Measurements;
+use crate::distance::options::ParallaxContent;
 use crate::testing::central_difference;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -19,8 +20,8 @@ fn population(n: usize, scatter: f64, seed: u64) -> Vec<MixtureStar> {
             let noise: [f64; 2] = [rng.sample(StandardNormal), rng.sample(StandardNormal)];
             // The prediction is the primary's, the magnitude is of both.
             let modulus = 5.0 * distance.log10() + 10.0 - offset + scatter * noise[0];
-            let ln_distance = Measurements::ln_distance_of_modulus(WithError { value: modulus, error: 0.01 });
-            MixtureStar { parallax: WithError { value: distance.recip() + error * noise[1], error }, ln_distance }
+            let ln_distance = Measurements::ln_distance_of_modulus(Measured { value: modulus, error: 0.01 });
+            MixtureStar { parallax: Measured { value: distance.recip() + error * noise[1], error }, ln_distance }
         })
         .collect()
 }
@@ -28,9 +29,9 @@ fn population(n: usize, scatter: f64, seed: u64) -> Vec<MixtureStar> {
 #[test]
 fn probabilities_are_the_anchors_of_the_specification() {
     let mixture = BinaryMixture { single_fraction: 0.85, shift: 0.0, offset: 0.7, single_scatter: 0.12, binary_scatter: 0.12 };
-    let parallax = WithError { value: 1.0, error: 0.05 };
+    let parallax = Measured { value: 1.0, error: 0.05 };
     for (magnitude, expected) in [(16.0, 3.401_724_790_7e-5), (15.7, 0.058_215_532_1), (15.3, 0.999_748_982_1)] {
-        let modulus = WithError { value: magnitude - 6.0, error: 1e-9 };
+        let modulus = Measured { value: magnitude - 6.0, error: 1e-9 };
         let ln_distance = Measurements::ln_distance_of_modulus(modulus);
         let found = binary_probability(parallax, ln_distance, &mixture, &mut Workspace::default());
         // Spec 3 A6: 3.4e-5, 0.058216, 0.999749; scipy 1.17.1, integrate.quad, has the digits.
@@ -44,8 +45,8 @@ fn probabilities_are_probabilities_whatever_the_numbers() {
     for parallax in [-1e4, -0.1, 0.0, 1e-9, 1.0, 1e4] {
         for error in [1e-6, 0.1, 1e6] {
             for modulus in [-5.0, 10.0, 25.0] {
-                let ln_distance = Measurements::ln_distance_of_modulus(WithError { value: modulus, error: 0.2 });
-                let parallax = WithError { value: parallax, error };
+                let ln_distance = Measurements::ln_distance_of_modulus(Measured { value: modulus, error: 0.2 });
+                let parallax = Measured { value: parallax, error };
                 let found = binary_probability(parallax, ln_distance, &mixture, &mut Workspace::default());
                 assert!((0.0..=1.0).contains(&found), "{parallax:?} {modulus}: {found}");
                 assert!(error < 1e6 || (found - 0.1).abs() < 1e-3, "no parallax, no news: {found}");
@@ -105,6 +106,24 @@ fn assert_calibrated(stars: &[MixtureStar], mixture: &BinaryMixture) {
         let error = (expected * (1.0 - expected / n)).sqrt().max(1.0);
         assert!((observed - expected).abs() < 4.0 * error, "{observed} of {n}, {expected} expected");
     }
+}
+
+/// A fitted parallax with the measured one in it tells of the flux only when that is taken out.
+#[test]
+fn a_star_of_a_fit_has_the_distance_of_its_flux() {
+    let with = |value: f64, error: f64| Measured { value, error };
+    let (flux, measured) = (with(0.55, 0.03), with(0.5, 0.05));
+    let weights = [flux, measured].map(|parallax| parallax.error.powi(-2));
+    let sum = weights[0] + weights[1];
+    let both = with((weights[0] * flux.value + weights[1] * measured.value) / sum, sum.sqrt().recip());
+    let of = |spectroscopic_parallax: Measured, content: ParallaxContent| {
+        let options = DistanceOptions { spectroscopic_parallax: content, ..DistanceOptions::default() };
+        let star = Star { parallax: measured, spectroscopic_parallax, ..Star::MISSING };
+        MixtureStar::of(&star, &options).unwrap().ln_distance
+    };
+    let (found, expected) = (of(both, ParallaxContent::FluxAndParallax), of(flux, ParallaxContent::Flux));
+    assert!((found.value - expected.value).abs() < 1e-12 && (found.error - expected.error).abs() < 1e-12, "{found:?}");
+    assert!(MixtureStar::of(&Star { parallax: measured, ..Star::MISSING }, &DistanceOptions::default()).is_none());
 }
 
 #[test]

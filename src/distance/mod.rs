@@ -18,6 +18,7 @@
 //! | [`measurements`], [`posterior`], [`evidence`] | likelihood, posterior on a grid of ln d, integrals over it |
 //! | [`combine`] | the combination of Zhang et al. 2024 by inverse variances |
 //! | [`excess`], [`mixture`], [`mass_ratio`] | binaries by their parallax excess, by a mixture; how much brighter a pair is |
+//! | [`observables`] | the numbers of a catalogue checked, corrected and put together |
 //! | [`star`], [`options`], [`flags`] | all of it for one star of a catalogue |
 //! | [`columns`], [`catalogue`], [`compatibility`] | columns of files, the catalogue, the papers' names and flags |
 //! | [`maximise`], [`sampler`] | maximum likelihood (argmin) and samples of a few parameters |
@@ -35,6 +36,7 @@ pub mod mass_ratio;
 pub mod maximise;
 pub mod measurements;
 pub mod mixture;
+pub mod observables;
 pub mod options;
 pub mod position;
 pub mod posterior;

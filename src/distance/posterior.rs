@@ -9,10 +9,10 @@
 //! the maximum. Percentiles invert the trapezoidal sum with its Euler–Maclaurin correction, so that they are
 //! of fourth order.
 
-use super::magnitude::WithError;
 use super::measurements::Measurements;
 use super::position::LineOfSight;
 use super::prior::DistancePrior;
+use crate::statistics::Measured;
 
 /// Distances between which a star is, kpc.
 pub const DEFAULT_RANGE: [f64; 2] = [1e-3, 300.0];
@@ -52,7 +52,7 @@ pub struct DistancePosterior {
     /// The 15.87th, 50th and 84.13th percentiles.
     pub percentiles: [f64; 3],
     /// Mean and standard deviation of log₁₀ d.
-    pub log10: WithError,
+    pub log10: Measured,
     /// ln of the integral of likelihood and prior over x, without the likelihood's constants.
     pub ln_evidence: f64,
     /// Whether the density goes on beyond the range: then the numbers are those of the range rather than of
@@ -129,7 +129,7 @@ impl Density<'_> {
             nodes.push([x, self.ln(x, x.exp(), (-x).exp())]);
         };
         (0..=N_COARSE).for_each(|i| add(first + (last - first) * i as f64 / N_COARSE as f64));
-        let mut around = |peak: WithError| {
+        let mut around = |peak: Measured| {
             (-N_AROUND..=N_AROUND).for_each(|i| add(peak.value + f64::from(i) * peak.error));
         };
         self.measurements.peaks().for_each(&mut around);
@@ -186,7 +186,7 @@ impl Grid<'_> {
             mode: self.mode().exp(),
             mean: sum_distance / sum,
             percentiles: self.percentiles().map(f64::exp),
-            log10: WithError { value: (mean + middle) * log10, error: deviation * log10 },
+            log10: Measured { value: (mean + middle) * log10, error: deviation * log10 },
             ln_evidence: peak + (sum * self.step).ln(),
             is_limited: false,
             is_unresolved: false,

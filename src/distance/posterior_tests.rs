@@ -1,10 +1,10 @@
 use super::*;
 
-fn with(value: f64, error: f64) -> Option<WithError> {
-    Some(WithError { value, error })
+fn with(value: f64, error: f64) -> Option<Measured> {
+    Some(Measured { value, error })
 }
 
-fn posterior(parallax: Option<WithError>, ln_distance: Option<WithError>, prior: DistancePrior) -> DistancePosterior {
+fn posterior(parallax: Option<Measured>, ln_distance: Option<Measured>, prior: DistancePrior) -> DistancePosterior {
     let measurements = Measurements { parallax, ln_distance };
     Density { measurements, prior, sight: None, range: DEFAULT_RANGE }.posterior(&mut Workspace::default()).unwrap()
 }
@@ -12,7 +12,7 @@ fn posterior(parallax: Option<WithError>, ln_distance: Option<WithError>, prior:
 const EXPONENTIAL: DistancePrior = DistancePrior::ExponentialDensity { scale_length: 1.35 };
 
 /// Parallax, ln d, prior; mode, mean, three percentiles, mean and standard deviation of log10 d.
-type Case = (Option<WithError>, Option<WithError>, DistancePrior, [f64; 7]);
+type Case = (Option<Measured>, Option<Measured>, DistancePrior, [f64; 7]);
 
 /// scipy 1.17.1 (integrate.cumulative_simpson, simpson) on two million points, range 0.001–300 kpc, p(d) d
 /// per unit of ln d.
@@ -116,7 +116,7 @@ fn posteriors_are_those_of_numerical_integration() {
 fn mode_and_mean_of_a_modulus_are_those_of_the_paper() {
     // Shen et al. 2025, eqs. 3–5: with k = σ ln 10/5, mode d₀ exp(−k²), mean d₀ exp(k²/2)
     for sigma in [0.05, 0.25, 0.6] {
-        let modulus = WithError { value: 11.3, error: sigma };
+        let modulus = Measured { value: 11.3, error: sigma };
         let ln_distance = Measurements::ln_distance_of_modulus(modulus);
         let found = posterior(None, Some(ln_distance), DistancePrior::FlatLogDistance);
         let (k, d0): (f64, f64) = (sigma * std::f64::consts::LN_10 / 5.0, 10f64.powf(0.2 * 1.3));

@@ -1,7 +1,7 @@
 //! Samples of a density of a few parameters: the affine-invariant ensemble of Goodman & Weare (2010, CAMCoS
 //! 5, 65) with its stretch move.
 
-use crate::statistics::percentile;
+use crate::statistics::percentiles;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -86,8 +86,8 @@ impl Chain {
 
     /// Half the interval between its 16th and 84th percentiles.
     pub fn error(&self, parameter: usize) -> f64 {
-        let values = self.of(parameter);
-        0.5 * (percentile(&values, 84.134_474_606_854_3) - percentile(&values, 15.865_525_393_145_7))
+        let [low, high] = percentiles(&self.of(parameter), [15.865_525_393_145_7, 84.134_474_606_854_3]);
+        0.5 * (high - low)
     }
 
     /// Steps between independent samples of a parameter: the sum of the autocorrelation, averaged over

@@ -1,8 +1,8 @@
 //! Simulated stars for the tests of this room.
 
-use super::magnitude::WithError;
 use super::star::Star;
 use super::zero_point::Astrometry;
+use crate::statistics::Measured;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
@@ -29,12 +29,12 @@ pub fn stars_at(distances: &[f64], magnitude_error: f64, seed: u64) -> Vec<Star>
             let zero_point = astrometry.zero_point().map_or(0.0, |found| found.value);
             Star {
                 astrometry,
-                parallax: WithError { value: distance.recip() + zero_point + error * normal(), error },
+                parallax: Measured { value: distance.recip() + zero_point + error * normal(), error },
                 ruwe: 1.0,
                 position: [120.0, 20.0],
-                magnitude: WithError { value: magnitude + 0.02 * normal(), error: 0.02 },
-                extinction: WithError { value: extinction + 0.05 * normal(), error: 0.05 },
-                absolute_magnitude: WithError { value: absolute + magnitude_error * normal(), error: magnitude_error },
+                magnitude: Measured { value: magnitude + 0.02 * normal(), error: 0.02 },
+                extinction: Measured { value: extinction + 0.05 * normal(), error: 0.05 },
+                absolute_magnitude: Measured { value: absolute + magnitude_error * normal(), error: magnitude_error },
                 ..Star::MISSING
             }
         })

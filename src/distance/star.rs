@@ -3,14 +3,16 @@
 use super::combine::{Combination, combine};
 use super::excess::parallax_excess;
 use super::flags;
-use super::magnitude::{WithError, geometric_absolute_magnitude};
+use super::magnitude::geometric_absolute_magnitude;
 use super::measurements::Measurements;
 use super::mixture::binary_probability;
-use super::options::{BinaryCriterion, DistanceOptions, ParallaxContent, ZeroPointChoice};
+use super::observables::Observables;
+use super::options::{BinaryCriterion, DistanceOptions};
 use super::position::LineOfSight;
 use super::posterior::{Density, DistancePosterior, Workspace};
-use super::zero_point::{Astrometry, ecliptic_latitude};
+use super::zero_point::Astrometry;
 use crate::error::Result;
+use crate::statistics::Measured;
 
 /// What a catalogue has of a star. NaN is missing; infinite is a number beyond reason, which is used for
 /// nothing.
@@ -19,18 +21,18 @@ pub struct Star {
     /// What the zero point depends on; its ecliptic latitude may be missing where the position is not.
     pub astrometry: Astrometry,
     /// As the catalogue has it, mas.
-    pub parallax: WithError,
+    pub parallax: Measured,
     pub ruwe: f64,
     /// ICRS, deg.
     pub position: [f64; 2],
     /// Apparent magnitude in the band of the absolute one.
-    pub magnitude: WithError,
+    pub magnitude: Measured,
     /// A in that band, mag.
-    pub extinction: WithError,
+    pub extinction: Measured,
     /// As predicted.
-    pub absolute_magnitude: WithError,
+    pub absolute_magnitude: Measured,
     /// As fitted, mas; where there is one, it is used in place of the magnitudes.
-    pub spectroscopic_parallax: WithError,
+    pub spectroscopic_parallax: Measured,
     /// Of the spectrum, per pixel.
     pub snr: f64,
 }
@@ -50,7 +52,7 @@ impl Star {
     };
 }
 
-const NOTHING: WithError = WithError { value: f64::NAN, error: f64::NAN };
+const NOTHING: Measured = Measured { value: f64::NAN, error: f64::NAN };
 
 /// What is found of a star.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,13 +60,13 @@ pub struct Estimate {
     /// What was subtracted from the parallax, mas; NaN where nothing was.
     pub zero_point: f64,
     /// mas, corrected.
-    pub parallax: Option<WithError>,
+    pub parallax: Option<Measured>,
     /// The absolute magnitude on the geometric scale and with the error of the error model.
-    pub absolute_magnitude: Option<WithError>,
+    pub absolute_magnitude: Option<Measured>,
     /// Of magnitude and parallax.
-    pub geometric_magnitude: Option<WithError>,
+    pub geometric_magnitude: Option<Measured>,
     /// mas.
-    pub spectroscopic_parallax: Option<WithError>,
+    pub spectroscopic_parallax: Option<Measured>,
     /// S/N_Δϖ.
     pub parallax_excess: Option<f64>,
     pub binary_probability: Option<f64>,
@@ -85,25 +87,6 @@ pub struct DistanceEstimator {
     workspace: Workspace,
 }
 
-/// A number and its error as they may be used.
-enum Usable {
-    Missing,
-    Bad,
-    Good(WithError),
-}
-
-/// No measurement is exact to more than this many parts.
-const MOST_EXACT: f64 = 1e8;
-
-fn usable(number: WithError) -> Usable {
-    match number {
-        WithError { value, error } if value.abs().max(1e-3) > MOST_EXACT * error => Usable::Bad,
-        WithError { value, error } if value.is_infinite() || error.is_infinite() || error <= 0.0 => Usable::Bad,
-        WithError { value, error } if value.is_nan() || error.is_nan() => Usable::Missing,
-        number => Usable::Good(number),
-    }
-}
-
 impl DistanceEstimator {
     /// With options that hold for all stars.
     ///
@@ -121,16 +104,13 @@ impl DistanceEstimator {
 
     /// The estimate of a star; whatever its numbers are, it has one.
     pub fn estimate(&mut self, star: &Star) -> Estimate {
-        let mut flags = 0;
         let sight = LineOfSight::towards(star.position[0], star.position[1]);
-        let (zero_point, parallax) = self.parallax(star, &mut flags);
-        let dereddened = self.dereddened(star, &mut flags);
-        let absolute_magnitude = self.absolute_magnitude(star, &mut flags);
-        let (whole, spectroscopic) = self.spectroscopic(star, parallax, dereddened, absolute_magnitude, &mut flags);
+        let Observables { zero_point, parallax, dereddened, absolute_magnitude, whole, spectroscopic, mut flags } =
+            Observables::of(star, &self.options);
         let geometric_magnitude = dereddened.zip(parallax).and_then(|(m, parallax)| geometric_absolute_magnitude(m, parallax));
         let spectroscopic_parallax = spectroscopic.map(|ln| {
             let value = (-ln.value).exp();
-            WithError { value, error: value * ln.error }
+            Measured { value, error: value * ln.error }
         });
         let both = spectroscopic_parallax.zip(parallax);
         let excess = both.map(|(spectroscopic, measured)| parallax_excess(spectroscopic, measured));
@@ -178,107 +158,6 @@ impl DistanceEstimator {
         }
     }
 
-    /// What is subtracted from the parallax, and the parallax.
-    fn parallax(&self, star: &Star, flags: &mut i32) -> (f64, Option<WithError>) {
-        let parallax = match usable(star.parallax) {
-            Usable::Good(parallax) => parallax,
-            Usable::Missing => {
-                *flags |= flags::NO_PARALLAX;
-                return (f64::NAN, None);
-            }
-            Usable::Bad => {
-                *flags |= flags::BAD_PARALLAX;
-                return (f64::NAN, None);
-            }
-        };
-        let zero_point = match self.options.zero_point {
-            ZeroPointChoice::None => f64::NAN,
-            ZeroPointChoice::Constant { value } => value,
-            ZeroPointChoice::Lindegren2021 => {
-                let mut astrometry = star.astrometry;
-                if astrometry.ecliptic_latitude.is_nan() {
-                    astrometry.ecliptic_latitude = ecliptic_latitude(star.position[0], star.position[1]);
-                }
-                let found = astrometry.zero_point();
-                *flags |= match found {
-                    None => flags::NO_ZERO_POINT,
-                    Some(found) if found.is_extrapolated => flags::ZERO_POINT_EXTRAPOLATED,
-                    Some(_) => 0,
-                };
-                found.map_or(f64::NAN, |found| found.value)
-            }
-        };
-        let value = if zero_point.is_nan() { parallax.value } else { parallax.value - zero_point };
-        (zero_point, Some(WithError { value, error: parallax.error * self.options.parallax_error_factor }))
-    }
-
-    /// The magnitude without extinction; errors that are missing are zero.
-    fn dereddened(&self, star: &Star, flags: &mut i32) -> Option<WithError> {
-        let known = |error: f64| if error.is_nan() { 0.0 } else { error };
-        let (magnitude, extinction) = (star.magnitude, star.extinction);
-        let errors = [known(magnitude.error), known(extinction.error)];
-        let is_bad = [magnitude.value, extinction.value].iter().any(|value| value.is_infinite())
-            || errors.iter().any(|error| !error.is_finite() || *error < 0.0);
-        let is_negative = extinction.value < 0.0;
-        let is_noise = extinction.value >= -3.0 * errors[1];
-        *flags |= if is_bad { flags::BAD_PHOTOMETRY } else { 0 }
-            | if magnitude.value.is_nan() { flags::NO_MAGNITUDE } else { 0 }
-            | if extinction.value.is_nan() { flags::NO_EXTINCTION } else { 0 }
-            | if is_negative { flags::NEGATIVE_EXTINCTION } else { 0 };
-        let value = magnitude.value - extinction.value;
-        let error = errors[0].hypot(errors[1]).hypot(self.options.magnitude_error_floor);
-        (!is_bad && value.is_finite() && (!is_negative || is_noise)).then_some(WithError { value, error })
-    }
-
-    fn absolute_magnitude(&self, star: &Star, flags: &mut i32) -> Option<WithError> {
-        let WithError { value, error } = star.absolute_magnitude;
-        if value.is_infinite() || error.is_infinite() || error < 0.0 {
-            *flags |= flags::BAD_PHOTOMETRY;
-            return None;
-        }
-        if value.is_nan() { None } else { self.options.error_model.corrected(star.absolute_magnitude, star.snr) }
-    }
-
-    /// A parallax that has everything in it, and ln d of the spectrum alone.
-    fn spectroscopic(
-        &self,
-        star: &Star,
-        parallax: Option<WithError>,
-        dereddened: Option<WithError>,
-        absolute_magnitude: Option<WithError>,
-        flags: &mut i32,
-    ) -> (Option<WithError>, Option<WithError>) {
-        let fitted = match usable(star.spectroscopic_parallax) {
-            Usable::Good(fitted) if fitted.value > 0.0 => Some(fitted),
-            Usable::Missing => None,
-            _ => {
-                *flags |= flags::BAD_PHOTOMETRY;
-                None
-            }
-        };
-        let logarithm = |parallax: WithError| WithError { value: -parallax.value.ln(), error: parallax.error / parallax.value };
-        match (fitted, self.options.spectroscopic_parallax) {
-            (Some(fitted), ParallaxContent::Flux) => {
-                *flags &= !(flags::NO_MAGNITUDE | flags::NO_EXTINCTION);
-                (None, Some(logarithm(fitted)))
-            }
-            (Some(fitted), ParallaxContent::FluxAndParallax) => {
-                *flags &= !(flags::NO_MAGNITUDE | flags::NO_EXTINCTION);
-                (Some(fitted), without(fitted, parallax).map(logarithm))
-            }
-            (None, _) => {
-                if absolute_magnitude.is_none() {
-                    *flags |= flags::NO_ABSOLUTE_MAGNITUDE;
-                }
-                let modulus = dereddened.zip(absolute_magnitude).map(|(apparent, absolute)| WithError {
-                    value: apparent.value - absolute.value,
-                    error: apparent.error.hypot(absolute.error),
-                });
-                (None, modulus.map(Measurements::ln_distance_of_modulus))
-            }
-        }
-    }
-
     fn is_binary(&self, excess: Option<f64>, probability: Option<(f64, bool)>) -> Option<bool> {
         let options = &self.options.binary;
         let by_excess = excess.map(|excess| excess > options.excess_threshold);
@@ -313,18 +192,6 @@ impl DistanceEstimator {
         }
         found
     }
-}
-
-/// The parallax of the flux alone: what a measured one adds to a fit of both is taken out. `None` where the
-/// fit is hardly better than the measurement.
-fn without(fitted: WithError, measured: Option<WithError>) -> Option<WithError> {
-    /// The least part of the fit's precision that must be the flux's.
-    const LEAST: f64 = 0.02;
-    let Some(measured) = measured else { return Some(fitted) };
-    let [whole, part] = [fitted, measured].map(|parallax| parallax.error.powi(-2));
-    let rest = whole - part;
-    let value = (whole * fitted.value - part * measured.value) / rest;
-    (rest > LEAST * whole && value > 0.0).then(|| WithError { value, error: rest.sqrt().recip() })
 }
 
 #[cfg(test)]

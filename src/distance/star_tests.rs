@@ -1,3 +1,4 @@
+use super::super::options::{ParallaxContent, ZeroPointChoice};
 use super::super::prior::DistancePrior;
 use super::super::simulated::{distances, stars_at};
 use super::*;
@@ -12,8 +13,8 @@ fn estimates(stars: &[Star], options: DistanceOptions) -> Vec<Estimate> {
     stars.iter().map(|star| estimator.estimate(star)).collect()
 }
 
-fn with(value: f64, error: f64) -> WithError {
-    WithError { value, error }
+fn with(value: f64, error: f64) -> Measured {
+    Measured { value, error }
 }
 
 /// No test of binarity: every star is single.
@@ -97,7 +98,7 @@ fn cuts_in_signal_to_noise_and_inverted_parallaxes_bias_luminosities() {
     use super::super::magnitude::{absolute_magnitude_of_label, ln_label_of_parallax};
     let truth: Vec<f64> = distances(60_000, 0.0, 1e9, 30.0, 31).into_iter().filter(|d| *d > 10.0).collect();
     let absolute = -0.5;
-    let stars: Vec<(f64, WithError)> = stars_at(&truth, 0.1, 32)
+    let stars: Vec<(f64, Measured)> = stars_at(&truth, 0.1, 32)
         .iter()
         .zip(&truth)
         .map(|(star, distance)| {
@@ -224,6 +225,13 @@ fn fitted_parallaxes_take_the_place_of_magnitudes() {
     assert!(found.flags == 0 && (found.parallax_excess.unwrap() - 0.05 / 0.03f64.hypot(0.05)).abs() < 1e-12);
     let posterior = found.posterior.unwrap();
     assert!((posterior.mode - 1.0 / 0.537).abs() < 0.03 && posterior.log10.error < 0.024, "{posterior:?}");
+    // Photometry that is not needed is not flagged, whatever it is.
+    for number in [with(f64::INFINITY, 0.1), with(-5.0, 0.1), with(12.0, -1.0)] {
+        let odd = Star { magnitude: number, extinction: number, absolute_magnitude: number, ..star };
+        let flagged = estimator(options).estimate(&odd);
+        assert_eq!((flagged.flags, flagged.posterior), (0, found.posterior), "{number:?}");
+        assert_ne!(estimator(options).estimate(&Star { spectroscopic_parallax: NOTHING, ..odd }).flags, 0);
+    }
     // A fit that had the parallax in it: 1/σ² adds, so that the flux alone is what was put in above.
     let weights = [0.03f64.powi(-2), 0.05f64.powi(-2)];
     let whole =

@@ -1,5 +1,6 @@
 //! What is known of a quantity by its name: one table for reading, models, catalogues and figures.
 
+use crate::unit;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -99,11 +100,15 @@ impl Facts {
         }
     }
 
-    /// The unit of columns that are written: none for logarithms, because neither FITS nor VOUnit has `dex`.
+    /// The unit of columns that are written; none also where it is a logarithm.
     pub fn unit_in_files(&self) -> &str {
-        let unit = self.unit.as_deref().unwrap_or_default();
-        if crate::unit::parse(unit).is_ok_and(|unit| unit.scale == crate::unit::Scale::Decadic) { "" } else { unit }
+        self.unit.as_deref().map_or("", unit_in_files)
     }
+}
+
+/// A unit as columns that are written have it: none for logarithms, because neither FITS nor VOUnit has `dex`.
+pub(super) fn unit_in_files(unit: &str) -> &str {
+    if unit::parse(unit).is_ok_and(|unit| unit.scale == unit::Scale::Decadic) { "" } else { unit }
 }
 
 fn capitalised(text: &str) -> String {
@@ -133,7 +138,7 @@ mod tests {
     fn every_unit_is_one_that_is_understood_and_every_range_one_of_values() {
         for (name, ..) in TABLE {
             let facts = Facts::of(name);
-            assert!(facts.unit.as_deref().is_none_or(|unit| crate::unit::parse(unit).is_ok()), "{name}");
+            assert!(facts.unit.as_deref().is_none_or(|unit| unit::parse(unit).is_ok()), "{name}");
             assert!(facts.range[0] < facts.range[1] && !facts.description.is_empty() && !facts.symbol.is_empty(), "{name}");
         }
     }

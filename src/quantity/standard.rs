@@ -1,6 +1,6 @@
 //! The quantities that are known by the names of their columns.
 
-use super::facts::Facts;
+use super::facts::{self, Facts};
 use crate::unit;
 
 /// A quantity: the unit in which it is used and what is possible for it.
@@ -53,11 +53,9 @@ impl Quantity {
         self
     }
 
-    /// The unit of columns that are written: none for logarithms, because neither FITS nor VOUnit has `dex`.
+    /// The unit of columns that are written, empty where it is a logarithm.
     pub fn unit_in_files(&self) -> Option<&str> {
-        let unit = self.unit.as_deref()?;
-        let is_logarithm = unit::parse(unit).is_ok_and(|unit| unit.scale == unit::Scale::Decadic);
-        Some(if is_logarithm { "" } else { unit })
+        self.unit.as_deref().map(facts::unit_in_files)
     }
 
     /// The greatest error that says anything.

@@ -2,6 +2,7 @@
 //! partitions of a run are.
 
 use super::provenance::RUN;
+use super::tally::Tally;
 use super::{FileState, RunFolder, read_json, replace};
 use crate::error::{Error, Result};
 use crate::table::{check_target, read_chunks};
@@ -21,8 +22,8 @@ pub struct Existing {
 /// What is to be done about an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// It is there as this run wrote it.
-    Finished,
+    /// It is there as this run wrote it; with the numbers of its stars, if they were recorded.
+    Finished(Option<Tally>),
     /// It is to be written, in place of what is there if `overwrite`.
     Open { overwrite: bool },
 }
@@ -44,7 +45,7 @@ impl Existing {
             && record.output.is_content_of(path)?
         {
             tracing::info!("{}: finished already", path.display());
-            return Ok(Standing::Finished);
+            return Ok(Standing::Finished(record.tally));
         }
         let first = read_chunks(path, 1).and_then(|mut chunks| chunks.next().transpose());
         match (first, recorded) {
@@ -75,6 +76,9 @@ struct Record {
     /// Hash over everything that decides the output.
     run: String,
     output: FileState,
+    /// Of a catalogue; records of before have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tally: Option<Tally>,
 }
 
 impl Record {
@@ -91,12 +95,12 @@ impl Record {
     }
 }
 
-/// Records that `output` is finished, and its content. The result itself does not depend on it: a failure is
-/// only said.
-pub fn record(output: &Path, run: &str) {
+/// Records that `output` is finished, its content, and of a catalogue the numbers of its stars. The result itself
+/// does not depend on it: a failure is only said.
+pub fn record(output: &Path, run: &str, tally: Option<Tally>) {
     let write = || {
         let path = Record::path(output);
-        let record = Record { run: run.to_owned(), output: FileState::read(output)? };
+        let record = Record { run: run.to_owned(), output: FileState::read(output)?, tally };
         let text = serde_json::to_string_pretty(&record).map_err(|error| Error::writing(&path, error))?;
         replace(&path, &text)
     };
@@ -137,8 +141,11 @@ mod tests {
             assert_eq!(standing("one").unwrap(), Standing::Open { overwrite: false });
             write(&table, &path, false).unwrap();
             assert_eq!(standing("one").unwrap(), Standing::Open { overwrite: true }, "nothing tells that it is whole");
-            record(&path, "one");
-            assert_eq!(standing("one").unwrap(), Standing::Finished);
+            record(&path, "one", None);
+            assert_eq!(standing("one").unwrap(), Standing::Finished(None), "as records of before");
+            let tally = Tally { stars: 50, basic_cut: 40, ..Tally::default() };
+            record(&path, "one", Some(tally));
+            assert_eq!(standing("one").unwrap(), Standing::Finished(Some(tally)));
             assert_eq!(standing("two").unwrap_err().exit_code(), 2);
             let bytes = std::fs::read(&path).unwrap();
             std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();

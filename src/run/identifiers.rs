@@ -4,7 +4,7 @@ use super::interrupt;
 use super::provenance::{Input, sha256_of_file};
 use crate::error::{Error, Result};
 use crate::observations::columns;
-use crate::table::{Table, read_column_chunks};
+use crate::table::{Column, Table, read_column_chunks};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -24,8 +24,16 @@ impl Identifiers {
     /// When the chunk has no identifiers, or one is null, no integer, or has occurred before; row of the file
     /// included.
     pub fn add(&mut self, chunk: &Table, path: &Path, first: usize) -> Result<()> {
-        let place = |row: usize| format!("{}, column '{}', row {}", path.display(), columns::ID, first + row);
         let column = chunk.column(columns::ID).map_err(|error| error.within(path.display()))?;
+        self.add_column(column, path, first).map(|_| ())
+    }
+
+    /// As [`Identifiers::add`], of a column of any name; returns the identifiers in it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn add_column(&mut self, column: &Column, path: &Path, first: usize) -> Result<Vec<i64>> {
+        let place = |row: usize| format!("{}, column '{}', row {}", path.display(), column.schema.name, first + row);
         if let Some(row) = (0..column.n_rows()).find(|&row| !column.is_valid(row)) {
             return Err(Error::data(place(row))
                 .found("null")
@@ -34,7 +42,7 @@ impl Identifiers {
         }
         let ids = column.to_i64().map_err(|error| error.within(path.display()))?;
         match ids.iter().position(|&id| !self.seen.insert(id)) {
-            None => Ok(()),
+            None => Ok(ids),
             Some(row) => Err(Error::data(place(row))
                 .found(format!("identifier {}, which occurs more than once", ids[row]))
                 .expected("every star once")
@@ -67,7 +75,7 @@ pub fn scan(paths: &[PathBuf]) -> Result<Vec<Input>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::{Column, ColumnSchema, Values};
+    use crate::table::{ColumnSchema, Values};
 
     fn chunk(ids: &[i64], valid: Option<Vec<bool>>) -> Table {
         let column = Column::scalar(ColumnSchema::new("source_id", "", ""), Values::Int64(ids.to_vec()));
@@ -83,6 +91,9 @@ mod tests {
         assert!(twice.contains("b.csv, column 'source_id', row 41: found identifier 2, which occurs more than once"), "{twice}");
         let null = identifiers.add(&chunk(&[5, 0], Some(vec![true, false])), b, 7).unwrap_err().to_string();
         assert!(null.contains("b.csv, column 'source_id', row 8: found null"), "{null}");
+        let named = Column::scalar(ColumnSchema::new("gaia", "", ""), Values::Int64(vec![9, 1]));
+        let twice = identifiers.add_column(&named, b, 50).unwrap_err().to_string();
+        assert!(twice.contains("b.csv, column 'gaia', row 51: found identifier 1"), "{twice}");
         assert!(identifiers.add(&Table::default(), b, 0).unwrap_err().to_string().contains("b.csv"));
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::model::hexadecimal;
-use crate::table::{Location, file_of};
-use crate::text::on_one_line;
+use crate::table::{Location, Table, file_of};
+use crate::text::{of_one_line, on_one_line};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -98,6 +98,20 @@ pub fn content(path: &Path, sha256: &str) -> String {
     }
 }
 
+/// Whether measured values of a parameter constrained the fit that made a table, as its metadata say; `None` where
+/// they say nothing of it. `names`, in any case, are the parameter's own and the role by which options may mean it:
+/// catalogues of before have these alone, in which names of roles are not resolved and held parameters not left out.
+pub fn was_constraint(table: &Table, names: &[&str]) -> Option<bool> {
+    let is_meant = |other: &str| names.iter().any(|name| name.eq_ignore_ascii_case(other));
+    if let Some(constraints) = table.metadata_of("constraints") {
+        return Some(of_one_line(constraints).split(',').any(is_meant));
+    }
+    let options: toml::Table = of_one_line(table.metadata_of("options")?).parse().ok()?;
+    let is_held = options.get("hold").and_then(toml::Value::as_table).is_some_and(|held| held.keys().any(|name| is_meant(name)));
+    let constraints = options.get("constraints")?.as_array()?;
+    Some(!is_held && constraints.iter().filter_map(toml::Value::as_str).any(is_meant))
+}
+
 /// SHA-256 of settings, by key and value.
 pub fn sha256_of_settings(settings: &BTreeMap<String, String>) -> String {
     let mut hash = Sha256::new();
@@ -164,6 +178,29 @@ mod tests {
         assert_ne!(run("a", "1.fits"), run("a", "1.fits[RVTAB]"), "another table of the same file");
         let split = |a: &str, b: &str| Provenance::new("fit").with(a, b).run();
         assert_ne!(split("ab", "c"), split("a", "bc"));
+    }
+
+    #[test]
+    fn constraints_of_fits_are_known_by_their_metadata() {
+        let of = |metadata: &[(&str, &str)], names: &[&str]| {
+            let mut table = Table::default();
+            table.metadata = metadata.iter().map(|(key, text)| ((*key).into(), on_one_line(text).into_owned())).collect();
+            was_constraint(&table, names)
+        };
+        let names = ["plx", "distance"];
+        // What a fit writes: resolved names, in which a role would be a parameter of that name.
+        let default = "constraints = [\"distance\"]\n\n[hold]\n";
+        assert_eq!(of(&[("options", default), ("constraints", "teff,plx")], &names), Some(true));
+        assert_eq!(of(&[("OPTIONS", default), ("CONSTRAINTS", "teff,plx")], &["PLX"]), Some(true), "copied to FITS");
+        assert_eq!(of(&[("options", default), ("constraints", "")], &names), Some(false), "held");
+        // Catalogues of before.
+        assert_eq!(of(&[("options", default)], &names), Some(true));
+        assert_eq!(of(&[("options", default)], &["teff"]), Some(false));
+        assert_eq!(of(&[("options", "constraints = [\"distance\"]\n[hold]\nplx = 1.0\n")], &names), Some(false));
+        assert_eq!(of(&[("options", "constraints = []")], &names), Some(false));
+        for unknown in [&[][..], &[("options", "constraints = 3")], &[("options", "seed = 1")], &[("options", "?")]] {
+            assert_eq!(of(unknown, &names), None, "{unknown:?}");
+        }
     }
 
     #[test]

@@ -32,11 +32,16 @@ impl Tally {
         }
     }
 
-    /// Counts the stars of a finished catalogue.
+    /// The numbers of a finished catalogue: as recorded, or counted where the record has none.
     ///
     /// # Errors
-    /// When it cannot be read.
-    pub fn of_table(path: &Path) -> Result<Self> {
+    /// When it has to be counted and cannot be read, or has no quality flags.
+    pub fn of_finished(recorded: Option<Self>, path: &Path) -> Result<Self> {
+        recorded.map_or_else(|| Self::of_table(path), Ok)
+    }
+
+    /// Counts the stars of a catalogue.
+    fn of_table(path: &Path) -> Result<Self> {
         let mut tally = Self::default();
         for chunk in read_column_chunks(path, &["quality_flags"], 65_536)? {
             let bits = chunk?.column("quality_flags")?.to_i64()?;

@@ -1,7 +1,8 @@
 //! The one-sample Kolmogorov–Smirnov test against N(0, 1): do pulls have the distribution that their errors promise?
 
+use crate::statistics::normal_cdf;
 use serde::Serialize;
-use std::f64::consts::{FRAC_1_SQRT_2, PI};
+use std::f64::consts::PI;
 
 /// Result of a Kolmogorov–Smirnov test.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -10,11 +11,6 @@ pub struct KolmogorovSmirnov {
     pub statistic: f64,
     /// Probability of a larger distance if the values are drawn from N(0, 1); NaN when there are no values.
     pub p_value: f64,
-}
-
-/// Distribution function of N(0, 1).
-pub fn normal_cdf(value: f64) -> f64 {
-    0.5 * libm::erfc(-value * FRAC_1_SQRT_2)
 }
 
 /// Two-sided Kolmogorov–Smirnov test of the finite values against N(0, 1).

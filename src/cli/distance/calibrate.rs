@@ -1,23 +1,19 @@
 //! `photosphere distance --calibrate`: error model and mixture of binaries, from stars with good parallaxes.
 
-use super::catalogue::estimates;
 use super::read::for_each_batch;
 use crate::cli::outcome::Outcome;
 use crate::cli::settings::Settings;
 use crate::distance::error_model::{Calibration, CalibrationOptions, CalibrationStar, ErrorModel};
-use crate::distance::magnitude::WithError;
 use crate::distance::mixture::{FittedMixture, MixtureStar};
+use crate::distance::observables::Observables;
 use crate::distance::options::BinaryMixture;
-use crate::distance::{DistanceRecipe, Estimate, Star};
+use crate::distance::{DistanceOptions, DistanceRecipe, Star};
 use crate::error::{Error, Result};
 use crate::run::Existing;
 use crate::table::{check_target, write_atomically};
 use serde_json::json;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-
-/// Least ϖ/σ of stars that calibrate.
-const PARALLAX_OVER_ERROR: f64 = 10.0;
 
 /// Calibrates, and writes the recipe with what was found.
 ///
@@ -31,22 +27,23 @@ pub fn run(
     settings: &Settings,
 ) -> Result<Outcome> {
     check_target(output, existing.overwrite)?;
-    let mut calibration = Vec::new();
-    collect(recipe, inputs, |star, found| calibration.extend(calibration_star(star, found)))?;
     let mut options = CalibrationOptions::default();
     options.sampler.seed = settings.seed.unwrap_or(options.sampler.seed);
+    let mut good = GoodStars::read(recipe, inputs, options.parallax_over_error)?;
+    let calibration: Vec<CalibrationStar> = good.iter().flat_map(|good| good.taken(CalibrationStar::of)).collect();
     let Calibration { model, errors, n_stars, n_kept, chain } = ErrorModel::calibrate(&calibration, &options)?;
     let mut calibrated = recipe.clone();
     calibrated.options.error_model = model;
-    let mut mixture_stars = Vec::new();
-    collect(&calibrated, inputs, |_, found| mixture_stars.extend(mixture_star(found)))?;
+    good.iter_mut().for_each(|good| good.options.error_model = model);
+    let mixture_stars: Vec<MixtureStar> = good.iter().flat_map(|good| good.taken(MixtureStar::of)).collect();
     let FittedMixture { mixture, errors: mixture_errors, .. } = BinaryMixture::default().fitted(&mixture_stars)?;
     calibrated.options.binary.mixture = mixture;
     let text = toml::to_string(&calibrated).map_err(|error| Error::output("recipe").found(error.to_string()).source(error))?;
     let head = format!(
-        "# Calibrated by `photosphere distance --calibrate` on {n_kept} of {n_stars} stars with parallaxes of {PARALLAX_OVER_ERROR} sigma.\n\
+        "# Calibrated by `photosphere distance --calibrate` on {n_kept} of {n_stars} stars with parallaxes of {} sigma.\n\
          # Errors: slope {:.4}, shift {:.4}, intrinsic {:.4}, at_snr_100 {:.4};\n\
          # single_fraction {:.4}, shift {:.4}, offset {:.4}, single_scatter {:.4}, binary_scatter {:.4}.\n",
+        options.parallax_over_error,
         errors[0],
         errors[1],
         errors[2],
@@ -72,30 +69,29 @@ pub fn run(
     })))
 }
 
-/// All stars of the inputs with their estimates.
-fn collect(recipe: &DistanceRecipe, inputs: &[PathBuf], mut take: impl FnMut(&Star, &Estimate)) -> Result<()> {
-    for_each_batch(recipe, inputs, |batch| {
-        let found = estimates(&batch.stars, &recipe.options)?;
-        batch.stars.iter().zip(&found).for_each(|(star, found)| take(star, found));
-        Ok(())
-    })
+/// Stars with good parallaxes, and the options for them.
+struct GoodStars {
+    stars: Vec<Star>,
+    options: DistanceOptions,
 }
 
-fn calibration_star(star: &Star, found: &Estimate) -> Option<CalibrationStar> {
-    let known = |error: f64| if error.is_nan() { 0.0 } else { error };
-    let error = known(star.magnitude.error).hypot(known(star.extinction.error));
-    let dereddened = WithError { value: star.magnitude.value - star.extinction.value, error };
-    Some(CalibrationStar {
-        absolute_magnitude: star.absolute_magnitude.value,
-        snr: star.snr,
-        dereddened,
-        parallax: found.parallax?,
-    })
-}
+impl GoodStars {
+    /// Those of the inputs with parallaxes of at least so many errors.
+    fn read(recipe: &DistanceRecipe, inputs: &[PathBuf], errors: f64) -> Result<Vec<Self>> {
+        let mut all = Vec::new();
+        for_each_batch(recipe, inputs, |batch| {
+            let options = batch.options(&recipe.options);
+            let mut stars = batch.stars;
+            stars.retain(|star| Observables::of(star, &options).has_parallax_of(errors));
+            stars.shrink_to_fit();
+            all.push(Self { stars, options });
+            Ok(())
+        })?;
+        Ok(all)
+    }
 
-fn mixture_star(found: &Estimate) -> Option<MixtureStar> {
-    let parallax = found.parallax.filter(|parallax| parallax.value >= PARALLAX_OVER_ERROR * parallax.error)?;
-    let spectroscopic = found.spectroscopic_parallax?;
-    let ln_distance = WithError { value: -spectroscopic.value.ln(), error: spectroscopic.error / spectroscopic.value };
-    Some(MixtureStar { parallax, ln_distance })
+    /// What `of` takes of them.
+    fn taken<T>(&self, of: impl Fn(&Star, &DistanceOptions) -> Option<T>) -> impl Iterator<Item = T> {
+        self.stars.iter().filter_map(move |star| of(star, &self.options))
+    }
 }

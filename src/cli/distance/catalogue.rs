@@ -54,7 +54,7 @@ impl Made {
 ///
 /// # Errors
 /// When the options are impossible.
-pub fn estimates(stars: &[Star], options: &DistanceOptions) -> Result<Vec<Estimate>> {
+fn estimates(stars: &[Star], options: &DistanceOptions) -> Result<Vec<Estimate>> {
     let chunks = stars.par_chunks(STARS).map(|stars| {
         let mut estimator = DistanceEstimator::new(*options)?;
         Ok(stars.iter().map(|star| estimator.estimate(star)).collect())
@@ -104,9 +104,8 @@ impl DistanceTask {
         let described = described.collect::<Result<Vec<_>>>()?;
         let provenance = self.provenance()?.with_inputs(&described);
         let overwrite = match existing.standing(output, &provenance.run())? {
-            Standing::Finished => {
-                let tally = if self.names.is_none() { Tally::of_table(output)? } else { Tally::default() };
-                return Ok(Made { tally, inputs, seconds: 0.0 });
+            Standing::Finished(tally) => {
+                return Ok(Made { tally: Tally::of_finished(tally, output)?, inputs, seconds: 0.0 });
             }
             Standing::Open { overwrite } => overwrite,
         };
@@ -125,7 +124,7 @@ impl DistanceTask {
         inputs.iter().try_for_each(FileState::require_unchanged)?;
         writer.finish()?;
         if has_record {
-            record(output, &provenance.run());
+            record(output, &provenance.run(), Some(tally));
         }
         let seconds = progress.seconds();
         let (n, good, without) = (tally.stars, tally.basic_cut, tally.not_fitted);
@@ -144,9 +143,7 @@ impl DistanceTask {
             batch.ids = rows.iter().map(|&row| batch.ids[row]).collect();
             batch.stars = rows.iter().map(|&row| batch.stars[row]).collect();
         }
-        let mut options = self.recipe.options;
-        options.spectroscopic_parallax = batch.columns.content.unwrap_or(options.spectroscopic_parallax);
-        let estimates = estimates(&batch.stars, &options)?;
+        let estimates = estimates(&batch.stars, &batch.options(&self.recipe.options))?;
         tally.add(estimates.iter().map(|estimate| estimate.flags));
         let mut table = match self.names {
             Some(names) => {

@@ -81,6 +81,12 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let mut task = DistanceTask { recipe, keep: arguments.keep.clone(), names: arguments.names, shard: shard_of_stars };
     if is_folder {
         let survey = Survey::of(&arguments.inputs)?;
+        if task.recipe.columns.counts_rows() && survey.partitions.len() > 1 {
+            warn_once(
+                "columns.source_id = \"row\": every catalogue in the folder counts the rows of its own input, so that identifiers \
+                 occur again in the others. Name a column of identifiers, or a file for the output, to have every one once.",
+            );
+        }
         let needed = survey.columns_to_keep().filter(|name| !arguments.keep.contains(name));
         task.keep.extend(needed.collect::<Vec<String>>());
         let choices = (arguments.shard, arguments.retry_lost);

@@ -2,14 +2,13 @@
 
 use crate::distance::columns::FoundColumns;
 use crate::distance::options::ZeroPointChoice;
-use crate::distance::{DistanceRecipe, Star};
+use crate::distance::{DistanceOptions, DistanceRecipe, Star};
 use crate::error::Result;
-use crate::observations::columns;
 use crate::quantity::Notices;
 use crate::run::identifiers::Identifiers;
 use crate::run::interrupt;
-use crate::table::{Chunks, Column, ColumnSchema, Table, Values, read_chunks};
-use crate::warning::warn_once;
+use crate::table::{Chunks, Table, read_chunks};
+use crate::warning::warn_once_about;
 use std::path::{Path, PathBuf};
 
 /// Rows read at once.
@@ -25,6 +24,14 @@ pub struct Batch {
     pub n_read: usize,
     /// File and rows, for messages.
     pub place: String,
+}
+
+impl Batch {
+    /// The options for its stars: what a fitted parallax is made of is known by its file.
+    pub fn options(&self, options: &DistanceOptions) -> DistanceOptions {
+        let spectroscopic_parallax = self.columns.content.unwrap_or(options.spectroscopic_parallax);
+        DistanceOptions { spectroscopic_parallax, ..*options }
+    }
 }
 
 /// Calls `take` with all stars of the files, in their order.
@@ -45,30 +52,30 @@ pub fn for_each_batch(recipe: &DistanceRecipe, paths: &[PathBuf], mut take: impl
             if first == 0 {
                 say_what_is_missing(&columns, &recipe.options.zero_point, path);
             }
-            let ids = columns.identifiers(&table, first).map_err(|error| error.within(&place))?;
+            let ids = match columns.identifier_column() {
+                Some(name) => identifiers.add_column(table.column(name)?, path, first)?,
+                None => (n_read..n_read + table.n_rows()).map(|row| row as i64).collect(),
+            };
             let stars = columns.stars(&table, first, &mut notices).map_err(|error| error.within(&place))?;
-            let schema = ColumnSchema::new(columns::ID, "", "");
-            let only_ids = Table::new(vec![Column::scalar(schema, Values::Int64(ids.clone()))])?;
-            identifiers.add(&only_ids, path, first)?;
             first += table.n_rows();
             n_read += table.n_rows();
             take(Batch { table, columns, ids, stars, n_read, place })?;
         }
-        notices.say(&path.display().to_string());
+        notices.say_of_first(&path.display().to_string());
     }
     Ok(())
 }
 
-/// Says it where the zero point of the parallaxes cannot be known.
+/// Says it where the zero point of the parallaxes cannot be known, of the first file that lacks the same.
 fn say_what_is_missing(columns: &FoundColumns, choice: &ZeroPointChoice, path: &Path) {
     let missing = columns.missing_for_zero_point(choice);
     if !missing.is_empty() {
-        warn_once(format!(
-            "{}: the zero point of its parallaxes is not known, because it has no column {}: they are not corrected, and flagged (bit 4 \
+        let text = format!(
+            "the zero point of its parallaxes is not known, because it has no column {}: they are not corrected, and flagged (bit 4 \
              of quality_flags). Name the columns in the recipe, or give it zero_point = {{ kind = \"constant\", value = … }} or \
              {{ kind = \"none\" }}.",
-            path.display(),
             missing.join(", ")
-        ));
+        );
+        warn_once_about(&text, format!("{}: {text}", path.display()));
     }
 }

@@ -89,7 +89,7 @@ impl CatalogueTask<'_> {
         let described = described.collect::<Result<Vec<_>>>()?;
         let provenance = provenance.clone().with_inputs(&described);
         let overwrite = match self.existing.standing(self.output, &provenance.run())? {
-            Standing::Finished => return Ok(Made::before(Tally::of_table(self.output)?, inputs)),
+            Standing::Finished(tally) => return Ok(Made::before(Tally::of_finished(tally, self.output)?, inputs)),
             Standing::Open { overwrite } => overwrite,
         };
         let mut writer = Writer::create(self.output, overwrite)?;
@@ -135,7 +135,7 @@ impl CatalogueTask<'_> {
         let begun = thread_seconds();
         writer.finish()?;
         if self.has_record {
-            record(self.output, &provenance.run());
+            record(self.output, &provenance.run(), Some(tally));
         }
         let mut times = StageTimes { write: written + thread_seconds() - begun, ..stages.finish().0 };
         // The inputs are read in a thread of their own and whitened on all of them: what the other stages leave.

@@ -173,7 +173,8 @@ mod tests {
         };
         assert!(said_by("constraints", "teff,parallax") && !said_by("constraints", "teff") && !said_by("constraints", ""));
         let said = |options: &str| said_by("options", options);
-        assert!(said("constraints = ['parallax']"));
+        assert!(said("constraints = ['parallax']") && said("constraints = ['distance']"));
+        assert!(said(&crate::text::on_one_line("draws = 3\nconstraints = ['parallax']")));
         assert!(!said("constraints = []") && !said("constraints = ['parallax']\nhold = { parallax = 1.0 }"));
         assert!(!said("constraints = 3"), "what cannot be read says nothing");
         assert!(!compare(&catalogue(), &reference, &CompareOptions::default()).unwrap().quantities[0].was_constraint);

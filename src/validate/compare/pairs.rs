@@ -2,8 +2,9 @@
 
 use super::{CompareOptions, ComparedValues, QuantityComparison};
 use crate::error::{Error, Result};
-use crate::infer::FitOptions;
+use crate::model;
 use crate::quantity::{Notices, Quantity, Role};
+use crate::run::provenance;
 use crate::statistics::{median, percentiles, pull_statistics, robust_scatter};
 use crate::table::{Column, Shape, Table, Values};
 use crate::validate::normality::kolmogorov_smirnov_normal;
@@ -158,12 +159,9 @@ impl Side {
 
 /// Whether a catalogue of `photosphere fit` was constrained by measured values of a quantity.
 fn was_constraint(catalogue: &Table, name: &str) -> bool {
-    if let Some(constraints) = catalogue.metadata_of("constraints") {
-        return constraints.split(',').any(|other| other == name);
-    }
-    // Catalogues of before have the options alone.
-    let options = catalogue.metadata_of("options").and_then(|text| toml::from_str::<FitOptions>(text).ok());
-    options.is_some_and(|options| options.constraints.iter().any(|other| other == name) && !options.hold.contains_key(name))
+    let role = (name == "parallax").then(|| model::Role::Distance.name());
+    let names: Vec<&str> = std::iter::once(name).chain(role).collect();
+    provenance::was_constraint(catalogue, &names) == Some(true)
 }
 
 pub(super) fn error_name(name: &str) -> String {
