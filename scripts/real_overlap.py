@@ -171,8 +171,8 @@ def main():
                 methods[f"boosting, {name}"] = boosting(x[teach], truth[teach], x[validation], seed)
             for sample, members in samples.items():
                 keep = (members & known)[validation]
-                for method, values in methods.items():
-                    entry = (int(keep.sum()), *summary((values - truth[validation])[keep]))
+                for method, predicted in methods.items():
+                    entry = (int(keep.sum()), *summary((predicted - truth[validation])[keep]))
                     results.setdefault((sample, label, method), []).append(entry)
 
     print(f"\nscikit-learn {sklearn.__version__}; median of residuals and 1.48 MAD, mean ± standard deviation over seeds\n")
