@@ -1,11 +1,11 @@
 //! Distances, one star after the other on one thread: `cargo bench --bench distance`.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use photosphere::distance::magnitude::WithError;
 use photosphere::distance::prior::DistancePrior;
 use photosphere::distance::zero_point::Astrometry;
 use photosphere::distance::{DistanceEstimator, DistanceOptions, Star};
 use photosphere::error::Result;
+use photosphere::statistics::Measured;
 use std::hint::black_box;
 
 /// Stars from 0.1 to 10 kpc with parallax errors of 0.02 to 0.5 mas.
@@ -15,7 +15,7 @@ fn stars() -> Vec<Star> {
             let part = f64::from(i) / 511.0;
             let distance = 0.1 * 100f64.powf(part);
             let error = 0.02 + 0.48 * (f64::from(i * 37 % 512) / 511.0).powi(3);
-            let with = |value, error| WithError { value, error };
+            let with = |value, error| Measured { value, error };
             let astrometry = Astrometry {
                 params_solved: 31.0,
                 g_magnitude: 15.0,
