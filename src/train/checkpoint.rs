@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn parameters_are_what_they_were() {
         let recipe = "description = 'test'\n[[effect]]\nkind = 'emulator'\nhidden = [4]\n[[effect]]\nkind = 'extinction'\nvariation = true\n\
-                      [[effect]]\nkind = 'distance'\n[[stage]]\nkind = 'learn'\nname = 'first'\nepochs = 1\n";
+                      [[effect]]\nkind = 'distance'\n[[stage]]\nkind = 'learn'\nname = 'first'\nepochs = 1\nlearning_rate = 1e-3\n";
         let recipe = Recipe::parse(recipe, "test").unwrap();
         let constraints = ["teff", "feh", "logg", "parallax", "extinction"].map(String::from).to_vec();
         let table = simulate(&SurveyConfig { n_stars: 40, ..Default::default() }).unwrap();
