@@ -63,6 +63,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 pub mod catalogue;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod distance;
 pub mod error;

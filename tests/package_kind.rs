@@ -9,7 +9,7 @@ use photosphere::cli::{Program, run};
 use photosphere::error::{Error, Result};
 use photosphere::model::Registry;
 use photosphere::observations::{Grid, Observations, ReadOptions};
-use photosphere::package::{Estimated, Estimator, FitStage, Kind, Package, Request};
+use photosphere::package::{Estimated, Estimator, FitStage, Kind, Package, Reached, Request};
 use photosphere::quantity::Facts;
 use photosphere::simulate::{SurveyConfig, simulate};
 use photosphere::statistics::robust_scatter;
@@ -17,6 +17,7 @@ use photosphere::table;
 use photosphere::tensor::Device;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use std::sync::Arc;
 
 /// A flux is missing.
 const NOT_PREDICTED: i32 = 1;
@@ -90,9 +91,9 @@ impl Package for Regression {
         self.labels.clone()
     }
 
-    fn estimator(&self, request: &Request) -> Result<Box<dyn Estimator + '_>> {
+    fn estimator(self: Arc<Self>, request: &Request) -> Result<Arc<dyn Estimator>> {
         request.require_no_fit(Self::KIND)?;
-        Ok(Box::new(self.clone()))
+        Ok(self)
     }
 }
 
@@ -118,8 +119,8 @@ impl Estimator for Regression {
         Ok(String::new())
     }
 
-    fn estimate(&self, observations: &Observations, reached: &(dyn Fn(FitStage) + Sync)) -> Result<Estimated> {
-        reached(FitStage::Begun);
+    fn estimate(&self, observations: &Observations, reached: Reached<'_>) -> Result<Estimated> {
+        reached(FitStage::Begun)?;
         self.grid.require_same(&observations.grid)?;
         let (n, p) = (observations.len(), self.labels.len());
         let features: Vec<Option<DVector<f64>>> = (0..n).map(|star| features(observations, star)).collect();
@@ -147,7 +148,7 @@ impl Estimator for Regression {
         let [errors, covariances, flags] =
             ["scatter of the training stars", "the scatter of the training stars", "bit 0: a flux is missing"].map(String::from);
         let columns = CatalogueColumns { errors, covariances, flags, ..Default::default() };
-        reached(FitStage::Description);
+        reached(FitStage::Description)?;
         let table = estimates.to_table(columns, self.id())?;
         Ok(Estimated { table, flags: estimates.flags, values: estimates.values })
     }

@@ -103,7 +103,7 @@ fn a_model_with_other_names_gets_the_same_starts_limits_flags_and_columns() {
     }
     // Held at an impossible value.
     let hold = FitOptions { hold: [("distance_factor".into(), 0.0)].into(), ..Default::default() };
-    let message = Fitter::new(&other, &hold).err().unwrap().to_string();
+    let message = Fitter::new(other.clone(), &hold).err().unwrap().to_string();
     assert!(message.contains("distance_factor") && message.contains("a positive number"), "{message}");
 }
 

@@ -1,11 +1,14 @@
 //! Fits of new simulated stars with the emulator that was trained on 20 000 noisy ones (`models/xp-simulated`): spec 1 §7, last row.
 
+use arrow_array::RecordBatch;
+use photosphere::error::Error;
 use photosphere::infer::{FitOptions, Fitter, fit, flags, read_options};
 use photosphere::model::{Registry, Transform};
 use photosphere::observations::Observations;
-use photosphere::package::Estimator;
+use photosphere::package::{Estimator, FitStage, Reached};
 use photosphere::simulate::{SurveyConfig, simulate};
 use photosphere::statistics::{median, pull_statistics};
+use photosphere::table::Table;
 use photosphere::tensor::Device;
 use photosphere::train::TrainedModel;
 use std::collections::BTreeMap;
@@ -109,7 +112,7 @@ fn the_flux_at_an_estimate_has_the_chi_square_of_the_fit() {
     let negative = FitOptions { transforms: [("extinction".to_owned(), Transform::Identity)].into(), ..FitOptions::default() };
     for options in [FitOptions::default(), FitOptions { jacobians: true, ..FitOptions::default() }, negative] {
         let stars = Observations::from_table(simulate(&survey).unwrap(), &read_options(&trained, &options)).unwrap();
-        let fitter = Fitter::new(&trained, &options).unwrap();
+        let fitter = Fitter::new(trained.clone(), &options).unwrap();
         let estimates = fitter.fit(&stars).unwrap();
         let of_values = fitter.flux(estimates.values.view()).unwrap().unwrap();
         let of_coordinates = fitter.model().predict(estimates.coordinates.view()).unwrap();
@@ -123,4 +126,36 @@ fn the_flux_at_an_estimate_has_the_chi_square_of_the_fit() {
             }
         }
     }
+}
+
+/// What a Python module needs: Arrow in, Arrow out, a fitter of its own in another thread, and a way to stop it.
+#[test]
+fn a_fit_from_arrow_to_arrow_can_be_stopped() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/xp-simulated");
+    let trained = TrainedModel::load(&folder, &Registry::standard(), &Device::cpu()).unwrap();
+    let fitter = Fitter::new(trained, &FitOptions::default()).unwrap();
+    let survey = SurveyConfig { n_stars: 40, first_star: 5_000_000_000, labelled_fraction: 0.0, ..SurveyConfig::default() };
+    let batch = simulate(&survey).unwrap().to_record_batch().unwrap();
+    let schema = batch.schema();
+    std::thread::spawn(move || {
+        let fit = |batches: &[RecordBatch], reached: Reached<'_>| {
+            let table = Table::from_record_batches(&schema, batches.iter().cloned())?;
+            let options = read_options(fitter.trained(), fitter.options());
+            let estimates = fitter.fit_in_stages(&Observations::from_table(table, &options)?, reached)?;
+            estimates.to_table(fitter.trained().id())?.to_record_batch()
+        };
+        let all = fit(&[batch.clone()], &|_| Ok(())).unwrap();
+        let none = fit(&[], &|_| Ok(())).unwrap();
+        assert_eq!((all.num_rows(), none.num_rows()), (40, 0));
+        assert_eq!(all.schema().fields(), none.schema().fields(), "no star has the same columns");
+        let teff = all.schema().field_with_name("teff").unwrap().clone();
+        assert_eq!(teff.metadata().get("unit").map(|unit| unit.to_string()).as_deref(), Some("K"));
+        let stop = |stage| match stage {
+            FitStage::Optimum { .. } => Err(Error::usage("the user").found("enough")),
+            _ => Ok(()),
+        };
+        assert!(fit(&[batch], &stop).unwrap_err().to_string().contains("the user: found enough"));
+    })
+    .join()
+    .unwrap();
 }

@@ -110,7 +110,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     {
         let task = CatalogueTask {
             package: &trained,
-            estimator: &Fitter::new(&trained, &options)?,
+            estimator: &Fitter::new(trained.clone(), &options)?,
             model_path: &files.model,
             inputs: std::slice::from_ref(&files.new_stars),
             preparation: None,

@@ -7,6 +7,7 @@ use crate::package::{Kind, Kinds, Package};
 use crate::train::TrainedModel;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Effects and kinds of models that commands may meet. A program of its own adds to them, and has every command.
 #[derive(Clone)]
@@ -52,7 +53,7 @@ impl Settings {
     ///
     /// # Errors
     /// As [`Kinds::load`], and when the device is absent.
-    pub fn package(&self, directory: &Path) -> Result<Box<dyn Package>> {
+    pub fn package(&self, directory: &Path) -> Result<Arc<dyn Package>> {
         self.program.kinds.load(directory, &self.program.effects, &self.device()?)
     }
 }

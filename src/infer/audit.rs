@@ -18,6 +18,7 @@ use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Axis};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
+use std::sync::Arc;
 
 /// Runs in memory at once on a thread.
 const CHUNK: usize = 256;
@@ -120,11 +121,11 @@ pub fn audit(
     options: &FitOptions,
     audit: &AuditOptions,
 ) -> Result<Audit> {
-    let as_fitted = Setup::new(trained, options)?;
+    let as_fitted = Setup::new(Arc::new(trained.clone()), options)?;
     let as_fitted = Problem::new(&as_fitted, observations);
     let double = trained.model.device().with_precision(Precision::Double);
     let trained = TrainedModel { model: trained.model.to(&double), ..trained.clone() };
-    let setup = Setup::new(&trained, options)?;
+    let setup = Setup::new(Arc::new(trained), options)?;
     let problem = Problem::new(&setup, observations);
     let posterior = problem.posterior()?;
     let (n, free) = (observations.len(), posterior.free().to_vec());

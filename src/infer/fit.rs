@@ -17,12 +17,13 @@ use crate::model::{Derived, ForwardModel, Parameter, ParameterSpace};
 use crate::observations::{Observations, ReadOptions};
 use crate::optimise::dense::smallest_eigenvalue;
 use crate::optimise::{Bounds, NormalEquations};
-use crate::package::FitStage;
+use crate::package::{FitStage, Reached};
 use crate::posterior::{Local, Posterior};
 use crate::train::TrainedModel;
 use crate::warning::warn_once;
 use ndarray::{Array2, Array3, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
+use std::sync::Arc;
 
 /// How an observation file has to be read for a fit with these options: constraints, units, offsets and the model's error.
 pub fn read_options(trained: &TrainedModel, options: &FitOptions) -> ReadOptions {
@@ -43,12 +44,12 @@ pub fn read_options(trained: &TrainedModel, options: &FitOptions) -> ReadOptions
 /// # Errors
 /// As [`Fitter::new`] and [`Fitter::fit`].
 pub fn fit(trained: &TrainedModel, observations: &Observations, options: &FitOptions) -> Result<Estimates> {
-    Fitter::new(trained, options)?.fit(observations)
+    Fitter::new(trained.clone(), options)?.fit(observations)
 }
 
-/// What a model and options need to fit stars, made once.
-pub struct Fitter<'a> {
-    setup: Setup<'a>,
+/// What a model and options need to fit stars, made once; it owns the model.
+pub struct Fitter {
+    setup: Setup,
     starts: StartGrid,
     /// Positions of the parameters of the mixture prior.
     labels: Vec<usize>,
@@ -73,13 +74,14 @@ impl DerivedColumn {
     }
 }
 
-impl<'a> Fitter<'a> {
-    /// For a trained model.
+impl Fitter {
+    /// For a trained model, which several fitters may share.
     ///
     /// # Errors
     /// When an option names an unknown parameter, every parameter is held, or the model cannot be evaluated.
-    pub fn new(trained: &'a TrainedModel, options: &FitOptions) -> Result<Self> {
-        let setup = Setup::new(trained, options)?;
+    pub fn new(trained: impl Into<Arc<TrainedModel>>, options: &FitOptions) -> Result<Self> {
+        let setup = Setup::new(trained.into(), options)?;
+        let trained = &setup.trained;
         let starts = StartGrid::new(&setup.model, &trained.prior, (&setup.held, &setup.fixed), &options.start)?;
         let prior = trained.prior.parameters().iter();
         let labels = prior.map(|name| setup.model.space.position(name)).collect::<Result<_>>()?;
@@ -89,8 +91,8 @@ impl<'a> Fitter<'a> {
     }
 
     /// The model.
-    pub fn trained(&self) -> &'a TrainedModel {
-        self.setup.trained
+    pub fn trained(&self) -> &TrainedModel {
+        &self.setup.trained
     }
 
     /// The model as the fits move it: its coordinates are those of [`Estimates`]. The trained model may have other transforms.
@@ -108,15 +110,15 @@ impl<'a> Fitter<'a> {
     /// # Errors
     /// When model and observations have different data vectors, or the engine fails. A star with too few fluxes is a flagged row of NaN.
     pub fn fit(&self, observations: &Observations) -> Result<Estimates> {
-        self.fit_in_stages(observations, &|_| ())
+        self.fit_in_stages(observations, &|_| Ok(()))
     }
 
-    /// [`Self::fit`], which says what it has come to: some stars after others go through all stages on one thread, several at a time on the
-    /// threads of the current rayon pool.
+    /// [`Self::fit`], which says what it has come to: some stars after others go through all stages on one
+    /// thread, several at a time on the threads of the current rayon pool.
     ///
     /// # Errors
-    /// As [`Self::fit`].
-    pub fn fit_in_stages(&self, observations: &Observations, reached: &(dyn Fn(FitStage) + Sync)) -> Result<Estimates> {
+    /// As [`Self::fit`], and the error of `reached`, which ends the work.
+    pub fn fit_in_stages(&self, observations: &Observations, reached: Reached<'_>) -> Result<Estimates> {
         let options = self.options();
         let problem = Problem::new(&self.setup, observations);
         for absent in self.setup.constraints.iter().filter(|name| !problem.constraints.contains(name)) {
@@ -134,7 +136,7 @@ impl<'a> Fitter<'a> {
         // A processor's caches hold the data of some stars from stage to stage; an accelerator wants all at once.
         let together = if is_on_device(posterior, options) { fittable.len().max(1) } else { posterior.batch(options.chunk) };
         let parts = fittable.par_chunks(together).map(|stars| block.fit(stars, reached)).collect::<Result<Vec<_>>>()?;
-        reached(FitStage::Begun);
+        reached(FitStage::Begun)?;
         let mut estimates = empty(self, posterior, observations, n_fluxes);
         for part in parts.into_iter().flatten() {
             for (i, &star) in part.stars.iter().enumerate() {
@@ -148,7 +150,7 @@ impl<'a> Fitter<'a> {
             estimates.flags[star] |= flags::of_input(observations.input_flags[star]);
             estimates.flags[star] |= if missing { flags::MISSING_CONSTRAINT } else { 0 };
         }
-        reached(FitStage::Description);
+        reached(FitStage::Description)?;
         Ok(estimates)
     }
 }
@@ -162,24 +164,24 @@ struct Block<'a> {
     observations: &'a Observations,
     /// Of every star.
     n_fluxes: &'a [usize],
-    fitter: &'a Fitter<'a>,
+    fitter: &'a Fitter,
 }
 
 impl Block<'_> {
-    fn fit(&self, stars: &[usize], reached: &(dyn Fn(FitStage) + Sync)) -> Result<Vec<Part>> {
-        reached(FitStage::Begun);
+    fn fit(&self, stars: &[usize], reached: Reached<'_>) -> Result<Vec<Part>> {
+        reached(FitStage::Begun)?;
         let options = self.fitter.options();
         let breadths: Vec<Breadth> = stars.iter().map(|&star| Breadth::new(self.distance_signal(star), &options.start)).collect();
         let (model, constraints) = (self.problem.model, &self.problem.constraints);
         let starts = self.fitter.starts.starts(model, self.observations, constraints, (stars, &breadths));
-        reached(FitStage::Start);
+        reached(FitStage::Start)?;
         let searches = Searches::run(self.posterior, stars, (&starts, &breadths), (self.bounds, self.separations), options)?;
-        reached(FitStage::Optimum { n_evaluations: searches.n_evaluations() });
+        reached(FitStage::Optimum { n_evaluations: searches.n_evaluations() })?;
         // After a search on an accelerator, still only so many stars at a time.
         let together = self.posterior.batch(self.fitter.options().chunk);
         let parts = stars.chunks(together).enumerate().map(|(k, stars)| self.describe(stars, k * together, &searches));
         let parts = parts.collect::<Result<Vec<_>>>()?;
-        reached(FitStage::Description);
+        reached(FitStage::Description)?;
         Ok(parts)
     }
 
@@ -315,7 +317,7 @@ fn smallest_inside(hessian: ArrayView2<'_, f64>, coordinates: ArrayView1<'_, f64
 }
 
 /// Rows of NaN, for stars that cannot be fitted.
-fn empty(fitter: &Fitter<'_>, posterior: &Posterior<'_>, observations: &Observations, n_fluxes: &[usize]) -> Estimates {
+fn empty(fitter: &Fitter, posterior: &Posterior<'_>, observations: &Observations, n_fluxes: &[usize]) -> Estimates {
     let model = &fitter.setup.model;
     let (n, p, f) = (observations.len(), model.space.len(), posterior.free().len());
     let nan = || vec![f64::NAN; n];

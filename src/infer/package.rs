@@ -5,11 +5,12 @@ use super::options::FitOptions;
 use crate::error::{Error, Result};
 use crate::model::{Registry, check_measured};
 use crate::observations::{Grid, Observations, ReadOptions};
-use crate::package::{Estimated, Estimator, FitStage, Kind, Package, Request};
+use crate::package::{Estimated, Estimator, Kind, Package, Reached, Request};
 use crate::tensor::Device;
 use crate::train::TrainedModel;
 use ndarray::{Array2, ArrayView2};
 use std::path::Path;
+use std::sync::Arc;
 
 impl Package for TrainedModel {
     fn kind(&self) -> &'static str {
@@ -28,8 +29,8 @@ impl Package for TrainedModel {
         self.model.space.parameters.iter().map(|parameter| parameter.name.clone()).collect()
     }
 
-    fn estimator(&self, request: &Request) -> Result<Box<dyn Estimator + '_>> {
-        Ok(Box::new(Fitter::new(self, &FitOptions::of(request)?)?))
+    fn estimator(self: Arc<Self>, request: &Request) -> Result<Arc<dyn Estimator>> {
+        Ok(Arc::new(Fitter::new(self, &FitOptions::of(request)?)?))
     }
 }
 
@@ -41,7 +42,7 @@ impl Kind for TrainedModel {
     }
 }
 
-impl Estimator for Fitter<'_> {
+impl Estimator for Fitter {
     fn read_options(&self) -> ReadOptions {
         read_options(self.trained(), self.options())
     }
@@ -60,7 +61,7 @@ impl Estimator for Fitter<'_> {
         vec![("seed".into(), self.options().start.seed.to_string()), ("constraints".into(), constraints.join(","))]
     }
 
-    fn estimate(&self, observations: &Observations, reached: &(dyn Fn(FitStage) + Sync)) -> Result<Estimated> {
+    fn estimate(&self, observations: &Observations, reached: Reached<'_>) -> Result<Estimated> {
         check_measured(&self.trained().model.space, observations)?;
         let estimates = self.fit_in_stages(observations, reached)?;
         Ok(Estimated {

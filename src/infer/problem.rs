@@ -14,9 +14,10 @@ use crate::posterior::{Posterior, Terms};
 use crate::prior::GaussianMixture;
 use crate::train::TrainedModel;
 use ndarray::{Array2, Array3, ArrayView2, Axis, s};
+use std::sync::Arc;
 
 /// What options make of a model, whatever the observations.
-pub(super) struct Setup<'a> {
+pub(super) struct Setup {
     /// The model with the transforms of the options.
     pub model: ForwardModel,
     /// Positions of the held parameters.
@@ -27,16 +28,16 @@ pub(super) struct Setup<'a> {
     pub amounts: Vec<usize>,
     /// Names of the parameters whose measured values the options want as constraints.
     pub constraints: Vec<String>,
-    pub trained: &'a TrainedModel,
+    pub trained: Arc<TrainedModel>,
     pub options: FitOptions,
 }
 
-impl<'a> Setup<'a> {
+impl Setup {
     /// Checks the options against the model.
     ///
     /// # Errors
     /// As [`FitOptions::validate_for`], and where a transform does not suit its parameter.
-    pub fn new(trained: &'a TrainedModel, options: &FitOptions) -> Result<Self> {
+    pub fn new(trained: Arc<TrainedModel>, options: &FitOptions) -> Result<Self> {
         options.validate_for(&trained.model.space)?;
         let mut model = trained.model.clone();
         for (name, transform) in &options.transforms {
@@ -84,7 +85,7 @@ pub(super) struct Problem<'a> {
 
 impl<'a> Problem<'a> {
     /// The problem of fitting `observations`.
-    pub fn new(setup: &'a Setup<'a>, observations: &'a Observations) -> Self {
+    pub fn new(setup: &'a Setup, observations: &'a Observations) -> Self {
         let Setup { model, fixed, amounts, constraints, trained, options, .. } = setup;
         let constraints = constraints.iter().filter(|name| observations.constraints.contains_key(*name)).cloned();
         Self { model, constraints: constraints.collect(), fixed, amounts, trained, observations, options }

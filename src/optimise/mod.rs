@@ -25,6 +25,8 @@ pub mod dense;
 mod evaluated;
 mod first_order;
 mod hessian;
+#[cfg(test)]
+mod independent;
 mod levenberg_marquardt;
 mod method;
 mod newton;

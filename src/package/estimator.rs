@@ -18,6 +18,9 @@ pub enum FitStage {
     Description,
 }
 
+/// What is called when a stage is reached, from any thread; its error ends the work and is its outcome.
+pub type Reached<'a> = &'a (dyn Fn(FitStage) -> Result<()> + Send + Sync);
+
 /// Estimates of some stars.
 pub struct Estimated {
     /// The catalogue: one row per star, in the order of the observations, with an identifier and
@@ -29,8 +32,8 @@ pub struct Estimated {
     pub values: Array2<f64>,
 }
 
-/// Makes catalogues with a model and the choices of a run.
-pub trait Estimator: Sync {
+/// Makes catalogues with a model, which it owns, and the choices of a run.
+pub trait Estimator: Send + Sync {
     /// How observations have to be read: constraints, units, offsets, errors of the model.
     fn read_options(&self) -> ReadOptions;
 
@@ -54,8 +57,8 @@ pub trait Estimator: Sync {
     /// nor on their company.
     ///
     /// # Errors
-    /// When model and observations do not belong together, or the computation fails.
-    fn estimate(&self, observations: &Observations, reached: &(dyn Fn(FitStage) + Sync)) -> Result<Estimated>;
+    /// When model and observations do not belong together, or the computation fails; and the error of `reached`.
+    fn estimate(&self, observations: &Observations, reached: Reached<'_>) -> Result<Estimated>;
 
     /// The flux `[N, W]` that the model predicts at parameters `[N, P]` (file units), where it predicts
     /// fluxes.

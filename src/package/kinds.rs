@@ -11,6 +11,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The file that says what a package is.
 const DESCRIPTION_FILE: &str = "model.toml";
@@ -38,7 +39,7 @@ pub trait Package: Any + Send + Sync {
     ///
     /// # Errors
     /// `Usage` for choices that this kind of model does not have, or that are impossible.
-    fn estimator(&self, request: &Request) -> Result<Box<dyn Estimator + '_>>;
+    fn estimator(self: Arc<Self>, request: &Request) -> Result<Arc<dyn Estimator>>;
 
     /// What `inspect` says of it: a text for people, and the same for programs.
     fn describe(&self) -> (String, Value) {
@@ -76,7 +77,7 @@ pub trait Kind: Package + Sized {
     fn load(directory: &Path, effects: &Registry, device: &Device) -> Result<Self>;
 }
 
-type Loader = fn(&Path, &Registry, &Device) -> Result<Box<dyn Package>>;
+type Loader = fn(&Path, &Registry, &Device) -> Result<Arc<dyn Package>>;
 
 /// The kinds of packages that a program knows. Open: users' crates add their own.
 #[derive(Clone, Default)]
@@ -87,7 +88,7 @@ pub struct Kinds {
 impl Kinds {
     /// The same with one more kind.
     pub fn with<K: Kind>(mut self) -> Self {
-        self.loaders.insert(K::KIND, |directory, effects, device| Ok(Box::new(K::load(directory, effects, device)?)));
+        self.loaders.insert(K::KIND, |directory, effects, device| Ok(Arc::new(K::load(directory, effects, device)?)));
         self
     }
 
@@ -95,7 +96,7 @@ impl Kinds {
     ///
     /// # Errors
     /// When its kind is unknown, and as [`Kind::load`].
-    pub fn load(&self, directory: &Path, effects: &Registry, device: &Device) -> Result<Box<dyn Package>> {
+    pub fn load(&self, directory: &Path, effects: &Registry, device: &Device) -> Result<Arc<dyn Package>> {
         let path = directory.join(DESCRIPTION_FILE);
         // What cannot be read, or does not say its kind, is told by the first kind, which says what is wrong
         // with it.

@@ -8,6 +8,6 @@ mod estimator;
 mod kinds;
 mod request;
 
-pub use estimator::{Estimated, Estimator, FitStage};
+pub use estimator::{Estimated, Estimator, FitStage, Reached};
 pub use kinds::{Kind, Kinds, Package};
 pub use request::{Request, read_toml};

@@ -7,7 +7,7 @@ use std::path::Path;
 
 const NAMES: [&str; 6] = ["a.parquet", "a.fits", "a.ecsv", "a.parquet.gz", "a.fits.gz", "a.ecsv.gz"];
 
-fn assert_same(read: &Table, written: &Table, name: &str) {
+pub(super) fn assert_same(read: &Table, written: &Table, name: &str) {
     assert_eq!(read.n_rows(), written.n_rows(), "{name}");
     assert_eq!(read.metadata, written.metadata, "{name}");
     assert_eq!(read.columns().len(), written.columns().len(), "{name}");

@@ -16,9 +16,12 @@
 pub mod audit;
 pub mod compare;
 pub mod correlation;
+#[cfg(feature = "report")]
 pub mod figure;
 pub mod nearest_neighbours;
 pub mod normality;
 pub mod number;
+#[cfg(feature = "report")]
 pub mod report;
+#[cfg(feature = "report")]
 pub mod standard;

@@ -139,10 +139,13 @@ struct FitTimes {
 
 /// Times of the stages, which several threads go through: processor time of each, and the wall time of the fit in proportion.
 fn fit_timed(trained: &TrainedModel, observations: &Observations, options: &FitOptions) -> Result<FitTimes> {
-    let fitter = Fitter::new(trained, options)?;
+    let fitter = Fitter::new(trained.clone(), options)?;
     let stages = FitClock::default();
     let mut clock = Clock::start();
-    let estimates = fitter.fit_in_stages(observations, &|stage| stages.reached(stage))?;
+    let estimates = fitter.fit_in_stages(observations, &|stage| {
+        stages.reached(stage);
+        Ok(())
+    })?;
     let wall = clock.lap().wall;
     let (times, n_evaluations) = stages.finish();
     let per_second = wall / times.total();

@@ -99,7 +99,10 @@ impl CatalogueTask<'_> {
         let mut without_stars = None;
         let (stages, mut written) = (FitClock::default(), 0.0);
         let mut write = |batch: &Batch, tally: &mut Tally| {
-            let estimated = self.estimator.estimate(&batch.observations, &|stage| stages.reached(stage));
+            let estimated = self.estimator.estimate(&batch.observations, &|stage| {
+                stages.reached(stage);
+                self.check_interrupt()
+            });
             let estimated = estimated.map_err(|error| error.within(&batch.place))?;
             if let Some(instrument) = &batch.other_instrument
                 && tally.stars == 0
@@ -118,7 +121,7 @@ impl CatalogueTask<'_> {
         let summary = SharedSummary::default();
         for batch in self.input().batches(summary.clone()) {
             let batch = batch?;
-            interrupt::check(|| self.output.display().to_string(), "Nothing was written; run the command again.")?;
+            self.check_interrupt()?;
             if !batch.observations.is_empty() {
                 write(&batch, &mut tally)?;
             }
@@ -146,6 +149,11 @@ impl CatalogueTask<'_> {
         tracing::info!("{}: {tally}; {seconds:.1} s ({per_star:.2} ms a star), {times}", self.output.display());
         let matches = summary.take().filter(|summary| summary.n_stars > 0).map(|summary| summary.n_matched);
         Ok(Made { tally, inputs, seconds, times, matches })
+    }
+
+    /// Fails when a signal has come.
+    fn check_interrupt(&self) -> Result<()> {
+        interrupt::check(|| self.output.display().to_string(), "Nothing was written; run the command again.")
     }
 
     fn input(&self) -> Input {

@@ -75,7 +75,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     interrupt::watch()?;
     require_utf8(&arguments.output)?;
     let package = settings.package(&arguments.model)?;
-    let estimator = package.estimator(&arguments.request(settings))?;
+    let estimator = package.clone().estimator(&arguments.request(settings))?;
     Inputs::of(arguments.other_inputs()?).require_other(&arguments.output)?;
     let is_folder = arguments.output.is_dir() || arguments.output.to_string_lossy().ends_with('/');
     let survey = if is_folder { Some(Survey::of(&arguments.observations)?) } else { None };

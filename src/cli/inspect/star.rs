@@ -41,7 +41,7 @@ pub fn inspect(arguments: &Arguments, star: i64, data: &Path, settings: &Setting
     let place = data.display().to_string();
     let observations = Observations::from_table_of(&place, row, &read_options(trained, &options));
     let observations = observations.map_err(|error| error.within(&place))?;
-    let fitter = Fitter::new(trained, &options)?;
+    let fitter = Fitter::new(trained.clone(), &options)?;
     let estimates = fitter.fit(&observations)?;
     if let Some(output) = &arguments.output {
         let fitted = fitter.model().predict(estimates.coordinates.view())?;

@@ -11,6 +11,7 @@ mod guard;
 #[cfg(test)]
 mod hostile;
 mod read;
+mod record_batch;
 #[cfg(test)]
 mod tests;
 mod thrift;

@@ -57,12 +57,7 @@ impl ParquetSink {
                     .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
                     .set_key_value_metadata(Some(metadata))
                     .build();
-                let fields: Vec<Field> = first.columns().iter().map(field).collect();
-                // The metadata again, where pyarrow's and pandas' schemas show them; and all of it once more for astropy.
-                let mut metadata =
-                    first.metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect::<HashMap<_, _>>();
-                metadata.insert("table_meta_yaml".to_owned(), header::yaml_lines(first).join("\n"));
-                let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
+                let schema = Arc::new(arrow_schema(first));
                 let writer = ArrowWriter::try_new(output, schema.clone(), Some(properties)).map_err(writing)?;
                 State::Writing(Box::new(writer), schema)
             }
@@ -96,7 +91,17 @@ impl Sink for ParquetSink {
     }
 }
 
-fn to_batch(table: &Table, schema: SchemaRef) -> std::result::Result<RecordBatch, ArrowError> {
+/// The Arrow schema of tables like this one. The metadata stand in it too, where pyarrow's and pandas' schemas show
+/// them; and all of it once more for astropy.
+pub(super) fn arrow_schema(table: &Table) -> Schema {
+    let fields: Vec<Field> = table.columns().iter().map(field).collect();
+    let mut metadata: HashMap<String, String> = table.metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    metadata.insert("table_meta_yaml".to_owned(), header::yaml_lines(table).join("\n"));
+    Schema::new_with_metadata(fields, metadata)
+}
+
+/// The rows of a table in the given schema, that of [`arrow_schema`].
+pub(super) fn to_batch(table: &Table, schema: SchemaRef) -> std::result::Result<RecordBatch, ArrowError> {
     let arrays = table.columns().iter().map(to_array).collect::<std::result::Result<Vec<_>, _>>()?;
     RecordBatch::try_new_with_options(schema, arrays, &RecordBatchOptions::new().with_row_count(Some(table.n_rows())))
 }
