@@ -6,7 +6,7 @@ use photosphere::error::Result;
 use photosphere::model::{ForwardModel, Registry};
 use photosphere::noise::{EigenvalueFloor, Whitening};
 use photosphere::observations::{Observations, ReadOptions};
-use photosphere::optimise::{LevenbergMarquardt, Method, NormalEquations, minimise_in_chunks};
+use photosphere::optimise::{LevenbergMarquardt, Method, NormalEquations, Problems, minimise_in_chunks};
 use photosphere::posterior::{Posterior, Terms, minimise_on_device};
 use photosphere::simulate::{SurveyConfig, simulate};
 use photosphere::survey::xp::{Band, DEFAULT_WAVELENGTHS, ErrorConvention, Instrument, Spectrum};

@@ -5,12 +5,11 @@
 
 use super::options::FitOptions;
 use super::problem::{Problem, Setup};
-use super::rivals::EQUAL_LOSS;
 use crate::error::{Error, Result};
 use crate::model::{Parameter, Transform};
 use crate::observations::{Observations, hash64};
 use crate::optimise::dense::invert_positive_semidefinite;
-use crate::optimise::{LevenbergMarquardt, Method, NormalEquations, Solution, Subset, minimise_in_chunks};
+use crate::optimise::{EQUAL_LOSS, LevenbergMarquardt, Method, NormalEquations, Solution, Subset, minimise_in_chunks};
 use crate::posterior::Posterior;
 use crate::tensor::Precision;
 use crate::train::TrainedModel;

@@ -2,7 +2,7 @@
 
 use super::options::FitOptions;
 use crate::error::{Error, Result};
-use crate::optimise::{Bounds, Curvature, Method, NormalEquations, Solution, minimise_in_chunks};
+use crate::optimise::{Bounds, Curvature, Minimiser, Problems, Solution, minimise_in_chunks};
 use crate::posterior::{Posterior, bytes_per_star, minimise_on_device};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -17,25 +17,25 @@ pub enum Engine {
     Auto,
     /// Any model: flux and Jacobian as tensors; whitening, small solves and all decisions on the host, chunk by chunk on all threads.
     Tensor,
-    /// Everything on the model's device, in batches that fit its memory; Levenberg–Marquardt only.
+    /// Everything on the model's device, in batches that fit its memory; for methods that can ([`Minimiser::on_device`]).
     Device,
 }
 
 impl Engine {
     /// What `Auto` means for a method on a processor or an accelerator.
-    fn resolved(self, method: &Method, on_cpu: bool) -> Self {
-        match (self, method) {
-            (Self::Auto, Method::LevenbergMarquardt(_)) if !on_cpu => Self::Device,
-            (Self::Auto, _) => Self::Tensor,
-            (engine, _) => engine,
+    fn resolved(self, method: &dyn Minimiser, on_cpu: bool) -> Self {
+        match self {
+            Self::Auto if !on_cpu && method.on_device().is_some() => Self::Device,
+            Self::Auto => Self::Tensor,
+            engine => engine,
         }
     }
 
     /// Checks that the engine has the method.
-    pub(super) fn validate(self, method: &Method) -> Result<()> {
-        match (self, method) {
-            (Self::Device, Method::FirstOrder(_)) => Err(Error::usage("fit option engine")
-                .found("'device' with the first-order method")
+    pub(super) fn validate(self, method: &dyn Minimiser) -> Result<()> {
+        match self {
+            Self::Device if method.on_device().is_none() => Err(Error::usage("fit option engine")
+                .found("'device' with a method that is not made for it")
                 .expected("'auto', 'tensor', or the method 'levenberg_marquardt'")
                 .remedy("Leave one of the two options out.")),
             _ => Ok(()),
@@ -52,26 +52,25 @@ pub(super) fn is_on_device(posterior: &Posterior<'_>, options: &FitOptions) -> b
 /// `stars[i]` of the posterior, whose problem it is.
 pub(super) fn minimise(
     posterior: &Posterior<'_>,
-    problem: &dyn NormalEquations,
+    problem: &dyn Problems,
     stars: &[usize],
     start: Array2<f64>,
     bounds: &Bounds,
     options: &FitOptions,
 ) -> Result<Solution> {
     let on_cpu = posterior.device().is_cpu();
-    match (options.engine.resolved(&options.optimiser, on_cpu), &options.optimiser) {
-        (Engine::Device, Method::LevenbergMarquardt(method)) => {
+    let method = &options.optimiser;
+    match (options.engine.resolved(method, on_cpu), method.on_device()) {
+        (Engine::Device, Some(method)) => {
             // A processor's caches like small batches.
             let batch = if on_cpu { options.chunk } else { batch(options.device_memory, bytes_per_star(posterior)) };
             minimise_on_device(posterior, stars, start, Some(bounds), method, batch)
         }
-        (_, method) => {
+        _ => {
             let chunk = posterior.together(stars.len(), options.chunk);
             let mut solution = minimise_in_chunks(method, problem, start.view(), Some(bounds), chunk)?;
-            if let Method::LevenbergMarquardt(method) = method {
-                let curvature = if options.exact_hessian { Curvature::Exact } else { Curvature::Differences };
-                method.finish(problem, &mut solution, bounds, curvature)?;
-            }
+            let curvature = if options.exact_hessian { Curvature::Exact } else { Curvature::Differences };
+            method.finish(problem, &mut solution, bounds, curvature)?;
             Ok(solution)
         }
     }
@@ -88,7 +87,7 @@ fn batch(gibibytes: f64, bytes_per_star: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::optimise::FirstOrder;
+    use crate::optimise::{FirstOrder, Method};
 
     #[test]
     fn accelerators_take_their_own_engine_where_it_has_the_method() {

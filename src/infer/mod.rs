@@ -13,7 +13,6 @@ mod options;
 mod package;
 mod problem;
 mod quality;
-mod rivals;
 mod searches;
 mod second_optimum;
 mod start;

@@ -4,7 +4,7 @@ use super::engine::Engine;
 use super::second_optimum::SecondOptimumOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ParameterSpace, Role, Transform, check_kelvin, first_repeated};
-use crate::optimise::Method;
+use crate::optimise::{Method, Minimiser};
 use crate::package::Request;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -7,10 +7,11 @@
 use super::breadth::Breadth;
 use super::engine::{is_on_device, minimise};
 use super::options::FitOptions;
-use super::rivals::{EQUAL_LOSS, Known, Rivals};
 use super::second_optimum::Separations;
 use crate::error::{Error, Result};
-use crate::optimise::{Bounds, Evaluated, NormalEquations, Prediction, Solution, Status, Subset};
+use crate::optimise::{
+    Bounds, EQUAL_LOSS, Evaluated, KnownOptima, NormalEquations, Prediction, Problems, Rivals, Solution, Status, Subset,
+};
 use crate::posterior::Posterior;
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 
@@ -124,13 +125,15 @@ impl Searches {
             finite.min_by(|&a, &b| prediction.loss[a].total_cmp(&prediction.loss[b])).unwrap_or(starts.rows_of[index])
         };
         let first_rows: Vec<usize> = (0..starts.n_stars()).map(best_row).collect();
-        let search = |problem: &dyn NormalEquations, rows: &[usize]| {
+        let search = |problem: &dyn Problems, rows: &[usize]| {
             let members: Vec<usize> = rows.iter().map(|&row| starts.stars[row]).collect();
             minimise(posterior, problem, &members, evaluated.start().select(Axis(0), rows), bounds, options)
         };
         let first = search(&Subset::new(&evaluated, &first_rows), &first_rows)?;
-        let known = Known::new(posterior, stars, &first, separations, chunk)?;
-        let (rival_rows, others_of) = rivals((&starts, breadths), &evaluated, &prediction, &first_rows, &known);
+        let are_apart = |a: ArrayView1<'_, f64>, b: ArrayView1<'_, f64>| separations.are_apart(a, b);
+        let known = KnownOptima::new(&Subset::new(posterior, stars), &first, &are_apart, chunk)?;
+        let window = separations.window;
+        let (rival_rows, others_of) = rivals((&starts, breadths), &evaluated, &prediction, &first_rows, (&known, window));
         let owner: Vec<usize> =
             (0..starts.n_stars()).flat_map(|index| std::iter::repeat_n(index, others_of[index + 1] - others_of[index])).collect();
         let others =
@@ -197,14 +200,14 @@ fn rivals(
     evaluated: &Evaluated<'_>,
     prediction: &Prediction,
     first_rows: &[usize],
-    known: &Known<'_>,
+    (known, other_stars): (&KnownOptima<'_>, f64),
 ) -> (Vec<usize>, Vec<usize>) {
     let (mut rivals, mut rivals_of) = (Vec::new(), vec![0]);
     for (index, &first) in first_rows.iter().enumerate() {
         rivals.extend(starts.rows(index).filter(|&row| {
             let (predicted, loss) = (prediction.coordinates.row(row), prediction.loss[row]);
             let is_apart = known.is_apart(index, predicted);
-            let window = if is_apart { breadths[index].rivals.max(known.window()) } else { breadths[index].rivals };
+            let window = if is_apart { breadths[index].rivals.max(other_stars) } else { breadths[index].rivals };
             let leads_there = || {
                 known.is_predicted(index, predicted, loss)
                     || known.leads_there(index, evaluated.start().row(row), evaluated.loss()[row])

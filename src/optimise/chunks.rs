@@ -1,6 +1,6 @@
 //! Many problems, several threads, the same bits.
 
-use super::{Bounds, Method, NormalEquations, Solution, Subset};
+use super::{Bounds, Minimiser, Problems, Solution, Subset};
 use crate::error::{Error, Result};
 use ndarray::{Array2, Array3, ArrayView2, Axis, concatenate};
 use rayon::prelude::*;
@@ -15,8 +15,8 @@ use rayon::prelude::*;
 /// # Errors
 /// `Usage` for a zero `chunk` and wrong shapes; otherwise the first chunk's error, in the order of problems.
 pub fn minimise_in_chunks(
-    method: &Method,
-    problem: &dyn NormalEquations,
+    method: &dyn Minimiser,
+    problem: &dyn Problems,
     start: ArrayView2<'_, f64>,
     bounds: Option<&Bounds>,
     chunk: usize,
@@ -67,6 +67,7 @@ pub(crate) fn join(pieces: Vec<Solution>, n_parameters: usize) -> Result<Solutio
 
 #[cfg(test)]
 mod tests {
+    use super::super::Method;
     use super::super::test_problems::Stars;
     use super::*;
 

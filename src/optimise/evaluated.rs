@@ -2,13 +2,13 @@
 
 use super::chunks::in_chunks;
 use super::step::{Point, StepSolver};
-use super::{Barrier, Bounds, Evaluator, Normal, NormalEquations, Proposal, prepare};
+use super::{Barrier, Bounds, Evaluator, Normal, NormalEquations, Problems, Proposal, prepare};
 use crate::error::{Error, Result};
 use ndarray::{Array2, Array3, ArrayView2, Axis, concatenate};
 
 /// Problems evaluated at their starts; row `i` belongs to problem `i`.
 pub struct Evaluated<'a> {
-    problem: &'a dyn NormalEquations,
+    problem: &'a dyn Problems,
     start: Array2<f64>,
     normal: Normal,
 }
@@ -26,7 +26,7 @@ impl<'a> Evaluated<'a> {
     ///
     /// # Errors
     /// `Usage` for impossible bounds, shapes or a `chunk` of zero; what the evaluation returns.
-    pub fn new(problem: &'a dyn NormalEquations, start: Array2<f64>, bounds: &Bounds, chunk: usize) -> Result<Self> {
+    pub fn new(problem: &'a dyn Problems, start: Array2<f64>, bounds: &Bounds, chunk: usize) -> Result<Self> {
         let (start, _) = prepare((problem.n_problems(), problem.n_parameters()), start, Some(bounds))?;
         let normal = evaluate_in_chunks(problem, &start, chunk)?;
         Ok(Self { problem, start, normal })
@@ -86,7 +86,9 @@ impl NormalEquations for Evaluated<'_> {
     fn loss(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Vec<f64>> {
         self.problem.loss(problems, coordinates)
     }
+}
 
+impl Problems for Evaluated<'_> {
     fn gradient(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<(Vec<f64>, Array2<f64>)> {
         self.problem.gradient(problems, coordinates)
     }
@@ -104,8 +106,8 @@ impl NormalEquations for Evaluated<'_> {
         self.problem.barriers()
     }
 
-    fn is_known(&self, problem: usize, proposal: &Proposal<'_>) -> bool {
-        self.problem.is_known(problem, proposal)
+    fn may_stop(&self, problem: usize, proposal: &Proposal<'_>) -> bool {
+        self.problem.may_stop(problem, proposal)
     }
 }
 
@@ -113,7 +115,7 @@ impl NormalEquations for Evaluated<'_> {
 ///
 /// # Errors
 /// `Usage` for a `chunk` of zero; what the evaluation returns.
-pub fn evaluate_in_chunks(problem: &dyn NormalEquations, coordinates: &Array2<f64>, chunk: usize) -> Result<Normal> {
+pub fn evaluate_in_chunks(problem: &dyn Problems, coordinates: &Array2<f64>, chunk: usize) -> Result<Normal> {
     let (n, p) = coordinates.dim();
     let parts = in_chunks(n, chunk, |rows| {
         let Some(mut evaluator) = problem.evaluator() else {

@@ -4,7 +4,7 @@
 //! halved every 512). The default is 12 288 steps halved every 768: halved every 512, an eighth of the stars stop short of their optimum.
 
 use super::dense::smallest_eigenvalue;
-use super::{Bounds, NormalEquations, Solution, Status, check_setting, check_shape, prepare};
+use super::{Bounds, Problems, Solution, Status, check_setting, check_shape, prepare};
 use crate::error::Result;
 use ndarray::{Array2, Array3, Axis, Zip};
 use serde::{Deserialize, Serialize};
@@ -85,7 +85,7 @@ impl FirstOrder {
     ///
     /// # Errors
     /// `Usage` for impossible settings, bounds or shapes; what the problem's evaluation returns.
-    pub fn minimise(&self, problem: &dyn NormalEquations, start: Array2<f64>, bounds: Option<&Bounds>) -> Result<Solution> {
+    pub fn minimise(&self, problem: &dyn Problems, start: Array2<f64>, bounds: Option<&Bounds>) -> Result<Solution> {
         self.validate()?;
         let (start, bounds) = prepare((problem.n_problems(), problem.n_parameters()), start, bounds)?;
         let n = start.nrows();
@@ -123,7 +123,7 @@ enum Rule {
 }
 
 struct Descent<'a> {
-    problem: &'a dyn NormalEquations,
+    problem: &'a dyn Problems,
     bounds: Bounds,
     solution: Solution,
 }

@@ -1,6 +1,6 @@
 //! Hessians by central differences of gradients.
 
-use super::{NormalEquations, check_shape};
+use super::{Problems, check_shape};
 use crate::error::Result;
 use ndarray::{Array2, Array3, ArrayView2, s};
 
@@ -13,7 +13,7 @@ const STEP_WITHOUT_CURVATURE: f64 = 1e-3;
 /// Symmetrised central differences of the gradient: `H[i, j] = (g_i(x + h e_j) − g_i(x − h e_j)) / 2h`, averaged with `H[j, i]`.
 ///
 /// The curvature sets the step, so single-precision noise in the gradient and third derivatives are both kept at about 1 %.
-pub(super) fn by_differences<P: NormalEquations + ?Sized>(
+pub(super) fn by_differences<P: Problems + ?Sized>(
     problem: &P,
     problems: &[usize],
     coordinates: ArrayView2<'_, f64>,

@@ -6,7 +6,7 @@
 
 use super::step::StepSolver;
 use super::walker::Walker;
-use super::{Barrier, Bounds, NormalEquations, Solution, Status, check_setting, check_shape, prepare};
+use super::{Barrier, Bounds, Problems, Solution, Status, check_setting, check_shape, prepare};
 use crate::error::Result;
 use ndarray::{Array2, Array3, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
@@ -111,7 +111,7 @@ impl LevenbergMarquardt {
     /// # Errors
     /// `Usage` for impossible settings, bounds or shapes; what the problem's evaluation returns. A problem that cannot be
     /// minimised has its [`Status`], never an error.
-    pub fn minimise(&self, problem: &dyn NormalEquations, start: Array2<f64>, bounds: Option<&Bounds>) -> Result<Solution> {
+    pub fn minimise(&self, problem: &dyn Problems, start: Array2<f64>, bounds: Option<&Bounds>) -> Result<Solution> {
         let settings = &self.for_problems(problem.n_parameters(), &problem.barriers())?;
         let (start, bounds) = prepare((problem.n_problems(), problem.n_parameters()), start, bounds)?;
         let (n, p) = start.dim();
@@ -149,12 +149,7 @@ impl LevenbergMarquardt {
 }
 
 /// Evaluates the named problems at `coordinates` into their trial points.
-fn evaluate(
-    problem: &dyn NormalEquations,
-    active: &[usize],
-    coordinates: ArrayView2<'_, f64>,
-    walkers: &mut [Walker],
-) -> Result<()> {
+fn evaluate(problem: &dyn Problems, active: &[usize], coordinates: ArrayView2<'_, f64>, walkers: &mut [Walker]) -> Result<()> {
     if active.is_empty() {
         return Ok(());
     }
@@ -203,7 +198,7 @@ impl LevenbergMarquardt {
 mod tests {
     use super::super::test_problems::{Function, Local, Stars, diagonal, rosenbrock, sum_of_squares};
     use super::*;
-    use crate::optimise::Normal;
+    use crate::optimise::{Normal, NormalEquations};
     use crate::prior::{Coordinate, GaussianConstraint, maximum_a_posteriori, positivity};
     use ndarray::{Array1, array};
 
@@ -212,13 +207,13 @@ mod tests {
         LevenbergMarquardt { decrease_tolerance: 1e-20, gradient_tolerance: 1e-9, loss_precision: 1e-14, ..Default::default() }
     }
 
-    fn single(at: impl Fn(&[f64]) -> Local + Sync) -> impl NormalEquations {
+    fn single(at: impl Fn(&[f64]) -> Local + Sync) -> impl Problems {
         let n_parameters = 1;
         Function { n: 1, n_parameters, at: move |_, x: &[f64]| at(x) }
     }
 
     /// a exp(−b t) + c through ten points.
-    fn decay() -> impl NormalEquations {
+    fn decay() -> impl Problems {
         let y = [5.1, 3.9, 3.2, 2.5, 2.1, 1.9, 1.6, 1.5, 1.3, 1.35];
         let at = move |_: usize, x: &[f64]| {
             let rows: Vec<(f64, [f64; 3])> = (0..10)
@@ -371,10 +366,6 @@ mod tests {
             1
         }
 
-        fn barriers(&self) -> Vec<Barrier> {
-            self.barrier.then_some(Barrier { position: 0, scale: self.scale }).into_iter().collect()
-        }
-
         fn normal_equations(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> crate::error::Result<Normal> {
             let at = |i: usize, u: &[f64]| {
                 let (value, error) = self.constraints[problems[i]];
@@ -393,6 +384,12 @@ mod tests {
 
         fn loss(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> crate::error::Result<Vec<f64>> {
             Ok(self.normal_equations(problems, coordinates)?.loss)
+        }
+    }
+
+    impl Problems for PositiveParameter {
+        fn barriers(&self) -> Vec<Barrier> {
+            self.barrier.then_some(Barrier { position: 0, scale: self.scale }).into_iter().collect()
         }
     }
 

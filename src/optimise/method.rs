@@ -1,17 +1,64 @@
-//! The choice of a method, as recipes write it.
+//! What a method is, and the choice of one, as recipes write it.
 
-use super::{Bounds, FirstOrder, LevenbergMarquardt, NormalEquations, Solution};
+use super::{Bounds, Curvature, FirstOrder, LevenbergMarquardt, Problems, Solution};
 use crate::error::Result;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// A way to minimise batches of independent problems.
+pub trait Minimiser: Debug + Send + Sync {
+    /// Checks its settings.
+    ///
+    /// # Errors
+    /// `Usage`, naming the setting and its range.
+    fn validate(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Minimises every problem from its row of `start [n, P]`, inside the bounds. A problem's path must depend on itself
+    /// alone, so that results do not depend on who is in a batch.
+    ///
+    /// # Errors
+    /// `Usage` for impossible settings, shapes or bounds; what the evaluation of the problem returns. A problem that
+    /// fails has a status.
+    fn minimise(&self, problem: &dyn Problems, start: Array2<f64>, bounds: Option<&Bounds>) -> Result<Solution>;
+
+    /// Goes on where [`Self::minimise`] gave up, by steps that cost more; most methods have none.
+    ///
+    /// # Errors
+    /// What the evaluation of the problem returns.
+    fn finish(&self, _: &dyn Problems, _: &mut Solution, _: &Bounds, _: Curvature) -> Result<()> {
+        Ok(())
+    }
+
+    /// The same method with everything on an accelerator, where there is one.
+    fn on_device(&self) -> Option<&LevenbergMarquardt> {
+        None
+    }
+}
 
 /// How batches of small problems are minimised; in a recipe `method = "levenberg_marquardt"` (the default) or
-/// `method = "first_order"`, with that method's settings beside it.
+/// `method = "first_order"`, with that method's settings beside it. Programs may bring a method of their own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "snake_case")]
 pub enum Method {
     LevenbergMarquardt(LevenbergMarquardt),
     FirstOrder(FirstOrder),
+    /// A method of the program's own, which no recipe names.
+    #[serde(skip)]
+    Own(OwnMethod),
+}
+
+/// A method from outside the crate.
+#[derive(Debug, Clone)]
+pub struct OwnMethod(pub Arc<dyn Minimiser>);
+
+impl PartialEq for OwnMethod {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 impl Default for Method {
@@ -21,20 +68,58 @@ impl Default for Method {
 }
 
 impl Method {
-    /// Checks every setting of the chosen method.
-    pub fn validate(&self) -> Result<()> {
+    fn chosen(&self) -> &dyn Minimiser {
         match self {
-            Self::LevenbergMarquardt(method) => method.validate(),
-            Self::FirstOrder(method) => method.validate(),
+            Self::LevenbergMarquardt(method) => method,
+            Self::FirstOrder(method) => method,
+            Self::Own(method) => method.0.as_ref(),
         }
     }
+}
 
-    /// Minimises every problem from its row of `start [n, P]`; see [`LevenbergMarquardt::minimise`] and [`FirstOrder::minimise`].
-    pub fn minimise(&self, problem: &dyn NormalEquations, start: Array2<f64>, bounds: Option<&Bounds>) -> Result<Solution> {
-        match self {
-            Self::LevenbergMarquardt(method) => method.minimise(problem, start, bounds),
-            Self::FirstOrder(method) => method.minimise(problem, start, bounds),
-        }
+impl Minimiser for Method {
+    fn validate(&self) -> Result<()> {
+        self.chosen().validate()
+    }
+
+    fn minimise(&self, problem: &dyn Problems, start: Array2<f64>, bounds: Option<&Bounds>) -> Result<Solution> {
+        self.chosen().minimise(problem, start, bounds)
+    }
+
+    fn finish(&self, problem: &dyn Problems, solution: &mut Solution, bounds: &Bounds, curvature: Curvature) -> Result<()> {
+        self.chosen().finish(problem, solution, bounds, curvature)
+    }
+
+    fn on_device(&self) -> Option<&LevenbergMarquardt> {
+        self.chosen().on_device()
+    }
+}
+
+impl Minimiser for LevenbergMarquardt {
+    fn validate(&self) -> Result<()> {
+        self.validate()
+    }
+
+    fn minimise(&self, problem: &dyn Problems, start: Array2<f64>, bounds: Option<&Bounds>) -> Result<Solution> {
+        self.minimise(problem, start, bounds)
+    }
+
+    fn finish(&self, problem: &dyn Problems, solution: &mut Solution, bounds: &Bounds, curvature: Curvature) -> Result<()> {
+        self.finish(problem, solution, bounds, curvature)
+    }
+
+    fn on_device(&self) -> Option<&LevenbergMarquardt> {
+        Some(self)
+    }
+}
+
+impl Minimiser for FirstOrder {
+    fn validate(&self) -> Result<()> {
+        self.validate()
+    }
+
+    fn minimise(&self, problem: &dyn Problems, start: Array2<f64>, bounds: Option<&Bounds>) -> Result<Solution> {
+        self.minimise(problem, start, bounds)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Batches of independent small minimisation problems (one per star). Knows nothing of stars.
 //!
-//! A problem is what implements [`NormalEquations`]; a [`Method`] drives a batch of them, each along its own path with its own
+//! A problem is what implements [`NormalEquations`] and [`Problems`]; a [`Minimiser`] drives a batch of them, each along its own path with its own
 //! damping, acceptance and [`Status`], and finished problems leave the batch. [`minimise_in_chunks`] spreads many problems over
 //! threads without changing a bit of any result.
 //!
@@ -16,7 +16,9 @@
 //! | `chunks` | many problems, several threads, results in order |
 //! | `on_device` | the same method with everything on an accelerator |
 //! | `evaluated` | starting points whose normal equations are known |
+//! | `known` | searches that stop as soon as they lead to a known optimum |
 //! | `subset` | some problems of a larger batch |
+//! | `method` | what a method is, and the choice of one |
 //! | `dense` | small symmetric matrices |
 
 mod barrier;
@@ -27,6 +29,7 @@ mod first_order;
 mod hessian;
 #[cfg(test)]
 mod independent;
+mod known;
 mod levenberg_marquardt;
 mod method;
 mod newton;
@@ -43,8 +46,9 @@ pub(crate) use chunks::join;
 pub use chunks::minimise_in_chunks;
 pub use evaluated::{Evaluated, Prediction, evaluate_in_chunks};
 pub use first_order::{FirstOrder, Round};
+pub use known::{AreApart, EQUAL_LOSS, KnownOptima, Rivals};
 pub use levenberg_marquardt::LevenbergMarquardt;
-pub use method::Method;
+pub use method::{Method, Minimiser, OwnMethod};
 pub use newton::Curvature;
 pub use step::Point;
 pub use subset::Subset;
@@ -71,7 +75,7 @@ impl Normal {
     }
 }
 
-/// What an optimiser needs to know of a batch of independent problems.
+/// What an optimiser needs to know of a batch of independent problems. What a method may use beyond it is [`Problems`].
 ///
 /// A problem whose loss is not finite at a point says so with a non-finite `loss`; that is never an `Err`. `Err` is for
 /// failures of the whole batch (device, shape). Batches of 256–1024 problems are what the optimisers pass on where they can.
@@ -87,7 +91,10 @@ pub trait NormalEquations: Sync {
 
     /// Loss alone `[n]`.
     fn loss(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Vec<f64>>;
+}
 
+/// What a method may use of a batch of problems, where they have it; an implementation without a line has none of it.
+pub trait Problems: NormalEquations {
     /// Loss `[n]` and gradient `[n, P]`, for first-order methods. Worth overriding where the curvature costs extra.
     fn gradient(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<(Vec<f64>, Array2<f64>)> {
         let normal = self.normal_equations(problems, coordinates)?;
@@ -113,8 +120,8 @@ pub trait NormalEquations: Sync {
         Vec::new()
     }
 
-    /// Whether a problem that has come so far is on its way to an optimum that is known already, so that it may stop there.
-    fn is_known(&self, _problem: usize, _proposal: &Proposal<'_>) -> bool {
+    /// The stop rule: whether a problem that has come so far may stop there, as [`Status::Known`]; see [`Rivals`].
+    fn may_stop(&self, _problem: usize, _proposal: &Proposal<'_>) -> bool {
         false
     }
 }
@@ -148,7 +155,7 @@ pub enum Status {
     AtBound,
     /// Iterations used up.
     IterationLimit,
-    /// Stopped on its way to an optimum that was known already ([`NormalEquations::is_known`]).
+    /// Stopped on its way to an optimum that was known already ([`Problems::may_stop`]).
     Known,
     /// The loss was not finite at the start.
     Failed,

@@ -4,7 +4,7 @@
 //! near the optimum neither lowers the loss by more than its noise. A few Newton steps end such a search.
 
 use super::step::{Point, StepSolver};
-use super::{Bounds, LevenbergMarquardt, NormalEquations, Solution, Status, hessian};
+use super::{Bounds, LevenbergMarquardt, Problems, Solution, Status, hessian};
 use crate::error::Result;
 use ndarray::{Array2, Axis};
 
@@ -20,7 +20,7 @@ const MAX_DAMPING: f64 = 1e3;
 /// Where second derivatives come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Curvature {
-    /// [`NormalEquations::hessian`].
+    /// [`Problems::hessian`].
     Exact,
     /// Differences of gradients, for problems without second derivatives.
     Differences,
@@ -28,7 +28,7 @@ pub enum Curvature {
 
 /// One problem with its local model of second order.
 struct Walk<'a> {
-    problem: &'a dyn NormalEquations,
+    problem: &'a dyn Problems,
     row: usize,
     curvature: Curvature,
 }
@@ -39,13 +39,7 @@ impl LevenbergMarquardt {
     ///
     /// # Errors
     /// What the evaluation of the problem returns.
-    pub fn finish(
-        &self,
-        problem: &dyn NormalEquations,
-        solution: &mut Solution,
-        bounds: &Bounds,
-        curvature: Curvature,
-    ) -> Result<()> {
+    pub fn finish(&self, problem: &dyn Problems, solution: &mut Solution, bounds: &Bounds, curvature: Curvature) -> Result<()> {
         for row in 0..solution.status.len() {
             let is_open = matches!(solution.status[row], Status::Stalled | Status::IterationLimit);
             if is_open && solution.loss[row].is_finite() {

@@ -1,18 +1,18 @@
 //! Some problems of a larger batch.
 
-use super::{Barrier, Evaluator, Normal, NormalEquations, Point, Proposal};
+use super::{Barrier, Evaluator, Normal, NormalEquations, Point, Problems, Proposal};
 use crate::error::Result;
 use ndarray::{Array2, Array3, ArrayView2};
 
 /// The named problems of a batch, numbered from zero.
 pub struct Subset<'a> {
-    problem: &'a dyn NormalEquations,
+    problem: &'a dyn Problems,
     members: &'a [usize],
 }
 
 impl<'a> Subset<'a> {
     /// The problems `members` of `problem`, in that order.
-    pub fn new(problem: &'a dyn NormalEquations, members: &'a [usize]) -> Self {
+    pub fn new(problem: &'a dyn Problems, members: &'a [usize]) -> Self {
         Self { problem, members }
     }
 
@@ -37,7 +37,9 @@ impl NormalEquations for Subset<'_> {
     fn loss(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Vec<f64>> {
         self.problem.loss(&self.outer(problems), coordinates)
     }
+}
 
+impl Problems for Subset<'_> {
     fn gradient(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<(Vec<f64>, Array2<f64>)> {
         self.problem.gradient(&self.outer(problems), coordinates)
     }
@@ -55,8 +57,8 @@ impl NormalEquations for Subset<'_> {
         self.problem.barriers()
     }
 
-    fn is_known(&self, problem: usize, proposal: &Proposal<'_>) -> bool {
-        self.problem.is_known(self.members[problem], proposal)
+    fn may_stop(&self, problem: usize, proposal: &Proposal<'_>) -> bool {
+        self.problem.may_stop(self.members[problem], proposal)
     }
 }
 

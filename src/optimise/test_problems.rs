@@ -1,6 +1,6 @@
 //! Problems with known optima for the tests of the optimisers.
 
-use super::{Barrier, Normal, NormalEquations};
+use super::{Barrier, Normal, NormalEquations, Problems};
 use crate::error::Result;
 use ndarray::{Array2, Array3, ArrayView2};
 use rand::{Rng, SeedableRng};
@@ -63,8 +63,10 @@ impl<F: Fn(usize, &[f64]) -> Local + Sync> NormalEquations for Function<F> {
     }
 }
 
+impl<F: Fn(usize, &[f64]) -> Local + Sync> Problems for Function<F> {}
+
 /// One problem Σ w_i x_i².
-pub fn diagonal<const P: usize>(weights: [f64; P]) -> impl NormalEquations {
+pub fn diagonal<const P: usize>(weights: [f64; P]) -> impl Problems {
     let at = move |_: usize, x: &[f64]| {
         let rows: Vec<(f64, [f64; P])> = (0..P)
             .map(|i| {
@@ -78,7 +80,7 @@ pub fn diagonal<const P: usize>(weights: [f64; P]) -> impl NormalEquations {
 }
 
 /// `n` times Rosenbrock's function (1 − x)² + 100 (y − x²)².
-pub fn rosenbrock(n: usize) -> impl NormalEquations {
+pub fn rosenbrock(n: usize) -> impl Problems {
     let at =
         |_: usize, x: &[f64]| sum_of_squares(&[(1.0 - x[0], [-1.0, 0.0]), (10.0 * (x[1] - x[0] * x[0]), [-20.0 * x[0], 10.0])]);
     Function { n, n_parameters: 2, at }
@@ -163,10 +165,6 @@ impl Stars {
 }
 
 impl NormalEquations for Stars {
-    fn barriers(&self) -> Vec<Barrier> {
-        self.barrier.then_some(Barrier { position: 3, scale: self.scale }).into_iter().collect()
-    }
-
     fn n_problems(&self) -> usize {
         self.flux.len()
     }
@@ -181,6 +179,12 @@ impl NormalEquations for Stars {
 
     fn loss(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Vec<f64>> {
         self.function().loss(problems, coordinates)
+    }
+}
+
+impl Problems for Stars {
+    fn barriers(&self) -> Vec<Barrier> {
+        self.barrier.then_some(Barrier { position: 3, scale: self.scale }).into_iter().collect()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::levenberg_marquardt::LevenbergMarquardt;
 use super::step::{Point, StepSolver};
-use super::{Bounds, NormalEquations, Proposal, Status};
+use super::{Bounds, Problems, Proposal, Status};
 
 /// Below the noise of the loss, a step counts as progress if it lowers the predicted decrease to this fraction.
 pub(super) const MEASURABLE_APPROACH: f64 = 0.9;
@@ -66,7 +66,7 @@ impl Walker {
     /// Ends the problem where it has converged or leads to a known optimum, or sets the next trial point.
     pub fn advance(
         &mut self,
-        (problem, index): (&dyn NormalEquations, usize),
+        (problem, index): (&dyn Problems, usize),
         settings: &LevenbergMarquardt,
         solver: &mut StepSolver,
         bounds: &Bounds,
@@ -84,9 +84,9 @@ impl Walker {
     }
 
     /// Whether the problem, or a step that it could take, leads to a known optimum.
-    fn is_known(&self, problem: &dyn NormalEquations, index: usize, trial: &[f64], predicted_loss: f64) -> bool {
+    fn is_known(&self, problem: &dyn Problems, index: usize, trial: &[f64], predicted_loss: f64) -> bool {
         let Point { coordinates, loss, .. } = &self.point;
-        problem.is_known(index, &Proposal { coordinates, loss: *loss, trial, predicted_loss })
+        problem.may_stop(index, &Proposal { coordinates, loss: *loss, trial, predicted_loss })
     }
 
     fn propose(&mut self, settings: &LevenbergMarquardt, solver: &mut StepSolver, bounds: &Bounds) -> bool {

@@ -19,7 +19,7 @@ pub use on_device::{bytes_per_star, minimise_on_device};
 use crate::error::{Error, Result};
 use crate::model::ForwardModel;
 use crate::observations::Observations;
-use crate::optimise::{Barrier, Evaluator, Normal, NormalEquations};
+use crate::optimise::{Barrier, Evaluator, Normal, NormalEquations, Problems};
 use crate::tensor::{Device, Order, Precision};
 use flux::FluxNormal;
 use host::{HostTerms, Sums};
@@ -239,7 +239,9 @@ impl NormalEquations for Posterior<'_> {
         loss.iter_mut().zip(self.prior_loss(problems, coordinates)).for_each(|(loss, prior)| *loss += prior);
         Ok(loss)
     }
+}
 
+impl Problems for Posterior<'_> {
     fn evaluator(&self) -> Option<Box<dyn Evaluator + '_>> {
         Some(Box::new(StarByStar::new(self)?))
     }

@@ -4,6 +4,7 @@ use super::recipe::{Clean, DataRecipe, Learn, Recipe, Refine, Schedule, Solve, S
 use crate::error::{Error, Result};
 use crate::model::{Registry, first_repeated};
 use crate::observations::Cut;
+use crate::optimise::Minimiser;
 use crate::tensor::DescentMethod;
 
 const REMEDY: &str = "`photosphere recipe xp --all-keys` prints all keys with values that are used.";

@@ -4,7 +4,7 @@ use super::recipe::Recipe;
 use super::state::TrainingState;
 use crate::error::Result;
 use crate::observations::Observations;
-use crate::optimise::{Method, NormalEquations, Subset, minimise_in_chunks};
+use crate::optimise::{Method, Problems, Subset, minimise_in_chunks};
 use crate::posterior::{Posterior, Terms};
 use ndarray::Axis;
 use rayon::prelude::*;

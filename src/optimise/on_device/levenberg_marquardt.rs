@@ -262,7 +262,7 @@ impl Ended {
 mod tests {
     use super::*;
     use crate::optimise::test_problems::{Function, Stars, rosenbrock, sum_of_squares};
-    use crate::optimise::{Barrier, NormalEquations};
+    use crate::optimise::{Barrier, Problems};
     use crate::tensor::Precision;
     use ndarray::array;
 
@@ -273,14 +273,14 @@ mod tests {
         device: Device,
     }
 
-    impl<'a, P: NormalEquations> Uploaded<'a, P> {
+    impl<'a, P: Problems> Uploaded<'a, P> {
         fn new(problem: &'a P) -> Self {
             let device = Device::cpu().with_precision(Precision::Double);
             Self { problem, members: (0..problem.n_problems()).collect(), device }
         }
     }
 
-    impl<P: NormalEquations> TensorProblem for Uploaded<'_, P> {
+    impl<P: Problems> TensorProblem for Uploaded<'_, P> {
         fn device(&self) -> &Device {
             &self.device
         }

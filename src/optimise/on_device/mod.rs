@@ -43,7 +43,7 @@ pub trait TensorProblem: Sized {
     /// Number of coordinates P of every problem.
     fn n_parameters(&self) -> usize;
 
-    /// As [`NormalEquations::barriers`](super::NormalEquations::barriers).
+    /// As [`Problems::barriers`](super::Problems::barriers).
     fn barriers(&self) -> Vec<Barrier> {
         Vec::new()
     }

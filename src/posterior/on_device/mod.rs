@@ -6,7 +6,7 @@ mod prior;
 use super::Posterior;
 use crate::error::{Error, Result};
 use crate::optimise::on_device::{TensorNormal, TensorProblem};
-use crate::optimise::{Barrier, Bounds, LevenbergMarquardt, NormalEquations, Solution, join};
+use crate::optimise::{Barrier, Bounds, LevenbergMarquardt, Problems, Solution, join};
 use crate::tensor::{Device, Indices, Precision, Tensor};
 use flux::FluxTerm;
 use ndarray::{Array2, Axis};

@@ -5,7 +5,7 @@ use super::StandardEngine;
 use crate::model::{ForwardModel, Registry, Transform};
 use crate::noise::{EigenvalueFloor, Whitening};
 use crate::observations::{Grid, Observations};
-use crate::optimise::{NormalEquations, Point};
+use crate::optimise::{NormalEquations, Point, Problems};
 use crate::table::Table;
 use crate::tensor::{Device, Order, Precision};
 use ndarray::{Array2, Array3};

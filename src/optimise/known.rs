@@ -1,85 +1,77 @@
-//! Known optima of stars, and searches that stop as soon as they lead to one.
+//! Known optima, and searches that stop as soon as they lead to one.
 
-use super::second_optimum::Separations;
+use super::{Barrier, Evaluator, Normal, NormalEquations, Problems, Proposal, Solution, Status, Subset, evaluate_in_chunks};
 use crate::error::Result;
-use crate::optimise::{Barrier, Evaluator, Normal, NormalEquations, Proposal, Solution, Status, Subset, evaluate_in_chunks};
-use crate::posterior::Posterior;
 use ndarray::{Array2, Array3, ArrayView1, ArrayView2, Axis};
 use std::borrow::Cow;
 
-/// A point belongs to a known optimum where its −2 ln P lies above that of the optimum by no more than this, …
+/// A point belongs to a known optimum where its loss lies above that of the optimum by no more than this, …
 const BASIN: f64 = 30.0;
 /// … and by what the curvature there predicts, within this fraction of it.
 const PARABOLIC: f64 = 0.25;
-/// How well a prediction of an optimum's −2 ln P must agree with that of a known one, besides [`PARABOLIC`].
+/// How well a prediction of an optimum's loss must agree with that of a known one, besides [`PARABOLIC`].
 const PREDICTED: f64 = 0.1;
-/// A search far from the known optimum leads there only if its next step promises this fraction of what it is above it: near another optimum a step promises
-/// nothing, and the loss may be what the known one's parabola says by chance.
+/// A search that is apart from the known optimum leads there only if its next step promises this fraction of what it
+/// is above it: near another optimum a step promises nothing, and the loss may be what the known one's parabola says
+/// by chance.
 const ON_THE_WAY: f64 = 0.2;
-/// Difference of −2 ln P that means nothing.
-pub(super) const EQUAL_LOSS: f64 = 0.01;
+/// Difference of losses (−2 ln P) that means nothing.
+pub const EQUAL_LOSS: f64 = 0.01;
 
-/// The optimum of every star that is known, with its local model: a parabola, but for an amount of dust moved as a logarithm.
-pub(super) struct Known<'a> {
-    first: &'a Solution,
+/// Whether two points `[P]` are different solutions, and not the same one found twice.
+pub type AreApart<'a> = &'a (dyn Fn(ArrayView1<'_, f64>, ArrayView1<'_, f64>) -> bool + Sync);
+
+/// The optimum of every problem that is known, with its local model: a parabola, but for positive quantities moved as
+/// logarithms.
+pub struct KnownOptima<'a> {
+    optima: &'a Solution,
     /// The gradient, which vanishes but for coordinates on a bound.
     gradient: Cow<'a, Array2<f64>>,
     curvature: Cow<'a, Array3<f64>>,
     barriers: Vec<Barrier>,
-    separations: &'a Separations,
+    are_apart: AreApart<'a>,
 }
 
-impl<'a> Known<'a> {
-    /// Row `i` of `first` is the optimum of star `stars[i]` of the posterior.
+impl<'a> KnownOptima<'a> {
+    /// Row `i` of `optima` is the optimum of problem `i`.
     ///
     /// # Errors
-    /// What the evaluation of curvatures returns, which a method did not leave behind.
-    pub fn new(
-        posterior: &Posterior<'_>,
-        stars: &[usize],
-        first: &'a Solution,
-        separations: &'a Separations,
-        chunk: usize,
-    ) -> Result<Self> {
-        let (gradient, curvature) = match first.curvature.len_of(Axis(0)) == stars.len() {
-            true => (Cow::Borrowed(&first.gradient), Cow::Borrowed(&first.curvature)),
+    /// What the evaluation of curvatures returns, which a method did not leave behind; `chunk` problems at a time.
+    pub fn new(problems: &dyn Problems, optima: &'a Solution, are_apart: AreApart<'a>, chunk: usize) -> Result<Self> {
+        let (gradient, curvature) = match optima.curvature.len_of(Axis(0)) == problems.n_problems() {
+            true => (Cow::Borrowed(&optima.gradient), Cow::Borrowed(&optima.curvature)),
             false => {
-                let normal = evaluate_in_chunks(&Subset::new(posterior, stars), &first.coordinates, chunk)?;
+                let normal = evaluate_in_chunks(problems, &optima.coordinates, chunk)?;
                 (Cow::Owned(normal.gradient), Cow::Owned(normal.curvature))
             }
         };
-        Ok(Self { first, gradient, curvature, barriers: posterior.barriers(), separations })
+        Ok(Self { optima, gradient, curvature, barriers: problems.barriers(), are_apart })
     }
 
-    /// −2 ln P of a star's known optimum.
+    /// The loss at a problem's known optimum.
     pub fn loss(&self, index: usize) -> f64 {
-        self.first.loss[index]
+        self.optima.loss[index]
     }
 
-    /// Whether a point would be another star than the known optimum.
+    /// Whether a point would be another solution than the known optimum.
     pub fn is_apart(&self, index: usize, coordinates: ArrayView1<'_, f64>) -> bool {
-        self.separations.are_apart(self.first.coordinates.row(index), coordinates)
-    }
-
-    /// Most by which −2 ln P of a second optimum is above the known one.
-    pub fn window(&self) -> f64 {
-        self.separations.window
+        (self.are_apart)(self.optima.coordinates.row(index), coordinates)
     }
 
     /// Whether the loss at a point is what the local model of the known optimum says, so that a search from there leads to it.
     pub fn leads_there(&self, index: usize, coordinates: ArrayView1<'_, f64>, loss: f64) -> bool {
-        let above = loss - self.first.loss[index];
+        let above = loss - self.optima.loss[index];
         (-EQUAL_LOSS..BASIN).contains(&above) && self.agrees(index, coordinates, above, EQUAL_LOSS)
     }
 
     /// The same of an optimum, or the end of a step, that the local model elsewhere predicts.
     pub fn is_predicted(&self, index: usize, coordinates: ArrayView1<'_, f64>, loss: f64) -> bool {
-        let above = loss - self.first.loss[index];
+        let above = loss - self.optima.loss[index];
         above < BASIN && self.agrees(index, coordinates, above, PREDICTED)
     }
 
     fn agrees(&self, index: usize, coordinates: ArrayView1<'_, f64>, above: f64, tolerance: f64) -> bool {
-        let optimum = self.first.coordinates.row(index);
+        let optimum = self.optima.coordinates.row(index);
         let change = |p: usize| coordinates[p] - optimum[p];
         let away = |p: usize| match self.barriers.iter().find(|barrier| barrier.position == p) {
             Some(barrier) => barrier.displacement(change(p)),
@@ -90,7 +82,7 @@ impl<'a> Known<'a> {
         let pull = |row: ArrayView1<'_, f64>| row.iter().enumerate().map(|(q, element)| element * away[q]).sum::<f64>();
         let parabola: f64 = curvature.rows().into_iter().enumerate().map(|(p, row)| 0.5 * away[p] * pull(row)).sum();
         // At an optimum the gradient is rounding noise, but where a bound holds a coordinate back from going on downhill.
-        let slope: f64 = match self.first.status[index] {
+        let slope: f64 = match self.optima.status[index] {
             Status::AtBound => self.gradient.row(index).iter().enumerate().map(|(p, element)| element * away[p]).sum(),
             _ => 0.0,
         };
@@ -100,11 +92,12 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Problems of stars with a known optimum; problem `i` belongs to row `owner[i]` of the known optima.
-pub(super) struct Rivals<'a> {
+/// Searches for other optima than the known ones: problem `i` belongs to row `owner[i]` of these, and may stop on its
+/// way there.
+pub struct Rivals<'a> {
     pub problem: Subset<'a>,
     pub owner: &'a [usize],
-    pub known: &'a Known<'a>,
+    pub known: &'a KnownOptima<'a>,
 }
 
 impl NormalEquations for Rivals<'_> {
@@ -123,7 +116,9 @@ impl NormalEquations for Rivals<'_> {
     fn loss(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Vec<f64>> {
         self.problem.loss(problems, coordinates)
     }
+}
 
+impl Problems for Rivals<'_> {
     fn gradient(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<(Vec<f64>, Array2<f64>)> {
         self.problem.gradient(problems, coordinates)
     }
@@ -140,7 +135,7 @@ impl NormalEquations for Rivals<'_> {
         self.problem.barriers()
     }
 
-    fn is_known(&self, problem: usize, proposal: &Proposal<'_>) -> bool {
+    fn may_stop(&self, problem: usize, proposal: &Proposal<'_>) -> bool {
         let (owner, known) = (self.owner[problem], self.known);
         let at = ArrayView1::from(proposal.coordinates);
         let agrees = known.leads_there(owner, at, proposal.loss)
