@@ -7,7 +7,7 @@ use photosphere::infer::audit::{AuditOptions, audit};
 use photosphere::infer::{Engine, Estimates, FitOptions, Fitter, fit, flags, read_options};
 use photosphere::model::{Effect, FluxJet, ForwardModel, ModelCard, Parameter, Registry, Role, StarParameters};
 use photosphere::observations::{Grid, Observations};
-use photosphere::optimise::NormalEquations;
+use photosphere::optimise::Problems;
 use photosphere::posterior::{Posterior, Terms};
 use photosphere::prior::MixtureFit;
 use photosphere::simulate::{SurveyConfig, simulate};

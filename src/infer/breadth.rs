@@ -2,9 +2,6 @@
 
 use super::options::StartOptions;
 
-/// ϖ/σ from which a parallax tells the luminosity of a star.
-const MEASURED_DISTANCE: f64 = 3.0;
-
 /// Limits of the search for starts and rivals of a star.
 ///
 /// The optima of a star without a measured distance are stars of other luminosities (a dwarf for a giant, the red clump for its branch), far from one another; local
@@ -23,10 +20,15 @@ pub(super) struct Breadth {
 impl Breadth {
     /// By ϖ/σ: infinite where the distance is known, zero where nothing is.
     pub fn new(signal: f64, options: &StartOptions) -> Self {
-        match signal > MEASURED_DISTANCE {
-            true => Self { runs: options.runs, candidates: 16.0, rivals: 5.0 },
-            false => Self { runs: options.runs.max(options.runs_without_distance), candidates: 30.0, rivals: 20.0 },
-        }
+        let (runs, window, rivals) = match signal > options.measured_distance {
+            true => (options.runs, options.start_window, options.rival_window),
+            false => (
+                options.runs.max(options.runs_without_distance),
+                options.start_window_without_distance,
+                options.rival_window_without_distance,
+            ),
+        };
+        Self { runs, candidates: window as f32, rivals }
     }
 }
 

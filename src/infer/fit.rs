@@ -82,7 +82,8 @@ impl Fitter {
     pub fn new(trained: impl Into<Arc<TrainedModel>>, options: &FitOptions) -> Result<Self> {
         let setup = Setup::new(trained.into(), options)?;
         let trained = &setup.trained;
-        let starts = StartGrid::new(&setup.model, &trained.prior, (&setup.held, &setup.fixed), &options.start)?;
+        let starts =
+            StartGrid::new(&setup.model, &trained.prior, (&setup.held, &setup.fixed), (&options.start, options.mixture_prior))?;
         let prior = trained.prior.parameters().iter();
         let labels = prior.map(|name| setup.model.space.position(name)).collect::<Result<_>>()?;
         let derived = setup.model.derived()?.into_iter().map(|derived| DerivedColumn::new(derived, &setup.model.space));

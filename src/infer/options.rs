@@ -55,8 +55,30 @@ pub struct StartOptions {
     pub draws: usize,
     /// Most starting points of a star. All are evaluated; the optimiser runs from the best, and from others that promise another optimum.
     pub runs: usize,
-    /// The same of a star whose distance is not measured to a third.
+    /// The same of a star without a measured distance.
     pub runs_without_distance: usize,
+    /// ϖ/σ from which a distance counts as measured: it tells the luminosity of a star.
+    pub measured_distance: f64,
+    /// Width in ln λ of the pools of neighbouring wavelengths on which draws are scored. By default 0.08, or less where a short
+    /// spectrum would have fewer than two pools for every parameter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool_width: Option<f64>,
+    /// Draws that are worse than the best by more than this in −2 ln P are left out, …
+    pub window: f64,
+    /// … and this many of the others, which differ as much as can be, are moved towards their optima.
+    pub candidates: usize,
+    /// Distance in standardised labels from which two of these are two starts, …
+    pub other_labels: f64,
+    /// … and the same in ln ϖ: a dwarf for a giant.
+    pub other_luminosity: f64,
+    /// A candidate that is worse than the best by more than this in −2 ln P is no start.
+    pub start_window: f64,
+    /// The same of a star without a measured distance, whose optima are far from one another.
+    pub start_window_without_distance: f64,
+    /// A start is searched from where it promises an optimum that is worse than the first by no more than this.
+    pub rival_window: f64,
+    /// The same of a star without a measured distance: local models promise up to 20 too little there.
+    pub rival_window_without_distance: f64,
     pub seed: u64,
 }
 
@@ -83,7 +105,22 @@ impl Default for FitOptions {
 
 impl Default for StartOptions {
     fn default() -> Self {
-        Self { draws: 768, runs: 6, runs_without_distance: 10, seed: 1 }
+        Self {
+            draws: 768,
+            runs: 6,
+            runs_without_distance: 10,
+            measured_distance: 3.0,
+            pool_width: None,
+            window: 30.0,
+            candidates: 16,
+            other_labels: 0.5,
+            other_luminosity: 0.35,
+            start_window: 16.0,
+            start_window_without_distance: 30.0,
+            rival_window: 5.0,
+            rival_window_without_distance: 20.0,
+            seed: 1,
+        }
     }
 }
 
@@ -123,10 +160,26 @@ impl FitOptions {
             ("start.draws", self.start.draws, 10_000_000),
             ("start.runs", self.start.runs, 10_000),
             ("start.runs_without_distance", self.start.runs_without_distance, 10_000),
+            ("start.candidates", self.start.candidates, 10_000),
             ("chunk", self.chunk, 1 << 20),
         ] {
             if !(1..=most).contains(&value) {
                 return fault(option, value.to_string(), &format!("1 to {most}"));
+            }
+        }
+        for (option, value) in [
+            ("measured_distance", self.start.measured_distance),
+            ("pool_width", self.start.pool_width.unwrap_or(1.0)),
+            ("window", self.start.window),
+            ("other_labels", self.start.other_labels),
+            ("other_luminosity", self.start.other_luminosity),
+            ("start_window", self.start.start_window),
+            ("start_window_without_distance", self.start.start_window_without_distance),
+            ("rival_window", self.start.rival_window),
+            ("rival_window_without_distance", self.start.rival_window_without_distance),
+        ] {
+            if !(value > 0.0 && value <= 1e6) {
+                return fault(&format!("start.{option}"), value.to_string(), "a positive number");
             }
         }
         if !(self.device_memory > 0.0 && self.device_memory <= 1e6) {

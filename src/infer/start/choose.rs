@@ -1,11 +1,8 @@
 //! The choice of starting points: the best candidate, and rivals that lead elsewhere.
 
 use crate::infer::breadth::Breadth;
+use crate::infer::options::StartOptions;
 
-/// Distance in standardised labels from which two optima count as different.
-const OTHER_LABELS: f32 = 0.5;
-/// |Δ ln ϖ| from which two optima count as stars of different luminosity.
-const OTHER_LUMINOSITY: f32 = 0.35;
 /// A point that a search may start from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Candidate {
@@ -20,10 +17,12 @@ pub(super) struct Candidate {
 pub(super) fn choose(
     candidates: &mut Vec<Candidate>,
     breadth: Breadth,
+    options: &StartOptions,
     separation: impl Fn(usize, usize) -> f32,
     chosen: &mut Vec<usize>,
 ) {
     chosen.clear();
+    let (other_luminosity, other_labels) = (options.other_luminosity as f32, options.other_labels as f32);
     let best = |candidates: &[Candidate]| candidates.iter().copied().min_by(|a, b| a.score.total_cmp(&b.score));
     let mut next = best(candidates);
     let worst = next.map_or(f32::INFINITY, |best| best.score + breadth.candidates);
@@ -31,8 +30,8 @@ pub(super) fn choose(
         chosen.push(candidate.index);
         candidates.retain(|other| {
             other.score < worst
-                && ((other.ln_parallax - candidate.ln_parallax).abs() > OTHER_LUMINOSITY
-                    || separation(other.index, candidate.index) > OTHER_LABELS)
+                && ((other.ln_parallax - candidate.ln_parallax).abs() > other_luminosity
+                    || separation(other.index, candidate.index) > other_labels)
         });
         next = best(candidates);
     }
@@ -50,13 +49,13 @@ mod tests {
             points.iter().enumerate().map(|(index, &(_, ln_parallax, score))| Candidate { index, score, ln_parallax });
         let candidates: Vec<Candidate> = candidates.collect();
         let separation = |a: usize, b: usize| f32::abs(points[a].0 - points[b].0);
-        let mut chosen = vec![9];
+        let (mut chosen, options) = (vec![9], StartOptions::default());
         let breadth = |runs| Breadth { runs, candidates: 30.0, rivals: 5.0 };
-        choose(&mut candidates.clone(), breadth(6), separation, &mut chosen);
+        choose(&mut candidates.clone(), breadth(6), &options, separation, &mut chosen);
         assert_eq!(chosen, [1, 2, 3], "a neighbour of the best, one of the third, and a bad one are no starts");
-        choose(&mut candidates.clone(), breadth(2), separation, &mut chosen);
+        choose(&mut candidates.clone(), breadth(2), &options, separation, &mut chosen);
         assert_eq!(chosen, [1, 2]);
-        choose(&mut Vec::new(), breadth(2), separation, &mut chosen);
+        choose(&mut Vec::new(), breadth(2), &options, separation, &mut chosen);
         assert!(chosen.is_empty());
     }
 }

@@ -32,21 +32,19 @@ use crate::tensor::lanes::{Block, LANES, floats, padded};
 use crate::tensor::{Order, to_f64};
 use choose::{Candidate, choose};
 use ndarray::{Array2, ArrayView1, Axis};
-use rand::SeedableRng;
+use rand::{Rng, SeedableRng};
 use rayon::prelude::*;
 use refine::{Candidates, Surroundings};
 use score::{Draws, Scores};
 use spread::Spread;
 use star::Star;
 
-/// Width of a pool of neighbouring wavelengths, Δ ln λ.
-const POOL_WIDTH: f64 = 0.08;
+/// Greatest width of a pool of neighbouring wavelengths by default, Δ ln λ, …
+const WIDEST_POOL: f64 = 0.08;
+/// … and pools that a spectrum has at least for every parameter that the starts move, however short it is.
+const POOLS_PER_PARAMETER: f64 = 2.0;
 /// A fit of a logarithm starts from no less than this fraction of the parameter's own start.
 const SMALLEST: f64 = 0.1;
-/// Good draws are no worse than the best by more than this in their scores.
-const GOOD_WINDOW: f32 = 30.0;
-/// The draws among them that are refined.
-const MOST_CANDIDATES: usize = 16;
 /// Labels and linear parameters that the search for starts moves; others stay where the draw, or the reference, has them.
 const MOST_PARAMETERS: usize = 16;
 /// Linear parameters among them; amounts of dust and the distance are the last to be left out.
@@ -54,6 +52,7 @@ const MOST_LINEAR: usize = 8;
 
 /// Scored draws of a model's prior.
 pub(super) struct StartGrid {
+    options: StartOptions,
     pools: Vec<Vec<usize>>,
     /// Coordinates of all parameters `[D, P]`: labels of the draw, everything else at its reference.
     coordinates: Array2<f64>,
@@ -89,7 +88,9 @@ struct Work {
 }
 
 impl StartGrid {
-    /// Draws from `prior` evaluated with `model`; parameters in `held` keep the coordinates of `fixed [P]`.
+    /// Draws from `prior` evaluated with `model`; parameters in `held` keep the coordinates of `fixed [P]`. Where the prior
+    /// `enters` the fit it enters the scores; otherwise nothing speaks against labels where there are few stars, and half
+    /// of the draws are spread evenly over the training range.
     ///
     /// # Errors
     /// When the prior has a parameter that the model lacks, or the model cannot be evaluated.
@@ -97,12 +98,15 @@ impl StartGrid {
         model: &ForwardModel,
         prior: &GaussianMixture,
         (held, fixed): (&[usize], &[f64]),
-        options: &StartOptions,
+        (options, enters): (&StartOptions, bool),
     ) -> Result<Self> {
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(options.seed);
         let mut draws = prior.sample(options.draws, &mut random);
         let space = &model.space;
         let of_prior: Vec<usize> = prior.parameters().iter().map(|name| space.position(name)).collect::<Result<_>>()?;
+        if !enters {
+            spread_evenly(&mut draws, &of_prior, space, &mut random);
+        }
         for (k, &position) in of_prior.iter().enumerate().filter(|(_, position)| held.contains(position)) {
             draws.column_mut(k).fill(space.parameters[position].model_value(fixed[position]));
         }
@@ -119,8 +123,11 @@ impl StartGrid {
                 _ => reference[position],
             }
         });
-        let pools = pools(&model.grid.wavelength);
-        let mut losses = PriorLosses::new(prior, &of_prior, &labels, space, &draws, &coordinates);
+        let pools = pools(&model.grid.wavelength, options.pool_width, labels.len() + linear.len());
+        let mut losses = match enters {
+            true => PriorLosses::new(prior, &of_prior, &labels, space, &draws, &coordinates),
+            false => PriorLosses::none(options.draws, labels.len()),
+        };
         let least = losses.loss.iter().copied().fold(f64::INFINITY, f64::min);
         losses.loss.iter_mut().for_each(|loss| *loss -= least);
         let mut pooled = Pooled::new(model, &coordinates, &pools, &labels, &linear)?;
@@ -143,7 +150,7 @@ impl StartGrid {
             labels.len(),
             (0..options.draws).map(|draw| (row(&pooled.ln_flux, draw), row(&pooled.label_slopes, draw), losses.of(draw))),
         );
-        Ok(Self { pools, coordinates, draws: scored, surroundings, linear, labels })
+        Ok(Self { options: *options, pools, coordinates, draws: scored, surroundings, linear, labels })
     }
 
     /// The starting points `[n, P]` of the named stars, best first, with how widely each is searched.
@@ -171,9 +178,9 @@ impl StartGrid {
         work.star.observe(data, star, &self.pools, &model.space, (&self.linear, &self.labels), constraints);
         self.draws.score(&work.star, &self.linear, &mut work.scores);
         let candidates = &mut work.candidates;
-        work.scores.best(GOOD_WINDOW, &mut candidates.draws);
+        work.scores.best(self.options.window as f32, &mut candidates.draws);
         let luminosity = self.linear.iter().position(|linear| linear.logarithmic);
-        work.spread.choose(&self.draws, &work.scores, luminosity, MOST_CANDIDATES, &mut candidates.draws);
+        work.spread.choose(&self.draws, &work.scores, luminosity, self.options.candidates, &mut candidates.draws);
         self.surroundings.refine(&work.star, &self.draws, &self.linear, &work.scores, candidates);
         self.choose(candidates, luminosity, breadth, (&mut work.rivals, &mut work.chosen));
         let n = self.labels.len();
@@ -215,7 +222,7 @@ impl StartGrid {
         let label =
             |k: usize, index: usize| floats(&self.draws.labels[k])[candidates.draws[index]] + candidates.position(k, index);
         let separation = |a: usize, b: usize| (0..n).map(|k| (label(k, a) - label(k, b)).powi(2)).sum::<f32>().sqrt();
-        choose(rivals, breadth, separation, chosen);
+        choose(rivals, breadth, &self.options, separation, chosen);
     }
 }
 
@@ -246,6 +253,11 @@ struct PriorLosses {
 }
 
 impl PriorLosses {
+    /// Of a prior that does not enter.
+    fn none(n_draws: usize, n: usize) -> Self {
+        Self { loss: vec![0.0; n_draws], gradient: Array2::zeros((n_draws, n)), curvature: Array2::zeros((n_draws, n * n)) }
+    }
+
     /// At `draws [D, parameters of the prior]`, with the `coordinates [D, P]` of all parameters.
     fn new(
         prior: &GaussianMixture,
@@ -338,16 +350,62 @@ fn filled_up(of_draws: ArrayView1<'_, f64>, filling: f32) -> Vec<Block> {
     padded(of_draws.iter().map(|&x| x as f32).chain(std::iter::repeat(filling)).take(n))
 }
 
-/// Neighbouring wavelengths within [`POOL_WIDTH`], in order of wavelength.
-fn pools(wavelength: &[f64]) -> Vec<Vec<usize>> {
+/// Every other of the `draws [D, parameters of the prior]` anywhere in the training range, where a label has one.
+fn spread_evenly(draws: &mut Array2<f64>, of_prior: &[usize], space: &ParameterSpace, random: &mut impl Rng) {
+    for mut draw in draws.rows_mut().into_iter().skip(1).step_by(2) {
+        for (x, &position) in draw.iter_mut().zip(of_prior) {
+            if let Some([low, high]) = space.parameters[position].training_range.filter(|[low, high]| low < high) {
+                *x = random.gen_range(low..high);
+            }
+        }
+    }
+}
+
+/// Neighbouring wavelengths within a width in ln λ, in order of wavelength; by default so wide that a spectrum moves
+/// `n_parameters`.
+fn pools(wavelength: &[f64], width: Option<f64>, n_parameters: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..wavelength.len()).collect();
     order.sort_by(|&a, &b| wavelength[a].total_cmp(&wavelength[b]));
+    let span = order.first().zip(order.last()).map_or(0.0, |(&first, &last)| (wavelength[last] / wavelength[first]).ln());
+    let width = width.unwrap_or_else(|| WIDEST_POOL.min(span / (POOLS_PER_PARAMETER * n_parameters.max(1) as f64)));
     let mut pools: Vec<Vec<usize>> = Vec::new();
     for i in order {
         match pools.last_mut() {
-            Some(pool) if (wavelength[i] / wavelength[pool[0]]).ln() < POOL_WIDTH => pool.push(i),
+            Some(pool) if (wavelength[i] / wavelength[pool[0]]).ln() < width => pool.push(i),
             _ => pools.push(vec![i]),
         }
     }
     pools
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Parameter;
+
+    #[test]
+    fn short_spectra_have_pools_enough() {
+        let grid = |low: f64, high: f64, n: usize| -> Vec<f64> {
+            (0..n).map(|i| low + (high - low) * i as f64 / (n - 1) as f64).collect()
+        };
+        let n = |wavelength: &[f64], width| pools(wavelength, width, 5).len();
+        let xp = grid(392.0, 992.0, 61);
+        assert_eq!(n(&xp, None), n(&xp, Some(0.08)), "a long one has the widest");
+        let calcium = grid(846.0, 870.0, 600);
+        assert_eq!((n(&calcium, Some(0.08)), n(&calcium, None)), (1, 10));
+        assert_eq!((n(&[500.0], None), n(&[], None)), (1, 0));
+    }
+
+    #[test]
+    fn draws_without_the_prior_go_where_it_would_not() {
+        let label = |name: &str, range| Parameter { training_range: range, ..Parameter::label(name) };
+        let space = ParameterSpace { parameters: vec![label("teff", Some([4.0, 8.0])), label("feh", None)] };
+        let mut draws = Array2::from_elem((400, 2), -7.0);
+        spread_evenly(&mut draws, &[0, 1], &space, &mut rand_chacha::ChaCha8Rng::seed_from_u64(1));
+        assert!(draws.column(1).iter().all(|&feh| feh == -7.0), "a label without a range has the prior's draws");
+        let (even, odd): (Vec<f64>, Vec<f64>) = (0..200).map(|i| (draws[[2 * i, 0]], draws[[2 * i + 1, 0]])).unzip();
+        assert!(even.iter().all(|&teff| teff == -7.0), "half are the prior's");
+        let quarter = |k: usize| odd.iter().filter(|&&teff| (teff - 4.0).floor() as usize == k).count();
+        assert!((0..4).all(|k| (25..80).contains(&quarter(k))), "{odd:?}");
+    }
 }
