@@ -7,7 +7,7 @@ use super::observed::{ObservedSpectrum, ReadOptions, Segment, Spectra, mark_bad}
 use crate::error::{Error, Result};
 use crate::spectrum::{Medium, ResolutionMatrix, pixel_bounds};
 use crate::survey::prepare::Note;
-use crate::table::{Column, FitsFile, ImageRows, Table, Values};
+use crate::table::{Column, FitsFile, ImageRows, Table, Values, in_any_case};
 use crate::unit;
 use crate::warning::warn_once;
 use std::collections::{BTreeMap, HashMap};
@@ -205,7 +205,7 @@ impl FiberMap {
     fn read(file: &FitsFile, carry: &[String]) -> Result<Self> {
         let number = file.require("FIBERMAP")?;
         let available = file.columns(number);
-        let exact = |wanted: &str| available.iter().find(|name| name.eq_ignore_ascii_case(wanted)).map(String::as_str);
+        let exact = |wanted: &str| in_any_case(&available, |name| name.as_str(), wanted).map(String::as_str);
         let header = file.header(0)?;
         let status = exact("COADD_FIBERSTATUS").or_else(|| exact("FIBERSTATUS"));
         let mut names: Vec<&str> = ["TARGETID", "OBJTYPE", "TARGET_RA", "TARGET_DEC"].into_iter().filter_map(exact).collect();

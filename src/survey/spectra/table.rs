@@ -84,14 +84,7 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<Spectra> {
 
 impl Names {
     fn of(table: &Table, columns: &PixelColumns) -> Result<Self> {
-        let actual = |wanted: &str| {
-            let exact = table.get(wanted).map(|column| column.schema.name.clone());
-            let same = || {
-                let names = table.columns().iter().map(|column| &column.schema.name);
-                names.into_iter().find(|name| name.eq_ignore_ascii_case(wanted)).cloned()
-            };
-            exact.or_else(same)
-        };
+        let actual = |wanted: &str| table.get_in_any_case(wanted).map(|column| column.schema.name.clone());
         // What the recipe names has to be there.
         let named = |name: &Option<String>| name.as_ref().map(|name| table.column(name).map(|_| name.clone())).transpose();
         let or_default = |name: &Option<String>, defaults: &[&str]| -> Result<Option<String>> {
@@ -200,8 +193,7 @@ fn shared(table: &Table, flux: &Column) -> Shared {
 fn facts(table: &Table, carry: &[String], row: usize) -> BTreeMap<String, Fact> {
     let names = ["ra", "dec"].into_iter().chain(carry.iter().map(String::as_str));
     let fact = |name: &str| {
-        let column = table.columns().iter().find(|column| column.schema.name.eq_ignore_ascii_case(name))?;
-        Some((name.to_ascii_lowercase(), Fact::of_column(column, row)?))
+        Some((name.to_ascii_lowercase(), Fact::of_column(table.get_in_any_case(name)?, row)?))
     };
     names.filter_map(fact).collect()
 }

@@ -8,7 +8,7 @@ use super::read;
 use super::source::Source;
 use crate::error::{Error, Result};
 use crate::table::read::Chunks;
-use crate::table::Table;
+use crate::table::{Table, in_any_case};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -144,6 +144,11 @@ impl FitsFile {
     /// compressed in a way that is not read.
     pub fn image(&self, number: usize) -> Result<ImageRows> {
         ImageRows::new(Arc::clone(&self.source), self.hdu(number)?, self.raw_header(number)?)
+    }
+
+    /// The name of a table's column, as the table spells it, from that name in whatever case (see [`in_any_case`]).
+    pub fn column_in_any_case(&self, number: usize, name: &str) -> Option<String> {
+        in_any_case(self.columns(number), String::as_str, name)
     }
 
     /// Names of the columns of a table.
