@@ -38,15 +38,23 @@ impl PixelGrid {
         };
         let (start, end) = if is_log { (first.log10(), last.log10()) } else { (first, last) };
         let n_steps = ((end - start) / step + 1e-9).floor();
-        if !(step > 0.0 && first > 0.0 && n_steps.is_finite() && (1.0..MOST_PIXELS).contains(&n_steps)) {
-            return Err(Error::usage("grid of the spectra")
+        let fault = || {
+            Error::usage("grid of the spectra")
                 .found(format!("{spacing:?}"))
                 .expected("[first, last, step]: Å, and a positive step (Å, or log10 λ), of 2 to 1000000 pixels")
-                .remedy("`photosphere recipe prepare-spectra` prints a recipe that works."));
+                .remedy("`photosphere recipe prepare-spectra` prints a recipe that works.")
+        };
+        if !(step > 0.0 && first > 0.0 && n_steps.is_finite() && (1.0..MOST_PIXELS).contains(&n_steps)) {
+            return Err(fault());
         }
         let at = |position: f64| if is_log { 10_f64.powf(start + step * position) } else { start + step * position };
         let n = n_steps as usize + 1;
-        Ok(Self { centres: (0..n).map(|i| at(i as f64)).collect(), edges: (0..=n).map(|i| at(i as f64 - 0.5)).collect() })
+        let edges: Vec<f64> = (0..=n).map(|i| at(i as f64 - 0.5)).collect();
+        // Steps below the last digit, and powers beyond the largest number.
+        match edges.is_sorted_by(|a, b| a < b) {
+            true => Ok(Self { centres: (0..n).map(|i| at(i as f64)).collect(), edges }),
+            false => Err(fault()),
+        }
     }
 
     /// The same pixels with their wavelengths in another medium.

@@ -252,7 +252,10 @@ mod tests {
         let found = |names: &[&'static str], wanted: &str| in_any_case(names.iter().copied(), |name| *name, wanted);
         assert_eq!(found(&["FLUX", "flux", "Flux"], "flux"), Some("flux"));
         assert_eq!(found(&["ivar", "FLUX"], "flux"), Some("FLUX"));
-        assert_eq!((found(&["FLUX", "Flux"], "flux"), found(&["FLUX", "Flux", "fLUX"], "flux"), found(&[], "flux")), (None, None, None));
+        assert_eq!(
+            (found(&["FLUX", "Flux"], "flux"), found(&["FLUX", "Flux", "fLUX"], "flux"), found(&[], "flux")),
+            (None, None, None)
+        );
         let column = |name: &str| Column::scalar(ColumnSchema::new(name, "", ""), Values::Int32(vec![1]));
         let table = Table::new(vec![column("Flux"), column("FLUX"), column("IVAR")]).unwrap();
         assert_eq!(table.column_in_any_case("ivar").unwrap().schema.name, "IVAR");

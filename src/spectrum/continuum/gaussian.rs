@@ -2,11 +2,27 @@
 //! λⱼ), with σ = L = 20 Å (Zhang et al. 2024, eqs. 1–2). The print has no weights, so that a bad pixel
 //! would enter: w is the inverse variance, 0 where masked.
 
+use std::ops::Range;
+
 /// Kernel widths after which nothing is added: exp(−12.5) of the centre.
 const REACH: f64 = 5.0;
 /// Part of the kernel's own weight that good pixels have to bear; beyond that a continuum is an
 /// extrapolation.
 const LEAST_SUPPORT: f64 = 0.05;
+
+/// The pixels within reach of every pixel.
+fn reaches(centres: &[f64], sigma: f64) -> impl Iterator<Item = Range<usize>> {
+    let (mut low, mut high) = (0, 0);
+    centres.iter().map(move |centre| {
+        while centres[low] < centre - REACH * sigma {
+            low += 1;
+        }
+        while high < centres.len() && centres[high] <= centre + REACH * sigma {
+            high += 1;
+        }
+        low..high
+    })
+}
 
 /// The kernel at every pixel of a grid.
 #[derive(Debug, Clone)]
@@ -17,19 +33,22 @@ pub struct GaussianKernel {
 }
 
 impl GaussianKernel {
+    /// Most weights that a kernel may have on a grid: 256 MB. The whole of DESI's 7781 pixels under a kernel of
+    /// any width has fewer.
+    pub const MOST_WEIGHTS: usize = 1 << 26;
+
+    /// Number of weights on the pixels `centres` (Å, rising): of every pixel, those within reach of the width
+    /// σ (Å).
+    pub fn n_weights(centres: &[f64], sigma: f64) -> usize {
+        reaches(centres, sigma).map(|reach| reach.len()).sum()
+    }
+
     /// On the pixels `centres` (Å, rising), with the width σ in Å.
     pub fn new(centres: &[f64], sigma: f64) -> Self {
         let (mut rows, mut weights) = (Vec::with_capacity(centres.len() + 1), Vec::new());
-        let (mut low, mut high) = (0, 0);
-        for &centre in centres {
-            while centres[low] < centre - REACH * sigma {
-                low += 1;
-            }
-            while high < centres.len() && centres[high] <= centre + REACH * sigma {
-                high += 1;
-            }
-            rows.push((low, weights.len()));
-            weights.extend(centres[low..high].iter().map(|other| (-0.5 * ((other - centre) / sigma).powi(2)).exp() as f32));
+        for (centre, reach) in centres.iter().zip(reaches(centres, sigma)) {
+            rows.push((reach.start, weights.len()));
+            weights.extend(centres[reach].iter().map(|other| (-0.5 * ((other - centre) / sigma).powi(2)).exp() as f32));
         }
         rows.push((0, weights.len()));
         Self { rows, weights }

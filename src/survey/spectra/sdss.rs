@@ -102,9 +102,7 @@ fn results(file: &FitsFile) -> Result<Option<Table>> {
     }
     // Legacy files have no names; the results are the first table of one row.
     let is_results = |&number: &usize| {
-        file.kind(number) == HduKind::Table
-            && file.n_rows(number) == 1
-            && file.column_in_any_case(number, "ZWARNING").is_some()
+        file.kind(number) == HduKind::Table && file.n_rows(number) == 1 && file.column_in_any_case(number, "ZWARNING").is_some()
     };
     (0..file.n_hdus()).find(is_results).map(|number| file.table(number, None)).transpose()
 }

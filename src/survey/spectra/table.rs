@@ -192,9 +192,7 @@ fn shared(table: &Table, flux: &Column) -> Shared {
 
 fn facts(table: &Table, carry: &[String], row: usize) -> BTreeMap<String, Fact> {
     let names = ["ra", "dec"].into_iter().chain(carry.iter().map(String::as_str));
-    let fact = |name: &str| {
-        Some((name.to_ascii_lowercase(), Fact::of_column(table.get_in_any_case(name)?, row)?))
-    };
+    let fact = |name: &str| Some((name.to_ascii_lowercase(), Fact::of_column(table.get_in_any_case(name)?, row)?));
     names.filter_map(fact).collect()
 }
 
