@@ -80,28 +80,11 @@ pub(super) fn read(file: &FitsFile, options: &ReadOptions) -> Result<Spectra> {
     let n_not_stars = map.is_star.iter().filter(|&&is_star| !is_star).count();
     let flux_unit = arms.first().and_then(|arm| arm.flux.text("BUNIT")).unwrap_or_default().to_owned();
     let mut next = 0;
-    let mut pending: std::vec::IntoIter<ObservedSpectrum> = Vec::new().into_iter();
-    let mut failed = false;
-    let spectra = std::iter::from_fn(move || {
-        loop {
-            if let Some(spectrum) = pending.next() {
-                return Some(Ok(spectrum));
-            }
-            if failed || next >= n_rows {
-                return None;
-            }
-            let end = n_rows.min(next + BLOCK);
-            match block(&mut arms, &map, next..end, &place, &flux_unit) {
-                Ok(spectra) => pending = spectra.into_iter(),
-                Err(error) => {
-                    failed = true;
-                    return Some(Err(error));
-                }
-            }
-            next = end;
-        }
-    });
-    Ok(Spectra { layout: Layout::Desi, n_not_stars, spectra: Box::new(spectra) })
+    Ok(Spectra::in_blocks(Layout::Desi, n_not_stars, move || {
+        let rows = next..n_rows.min(next + BLOCK);
+        next = rows.end;
+        (!rows.is_empty()).then(|| block(&mut arms, &map, rows, &place, &flux_unit))
+    }))
 }
 
 /// The stars among the rows of a range; all arms are read up to its end.

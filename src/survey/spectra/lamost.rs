@@ -112,7 +112,7 @@ fn one(path: &Path, layout: Layout, header: &FitsHeader, arrays: Arrays, options
         fault: None,
         n_following: 0,
     };
-    Ok(Spectra { layout, n_not_stars: 0, spectra: Box::new(std::iter::once(Ok(spectrum))) })
+    Ok(Spectra::single(layout, spectrum))
 }
 
 /// What identifies a spectrum without OBSID: `LMJD-PLANID_spSPID-FIBERID`, as files are named; the file's

@@ -74,6 +74,36 @@ pub struct Spectra {
     pub(super) spectra: Box<dyn Iterator<Item = Result<ObservedSpectrum>> + Send>,
 }
 
+impl Spectra {
+    /// The spectrum of a file that has one.
+    pub(super) fn single(layout: Layout, spectrum: ObservedSpectrum) -> Self {
+        Self { layout, n_not_stars: 0, spectra: Box::new(std::iter::once(Ok(spectrum))) }
+    }
+
+    /// Spectra that are read in blocks, until there is none or one cannot be read: a file that breaks off has one error, and nothing
+    /// that comes after it.
+    pub(super) fn in_blocks(
+        layout: Layout,
+        n_not_stars: usize,
+        mut next: impl FnMut() -> Option<Result<Vec<ObservedSpectrum>>> + Send + 'static,
+    ) -> Self {
+        let mut has_failed = false;
+        let blocks = std::iter::from_fn(move || {
+            let block = (!has_failed).then(&mut next).flatten();
+            has_failed = matches!(block, Some(Err(_)));
+            block
+        });
+        let spectra = blocks.flat_map(|block| {
+            let (spectra, error) = match block {
+                Ok(spectra) => (spectra, None),
+                Err(error) => (Vec::new(), Some(Err(error))),
+            };
+            spectra.into_iter().map(Ok).chain(error)
+        });
+        Self { layout, n_not_stars, spectra: Box::new(spectra) }
+    }
+}
+
 impl Iterator for Spectra {
     type Item = Result<ObservedSpectrum>;
 

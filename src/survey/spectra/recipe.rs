@@ -270,7 +270,10 @@ mod tests {
             ("smooth = { window = 9223372036854775807, degree = 2 }", "spectra.smooth"),
             ("continuum = { method = \"savitzky-golay\", window = 1000001 }", "continuum.window"),
             ("continuum = { method = \"savitzky-golay\", degree = 9223372036854775807 }", "continuum.window"),
-            ("continuum = { kernel = 1e9 }\ngrid = { linear = [5000, 15000, 0.02] }", "continuum.kernel: found 1000000000 Å: 250001000001 weights"),
+            (
+                "continuum = { kernel = 1e9 }\ngrid = { linear = [5000, 15000, 0.02] }",
+                "continuum.kernel: found 1000000000 Å: 250001000001 weights",
+            ),
             ("continuum = { kernel = inf }", "continuum.kernel"),
             ("grid = { linear = [1e17, 1.0000000000000002e17, 1] }", "grid of the spectra"),
             ("velocity = { source = \"column\" }", "spectra.velocity"),

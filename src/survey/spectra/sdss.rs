@@ -90,7 +90,7 @@ pub(super) fn read(path: &Path, file: &FitsFile, options: &ReadOptions) -> Resul
         fault: None,
         n_following: 0,
     };
-    Ok(Spectra { layout: Layout::Sdss, n_not_stars: 0, spectra: Box::new(std::iter::once(Ok(spectrum))) })
+    Ok(Spectra::single(Layout::Sdss, spectrum))
 }
 
 /// The table of one row with what the pipeline found.

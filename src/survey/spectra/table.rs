@@ -57,29 +57,18 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<Spectra> {
         }
         let id = stable_id(&file_key(&path));
         let spectrum = one(&whole, &names, &options, id, &path)?;
-        return Ok(Spectra { layout: Layout::Table, n_not_stars: 0, spectra: Box::new(std::iter::once(Ok(spectrum))) });
+        return Ok(Spectra::single(Layout::Table, spectrum));
     }
     let mut row_of_file = 0;
     let mut chunks = std::iter::once(Ok(first)).chain(chunks);
-    let mut pending: std::vec::IntoIter<ObservedSpectrum> = Vec::new().into_iter();
-    let spectra = std::iter::from_fn(move || {
-        loop {
-            if let Some(spectrum) = pending.next() {
-                return Some(Ok(spectrum));
-            }
-            let chunk = chunks.next()?;
-            let read = chunk.and_then(|chunk| {
-                let spectra = rows(&chunk, &names, &options, row_of_file, &path)?;
-                row_of_file += chunk.n_rows();
-                Ok(spectra)
-            });
-            match read {
-                Ok(spectra) => pending = spectra.into_iter(),
-                Err(error) => return Some(Err(error)),
-            }
-        }
-    });
-    Ok(Spectra { layout: Layout::Table, n_not_stars: 0, spectra: Box::new(spectra.fuse()) })
+    Ok(Spectra::in_blocks(Layout::Table, 0, move || {
+        let chunk = chunks.next()?;
+        Some(chunk.and_then(|chunk| {
+            let spectra = rows(&chunk, &names, &options, row_of_file, &path)?;
+            row_of_file += chunk.n_rows();
+            Ok(spectra)
+        }))
+    }))
 }
 
 impl Names {

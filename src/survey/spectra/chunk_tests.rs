@@ -1,0 +1,64 @@
+//! Observation files of many spectra: more than a chunk, plain tables, files that break off.
+
+use super::samples::star;
+use crate::error::Result;
+use crate::survey::prepare::{PrepareRecipe, Summary, prepare};
+use crate::table::{self, Column, ColumnSchema, Shape, Table, Values};
+use std::path::Path;
+
+/// Rows of a chunk of the output at the grids of this file.
+const CHUNK: usize = 8192;
+
+/// Prepares the folder `spectra` of a folder.
+fn prepared(folder: &Path, keys: &str) -> Result<(Summary, Table)> {
+    let path = |name: &str| folder.join(name).display().to_string();
+    let recipe = format!(
+        "labels = []\n[spectra]\nfiles = [\"{}\"]\nmedium = \"vacuum\"\ngrid = {{ linear = [5180, 5188, 2] }}\n\
+         continuum = {{ method = \"none\" }}\n{}",
+        path("spectra"),
+        keys.replace('@', &folder.display().to_string())
+    );
+    let output = folder.join("observations.parquet");
+    let summary = prepare(PrepareRecipe::parse(&recipe)?, &output, true)?;
+    Ok((summary, table::read(&output)?))
+}
+
+const NO_VELOCITY: &str = "velocity = { source = \"none\" }\n";
+
+/// Writes a table of spectra of ten pixels in its rows, with further columns.
+fn write_table(folder: &Path, name: &str, ids: Column, others: Vec<Column>) {
+    let n = ids.n_rows();
+    let wavelength: Vec<f64> = (0..10).map(|i| 5176.0 + 1.7 * f64::from(i)).collect();
+    let flux: Vec<f32> = wavelength.iter().map(|&lambda| star(lambda, 0.0) as f32).collect();
+    let list = |name: &str, values: Values| Column {
+        schema: ColumnSchema::new(name, "", ""),
+        values,
+        shape: Shape::Fixed(10),
+        valid: None,
+    };
+    let columns = vec![
+        ids,
+        list("wavelength", Values::Float64(wavelength.repeat(n))),
+        list("flux", Values::Float32(flux.repeat(n))),
+        list("ivar", Values::Float32(vec![4.0; 10 * n])),
+    ];
+    let path = folder.join("spectra").join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    table::write(&Table::new(columns.into_iter().chain(others).collect()).unwrap(), &path, false).unwrap();
+}
+
+fn ids(first: i64, n: usize) -> Column {
+    Column::scalar(ColumnSchema::new("source_id", "", ""), Values::Int64((first..).take(n).collect()))
+}
+
+#[test]
+fn a_table_that_cannot_be_read_is_one_file_that_failed() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    write_table(folder, "a.parquet", ids(1, 3), Vec::new());
+    let names = Values::Text((0..300).map(|row| format!("star {row}")).collect());
+    write_table(folder, "b.parquet", Column::scalar(ColumnSchema::new("source_id", "", ""), names), Vec::new());
+    let (summary, table) = prepared(folder, NO_VELOCITY).unwrap();
+    assert_eq!((summary.n_failed_files, summary.failed_files.len(), table.n_rows()), (1, 1, 3));
+    assert!(summary.failed_files[0].contains("b.parquet") && summary.failed_files[0].contains("'source_id'"));
+}
