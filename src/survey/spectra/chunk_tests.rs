@@ -1,6 +1,6 @@
 //! Observation files of many spectra: more than a chunk, plain tables, files that break off.
 
-use super::samples::star;
+use super::samples::{Desi, MaskKind, star, write};
 use crate::error::Result;
 use crate::survey::prepare::{PrepareRecipe, Summary, prepare};
 use crate::table::{self, Column, ColumnSchema, Shape, Table, Values};
@@ -61,4 +61,29 @@ fn a_table_that_cannot_be_read_is_one_file_that_failed() {
     let (summary, table) = prepared(folder, NO_VELOCITY).unwrap();
     assert_eq!((summary.n_failed_files, summary.failed_files.len(), table.n_rows()), (1, 1, 3));
     assert!(summary.failed_files[0].contains("b.parquet") && summary.failed_files[0].contains("'source_id'"));
+}
+
+/// Exposures of a star that a damaged file does not have any more leave a star of those before, in the order of the input.
+#[test]
+fn a_file_that_breaks_off_leaves_its_stars_in_order() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    let stars: Vec<i64> = (0..40).map(|i| 1_000 - 7 * i).collect();
+    let mut desi = Desi { mask: MaskKind::Tiled, status_name: "FIBERSTATUS", ..Desi::new(&[0.0; 80]) };
+    desi.ids = stars.repeat(2);
+    let mut hdus = desi.hdus(|_, _, _, _, _| ());
+    // The last tile of a mask: the third block of rows, 64 to 79, cannot be read.
+    let mask = hdus.iter_mut().find(|hdu| String::from_utf8_lossy(&hdu[..2880]).contains("'B_MASK'")).unwrap();
+    let last = mask.iter().rposition(|&byte| byte != 0).unwrap();
+    mask[last - 6] ^= 0xff;
+    write(folder, "spectra/spectra-1.fits", &hdus);
+    write(folder, "spectra/spectra-2.fits", &Desi::new(&[0.0]).hdus(|_, _, _, _, _| ()));
+    let (summary, table) = prepared(folder, NO_VELOCITY).unwrap();
+    assert_eq!(summary.n_failed_files, 1, "{:?}", summary.failed_files);
+    let whole = stars[..24].iter().map(|&id| (id, 2));
+    let expected: Vec<(i64, i64)> =
+        whole.chain(stars[24..].iter().map(|&id| (id, 1))).chain([(39_627_700_000_001_001, 1)]).collect();
+    let column = |name: &str| table.column(name).unwrap().to_i64().unwrap();
+    let found: Vec<(i64, i64)> = column("source_id").into_iter().zip(column("n_exposures")).collect();
+    assert_eq!(found, expected);
 }

@@ -109,8 +109,9 @@ struct Run<'a> {
     header: Header,
     /// Spectra that wait to be worked on, with the names of their files.
     waiting: Vec<(i64, ObservedSpectrum)>,
-    /// Stars of which exposures are to follow.
-    open: HashMap<i64, Star>,
+    /// Stars of which exposures are to follow, numbered as they came.
+    open: HashMap<i64, (usize, Star)>,
+    n_opened: usize,
     finished: Vec<Finished>,
     rows_per_chunk: usize,
     seen: HashSet<i64>,
@@ -141,6 +142,7 @@ impl<'a> Run<'a> {
             tables,
             waiting: Vec::new(),
             open: HashMap::new(),
+            n_opened: 0,
             finished: Vec::new(),
             rows_per_chunk,
             seen: HashSet::new(),
@@ -185,8 +187,9 @@ impl<'a> Run<'a> {
         if !is_single {
             self.work(sink)?;
             // Exposures that a damaged file does not have any more.
-            let left: Vec<Star> = self.open.drain().map(|(_, star)| star).collect();
-            self.finish(left, sink)?;
+            let mut left: Vec<(usize, Star)> = self.open.drain().map(|(_, numbered)| numbered).collect();
+            left.sort_unstable_by_key(|(number, _)| *number);
+            self.finish(left.into_iter().map(|(_, star)| star).collect(), sink)?;
         }
         Ok(())
     }
@@ -220,12 +223,14 @@ impl<'a> Run<'a> {
         let mut complete = Vec::new();
         for ((id, observed), exposure) in waiting.into_iter().zip(exposures) {
             let n_following = observed.n_following;
-            let star = self.open.remove(&id);
-            let mut star = star.unwrap_or_else(|| Star::new(id, observed.place, observed.facts));
+            let (number, mut star) = self.open.remove(&id).unwrap_or_else(|| {
+                self.n_opened += 1;
+                (self.n_opened, Star::new(id, observed.place, observed.facts))
+            });
             star.add(exposure?);
             match n_following {
                 0 => complete.push(star),
-                _ => drop(self.open.insert(id, star)),
+                _ => drop(self.open.insert(id, (number, star))),
             }
         }
         self.finish(complete, sink)
