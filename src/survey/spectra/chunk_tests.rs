@@ -4,6 +4,7 @@ use super::samples::{Desi, MaskKind, star, write};
 use crate::error::Result;
 use crate::survey::prepare::{PrepareRecipe, Summary, prepare};
 use crate::table::{self, Column, ColumnSchema, Shape, Table, Values};
+use crate::text::of_one_line;
 use std::path::Path;
 
 /// Rows of a chunk of the output at the grids of this file.
@@ -86,4 +87,18 @@ fn a_file_that_breaks_off_leaves_its_stars_in_order() {
     let column = |name: &str| table.column(name).unwrap().to_i64().unwrap();
     let found: Vec<(i64, i64)> = column("source_id").into_iter().zip(column("n_exposures")).collect();
     assert_eq!(found, expected);
+}
+
+#[test]
+fn the_recipe_is_metadata_on_one_line() {
+    let scratch = tempfile::tempdir().unwrap();
+    write_table(scratch.path(), "a.parquet", ids(1, 3), Vec::new());
+    let (_, table) = prepared(scratch.path(), NO_VELOCITY).unwrap();
+    for (key, text) in &table.metadata {
+        assert!(!text.contains(char::is_control), "{key}: {text}");
+    }
+    let text = of_one_line(table.metadata_of("prepare_recipe").unwrap()).into_owned();
+    assert!(text.lines().count() > 10, "{text}");
+    let recipe = PrepareRecipe::parse(&text).unwrap();
+    assert_eq!(recipe.spectra.unwrap().files, [scratch.path().join("spectra")]);
 }

@@ -4,9 +4,9 @@ use super::fact::FactType;
 use super::star::{Finished, Pipeline};
 use crate::error::{Error, Result};
 use crate::spectrum::continuum::Method;
-use crate::survey::prepare::{NOTES_COLUMN, Note, id_column, pass_through};
+use crate::survey::prepare::id_column;
+use crate::survey::prepare::observation::{flux_columns, list, metadata, notes_column, pass_through};
 use crate::table::{Column, ColumnSchema, Table, Values};
-use std::collections::BTreeMap;
 
 /// What all chunks of an observation file share.
 #[derive(Debug)]
@@ -76,28 +76,21 @@ impl Header {
         });
         let mut table = Table::with_rows(stars.len());
         table.push(id_column(&stars.iter().map(|star| star.id).collect::<Vec<i64>>()))?;
-        let list = |name: &str, unit: &str, description: &str, ucd: &str, values: Vec<f32>| {
-            Column::fixed(ColumnSchema::new(name, unit, description).with_ucd(ucd), Values::Float32(values), w)
-        };
         let of =
             |part: fn(&Finished) -> &Vec<f32>| -> Vec<f32> { stars.iter().flat_map(|star| part(star).iter().copied()).collect() };
         let what = if self.is_normalised { "Flux over pseudo-continuum" } else { "Flux" };
-        let described = format!("{what} at the wavelengths of the metadata, in the rest frame; NaN where missing");
-        table.push(list("flux", &unit, &described, "phot.flux.density;em.wl", of(|star| &star.flux)))?;
-        let described = "Error of the flux; NaN where missing";
-        table.push(list("flux_error", &unit, described, "stat.error;phot.flux.density;em.wl", of(|star| &star.error)))?;
+        let what = format!("{what} at the wavelengths of the metadata, in the rest frame");
+        for column in flux_columns(&unit, &what, of(|star| &star.flux), of(|star| &star.error), w) {
+            table.push(column)?;
+        }
         if self.line_spread {
             let described = "Standard deviation of the line spread in the observed frame; NaN where unknown";
-            table.push(list("line_spread", "Angstrom", described, "instr.dispersion", of(|star| &star.line_spread)))?;
+            table.push(list("line_spread", "Angstrom", described, "instr.dispersion", of(|star| &star.line_spread), w))?;
         }
         for column in constraints {
             table.push(column)?;
         }
-        let schema = ColumnSchema::new(NOTES_COLUMN, "", "What was wrong with the star's input: bits as in the metadata");
-        table.push(Column::scalar(
-            schema.with_ucd("meta.code.qual"),
-            Values::Int32(stars.iter().map(|star| star.notes).collect()),
-        ))?;
+        table.push(notes_column(stars.iter().map(|star| star.notes).collect()))?;
         let number = |name: &str, unit: &str, described: &str, ucd: &str, value: fn(&Finished) -> f64| {
             let schema = ColumnSchema::new(name, unit, described).with_ucd(ucd);
             Column::nullable(schema, stars.iter().map(value).collect())
@@ -120,25 +113,9 @@ impl Header {
             }
         }
         pass_through(&mut table, others)?;
-        table.metadata = self.metadata(pipeline);
+        table.metadata = metadata(grid.centres(), &grid.names(), &unit, &self.recipe);
+        let medium = [("wavelength_unit", "Angstrom"), ("wavelength_medium", self.medium)];
+        table.metadata.extend(medium.map(|(key, text)| (key.to_owned(), text.to_owned())));
         Ok(table)
-    }
-
-    fn metadata(&self, pipeline: &Pipeline) -> BTreeMap<String, String> {
-        let json = |value: serde_json::Value| value.to_string();
-        [
-            ("wavelengths", json(pipeline.grid().centres().into())),
-            ("wavelength_unit", "Angstrom".into()),
-            ("wavelength_medium", self.medium.into()),
-            ("bands", json(pipeline.grid().names().into())),
-            ("flux_unit", self.flux_unit.clone().unwrap_or_default()),
-            ("input_notes", Note::legend()),
-            ("program", concat!("photosphere ", env!("CARGO_PKG_VERSION"), " prepare").into()),
-            ("prepare_recipe", self.recipe.clone()),
-        ]
-        .into_iter()
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect()
     }
 }
