@@ -102,3 +102,37 @@ fn the_recipe_is_metadata_on_one_line() {
     let recipe = PrepareRecipe::parse(&text).unwrap();
     assert_eq!(recipe.spectra.unwrap().files, [scratch.path().join("spectra")]);
 }
+
+/// What is carried along has its columns in all chunks, whichever file has it, and the types that its files state.
+#[test]
+fn columns_that_are_carried_along_do_not_hang_on_the_first_chunk() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    let text = |name: &str, values: Vec<&str>| {
+        let valid = Some(values.iter().map(|text| !text.is_empty()).collect());
+        let values = Values::Text(values.into_iter().map(str::to_owned).collect());
+        Column { valid, ..Column::scalar(ColumnSchema::new(name, "", ""), values) }
+    };
+    let number = |name: &str, values: Vec<f64>| Column::nullable(ColumnSchema::new(name, "", ""), values);
+    let n = CHUNK + 10;
+    // Of the first file the whole first chunk has no plan; the second has magnitudes and positions, the first not.
+    let plans = (0..n).map(|row| if row < CHUNK { "" } else { "P7" }).collect();
+    let runs = Column::scalar(ColumnSchema::new("RUN", "", ""), Values::Int64(vec![(1 << 53) + 1; n]));
+    write_table(folder, "a.parquet", ids(1, n), vec![text("PLAN", plans), runs]);
+    let others = vec![number("mag", vec![15.5, f64::NAN]), number("RA", vec![10.0, 11.0]), text("plan", vec!["P8", ""])];
+    write_table(folder, "b.parquet", ids(100_001, 2), others);
+    let keys = format!("{NO_VELOCITY}carry = [\"Plan\", \"MAG\", \"run\", \"absent\"]\n");
+    let (summary, table) = prepared(folder, &keys).unwrap();
+    assert_eq!((summary.n_stars, summary.n_failed_files), (n + 2, 0));
+    let Values::Text(plans) = &table.column("plan").unwrap().values else { panic!("no text") };
+    assert_eq!([&plans[0], &plans[CHUNK], &plans[n], &plans[n + 1]], ["", "P7", "P8", ""]);
+    let column = |name: &str| table.column(name).unwrap().to_f64().unwrap();
+    assert!(column("mag")[..n].iter().all(|value| value.is_nan()) && column("mag")[n] == 15.5 && column("mag")[n + 1].is_nan());
+    assert!(column("ra")[0].is_nan() && column("ra")[n..] == [10.0, 11.0] && column("absent").iter().all(|value| value.is_nan()));
+    let runs = table.column("run").unwrap();
+    assert!(matches!(&runs.values, Values::Int64(values) if values[0] == (1 << 53) + 1) && !runs.is_valid(n));
+    // An integer that a column of floats cannot hold is no float.
+    write_table(folder, "0.parquet", ids(200_001, 2), vec![number("run", vec![1.5, 2.5])]);
+    let message = prepared(folder, &keys).unwrap_err().to_string();
+    assert!(message.contains("'run' of the spectra: found Integer(9007199254740993)"), "{message}");
+}

@@ -2,7 +2,7 @@
 //! arms B, R, Z, whose masks come in three encodings (all are images of integers once BZERO is undone).
 
 use super::Layout;
-use super::fact::Fact;
+use super::fact::{Fact, FactType, FactTypes};
 use super::observed::{ObservedSpectrum, ReadOptions, Segment, Spectra, mark_bad};
 use crate::error::{Error, Result};
 use crate::spectrum::{Medium, ResolutionMatrix, pixel_bounds};
@@ -41,6 +41,8 @@ struct FiberMap {
     is_star: Vec<bool>,
     status: Vec<i64>,
     facts: Vec<BTreeMap<String, Fact>>,
+    /// Of those that are columns.
+    fact_types: FactTypes,
     /// Exposures of the row's star in the rows that follow.
     n_following: Vec<usize>,
 }
@@ -80,7 +82,8 @@ pub(super) fn read(file: &FitsFile, options: &ReadOptions) -> Result<Spectra> {
     let n_not_stars = map.is_star.iter().filter(|&&is_star| !is_star).count();
     let flux_unit = arms.first().and_then(|arm| arm.flux.text("BUNIT")).unwrap_or_default().to_owned();
     let mut next = 0;
-    Ok(Spectra::in_blocks(Layout::Desi, n_not_stars, move || {
+    let fact_types = map.fact_types.clone();
+    Ok(Spectra::in_blocks(Layout::Desi, n_not_stars, fact_types, move || {
         let rows = next..n_rows.min(next + BLOCK);
         next = rows.end;
         (!rows.is_empty()).then(|| block(&mut arms, &map, rows, &place, &flux_unit))
@@ -218,6 +221,11 @@ impl FiberMap {
             facts.filter_map(|(new, name)| Some((new.to_ascii_lowercase(), fact(name, row)?))).collect()
         });
         let facts = facts.collect();
+        let kind = |name: &String| {
+            let column = table.get(exact(name)?)?;
+            Some((name.to_ascii_lowercase(), FactType::of_values(&column.values)))
+        };
+        let fact_types = carry.iter().filter_map(kind).collect();
         let mut n_following = vec![0; ids.len()];
         let mut counts: HashMap<i64, usize> = HashMap::new();
         for row in (0..ids.len()).rev().filter(|&row| is_star[row]) {
@@ -225,7 +233,7 @@ impl FiberMap {
             n_following[row] = *count;
             *count += 1;
         }
-        Ok(Self { ids, is_star, status, facts, n_following })
+        Ok(Self { ids, is_star, status, facts, fact_types, n_following })
     }
 
     fn spectrum(&self, row: usize, place: &str, flux_unit: &str) -> Option<ObservedSpectrum> {

@@ -1,6 +1,6 @@
 //! Rows of the observation file.
 
-use super::fact::FactType;
+use super::fact::FactColumns;
 use super::star::{Finished, Pipeline};
 use crate::error::{Error, Result};
 use crate::spectrum::continuum::Method;
@@ -18,8 +18,8 @@ pub(super) struct Header {
     pub line_spread: bool,
     /// Unit of the flux where it is not normalised, from the first spectrum.
     pub flux_unit: Option<String>,
-    /// Types of the columns that are carried along, from the first chunk.
-    pub facts: Option<Vec<(String, FactType)>>,
+    /// The columns that are carried along.
+    pub facts: FactColumns,
 }
 
 impl Header {
@@ -30,7 +30,7 @@ impl Header {
             medium: source.grid_medium.name(),
             line_spread: source.line_spread,
             flux_unit: None,
-            facts: None,
+            facts: FactColumns::new(&source.carry),
         }
     }
 
@@ -67,13 +67,6 @@ impl Header {
         let grid = pipeline.grid();
         let w = grid.len();
         let unit = self.flux_unit.clone().unwrap_or_default();
-        let facts = self.facts.get_or_insert_with(|| {
-            let mut names: Vec<&String> = stars.iter().flat_map(|star| star.facts.keys()).collect();
-            names.sort_unstable();
-            names.dedup();
-            let of = |name: &String| (name.clone(), FactType::of(stars.iter().map(|star| &star.facts), name));
-            names.into_iter().map(of).collect()
-        });
         let mut table = Table::with_rows(stars.len());
         table.push(id_column(&stars.iter().map(|star| star.id).collect::<Vec<i64>>()))?;
         let of =
@@ -107,10 +100,9 @@ impl Header {
         let schema = ColumnSchema::new("spectrum_file", "", "File of the spectrum, and row where it has many");
         let places = stars.iter().map(|star| star.place.rsplit('/').next().unwrap_or_default().to_owned()).collect();
         table.push(Column::scalar(schema.with_ucd("meta.file"), Values::Text(places)))?;
-        for (name, kind) in facts {
-            if others.get(name).is_none() {
-                table.push(kind.column(stars.iter().map(|star| &star.facts), name)?)?;
-            }
+        let facts: Vec<_> = stars.iter().map(|star| &star.facts).collect();
+        for column in self.facts.of(&facts, |name| others.get(name).is_none())? {
+            table.push(column)?;
         }
         pass_through(&mut table, others)?;
         table.metadata = metadata(grid.centres(), &grid.names(), &unit, &self.recipe);

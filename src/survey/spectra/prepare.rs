@@ -166,6 +166,7 @@ impl<'a> Run<'a> {
             }
         };
         self.summary.n_not_stars += spectra.n_not_stars;
+        self.header.facts.learn_types(&spectra.fact_types);
         let key = file_key(&file_of(file));
         let is_single = spectra.layout.is_single();
         let mut is_whole = true;
@@ -209,6 +210,7 @@ impl<'a> Run<'a> {
             return Ok(());
         };
         self.header.require_unit(&observed.flux_unit, &observed.place)?;
+        self.header.facts.learn_facts(&observed.facts);
         self.waiting.push((id, observed));
         Ok(())
     }
@@ -354,6 +356,9 @@ impl<'a> Run<'a> {
             if n > 0 {
                 warn_once(format!("{n} {what} are left out"));
             }
+        }
+        for name in self.header.facts.unknown() {
+            warn_once(format!("no file has '{name}' (spectra.carry): its column is empty"));
         }
         for joined in &self.tables {
             joined.account(&mut self.summary);

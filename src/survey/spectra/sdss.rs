@@ -56,10 +56,7 @@ pub(super) fn read(path: &Path, file: &FitsFile, options: &ReadOptions) -> Resul
         let of_results = results.as_ref().and_then(|table| Fact::of_column(table.get_in_any_case(name)?, 0));
         of_results.or_else(|| Fact::of_header(&header, &name.to_ascii_uppercase()))
     };
-    let integer = |name: &str| match fact(name) {
-        Some(Fact::Integer(value)) if value > 0 => Some(value),
-        _ => None,
-    };
+    let integer = |name: &str| fact(name).and_then(|fact| fact.integer()).filter(|&value| value > 0);
     if integer("ZWARNING").is_some() {
         notes |= Note::VelocityInvalid.bit();
     }

@@ -1,10 +1,11 @@
 //! Spectra in plain tables of any format: a column of lists has a spectrum in every row, columns of numbers
 //! a pixel.
 
+use super::Layout;
+use super::fact::{Fact, FactType};
 use super::identifiers::{file_key, stable_id};
 use super::observed::{ObservedSpectrum, ReadOptions, Segment, Spectra, mark_bad};
 use super::recipe::PixelColumns;
-use super::{Fact, Layout};
 use crate::error::{Error, Result};
 use crate::spectrum::{Medium, pixel_bounds};
 use crate::table::{self, Column, Shape, Table, Values};
@@ -59,9 +60,14 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<Spectra> {
         let spectrum = one(&whole, &names, &options, id, &path)?;
         return Ok(Spectra::single(Layout::Table, spectrum));
     }
+    let kind = |name: &String| {
+        let column = first.get_in_any_case(name)?;
+        Some((name.to_ascii_lowercase(), FactType::of_values(&column.values)))
+    };
+    let fact_types = options.carry.iter().filter_map(kind).collect();
     let mut row_of_file = 0;
     let mut chunks = std::iter::once(Ok(first)).chain(chunks);
-    Ok(Spectra::in_blocks(Layout::Table, 0, move || {
+    Ok(Spectra::in_blocks(Layout::Table, 0, fact_types, move || {
         let chunk = chunks.next()?;
         Some(chunk.and_then(|chunk| {
             let spectra = rows(&chunk, &names, &options, row_of_file, &path)?;

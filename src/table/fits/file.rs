@@ -185,6 +185,11 @@ impl FitsHeader {
         self.0.value(keyword).map(str::trim)
     }
 
+    /// Whether the value of a keyword stands in quotes: a text, though it may spell a number.
+    pub fn is_text(&self, keyword: &str) -> bool {
+        self.0.entry(keyword).is_some_and(|entry| entry.is_text)
+    }
+
     /// Whether a logical keyword is there, and its value. Texts `True` and `False` count too, as some
     /// programs write them.
     pub fn logical(&self, keyword: &str) -> Option<bool> {
