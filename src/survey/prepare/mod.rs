@@ -19,7 +19,7 @@ mod used;
 #[cfg(test)]
 mod xp_tests;
 
-pub(super) use join::id_column;
+pub(super) use join::{JoinTable, id_column};
 pub use note::Note;
 pub(super) use recipe::expand;
 pub use recipe::{Duplicates, Grid, PhotometrySource, PrepareRecipe, TableSource, XpSource};

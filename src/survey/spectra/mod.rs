@@ -37,6 +37,9 @@ mod star;
 mod table;
 #[cfg(test)]
 mod tests;
+mod velocity;
+#[cfg(test)]
+mod velocity_tests;
 
 pub use fact::Fact;
 pub use layout::Layout;
