@@ -59,7 +59,7 @@ fn stars_without_a_row_have_no_velocity_and_warnings_make_one_unusable() {
     // Warnings of another table, which has fewer stars.
     let few = column("warning", "", &[0.0, 4.0]);
     let expected = [Known(10.0), Unusable, Missing, Missing, Unusable, Unusable, Unusable, Missing, Missing];
-    assert_eq!(velocities(&[&[v.clone()], &[few]], warn).unwrap(), expected);
+    assert_eq!(velocities(&[std::slice::from_ref(&v), &[few]], warn).unwrap(), expected);
     let message = velocities(&[&[v]], warn).unwrap_err().to_string();
     assert!(
         message.contains("spectra.velocity") && message.contains("'warning'") && message.contains("(there are: source_id, v)")
