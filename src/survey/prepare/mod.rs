@@ -11,6 +11,7 @@ pub(super) mod constraints;
 mod flux;
 mod join;
 mod note;
+pub(super) mod observation;
 mod recipe;
 mod run;
 mod samples;
@@ -18,8 +19,7 @@ mod used;
 #[cfg(test)]
 mod xp_tests;
 
-pub(super) use chunk::pass_through;
-pub(super) use join::id_column;
+pub(super) use join::{JoinTable, id_column};
 pub use note::Note;
 pub(super) use recipe::expand;
 pub use recipe::{Duplicates, Grid, PhotometrySource, PrepareRecipe, TableSource, XpSource};

@@ -15,6 +15,8 @@
 //! | [`Layout::Sdss`] | legacy, BOSS, SDSS-V: one spectrum | a table with a pixel in every row, `loglam`, `flux`, `ivar` |
 //! | [`Layout::Table`] | Parquet, FITS, CSV …: a spectrum, or a pixel, in every row | the columns that the recipe names |
 
+#[cfg(test)]
+mod chunk_tests;
 mod desi;
 mod fact;
 mod identifiers;
@@ -35,6 +37,9 @@ mod star;
 mod table;
 #[cfg(test)]
 mod tests;
+mod velocity;
+#[cfg(test)]
+mod velocity_tests;
 
 pub use fact::Fact;
 pub use layout::Layout;
