@@ -29,7 +29,7 @@ pub struct Extinction {
     /// Bands (names) whose R does not vary.
     #[serde(default = "mid_infrared")]
     pub fixed_bands: Vec<String>,
-    /// Index β of R ∝ λ^−β beyond 900 nm to which the penalty `infrared_index` draws R. Prior knowledge, not data.
+    /// Index β of R ∝ λ^−β beyond 900 nm, the mean of the prior `infrared_index` of a recipe.
     #[serde(default = "cardelli_index")]
     pub infrared_index: f64,
 }
@@ -163,8 +163,8 @@ impl Effect for Extinction {
     /// eq. 2), which the data cannot say: a grey part of R trades off against the parallaxes of dusty, distant stars, and W1 and
     /// W2 feel it most.
     ///
-    /// `infrared_index`: mean over ln λ of (d ln R/d ln λ + β)² beyond 900 nm, β the setting of that name. It takes the index from
-    /// the literature as well, because the grey part bends a power law into one of another index.
+    /// `infrared_index`: mean over ln λ of (d ln R/d ln λ + β)² beyond 900 nm, β the setting of that name. Over σ² it is −2 ln of a
+    /// Gaussian prior on the index, which the grey part leaves open; as a penalty it would overrule data.
     fn penalty(&self, name: &str, weights: &Weights, grid: &Grid, device: &Device) -> Result<Tensor<1>> {
         let ascending = |limit: f64| {
             let mut members: Vec<usize> = (0..grid.len()).filter(|&i| grid.wavelength[i] > limit).collect();

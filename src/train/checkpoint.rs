@@ -1,6 +1,8 @@
 //! Checkpoints: one safetensors file with everything a run needs to go on to the same bits, optimiser state included.
 
 use super::clean::CleaningReport;
+use super::run::StageRecord;
+use super::star_step::Losses;
 use super::state::{EpochRecord, Position, TrainingState};
 use crate::error::{Error, Result};
 use crate::model::ParameterSpace;
@@ -17,10 +19,17 @@ struct Header {
     /// SHA-256 over recipe and data: a checkpoint of another run is refused.
     run: String,
     position: Position,
-    best_loss: Option<f64>,
+    best: Option<BestLosses>,
+    stages: Vec<StageRecord>,
     history: Vec<EpochRecord>,
     cleanings: Vec<CleaningReport>,
     space: ParameterSpace,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct BestLosses {
+    losses: Losses,
+    epoch: u32,
 }
 
 /// The part of a run besides its [`TrainingState`].
@@ -28,14 +37,18 @@ struct Header {
 pub(super) struct Progress {
     /// Optimiser state of the current stage.
     pub optimiser: Option<Vec<u8>>,
-    /// Best validation loss of the stage, with the weights and coordinates that gave it.
+    /// The best state of the stage.
     pub best: Option<Best>,
     pub cleanings: Vec<CleaningReport>,
+    pub stages: Vec<StageRecord>,
 }
 
+/// The state with the lowest loss of the stopping stars.
 #[derive(Clone)]
 pub(super) struct Best {
-    pub loss: f64,
+    pub losses: Losses,
+    /// Epochs of the stage after which it was.
+    pub epoch: u32,
     pub weights: Weights,
     pub coordinates: ndarray::Array2<f64>,
 }
@@ -52,7 +65,8 @@ pub(super) fn write(path: &Path, run: &str, state: &TrainingState, progress: &Pr
     let header = Header {
         run: run.into(),
         position: state.position,
-        best_loss: progress.best.as_ref().map(|best| best.loss),
+        best: progress.best.as_ref().map(|best| BestLosses { losses: best.losses, epoch: best.epoch }),
+        stages: progress.stages.clone(),
         history: state.history.clone(),
         cleanings: progress.cleanings.clone(),
         space: state.model.space.clone(),
@@ -126,11 +140,11 @@ pub(super) fn read(path: &Path, run: &str, state: &mut TrainingState) -> Result<
             .map_err(|error| damaged(error.to_string()))?;
         Ok((weights, coordinates))
     };
-    let best = match header.best_loss {
+    let best = match header.best {
         None => None,
-        Some(loss) => {
+        Some(BestLosses { losses, epoch }) => {
             let (weights, coordinates) = snapshot("best", state)?;
-            Some(Best { loss, weights, coordinates })
+            Some(Best { losses, epoch, weights, coordinates })
         }
     };
     let (weights, coordinates) = snapshot("current", state)?;
@@ -146,7 +160,7 @@ pub(super) fn read(path: &Path, run: &str, state: &mut TrainingState) -> Result<
     state.position = header.position;
     state.history = header.history;
     let optimiser = tensors.tensor("optimiser").ok().map(|view| view.data().to_vec());
-    Ok(Progress { optimiser, best, cleanings: header.cleanings })
+    Ok(Progress { optimiser, best, cleanings: header.cleanings, stages: header.stages })
 }
 
 #[cfg(test)]

@@ -192,8 +192,9 @@ impl Sums {
         let (w, k) = self.gradient.dim();
         let taped = model.to(&model.device().taped());
         let half = 0.5 * n_stars as f64;
+        let strengths = recipe.strengths(n_stars);
         let gradient = |model: &ForwardModel| -> Result<Option<Array2<f64>>> {
-            let Some(penalty) = model.penalty(&recipe.penalties)? else { return Ok(None) };
+            let Some(penalty) = model.penalty(&strengths)? else { return Ok(None) };
             let all = model.weights.host_gradients(penalty);
             let of = |row: &WeightRow| model.weights.names().iter().position(|name| *name == row.tensor).map(|at| &all[at]);
             Ok(Some(Array2::from_shape_fn((w, k), |(i, index)| {
