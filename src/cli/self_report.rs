@@ -10,6 +10,9 @@ pub fn lines(report: &SelfReport) -> Vec<String> {
         let share = percent(report.n_removed as f64 / report.n_stars as f64);
         lines.push(format!("cleaning removed {} of {} stars ({share})", report.n_removed, report.n_stars));
     }
+    if let Some(share) = report.binaries {
+        lines.push(format!("{} of the stars are unresolved binaries, those that were removed included", percent(share)));
+    }
     for ZeroPoints { group, errors } in &report.zero_points {
         let one = |(name, error): (&String, &f64)| match name.as_str() {
             "parallax" => format!("{name} {}", percent(*error)),

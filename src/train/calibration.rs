@@ -87,7 +87,9 @@ fn differences(
     observations: &Observations,
     constrained: &[usize],
 ) -> Result<(Vec<usize>, Vec<Difference>)> {
-    let stars = state.stars(Part::Testing);
+    // A pair says nothing of the zero point of its parallax.
+    let is_pair = |star: usize| state.binaries.as_ref().is_some_and(|binaries| binaries.probability[star] > 0.5);
+    let stars: Vec<usize> = state.stars(Part::Testing).into_iter().filter(|&star| !is_pair(star)).collect();
     let stars: Vec<usize> = stars.iter().copied().step_by(stars.len().div_ceil(STARS).max(1)).collect();
     let terms = Terms { constraints: &[], mixture: None, jacobians: false };
     let posterior = Posterior::new(&state.model, observations, &terms, &[], state.coordinates.clone())?;

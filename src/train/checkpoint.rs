@@ -1,11 +1,13 @@
 //! Checkpoints: one safetensors file with everything a run needs to go on to the same bits, optimiser state included.
 
+use super::binaries::Binaries;
 use super::clean::CleaningReport;
 use super::run::StageRecord;
 use super::star_step::Losses;
 use super::state::{EpochRecord, Position, TrainingState};
 use crate::error::{Error, Result};
 use crate::model::ParameterSpace;
+use crate::observations::Constraint;
 use crate::tensor::Weights;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -24,6 +26,8 @@ struct Header {
     history: Vec<EpochRecord>,
     cleanings: Vec<CleaningReport>,
     space: ParameterSpace,
+    /// Share of binaries, if they have been estimated.
+    binaries: Option<f64>,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -70,6 +74,7 @@ pub(super) fn write(path: &Path, run: &str, state: &TrainingState, progress: &Pr
         history: state.history.clone(),
         cleanings: progress.cleanings.clone(),
         space: state.model.space.clone(),
+        binaries: state.binaries.as_ref().map(|binaries| binaries.share),
     };
     let failed = |error: String| {
         Error::output(path.display().to_string())
@@ -83,6 +88,13 @@ pub(super) fn write(path: &Path, run: &str, state: &TrainingState, progress: &Pr
     parts.insert("kept".into(), (Dtype::U8, vec![kept.len()], kept));
     if let Some(optimiser) = &progress.optimiser {
         parts.insert("optimiser".into(), (Dtype::U8, vec![optimiser.len()], optimiser.clone()));
+    }
+    if let Some(binaries) = &state.binaries {
+        let (values, errors) = binaries.constraint.values_and_errors();
+        for (name, values) in [("probability", &binaries.probability[..]), ("values", values), ("errors", errors)] {
+            let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            parts.insert(format!("binaries.{name}"), (Dtype::F64, vec![values.len()], bytes));
+        }
     }
     let mut snapshot = |prefix: &str, weights: &Weights, coordinates: &ndarray::Array2<f64>| -> Result<()> {
         let shape = vec![coordinates.nrows(), coordinates.ncols()];
@@ -152,6 +164,14 @@ pub(super) fn read(path: &Path, run: &str, state: &mut TrainingState) -> Result<
     if kept.len() != state.kept.len() {
         return Err(damaged(format!("{} stars", kept.len())));
     }
+    if let Some(share) = header.binaries {
+        let [probability, values, errors] = ["probability", "values", "errors"].map(|name| numbers(&format!("binaries.{name}")));
+        let (probability, constraint) = (probability?, Constraint::new(values?, errors?).0);
+        if [probability.len(), constraint.values_and_errors().0.len()] != [kept.len(); 2] {
+            return Err(damaged(format!("probabilities of {} stars", probability.len())));
+        }
+        state.binaries = Some(Binaries { share, probability, constraint });
+    }
     state.model.weights = weights;
     let pairs = header.space.parameters.into_iter().zip(&state.model.space.parameters);
     state.model.space = ParameterSpace { parameters: pairs.map(|(found, declared)| found.as_declared(declared)).collect() };
@@ -172,7 +192,8 @@ mod tests {
     use crate::tensor::Device;
     use crate::train::Recipe;
 
-    /// A file says of a parameter whether it is a label; whether it is an amount or the distance, its start and its range must come back too.
+    /// A file says of a parameter whether it is a label; whether it is an amount or the distance, its start and its range must come back too. So
+    /// must what is known of binaries.
     #[test]
     fn parameters_are_what_they_were() {
         let recipe = "description = 'test'\n[[effect]]\nkind = 'emulator'\nhidden = [4]\n[[effect]]\nkind = 'extinction'\nvariation = true\n\
@@ -184,14 +205,17 @@ mod tests {
         let start = || {
             let grid = observations.grid.clone();
             let model = ForwardModel::new(&Registry::standard(), &recipe.effects, grid, 1, &Device::cpu()).unwrap();
-            TrainingState::start(model, &observations, 0.2).unwrap()
+            TrainingState::start(model, &observations, &recipe.data).unwrap()
         };
         let folder = tempfile::tempdir().unwrap();
-        let (path, state) = (folder.path().join("run.checkpoint"), start());
+        let (path, mut state) = (folder.path().join("run.checkpoint"), start());
+        let (constraint, _) = Constraint::new((0..40).map(f64::from).collect(), vec![0.5; 40]);
+        state.binaries = Some(Binaries { share: 0.04, probability: vec![0.1; 40], constraint });
         write(&path, "run", &state, &Progress::default()).unwrap();
         let mut resumed = start();
         read(&path, "run", &mut resumed).unwrap();
         assert_eq!(resumed.model.space, state.model.space);
+        assert_eq!(resumed.binaries, state.binaries);
         assert!(resumed.model.space.distance_position().is_some());
     }
 }

@@ -4,6 +4,7 @@
 //! the stars fixed, the stars by Levenberg–Marquardt with the weights fixed, in the stages of a [`Recipe`]; then the mixture
 //! prior is fitted to the labels, and the errors of the model are estimated from the validation stars.
 
+mod binaries;
 mod calibration;
 mod checkpoint;
 mod clean;
@@ -26,7 +27,9 @@ mod wavelength_step;
 
 pub use checkpoint::path as checkpoint_path;
 pub use clean::CleaningReport;
-pub use recipe::{CardText, Clean, DataRecipe, Learn, LossRecipe, Recipe, Refine, Schedule, Solve, Stage, StarUpdate};
+pub use recipe::{
+    BinaryRecipe, CardText, Clean, DataRecipe, Learn, LossRecipe, Recipe, Refine, Schedule, Solve, Stage, StarUpdate,
+};
 pub use run::{Checkpoints, StageRecord};
 pub use self_report::{Drift, SelfReport, ZeroPoints};
 pub use state::EpochRecord;

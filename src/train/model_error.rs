@@ -8,12 +8,12 @@
 //! fitted. Zero where the residuals are no larger than their errors within twice the Monte-Carlo error of a MAD.
 
 use super::recipe::Recipe;
+use super::star_step;
 use super::state::{Part, TrainingState};
 use crate::error::Result;
 use crate::observations::Observations;
 use crate::optimise::NormalEquations;
 use crate::optimise::dense::{cholesky_in_place, solve_lower_in_place};
-use crate::posterior::{Posterior, Terms};
 use crate::statistics::scatter_about_zero;
 use crate::tensor::{Order, to_f64};
 use crate::warning::warn_once;
@@ -31,8 +31,7 @@ const SMALLEST_SHARE: f64 = 0.1;
 pub(super) fn estimate(state: &TrainingState, observations: &Observations, recipe: &Recipe) -> Result<Vec<f64>> {
     let (w, p) = (state.model.grid.len(), state.model.space.len());
     let already = recipe.data.fractional_error;
-    let terms = Terms { constraints: &recipe.data.constraints, mixture: None, jacobians: recipe.loss.jacobians };
-    let posterior = Posterior::new(&state.model, observations, &terms, &[], state.coordinates.clone())?;
+    let posterior = star_step::posterior(state, observations, recipe)?;
     let free: Vec<usize> = (0..p).collect();
     let mut residuals = vec![Vec::new(); w];
     for stars in state.stars(Part::Testing).chunks(512) {

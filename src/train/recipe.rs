@@ -36,6 +36,9 @@ pub struct Recipe {
     pub priors: BTreeMap<String, f64>,
     #[serde(default)]
     pub loss: LossRecipe,
+    /// Unresolved binaries that cleaning cannot find.
+    #[serde(default)]
+    pub binaries: BinaryRecipe,
     /// The mixture prior of the labels.
     #[serde(default)]
     pub prior: MixtureFit,
@@ -87,6 +90,14 @@ pub struct LossRecipe {
     pub robust_scale: f64,
     /// Whether the star step has the Jacobians −2 ln ϖ − 2 ln E of flat priors on positive parameters (eq. 14).
     pub jacobians: bool,
+}
+
+/// Unresolved binaries: pairs of like stars, twice as bright as one.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BinaryRecipe {
+    /// Their share of the stars as a first guess; it is estimated after every `solve` and `refine` stage. Zero: there are none.
+    pub share: f64,
 }
 
 /// One stage of training.
@@ -378,6 +389,7 @@ mod tests {
             ("[data]\nvalidation_fraction = 1.5\n", "validation_fraction"),
             ("[penalties]\nkernel = -1.0\n", "kernel"),
             ("[priors]\ninfrared_index = 0.0\n", "priors.infrared_index"),
+            ("[binaries]\nshare = 0.6\n", "binaries.share"),
             ("warm_up = -1.0\n", "warm_up"),
             ("largest_increase = 0.0\n", "largest_increase"),
         ] {

@@ -46,6 +46,8 @@ impl Recipe {
     pub(super) fn validate(&self) -> Result<()> {
         check_data(&self.data)?;
         not_negative("loss.robust_scale".into(), self.loss.robust_scale)?;
+        let share = self.binaries.share;
+        check("binaries.share", share, (0.0..=0.5).contains(&share), "a number in [0, 0.5]")?;
         self.prior.validate()?;
         for (name, &strength) in &self.penalties {
             not_negative(format!("penalties.{name}"), strength)?;

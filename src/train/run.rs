@@ -1,5 +1,6 @@
 //! The training loop: stages one after the other, what each did to the loss, checkpoints.
 
+use super::binaries;
 use super::checkpoint::{self, Progress};
 use super::clean::{CleaningReport, clean};
 use super::recipe::{Recipe, Solve, Stage};
@@ -94,9 +95,14 @@ pub fn run(
                 Stage::Refine(refine) => {
                     let stars = run.state.kept_stars();
                     star_step::minimise(&mut run.state, observations, recipe, &stars, &refine.stars)?;
+                    binaries::estimate(&mut run.state, observations, recipe)?;
                     false
                 }
-                Stage::Solve(solve) => !run.solve(solve, report)?,
+                Stage::Solve(solve) => {
+                    let gained = run.solve(solve, report)?;
+                    binaries::estimate(&mut run.state, observations, recipe)?;
+                    !gained
+                }
                 Stage::Clean(stage) => {
                     let cleaning = clean(&mut run.state, observations, stage)?;
                     tracing::info!("{}: removed {} of {} stars", cleaning.stage, cleaning.n_removed, cleaning.n_before);

@@ -18,6 +18,8 @@ const WORSE: f64 = 0.01;
 /// Share of the stars that one cleaning may want to remove; of a quarter of them by signal-to-noise ratio.
 const LARGEST_SHARE: f64 = 0.05;
 const LARGEST_SHARE_OF_QUARTER: f64 = 0.1;
+/// Share of pairs of like stars; a third of all stars is double, but few of these are alike.
+const LARGEST_SHARE_OF_BINARIES: f64 = 0.2;
 /// Median pull of a constraint, and the largest standard error with which it must be known.
 const LARGEST_PULL: f64 = 0.3;
 const ERROR_OF_PULL: f64 = 0.06;
@@ -35,6 +37,9 @@ pub struct SelfReport {
     /// Stars of the sample, and how many of them cleaning removed.
     pub n_stars: usize,
     pub n_removed: usize,
+    /// Share of unresolved binaries among the stars, where the recipe has them estimated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub binaries: Option<f64>,
     /// Mean loss of the fluxes of the validation stars, per flux.
     pub validation_loss: f64,
     /// What a user should look at before trusting the model.
@@ -83,12 +88,15 @@ impl SelfReport {
                 validation_loss.sqrt()
             ));
         }
+        let binaries = state.binaries.as_ref().map(|binaries| binaries.share);
+        warnings.extend(binaries.and_then(of_binaries));
         let kept = state.kept_stars().len();
         Self {
             zero_points: zero_points(&state.model.space, state.model.calibration.as_ref()),
             drifts,
             n_stars: state.kept.len(),
             n_removed: state.kept.len() - kept,
+            binaries,
             validation_loss,
             warnings,
         }
@@ -198,6 +206,15 @@ fn of_cleaning(cleaning: &CleaningReport) -> Vec<String> {
     warnings
 }
 
+fn of_binaries(share: f64) -> Option<String> {
+    (share > LARGEST_SHARE_OF_BINARIES).then(|| {
+        format!(
+            "{:.0} % of the stars are taken for unresolved binaries: the model, not the stars, may be wrong in brightness",
+            100.0 * share
+        )
+    })
+}
+
 fn of_drift(drift: &Drift) -> Option<String> {
     let standard_error = 1.25 / (drift.n_stars as f64).sqrt();
     (drift.pull.abs() > LARGEST_PULL && standard_error < ERROR_OF_PULL).then(|| {
@@ -236,6 +253,12 @@ mod tests {
         let many = of_cleaning(&cleaning(50, 150, [0.2; 4]));
         assert!(many.len() == 1 && many[0].contains("20.0 %") && many[0].contains("150 of them stayed"), "{many:?}");
         assert!(of_cleaning(&cleaning(40, 0, [0.0, 0.01, 0.03, 0.12]))[0].contains("best spectra"));
+    }
+
+    #[test]
+    fn too_many_binaries_are_named() {
+        assert!(of_binaries(0.15).is_none());
+        assert!(of_binaries(0.4).unwrap().starts_with("40 % of the stars"));
     }
 
     #[test]

@@ -13,6 +13,21 @@ use serde::{Deserialize, Serialize};
 /// Stars per chunk: small enough for the tensors of a chunk to stay in a core's cache, and for a batch to occupy two cores.
 const CHUNK: usize = 256;
 
+/// The loss of the stars, whose measured parallaxes are those that the binaries among them leave.
+pub(super) fn posterior<'a>(
+    state: &'a TrainingState,
+    observations: &'a Observations,
+    recipe: &'a Recipe,
+) -> Result<Posterior<'a>> {
+    let terms = Terms { constraints: &recipe.data.constraints, mixture: None, jacobians: recipe.loss.jacobians };
+    let posterior = Posterior::new(&state.model, observations, &terms, &[], state.coordinates.clone())?;
+    let distance = state.model.space.distance_position().map(|position| &state.model.space.parameters[position].name);
+    match state.binaries.as_ref().zip(distance) {
+        Some((binaries, name)) => posterior.with_measured(name, &binaries.constraint),
+        None => Ok(posterior),
+    }
+}
+
 /// Moves the named stars towards their optimum with `method`.
 pub(super) fn minimise(
     state: &mut TrainingState,
@@ -21,8 +36,7 @@ pub(super) fn minimise(
     stars: &[usize],
     method: &Method,
 ) -> Result<()> {
-    let terms = Terms { constraints: &recipe.data.constraints, mixture: None, jacobians: recipe.loss.jacobians };
-    let posterior = Posterior::new(&state.model, observations, &terms, &[], state.coordinates.clone())?;
+    let posterior = posterior(state, observations, recipe)?;
     let subset = Subset::new(&posterior, stars);
     let start = state.coordinates.select(Axis(0), stars);
     let solution = minimise_in_chunks(method, &subset, start.view(), None, CHUNK)?;
@@ -43,8 +57,7 @@ pub(super) fn descend(
     largest: Option<f64>,
 ) -> Result<()> {
     let mut gradient = {
-        let terms = Terms { constraints: &recipe.data.constraints, mixture: None, jacobians: recipe.loss.jacobians };
-        let posterior = Posterior::new(&state.model, observations, &terms, &[], state.coordinates.clone())?;
+        let posterior = posterior(state, observations, recipe)?;
         posterior.gradient(stars, state.coordinates.select(Axis(0), stars).view())?.1
     };
     gradient.mapv_inplace(|slope| if slope.is_finite() { slope } else { 0.0 });
@@ -89,8 +102,7 @@ impl Losses {
 
 /// The losses of the named stars.
 pub(super) fn losses(state: &TrainingState, observations: &Observations, recipe: &Recipe, stars: &[usize]) -> Result<Losses> {
-    let terms = Terms { constraints: &recipe.data.constraints, mixture: None, jacobians: recipe.loss.jacobians };
-    let posterior = Posterior::new(&state.model, observations, &terms, &[], state.coordinates.clone())?;
+    let posterior = posterior(state, observations, recipe)?;
     let parts = stars
         .par_chunks(CHUNK)
         .map(|stars| {

@@ -1,5 +1,6 @@
 //! Everything that a training run carries from epoch to epoch, so that it can be stopped and resumed to the bit.
 
+use super::binaries::Binaries;
 use super::recipe::DataRecipe;
 use crate::error::Result;
 use crate::model::{ForwardModel, Transform};
@@ -56,6 +57,8 @@ pub struct TrainingState {
     pub kept: Vec<bool>,
     /// What every star is used for `[N]`.
     pub part: Vec<Part>,
+    /// The unresolved binaries among them, where the recipe asks for them and they have been estimated.
+    pub binaries: Option<Binaries>,
     pub position: Position,
     pub history: Vec<EpochRecord>,
 }
@@ -72,7 +75,15 @@ impl TrainingState {
         let coordinates = measured_coordinates(&model, observations);
         absorb_mean_spectrum(&mut model, observations, &training, &coordinates)?;
         let n = observations.len();
-        Ok(Self { model, coordinates, kept: vec![true; n], part, position: Position::default(), history: Vec::new() })
+        Ok(Self {
+            model,
+            coordinates,
+            kept: vec![true; n],
+            part,
+            binaries: None,
+            position: Position::default(),
+            history: Vec::new(),
+        })
     }
 
     /// All kept stars, in order.

@@ -263,6 +263,10 @@ fn stars_table(state: &TrainingState, observations: &Observations) -> Result<Tab
             table.push(Column::nullable(error_schema, column(|m| m.1)))?;
         }
     }
+    if let Some(binaries) = &state.binaries {
+        let schema = ColumnSchema::new("binary_probability", "", "probability that it is an unresolved pair of like stars");
+        table.push(Column::nullable(schema, binaries.probability.clone()))?;
+    }
     for column in observations.auxiliary.columns() {
         let is_scalar = column.shape == crate::table::Shape::Scalar;
         if is_scalar && table.get(&column.schema.name).is_none() {
