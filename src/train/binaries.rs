@@ -9,7 +9,7 @@
 //! shows. What labels and flux say of x is a Gaussian (the star's loss without its parallax); it gives the probability w that the
 //! star is a pair, and x as the mean of its two optima. A Gaussian constraint that leads to the same optimum then stands in place of the
 //! measured parallax: the gradient of the weights is that of the mixture (the E step of expectation maximisation; all that moves weights
-//! is the M step). f is the mean of w over all stars, also those that cleaning removed.
+//! is the M step). f is the mean of w over the stars that can tell one from two, also those that cleaning removed.
 
 use super::recipe::Recipe;
 use super::star_step;
@@ -25,6 +25,8 @@ use std::f64::consts::{FRAC_1_SQRT_2, TAU};
 const SHARES: [f64; 2] = [1e-4, 0.5];
 /// Rounds in which the share and the probabilities follow each other.
 const ROUNDS: u32 = 30;
+/// Errors by which one star and two must differ where the share is estimated.
+const DECISIVE: f64 = 4.0;
 /// A flux that says so little of the parallax, in units of the information of the measured one, decides nothing.
 const LEAST_INFORMATION: f64 = 1e-6;
 
@@ -35,6 +37,8 @@ pub struct Binaries {
     pub share: f64,
     /// Probability w of every star `[N]`; NaN where it has no parallax, or was gone before the first estimate.
     pub probability: Vec<f64>,
+    /// Whether its flux and parallax can tell one star from two `[N]`.
+    pub is_decisive: Vec<bool>,
     /// What stands in place of the measured parallaxes.
     pub constraint: Constraint,
 }
@@ -52,6 +56,13 @@ impl Pair {
         let ((measured, noise), (expected, spread)) = (self.measured, self.expected);
         let ln_normal = |mean: f64, variance: f64| -0.5 * ((measured - mean).powi(2) / variance + (TAU * variance).ln());
         ln_normal(expected * FRAC_1_SQRT_2, noise + 0.5 * spread) - ln_normal(expected, noise + spread)
+    }
+
+    /// Whether one star and two lie `DECISIVE` errors from each other. Of other stars the probability follows the share, not the share their
+    /// probability: any fault of model or errors looks like some binaries more or less.
+    fn is_decisive(self) -> bool {
+        let ((_, noise), (expected, spread)) = (self.measured, self.expected);
+        ((1.0 - FRAC_1_SQRT_2) * expected).powi(2) > DECISIVE * DECISIVE * (noise + spread)
     }
 
     /// Value and error of the constraint whose optimum is the mean of those of one star and of two, which has the probability `w`.
@@ -107,10 +118,16 @@ pub(super) fn estimate(state: &mut TrainingState, observations: &Observations, r
         (None, Some(ratio)) => (1.0 + (1.0 - share) / share * (-ratio).exp()).recip(),
         (None, None) => f64::NAN,
     };
+    let is_decisive = |star: usize| match before.filter(|_| !state.kept[star]) {
+        Some(binaries) => binaries.is_decisive[star],
+        None => pairs[star].is_some_and(Pair::is_decisive),
+    };
+    let is_decisive: Vec<bool> = (0..n).map(is_decisive).collect();
+    let decisive: Vec<usize> = (0..n).filter(|&star| is_decisive[star] && of(star, share).is_finite()).collect();
     for _ in 0..ROUNDS {
-        let known: Vec<f64> = (0..n).map(|star| of(star, share)).filter(|probability| probability.is_finite()).collect();
+        let known: Vec<f64> = decisive.iter().map(|&star| of(star, share)).collect();
         if known.is_empty() {
-            return Ok(());
+            break;
         }
         share = (known.iter().sum::<f64>() / known.len() as f64).clamp(SHARES[0], SHARES[1]);
     }
@@ -121,8 +138,8 @@ pub(super) fn estimate(state: &mut TrainingState, observations: &Observations, r
             None => measured[star].unwrap_or((f64::NAN, f64::INFINITY)),
         })
         .unzip();
-    tracing::debug!("binaries: {:.2} % of the stars", 100.0 * share);
-    state.binaries = Some(Binaries { share, probability, constraint: Constraint::new(values, errors).0 });
+    tracing::debug!("binaries: {:.2} % of {} stars with good parallaxes", 100.0 * share, decisive.len());
+    state.binaries = Some(Binaries { share, probability, is_decisive, constraint: Constraint::new(values, errors).0 });
     Ok(())
 }
 

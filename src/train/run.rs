@@ -98,11 +98,7 @@ pub fn run(
                     binaries::estimate(&mut run.state, observations, recipe)?;
                     false
                 }
-                Stage::Solve(solve) => {
-                    let gained = run.solve(solve, report)?;
-                    binaries::estimate(&mut run.state, observations, recipe)?;
-                    !gained
-                }
+                Stage::Solve(solve) => !run.solve(solve, report)?,
                 Stage::Clean(stage) => {
                     let cleaning = clean(&mut run.state, observations, stage)?;
                     tracing::info!("{}: removed {} of {} stars", cleaning.stage, cleaning.n_removed, cleaning.n_before);
@@ -171,11 +167,15 @@ impl Run<'_> {
             self.follow(&all, FOLLOWING_ITERATIONS)?;
             let losses = self.losses(&training)?;
             if losses.lower_than(&lowest) {
-                lowest = losses;
                 damping = (damping * 0.1).max(stage.damping * SMALLEST_SHARE_OF_DAMPING);
                 let there = self.losses(&stopping)?;
-                if there.lower_than(&best) {
-                    (best, gained) = (there, true);
+                let is_best = there.lower_than(&best);
+                // What is known of binaries follows the weights, and changes the losses a little.
+                binaries::estimate(&mut self.state, self.observations, self.recipe)?;
+                self.follow(&all, FOLLOWING_ITERATIONS)?;
+                lowest = self.losses(&training)?;
+                if is_best {
+                    (best, gained) = (self.losses(&stopping)?, true);
                     best_state = (self.state.model.weights.clone(), self.state.coordinates.clone());
                 }
             } else {
