@@ -11,20 +11,27 @@
 //! measured parallax: the gradient of the weights is that of the mixture (the E step of expectation maximisation; all that moves weights
 //! is the M step). f is the mean of w over the stars that can tell one from two, also those that cleaning removed.
 
+use super::neighbours::nearest_to;
 use super::recipe::Recipe;
 use super::star_step;
 use super::state::TrainingState;
 use crate::error::Result;
 use crate::observations::{Constraint, Observations};
-use crate::optimise::NormalEquations;
 use crate::optimise::dense::invert_positive_semidefinite;
-use ndarray::Axis;
+use crate::optimise::{LevenbergMarquardt, Method, NormalEquations};
+use ndarray::{Array2, Axis};
+use rayon::prelude::*;
 use std::f64::consts::{FRAC_1_SQRT_2, TAU};
 
 /// The share of binaries stays within these.
 const SHARES: [f64; 2] = [1e-4, 0.5];
 /// Rounds in which the share and the probabilities follow each other.
 const ROUNDS: u32 = 30;
+/// Iterations with which stars that are gone follow the weights.
+const FOLLOWING_ITERATIONS: u32 = 6;
+/// Like stars with which one is compared, and the number of stars among which they are looked for.
+const LIKE: usize = 32;
+const REFERENCE: usize = 4000;
 /// Errors by which one star and two must differ where the share is estimated.
 const DECISIVE: f64 = 4.0;
 /// A flux that says so little of the parallax, in units of the information of the measured one, decides nothing.
@@ -35,10 +42,8 @@ const LEAST_INFORMATION: f64 = 1e-6;
 pub struct Binaries {
     /// f, the share of the stars.
     pub share: f64,
-    /// Probability w of every star `[N]`; NaN where it has no parallax, or was gone before the first estimate.
+    /// Probability w of every star `[N]`; NaN where it has no parallax.
     pub probability: Vec<f64>,
-    /// Whether its flux and parallax can tell one star from two `[N]`.
-    pub is_decisive: Vec<bool>,
     /// What stands in place of the measured parallaxes.
     pub constraint: Constraint,
 }
@@ -76,23 +81,53 @@ impl Pair {
     }
 }
 
-/// Estimates the binaries among the kept stars, which are at their optima, and puts the constraints that follow in place of the measured
-/// parallaxes. Nothing happens where the recipe has none, or no parallax constrains.
+/// Estimates the binaries among the stars, the kept ones being at their optima, and puts the constraints that follow in place of the
+/// measured parallaxes. Nothing happens where the recipe has none, or no parallax constrains.
 pub(super) fn estimate(state: &mut TrainingState, observations: &Observations, recipe: &Recipe) -> Result<()> {
     let Some(position) = state.model.space.distance_position().filter(|_| recipe.binaries.share > 0.0) else { return Ok(()) };
-    let parameter = state.model.space.parameters[position].clone();
-    if !recipe.data.constraints.contains(&parameter.name) || !observations.constraints.contains_key(&parameter.name) {
+    let name = state.model.space.parameters[position].name.clone();
+    if !recipe.data.constraints.contains(&name) || !observations.constraints.contains_key(&name) {
         return Ok(());
     }
+    // Stars that cleaning removed have not followed the weights. Most are pairs, and some were taken for such by a worse model.
+    let n = observations.len();
+    let gone: Vec<usize> = (0..n).filter(|&star| !state.kept[star]).collect();
+    let method = LevenbergMarquardt { max_iterations: FOLLOWING_ITERATIONS, ..LevenbergMarquardt::default() };
+    star_step::minimise(state, observations, recipe, &gone, &Method::LevenbergMarquardt(method))?;
+    let pairs = pairs(state, observations, recipe, position)?;
+    let labels = state.coordinates.select(Axis(1), &state.model.space.label_positions());
+    let ratios: Vec<Option<f64>> = beside_their_like(&pairs, &labels).into_iter().map(|pair| pair.map(Pair::ln_ratio)).collect();
+    let of = |ratio: f64, share: f64| (1.0 + (1.0 - share) / share * (-ratio).exp()).recip();
+    let is_decisive = |star: &usize| pairs[*star].is_some_and(Pair::is_decisive);
+    let decisive: Vec<f64> = (0..n).filter(is_decisive).filter_map(|star| ratios[star]).collect();
+    let mut share = state.binaries.as_ref().map_or(recipe.binaries.share, |binaries| binaries.share);
+    for _ in 0..if decisive.is_empty() { 0 } else { ROUNDS } {
+        let mean = decisive.iter().map(|&ratio| of(ratio, share)).sum::<f64>() / decisive.len() as f64;
+        share = mean.clamp(SHARES[0], SHARES[1]);
+    }
+    tracing::debug!("binaries: {:.2} % of {} stars with good parallaxes", 100.0 * share, decisive.len());
+    let probability: Vec<f64> = ratios.iter().map(|ratio| ratio.map_or(f64::NAN, |ratio| of(ratio, share))).collect();
+    let (values, errors) = (0..n)
+        .map(|star| match pairs[star] {
+            Some(pair) => pair.constraint(probability[star]),
+            None => observations.constraint(&name, star).unwrap_or((f64::NAN, f64::INFINITY)),
+        })
+        .unzip();
+    state.binaries = Some(Binaries { share, probability, constraint: Constraint::new(values, errors).0 });
+    Ok(())
+}
+
+/// What measurement and the rest say of the parallax of every star, if both say something.
+fn pairs(state: &TrainingState, observations: &Observations, recipe: &Recipe, position: usize) -> Result<Vec<Option<Pair>>> {
     let (n, p) = (observations.len(), state.model.space.len());
+    let parameter = &state.model.space.parameters[position];
     let factor = parameter.model_units_per_file_unit;
-    let measured: Vec<Option<(f64, f64)>> = (0..n).map(|star| observations.constraint(&parameter.name, star)).collect();
-    let mut pairs: Vec<Option<Pair>> = vec![None; n];
     let posterior = star_step::posterior(state, observations, recipe)?;
-    for chunk in state.kept_stars().chunks(512) {
+    let mut pairs: Vec<Option<Pair>> = vec![None; n];
+    for chunk in (0..n).collect::<Vec<usize>>().chunks(512) {
         let normal = posterior.normal_equations(chunk, state.coordinates.select(Axis(0), chunk).view())?;
         for (row, &star) in chunk.iter().enumerate() {
-            let Some((value, error)) = measured[star] else { continue };
+            let Some((value, error)) = observations.constraint(&parameter.name, star) else { continue };
             let curvature: Vec<f64> = normal.curvature.index_axis(Axis(0), row).iter().map(|value| 0.5 * value).collect();
             let Some(covariance) = invert_positive_semidefinite(&curvature, p) else { continue };
             let u = state.coordinates[[star, position]];
@@ -108,45 +143,66 @@ pub(super) fn estimate(state: &mut TrainingState, observations: &Observations, r
             }
         }
     }
-    drop(posterior);
-    let before = state.binaries.as_ref();
-    let gone = |star: usize| before.filter(|_| !state.kept[star]).map(|binaries| binaries.probability[star]);
-    let ratios: Vec<Option<f64>> = pairs.iter().map(|pair| pair.map(Pair::ln_ratio)).collect();
-    let mut share = before.map_or(recipe.binaries.share, |binaries| binaries.share);
-    let of = |star: usize, share: f64| match (gone(star), ratios[star]) {
-        (Some(probability), _) => probability,
-        (None, Some(ratio)) => (1.0 + (1.0 - share) / share * (-ratio).exp()).recip(),
-        (None, None) => f64::NAN,
+    Ok(pairs)
+}
+
+/// The same with what is expected multiplied by the median ratio of measured and expected parallax of the stars next to each in the
+/// labels `[N, L]`: a kind of stars that the model has too bright is no kind of pairs, and taken for one it would stay too bright.
+fn beside_their_like(pairs: &[Option<Pair>], labels: &Array2<f64>) -> Vec<Option<Pair>> {
+    let known: Vec<usize> = (0..pairs.len()).filter(|&star| pairs[star].is_some()).collect();
+    let reference: Vec<usize> = known.iter().copied().step_by(known.len().div_ceil(REFERENCE).max(1)).collect();
+    let labels_of_reference = labels.select(Axis(0), &reference);
+    let ratio = |pair: Pair| {
+        let ((measured, noise), (expected, spread)) = (pair.measured, pair.expected);
+        (measured / expected, expected * expected / (noise + spread))
     };
-    let is_decisive = |star: usize| match before.filter(|_| !state.kept[star]) {
-        Some(binaries) => binaries.is_decisive[star],
-        None => pairs[star].is_some_and(Pair::is_decisive),
-    };
-    let is_decisive: Vec<bool> = (0..n).map(is_decisive).collect();
-    let decisive: Vec<usize> = (0..n).filter(|&star| is_decisive[star] && of(star, share).is_finite()).collect();
-    for _ in 0..ROUNDS {
-        let known: Vec<f64> = decisive.iter().map(|&star| of(star, share)).collect();
-        if known.is_empty() {
-            break;
-        }
-        share = (known.iter().sum::<f64>() / known.len() as f64).clamp(SHARES[0], SHARES[1]);
-    }
-    let probability: Vec<f64> = (0..n).map(|star| of(star, share)).collect();
-    let (values, errors) = (0..n)
-        .map(|star| match pairs[star] {
-            Some(pair) => pair.constraint(probability[star]),
-            None => measured[star].unwrap_or((f64::NAN, f64::INFINITY)),
+    (0..pairs.len())
+        .into_par_iter()
+        .map(|star| {
+            let pair = pairs[star]?;
+            let like = nearest_to(&labels_of_reference, labels.row(star), LIKE, None);
+            let mut ratios: Vec<(f64, f64)> = like.into_iter().filter_map(|row| pairs[reference[row]].map(ratio)).collect();
+            let zero = weighted_median(&mut ratios);
+            Some(Pair { expected: (pair.expected.0 * zero, pair.expected.1), ..pair })
         })
-        .unzip();
-    tracing::debug!("binaries: {:.2} % of {} stars with good parallaxes", 100.0 * share, decisive.len());
-    state.binaries = Some(Binaries { share, probability, is_decisive, constraint: Constraint::new(values, errors).0 });
-    Ok(())
+        .collect()
+}
+
+/// The value at which half of the weight is reached, of (value, weight); 1 without any.
+fn weighted_median(values: &mut [(f64, f64)]) -> f64 {
+    values.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let half = 0.5 * values.iter().map(|(_, weight)| weight).sum::<f64>();
+    let mut sum = 0.0;
+    let reached = |&&(_, weight): &&(f64, f64)| {
+        sum += weight;
+        sum >= half
+    };
+    values.iter().find(reached).map_or(1.0, |(value, _)| *value)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use rand::{Rng, SeedableRng};
+
+    #[test]
+    fn a_kind_of_stars_that_is_too_bright_is_no_kind_of_pairs() {
+        // 100 stars as expected, 100 beside them a fifth too bright, one pair among each; errors of 3 %.
+        let labels = Array2::from_shape_fn((200, 1), |(row, _)| row as f64 + if row < 100 { 0.0 } else { 1e3 });
+        let pairs: Vec<Option<Pair>> = (0..200)
+            .map(|row| {
+                let ratio = if row < 100 { 1.0 } else { 0.8 } * if row % 100 == 50 { FRAC_1_SQRT_2 } else { 1.0 };
+                Some(Pair { measured: (2.0 * ratio, 0.0036), expected: (2.0, 0.0) })
+            })
+            .collect();
+        let likely = |pairs: &[Option<Pair>]| -> Vec<usize> {
+            (0..200).filter(|&row| pairs[row].is_some_and(|pair| pair.ln_ratio() > 0.0)).collect()
+        };
+        assert_eq!(likely(&beside_their_like(&pairs, &labels)), [50, 150]);
+        assert!(likely(&pairs).len() > 100);
+        assert!((weighted_median(&mut [(3.0, 1.0), (1.0, 1.0), (2.0, 5.0)]) - 2.0).abs() < 1e-12);
+        assert!((weighted_median(&mut []) - 1.0).abs() < 1e-12);
+    }
 
     #[test]
     fn the_constraint_leads_to_the_mean_of_the_two_optima() {

@@ -91,8 +91,6 @@ pub(super) fn write(path: &Path, run: &str, state: &TrainingState, progress: &Pr
     }
     if let Some(binaries) = &state.binaries {
         let (values, errors) = binaries.constraint.values_and_errors();
-        let is_decisive = binaries.is_decisive.iter().map(|&is| u8::from(is)).collect();
-        parts.insert("binaries.is_decisive".into(), (Dtype::U8, vec![binaries.is_decisive.len()], is_decisive));
         for (name, values) in [("probability", &binaries.probability[..]), ("values", values), ("errors", errors)] {
             let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
             parts.insert(format!("binaries.{name}"), (Dtype::F64, vec![values.len()], bytes));
@@ -169,11 +167,10 @@ pub(super) fn read(path: &Path, run: &str, state: &mut TrainingState) -> Result<
     if let Some(share) = header.binaries {
         let [probability, values, errors] = ["probability", "values", "errors"].map(|name| numbers(&format!("binaries.{name}")));
         let (probability, constraint) = (probability?, Constraint::new(values?, errors?).0);
-        let is_decisive: Vec<bool> = part("binaries.is_decisive")?.data().iter().map(|&byte| byte == 1).collect();
-        if [probability.len(), is_decisive.len(), constraint.values_and_errors().0.len()] != [kept.len(); 3] {
+        if [probability.len(), constraint.values_and_errors().0.len()] != [kept.len(); 2] {
             return Err(damaged(format!("probabilities of {} stars", probability.len())));
         }
-        state.binaries = Some(Binaries { share, probability, is_decisive, constraint });
+        state.binaries = Some(Binaries { share, probability, constraint });
     }
     state.model.weights = weights;
     let pairs = header.space.parameters.into_iter().zip(&state.model.space.parameters);
@@ -213,7 +210,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, mut state) = (folder.path().join("run.checkpoint"), start());
         let (constraint, _) = Constraint::new((0..40).map(f64::from).collect(), vec![0.5; 40]);
-        state.binaries = Some(Binaries { share: 0.04, probability: vec![0.1; 40], is_decisive: vec![true; 40], constraint });
+        state.binaries = Some(Binaries { share: 0.04, probability: vec![0.1; 40], constraint });
         write(&path, "run", &state, &Progress::default()).unwrap();
         let mut resumed = start();
         read(&path, "run", &mut resumed).unwrap();
