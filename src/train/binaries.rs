@@ -9,7 +9,7 @@
 //! shows. What labels and flux say of x is a Gaussian (the star's loss without its parallax); it gives the probability w that the
 //! star is a pair, and x as the mean of its two optima. A Gaussian constraint that leads to the same optimum then stands in place of the
 //! measured parallax: the gradient of the weights is that of the mixture (the E step of expectation maximisation; all that moves weights
-//! is the M step). f is the mean of w over the stars that can tell one from two, also those that cleaning removed.
+//! is the M step). f is estimated from the stars that can tell one from two, also those that cleaning removed.
 
 use super::neighbours::nearest_to;
 use super::recipe::Recipe;
@@ -21,7 +21,7 @@ use crate::optimise::dense::invert_positive_semidefinite;
 use crate::optimise::{LevenbergMarquardt, Method, NormalEquations};
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
-use std::f64::consts::{FRAC_1_SQRT_2, TAU};
+use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2, TAU};
 
 /// The share of binaries stays within these.
 const SHARES: [f64; 2] = [1e-4, 0.5];
@@ -56,11 +56,11 @@ struct Pair {
 }
 
 impl Pair {
-    /// ln of the ratio of the likelihoods of two stars and of one.
-    fn ln_ratio(self) -> f64 {
+    /// ln of the ratio of the likelihoods of a parallax that is `factor` times the expected one and of the expected one.
+    fn ln_ratio(self, factor: f64) -> f64 {
         let ((measured, noise), (expected, spread)) = (self.measured, self.expected);
         let ln_normal = |mean: f64, variance: f64| -0.5 * ((measured - mean).powi(2) / variance + (TAU * variance).ln());
-        ln_normal(expected * FRAC_1_SQRT_2, noise + 0.5 * spread) - ln_normal(expected, noise + spread)
+        ln_normal(expected * factor, noise + factor * factor * spread) - ln_normal(expected, noise + spread)
     }
 
     /// Whether one star and two lie `DECISIVE` errors from each other. Of other stars the probability follows the share, not the share their
@@ -96,15 +96,12 @@ pub(super) fn estimate(state: &mut TrainingState, observations: &Observations, r
     star_step::minimise(state, observations, recipe, &gone, &Method::LevenbergMarquardt(method))?;
     let pairs = pairs(state, observations, recipe, position)?;
     let labels = state.coordinates.select(Axis(1), &state.model.space.label_positions());
-    let ratios: Vec<Option<f64>> = beside_their_like(&pairs, &labels).into_iter().map(|pair| pair.map(Pair::ln_ratio)).collect();
+    let beside = beside_their_like(&pairs, &labels);
+    let ratios: Vec<Option<f64>> = beside.iter().map(|pair| pair.map(|pair| pair.ln_ratio(FRAC_1_SQRT_2))).collect();
     let of = |ratio: f64, share: f64| (1.0 + (1.0 - share) / share * (-ratio).exp()).recip();
     let is_decisive = |star: &usize| pairs[*star].is_some_and(Pair::is_decisive);
-    let decisive: Vec<f64> = (0..n).filter(is_decisive).filter_map(|star| ratios[star]).collect();
-    let mut share = state.binaries.as_ref().map_or(recipe.binaries.share, |binaries| binaries.share);
-    for _ in 0..if decisive.is_empty() { 0 } else { ROUNDS } {
-        let mean = decisive.iter().map(|&ratio| of(ratio, share)).sum::<f64>() / decisive.len() as f64;
-        share = mean.clamp(SHARES[0], SHARES[1]);
-    }
+    let decisive: Vec<Pair> = (0..n).filter(is_decisive).filter_map(|star| beside[star]).collect();
+    let share = share(&decisive).unwrap_or(recipe.binaries.share);
     tracing::debug!("binaries: {:.2} % of {} stars with good parallaxes", 100.0 * share, decisive.len());
     let probability: Vec<f64> = ratios.iter().map(|ratio| ratio.map_or(f64::NAN, |ratio| of(ratio, share))).collect();
     let (values, errors) = (0..n)
@@ -115,6 +112,24 @@ pub(super) fn estimate(state: &mut TrainingState, observations: &Observations, r
         .unzip();
     state.binaries = Some(Binaries { share, probability, constraint: Constraint::new(values, errors).0 });
     Ok(())
+}
+
+/// The share of pairs among stars that can tell, without what is as far from one star on the side where no pair is: labels that are
+/// wrong, or more noisy than they say, scatter to both. `None` without stars.
+fn share(decisive: &[Pair]) -> Option<f64> {
+    let ratios: Vec<[f64; 2]> = decisive.iter().map(|pair| [FRAC_1_SQRT_2, SQRT_2].map(|at| pair.ln_ratio(at).exp())).collect();
+    let mut shares = [0.05, 0.01];
+    for _ in 0..ROUNDS {
+        let mut sums = [0.0; 2];
+        for ratio in &ratios {
+            let parts = [shares[0] * ratio[0], shares[1] * ratio[1]];
+            let whole = 1.0 - shares[0] - shares[1] + parts[0] + parts[1];
+            // A ratio beyond all numbers is a certainty.
+            (0..2).for_each(|side| sums[side] += if parts[side].is_infinite() { 1.0 } else { parts[side] / whole });
+        }
+        shares = sums.map(|sum| sum / ratios.len() as f64);
+    }
+    (!ratios.is_empty()).then(|| (shares[0] - shares[1]).clamp(SHARES[0], SHARES[1]))
 }
 
 /// What measurement and the rest say of the parallax of every star, if both say something.
@@ -196,7 +211,7 @@ mod tests {
             })
             .collect();
         let likely = |pairs: &[Option<Pair>]| -> Vec<usize> {
-            (0..200).filter(|&row| pairs[row].is_some_and(|pair| pair.ln_ratio() > 0.0)).collect()
+            (0..200).filter(|&row| pairs[row].is_some_and(|pair| pair.ln_ratio(FRAC_1_SQRT_2) > 0.0)).collect()
         };
         assert_eq!(likely(&beside_their_like(&pairs, &labels)), [50, 150]);
         assert!(likely(&pairs).len() > 100);
@@ -221,6 +236,22 @@ mod tests {
         assert!((value - 1.3).abs() < 1e-12 && (error - 0.2).abs() < 1e-12);
     }
 
+    #[test]
+    fn what_scatters_to_both_sides_is_no_share_of_pairs() {
+        // One star in ten has an error ten times larger than it says.
+        let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(2);
+        let pairs: Vec<Pair> = (0..20_000)
+            .map(|star| {
+                let normal: f64 = random.sample(rand_distr::StandardNormal);
+                let error = if star % 10 == 3 { 0.4 } else { 0.04 };
+                Pair { measured: (1.0 + error * normal, 0.0016), expected: (1.0, 0.0001) }
+            })
+            .collect();
+        let share = share(&pairs).unwrap();
+        assert!(share < 0.012, "{share}");
+        assert!(super::share(&[]).is_none());
+    }
+
     /// Stars of x = 1 ± 0.1 with parallaxes of 3 to 30 errors, one in twenty a pair: the share is found, and the mean of the
     /// residuals that the weights see is that of the singles; with the measured parallaxes it is 2.5 errors beside.
     #[test]
@@ -236,11 +267,9 @@ mod tests {
                 Pair { measured: (measured, error * error), expected: (1.0 + 0.05 * normal(), 0.05_f64.powi(2)) }
             })
             .collect();
-        let mut share = 0.2;
-        let probability = |pair: &Pair, share: f64| (1.0 + (1.0 - share) / share * (-pair.ln_ratio()).exp()).recip();
-        for _ in 0..ROUNDS {
-            share = pairs.iter().map(|pair| probability(pair, share)).sum::<f64>() / n as f64;
-        }
+        let decisive: Vec<Pair> = pairs.iter().copied().filter(|pair| pair.is_decisive()).collect();
+        let share = share(&decisive).unwrap();
+        let probability = |pair: &Pair, share: f64| (1.0 + (1.0 - share) / share * (-pair.ln_ratio(FRAC_1_SQRT_2)).exp()).recip();
         assert!((share - 0.05).abs() < 0.006, "{share}");
         // The weighted mean of what a constraint says of the zero point of x, 0 if it is right.
         let zero_point = |of: &dyn Fn(&Pair) -> (f64, f64)| {
