@@ -4,6 +4,7 @@ use super::built_in;
 use super::existing::ExistingArguments;
 use super::outcome::Outcome;
 use super::progress::Progress;
+use super::self_report::lines;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::model::{ParameterSpace, Registry, check_measured};
@@ -16,6 +17,7 @@ use crate::run::read_json;
 use crate::run::{Existing, require_same_run};
 use crate::table::{self, AtomicFile, Table, check_target_directory, write_directory_atomically};
 use crate::train::{Checkpoints, MODEL_FOLDER, PROVENANCE_FILE, Recipe, STARS_FILE, TrainedModel, checkpoint_path, train};
+use crate::warning::warn_once;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -72,6 +74,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         "training_stars": trained.card.n_training,
         "validation_stars": trained.card.n_validation,
         "metrics": trained.card.metrics,
+        "report": trained.log.report,
     })))
 }
 
@@ -118,6 +121,10 @@ impl Task<'_> {
         checkpoints.remove();
         for cleaning in &trained.log.cleanings {
             tracing::info!("{}: {} of {} stars removed", cleaning.stage, cleaning.n_removed, cleaning.n_before);
+        }
+        if let Some(report) = &trained.log.report {
+            lines(report).iter().for_each(|line| tracing::info!("{line}"));
+            report.warnings.iter().for_each(|warning| warn_once(format!("{}: {warning}", self.output.display())));
         }
         tracing::info!("{}: model {} in {:.1} s", self.output.display(), trained.id(), progress.seconds());
         Ok(trained)

@@ -130,6 +130,9 @@ pub fn plain_symbol(name: &str) -> String {
     symbol(name).replace(['{', '}'], "")
 }
 
+/// The label that tells giants from dwarfs, and the value below which a star is a giant.
+pub const GIANTS_BELOW: (&str, f64) = ("logg", 3.5);
+
 #[cfg(test)]
 mod tests {
     use super::*;
