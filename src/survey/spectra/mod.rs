@@ -31,12 +31,16 @@ mod recipe;
 #[cfg(test)]
 mod sample_files;
 #[cfg(test)]
+mod sample_truth;
+#[cfg(test)]
 mod samples;
 mod sdss;
 mod star;
 mod table;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trap_tests;
 mod velocity;
 #[cfg(test)]
 mod velocity_tests;

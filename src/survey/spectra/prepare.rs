@@ -100,7 +100,6 @@ fn matches(pattern: &str, name: &str) -> bool {
 
 struct Run<'a> {
     recipe: &'a PrepareRecipe,
-    source: &'a SpectraSource,
     pipeline: Pipeline,
     options: ReadOptions,
     identifiers: Identifiers,
@@ -121,7 +120,7 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(recipe: &'a PrepareRecipe, source: &'a SpectraSource, recipe_text: String) -> Result<Self> {
+    fn new(recipe: &'a PrepareRecipe, source: &SpectraSource, recipe_text: String) -> Result<Self> {
         let pipeline = Pipeline::new(source)?;
         let used = Used::new(recipe, &[]);
         let tables = JoinedSource::read_all(&recipe.tables, &used, recipe.duplicates)?;
@@ -137,7 +136,6 @@ impl<'a> Run<'a> {
             identifiers: Identifiers::read(source.identifiers.as_ref())?,
             header: Header::new(recipe_text, source),
             recipe,
-            source,
             pipeline,
             velocities: Velocities::new(&source.velocity, &tables)?,
             tables,
