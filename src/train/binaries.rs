@@ -32,8 +32,11 @@ const FOLLOWING_ITERATIONS: u32 = 6;
 /// Like stars with which one is compared, and the number of stars among which they are looked for.
 const LIKE: usize = 32;
 const REFERENCE: usize = 4000;
-/// Errors by which one star and two must differ where the share is estimated.
-const DECISIVE: f64 = 4.0;
+/// Errors by which one star and two must differ where the share is estimated; with 4, errors that are larger than they say made 7 %
+/// of 5 %.
+const DECISIVE: f64 = 7.0;
+/// Fewest stars that tell the share; with fewer it is that of the recipe.
+const FEWEST: usize = 200;
 /// A flux that says so little of the parallax, in units of the information of the measured one, decides nothing.
 const LEAST_INFORMATION: f64 = 1e-6;
 
@@ -115,7 +118,7 @@ pub(super) fn estimate(state: &mut TrainingState, observations: &Observations, r
 }
 
 /// The share of pairs among stars that can tell, without what is as far from one star on the side where no pair is: labels that are
-/// wrong, or more noisy than they say, scatter to both. `None` without stars.
+/// wrong, or more noisy than they say, scatter to both. `None` where they are too few.
 fn share(decisive: &[Pair]) -> Option<f64> {
     let ratios: Vec<[f64; 2]> = decisive.iter().map(|pair| [FRAC_1_SQRT_2, SQRT_2].map(|at| pair.ln_ratio(at).exp())).collect();
     let mut shares = [0.05, 0.01];
@@ -129,7 +132,7 @@ fn share(decisive: &[Pair]) -> Option<f64> {
         }
         shares = sums.map(|sum| sum / ratios.len() as f64);
     }
-    (!ratios.is_empty()).then(|| (shares[0] - shares[1]).clamp(SHARES[0], SHARES[1]))
+    (ratios.len() >= FEWEST).then(|| (shares[0] - shares[1]).clamp(SHARES[0], SHARES[1]))
 }
 
 /// What measurement and the rest say of the parallax of every star, if both say something.

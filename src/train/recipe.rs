@@ -96,7 +96,8 @@ pub struct LossRecipe {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BinaryRecipe {
-    /// Their share of the stars as a first guess; it is estimated after every `solve` and `refine` stage. Zero: there are none.
+    /// Their share of the stars where too few (200) can tell one star from two; otherwise it is estimated, after every step of a `solve`
+    /// stage and every `refine` stage. Zero: there are none.
     pub share: f64,
 }
 
