@@ -49,8 +49,7 @@ fn pairs_of_stars_are_known_without_cleaning() {
         members.iter().sum::<f64>() / members.len() as f64
     };
     println!("share {share:.3}; mean probability {:.2} of pairs, {:.3} of single stars", mean(true), mean(false));
-    // Too few of them tell the share: it is that of the recipe.
-    assert!((share - 0.05).abs() < 1e-12 && mean(true) > 5.0 * mean(false));
+    assert!((0.01..0.2).contains(&share) && mean(true) > 5.0 * mean(false));
 }
 
 #[test]
