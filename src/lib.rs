@@ -28,6 +28,7 @@
 //! | [`package`] | saved models of any kind, and the registry of kinds |
 //! | [`prior`] | Gaussian constraints, the mixture prior of the labels, Jacobians of positive parameters |
 //! | [`optimise`] | batches of small problems: Levenberg–Marquardt, first-order rounds |
+//! | [`per_pixel`] | spectra with a small model per pixel, held to label gradients of stellar physics |
 //! | [`posterior`] | −2 ln P of stars under a model, as normal equations |
 //! | [`train`] | recipes, alternating optimisation, self-cleaning, model error, checkpoints |
 //! | [`infer`] | starting points, fits, Fisher and Hessian, flags, the catalogue |
@@ -72,6 +73,7 @@ pub mod noise;
 pub mod observations;
 pub mod optimise;
 pub mod package;
+pub mod per_pixel;
 pub mod posterior;
 pub mod prefetch;
 pub mod prior;
