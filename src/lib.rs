@@ -32,6 +32,7 @@
 //! | [`posterior`] | −2 ln P of stars under a model, as normal equations |
 //! | [`train`] | recipes, alternating optimisation, self-cleaning, model error, checkpoints |
 //! | [`infer`] | starting points, fits, Fisher and Hessian, flags, the catalogue |
+//! | [`pixel_networks`] | pixel networks as a kind of package: recipe, training, catalogues |
 //! | [`distance`] | distances from parallaxes and predicted luminosities, unresolved binaries |
 //! | [`simulate`] | surveys with known truth |
 //! | [`validate`] | comparisons, figures, reports |
@@ -74,6 +75,7 @@ pub mod observations;
 pub mod optimise;
 pub mod package;
 pub mod per_pixel;
+pub mod pixel_networks;
 pub mod posterior;
 pub mod prefetch;
 pub mod prior;
