@@ -15,6 +15,7 @@ mod bench;
 mod built_in;
 mod cite;
 mod demo;
+mod demo_payne;
 mod distance;
 mod existing;
 mod finalize;
@@ -34,6 +35,7 @@ mod settings;
 mod simulate;
 mod stage_times;
 mod train;
+mod train_pixels;
 mod validate;
 
 use crate::error::Result;

@@ -6,6 +6,7 @@ use super::outcome::Outcome;
 use super::progress::Progress;
 use super::self_report::lines;
 use super::settings::Settings;
+use super::train_pixels::{PixelTask, outcome};
 use crate::error::{Error, Result};
 use crate::model::{ParameterSpace, Registry, check_measured};
 use crate::observations::{Grid, Observations, ReadOptions, columns, require_same_flux_unit};
@@ -57,6 +58,18 @@ pub struct Task<'a> {
 
 /// Trains.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
+    if let Some(mut recipe) = built_in::pixel_recipe(&arguments.recipe)? {
+        recipe.training.seed = settings.seed.unwrap_or(recipe.training.seed);
+        let task = PixelTask {
+            recipe_path: Path::new(&arguments.recipe),
+            recipe: &recipe,
+            inputs: &arguments.observations,
+            output: &arguments.output,
+            existing: arguments.existing.into(),
+            checkpoint_every: Duration::from_secs(arguments.checkpoint_every),
+        };
+        return Ok(outcome(&arguments.output, &task.run(settings)?));
+    }
     let mut recipe = built_in::training_recipe(&arguments.recipe)?;
     recipe.seed = settings.seed.unwrap_or(recipe.seed);
     let trained = Task {
@@ -157,6 +170,16 @@ impl Task<'_> {
 /// # Errors
 /// When a file cannot be read, files have other columns than the first or units of another kind, or a row is impossible.
 pub fn read_observations(recipe: &Recipe, registry: &Registry, paths: &[PathBuf]) -> Result<Observations> {
+    let (place, table) = read_tables(paths)?;
+    let options = read_options(recipe, &recipe.constraints(registry)?, &table);
+    Observations::from_table_of(&place, table, &options).map_err(|error| error.within(&place))
+}
+
+/// The rows of all files as one table, and the names of the files.
+///
+/// # Errors
+/// When a file cannot be read, or has other columns than the first or units of another kind.
+pub fn read_tables(paths: &[PathBuf]) -> Result<(String, Table)> {
     let mut whole: Option<Table> = None;
     for path in paths {
         let table = table::read(path)?;
@@ -174,9 +197,7 @@ pub fn read_observations(recipe: &Recipe, registry: &Registry, paths: &[PathBuf]
     let table = whole.ok_or_else(|| {
         Error::usage("observations").found("no file").expected("at least one").remedy("Name the observation files.")
     })?;
-    let options = read_options(recipe, &recipe.constraints(registry)?, &table);
-    let place = names(paths);
-    Observations::from_table_of(&place, table, &options).map_err(|error| error.within(&place))
+    Ok((names(paths), table))
 }
 
 /// The names of files, for messages.
@@ -199,7 +220,7 @@ fn read_options(recipe: &Recipe, constraints: &[String], table: &Table) -> ReadO
 ///
 /// # Errors
 /// When it is damaged.
-fn read_provenance(directory: &Path) -> Result<BTreeMap<String, String>> {
+pub fn read_provenance(directory: &Path) -> Result<BTreeMap<String, String>> {
     let path = directory.join(PROVENANCE_FILE);
     if path.is_file() { read_json(&path) } else { Ok(BTreeMap::new()) }
 }

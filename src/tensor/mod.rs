@@ -3,6 +3,7 @@
 //! kernels, eight lanes of floats and their functions, and four of doubles. Knows no stars.
 
 pub mod check;
+pub(crate) mod cholesky;
 mod derivatives;
 mod descent;
 mod device;
@@ -11,6 +12,7 @@ mod jet;
 pub(crate) mod lanes;
 mod product;
 pub(crate) mod quads;
+pub(crate) mod row_products;
 mod weights;
 
 pub use derivatives::Derivatives;
