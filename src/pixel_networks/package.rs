@@ -23,10 +23,10 @@ const DESCRIPTION_FILE: &str = "model.toml";
 const NETWORKS_FILE: &str = "networks.safetensors";
 const TEMPLATES_FILE: &str = "templates.safetensors";
 /// The table of the training stars.
-pub(crate) const STARS_FILE: &str = "training_stars.parquet";
+pub const STARS_FILE: &str = "training_stars.parquet";
 /// How the training went, pixel by pixel.
-pub(crate) const PIXELS_FILE: &str = "training_pixels.parquet";
-pub(crate) const PROVENANCE_FILE: &str = "provenance.json";
+pub const PIXELS_FILE: &str = "training_pixels.parquet";
+pub const PROVENANCE_FILE: &str = "provenance.json";
 /// Layout of `model.toml`.
 const FORMAT: u32 = 1;
 

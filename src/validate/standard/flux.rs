@@ -29,12 +29,29 @@ fn learned_curve(context: &Context<'_>) -> Result<Option<Vec<f64>>> {
     Ok(Some(weights.values(LN_CURVE)?.iter().map(|ln| ln.exp()).collect()))
 }
 
-/// Scale of the learned curve over `reference`, and the largest relative deviation from the scaled reference.
-pub(super) fn curve_deviation(context: &Context<'_>, reference: &[f64]) -> Result<Option<(f64, f64)>> {
+/// Longest wavelength (nm) at which dust is strong enough that parallaxes and labels alone say what R is.
+const OPTICAL: f64 = 900.0;
+
+/// A learned curve against a reference.
+pub(super) struct CurveDeviation {
+    /// The learned curve over the reference, in the median.
+    pub scale: f64,
+    /// Largest relative deviation from the scaled reference up to [`OPTICAL`], and beyond.
+    pub optical: f64,
+    pub infrared: f64,
+}
+
+/// The learned curve, if the model has one, against `reference`.
+pub(super) fn curve_deviation(context: &Context<'_>, reference: &[f64]) -> Result<Option<CurveDeviation>> {
     let Some(learned) = learned_curve(context)? else { return Ok(None) };
     let ratios: Vec<f64> = learned.iter().zip(reference).map(|(learned, reference)| learned / reference).collect();
     let scale = median(&ratios);
-    Ok(Some((scale, ratios.iter().map(|ratio| (ratio / scale - 1.0).abs()).fold(0.0, f64::max))))
+    let largest = |is_optical: bool| {
+        let wavelength = context.input.trained.model.grid.wavelength.iter();
+        let among = wavelength.zip(&ratios).filter(|(nm, _)| (**nm <= OPTICAL) == is_optical);
+        among.map(|(_, ratio)| (ratio / scale - 1.0).abs()).fold(0.0, f64::max)
+    };
+    Ok(Some(CurveDeviation { scale, optical: largest(true), infrared: largest(false) }))
 }
 
 fn extinction_curve(context: &Context<'_>, report: &mut Report) -> Result<()> {
@@ -60,15 +77,16 @@ fn extinction_curve(context: &Context<'_>, report: &mut Report) -> Result<()> {
         }
     }
     for (reference, name) in references {
-        let Some((scale, deviation)) = curve_deviation(context, &reference)? else { continue };
+        let Some(deviation) = curve_deviation(context, &reference)? else { continue };
         let (learned, reference) = (pick(&learned, &order), pick(&reference, &order));
         let curves =
             ExtinctionCurves { wavelength: &wavelength, learned: &learned, reference: &reference, reference_name: &name };
         let caption = format!(
-            "Learned R(λ) against {} times {}; the largest deviation is {}.",
-            significant(scale, 4),
+            "Learned R(λ) against {} times {}; the largest deviation is {} up to {OPTICAL} nm and {} beyond.",
+            significant(deviation.scale, 4),
             name.replace("R_{V}", "R_V"),
-            percent(deviation)
+            percent(deviation.optical),
+            percent(deviation.infrared)
         );
         report.figure(caption, curves.figure());
     }
