@@ -36,6 +36,7 @@ mod simulate;
 mod stage_times;
 mod train;
 mod train_pixels;
+mod training_task;
 mod validate;
 
 use crate::error::Result;
