@@ -1,7 +1,7 @@
 //! Acceptance figures: what is asked of a model on simulated stars, and what was found.
 
 use super::context::{Context, pick};
-use super::flux::curve_deviation;
+use super::flux::{Part, curve_deviation};
 use super::uncertainties::correlations_of_parallax_and_gravity;
 use crate::error::Result;
 use crate::infer::flags;
@@ -71,12 +71,14 @@ pub(super) fn criteria(context: &Context<'_>) -> Result<Vec<Criterion>> {
     if let Some(truth) = context.input.truth_curve
         && let Some(deviation) = curve_deviation(context, truth)?
     {
-        let parts = [("up to 900 nm", deviation.optical, CURVE), ("beyond", deviation.infrared, INFRARED_CURVE)];
-        criteria.extend(parts.map(|(part, deviation, most)| Criterion {
-            name: format!("largest deviation of R(λ) from the truth {part}, up to scale"),
-            found: percent(deviation),
-            asked: format!("at most {}", percent(most)),
-            passed: deviation <= most,
+        criteria.extend(deviation.largest.into_iter().map(|(part, deviation)| {
+            let most = if part == Part::Optical { CURVE } else { INFRARED_CURVE };
+            Criterion {
+                name: format!("largest deviation of R(λ) from the truth {part}, up to scale"),
+                found: percent(deviation),
+                asked: format!("at most {}", percent(most)),
+                passed: deviation <= most,
+            }
         }));
     }
     let map = context.input.map;
