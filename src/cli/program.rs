@@ -1,6 +1,7 @@
 //! What a program of the command line knows beyond its commands: effects and kinds of models.
 
 use super::settings::Settings;
+use super::training_task::warn_of_changed_files;
 use crate::error::Result;
 use crate::model::Registry;
 use crate::package::{Kind, Kinds, Package};
@@ -55,6 +56,8 @@ impl Settings {
     /// # Errors
     /// As [`Kinds::load`], and when the device is absent.
     pub fn package(&self, directory: &Path) -> Result<Arc<dyn Package>> {
-        self.program.kinds.load(directory, &self.program.effects, &self.device()?)
+        let package = self.program.kinds.load(directory, &self.program.effects, &self.device()?)?;
+        warn_of_changed_files(directory);
+        Ok(package)
     }
 }

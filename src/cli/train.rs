@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::model::{ParameterSpace, Registry, check_measured};
 use crate::observations::{Observations, ReadOptions, columns};
 use crate::run::identifiers::scan;
+use crate::run::interrupt;
 use crate::run::provenance::Provenance;
 use crate::table::{self, Table, write_directory_atomically};
 use crate::train::{Checkpoints, MODEL_FOLDER, Recipe, STARS_FILE, TrainedModel, train};
@@ -39,6 +40,7 @@ pub struct Arguments {
 
 /// Trains.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
+    interrupt::watch()?;
     if let Some(mut recipe) = built_in::pixel_recipe(&arguments.recipe)? {
         recipe.training.seed = settings.seed.unwrap_or(recipe.training.seed);
         return Ok(outcome(&arguments.output, &Task::of(arguments, &recipe).run(settings)?));
@@ -80,6 +82,7 @@ impl Task<'_, Recipe> {
         let (trained, mut stars) =
             train(self.recipe, &observations, &registry, &device, Some(checkpoints), &mut |done, text| {
                 progress.fraction(done, text);
+                self.check_interrupt()
             })?;
         let provenance = provenance.noted("model_sha256", &trained.sha256);
         stars.metadata.extend(provenance.metadata());

@@ -67,13 +67,15 @@ impl Task<'_, PixelRecipe> {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             state.progress.fraction(n_done as f64 / n_pixels as f64, &format!("{n_done} of {n_pixels} pixels"));
             state.checkpoint.pixels.insert(pixel, result.clone());
-            if state.written.elapsed() >= self.checkpoint_every {
+            let goes_on = self.check_interrupt();
+            if goes_on.is_err() || state.written.elapsed() >= self.checkpoint_every {
                 state.written = Instant::now();
                 // A training that cannot be gone on with is still a training.
                 if let Err(error) = state.checkpoint.write(&checkpoint_file, &provenance.run()) {
                     tracing::warn!("{error}");
                 }
             }
+            goes_on
         })?;
         let package = trained.package;
         let provenance = provenance.noted("model_sha256", package.sha256());

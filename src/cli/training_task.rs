@@ -6,10 +6,12 @@ use crate::error::{Error, Result};
 use crate::observations::{Grid, require_same_flux_unit};
 use crate::quantity::append;
 use crate::run::inputs::{Inputs, require_utf8};
+use crate::run::interrupt;
 use crate::run::provenance::{Provenance, RUN, sha256_of_file};
 use crate::run::{Existing, read_json, require_same_run};
 use crate::table::{self, AtomicFile, FolderKind, Table, check_target_directory};
 use crate::train::{PROVENANCE_FILE, checkpoint_path};
+use crate::warning::warn_once;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -83,6 +85,14 @@ impl<'a, R> Task<'a, R> {
         tracing::info!("{}: finished already", self.output.display());
         Ok(true)
     }
+
+    /// Fails when a signal has come: the training then ends with a checkpoint.
+    ///
+    /// # Errors
+    /// `Interrupted`.
+    pub fn check_interrupt(&self) -> Result<()> {
+        interrupt::check(|| self.output.display().to_string(), "Give --resume to go on from the checkpoint.")
+    }
 }
 
 /// Writes the provenance of a model into its `folder`, with the hashes of what is there.
@@ -120,6 +130,20 @@ fn require_same_files(directory: &Path, provenance: &BTreeMap<String, String>, k
             .found("a file of a finished model that is not as it was written, or gone")
             .expected("the model of this run")
             .remedy("Give --overwrite to train again, or name another output.")),
+    }
+}
+
+/// Warns of files of a model that are not as its training wrote them: damaged, or changed by hand. Tables, which decide no estimate, are
+/// not read; nor is anything outside the folder.
+pub fn warn_of_changed_files(directory: &Path) {
+    let written = read_json::<BTreeMap<String, String>>(&directory.join(PROVENANCE_FILE)).ok();
+    let written: BTreeMap<String, String> =
+        written.and_then(|entries| serde_json::from_str(entries.get(FILES)?).ok()).unwrap_or_default();
+    for (name, sha256) in written.iter().filter(|(name, _)| !name.contains(['/', '\\']) && !name.ends_with(".parquet")) {
+        let path = directory.join(name);
+        if sha256_of_file(&path).is_ok_and(|found| found != *sha256) {
+            warn_once(format!("{}: not as the training wrote it (its hash in {PROVENANCE_FILE} is another)", path.display()));
+        }
     }
 }
 
