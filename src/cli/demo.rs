@@ -100,7 +100,7 @@ pub(super) fn fit_new_stars(
         estimator,
         model_path,
         inputs: std::slice::from_ref(stars),
-        preparation: None,
+        source: None,
         output,
         existing,
         has_record: true,
