@@ -32,8 +32,7 @@ const FOLLOWING_ITERATIONS: u32 = 6;
 /// Like stars with which one is compared, and the number of stars among which they are looked for.
 const LIKE: usize = 32;
 const REFERENCE: usize = 4000;
-/// Errors by which one star and two must differ where the share is estimated. Errors that are larger than they say still make 7 % of 5 %; more
-/// than this selects the very stars whose labels are said to be too good (7 made 11 %).
+/// Errors by which one star and two must differ where the share is estimated.
 const DECISIVE: f64 = 4.0;
 /// Fewest stars that tell the share; with fewer it is that of the recipe.
 const FEWEST: usize = 200;
@@ -68,9 +67,14 @@ impl Pair {
 
     /// Whether one star and two lie `DECISIVE` errors from each other. Of other stars the probability follows the share, not the share their
     /// probability: any fault of model or errors looks like some binaries more or less.
+    ///
+    /// It goes by the measured parallax, with the relative spread of the expected one. The latter is √2 too large for a pair, and too large
+    /// by chance for many that pass a limit: by it, 5 % became 7, and the more the tighter the limit.
     fn is_decisive(self) -> bool {
-        let ((_, noise), (expected, spread)) = (self.measured, self.expected);
-        ((1.0 - FRAC_1_SQRT_2) * expected).powi(2) > DECISIVE * DECISIVE * (noise + spread)
+        let ((measured, noise), (expected, spread)) = (self.measured, self.expected);
+        let relative = spread / (expected * expected);
+        let difference = (1.0 - FRAC_1_SQRT_2) * measured.max(0.0);
+        difference * difference > DECISIVE * DECISIVE * (noise + relative * measured * measured)
     }
 
     /// Value and error of the constraint whose optimum is the mean of those of one star and of two, which has the probability `w`.
