@@ -29,6 +29,7 @@
 //! | [`prior`] | Gaussian constraints, the mixture prior of the labels, Jacobians of positive parameters |
 //! | [`optimise`] | batches of small problems: Levenberg–Marquardt, first-order rounds |
 //! | [`posterior`] | −2 ln P of stars under a model, as normal equations |
+//! | [`learn`] | epochs of anything that learns: schedules, patience, checkpoints, folds, ensembles |
 //! | [`train`] | recipes, alternating optimisation, self-cleaning, model error, checkpoints |
 //! | [`infer`] | starting points, fits, Fisher and Hessian, flags, the catalogue |
 //! | [`distance`] | distances from parallaxes and predicted luminosities, unresolved binaries |
@@ -68,6 +69,7 @@ pub mod cli;
 pub mod distance;
 pub mod error;
 pub mod infer;
+pub mod learn;
 pub mod model;
 pub mod noise;
 pub mod observations;
