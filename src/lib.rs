@@ -35,6 +35,7 @@
 //! | [`distance`] | distances from parallaxes and predicted luminosities, unresolved binaries |
 //! | [`simulate`] | surveys with known truth |
 //! | [`validate`] | comparisons, figures, reports |
+//! | [`regress`] | direct networks: from fluxes to labels or luminosities |
 //! | [`run`] | partitions, locks, markers, provenance: runs over many files |
 //! | [`cli`] | the command line, one file per command |
 //!
@@ -79,6 +80,7 @@ pub mod posterior;
 pub mod prefetch;
 pub mod prior;
 pub mod quantity;
+pub mod regress;
 pub mod run;
 pub mod simulate;
 pub mod spectrum;

@@ -1,6 +1,7 @@
 //! Recipes that come with the program.
 
 use crate::error::{Error, Result};
+use crate::regress::RegressionRecipe;
 use crate::train::Recipe;
 use std::path::Path;
 
@@ -8,6 +9,7 @@ use std::path::Path;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     Train,
+    Regression,
     Prepare,
 }
 
@@ -41,6 +43,12 @@ pub const ALL: &[BuiltIn] = &[
         text: include_str!("../../models/recipes/photometry-lamost.toml"),
     },
     BuiltIn {
+        name: "regression-photometry-lamost",
+        purpose: Purpose::Regression,
+        description: "train direct networks from the same bands and a parallax to LAMOST labels",
+        text: include_str!("../../models/regression/photometry-lamost.toml"),
+    },
+    BuiltIn {
         name: "prepare-xp",
         purpose: Purpose::Prepare,
         description: "join XP spectra, infrared photometry, parallaxes and labels",
@@ -65,6 +73,24 @@ pub fn find(name: &str) -> Option<&'static BuiltIn> {
     ALL.iter().find(|recipe| recipe.name == name)
 }
 
+/// A recipe of a direct network, if the name or the file is that of one.
+///
+/// # Errors
+/// When it has an unknown key or an impossible value.
+pub fn regression_recipe(name_or_path: &str) -> Result<Option<RegressionRecipe>> {
+    match find(name_or_path) {
+        Some(BuiltIn { purpose: Purpose::Regression, name, text, .. }) => {
+            RegressionRecipe::parse(text, &format!("built-in recipe '{name}'")).map(Some)
+        }
+        Some(_) => Ok(None),
+        // What cannot be read is told by the usual way.
+        None => match std::fs::read_to_string(name_or_path) {
+            Ok(text) if RegressionRecipe::is_meant(&text) => RegressionRecipe::parse(&text, name_or_path).map(Some),
+            _ => Ok(None),
+        },
+    }
+}
+
 /// A training recipe: a file, or a built-in one by name.
 ///
 /// # Errors
@@ -76,7 +102,7 @@ pub fn training_recipe(name_or_path: &str) -> Result<Recipe> {
         None if path.exists() => Recipe::read(path),
         None => Err(Error::usage(format!("recipe '{name_or_path}'"))
             .found("no such file")
-            .expected(format!("a recipe (TOML) or one of {}", names(Purpose::Train)))
+            .expected(format!("a recipe (TOML) or one of {}, {}", names(Purpose::Train), names(Purpose::Regression)))
             .remedy("`photosphere recipe` lists the built-in recipes.")),
     }
 }
@@ -97,6 +123,7 @@ mod tests {
         for recipe in ALL {
             match recipe.purpose {
                 Purpose::Train => drop(Recipe::parse(recipe.text, recipe.name).unwrap()),
+                Purpose::Regression => drop(RegressionRecipe::parse(recipe.text, recipe.name).unwrap()),
                 Purpose::Prepare => drop(PrepareRecipe::parse(recipe.text).unwrap()),
             }
         }

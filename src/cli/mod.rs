@@ -32,6 +32,7 @@ mod settings;
 mod simulate;
 mod stage_times;
 mod train;
+mod train_regression;
 mod validate;
 
 use crate::error::Result;

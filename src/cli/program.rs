@@ -4,6 +4,7 @@ use super::settings::Settings;
 use crate::error::Result;
 use crate::model::Registry;
 use crate::package::{Kind, Kinds, Package};
+use crate::regress::RegressionModel;
 use crate::train::TrainedModel;
 use std::fmt;
 use std::path::Path;
@@ -21,7 +22,7 @@ pub struct Program {
 impl Program {
     /// What photosphere brings.
     pub fn standard() -> Self {
-        Self { effects: Registry::standard(), kinds: Kinds::default().with::<TrainedModel>() }
+        Self { effects: Registry::standard(), kinds: Kinds::default().with::<TrainedModel>().with::<RegressionModel>() }
     }
 
     /// The same with one more kind of model.

@@ -5,6 +5,7 @@ use super::outcome::Outcome;
 use crate::distance::DistanceRecipe;
 use crate::error::{Error, Result};
 use crate::infer::FitOptions;
+use crate::regress::RegressionRecipe;
 use crate::simulate::SurveyConfig;
 use crate::survey::prepare::PrepareRecipe;
 use crate::train::Recipe;
@@ -32,6 +33,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
         (_, Some(recipe)) => match (arguments.all_keys, recipe.purpose) {
             (false, _) => recipe.text.to_owned(),
             (true, Purpose::Train) => Recipe::parse(recipe.text, recipe.name)?.to_toml()?,
+            (true, Purpose::Regression) => RegressionRecipe::parse(recipe.text, recipe.name)?.to_toml()?,
             (true, Purpose::Prepare) => toml_of(&PrepareRecipe::parse(recipe.text)?)?,
         },
         (_, None) => {

@@ -5,6 +5,7 @@ use super::existing::ExistingArguments;
 use super::outcome::Outcome;
 use super::progress::Progress;
 use super::settings::Settings;
+use super::train_regression;
 use crate::error::{Error, Result};
 use crate::model::{ParameterSpace, Registry, check_measured};
 use crate::observations::{Grid, Observations, ReadOptions, columns, require_same_flux_unit};
@@ -14,7 +15,7 @@ use crate::run::inputs::{Inputs, require_utf8};
 use crate::run::provenance::{Provenance, RUN, sha256_of_file};
 use crate::run::read_json;
 use crate::run::{Existing, require_same_run};
-use crate::table::{self, AtomicFile, Table, check_target_directory, write_directory_atomically};
+use crate::table::{self, AtomicFile, FolderKind, Table, check_target_directory, write_directory_atomically};
 use crate::train::{Checkpoints, MODEL_FOLDER, PROVENANCE_FILE, Recipe, STARS_FILE, TrainedModel, checkpoint_path, train};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -22,24 +23,24 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Key of the provenance under which the hashes of the model's files stand.
-const FILES: &str = "files";
+pub(super) const FILES: &str = "files";
 
 /// Train a model; it is written as a directory, with the table of its training stars (training_stars.parquet) in it.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Recipe (TOML), or the name of a built-in one (`photosphere recipe` lists them).
-    recipe: String,
+    pub(super) recipe: String,
     /// Observation files; several are taken as one.
     #[arg(required = true)]
-    observations: Vec<PathBuf>,
+    pub(super) observations: Vec<PathBuf>,
     /// Model directory to write.
     #[arg(short, long, value_name = "DIRECTORY")]
-    output: PathBuf,
+    pub(super) output: PathBuf,
     /// Shortest time between two checkpoints, in seconds; they lie in <DIRECTORY>.checkpoint until the model is finished.
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
-    checkpoint_every: u64,
+    pub(super) checkpoint_every: u64,
     #[command(flatten)]
-    existing: ExistingArguments,
+    pub(super) existing: ExistingArguments,
 }
 
 /// A training to be done.
@@ -55,6 +56,9 @@ pub struct Task<'a> {
 
 /// Trains.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
+    if let Some(recipe) = built_in::regression_recipe(&arguments.recipe)? {
+        return train_regression::run(arguments, recipe, settings);
+    }
     let mut recipe = built_in::training_recipe(&arguments.recipe)?;
     recipe.seed = settings.seed.unwrap_or(recipe.seed);
     let trained = Task {
@@ -83,13 +87,13 @@ impl Task<'_> {
     pub fn run(&self, settings: &Settings) -> Result<TrainedModel> {
         let (registry, device) = (settings.program.effects.clone(), settings.device()?);
         self.recipe.validate_for(&registry).map_err(|error| error.within(self.recipe_path.display()))?;
-        self.check_output()?;
+        check_output(self.inputs, self.recipe_path, self.output, self.existing, &MODEL_FOLDER)?;
         let inputs = scan(self.inputs)?;
         let provenance = Provenance::new("train").with("recipe", self.recipe.to_toml()?).with_inputs(&inputs);
         if self.existing.resume && self.output.exists() {
             let found = read_provenance(self.output)?;
             require_same_run(self.output, found.get(RUN), &provenance.run())?;
-            require_same_files(self.output, &found)?;
+            require_same_files(self.output, &found, &MODEL_FOLDER)?;
             tracing::info!("{}: finished already", self.output.display());
             return TrainedModel::load(self.output, &registry, &device);
         }
@@ -111,7 +115,7 @@ impl Task<'_> {
             table::write(&stars, &folder.join(STARS_FILE), false)?;
             let path = folder.join(PROVENANCE_FILE);
             let mut provenance = provenance.entries();
-            provenance.insert(FILES.into(), json!(hashes(folder)?).to_string());
+            provenance.insert(FILES.into(), json!(hashes(folder, &MODEL_FOLDER)?).to_string());
             let text = serde_json::to_string_pretty(&provenance).map_err(|error| Error::writing(&path, error))?;
             table::write_member(&path, text)
         })?;
@@ -122,27 +126,35 @@ impl Task<'_> {
         tracing::info!("{}: model {} in {:.1} s", self.output.display(), trained.id(), progress.seconds());
         Ok(trained)
     }
+}
 
-    /// Finds out before the work whether the result can be written, and that neither an input nor an interrupted run is lost by mistake.
-    fn check_output(&self) -> Result<()> {
-        let existing = self.existing;
-        require_utf8(self.output)?;
-        let inputs = Inputs::of(self.inputs.iter().map(PathBuf::as_path).chain([self.recipe_path]));
-        inputs.require_other(self.output)?;
-        inputs.require_none_in(self.output)?;
-        inputs.require_other(&checkpoint_path(self.output))?;
-        if !(existing.resume && self.output.is_dir()) {
-            check_target_directory(self.output, existing.overwrite, &MODEL_FOLDER)?;
-        }
-        let checkpoint = checkpoint_path(self.output);
-        if checkpoint.exists() && !existing.overwrite && !existing.resume {
-            return Err(Error::output(checkpoint.display().to_string())
-                .found("the checkpoint of an interrupted training")
-                .expected("none")
-                .remedy("Give --resume to go on with it, or --overwrite to start anew."));
-        }
-        AtomicFile::create(&checkpoint, true).map(drop)
+/// Finds out before the work whether the result can be written, and that neither an input nor an interrupted run is lost by mistake.
+///
+/// # Errors
+/// When the output is an input, or exists and may not be replaced.
+pub(super) fn check_output(
+    inputs: &[PathBuf],
+    recipe_path: &Path,
+    output: &Path,
+    existing: Existing,
+    folder: &FolderKind,
+) -> Result<()> {
+    require_utf8(output)?;
+    let inputs = Inputs::of(inputs.iter().map(PathBuf::as_path).chain([recipe_path]));
+    inputs.require_other(output)?;
+    inputs.require_none_in(output)?;
+    inputs.require_other(&checkpoint_path(output))?;
+    if !(existing.resume && output.is_dir()) {
+        check_target_directory(output, existing.overwrite, folder)?;
     }
+    let checkpoint = checkpoint_path(output);
+    if checkpoint.exists() && !existing.overwrite && !existing.resume {
+        return Err(Error::output(checkpoint.display().to_string())
+            .found("the checkpoint of an interrupted training")
+            .expected("none")
+            .remedy("Give --resume to go on with it, or --overwrite to start anew."));
+    }
+    AtomicFile::create(&checkpoint, true).map(drop)
 }
 
 /// The observations in all files, as a recipe wants them.
@@ -150,6 +162,17 @@ impl Task<'_> {
 /// # Errors
 /// When a file cannot be read, files have other columns than the first or units of another kind, or a row is impossible.
 pub fn read_observations(recipe: &Recipe, registry: &Registry, paths: &[PathBuf]) -> Result<Observations> {
+    let table = joined(paths)?;
+    let options = read_options(recipe, &recipe.constraints(registry)?, &table);
+    let place = names(paths);
+    Observations::from_table_of(&place, table, &options).map_err(|error| error.within(&place))
+}
+
+/// The rows of all files as one table.
+///
+/// # Errors
+/// When a file cannot be read, or has other columns than the first or units of another kind.
+pub(super) fn joined(paths: &[PathBuf]) -> Result<Table> {
     let mut whole: Option<Table> = None;
     for path in paths {
         let table = table::read(path)?;
@@ -164,16 +187,13 @@ pub fn read_observations(recipe: &Recipe, registry: &Registry, paths: &[PathBuf]
             None => whole = Some(table),
         }
     }
-    let table = whole.ok_or_else(|| {
+    whole.ok_or_else(|| {
         Error::usage("observations").found("no file").expected("at least one").remedy("Name the observation files.")
-    })?;
-    let options = read_options(recipe, &recipe.constraints(registry)?, &table);
-    let place = names(paths);
-    Observations::from_table_of(&place, table, &options).map_err(|error| error.within(&place))
+    })
 }
 
 /// The names of files, for messages.
-fn names(paths: &[PathBuf]) -> String {
+pub(super) fn names(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
@@ -192,15 +212,15 @@ fn read_options(recipe: &Recipe, constraints: &[String], table: &Table) -> ReadO
 ///
 /// # Errors
 /// When it is damaged.
-fn read_provenance(directory: &Path) -> Result<BTreeMap<String, String>> {
+pub(super) fn read_provenance(directory: &Path) -> Result<BTreeMap<String, String>> {
     let path = directory.join(PROVENANCE_FILE);
     if path.is_file() { read_json(&path) } else { Ok(BTreeMap::new()) }
 }
 
 /// Hashes of the files in a folder, by name.
-fn hashes(folder: &Path) -> Result<BTreeMap<String, String>> {
+pub(super) fn hashes(folder: &Path, kind: &FolderKind) -> Result<BTreeMap<String, String>> {
     let mut hashes = BTreeMap::new();
-    for name in MODEL_FOLDER.files {
+    for name in kind.files {
         let path = folder.join(name);
         if path.is_file() {
             hashes.insert((*name).to_owned(), sha256_of_file(&path)?);
@@ -210,10 +230,10 @@ fn hashes(folder: &Path) -> Result<BTreeMap<String, String>> {
 }
 
 /// Fails when a file of a finished model is not as it was written.
-fn require_same_files(directory: &Path, provenance: &BTreeMap<String, String>) -> Result<()> {
+pub(super) fn require_same_files(directory: &Path, provenance: &BTreeMap<String, String>, kind: &FolderKind) -> Result<()> {
     let written: BTreeMap<String, String> =
         provenance.get(FILES).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let found = hashes(directory)?;
+    let found = hashes(directory, kind)?;
     match written.iter().find(|(name, sha256)| found.get(*name) != Some(sha256)) {
         None => Ok(()),
         Some((name, _)) => Err(Error::data(directory.join(name).display().to_string())

@@ -10,7 +10,7 @@ const HELD_OUT: u64 = 2;
 
 /// The fold of a star among `n_folds`.
 pub fn fold(id: i64, n_folds: u32) -> u32 {
-    (u128::from(hash64(id, FOLDS)) * u128::from(n_folds.max(1)) >> 64) as u32
+    ((u128::from(hash64(id, FOLDS)) * u128::from(n_folds.max(1))) >> 64) as u32
 }
 
 /// Whether a star of the training part is held out of it, `fraction` of all, to say when to stop.

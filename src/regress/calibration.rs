@@ -1,0 +1,92 @@
+//! Calibration of errors by the stars that were held out.
+
+use crate::statistics::{percentile, robust_scatter};
+use serde::{Deserialize, Serialize};
+
+/// σ² = (factor · σ_own)² + floor², in the unit of the parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorCalibration {
+    pub factor: f64,
+    pub floor: f64,
+    /// Stars that it is from; with fewer than [`FEWEST`] the errors are as they come.
+    pub n_stars: usize,
+}
+
+/// Stars below which nothing is calibrated.
+pub const FEWEST: usize = 50;
+/// Parts, by own error, in each of which pulls should scatter by one.
+const PARTS: usize = 3;
+
+/// A residual with the variance of what it is measured by, and that of the prediction.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Residual {
+    pub value: f64,
+    pub of_measurement: f64,
+    pub of_prediction: f64,
+}
+
+impl ErrorCalibration {
+    /// What leaves errors as they are.
+    pub const NONE: Self = Self { factor: 1.0, floor: 0.0, n_stars: 0 };
+
+    pub(super) fn variance(&self, own: f64) -> f64 {
+        self.factor.powi(2) * own + self.floor.powi(2)
+    }
+
+    /// The factor and the floor with which the robust scatter of pulls is nearest to one among stars of small, medium and
+    /// large own errors alike: by a search over a grid, as the target has steps.
+    pub(super) fn of(residuals: &[Residual]) -> Self {
+        let residuals: Vec<Residual> =
+            residuals.iter().copied().filter(|r| r.value.is_finite() && r.of_prediction.is_finite()).collect();
+        let n_stars = residuals.len();
+        if n_stars < FEWEST {
+            return Self { n_stars, ..Self::NONE };
+        }
+        let own: Vec<f64> = residuals.iter().map(|r| r.of_prediction).collect();
+        let edges: Vec<f64> = (1..PARTS).map(|k| percentile(&own, 100.0 * k as f64 / PARTS as f64)).collect();
+        let part = |r: &Residual| edges.iter().filter(|edge| r.of_prediction > **edge).count();
+        let scatter = robust_scatter(&residuals.iter().map(|r| r.value).collect::<Vec<_>>());
+        let misfit = |calibration: &Self| -> f64 {
+            let mut pulls = vec![Vec::new(); PARTS];
+            for r in &residuals {
+                pulls[part(r)].push(r.value / (calibration.variance(r.of_prediction) + r.of_measurement).sqrt());
+            }
+            let of_part = |pulls: &Vec<f64>| if pulls.len() < 10 { 0.0 } else { robust_scatter(pulls).max(1e-6).ln().powi(2) };
+            pulls.iter().map(of_part).sum()
+        };
+        let factors = (0..13).map(|k| 0.25 * 2f64.powf(f64::from(k) / 3.0));
+        let floors: Vec<f64> = std::iter::once(0.0).chain((0..20).map(|k| scatter * 1.5 * 0.8f64.powi(k))).collect();
+        let grid = factors.flat_map(|factor| floors.iter().map(move |&floor| Self { factor, floor, n_stars }));
+        // Of equals the first, which has the smallest factor.
+        grid.map(|calibration| (misfit(&calibration), calibration))
+            .min_by(|a, b| a.0.total_cmp(&b.0))
+            .map_or(Self { n_stars, ..Self::NONE }, |(_, calibration)| calibration)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{Rng, SeedableRng};
+    use rand_distr::{Distribution, StandardNormal};
+
+    #[test]
+    fn errors_that_are_too_small_and_lack_a_floor_are_found_out() {
+        let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        let residuals: Vec<Residual> = (0..6000)
+            .map(|_| {
+                let own: f64 = 0.05 * 10f64.powf(random.r#gen::<f64>() * 1.5);
+                let sigma = (0.1f64.powi(2) + (1.6 * own).powi(2) + 0.08f64.powi(2)).sqrt();
+                let z: f64 = StandardNormal.sample(&mut random);
+                // One star in twenty is an outlier.
+                let value = if random.r#gen::<f64>() < 0.05 { 20.0 } else { z * sigma };
+                Residual { value, of_measurement: 0.01, of_prediction: own * own }
+            })
+            .collect();
+        let found = ErrorCalibration::of(&residuals);
+        println!("{found:?}");
+        assert!((found.factor / 1.6 - 1.0).abs() < 0.15 && (found.floor / 0.08 - 1.0).abs() < 0.35, "{found:?}");
+        assert_eq!(ErrorCalibration::of(&residuals[..20]), ErrorCalibration { n_stars: 20, ..ErrorCalibration::NONE });
+    }
+}

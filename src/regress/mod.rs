@@ -1,0 +1,46 @@
+//! Direct networks: from the fluxes of any observation file to labels, or to the luminosity by way of noisy
+//! parallaxes (Li et al. 2025), with errors.
+//!
+//! ```text
+//! flux ± error ─ Inputs (steps that are stored) ─► rows ─ ensemble of networks ─► values
+//!        └─ Monte-Carlo copies through the same steps ─► scatter ┴─ scatter of the seeds, calibrated ─► covariance
+//! ```
+//!
+//! The sample is divided by hashes of the identifiers: *validation* stars (those of every other room) are used by
+//! nothing but the comparison at the end; of the others, the stars *held out* say when to stop and calibrate the
+//! errors.
+
+mod baselines;
+mod boosting;
+mod calibration;
+mod comparison;
+mod directory;
+mod domain;
+mod inputs;
+mod learner;
+mod mixture;
+mod model;
+mod objective;
+mod package;
+mod pca;
+mod predict;
+mod recipe;
+mod steps;
+mod target;
+#[cfg(test)]
+mod tests;
+mod train;
+
+pub use calibration::ErrorCalibration;
+pub use comparison::{Comparison, Row};
+pub use directory::{MODEL_FOLDER, PROVENANCE_FILE, STARS_FILE};
+pub use domain::Domain;
+pub use inputs::{Inputs, InputsRecipe};
+pub use mixture::{Mixture, MixtureOfMagnitudes};
+pub use model::{RegressionModel, TrainingLog};
+pub use package::{RegressionOptions, flag};
+pub use pca::{Pca, PcaMethod};
+pub use recipe::{DataRecipe, RegressionRecipe};
+pub use steps::{FittedStep, Step};
+pub use target::{LabelLoss, Luminosity, LuminosityOutput, Target};
+pub use train::{Taking, train};
