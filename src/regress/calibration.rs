@@ -55,8 +55,8 @@ impl ErrorCalibration {
             let of_part = |pulls: &Vec<f64>| if pulls.len() < 10 { 0.0 } else { robust_scatter(pulls).max(1e-6).ln().powi(2) };
             pulls.iter().map(of_part).sum()
         };
-        let factors = (0..13).map(|k| 0.25 * 2f64.powf(f64::from(k) / 3.0));
-        let floors: Vec<f64> = std::iter::once(0.0).chain((0..20).map(|k| scatter * 1.5 * 0.8f64.powi(k))).collect();
+        let factors = (0..25).map(|k| 0.25 * 2f64.powf(f64::from(k) / 6.0));
+        let floors: Vec<f64> = std::iter::once(0.0).chain((0..40).map(|k| scatter * 1.5 * 0.88f64.powi(k))).collect();
         let grid = factors.flat_map(|factor| floors.iter().map(move |&floor| Self { factor, floor, n_stars }));
         // Of equals the first, which has the smallest factor.
         grid.map(|calibration| (misfit(&calibration), calibration))
@@ -86,7 +86,12 @@ mod tests {
             .collect();
         let found = ErrorCalibration::of(&residuals);
         println!("{found:?}");
-        assert!((found.factor / 1.6 - 1.0).abs() < 0.15 && (found.floor / 0.08 - 1.0).abs() < 0.35, "{found:?}");
+        // Outliers of one in twenty raise a robust scatter by 7 %, and floor and factor can give way to each other: what counts is
+        // the error at either end.
+        for own in [0.05_f64, 0.2, 1.0] {
+            let ratio = (found.variance(own * own) / ((1.6 * own).powi(2) + 0.08f64.powi(2))).sqrt();
+            assert!((0.9..1.2).contains(&ratio), "{own}: {ratio} {found:?}");
+        }
         assert_eq!(ErrorCalibration::of(&residuals[..20]), ErrorCalibration { n_stars: 20, ..ErrorCalibration::NONE });
     }
 }

@@ -27,7 +27,7 @@ pub struct Row {
     pub scatter: f64,
     /// Mean of its square over the variance of what was measured (Shen et al. 2025, Table C.1).
     pub squared_error: f64,
-    /// Robust scatter of the pulls about zero; a baseline's error is its scatter among the stars held out.
+    /// Robust scatter of the network's pulls about zero, with the errors of both; baselines have no errors.
     pub pulls: Option<f64>,
 }
 
@@ -53,10 +53,11 @@ impl Comparison {
         }
         let predicted = model.predict(observations, stars, &|| Ok(()))?;
         let own = |row: usize, k: usize| [predicted.values[[row, k]], predicted.covariance[[row, k, k]]];
+        let chosen_by = |row: usize| predicted.values[[row, 0]];
         let parameters = model.target.parameters();
-        for (k, residuals) in model.residuals(observations, stars, own)?.iter().enumerate() {
+        for (k, residuals) in model.residuals(observations, stars, own, chosen_by)?.iter().enumerate() {
             let pairs: Vec<[f64; 2]> = residuals.iter().map(|r| [r.value, (r.of_measurement + r.of_prediction).sqrt()]).collect();
-            found.push(&parameters[k], "network", &pairs, &measured(model, observations, stars, k)?, true);
+            found.push(&parameters[k], "network", &pairs, &measured(model, observations, stars, k, chosen_by)?, true);
         }
         for (name, teach) in lessons(model, observations, parts)? {
             for (k, targets) in teach.into_iter().enumerate() {
@@ -69,11 +70,11 @@ impl Comparison {
                 let inputs = pick(&known);
                 let sample = Sample { inputs: inputs.view(), target: &values };
                 for (method, predictions) in all(recipe, sample, pick(stars).view())? {
-                    let residuals = model.residuals(observations, stars, |row, _| [predictions[row], 0.0])?;
+                    let residuals = model.residuals(observations, stars, |row, _| [predictions[row], 0.0], chosen_by)?;
                     let scatter = robust_scatter(&residuals[k].iter().map(|r| r.value).collect::<Vec<_>>());
                     let pairs: Vec<[f64; 2]> = residuals[k].iter().map(|r| [r.value, scatter]).collect();
                     let method = if name.is_empty() { method } else { format!("{method}, {name}") };
-                    found.push(&parameters[k], &method, &pairs, &measured(model, observations, stars, k)?, false);
+                    found.push(&parameters[k], &method, &pairs, &measured(model, observations, stars, k, chosen_by)?, false);
                 }
             }
         }
@@ -130,12 +131,15 @@ impl fmt::Display for Comparison {
 }
 
 /// What was measured of a parameter, by which the squared error is scaled.
-fn measured(model: &RegressionModel, observations: &Observations, stars: &[usize], k: usize) -> Result<Vec<f64>> {
-    if let Target::Labels { names, .. } = &model.target {
-        return Ok(stars.iter().filter_map(|&star| Some(observations.constraint(&names[k], star)?.0)).collect());
-    }
-    let residuals = model.residuals(observations, stars, |_, _| [0.0, 0.0])?;
-    Ok(residuals[0].iter().map(|residual| -residual.value).collect())
+fn measured(
+    model: &RegressionModel,
+    observations: &Observations,
+    stars: &[usize],
+    k: usize,
+    chosen_by: impl Fn(usize) -> f64,
+) -> Result<Vec<f64>> {
+    let residuals = model.residuals(observations, stars, |_, _| [0.0, 0.0], chosen_by)?;
+    Ok(residuals.get(k).into_iter().flatten().map(|residual| -residual.value).collect())
 }
 
 /// What baselines are taught, by parameter `[P][N]`, NaN for stars that do not teach. For luminosities they have

@@ -173,13 +173,14 @@ fn usable(recipe: &RegressionRecipe, observations: &Observations, star: usize) -
 
 impl RegressionModel {
     /// Residuals of some stars in a parameter (file units): prediction less what was measured. Of luminosities, in
-    /// magnitudes where the predicted parallax is ten times the error of the measured one: a choice by the measured
-    /// one would bias.
+    /// magnitudes where the parallax that `chosen_by` (magnitudes of the same stars) predicts is ten times the error of
+    /// the measured one: a choice by the measured one would bias.
     pub(super) fn residuals(
         &self,
         observations: &Observations,
         stars: &[usize],
         values: impl Fn(usize, usize) -> [f64; 2],
+        chosen_by: impl Fn(usize) -> f64,
     ) -> Result<Vec<Vec<Residual>>> {
         let mut found = vec![Vec::new(); self.target.parameters().len()];
         match &self.target {
@@ -197,7 +198,7 @@ impl RegressionModel {
                 let all = super::objective::parallaxes(observations, target)?;
                 for (row, &star) in stars.iter().enumerate() {
                     let ([parallax, error, magnitude], [value, of_prediction]) = (all[star], values(row, 0));
-                    let predicted = 10f64.powf((value - magnitude + 10.0) / 5.0);
+                    let predicted = 10f64.powf((chosen_by(row) - magnitude + 10.0) / 5.0);
                     if predicted > 10.0 * error && parallax > 0.0 {
                         let geometric = magnitude - 10.0 + 5.0 * parallax.log10();
                         let of_magnitude = error / predicted / super::objective::LN_LABEL_PER_MAGNITUDE;
@@ -216,7 +217,8 @@ impl RegressionModel {
             return Ok(());
         }
         let predicted = self.predict(observations, held_out, &|| Ok(()))?;
-        let residuals = self.residuals(observations, held_out, |row, k| [predicted.values[[row, k]], predicted.own[[row, k]]])?;
+        let own = |row: usize, k: usize| [predicted.values[[row, k]], predicted.own[[row, k]]];
+        let residuals = self.residuals(observations, held_out, own, |row| predicted.values[[row, 0]])?;
         self.calibration = residuals.iter().map(|residuals| ErrorCalibration::of(residuals)).collect();
         Ok(())
     }
