@@ -28,10 +28,12 @@
 //! | [`package`] | saved models of any kind, and the registry of kinds |
 //! | [`prior`] | Gaussian constraints, the mixture prior of the labels, Jacobians of positive parameters |
 //! | [`optimise`] | batches of small problems: Levenberg–Marquardt, first-order rounds |
+//! | [`per_pixel`] | spectra with a small model per pixel, held to label gradients of stellar physics |
 //! | [`posterior`] | −2 ln P of stars under a model, as normal equations |
 //! | [`learn`] | epochs of anything that learns: schedules, patience, checkpoints, folds, ensembles |
 //! | [`train`] | recipes, alternating optimisation, self-cleaning, model error, checkpoints |
 //! | [`infer`] | starting points, fits, Fisher and Hessian, flags, the catalogue |
+//! | [`pixel_networks`] | pixel networks as a kind of package: recipe, training, catalogues |
 //! | [`distance`] | distances from parallaxes and predicted luminosities, unresolved binaries |
 //! | [`simulate`] | surveys with known truth |
 //! | [`validate`] | comparisons, figures, reports |
@@ -76,6 +78,8 @@ pub mod noise;
 pub mod observations;
 pub mod optimise;
 pub mod package;
+pub mod per_pixel;
+pub mod pixel_networks;
 pub mod posterior;
 pub mod prefetch;
 pub mod prior;

@@ -2,20 +2,21 @@
 
 mod common;
 
-use common::{TINY_RECIPE, files, json, model, observations, photosphere, run, succeed, write};
+use common::{TINY_RECIPE, fail, files, json, model, observations, photosphere, run, succeed, write};
 use photosphere::table;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::tempdir;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "demo",
     "simulate",
     "prepare",
     "train",
     "fit",
     "distance",
+    "predict",
     "finalize",
     "validate",
     "audit",
@@ -152,6 +153,61 @@ fn a_shard_or_a_file_without_stars_gives_an_empty_catalogue() {
     let fitted = json(folder.path(), &format!("fit {} none.parquet -o catalogue.parquet --json", model().display()));
     assert_eq!(fitted["stars"], 0);
     assert_eq!(json(folder.path(), "inspect catalogue.parquet --json")["rows"], 0);
+}
+
+#[test]
+fn fluxes_are_predicted_at_labels_in_any_unit_and_incomplete_rows_are_flagged() {
+    let folder = tempdir().unwrap();
+    let path = folder.path();
+    let column = |name: &str, unit: &str, values: &[f64]| {
+        table::Column::nullable(table::ColumnSchema::new(name, unit, ""), values.to_vec())
+    };
+    let labels = |teff: table::Column| {
+        let feh = column("feh", "", &[0.0, -0.5, 0.1, 0.0]);
+        let logg = column("logg", "", &[4.4, 4.0, 2.5, f64::NAN]);
+        let distance = column("distance", "kpc", &[1.0; 4]);
+        table::Table::new(vec![teff, feh, logg, distance]).unwrap()
+    };
+    write(&labels(column("teff", "kK", &[5.77, 6.2, 4.6, 5.0])), path, "kilokelvin.fits");
+    write(&labels(column("teff", "K", &[5770.0, 6200.0, 4600.0, 5000.0])), path, "kelvin.ecsv");
+    let predict = format!("predict {}", model().display());
+    let summary = json(path, &format!("{predict} kilokelvin.fits -o fluxes.parquet --json"));
+    assert_eq!((summary["rows"].as_u64(), summary["predicted"].as_u64()), (Some(4), Some(3)));
+    succeed(path, &format!("{predict} kelvin.ecsv -o near.parquet --hold parallax=2 --hold extinction=0.1"));
+    let read = |name: &str| table::read(&path.join(name)).unwrap();
+    let (fluxes, near) = (read("fluxes.parquet"), read("near.parquet"));
+    let flux = |table: &table::Table| match &table.column("flux").unwrap().values {
+        table::Values::Float64(values) => values.clone(),
+        other => panic!("flux is {}", other.value_type()),
+    };
+    let (far, near_flux) = (flux(&fluxes), flux(&near));
+    let n = far.len() / 4;
+    assert!(far[..3 * n].iter().all(|value| *value > 0.0) && far[3 * n..].iter().all(|value| value.is_nan()));
+    // Four times the flux, less what the dust takes: most in the blue.
+    let ratio: Vec<f64> = (0..n).map(|i| near_flux[i] / far[i]).collect();
+    assert!(ratio.iter().all(|ratio| *ratio < 4.0) && ratio[0] < ratio[n - 1] && ratio[n - 1] > 3.8, "{ratio:?}");
+    assert_eq!(near.column("parallax").unwrap().to_f64().unwrap(), [2.0; 4]);
+    // The output is a table of observations.
+    succeed(path, &format!("fit {} fluxes.parquet -o again.parquet", model().display()));
+    fail(path, &format!("{predict} kelvin.ecsv -o other.parquet --hold mass=1"), 2, &["'mass'", "teff"]);
+    let without = table::Table::new(vec![column("teff", "K", &[5000.0]), column("feh", "", &[0.0])]).unwrap();
+    write(&without, path, "without.fits");
+    fail(path, &format!("{predict} without.fits -o other.parquet"), 1, &["'logg'", "--hold logg"]);
+}
+
+#[test]
+fn a_training_says_what_it_knows_of_its_faults() {
+    let trained = json(model().parent().unwrap(), &format!("inspect {} --json", model().display()));
+    let report = &trained["report"];
+    assert!(
+        report["n_stars"].as_u64() > Some(0)
+            && report["drifts"].as_array().unwrap().iter().any(|drift| drift["group"] == "dwarfs")
+    );
+    assert_eq!(trained["stages"].as_array().unwrap().len(), 3);
+    let text = succeed(model().parent().unwrap(), &format!("inspect {}", model().display()));
+    assert!(text.contains("what the training knows of its faults") && text.contains("cleaning removed 0 of"), "{text}");
+    // Its warnings are in the card too.
+    assert_eq!(report["warnings"].as_array().map(Vec::len), trained["card"]["warnings"].as_array().map(Vec::len).or(Some(0)));
 }
 
 #[test]

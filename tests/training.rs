@@ -1,6 +1,7 @@
 //! Training on a small simulated overlap: every tensor moves, binaries are found, the wavelength step does what alternation
-//! cannot.
+//! cannot, a stage that would destroy the state does not, priors give way to data, and what is not there is refused at once.
 
+use photosphere::infer::{FitOptions, fit, read_options};
 use photosphere::model::Registry;
 use photosphere::observations::{Observations, ReadOptions};
 use photosphere::simulate::{SurveyConfig, simulate};
@@ -18,7 +19,14 @@ const SOLVE: &str = "[[stage]]\nkind = 'solve'\nname = 'solve'\nsteps = 3\n";
 const CLEAN: &str = "[[stage]]\nkind = 'refine'\nname = 'refine'\n[[stage]]\nkind = 'clean'\nname = 'clean'\n";
 
 fn survey(n_stars: usize) -> Observations {
-    let table = simulate(&SurveyConfig { n_stars, ..Default::default() }).unwrap();
+    observe(table(n_stars))
+}
+
+fn table(n_stars: usize) -> Table {
+    simulate(&SurveyConfig { n_stars, ..Default::default() }).unwrap()
+}
+
+fn observe(table: Table) -> Observations {
     let constraints = ["teff", "feh", "logg", "parallax", "extinction"].map(String::from).to_vec();
     Observations::from_table(table, &ReadOptions { constraints, ..Default::default() }).unwrap()
 }
@@ -26,6 +34,22 @@ fn survey(n_stars: usize) -> Observations {
 fn run(observations: &Observations, stages: &[&str]) -> (TrainedModel, Table) {
     let recipe = Recipe::parse(&format!("{HEAD}{}", stages.concat()), "test").unwrap();
     train(&recipe, observations, &Registry::standard(), &Device::cpu(), None, &mut |_, _| ()).unwrap()
+}
+
+#[test]
+fn pairs_of_stars_are_known_without_cleaning() {
+    let observations = survey(1500);
+    let (trained, stars) = run(&observations, &[FIRST, ALTERNATE, SOLVE, "[binaries]\nshare = 0.05\n"]);
+    let share = trained.log.report.unwrap().binaries.unwrap();
+    let probability = stars.column("binary_probability").unwrap().to_f64().unwrap();
+    let Values::Bool(binary) = &stars.column("true_is_binary").unwrap().values else { panic!("true_is_binary") };
+    let mean = |of: bool| {
+        let members: Vec<f64> =
+            (0..1500).filter(|&i| binary[i] == of && probability[i].is_finite()).map(|i| probability[i]).collect();
+        members.iter().sum::<f64>() / members.len() as f64
+    };
+    println!("share {share:.3}; mean probability {:.2} of pairs, {:.3} of single stars", mean(true), mean(false));
+    assert!((0.01..0.2).contains(&share) && mean(true) > 5.0 * mean(false));
 }
 
 #[test]
@@ -71,4 +95,105 @@ fn the_wavelength_step_moves_what_alternation_cannot() {
     let (alternating, solved) = (zero_point(&[FIRST, ALTERNATE]), zero_point(&[FIRST, ALTERNATE, SOLVE]));
     println!("mean difference to the measured reddenings: {alternating:+.5} alternating, {solved:+.5} solved");
     assert!(solved.abs() < 0.5 * alternating.abs());
+}
+
+#[test]
+fn a_rate_that_would_destroy_the_solved_state_is_found_out_and_the_state_kept() {
+    let observations = survey(1500);
+    let wild = "[[stage]]\nkind = 'learn'\nname = 'wild'\nepochs = 12\nbatch = 64\nlearning_rate = 0.1\n\
+        stars = { method = 'levenberg_marquardt', iterations = 2 }\n";
+    let unguarded = format!("{wild}largest_increase = inf\nwarm_up = 0.0\n");
+    let losses = |stage: &str| {
+        let (trained, _) = run(&observations, &[FIRST, ALTERNATE, SOLVE, stage]);
+        let [solved, after] = [2, 3].map(|at: usize| trained.log.stages[at].loss);
+        let worst = trained.log.history.iter().filter(|epoch| epoch.stage == "wild").map(|epoch| epoch.validation_loss);
+        (solved, after, worst.fold(0.0, f64::max), trained.log.stages[3].returns)
+    };
+    let (solved, after, _, returns) = losses(wild);
+    println!("loss {solved:.3} solved, {after:.3} after a wild stage with {returns} returns");
+    assert!(returns > 0 && after <= 1.001 * solved);
+    // Without the guard the epochs run away, as they did; the best state is kept all the same.
+    let (solved, after, worst, returns) = losses(&unguarded);
+    println!("unguarded: up to {worst:.1}");
+    assert!(returns == 0 && worst > 3.0 * solved && after <= 1.001 * solved);
+}
+
+#[test]
+fn a_prior_of_the_infrared_index_gives_way_where_a_penalty_overrules_the_data() {
+    // The index of the simulated curve is 1.61; the effect is told 1.0.
+    let observations = survey(1500);
+    let head = HEAD.replace("kind = 'extinction'\n", "kind = 'extinction'\ninfrared_index = 1.0\n");
+    let index = |section: &str| {
+        let stages = [FIRST, ALTERNATE, SOLVE].concat();
+        let recipe = Recipe::parse(&format!("{head}{stages}{section}\ninfrared_index = 1.0\n"), "test").unwrap();
+        let (trained, _) = train(&recipe, &observations, &Registry::standard(), &Device::cpu(), None, &mut |_, _| ()).unwrap();
+        let ln_curve = trained.model.weights.values("extinction.ln_curve").unwrap();
+        let nm = &trained.model.grid.wavelength;
+        let at = |wanted: f64| nm.iter().position(|nm| (nm - wanted).abs() < 1.0).unwrap();
+        (ln_curve[at(992.0)] - ln_curve[at(2159.0)]) / (2159.0_f64 / 992.0).ln()
+    };
+    let (prior, penalty) = (index("[priors]"), index("[penalties]"));
+    println!("index {prior:.3} with the prior, {penalty:.3} with the penalty");
+    assert!((prior - 1.61).abs() < 0.25 && penalty < 1.4);
+}
+
+#[test]
+fn what_the_recipe_names_and_the_file_lacks_is_refused_before_the_first_epoch() {
+    let refusal = |change: &dyn Fn(&mut Table), recipe: &dyn Fn(String) -> String| {
+        let mut table = table(300);
+        change(&mut table);
+        let recipe = Recipe::parse(&recipe(format!("{HEAD}{FIRST}")), "test").unwrap();
+        let observations = observe(table);
+        let mut epochs = 0;
+        let trained = train(&recipe, &observations, &Registry::standard(), &Device::cpu(), None, &mut |_, _| epochs += 1);
+        assert!(trained.is_ok() || epochs == 0);
+        trained.err().map(|error| error.to_string())
+    };
+    let fill = |table: &mut Table, name: &str, value: f64| {
+        let mut column = table.column(name).unwrap().clone();
+        column.values = Values::Float64(vec![value; column.n_rows()]);
+        table.replace(column).unwrap();
+    };
+    let same = |text: String| text;
+    let nothing = |_: &mut Table| ();
+    let take = |name: &'static str| move |table: &mut Table| drop(table.take(name));
+    let optional = |text: String| format!("{text}[data]\noptional = ['extinction']\n");
+    let message = refusal(&take("extinction_error"), &same).unwrap();
+    assert!(message.contains("extinction_error") && message.contains("no errors") && message.contains("optional"), "{message}");
+    let message = refusal(&|table| fill(table, "parallax", f64::NAN), &same).unwrap();
+    assert!(message.contains("'parallax'") && message.contains("no star of 300"), "{message}");
+    assert!(refusal(&|table| fill(table, "feh_error", 0.0), &same).unwrap().contains("'feh'"));
+    let without = |text: String| format!("{text}[data]\nconstraints = ['teff', 'feh', 'parallax', 'extinction']\n");
+    assert!(refusal(&nothing, &without).unwrap().contains("label 'logg'"));
+    let components = |text: String| text.replace("n_components = 2", "n_components = 100");
+    assert!(refusal(&nothing, &components).unwrap().contains("at least 400"));
+    let cut = |text: String| text.replace("epochs = 40\n", "epochs = 40\ncut = [{ quantity = 'parallax', minimum = 1e3 }]\n");
+    assert!(refusal(&nothing, &cut).unwrap().contains("none of"));
+    assert_eq!(refusal(&take("extinction_error"), &optional), None);
+}
+
+#[test]
+fn a_model_of_labels_alone_is_trained_and_fitted_with_the_default_options() {
+    // Spectra of stars at 1 mas without dust.
+    let mut table = table(400);
+    let parallax = table.column("true_parallax").unwrap().to_f64().unwrap();
+    for name in ["flux", "flux_error"] {
+        let mut column = table.column(name).unwrap().clone();
+        let n = column.range(0).len();
+        let Values::Float32(values) = &mut column.values else { panic!("{name} is {}", column.values.value_type()) };
+        values.iter_mut().enumerate().for_each(|(i, flux)| *flux /= parallax[i / n].powi(2) as f32);
+        table.replace(column).unwrap();
+    }
+    table.take("xp_covariance_triu");
+    let recipe = format!(
+        "description = 'labels'\n[data]\nconstraints = ['teff', 'feh', 'logg']\n[prior]\nn_components = 2\n\
+        [[effect]]\nkind = 'emulator'\nhidden = [8]\n{FIRST}"
+    );
+    let recipe = Recipe::parse(&recipe, "test").unwrap();
+    let observations = observe(table.clone());
+    let (trained, _) = train(&recipe, &observations, &Registry::standard(), &Device::cpu(), None, &mut |_, _| ()).unwrap();
+    let options = FitOptions::default();
+    let observations = Observations::from_table(table, &read_options(&trained, &options)).unwrap();
+    let estimates = fit(&trained, &observations, &options).unwrap();
+    assert!(estimates.values.iter().filter(|value| value.is_finite()).count() > estimates.values.len() * 9 / 10);
 }

@@ -1,6 +1,7 @@
 //! Recipes that come with the program.
 
 use crate::error::{Error, Result};
+use crate::pixel_networks::PixelRecipe;
 use crate::regress::RegressionRecipe;
 use crate::train::Recipe;
 use std::path::Path;
@@ -104,6 +105,19 @@ pub fn training_recipe(name_or_path: &str) -> Result<Recipe> {
             .found("no such file")
             .expected(format!("a recipe (TOML) or one of {}, {}", names(Purpose::Train), names(Purpose::Regression)))
             .remedy("`photosphere recipe` lists the built-in recipes.")),
+    }
+}
+
+/// A recipe of pixel networks, where the file is one; otherwise it is left to [`training_recipe`].
+///
+/// # Errors
+/// When the recipe has an unknown key or an impossible value.
+pub fn pixel_recipe(name_or_path: &str) -> Result<Option<PixelRecipe>> {
+    let path = Path::new(name_or_path);
+    let is_one = |path: &Path| std::fs::read_to_string(path).is_ok_and(|text| PixelRecipe::is_one(&text));
+    match find(name_or_path) {
+        None if is_one(path) => PixelRecipe::read(path).map(Some),
+        _ => Ok(None),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `photosphere demo`: everything from nothing, on a simulated survey.
 
 use super::built_in;
+use super::demo_payne::PayneDemo;
 use super::existing::ExistingArguments;
 use super::fit::CatalogueTask;
 use super::outcome::Outcome;
@@ -28,23 +29,35 @@ use std::time::{Duration, Instant};
 /// An interrupted demo goes on where it was when it is started again with the same options.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
+    /// What is demonstrated.
+    #[arg(value_enum, default_value_t = Subject::Xp)]
+    subject: Subject,
     /// Folder to write.
     #[arg(short, long, value_name = "FOLDER", default_value = "photosphere-demo")]
     output: PathBuf,
-    /// Stars with measured labels, to train on.
-    #[arg(long, value_name = "N", default_value_t = 20_000)]
-    stars: usize,
-    /// New stars, to fit.
-    #[arg(long, value_name = "N", default_value_t = 5_000)]
-    new: usize,
-    /// Recipe of the training (TOML), or the name of a built-in one.
-    #[arg(long, value_name = "RECIPE", default_value = "xp")]
-    recipe: String,
+    /// Stars with measured labels, to train on [default: 20000, of payne 3600].
+    #[arg(long, value_name = "N")]
+    stars: Option<usize>,
+    /// New stars, to fit [default: 5000, of payne 1000].
+    #[arg(long, value_name = "N")]
+    new: Option<usize>,
+    /// Recipe of the training (TOML), or the name of a built-in one [default: xp; payne has its own].
+    #[arg(long, value_name = "RECIPE")]
+    recipe: Option<String>,
     /// Leave the negative controls (naive ways of doing it, shown to fail) out of the report; they take about 15 s.
     #[arg(long)]
     no_controls: bool,
     #[command(flatten)]
     existing: ExistingArguments,
+}
+
+/// Subjects of the demo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Subject {
+    /// Gaia XP spectra with 2MASS and WISE: labels, extinction and parallax.
+    Xp,
+    /// Blended spectra of fifteen labels: a network per pixel, held to physics.
+    Payne,
 }
 
 /// Metadata key of the true R(λ) of a simulated survey.
@@ -80,6 +93,22 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     require_utf8(folder)?;
     std::fs::create_dir_all(folder).map_err(|error| Error::writing(folder, error))?;
     remove_leftovers(folder);
+    if arguments.subject == Subject::Payne {
+        if let Some(recipe) = &arguments.recipe {
+            return Err(Error::usage("--recipe")
+                .found(format!("'{recipe}' with the demo of networks per pixel"))
+                .expected("none: it writes its own")
+                .remedy("Leave the option out, or train with `photosphere train`."));
+        }
+        let demo = PayneDemo {
+            folder,
+            n_stars: arguments.stars.unwrap_or(3_600),
+            n_new: arguments.new.unwrap_or(1_000),
+            with_control: !arguments.no_controls,
+            existing: arguments.existing,
+        };
+        return demo.run(settings);
+    }
     let files = Files::new(folder);
     // Unless it is told to start anew, a demo goes on.
     let existing = Existing { overwrite: arguments.existing.overwrite, resume: !arguments.existing.overwrite };
@@ -90,17 +119,18 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         lap = Instant::now();
     };
 
-    let mut config = SurveyConfig { n_stars: arguments.stars, ..SurveyConfig::default() };
-    let mut recipe = built_in::training_recipe(&arguments.recipe)?;
+    let recipe_name = arguments.recipe.as_deref().unwrap_or("xp");
+    let mut config = SurveyConfig { n_stars: arguments.stars.unwrap_or(20_000), ..SurveyConfig::default() };
+    let mut recipe = built_in::training_recipe(recipe_name)?;
     config.seed = settings.seed.unwrap_or(config.seed);
     recipe.seed = settings.seed.unwrap_or(recipe.seed);
     survey(&config, &files.overlap, existing, settings)?;
-    survey(&new_stars(SurveyConfig { n_stars: arguments.new, ..config }), &files.new_stars, existing, settings)?;
+    survey(&new_stars(SurveyConfig { n_stars: arguments.new.unwrap_or(5_000), ..config }), &files.new_stars, existing, settings)?;
     step("simulate");
 
     let inputs = [files.overlap.clone()];
     let checkpoint_every = Duration::from_secs(5);
-    let recipe_path = Path::new(&arguments.recipe);
+    let recipe_path = Path::new(recipe_name);
     let task = Task { recipe_path, recipe: &recipe, inputs: &inputs, output: &files.model, existing, checkpoint_every };
     let trained = task.run(settings)?;
     step("train");

@@ -15,6 +15,7 @@ mod bench;
 mod built_in;
 mod cite;
 mod demo;
+mod demo_payne;
 mod distance;
 mod existing;
 mod finalize;
@@ -24,14 +25,17 @@ mod instruments;
 mod log;
 mod outcome;
 mod partition_results;
+mod predict;
 mod prepare;
 mod program;
 mod progress;
 mod recipe;
+mod self_report;
 mod settings;
 mod simulate;
 mod stage_times;
 mod train;
+mod train_pixels;
 mod train_regression;
 mod validate;
 
@@ -65,6 +69,7 @@ enum Command {
     Train(train::Arguments),
     Fit(fit::Arguments),
     Distance(distance::Arguments),
+    Predict(predict::Arguments),
     Finalize(finalize::Arguments),
     Validate(validate::Arguments),
     Audit(audit::Arguments),
@@ -120,6 +125,7 @@ fn dispatch(arguments: &Arguments) -> Result<Outcome> {
         Command::Train(arguments) => train::run(arguments, settings),
         Command::Fit(arguments) => fit::run(arguments, settings),
         Command::Distance(arguments) => distance::run(arguments, settings),
+        Command::Predict(arguments) => predict::run(arguments, settings),
         Command::Finalize(arguments) => finalize::run(arguments, settings),
         Command::Validate(arguments) => validate::run(arguments),
         Command::Audit(arguments) => audit::run(arguments, settings),

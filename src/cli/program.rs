@@ -4,6 +4,7 @@ use super::settings::Settings;
 use crate::error::Result;
 use crate::model::Registry;
 use crate::package::{Kind, Kinds, Package};
+use crate::pixel_networks::PixelPackage;
 use crate::regress::RegressionModel;
 use crate::train::TrainedModel;
 use std::fmt;
@@ -22,7 +23,8 @@ pub struct Program {
 impl Program {
     /// What photosphere brings.
     pub fn standard() -> Self {
-        Self { effects: Registry::standard(), kinds: Kinds::default().with::<TrainedModel>().with::<RegressionModel>() }
+        let kinds = Kinds::default().with::<TrainedModel>().with::<PixelPackage>().with::<RegressionModel>();
+        Self { effects: Registry::standard(), kinds }
     }
 
     /// The same with one more kind of model.

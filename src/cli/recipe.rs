@@ -5,6 +5,8 @@ use super::outcome::Outcome;
 use crate::distance::DistanceRecipe;
 use crate::error::{Error, Result};
 use crate::infer::FitOptions;
+use crate::per_pixel::SpectrumFitOptions;
+use crate::pixel_networks::PixelRecipe;
 use crate::regress::RegressionRecipe;
 use crate::simulate::SurveyConfig;
 use crate::survey::prepare::PrepareRecipe;
@@ -12,10 +14,10 @@ use crate::train::Recipe;
 use serde::Serialize;
 use serde_json::json;
 
-/// Print a built-in recipe, or the defaults of `fit`, `distance`, `simulate` or `prepare`, as TOML to start from.
+/// Print a built-in recipe, or the defaults of `fit`, `distance`, `simulate`, `prepare` or pixel networks, as TOML to start from.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Name of a built-in recipe, or fit, distance, simulate, prepare; without it, what there is.
+    /// Name of a built-in recipe, or fit, pixel-networks, fit-pixel-networks, distance, simulate, prepare; without it, what there is.
     name: Option<String>,
     /// Print every key of a recipe with its value, also those left at their defaults.
     #[arg(long)]
@@ -27,6 +29,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
     let Some(name) = &arguments.name else { return Ok(list()) };
     let text = match (name.as_str(), built_in::find(name)) {
         ("fit", _) => toml_of(&FitOptions::default())?,
+        ("pixel-networks", _) => PixelRecipe::default().to_toml()?,
+        ("fit-pixel-networks", _) => toml_of(&SpectrumFitOptions::default())?,
         ("distance", _) => toml_of(&DistanceRecipe::default())?,
         ("simulate", _) => toml_of(&SurveyConfig::default())?,
         ("prepare", _) => toml_of(&PrepareRecipe::default())?,
@@ -40,7 +44,10 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
             let names: Vec<&str> = built_in::ALL.iter().map(|recipe| recipe.name).collect();
             return Err(Error::usage(format!("recipe '{name}'"))
                 .found("no such built-in recipe")
-                .expected(format!("one of {}, fit, distance, simulate, prepare", names.join(", ")))
+                .expected(format!(
+                    "one of {}, fit, pixel-networks, fit-pixel-networks, distance, simulate, prepare",
+                    names.join(", ")
+                ))
                 .remedy("`photosphere recipe` lists them."));
         }
     };
@@ -54,6 +61,8 @@ fn toml_of(options: &impl Serialize) -> Result<String> {
 fn list() -> Outcome {
     let defaults = [
         ("fit", "defaults of `fit --config`"),
+        ("pixel-networks", "defaults of the training of a network per pixel"),
+        ("fit-pixel-networks", "defaults of `fit --config` with such a model"),
         ("distance", "defaults of `distance --config`"),
         ("simulate", "defaults of `simulate --config`"),
         ("prepare", "defaults of the recipes of `prepare`"),

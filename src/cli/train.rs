@@ -4,7 +4,9 @@ use super::built_in;
 use super::existing::ExistingArguments;
 use super::outcome::Outcome;
 use super::progress::Progress;
+use super::self_report::lines;
 use super::settings::Settings;
+use super::train_pixels::{PixelTask, outcome};
 use super::train_regression;
 use crate::error::{Error, Result};
 use crate::model::{ParameterSpace, Registry, check_measured};
@@ -17,6 +19,7 @@ use crate::run::read_json;
 use crate::run::{Existing, require_same_run};
 use crate::table::{self, AtomicFile, FolderKind, Table, check_target_directory, write_directory_atomically};
 use crate::train::{Checkpoints, MODEL_FOLDER, PROVENANCE_FILE, Recipe, STARS_FILE, TrainedModel, checkpoint_path, train};
+use crate::warning::warn_once;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -59,6 +62,18 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     if let Some(recipe) = built_in::regression_recipe(&arguments.recipe)? {
         return train_regression::run(arguments, recipe, settings);
     }
+    if let Some(mut recipe) = built_in::pixel_recipe(&arguments.recipe)? {
+        recipe.training.seed = settings.seed.unwrap_or(recipe.training.seed);
+        let task = PixelTask {
+            recipe_path: Path::new(&arguments.recipe),
+            recipe: &recipe,
+            inputs: &arguments.observations,
+            output: &arguments.output,
+            existing: arguments.existing.into(),
+            checkpoint_every: Duration::from_secs(arguments.checkpoint_every),
+        };
+        return Ok(outcome(&arguments.output, &task.run(settings)?));
+    }
     let mut recipe = built_in::training_recipe(&arguments.recipe)?;
     recipe.seed = settings.seed.unwrap_or(recipe.seed);
     let trained = Task {
@@ -76,6 +91,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         "training_stars": trained.card.n_training,
         "validation_stars": trained.card.n_validation,
         "metrics": trained.card.metrics,
+        "report": trained.log.report,
     })))
 }
 
@@ -123,6 +139,10 @@ impl Task<'_> {
         for cleaning in &trained.log.cleanings {
             tracing::info!("{}: {} of {} stars removed", cleaning.stage, cleaning.n_removed, cleaning.n_before);
         }
+        if let Some(report) = &trained.log.report {
+            lines(report).iter().for_each(|line| tracing::info!("{line}"));
+            report.warnings.iter().for_each(|warning| warn_once(format!("{}: {warning}", self.output.display())));
+        }
         tracing::info!("{}: model {} in {:.1} s", self.output.display(), trained.id(), progress.seconds());
         Ok(trained)
     }
@@ -162,17 +182,16 @@ pub(super) fn check_output(
 /// # Errors
 /// When a file cannot be read, files have other columns than the first or units of another kind, or a row is impossible.
 pub fn read_observations(recipe: &Recipe, registry: &Registry, paths: &[PathBuf]) -> Result<Observations> {
-    let table = joined(paths)?;
+    let (place, table) = read_tables(paths)?;
     let options = read_options(recipe, &recipe.constraints(registry)?, &table);
-    let place = names(paths);
     Observations::from_table_of(&place, table, &options).map_err(|error| error.within(&place))
 }
 
-/// The rows of all files as one table.
+/// The rows of all files as one table, and the names of the files.
 ///
 /// # Errors
 /// When a file cannot be read, or has other columns than the first or units of another kind.
-pub(super) fn joined(paths: &[PathBuf]) -> Result<Table> {
+pub fn read_tables(paths: &[PathBuf]) -> Result<(String, Table)> {
     let mut whole: Option<Table> = None;
     for path in paths {
         let table = table::read(path)?;
@@ -187,9 +206,10 @@ pub(super) fn joined(paths: &[PathBuf]) -> Result<Table> {
             None => whole = Some(table),
         }
     }
-    whole.ok_or_else(|| {
+    let table = whole.ok_or_else(|| {
         Error::usage("observations").found("no file").expected("at least one").remedy("Name the observation files.")
-    })
+    })?;
+    Ok((names(paths), table))
 }
 
 /// The names of files, for messages.
@@ -212,7 +232,7 @@ fn read_options(recipe: &Recipe, constraints: &[String], table: &Table) -> ReadO
 ///
 /// # Errors
 /// When it is damaged.
-pub(super) fn read_provenance(directory: &Path) -> Result<BTreeMap<String, String>> {
+pub fn read_provenance(directory: &Path) -> Result<BTreeMap<String, String>> {
     let path = directory.join(PROVENANCE_FILE);
     if path.is_file() { read_json(&path) } else { Ok(BTreeMap::new()) }
 }

@@ -3,7 +3,7 @@
 use super::outcome::Outcome;
 use super::progress::Progress;
 use super::settings::Settings;
-use super::train::{Arguments, FILES, check_output, hashes, joined, names, read_provenance, require_same_files};
+use super::train::{Arguments, FILES, check_output, hashes, read_provenance, read_tables, require_same_files};
 use crate::error::{Error, Result};
 use crate::observations::{Grid, Observations};
 use crate::package::Package;
@@ -31,8 +31,7 @@ pub(super) fn run(arguments: &Arguments, mut recipe: RegressionRecipe, settings:
         tracing::info!("{}: finished already", output.display());
         return Ok(outcome(output, &RegressionModel::read(output)?));
     }
-    let place = names(&arguments.observations);
-    let table = joined(&arguments.observations)?;
+    let (place, table) = read_tables(&arguments.observations)?;
     let options = recipe.read_options(Grid::of_table(&table).map_err(|error| error.within(&place))?.len());
     let observations = Observations::from_table_of(&place, table, &options).map_err(|error| error.within(&place))?;
     tracing::info!("training on {} stars, {} fluxes each", observations.len(), observations.grid.len());

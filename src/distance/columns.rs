@@ -168,8 +168,7 @@ impl ColumnMap {
 
 /// The column of that name in any case.
 fn of_name(table: &Table, name: &str) -> Option<String> {
-    let same = |column: &&crate::table::Column| column.schema.name.eq_ignore_ascii_case(name);
-    table.get(name).or_else(|| table.columns().iter().find(same)).map(|column| column.schema.name.clone())
+    table.get_in_any_case(name).map(|column| column.schema.name.clone())
 }
 
 /// What the fitted parallax in a column of a fit's catalogue is made of. Where the catalogue does not say whether the

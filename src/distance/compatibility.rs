@@ -66,8 +66,7 @@ impl PaperNames {
     pub fn table(self, rows: &Rows<'_>) -> Result<Table> {
         let mut table = Table::with_rows(rows.ids.len());
         for name in self.copied() {
-            let same = |column: &&Column| column.schema.name.eq_ignore_ascii_case(name);
-            if let Some(column) = rows.input.columns().iter().find(same) {
+            if let Some(column) = rows.input.get_in_any_case(name) {
                 let mut column = column.clone();
                 (*name).clone_into(&mut column.schema.name);
                 table.push(column)?;

@@ -40,12 +40,20 @@ impl ZeroPoints<'_> {
                 (if i == j { 1.0 } else { 0.0 } - covariance[at] * constraints[j]) * slopes[j]
             })
             .collect();
+        let model_values: Vec<f64> = self
+            .space
+            .parameters
+            .iter()
+            .zip(values)
+            .map(|(parameter, value)| parameter.model_units_per_file_unit * value)
+            .collect();
+        let shared = self.calibration.at(self.space, &model_values);
         for i in 0..f {
             for j in 0..=i {
                 let mut sum = 0.0;
                 for (k, &a) in self.free.iter().enumerate() {
                     for (l, &b) in self.free.iter().enumerate() {
-                        sum += response[i * f + k] * self.calibration.covariance[a][b] * response[j * f + l];
+                        sum += response[i * f + k] * shared[a][b] * response[j * f + l];
                     }
                 }
                 covariance[i * f + j] += sum;
@@ -77,6 +85,7 @@ mod tests {
         let calibration = Calibration {
             covariance: vec![vec![4e-4, 1e-4], vec![1e-4, 9e-4]], // (20 K)², (3 %)²
             standard_error: vec![vec![0.0; 2]; 2],
+            regions: Vec::new(),
         };
         let constraint = Constraint::new(vec![parallax], vec![sigma]).0;
         let observations = Observations {

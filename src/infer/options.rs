@@ -268,6 +268,10 @@ mod tests {
         }
         let unknown = held(&[("feh", 0.0)]).unwrap_err();
         assert!(unknown.to_string().contains("'feh'") && unknown.exit_code() == 2, "{unknown}");
+        let labels = ParameterSpace { parameters: ["teff", "logg"].map(Parameter::label).to_vec() };
+        FitOptions::default().validate_for(&labels).unwrap();
+        let asked = FitOptions { constraints: vec!["parallax".into(), "teff".into()], ..FitOptions::default() };
+        assert!(asked.validate_for(&labels).unwrap_err().to_string().contains("'parallax'"));
         let offsets = FitOptions { offsets: [("parallax".to_owned(), f64::NAN)].into(), ..FitOptions::default() };
         assert!(offsets.validate().is_err());
     }

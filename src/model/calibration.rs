@@ -3,6 +3,7 @@
 use super::parameter::{Parameter, ParameterSpace};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Largest asymmetry and negative eigenvalue, relative, that rounding makes.
 const TOLERANCE: f64 = 1e-6;
@@ -19,6 +20,29 @@ pub struct Calibration {
     pub covariance: Vec<Vec<f64>>,
     /// Standard errors of its elements.
     pub standard_error: Vec<Vec<f64>>,
+    /// Regions of the labels with covariances of their own, in place of the first; together they hold all labels. None where all stars
+    /// are alike.
+    #[serde(default, rename = "region", skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<CalibrationRegion>,
+}
+
+/// The zero-point errors of the stars in a region of the labels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CalibrationRegion {
+    /// Lowest (included) and highest value of labels, model units; a label without bounds is absent.
+    pub bounds: BTreeMap<String, [f64; 2]>,
+    /// As in [`Calibration`].
+    pub covariance: Vec<Vec<f64>>,
+    pub standard_error: Vec<Vec<f64>>,
+}
+
+impl CalibrationRegion {
+    fn contains(&self, space: &ParameterSpace, model_values: &[f64]) -> bool {
+        self.bounds.iter().all(|(name, [low, high])| {
+            space.position(name).is_ok_and(|position| model_values[position] >= *low && model_values[position] < *high)
+        })
+    }
 }
 
 impl Calibration {
@@ -28,54 +52,80 @@ impl Calibration {
         if parameter.is_distance() { model_value } else { 1.0 }
     }
 
+    /// The covariance at the parameters `model_values [P]` of a star.
+    pub fn at(&self, space: &ParameterSpace, model_values: &[f64]) -> &[Vec<f64>] {
+        let region = self.regions.iter().find(|region| region.contains(space, model_values));
+        region.map_or(&self.covariance, |region| &region.covariance)
+    }
+
     /// Checks shapes, symmetry and signs.
     ///
     /// # Errors
     /// When there are not P × P finite elements, a matrix is not symmetric, a standard error is negative, or the covariance is not that of
     /// any errors (its smallest eigenvalue is negative).
     pub fn validate(&self, space: &ParameterSpace) -> Result<()> {
-        let p = space.len();
-        let fault = |place: String, found: String, expected: String| {
-            let remedy = "Train the model again, or remove [calibration] to leave the errors of its zero points out.";
-            Err(Error::model(place).found(found).expected(expected).remedy(remedy))
-        };
-        for (name, rows) in [("covariance", &self.covariance), ("standard_error", &self.standard_error)] {
-            let place = format!("calibration, {name}");
-            if rows.len() != p || rows.iter().any(|row| row.len() != p) {
-                let found = rows.iter().take(p + 1).map(|row| row.len().to_string()).collect::<Vec<_>>().join(", ");
-                return fault(place, format!("{} rows of {found} numbers", rows.len()), format!("{p} rows of {p}"));
-            }
-            for (i, j) in (0..p).flat_map(|i| (0..p).map(move |j| (i, j))) {
-                let (value, mirrored) = (rows[i][j], rows[j][i]);
-                let element = || format!("{place}, element ({i}, {j})");
-                if !value.is_finite() {
-                    return fault(element(), value.to_string(), "a finite number".into());
-                }
-                if value < 0.0 && (i == j || name == "standard_error") {
-                    return fault(element(), value.to_string(), "zero or a positive number".into());
-                }
-                if (value - mirrored).abs() > TOLERANCE * value.abs().max(mirrored.abs()) {
-                    return fault(element(), format!("{value}, and {mirrored} across the diagonal"), "a symmetric matrix".into());
+        check(&self.covariance, &self.standard_error, space)?;
+        for (at, region) in self.regions.iter().enumerate() {
+            let place = format!("calibration, region {}", at + 1);
+            for (name, [low, high]) in &region.bounds {
+                space.get(name).map_err(|error| error.within(&place))?;
+                // A bound that is no number is not in order either.
+                if !matches!(low.partial_cmp(high), Some(std::cmp::Ordering::Less)) {
+                    return Err(Error::model(format!("{place}, bounds of '{name}'"))
+                        .found(format!("[{low}, {high}]"))
+                        .expected("two numbers, the smaller one first")
+                        .remedy(REMEDY));
                 }
             }
-        }
-        let matrix = nalgebra::DMatrix::from_fn(p, p, |i, j| self.correlation(i, j));
-        let smallest = matrix.symmetric_eigenvalues().min();
-        if smallest < -TOLERANCE {
-            let found = format!("a matrix whose correlations have the eigenvalue {smallest:.2e}");
-            return fault("calibration, covariance".into(), found, "one without negative eigenvalues, as covariances are".into());
+            check(&region.covariance, &region.standard_error, space).map_err(|error| error.within(place))?;
         }
         Ok(())
     }
+}
 
-    /// An element in units of its variances; zero variances have zero covariances, or a correlation that is none.
-    fn correlation(&self, i: usize, j: usize) -> f64 {
-        let (value, scale) = (self.covariance[i][j], (self.covariance[i][i] * self.covariance[j][j]).sqrt());
-        match (value == 0.0, scale > 0.0) {
-            (true, _) => 0.0,
-            (false, true) => value / scale,
-            (false, false) => f64::MAX.sqrt(),
+const REMEDY: &str = "Train the model again, or remove [calibration] to leave the errors of its zero points out.";
+
+/// Checks a covariance and the errors of its elements.
+fn check(covariance: &[Vec<f64>], standard_error: &[Vec<f64>], space: &ParameterSpace) -> Result<()> {
+    let p = space.len();
+    let fault =
+        |place: String, found: String, expected: String| Err(Error::model(place).found(found).expected(expected).remedy(REMEDY));
+    for (name, rows) in [("covariance", covariance), ("standard_error", standard_error)] {
+        let place = format!("calibration, {name}");
+        if rows.len() != p || rows.iter().any(|row| row.len() != p) {
+            let found = rows.iter().take(p + 1).map(|row| row.len().to_string()).collect::<Vec<_>>().join(", ");
+            return fault(place, format!("{} rows of {found} numbers", rows.len()), format!("{p} rows of {p}"));
         }
+        for (i, j) in (0..p).flat_map(|i| (0..p).map(move |j| (i, j))) {
+            let (value, mirrored) = (rows[i][j], rows[j][i]);
+            let element = || format!("{place}, element ({i}, {j})");
+            if !value.is_finite() {
+                return fault(element(), value.to_string(), "a finite number".into());
+            }
+            if value < 0.0 && (i == j || name == "standard_error") {
+                return fault(element(), value.to_string(), "zero or a positive number".into());
+            }
+            if (value - mirrored).abs() > TOLERANCE * value.abs().max(mirrored.abs()) {
+                return fault(element(), format!("{value}, and {mirrored} across the diagonal"), "a symmetric matrix".into());
+            }
+        }
+    }
+    let matrix = nalgebra::DMatrix::from_fn(p, p, |i, j| correlation(covariance, i, j));
+    let smallest = matrix.symmetric_eigenvalues().min();
+    if smallest < -TOLERANCE {
+        let found = format!("a matrix whose correlations have the eigenvalue {smallest:.2e}");
+        return fault("calibration, covariance".into(), found, "one without negative eigenvalues, as covariances are".into());
+    }
+    Ok(())
+}
+
+/// An element in units of its variances; zero variances have zero covariances, or a correlation that is none.
+fn correlation(covariance: &[Vec<f64>], i: usize, j: usize) -> f64 {
+    let (value, scale) = (covariance[i][j], (covariance[i][i] * covariance[j][j]).sqrt());
+    match (value == 0.0, scale > 0.0) {
+        (true, _) => 0.0,
+        (false, true) => value / scale,
+        (false, false) => f64::MAX.sqrt(),
     }
 }
 
@@ -89,6 +139,7 @@ mod tests {
         let calibration = |covariance: [[f64; 3]; 3]| Calibration {
             covariance: covariance.map(|row| row.to_vec()).to_vec(),
             standard_error: vec![vec![0.1; 3]; 3],
+            regions: Vec::new(),
         };
         let good = [[4.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]];
         calibration(good).validate(&space).unwrap();
@@ -105,5 +156,29 @@ mod tests {
         let mut short = calibration(good);
         short.standard_error.pop();
         assert!(short.validate(&space).unwrap_err().to_string().contains("standard_error"));
+    }
+
+    #[test]
+    fn a_star_has_the_covariance_of_its_region() {
+        let space = ParameterSpace { parameters: ["teff", "logg"].map(Parameter::label).to_vec() };
+        let matrix = |value: f64| vec![vec![value, 0.0], vec![0.0, value]];
+        let region = |low: f64, high: f64, value: f64| CalibrationRegion {
+            bounds: [("logg".into(), [low, high])].into(),
+            covariance: matrix(value),
+            standard_error: matrix(0.1),
+        };
+        let mut calibration = Calibration {
+            covariance: matrix(1.0),
+            standard_error: matrix(0.1),
+            regions: vec![region(f64::NEG_INFINITY, 3.0, 9.0), region(3.0, f64::INFINITY, 4.0)],
+        };
+        calibration.validate(&space).unwrap();
+        for (gravity, variance) in [(1.0, 9.0), (3.0, 4.0), (f64::NAN, 1.0)] {
+            assert_eq!(calibration.at(&space, &[5.0, gravity])[0][0], variance);
+        }
+        let text = toml::to_string(&calibration).unwrap();
+        assert_eq!(toml::from_str::<Calibration>(&text).unwrap(), calibration);
+        calibration.regions[1] = region(3.0, 2.0, 4.0);
+        assert!(calibration.validate(&space).unwrap_err().to_string().contains("region 2"));
     }
 }

@@ -54,6 +54,9 @@ pub struct ModelCard {
     pub metrics: BTreeMap<String, f64>,
     /// The recipe, as TOML text.
     pub recipe: String,
+    /// What the training warned of: see before trusting the model.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]

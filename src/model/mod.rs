@@ -16,7 +16,7 @@ mod parameter;
 mod registry;
 mod role;
 
-pub use calibration::Calibration;
+pub use calibration::{Calibration, CalibrationRegion};
 pub(crate) use check::{check_kelvin, check_measured, first_repeated};
 pub use closed_form::ClosedForm;
 pub use derived::Derived;

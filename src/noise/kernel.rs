@@ -3,7 +3,8 @@
 #![allow(clippy::needless_range_loop)] // see `quads` on loops
 
 use super::triangle;
-use crate::tensor::quads::{Panels, QUAD, Quad, Tile, add_product, padded, vectorised, zeros};
+use crate::tensor::cholesky::{Pivots, diagonal_tile, factor_rows, solve};
+use crate::tensor::quads::{Panels, QUAD, Quad, add_product, padded, vectorised, zeros};
 
 /// Work space for the factors of matrices of one size.
 #[derive(Debug, Clone)]
@@ -52,14 +53,6 @@ impl InverseCholesky {
     }
 }
 
-/// The factor of a 4 × 4 block on the diagonal.
-struct Pivots<Q> {
-    /// Element (q, r) of U, q < r.
-    factor: [[Q; QUAD]; QUAD],
-    /// Inverses of the diagonal of U.
-    scale: [Q; QUAD],
-}
-
 vectorised! {
     fn decompose(factor: &mut Panels, inverse: &mut Panels, n: usize) -> bool = decompose_with
 }
@@ -70,14 +63,7 @@ fn decompose_with<Q: Quad>(factor: &mut Panels, inverse: &mut Panels, n: usize) 
     let n_panels = factor.n_panels();
     for block in 0..n_panels {
         let Some(pivots) = diagonal_tile::<Q>(factor, block, tolerance) else { return false };
-        let mut panel = block + 1;
-        while panel + 2 <= n_panels {
-            factor_tile::<Q, 2>(factor, block, panel, &pivots);
-            panel += 2;
-        }
-        if panel < n_panels {
-            factor_tile::<Q, 1>(factor, block, panel, &pivots);
-        }
+        factor_rows::<Q>(factor, block, &pivots);
         let mut panel = 0;
         while panel + 2 <= block {
             inverse_tile::<Q, 2>(factor, inverse, block, panel, &pivots);
@@ -97,36 +83,6 @@ fn decompose_with<Q: Quad>(factor: &mut Panels, inverse: &mut Panels, n: usize) 
     true
 }
 
-/// C − Σ_k U_kᵀ U_k over the rows of U above block `block`, in its rows and in the panels from `panel` on.
-#[inline(always)]
-fn remainder<Q: Quad, const V: usize>(factor: &Panels, block: usize, panel: usize) -> Tile<Q, V> {
-    let first = block * QUAD;
-    let mut tile = add_product(zeros::<Q, V>(), (factor, block), (factor, panel), 0..first);
-    for v in 0..V {
-        for r in 0..QUAD {
-            tile[r][v] = Q::load(factor.quad(first + r, panel + v)).subtract(tile[r][v]);
-        }
-    }
-    tile
-}
-
-/// The pivots of a block; none where one is lost in rounding. The block of U itself is nowhere needed but in them.
-#[inline(always)]
-fn diagonal_tile<Q: Quad>(factor: &Panels, block: usize, tolerance: f64) -> Option<Pivots<Q>> {
-    let mut diagonal = [0.0; QUAD];
-    for r in 0..QUAD {
-        diagonal[r] = factor.quad(block * QUAD + r, block)[r];
-    }
-    Pivots::find(remainder(factor, block, block), diagonal, tolerance)
-}
-
-/// Rows of U in block `block`, in the panels from `panel` on.
-#[inline(always)]
-fn factor_tile<Q: Quad, const V: usize>(factor: &mut Panels, block: usize, panel: usize, pivots: &Pivots<Q>) {
-    let tile = solve(remainder::<Q, V>(factor, block, panel), pivots);
-    factor.store(block * QUAD, panel, tile);
-}
-
 /// Rows of L in block `block`, in panels before its diagonal: row i is −Σ_{k<i} U_ki · row k, over U_ii.
 #[inline(always)]
 fn inverse_tile<Q: Quad, const V: usize>(factor: &Panels, inverse: &mut Panels, block: usize, panel: usize, pivots: &Pivots<Q>) {
@@ -139,51 +95,6 @@ fn inverse_tile<Q: Quad, const V: usize>(factor: &Panels, inverse: &mut Panels, 
         }
     }
     inverse.store(first, panel, solve(tile, pivots));
-}
-
-impl<Q: Quad> Pivots<Q> {
-    /// From what is left of a block of C; none when a pivot is lost in rounding against the `diagonal` of C, or not finite.
-    #[inline(always)]
-    fn find(tile: Tile<Q, 1>, diagonal: [f64; QUAD], tolerance: f64) -> Option<Self> {
-        let mut rows = [[0.0; QUAD]; QUAD];
-        let mut pivots = Self { factor: [[Q::splat(0.0); QUAD]; QUAD], scale: [Q::splat(0.0); QUAD] };
-        for r in 0..QUAD {
-            tile[r][0].store(&mut rows[r]);
-        }
-        for r in 0..QUAD {
-            let pivot = rows[r][r];
-            if pivot.is_nan() || pivot <= tolerance * diagonal[r] {
-                return None;
-            }
-            let scale = pivot.sqrt().recip();
-            pivots.scale[r] = Q::splat(scale);
-            for c in r..QUAD {
-                rows[r][c] *= scale;
-                pivots.factor[r][c] = Q::splat(rows[r][c]);
-            }
-            for q in r + 1..QUAD {
-                for c in q..QUAD {
-                    rows[q][c] -= rows[r][q] * rows[r][c];
-                }
-            }
-        }
-        Some(pivots)
-    }
-}
-
-/// The rows that Uᵀ of a diagonal block takes to those of the tile.
-#[inline(always)]
-fn solve<Q: Quad, const V: usize>(mut tile: Tile<Q, V>, pivots: &Pivots<Q>) -> Tile<Q, V> {
-    for r in 0..QUAD {
-        for v in 0..V {
-            let mut value = tile[r][v];
-            for q in 0..r {
-                value = pivots.factor[q][r].subtract_from(tile[q][v], value);
-            }
-            tile[r][v] = value.multiply(pivots.scale[r]);
-        }
-    }
-    tile
 }
 
 #[cfg(test)]

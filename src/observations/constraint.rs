@@ -18,6 +18,11 @@ impl Constraint {
         (Self { value, error }, bad)
     }
 
+    /// The values and the errors of all stars, each `[N]`.
+    pub fn values_and_errors(&self) -> (&[f64], &[f64]) {
+        (&self.value, &self.error)
+    }
+
     /// Value and error of a star, if it was measured.
     pub fn get(&self, star: usize) -> Option<(f64, f64)> {
         let (value, error) = (self.value[star], self.error[star]);

@@ -75,6 +75,11 @@ impl<'a> HostTerms<'a> {
         Ok(Self { parameters, mixture })
     }
 
+    /// Puts other measurements of a parameter in place of those of the observations.
+    pub fn set_measured(&mut self, position: usize, measured: &'a Constraint) {
+        self.parameters[position].measured = Some(measured);
+    }
+
     /// Working memory for sums over the `free` parameters.
     pub fn work(&self, free: &[usize]) -> HostWork {
         let n = self.mixture.as_ref().map_or(0, |(_, positions)| positions.len());

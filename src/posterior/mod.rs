@@ -18,7 +18,7 @@ pub use on_device::{bytes_per_star, minimise_on_device};
 
 use crate::error::{Error, Result};
 use crate::model::ForwardModel;
-use crate::observations::Observations;
+use crate::observations::{Constraint, Observations};
 use crate::optimise::{Barrier, Evaluator, Normal, NormalEquations, Problems};
 use crate::tensor::{Device, Order, Precision};
 use flux::FluxNormal;
@@ -83,6 +83,15 @@ impl<'a> Posterior<'a> {
         let host = HostTerms::new(&model.space, observations, terms)?;
         let standard = StandardEngine::of(model)?;
         Ok(Self { model, observations, host, free, fixed, standard })
+    }
+
+    /// The same posterior with other measurements of a parameter (file units) in place of those of the observations.
+    ///
+    /// # Errors
+    /// When the parameter is not in the model.
+    pub fn with_measured(mut self, parameter: &str, measured: &'a Constraint) -> Result<Self> {
+        self.host.set_measured(self.model.space.position(parameter)?, measured);
+        Ok(self)
     }
 
     /// The same posterior computed by the tensor engine, whatever the model.

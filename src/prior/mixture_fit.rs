@@ -95,6 +95,11 @@ impl MixtureFit {
         }
     }
 
+    /// Fewest stars for a mixture in `n_parameters`.
+    pub fn fewest_stars(&self, n_parameters: usize) -> usize {
+        self.n_components * (n_parameters + 1)
+    }
+
     /// Fits the mixture to `samples [N, n]` of the named `parameters [n]` and sets its flag threshold.
     ///
     /// The parameters are standardised by median and half the 16th–84th percentile range first. Rows with a number that is not
@@ -213,7 +218,7 @@ impl Standardised {
             let chosen = rand::seq::index::sample(&mut rng, inside.len(), settings.max_samples);
             inside = chosen.into_iter().map(|index| inside[index]).collect();
         }
-        let needed = settings.n_components * (n + 1);
+        let needed = settings.fewest_stars(n);
         if inside.len() < needed {
             return Err(Error::data("samples of the mixture prior")
                 .found(format!("{} usable stars", inside.len()))

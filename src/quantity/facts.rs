@@ -51,9 +51,10 @@ impl Default for Facts {
 type Row = (&'static str, &'static str, f64, &'static str, &'static str, &'static str, [f64; 2], bool);
 
 #[rustfmt::skip]
-const TABLE: [Row; 8] = [
+const TABLE: [Row; 9] = [
     ("teff", "K", 1e-3, "effective temperature", "phys.temperature.effective", "T_{eff}", [100.0, 1e6], true),
     ("logg", "dex(cm/s2)", 1.0, "surface gravity, log10 of cm/s2 (dex)", "phys.gravity", "log g", [-5.0, 15.0], false),
+    ("v_mic", "km.s**-1", 1.0, "microturbulent velocity", "phys.veloc.microTurb", "v_{mic}", [0.0, 1e3], false),
     ("feh", "dex", 1.0, "iron abundance [Fe/H] (dex)", "phys.abund.Fe", "[Fe/H]", [-10.0, 3.0], false),
     ("parallax", "mas", 1.0, "parallax", "pos.parallax", "ϖ", [-1e4, 1e4], true),
     ("extinction", "mag", 1.0, "amount of dust", "phys.absorption.gal", "E", [-10.0, 100.0], false),
@@ -129,6 +130,9 @@ pub fn symbol(name: &str) -> Cow<'_, str> {
 pub fn plain_symbol(name: &str) -> String {
     symbol(name).replace(['{', '}'], "")
 }
+
+/// The label that tells giants from dwarfs, and the value below which a star is a giant.
+pub const GIANTS_BELOW: (&str, f64) = ("logg", 3.5);
 
 #[cfg(test)]
 mod tests {

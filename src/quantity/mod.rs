@@ -12,7 +12,7 @@ mod read;
 mod standard;
 
 pub use append::{append, in_unit};
-pub use facts::{Facts, plain_symbol, symbol};
+pub use facts::{Facts, GIANTS_BELOW, plain_symbol, symbol};
 pub use notices::Notices;
 pub use read::Role;
 pub use standard::{Quantity, is_sentinel};

@@ -258,7 +258,9 @@ fn luminosities(n: usize, text: &str, limits: [f64; 2]) {
         println!("predicted {}–{} kpc: z = {:+.2}", bin[0], bin[1], sum / f64::sqrt(weight));
     }
     let pulls: Vec<f64> = (0..found.len()).map(|star| (found[star] - truth[star]) / error[star]).collect();
-    println!("pulls of M less the truth: {:.2}", scatter_about_zero(&pulls));
+    let scatter = scatter_about_zero(&pulls);
+    println!("pulls of M less the truth: {scatter:.2}");
+    assert!((0.8..1.25).contains(&scatter), "{scatter}");
 }
 
 #[test]

@@ -134,6 +134,7 @@ pub fn train(
         seed: recipe.seed,
         metrics: Default::default(),
         recipe: as_written,
+        warnings: Vec::new(),
     };
     let mut model = RegressionModel {
         flux_unit: observations.flux_unit.clone(),
@@ -218,8 +219,23 @@ impl RegressionModel {
         }
         let predicted = self.predict(observations, held_out, &|| Ok(()))?;
         let own = |row: usize, k: usize| [predicted.values[[row, k]], predicted.own[[row, k]]];
-        let residuals = self.residuals(observations, held_out, own, |row| predicted.values[[row, 0]])?;
-        self.calibration = residuals.iter().map(|residuals| ErrorCalibration::of(residuals)).collect();
+        self.calibration = match &self.target {
+            Target::Labels { .. } => {
+                let residuals = self.residuals(observations, held_out, own, |row| predicted.values[[row, 0]])?;
+                residuals.iter().map(|residuals| ErrorCalibration::of(residuals)).collect()
+            }
+            target => {
+                // In the parallax, whose errors are Gaussian, every star counts, negative parallaxes too.
+                let all = super::objective::parallaxes(observations, target)?;
+                let residual = |(row, &star): (usize, &usize)| {
+                    let ([parallax, error, magnitude], [value, of_prediction]) = (all[star], own(row, 0));
+                    let expected = 10f64.powf((value - magnitude + 10.0) / 5.0);
+                    let slope = expected * super::objective::LN_LABEL_PER_MAGNITUDE;
+                    Residual { value: (expected - parallax) / slope, of_measurement: (error / slope).powi(2), of_prediction }
+                };
+                vec![ErrorCalibration::of_noisy(&held_out.iter().enumerate().map(residual).collect::<Vec<_>>())]
+            }
+        };
         Ok(())
     }
 }

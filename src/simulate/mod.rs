@@ -16,6 +16,7 @@ mod catalogue_errors;
 mod columns;
 mod config;
 mod identity;
+pub mod line_list;
 mod near_infrared;
 mod placement;
 mod population;

@@ -38,15 +38,23 @@ impl PixelGrid {
         };
         let (start, end) = if is_log { (first.log10(), last.log10()) } else { (first, last) };
         let n_steps = ((end - start) / step + 1e-9).floor();
-        if !(step > 0.0 && first > 0.0 && n_steps.is_finite() && (1.0..MOST_PIXELS).contains(&n_steps)) {
-            return Err(Error::usage("grid of the spectra")
+        let fault = || {
+            Error::usage("grid of the spectra")
                 .found(format!("{spacing:?}"))
                 .expected("[first, last, step]: Å, and a positive step (Å, or log10 λ), of 2 to 1000000 pixels")
-                .remedy("`photosphere recipe prepare-spectra` prints a recipe that works."));
+                .remedy("`photosphere recipe prepare-spectra` prints a recipe that works.")
+        };
+        if !(step > 0.0 && first > 0.0 && n_steps.is_finite() && (1.0..MOST_PIXELS).contains(&n_steps)) {
+            return Err(fault());
         }
         let at = |position: f64| if is_log { 10_f64.powf(start + step * position) } else { start + step * position };
         let n = n_steps as usize + 1;
-        Ok(Self { centres: (0..n).map(|i| at(i as f64)).collect(), edges: (0..=n).map(|i| at(i as f64 - 0.5)).collect() })
+        let edges: Vec<f64> = (0..=n).map(|i| at(i as f64 - 0.5)).collect();
+        // Steps below the last digit, and powers beyond the largest number.
+        match edges.is_sorted_by(|a, b| a < b) {
+            true => Ok(Self { centres: (0..n).map(|i| at(i as f64)).collect(), edges }),
+            false => Err(fault()),
+        }
     }
 
     /// The same pixels with their wavelengths in another medium.
@@ -110,19 +118,20 @@ pub fn pixel_bounds(wavelength: &[f64]) -> Result<Vec<(f64, f64)>> {
         return Err(Error::data("wavelengths").found(format!("{n} pixels")).expected("at least two"));
     }
     let step = |i: usize| wavelength[i + 1] - wavelength[i];
-    // Whether pixels i and i + 1 are apart.
-    let is_gap = |i: usize| {
-        let neighbours = [i.checked_sub(1), Some(i + 1).filter(|&i| i + 1 < n)];
-        let mut steps = neighbours.into_iter().flatten().map(step).peekable();
-        steps.peek().is_some() && steps.all(|beside| step(i) > 3.0 * beside)
-    };
-    let half = |i: usize, inside: Option<usize>| match inside {
-        Some(inside) if is_gap(i) => 0.5 * step(inside),
-        _ => 0.5 * step(i),
-    };
-    let lower = |i: usize| if i == 0 { 0.5 * step(0) } else { half(i - 1, Some(i).filter(|&i| i + 1 < n)) };
-    let upper = |i: usize| if i + 1 == n { 0.5 * step(n - 2) } else { half(i, i.checked_sub(1)) };
-    Ok((0..n).map(|i| (wavelength[i] - lower(i), wavelength[i] + upper(i))).collect())
+    let mut bounds = Vec::with_capacity(n);
+    let mut low = wavelength[0] - 0.5 * step(0);
+    for i in 0..n - 1 {
+        let own = step(i);
+        let before = if i > 0 { step(i - 1) } else { own };
+        let after = if i + 2 < n { step(i + 1) } else { own };
+        // Pixels i and i + 1 are apart; at an end there is one neighbour to tell it.
+        let is_gap = n > 2 && (i == 0 || own > 3.0 * before) && (i + 2 == n || own > 3.0 * after);
+        let (upper, lower) = if is_gap { (before, after) } else { (own, own) };
+        bounds.push((low, wavelength[i] + 0.5 * upper));
+        low = wavelength[i + 1] - 0.5 * lower;
+    }
+    bounds.push((low, wavelength[n - 1] + 0.5 * step(n - 2)));
+    Ok(bounds)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! of the atmosphere. All in vacuum.
 
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// In whose frame a window stands still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,14 +73,15 @@ pub fn named_windows(name: &str) -> Option<Vec<Window>> {
 }
 
 impl Window {
-    /// Whether it covers a wavelength of the star's frame (Å, vacuum), for a star whose wavelengths are
-    /// observed `factor` times as long.
-    pub fn covers(&self, rest: f64, factor: f64) -> bool {
-        let wavelength = match self.frame {
-            Frame::Rest => rest,
-            Frame::Observed => rest * factor,
+    /// The pixels that it covers, of pixels at rising wavelengths of the star's frame (Å, vacuum), for a star
+    /// whose wavelengths are observed `factor` times as long.
+    pub fn pixels(&self, rest: &[f64], factor: f64) -> Range<usize> {
+        let factor = match self.frame {
+            Frame::Rest => 1.0,
+            Frame::Observed => factor,
         };
-        (self.low..=self.high).contains(&wavelength)
+        let start = rest.partition_point(|centre| centre * factor < self.low);
+        start..start + rest[start..].partition_point(|centre| centre * factor <= self.high)
     }
 }
 
@@ -91,8 +93,9 @@ mod tests {
     #[test]
     fn windows_move_with_their_frame() {
         let factor = Doppler::Classical.factor(1000.0).unwrap();
-        let covers =
-            |name: &str, rest: f64, factor: f64| named_windows(name).unwrap().iter().any(|window| window.covers(rest, factor));
+        let covers = |name: &str, rest: f64, factor: f64| {
+            named_windows(name).unwrap().iter().any(|window| window.pixels(&[rest], factor) == (0..1))
+        };
         assert!(covers("balmer", 6564.6, factor) && !covers("balmer", 6564.6 / factor, factor));
         assert!(covers("sky", 5578.9 / factor, factor) && !covers("sky", 5578.9, factor));
         for name in window_names() {

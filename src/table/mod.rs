@@ -84,6 +84,22 @@ fn absent(place: String, name: &str, names: &[&str]) -> Error {
     }
 }
 
+/// The item of that name, or else the only one whose name differs in capitals and small letters alone: of several such, none is
+/// meant more than the others.
+pub fn in_any_case<T>(items: impl IntoIterator<Item = T>, name: impl Fn(&T) -> &str, wanted: &str) -> Option<T> {
+    let (mut alike, mut is_unique) = (None, true);
+    for item in items {
+        if name(&item) == wanted {
+            return Some(item);
+        }
+        if name(&item).eq_ignore_ascii_case(wanted) {
+            is_unique = alike.is_none();
+            alike = Some(item);
+        }
+    }
+    alike.filter(|_| is_unique)
+}
+
 /// A column of a file whose type has no counterpart in [`Values`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnreadColumn {
@@ -173,11 +189,23 @@ impl Table {
         })
     }
 
+    /// The column of that name, or else the only one whose name differs in case alone.
+    pub fn get_in_any_case(&self, name: &str) -> Option<&Column> {
+        in_any_case(&self.columns, |column| &column.schema.name, name)
+    }
+
+    /// As [`Self::get_in_any_case`], where the column has to be there.
+    ///
+    /// # Errors
+    /// As [`Self::column`].
+    pub fn column_in_any_case(&self, name: &str) -> Result<&Column> {
+        self.get_in_any_case(name).map_or_else(|| self.column(name), Ok)
+    }
+
     /// The metadata of that name, in whatever case: FITS headers know capitals alone, and programs that copy them to other formats keep
     /// these.
     pub fn metadata_of(&self, key: &str) -> Option<&String> {
-        let same = || self.metadata.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, text)| text);
-        self.metadata.get(key).or_else(same)
+        in_any_case(&self.metadata, |(name, _)| name, key).map(|(_, text)| text)
     }
 
     /// Removes and returns the column of that name, if there is one.
@@ -212,5 +240,25 @@ impl Table {
             unread: self.unread.clone(),
             metadata: self.metadata.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_any_case_are_the_exact_one_or_the_only_one_alike() {
+        let found = |names: &[&'static str], wanted: &str| in_any_case(names.iter().copied(), |name| *name, wanted);
+        assert_eq!(found(&["FLUX", "flux", "Flux"], "flux"), Some("flux"));
+        assert_eq!(found(&["ivar", "FLUX"], "flux"), Some("FLUX"));
+        assert_eq!(
+            (found(&["FLUX", "Flux"], "flux"), found(&["FLUX", "Flux", "fLUX"], "flux"), found(&[], "flux")),
+            (None, None, None)
+        );
+        let column = |name: &str| Column::scalar(ColumnSchema::new(name, "", ""), Values::Int32(vec![1]));
+        let table = Table::new(vec![column("Flux"), column("FLUX"), column("IVAR")]).unwrap();
+        assert_eq!(table.column_in_any_case("ivar").unwrap().schema.name, "IVAR");
+        assert!(table.column_in_any_case("flux").unwrap_err().to_string().contains("but 'Flux'"));
     }
 }

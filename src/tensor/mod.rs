@@ -3,6 +3,7 @@
 //! kernels, eight lanes of floats and their functions, and four of doubles; networks as data ([`layers`]). Knows no stars.
 
 pub mod check;
+pub(crate) mod cholesky;
 mod derivatives;
 mod descent;
 mod device;
@@ -12,6 +13,7 @@ pub(crate) mod lanes;
 pub mod layers;
 mod product;
 pub(crate) mod quads;
+pub(crate) mod row_products;
 mod weights;
 
 pub use derivatives::Derivatives;

@@ -1,9 +1,13 @@
 //! Checkpoints: one safetensors file with everything a run needs to go on to the same bits, optimiser state included.
 
+use super::binaries::Binaries;
 use super::clean::CleaningReport;
+use super::run::StageRecord;
+use super::star_step::Losses;
 use super::state::{EpochRecord, Position, TrainingState};
 use crate::error::{Error, Result};
 use crate::model::ParameterSpace;
+use crate::observations::Constraint;
 use crate::tensor::Weights;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -17,10 +21,19 @@ struct Header {
     /// SHA-256 over recipe and data: a checkpoint of another run is refused.
     run: String,
     position: Position,
-    best_loss: Option<f64>,
+    best: Option<BestLosses>,
+    stages: Vec<StageRecord>,
     history: Vec<EpochRecord>,
     cleanings: Vec<CleaningReport>,
     space: ParameterSpace,
+    /// Share of binaries, if they have been estimated.
+    binaries: Option<f64>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct BestLosses {
+    losses: Losses,
+    epoch: u32,
 }
 
 /// The part of a run besides its [`TrainingState`].
@@ -28,14 +41,18 @@ struct Header {
 pub(super) struct Progress {
     /// Optimiser state of the current stage.
     pub optimiser: Option<Vec<u8>>,
-    /// Best validation loss of the stage, with the weights and coordinates that gave it.
+    /// The best state of the stage.
     pub best: Option<Best>,
     pub cleanings: Vec<CleaningReport>,
+    pub stages: Vec<StageRecord>,
 }
 
+/// The state with the lowest loss of the stopping stars.
 #[derive(Clone)]
 pub(super) struct Best {
-    pub loss: f64,
+    pub losses: Losses,
+    /// Epochs of the stage after which it was.
+    pub epoch: u32,
     pub weights: Weights,
     pub coordinates: ndarray::Array2<f64>,
 }
@@ -52,10 +69,12 @@ pub(super) fn write(path: &Path, run: &str, state: &TrainingState, progress: &Pr
     let header = Header {
         run: run.into(),
         position: state.position,
-        best_loss: progress.best.as_ref().map(|best| best.loss),
+        best: progress.best.as_ref().map(|best| BestLosses { losses: best.losses, epoch: best.epoch }),
+        stages: progress.stages.clone(),
         history: state.history.clone(),
         cleanings: progress.cleanings.clone(),
         space: state.model.space.clone(),
+        binaries: state.binaries.as_ref().map(|binaries| binaries.share),
     };
     let failed = |error: String| {
         Error::output(path.display().to_string())
@@ -69,6 +88,13 @@ pub(super) fn write(path: &Path, run: &str, state: &TrainingState, progress: &Pr
     parts.insert("kept".into(), (Dtype::U8, vec![kept.len()], kept));
     if let Some(optimiser) = &progress.optimiser {
         parts.insert("optimiser".into(), (Dtype::U8, vec![optimiser.len()], optimiser.clone()));
+    }
+    if let Some(binaries) = &state.binaries {
+        let (values, errors) = binaries.constraint.values_and_errors();
+        for (name, values) in [("probability", &binaries.probability[..]), ("values", values), ("errors", errors)] {
+            let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            parts.insert(format!("binaries.{name}"), (Dtype::F64, vec![values.len()], bytes));
+        }
     }
     let mut snapshot = |prefix: &str, weights: &Weights, coordinates: &ndarray::Array2<f64>| -> Result<()> {
         let shape = vec![coordinates.nrows(), coordinates.ncols()];
@@ -126,17 +152,25 @@ pub(super) fn read(path: &Path, run: &str, state: &mut TrainingState) -> Result<
             .map_err(|error| damaged(error.to_string()))?;
         Ok((weights, coordinates))
     };
-    let best = match header.best_loss {
+    let best = match header.best {
         None => None,
-        Some(loss) => {
+        Some(BestLosses { losses, epoch }) => {
             let (weights, coordinates) = snapshot("best", state)?;
-            Some(Best { loss, weights, coordinates })
+            Some(Best { losses, epoch, weights, coordinates })
         }
     };
     let (weights, coordinates) = snapshot("current", state)?;
     let kept = part("kept")?.data().iter().map(|&byte| byte == 1).collect::<Vec<bool>>();
     if kept.len() != state.kept.len() {
         return Err(damaged(format!("{} stars", kept.len())));
+    }
+    if let Some(share) = header.binaries {
+        let [probability, values, errors] = ["probability", "values", "errors"].map(|name| numbers(&format!("binaries.{name}")));
+        let (probability, constraint) = (probability?, Constraint::new(values?, errors?).0);
+        if [probability.len(), constraint.values_and_errors().0.len()] != [kept.len(); 2] {
+            return Err(damaged(format!("probabilities of {} stars", probability.len())));
+        }
+        state.binaries = Some(Binaries { share, probability, constraint });
     }
     state.model.weights = weights;
     let pairs = header.space.parameters.into_iter().zip(&state.model.space.parameters);
@@ -146,7 +180,7 @@ pub(super) fn read(path: &Path, run: &str, state: &mut TrainingState) -> Result<
     state.position = header.position;
     state.history = header.history;
     let optimiser = tensors.tensor("optimiser").ok().map(|view| view.data().to_vec());
-    Ok(Progress { optimiser, best, cleanings: header.cleanings })
+    Ok(Progress { optimiser, best, cleanings: header.cleanings, stages: header.stages })
 }
 
 #[cfg(test)]
@@ -158,7 +192,8 @@ mod tests {
     use crate::tensor::Device;
     use crate::train::Recipe;
 
-    /// A file says of a parameter whether it is a label; whether it is an amount or the distance, its start and its range must come back too.
+    /// A file says of a parameter whether it is a label; whether it is an amount or the distance, its start and its range must come back too. So
+    /// must what is known of binaries.
     #[test]
     fn parameters_are_what_they_were() {
         let recipe = "description = 'test'\n[[effect]]\nkind = 'emulator'\nhidden = [4]\n[[effect]]\nkind = 'extinction'\nvariation = true\n\
@@ -170,14 +205,17 @@ mod tests {
         let start = || {
             let grid = observations.grid.clone();
             let model = ForwardModel::new(&Registry::standard(), &recipe.effects, grid, 1, &Device::cpu()).unwrap();
-            TrainingState::start(model, &observations, 0.2).unwrap()
+            TrainingState::start(model, &observations, &recipe.data).unwrap()
         };
         let folder = tempfile::tempdir().unwrap();
-        let (path, state) = (folder.path().join("run.checkpoint"), start());
+        let (path, mut state) = (folder.path().join("run.checkpoint"), start());
+        let (constraint, _) = Constraint::new((0..40).map(f64::from).collect(), vec![0.5; 40]);
+        state.binaries = Some(Binaries { share: 0.04, probability: vec![0.1; 40], constraint });
         write(&path, "run", &state, &Progress::default()).unwrap();
         let mut resumed = start();
         read(&path, "run", &mut resumed).unwrap();
         assert_eq!(resumed.model.space, state.model.space);
+        assert_eq!(resumed.binaries, state.binaries);
         assert!(resumed.model.space.distance_position().is_some());
     }
 }

@@ -30,23 +30,87 @@ pub struct CleaningReport {
     pub n_flux: usize,
     /// Stars removed (either reason).
     pub n_removed: usize,
+    /// Stars beyond their limits that stayed because no more than a share may go at once.
+    #[serde(default)]
+    pub n_spared: usize,
+    /// Share of the stars beyond their limits in each quarter of the stars by the signal-to-noise ratio of their fluxes, the
+    /// lowest first.
+    #[serde(default)]
+    pub share_by_signal_to_noise: [f64; 4],
+}
+
+/// By how many times its limits a star is exceeded, by its parameters and by its fluxes; up to one it is not.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Verdict {
+    parameters: f64,
+    flux: f64,
+}
+
+impl Verdict {
+    fn worst(self) -> f64 {
+        self.parameters.max(self.flux)
+    }
 }
 
 /// Marks the stars to remove among the kept ones (training and validation alike).
 pub(super) fn clean(state: &mut TrainingState, observations: &Observations, stage: &Clean) -> Result<CleaningReport> {
-    let stars: Vec<usize> = (0..state.kept.len()).filter(|&star| state.kept[star]).collect();
+    let stars = state.kept_stars();
     let residuals = Residuals::of(state, observations, &stars)?;
     let labels = state.coordinates.select(Axis(0), &stars).select(Axis(1), &state.model.space.label_positions());
-    let verdicts: Vec<(bool, bool)> = (0..stars.len()).into_par_iter().map(|row| residuals.judge(row, &labels, stage)).collect();
-    let mut report =
-        CleaningReport { stage: stage.name.clone(), n_before: stars.len(), n_parameters: 0, n_flux: 0, n_removed: 0 };
-    for (&star, (by_parameters, by_flux)) in stars.iter().zip(verdicts) {
-        report.n_parameters += usize::from(by_parameters);
-        report.n_flux += usize::from(by_flux);
-        report.n_removed += usize::from(by_parameters || by_flux);
-        state.kept[star] = !(by_parameters || by_flux);
+    let verdicts: Vec<Verdict> = (0..stars.len()).into_par_iter().map(|row| residuals.judge(row, &labels, stage)).collect();
+    let mut report = CleaningReport {
+        stage: stage.name.clone(),
+        n_before: stars.len(),
+        n_parameters: 0,
+        n_flux: 0,
+        n_removed: 0,
+        n_spared: 0,
+        share_by_signal_to_noise: share_by_quarter(&verdicts, &signal_to_noise(observations, &stars)),
+    };
+    let removed = to_remove(&verdicts, stage.largest_share);
+    for (row, &star) in stars.iter().enumerate() {
+        let Verdict { parameters, flux } = verdicts[row];
+        if removed[row] {
+            report.n_parameters += usize::from(parameters > 1.0);
+            report.n_flux += usize::from(flux > 1.0);
+            report.n_removed += 1;
+            state.kept[star] = false;
+        } else {
+            report.n_spared += usize::from(verdicts[row].worst() > 1.0);
+        }
     }
     Ok(report)
+}
+
+/// Which stars go: those beyond their limits, but no more than a share of all, and of these the furthest.
+fn to_remove(verdicts: &[Verdict], largest_share: f64) -> Vec<bool> {
+    let mut beyond: Vec<usize> = (0..verdicts.len()).filter(|&row| verdicts[row].worst() > 1.0).collect();
+    beyond.sort_by(|&a, &b| verdicts[b].worst().total_cmp(&verdicts[a].worst()).then(a.cmp(&b)));
+    beyond.truncate((largest_share * verdicts.len() as f64) as usize);
+    let mut removed = vec![false; verdicts.len()];
+    beyond.into_iter().for_each(|row| removed[row] = true);
+    removed
+}
+
+/// Root mean square of f/σ of each star.
+fn signal_to_noise(observations: &Observations, stars: &[usize]) -> Vec<f64> {
+    let of = |star: usize| {
+        let pairs = observations.flux.row(star).into_iter().zip(observations.flux_error.row(star));
+        let ratios: Vec<f64> = pairs.filter(|(_, e)| e.is_finite()).map(|(&f, &e)| f64::from(f / e).powi(2)).collect();
+        (ratios.iter().sum::<f64>() / ratios.len().max(1) as f64).sqrt()
+    };
+    stars.iter().map(|&star| of(star)).collect()
+}
+
+/// Share of the stars beyond their limits in each quarter by `quantity`.
+fn share_by_quarter(verdicts: &[Verdict], quantity: &[f64]) -> [f64; 4] {
+    let mut order: Vec<usize> = (0..verdicts.len()).collect();
+    order.sort_by(|&a, &b| quantity[a].total_cmp(&quantity[b]).then(a.cmp(&b)));
+    let n = order.len();
+    std::array::from_fn(|quarter| {
+        let rows = &order[quarter * n / 4..(quarter + 1) * n / 4];
+        rows.iter().filter(|&&row| verdicts[row].worst() > 1.0).count() as f64 / rows.len().max(1) as f64
+    })
 }
 
 /// Relative residuals of stars and their errors: of the checked parameters (labels as differences, the distance parameter as a
@@ -90,19 +154,22 @@ impl Residuals {
         Ok(Self { residual, error, n_parameters: checked.len() })
     }
 
-    /// Whether a star goes for its parameters, and for its fluxes.
-    fn judge(&self, row: usize, labels: &Array2<f64>, stage: &Clean) -> (bool, bool) {
-        let against_model = self.exceed(row, None, stage);
-        if against_model == (false, false) {
+    /// By how much a star exceeds its limits: in comparison with the model or with its like, whichever is kinder.
+    fn judge(&self, row: usize, labels: &Array2<f64>, stage: &Clean) -> Verdict {
+        let against_model = self.excess(row, None, stage);
+        if against_model.worst() <= 1.0 {
             return against_model;
         }
         let like = self.medians(&nearest(labels, row, NEIGHBOURS));
-        let against_like = self.exceed(row, Some(&like), stage);
-        (against_model.0 && against_like.0, against_model.1 && against_like.1)
+        let against_like = self.excess(row, Some(&like), stage);
+        Verdict {
+            parameters: against_model.parameters.min(against_like.parameters),
+            flux: against_model.flux.min(against_like.flux),
+        }
     }
 
-    /// Whether the parameters and the fluxes of a star lie too far from `zero` (that of the model without one).
-    fn exceed(&self, row: usize, zero: Option<&[f64]>, stage: &Clean) -> (bool, bool) {
+    /// By how many times its limits a star lies from `zero` (that of the model without one).
+    fn excess(&self, row: usize, zero: Option<&[f64]>, stage: &Clean) -> Verdict {
         let pull = |column: usize| {
             let zero = zero.map_or(0.0, |zero| zero[column]);
             let error = self.error[[row, column]];
@@ -110,10 +177,12 @@ impl Residuals {
         };
         let pulls: Vec<f64> = (0..self.n_parameters).filter_map(pull).collect();
         let combined = pulls.iter().map(|pull| pull * pull).sum::<f64>().sqrt();
-        let by_parameters =
-            pulls.iter().any(|&pull| exceeds(pull, stage.parameter_sigma)) || exceeds(combined, stage.combined_sigma);
-        let by_flux = (self.n_parameters..self.residual.ncols()).filter_map(pull).any(|pull| exceeds(pull, stage.flux_sigma));
-        (by_parameters, by_flux)
+        let largest = |pulls: &mut dyn Iterator<Item = f64>| pulls.map(distance).fold(0.0, f64::max);
+        let single = largest(&mut pulls.iter().copied()) / stage.parameter_sigma;
+        Verdict {
+            parameters: single.max(distance(combined) / stage.combined_sigma),
+            flux: largest(&mut (self.n_parameters..self.residual.ncols()).filter_map(pull)) / stage.flux_sigma,
+        }
     }
 
     /// Median residual of some stars in every column; zero where none was measured.
@@ -125,14 +194,18 @@ impl Residuals {
     }
 }
 
-/// |pull| above the limit; a pull that is not a number counts as too far.
-fn exceeds(pull: f64, limit: f64) -> bool {
-    pull.is_nan() || pull.abs() > limit
+/// |pull|; one that is not a number is further than any (but not than an infinite limit).
+fn distance(pull: f64) -> f64 {
+    if pull.is_nan() { f64::MAX } else { pull.abs().min(f64::MAX) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn stage(largest_share: f64) -> Clean {
+        Clean { name: String::new(), parameter_sigma: 4.0, combined_sigma: 4.0, flux_sigma: 4.0, largest_share }
+    }
 
     #[test]
     fn a_star_goes_if_it_stands_out_from_the_model_and_from_its_like() {
@@ -147,9 +220,24 @@ mod tests {
         error[[7, 1]] = f64::INFINITY;
         residual[[7, 1]] = f64::NAN; // missing
         let residuals = Residuals { residual, error, n_parameters: 1 };
-        let stage = Clean { name: String::new(), parameter_sigma: 4.0, combined_sigma: 4.0, flux_sigma: 4.0 };
-        let removed: Vec<(usize, (bool, bool))> =
-            (0..n).map(|row| (row, residuals.judge(row, &labels, &stage))).filter(|(_, gone)| gone.0 || gone.1).collect();
+        let verdicts: Vec<Verdict> = (0..n).map(|row| residuals.judge(row, &labels, &stage(1.0))).collect();
+        let removed: Vec<(usize, (bool, bool))> = (0..n)
+            .map(|row| (row, (verdicts[row].parameters > 1.0, verdicts[row].flux > 1.0)))
+            .filter(|(_, gone)| gone.0 || gone.1)
+            .collect();
         assert_eq!(removed, [(5, (true, false)), (50, (true, false)), (55, (false, true))]);
+    }
+
+    #[test]
+    fn no_more_than_a_share_goes_at_once_and_of_these_the_furthest() {
+        let verdicts: Vec<Verdict> = (0..100).map(|row| Verdict { parameters: 0.5, flux: f64::from(row) / 50.0 }).collect();
+        let removed = |share: f64| -> Vec<usize> {
+            let removed = to_remove(&verdicts, share);
+            (0..100).filter(|&row| removed[row]).collect()
+        };
+        assert_eq!(removed(1.0), (51..100).collect::<Vec<_>>());
+        assert_eq!(removed(0.05), (95..100).collect::<Vec<_>>());
+        let quarters = share_by_quarter(&verdicts, &(0..100).map(f64::from).collect::<Vec<_>>());
+        assert_eq!(quarters, [0.0, 0.0, 0.96, 1.0]);
     }
 }

@@ -56,7 +56,10 @@ impl LossRecipe {
     }
 }
 
-/// One step of the weights of `model`, which must live on a taped device, for the named stars.
+/// One step of the weights of `model`, which must live on a taped device, for the named stars; `strengths` are those of the penalties.
+///
+/// # Errors
+/// `Numerical` where a predicted flux is not finite.
 #[allow(clippy::too_many_arguments)]
 pub(super) fn step(
     model: &mut ForwardModel,
@@ -65,7 +68,7 @@ pub(super) fn step(
     stars: &[usize],
     coordinates: &Array2<f64>,
     loss: &LossRecipe,
-    penalties: &BTreeMap<String, f64>,
+    strengths: &BTreeMap<String, f64>,
     learning_rate: f64,
     largest_gradient: Option<f64>,
 ) -> Result<BatchLoss> {
@@ -82,7 +85,7 @@ pub(super) fn step(
     let scale = 1.0 / stars.len() as f64;
     let cotangent: Vec<f64> = cotangent.into_iter().map(|value| value * scale).collect();
     let mut total = (predicted * model.device().tensor(&cotangent, [stars.len(), model.grid.len()])).sum();
-    if let Some(penalty) = model.penalty(penalties)? {
+    if let Some(penalty) = model.penalty(strengths)? {
         total = total + penalty;
     }
     descent.step(&mut model.weights, total, learning_rate, largest_gradient);

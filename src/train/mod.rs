@@ -4,15 +4,22 @@
 //! the stars fixed, the stars by Levenberg–Marquardt with the weights fixed, in the stages of a [`Recipe`]; then the mixture
 //! prior is fitted to the labels, and the errors of the model are estimated from the validation stars.
 
+mod binaries;
 mod calibration;
 mod checkpoint;
 mod clean;
+mod data_check;
+mod difference;
 mod global_step;
+mod learn;
 mod model_error;
 mod neighbours;
+mod pairs;
 mod recipe;
 mod recipe_check;
+mod regions;
 mod run;
+mod self_report;
 mod star_step;
 mod state;
 mod trained;
@@ -20,7 +27,10 @@ mod wavelength_step;
 
 pub use checkpoint::path as checkpoint_path;
 pub use clean::CleaningReport;
-pub use recipe::{CardText, Clean, DataRecipe, Learn, LossRecipe, Recipe, Refine, Schedule, Solve, Stage, StarUpdate};
-pub use run::Checkpoints;
+pub use recipe::{
+    BinaryRecipe, CardText, Clean, DataRecipe, Learn, LossRecipe, Recipe, Refine, Schedule, Solve, Stage, StarUpdate,
+};
+pub use run::{Checkpoints, StageRecord};
+pub use self_report::{Drift, SelfReport, ZeroPoints};
 pub use state::EpochRecord;
 pub use trained::{MODEL_FOLDER, PRIOR_FILE, PROVENANCE_FILE, STARS_FILE, TrainedModel, TrainingLog, train};

@@ -1,19 +1,19 @@
-//! The model's own error per wavelength, estimated from the validation stars.
+//! The model's own error per wavelength, estimated from the testing stars (those validation stars that did not stop the training).
 //!
 //! No emulator is exact: stars with equal labels differ in rotation, abundances, activity or an unseen companion. The
-//! fractional error m_w of the flux is the one with which the residuals of the validation stars, fitted with all their
+//! fractional error m_w of the flux is the one with which the residuals of these stars, fitted with all their
 //! constraints, have the scatter that the errors promise: MAD-σ of (f − f̂)/(t √(σ² + m²f²)) = 1, where
 //! t² = 1 − (J A⁻¹ Jᵀ)_ww/σ² is the share of the variance that the star's own parameters leave in the residual (A: half the
 //! curvature of the star's loss). It is stored with the model and added to the diagonal of the flux covariance when stars are
 //! fitted. Zero where the residuals are no larger than their errors within twice the Monte-Carlo error of a MAD.
 
 use super::recipe::Recipe;
-use super::state::TrainingState;
+use super::star_step;
+use super::state::{Part, TrainingState};
 use crate::error::Result;
 use crate::observations::Observations;
 use crate::optimise::NormalEquations;
 use crate::optimise::dense::{cholesky_in_place, solve_lower_in_place};
-use crate::posterior::{Posterior, Terms};
 use crate::statistics::scatter_about_zero;
 use crate::tensor::{Order, to_f64};
 use crate::warning::warn_once;
@@ -25,17 +25,16 @@ const SOUGHT: [f64; 2] = [1.0, 1e6];
 /// Smallest share of the variance that a residual may keep: below it, the star's parameters follow that one flux.
 const SMALLEST_SHARE: f64 = 0.1;
 
-/// Fractional model error per wavelength `[W]` from the kept validation stars.
+/// Fractional model error per wavelength `[W]` from the kept testing stars.
 ///
 /// `recipe.data.fractional_error` is in the observations' errors already; the estimate includes it.
 pub(super) fn estimate(state: &TrainingState, observations: &Observations, recipe: &Recipe) -> Result<Vec<f64>> {
     let (w, p) = (state.model.grid.len(), state.model.space.len());
     let already = recipe.data.fractional_error;
-    let terms = Terms { constraints: &recipe.data.constraints, mixture: None, jacobians: recipe.loss.jacobians };
-    let posterior = Posterior::new(&state.model, observations, &terms, &[], state.coordinates.clone())?;
+    let posterior = star_step::posterior(state, observations, recipe)?;
     let free: Vec<usize> = (0..p).collect();
     let mut residuals = vec![Vec::new(); w];
-    for stars in state.stars(true).chunks(512) {
+    for stars in state.stars(Part::Testing).chunks(512) {
         let coordinates = state.coordinates.select(Axis(0), stars);
         let normal = posterior.normal_equations(stars, coordinates.view())?;
         let flat: Vec<f64> = coordinates.iter().copied().collect();

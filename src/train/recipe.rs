@@ -26,11 +26,19 @@ pub struct Recipe {
     /// Transforms that differ from the effects' own (ln E or E), by parameter.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub transforms: BTreeMap<String, Transform>,
-    /// Strengths of the penalties of the global step, by name (`kernel`, `extinction_smoothness`, …).
+    /// Strengths of the penalties of the mean loss of a star, by name (`kernel`, `extinction_smoothness`, …). They overrule data
+    /// however many stars there are.
     #[serde(default = "default_penalties")]
     pub penalties: BTreeMap<String, f64>,
+    /// Widths σ of Gaussian priors on what the penalties of these names measure: penalty/σ² is added to −2 ln P of all stars
+    /// together, as much as one measurement with the error σ would add. They give way to data.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub priors: BTreeMap<String, f64>,
     #[serde(default)]
     pub loss: LossRecipe,
+    /// Unresolved binaries that cleaning cannot find.
+    #[serde(default)]
+    pub binaries: BinaryRecipe,
     /// The mixture prior of the labels.
     #[serde(default)]
     pub prior: MixtureFit,
@@ -59,12 +67,16 @@ pub struct CardText {
 pub struct DataRecipe {
     /// Parameters whose measured values and errors constrain the stars, by their names or that of their role (label, amount, distance, shape).
     pub constraints: Vec<String>,
+    /// Those of them, by name or role, that a file need not have.
+    pub optional: Vec<String>,
     /// Constants added to measured values, by parameter (parallax zero-point, mas).
     pub offsets: BTreeMap<String, f64>,
     /// Fractional error added in quadrature to every flux error during training.
     pub fractional_error: f64,
     /// Fraction of stars, chosen by a hash of their identifier, that never trains.
     pub validation_fraction: f64,
+    /// Fraction of those that decides which state of the weights is kept; the errors of the model come from the others.
+    pub stopping_fraction: f64,
     /// Cuts on the whole sample.
     #[serde(rename = "cut")]
     pub cuts: Vec<Cut>,
@@ -78,6 +90,15 @@ pub struct LossRecipe {
     pub robust_scale: f64,
     /// Whether the star step has the Jacobians −2 ln ϖ − 2 ln E of flat priors on positive parameters (eq. 14).
     pub jacobians: bool,
+}
+
+/// Unresolved binaries: pairs of like stars, twice as bright as one.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BinaryRecipe {
+    /// Their share of the stars where too few (200) can tell one star from two; otherwise it is estimated, after every step of a `solve`
+    /// stage and every `refine` stage. Zero: there are none.
+    pub share: f64,
 }
 
 /// One stage of training.
@@ -111,6 +132,13 @@ pub struct Learn {
     pub largest_gradient: Option<f64>,
     #[serde(default)]
     pub schedule: Schedule,
+    /// Epochs over which the rate rises from zero, at the beginning and after each return to an earlier state.
+    #[serde(default = "default_warm_up")]
+    pub warm_up: f64,
+    /// Largest fraction by which an epoch may raise the loss of the stopping stars above the best one of the stage. Beyond it
+    /// weights and stars return to the best state, and the rate is halved for the rest of the stage. Infinity: never.
+    #[serde(default = "default_largest_increase")]
+    pub largest_increase: f64,
     #[serde(default)]
     pub optimiser: DescentMethod,
     /// Beginnings of the names of the weights that move (`emulator`, `extinction`); empty means all.
@@ -122,7 +150,7 @@ pub struct Learn {
     /// Stars that enter this stage.
     #[serde(default, rename = "cut", skip_serializing_if = "Vec::is_empty")]
     pub cuts: Vec<Cut>,
-    /// Epochs without a better validation loss after which the stage ends; the best epoch is kept.
+    /// Epochs without a better loss of the stopping stars after which the stage ends. (The best state is kept in any case.)
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience: Option<u32>,
 }
@@ -208,6 +236,10 @@ pub struct Clean {
     /// Largest |f − f̂|/σ at any wavelength.
     #[serde(default = "four_sigma")]
     pub flux_sigma: f64,
+    /// Largest share of the stars that may go at once: those that are furthest beyond their limits. A model that is wrong
+    /// disagrees with many good stars, and without them nothing would show that it is.
+    #[serde(default = "default_largest_share")]
+    pub largest_share: f64,
 }
 
 fn default_seed() -> u64 {
@@ -222,6 +254,18 @@ fn default_damping() -> f64 {
     1e-7
 }
 
+fn default_warm_up() -> f64 {
+    1.0
+}
+
+fn default_largest_increase() -> f64 {
+    0.2
+}
+
+fn default_largest_share() -> f64 {
+    0.05
+}
+
 fn four_sigma() -> f64 {
     4.0
 }
@@ -234,9 +278,11 @@ impl Default for DataRecipe {
     fn default() -> Self {
         Self {
             constraints: [Role::Label, Role::Distance, Role::Amount].map(|role| role.name().to_owned()).to_vec(),
+            optional: Vec::new(),
             offsets: BTreeMap::new(),
             fractional_error: 0.0,
             validation_fraction: 0.2,
+            stopping_fraction: 0.25,
             cuts: Vec::new(),
         }
     }
@@ -290,9 +336,29 @@ impl Recipe {
     /// # Errors
     /// When an effect is unknown or misconfigured, or two of them do not agree.
     pub fn constraints(&self, registry: &Registry) -> Result<Vec<String>> {
+        Ok(self.space(registry)?.named(&self.data.constraints))
+    }
+
+    /// The same of `data.optional`.
+    ///
+    /// # Errors
+    /// As [`Recipe::constraints`].
+    pub fn optional(&self, registry: &Registry) -> Result<Vec<String>> {
+        Ok(self.space(registry)?.named(&self.data.optional))
+    }
+
+    fn space(&self, registry: &Registry) -> Result<ParameterSpace> {
         let effects = registry.effects(&self.effects)?;
-        let space = ParameterSpace::union(effects.iter().flat_map(|effect| effect.parameters()))?;
-        Ok(space.named(&self.data.constraints))
+        ParameterSpace::union(effects.iter().flat_map(|effect| effect.parameters()))
+    }
+
+    /// Strengths of the penalties of the mean loss of `n_stars` stars, priors included.
+    pub(super) fn strengths(&self, n_stars: usize) -> BTreeMap<String, f64> {
+        let mut strengths = self.penalties.clone();
+        for (name, sigma) in &self.priors {
+            *strengths.entry(name.clone()).or_insert(0.0) += 1.0 / (sigma * sigma * n_stars.max(1) as f64);
+        }
+        strengths
     }
 
     /// The recipe as TOML, defaults included.
@@ -323,6 +389,10 @@ mod tests {
             ("stars = { method = 'gradient_step', learning_rate = -1e-4 }\n", "stars.learning_rate"),
             ("[data]\nvalidation_fraction = 1.5\n", "validation_fraction"),
             ("[penalties]\nkernel = -1.0\n", "kernel"),
+            ("[priors]\ninfrared_index = 0.0\n", "priors.infrared_index"),
+            ("[binaries]\nshare = 0.6\n", "binaries.share"),
+            ("warm_up = -1.0\n", "warm_up"),
+            ("largest_increase = 0.0\n", "largest_increase"),
         ] {
             let error = Recipe::parse(&format!("{MINIMAL}{addition}"), "r.toml").unwrap_err();
             assert!(error.to_string().contains(name) && error.to_string().starts_with("r.toml"), "{error}");
@@ -341,6 +411,15 @@ mod tests {
         for path in files {
             let recipe = Recipe::read(&path).unwrap();
             assert_eq!(Recipe::parse(&recipe.to_toml().unwrap(), "printed").unwrap(), recipe, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_prior_weighs_as_much_as_one_measurement_however_many_stars_there_are() {
+        let recipe = Recipe::parse(&format!("{MINIMAL}[priors]\ninfrared_index = 0.1\n"), "r.toml").unwrap();
+        for n in [10, 20_000] {
+            let strengths = recipe.strengths(n);
+            assert!((n as f64 * strengths["infrared_index"] - 100.0).abs() < 1e-9 && strengths["kernel"] == 1.0);
         }
     }
 

@@ -47,9 +47,16 @@ impl Recipe {
     pub(super) fn validate(&self) -> Result<()> {
         check_data(&self.data)?;
         not_negative("loss.robust_scale".into(), self.loss.robust_scale)?;
+        let share = self.binaries.share;
+        check("binaries.share", share, (0.0..=0.5).contains(&share), "a number in [0, 0.5]")?;
         self.prior.validate()?;
         for (name, &strength) in &self.penalties {
             not_negative(format!("penalties.{name}"), strength)?;
+        }
+        for (name, &sigma) in &self.priors {
+            positive(format!("priors.{name}"), sigma)?;
+            let twice = self.penalties.get(name).is_some_and(|strength| *strength > 0.0);
+            check(format!("priors.{name}"), "the same name under [penalties]", !twice, "a prior or a penalty, not both")?;
         }
         check("effect", "none", !self.effects.is_empty(), "at least one [[effect]]")?;
         check("stage", "none", !self.stages.is_empty(), "at least one [[stage]]")?;
@@ -64,7 +71,9 @@ impl Recipe {
                     check(place("damping"), damping, *damping > 0.0 && *damping < 1.0, "a number in (0, 1)")?;
                     check_cuts(cuts, &place)?;
                 }
-                Stage::Clean(Clean { parameter_sigma, combined_sigma, flux_sigma, .. }) => {
+                Stage::Clean(Clean { parameter_sigma, combined_sigma, flux_sigma, largest_share, .. }) => {
+                    let share = *largest_share;
+                    check(place("largest_share"), share, share > 0.0 && share <= 1.0, "a number in (0, 1]")?;
                     // Infinity is allowed: no star is removed for that.
                     let limits =
                         [("parameter_sigma", parameter_sigma), ("combined_sigma", combined_sigma), ("flux_sigma", flux_sigma)];
@@ -90,13 +99,19 @@ impl Recipe {
             let expected = format!("a parameter of the effects ({})", parameters.join(", "));
             check(key, format!("'{name}'"), parameters.iter().any(|known| known == name), &expected)
         };
-        self.constraints(registry)?.iter().try_for_each(|name| known("data.constraints", name))?;
+        let constraints = self.constraints(registry)?;
+        constraints.iter().try_for_each(|name| known("data.constraints", name))?;
+        for name in self.optional(registry)? {
+            let expected = format!("one of data.constraints ({})", constraints.join(", "));
+            check("data.optional", format!("'{name}'"), constraints.contains(&name), &expected)?;
+        }
         self.data.offsets.keys().try_for_each(|name| known("data.offsets", name))?;
         self.transforms.keys().try_for_each(|name| known("transforms", name))?;
         // A strength of zero switches nothing on; the default names the penalty of an emulator, which a model need not have.
-        for name in self.penalties.iter().filter(|(_, strength)| **strength > 0.0).map(|(name, _)| name) {
+        let switched_on = self.penalties.iter().filter(|(_, strength)| **strength > 0.0).map(|(name, _)| ("penalties", name));
+        for (key, name) in switched_on.chain(self.priors.keys().map(|name| ("priors", name))) {
             let expected = format!("one of {}", penalties.join(", "));
-            check("penalties", format!("'{name}'"), penalties.contains(&name.as_str()), &expected)?;
+            check(key, format!("'{name}'"), penalties.contains(&name.as_str()), &expected)?;
         }
         Ok(())
     }
@@ -109,6 +124,9 @@ fn check_data(data: &DataRecipe) -> Result<()> {
     }
     let fraction = data.validation_fraction;
     check("data.validation_fraction", fraction, fraction > 0.0 && fraction < 1.0, "a number between 0 and 1")?;
+    let stopping = data.stopping_fraction;
+    check("data.stopping_fraction", stopping, stopping > 0.0 && stopping < 1.0, "a number between 0 and 1")?;
+    distinct("data.optional", &data.optional)?;
     check("data.fractional_error", data.fractional_error, (0.0..1.0).contains(&data.fractional_error), "a number in [0, 1)")?;
     check_cuts(&data.cuts, &|key| format!("data, {key}"))
 }
@@ -136,6 +154,9 @@ fn check_learn(learn: &Learn, place: &dyn Fn(&str) -> String) -> Result<()> {
             positive(place(key), value)?;
         }
     }
+    not_negative(place("warm_up"), learn.warm_up)?;
+    // Infinity is allowed: never return.
+    check(place("largest_increase"), learn.largest_increase, learn.largest_increase > 0.0, "a positive number")?;
     if let Some(patience) = learn.patience {
         count(place("patience"), patience)?;
     }
@@ -217,6 +238,10 @@ mod tests {
             ("[data]\nconstraints = ['age']", "'age'"),
             ("[data]\nconstraints = ['teff']\n[transforms]\nextinction = 'identity'", "'extinction'"),
             ("[data]\nconstraints = ['teff']\n[penalties]\nkernle = 1.0", "'kernle'"),
+            ("[data]\nconstraints = ['teff']\n[priors]\nkernle = 1.0", "'kernle'"),
+            ("[data]\nconstraints = ['teff']\n[priors]\nkernel = 1.0", "not both"),
+            ("[data]\nconstraints = ['teff']\noptional = ['feh']", "data.optional"),
+            ("[data]\nstopping_fraction = 1.0", "data.stopping_fraction"),
             ("[loss]\nrobust_scale = nan", "loss.robust_scale"),
             ("[prior]\nn_components = 100000000", "n_components"),
             ("[prior]\ntolerance = inf", "tolerance"),

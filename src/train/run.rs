@@ -1,17 +1,16 @@
-//! The training loop: stages, epochs, early stop, checkpoints.
+//! The training loop: stages one after the other, what each did to the loss, checkpoints.
 
-use super::checkpoint::{self, Best, Progress};
+use super::binaries;
+use super::checkpoint::{self, Progress};
 use super::clean::{CleaningReport, clean};
-use super::global_step::{self, BatchLoss};
-use super::recipe::{Learn, Recipe, Solve, Stage, StarUpdate};
-use super::star_step;
-use super::state::{EpochRecord, TrainingState};
+use super::recipe::{Recipe, Solve, Stage};
+use super::star_step::{self, Losses};
+use super::state::{Part, Position, TrainingState};
 use super::wavelength_step;
 use crate::error::{Error, Result};
-use crate::model::ForwardModel;
-use crate::observations::{Cut, Observations, select, shuffled};
+use crate::observations::{Cut, Observations, select};
 use crate::optimise::{LevenbergMarquardt, Method};
-use crate::tensor::{Descent, Device};
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -44,6 +43,21 @@ impl Checkpoints<'_> {
 pub struct Outcome {
     pub state: TrainingState,
     pub cleanings: Vec<CleaningReport>,
+    pub stages: Vec<StageRecord>,
+}
+
+/// What a stage did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageRecord {
+    pub stage: String,
+    /// Mean loss per finite flux, constraints included, of the kept stopping stars at their optima after the stage.
+    pub loss: f64,
+    /// How often an epoch raised the loss so much that weights and stars returned to the best state.
+    #[serde(default)]
+    pub returns: u32,
+    /// Whether the stage ended with the state with which it began, which was better than all that followed.
+    #[serde(default)]
+    pub gained_nothing: bool,
 }
 
 /// Runs all stages of a recipe from a started state; `report` is called after every epoch and stage with the fraction done.
@@ -66,6 +80,7 @@ pub fn run(
         checkpoints,
         last_checkpoint: Instant::now(),
         epochs_before: 0,
+        total: recipe.stages.iter().map(work).sum(),
     };
     if let Some((checkpoints, identity)) = checkpoints {
         let path = checkpoint::path(checkpoints.output);
@@ -73,254 +88,148 @@ pub fn run(
             run.progress = checkpoint::read(&path, identity, &mut run.state)?;
         }
     }
-    let work = |stage: &Stage| if let Stage::Learn(learn) = stage { learn.epochs } else { 1 };
-    let total: u32 = recipe.stages.iter().map(work).sum();
     for (index, stage) in recipe.stages.iter().enumerate() {
         if index >= run.state.position.stage {
-            match stage {
-                Stage::Learn(learn) => run.learn(learn, total, report)?,
+            let gained_nothing = match stage {
+                Stage::Learn(learn) => !run.learn(learn, report)?,
                 Stage::Refine(refine) => {
-                    let stars: Vec<usize> = (0..run.state.kept.len()).filter(|&star| run.state.kept[star]).collect();
+                    let stars = run.state.kept_stars();
                     star_step::minimise(&mut run.state, observations, recipe, &stars, &refine.stars)?;
+                    binaries::estimate(&mut run.state, observations, recipe)?;
+                    false
                 }
-                Stage::Solve(solve) => run.solve(solve, total, report)?,
+                Stage::Solve(solve) => !run.solve(solve, report)?,
                 Stage::Clean(stage) => {
                     let cleaning = clean(&mut run.state, observations, stage)?;
                     tracing::info!("{}: removed {} of {} stars", cleaning.stage, cleaning.n_removed, cleaning.n_before);
                     run.progress.cleanings.push(cleaning);
+                    false
                 }
-            }
-            run.state.position = super::state::Position { stage: index + 1, epoch: 0, since_best: 0 };
+            };
+            let loss = run.loss_at_optima(stage.name())?.whole;
+            tracing::debug!(loss, "{}", stage.name());
+            let returns = run.state.position.returns;
+            run.progress.stages.push(StageRecord { stage: stage.name().into(), loss, returns, gained_nothing });
+            run.state.position = Position { stage: index + 1, ..Position::default() };
             run.progress.optimiser = None;
             run.progress.best = None;
             run.checkpoint()?;
         }
         run.epochs_before += work(stage);
-        report(f64::from(run.epochs_before) / f64::from(total), stage.name());
+        report(run.done(0), stage.name());
     }
-    Ok(Outcome { state: run.state, cleanings: run.progress.cleanings })
+    // What is estimated from the stars wants all of them at their optima, whatever the last stage was.
+    let stars = run.state.kept_stars();
+    run.follow(&stars, FOLLOWING_ITERATIONS)?;
+    Ok(Outcome { state: run.state, cleanings: run.progress.cleanings, stages: run.progress.stages })
 }
 
-struct Run<'a> {
-    recipe: &'a Recipe,
-    observations: &'a Observations,
-    state: TrainingState,
-    progress: Progress,
+/// Share of a stage in the progress that is shown.
+fn work(stage: &Stage) -> u32 {
+    if let Stage::Learn(learn) = stage { learn.epochs } else { 1 }
+}
+
+pub(super) struct Run<'a> {
+    pub recipe: &'a Recipe,
+    pub observations: &'a Observations,
+    pub state: TrainingState,
+    pub progress: Progress,
     checkpoints: Option<(Checkpoints<'a>, &'a str)>,
     last_checkpoint: Instant,
     epochs_before: u32,
+    total: u32,
 }
 
 impl Run<'_> {
-    fn learn(&mut self, stage: &Learn, total: u32, report: &mut dyn FnMut(f64, &str)) -> Result<()> {
-        let device = self.state.model.device().clone();
-        let names = self.state.model.weights.names();
-        if let Some(unknown) = stage.moves.iter().find(|prefix| !names.iter().any(|name| name.starts_with(prefix.as_str()))) {
-            return Err(Error::usage(format!("stage '{}', moves", stage.name))
-                .found(format!("'{unknown}'"))
-                .expected(format!("the beginning of one of {}", names.join(", ")))
-                .remedy("Name an effect (emulator, extinction), or leave moves out for all weights."));
-        }
-        let (training, validation) = self.stars_of(stage)?;
-        let mut descent = match self.progress.optimiser.take() {
-            Some(bytes) => Descent::from_bytes(&stage.optimiser, bytes, &device)?,
-            None => Descent::new(&stage.optimiser),
-        };
-        while self.state.position.epoch < stage.epochs && !self.patience_is_spent(stage) {
-            let epoch = self.state.position.epoch;
-            let factor = stage.schedule.factor(epoch, stage.epochs);
-            let rate = stage.learning_rate.map(|rate| rate * factor);
-            if matches!(stage.stars, Some(StarUpdate::LevenbergMarquardt { .. })) {
-                let all: Vec<usize> = training.iter().chain(&validation).copied().collect();
-                self.update_stars(stage, &all, factor)?;
-            }
-            let training_loss = self.epoch(stage, &training, &mut descent, rate, factor, &device)?;
-            if !matches!(stage.stars, Some(StarUpdate::LevenbergMarquardt { .. })) {
-                self.update_stars(stage, &validation, factor)?;
-            }
-            let loss = &self.recipe.loss;
-            let validation_loss =
-                global_step::evaluate(&self.state.model, self.observations, &validation, &self.state.coordinates, loss)?.mean();
-            if !(training_loss.mean().is_finite() && validation_loss.is_finite()) {
-                return Err(Error::numerical(format!("stage '{}', epoch {epoch}", stage.name))
-                    .found("a loss that is not finite")
-                    .remedy("Lower the learning rate."));
-            }
-            self.state.history.push(EpochRecord {
-                stage: stage.name.clone(),
-                epoch: self.state.history.len() as u32,
-                learning_rate: rate.unwrap_or(0.0),
-                training_loss: training_loss.mean(),
-                validation_loss,
-            });
-            self.state.position.epoch += 1;
-            self.remember_best(stage, validation_loss);
-            let done = f64::from(self.epochs_before + self.state.position.epoch) / f64::from(total);
-            report(
-                done,
-                &format!("{}: loss {:.4} in training, {validation_loss:.4} in validation", stage.name, training_loss.mean()),
-            );
-            if self.checkpoint_is_due() {
-                self.progress.optimiser = Some(descent.to_bytes()?);
-                self.checkpoint()?;
-            }
-        }
-        if let Some(best) = self.progress.best.take() {
-            self.state.model.weights = best.weights;
-            self.state.coordinates = best.coordinates;
-        }
-        Ok(())
+    /// Fraction of the run that is done, with `epochs` of this stage.
+    pub fn done(&self, epochs: u32) -> f64 {
+        f64::from(self.epochs_before + epochs) / f64::from(self.total)
     }
 
-    /// Steps of the wavelength weights; a step that raises the profile loss of the training stars is undone and damped.
-    fn solve(&mut self, stage: &Solve, total: u32, report: &mut dyn FnMut(f64, &str)) -> Result<()> {
-        let training = self.stars_passing(&stage.cuts, false)?;
-        if training.is_empty() {
-            return Err(no_stars(&stage.name, "no training stars"));
+    /// Steps of the wavelength weights; a step that raises the profile loss of the training stars is undone and damped. Returns
+    /// whether the best state, by the stopping stars, is another than the first.
+    fn solve(&mut self, stage: &Solve, report: &mut dyn FnMut(f64, &str)) -> Result<bool> {
+        let training = self.stars_passing(&stage.cuts, Part::Training)?;
+        let stopping = self.state.stars(Part::Stopping);
+        if training.is_empty() || stopping.is_empty() {
+            return Err(no_stars(&stage.name, &format!("{} training and {} stopping stars", training.len(), stopping.len())));
         }
-        let all: Vec<usize> = (0..self.state.kept.len()).filter(|&star| self.state.kept[star]).collect();
+        let all = self.state.kept_stars();
         self.follow(&all, FOLLOWING_ITERATIONS)?;
-        let mut best = self.profile_loss(&training)?;
+        let mut lowest = self.losses(&training)?;
+        let mut best = self.losses(&stopping)?;
+        let mut best_state = (self.state.model.weights.clone(), self.state.coordinates.clone());
         let mut damping = stage.damping;
+        let mut gained = false;
         for step in 1..=stage.steps {
             let before = (self.state.model.weights.clone(), self.state.coordinates.clone());
             self.state.model = wavelength_step::step(&self.state, self.observations, self.recipe, &training, damping)?;
             self.follow(&all, FOLLOWING_ITERATIONS)?;
-            let loss = self.profile_loss(&training)?;
-            if loss < best {
-                best = loss;
+            let losses = self.losses(&training)?;
+            if losses.lower_than(&lowest) {
                 damping = (damping * 0.1).max(stage.damping * SMALLEST_SHARE_OF_DAMPING);
+                let there = self.losses(&stopping)?;
+                let is_best = there.lower_than(&best);
+                // What is known of binaries follows the weights, and changes the losses a little.
+                binaries::estimate(&mut self.state, self.observations, self.recipe)?;
+                self.follow(&all, FOLLOWING_ITERATIONS)?;
+                lowest = self.losses(&training)?;
+                if is_best {
+                    (best, gained) = (self.losses(&stopping)?, true);
+                    best_state = (self.state.model.weights.clone(), self.state.coordinates.clone());
+                }
             } else {
                 (self.state.model.weights, self.state.coordinates) = before;
                 damping *= 100.0;
             }
-            let done = f64::from(self.epochs_before) / f64::from(total);
-            report(done, &format!("{}: step {step}, profile loss {best:.4}", stage.name));
+            report(self.done(0), &format!("{}: step {step}, profile loss {:.4}", stage.name, lowest.whole));
             if damping >= 1.0 {
                 // No step helps any more.
                 break;
             }
         }
-        Ok(())
+        (self.state.model.weights, self.state.coordinates) = best_state;
+        Ok(gained)
     }
 
-    /// Mean loss of the named stars per finite flux, constraints included.
-    fn profile_loss(&self, stars: &[usize]) -> Result<f64> {
-        let n_fluxes: usize = stars.iter().map(|&star| self.observations.n_fluxes(star)).sum();
-        Ok(star_step::loss(&self.state, self.observations, self.recipe, stars)? / n_fluxes as f64)
+    /// The losses of the named stars where they are.
+    pub fn losses(&self, stars: &[usize]) -> Result<Losses> {
+        star_step::losses(&self.state, self.observations, self.recipe, stars)
     }
 
-    /// One pass over the training stars; the weights move on a taped copy of the model.
-    fn epoch(
-        &mut self,
-        stage: &Learn,
-        training: &[usize],
-        descent: &mut Descent,
-        rate: Option<f64>,
-        factor: f64,
-        device: &Device,
-    ) -> Result<BatchLoss> {
-        let order = shuffled(training, self.recipe.seed, self.state.history.len() as u64);
-        let mut sum = BatchLoss::default();
-        let mut taped: ForwardModel = self.state.model.to(&device.taped());
-        taped.weights.freeze_all_but(&stage.moves);
-        for batch in order.chunks(stage.batch) {
-            let (data, recipe) = (self.observations, self.recipe);
-            if matches!(stage.stars, Some(StarUpdate::Profile { .. })) {
-                self.state.model.weights = taped.weights.to(device);
-                self.update_stars(stage, batch, factor)?;
-            }
-            if let Some(rate) = rate {
-                let stars = &self.state.coordinates;
-                let (loss, penalties, largest) = (&recipe.loss, &recipe.penalties, stage.largest_gradient);
-                sum.add(global_step::step(&mut taped, descent, data, batch, stars, loss, penalties, rate, largest)?);
-            }
-            if matches!(stage.stars, Some(StarUpdate::GradientStep { .. })) {
-                self.state.model.weights = taped.weights.to(device);
-                self.update_stars(stage, batch, factor)?;
-            }
-        }
-        self.state.model = taped.to(device);
-        self.state.model.weights.freeze_all_but(&[]);
-        if rate.is_none() {
-            sum = global_step::evaluate(
-                &self.state.model,
-                self.observations,
-                training,
-                &self.state.coordinates,
-                &self.recipe.loss,
-            )?;
-        }
-        Ok(sum)
-    }
-
-    /// Moves the named stars as the stage says.
-    fn update_stars(&mut self, stage: &Learn, stars: &[usize], factor: f64) -> Result<()> {
-        match stage.stars {
-            None => Ok(()),
-            Some(StarUpdate::LevenbergMarquardt { iterations } | StarUpdate::Profile { iterations }) => {
-                self.follow(stars, iterations)
-            }
-            Some(StarUpdate::GradientStep { learning_rate }) => {
-                let (rate, largest) = (learning_rate * factor, stage.largest_gradient);
-                star_step::descend(&mut self.state, self.observations, self.recipe, stars, rate, largest)
-            }
+    /// The losses of the kept stopping stars at their optima; the state stays as it is.
+    fn loss_at_optima(&mut self, stage: &str) -> Result<Losses> {
+        let stopping = self.state.stars(Part::Stopping);
+        let coordinates = self.state.coordinates.clone();
+        self.follow(&stopping, FOLLOWING_ITERATIONS)?;
+        let losses = self.losses(&stopping)?;
+        self.state.coordinates = coordinates;
+        match losses.is_finite() {
+            true => Ok(losses),
+            false => Err(Error::numerical(format!("stage '{stage}'"))
+                .found(format!("{} stopping stars, none with a finite loss", stopping.len()))
+                .remedy("Lower the learning rates, give more stars, or a larger stopping_fraction.")),
         }
     }
 
     /// Levenberg–Marquardt iterations of the named stars.
-    fn follow(&mut self, stars: &[usize], iterations: u32) -> Result<()> {
+    pub fn follow(&mut self, stars: &[usize], iterations: u32) -> Result<()> {
         let method = LevenbergMarquardt { max_iterations: iterations, max_step: LONGEST_STEP, ..LevenbergMarquardt::default() };
         star_step::minimise(&mut self.state, self.observations, self.recipe, stars, &Method::LevenbergMarquardt(method))
     }
 
     /// Kept stars of one part that pass the cuts.
-    fn stars_passing(&self, cuts: &[Cut], validation: bool) -> Result<Vec<usize>> {
+    pub fn stars_passing(&self, cuts: &[Cut], part: Part) -> Result<Vec<usize>> {
         let mut passes = vec![false; self.observations.len()];
         select(self.observations, cuts)?.into_iter().for_each(|star| passes[star] = true);
-        Ok(self.state.stars(validation).into_iter().filter(|&star| passes[star]).collect())
+        Ok(self.state.stars(part).into_iter().filter(|&star| passes[star]).collect())
     }
 
-    /// Training and validation stars of a stage.
-    fn stars_of(&self, stage: &Learn) -> Result<(Vec<usize>, Vec<usize>)> {
-        let mut passes = vec![false; self.observations.len()];
-        select(self.observations, &stage.cuts)?.into_iter().for_each(|star| passes[star] = true);
-        let pick =
-            |validation: bool| -> Vec<usize> { self.state.stars(validation).into_iter().filter(|&star| passes[star]).collect() };
-        let (training, validation) = (pick(false), pick(true));
-        if training.is_empty() || validation.is_empty() {
-            let found = format!("{} training and {} validation stars", training.len(), validation.len());
-            return Err(no_stars(&stage.name, &found));
-        }
-        Ok((training, validation))
-    }
-
-    /// Keeps the best epoch of a stage with `patience`.
-    fn remember_best(&mut self, stage: &Learn, validation_loss: f64) {
-        if stage.patience.is_none() {
-            return;
-        }
-        if self.progress.best.as_ref().is_none_or(|best| validation_loss < best.loss) {
-            self.state.position.since_best = 0;
-            self.progress.best = Some(Best {
-                loss: validation_loss,
-                weights: self.state.model.weights.clone(),
-                coordinates: self.state.coordinates.clone(),
-            });
-        } else {
-            self.state.position.since_best += 1;
-        }
-    }
-
-    fn patience_is_spent(&self, stage: &Learn) -> bool {
-        stage.patience.is_some_and(|patience| self.state.position.since_best >= patience)
-    }
-
-    fn checkpoint_is_due(&self) -> bool {
+    pub fn checkpoint_is_due(&self) -> bool {
         self.checkpoints.is_some_and(|(checkpoints, _)| self.last_checkpoint.elapsed() >= checkpoints.interval)
     }
 
-    fn checkpoint(&mut self) -> Result<()> {
+    pub fn checkpoint(&mut self) -> Result<()> {
         if let Some((checkpoints, identity)) = self.checkpoints {
             checkpoint::write(&checkpoint::path(checkpoints.output), identity, &self.state, &self.progress)?;
             self.last_checkpoint = Instant::now();
@@ -329,9 +238,10 @@ impl Run<'_> {
     }
 }
 
-fn no_stars(stage: &str, found: &str) -> Error {
+/// The error for a stage without stars.
+pub(super) fn no_stars(stage: &str, found: &str) -> Error {
     Error::data(format!("stage '{stage}'"))
         .found(format!("{found} after cuts and cleaning"))
         .expected("at least one of each")
-        .remedy("Loosen the cuts, or check the errors in the observation file.")
+        .remedy("Loosen the cuts, give more stars, or check the errors in the observation file.")
 }

@@ -8,9 +8,25 @@ use crate::optimise::{Method, Problems, Subset, minimise_in_chunks};
 use crate::posterior::{Posterior, Terms};
 use ndarray::Axis;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 /// Stars per chunk: small enough for the tensors of a chunk to stay in a core's cache, and for a batch to occupy two cores.
 const CHUNK: usize = 256;
+
+/// The loss of the stars, whose measured parallaxes are those that the binaries among them leave.
+pub(super) fn posterior<'a>(
+    state: &'a TrainingState,
+    observations: &'a Observations,
+    recipe: &'a Recipe,
+) -> Result<Posterior<'a>> {
+    let terms = Terms { constraints: &recipe.data.constraints, mixture: None, jacobians: recipe.loss.jacobians };
+    let posterior = Posterior::new(&state.model, observations, &terms, &[], state.coordinates.clone())?;
+    let distance = state.model.space.distance_position().map(|position| &state.model.space.parameters[position].name);
+    match state.binaries.as_ref().zip(distance) {
+        Some((binaries, name)) => posterior.with_measured(name, &binaries.constraint),
+        None => Ok(posterior),
+    }
+}
 
 /// Moves the named stars towards their optimum with `method`.
 pub(super) fn minimise(
@@ -20,8 +36,7 @@ pub(super) fn minimise(
     stars: &[usize],
     method: &Method,
 ) -> Result<()> {
-    let terms = Terms { constraints: &recipe.data.constraints, mixture: None, jacobians: recipe.loss.jacobians };
-    let posterior = Posterior::new(&state.model, observations, &terms, &[], state.coordinates.clone())?;
+    let posterior = posterior(state, observations, recipe)?;
     let subset = Subset::new(&posterior, stars);
     let start = state.coordinates.select(Axis(0), stars);
     let solution = minimise_in_chunks(method, &subset, start.view(), None, CHUNK)?;
@@ -42,8 +57,7 @@ pub(super) fn descend(
     largest: Option<f64>,
 ) -> Result<()> {
     let mut gradient = {
-        let terms = Terms { constraints: &recipe.data.constraints, mixture: None, jacobians: recipe.loss.jacobians };
-        let posterior = Posterior::new(&state.model, observations, &terms, &[], state.coordinates.clone())?;
+        let posterior = posterior(state, observations, recipe)?;
         posterior.gradient(stars, state.coordinates.select(Axis(0), stars).view())?.1
     };
     gradient.mapv_inplace(|slope| if slope.is_finite() { slope } else { 0.0 });
@@ -59,21 +73,74 @@ pub(super) fn descend(
     Ok(())
 }
 
-/// Sum of the full losses (flux and constraints) of the named stars where they are; the flux part robust as in the global step.
-pub(super) fn loss(state: &TrainingState, observations: &Observations, recipe: &Recipe, stars: &[usize]) -> Result<f64> {
-    let terms = Terms { constraints: &recipe.data.constraints, mixture: None, jacobians: recipe.loss.jacobians };
-    let posterior = Posterior::new(&state.model, observations, &terms, &[], state.coordinates.clone())?;
+/// Losses of stars where they are, each per finite flux; the flux part robust as in the global step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct Losses {
+    /// Of the fluxes.
+    pub flux: f64,
+    /// Of the fluxes and the constraints.
+    pub whole: f64,
+    /// Stars whose loss is not finite; they are not in the means.
+    pub n_lost: usize,
+}
+
+impl Losses {
+    /// Whether these are lower than `other`, of the same stars: a state that loses stars is not.
+    pub fn lower_than(&self, other: &Self) -> bool {
+        self.is_finite() && (!other.is_finite() || (self.n_lost, self.whole) < (other.n_lost, other.whole))
+    }
+
+    /// Whether these exceed `other`, of the same stars, by more than a fraction.
+    pub fn exceed(&self, other: &Self, fraction: f64) -> bool {
+        !self.is_finite() || self.n_lost > other.n_lost || self.whole > other.whole + fraction * other.whole.abs()
+    }
+
+    pub fn is_finite(&self) -> bool {
+        self.flux.is_finite() && self.whole.is_finite()
+    }
+}
+
+/// The losses of the named stars.
+pub(super) fn losses(state: &TrainingState, observations: &Observations, recipe: &Recipe, stars: &[usize]) -> Result<Losses> {
+    let posterior = posterior(state, observations, recipe)?;
     let parts = stars
         .par_chunks(CHUNK)
         .map(|stars| {
             let coordinates = state.coordinates.select(Axis(0), stars);
             let flux = posterior.flux_chi_square(stars, coordinates.view())?;
             let prior = posterior.prior_loss(stars, coordinates.view());
-            let total = |(chi_square, prior): (&f64, &f64)| {
-                if chi_square.is_finite() { recipe.loss.robust_value(*chi_square) + prior } else { f64::INFINITY }
-            };
-            Ok(flux.iter().zip(&prior).map(total).sum::<f64>())
+            let mut sum = Sum::default();
+            for (&star, (chi_square, prior)) in stars.iter().zip(flux.iter().zip(prior)) {
+                sum.add(recipe.loss.robust_value(*chi_square), prior, observations.n_fluxes(star));
+            }
+            Ok(sum)
         })
-        .collect::<Result<Vec<f64>>>()?;
-    Ok(parts.into_iter().sum())
+        .collect::<Result<Vec<Sum>>>()?;
+    let total = |pick: fn(&Sum) -> f64| parts.iter().map(pick).sum::<f64>();
+    let n_fluxes = total(|sum| sum.n_fluxes as f64);
+    Ok(Losses {
+        flux: total(|sum| sum.flux) / n_fluxes,
+        whole: total(|sum| sum.flux + sum.prior) / n_fluxes,
+        n_lost: parts.iter().map(|sum| sum.n_lost).sum(),
+    })
+}
+
+#[derive(Default)]
+struct Sum {
+    flux: f64,
+    prior: f64,
+    n_fluxes: usize,
+    n_lost: usize,
+}
+
+impl Sum {
+    fn add(&mut self, flux: f64, prior: f64, n_fluxes: usize) {
+        if (flux + prior).is_finite() {
+            self.flux += flux;
+            self.prior += prior;
+            self.n_fluxes += n_fluxes;
+        } else {
+            self.n_lost += 1;
+        }
+    }
 }

@@ -1,8 +1,10 @@
 //! Everything that a training run carries from epoch to epoch, so that it can be stopped and resumed to the bit.
 
+use super::binaries::Binaries;
+use super::recipe::DataRecipe;
 use crate::error::Result;
 use crate::model::{ForwardModel, Transform};
-use crate::observations::{Observations, in_validation};
+use crate::observations::{Observations, hash64, in_validation};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +15,23 @@ pub struct Position {
     pub stage: usize,
     /// Epochs of this stage that are done.
     pub epoch: u32,
-    /// Epochs since the best validation loss of this stage.
+    /// Epochs since the best loss of this stage.
     pub since_best: u32,
+    /// Returns to the best state of this stage; each halves the rate.
+    pub returns: u32,
+    /// Epochs since the last of them, or the beginning.
+    pub since_return: u32,
+}
+
+/// What a star is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The weights are trained on it.
+    Training,
+    /// It never trains, and decides which state of the weights is kept.
+    Stopping,
+    /// It neither trains nor decides: the errors of the model are estimated from it.
+    Testing,
 }
 
 /// One line of the training history.
@@ -26,7 +43,7 @@ pub struct EpochRecord {
     pub learning_rate: f64,
     /// Mean flux loss of the training stars per finite flux.
     pub training_loss: f64,
-    /// The same for the validation stars.
+    /// The same for the stopping stars, a part of the validation stars, where they have followed the weights if stars move.
     pub validation_loss: f64,
 }
 
@@ -38,8 +55,10 @@ pub struct TrainingState {
     pub coordinates: Array2<f64>,
     /// Stars that have not been removed by cleaning `[N]`.
     pub kept: Vec<bool>,
-    /// Stars that never train `[N]`.
-    pub validation: Vec<bool>,
+    /// What every star is used for `[N]`.
+    pub part: Vec<Part>,
+    /// The unresolved binaries among them, where the recipe asks for them and they have been estimated.
+    pub binaries: Option<Binaries>,
     pub position: Position,
     pub history: Vec<EpochRecord>,
 }
@@ -49,19 +68,44 @@ impl TrainingState {
     ///
     /// # Errors
     /// When the model cannot be evaluated.
-    pub fn start(mut model: ForwardModel, observations: &Observations, validation_fraction: f64) -> Result<Self> {
-        let validation: Vec<bool> = observations.ids.iter().map(|&id| in_validation(id, validation_fraction)).collect();
-        let training: Vec<usize> = (0..observations.len()).filter(|&star| !validation[star]).collect();
+    pub fn start(mut model: ForwardModel, observations: &Observations, recipe: &DataRecipe) -> Result<Self> {
+        let part: Vec<Part> = observations.ids.iter().map(|&id| Part::of(id, recipe)).collect();
+        let training: Vec<usize> = (0..observations.len()).filter(|&star| part[star] == Part::Training).collect();
         standardise(&mut model, observations, &training);
         let coordinates = measured_coordinates(&model, observations);
         absorb_mean_spectrum(&mut model, observations, &training, &coordinates)?;
         let n = observations.len();
-        Ok(Self { model, coordinates, kept: vec![true; n], validation, position: Position::default(), history: Vec::new() })
+        Ok(Self {
+            model,
+            coordinates,
+            kept: vec![true; n],
+            part,
+            binaries: None,
+            position: Position::default(),
+            history: Vec::new(),
+        })
     }
 
-    /// The kept stars of the training part or of the validation part, in order.
-    pub fn stars(&self, validation: bool) -> Vec<usize> {
-        (0..self.kept.len()).filter(|&star| self.kept[star] && self.validation[star] == validation).collect()
+    /// All kept stars, in order.
+    pub fn kept_stars(&self) -> Vec<usize> {
+        (0..self.kept.len()).filter(|&star| self.kept[star]).collect()
+    }
+
+    /// The kept stars of a part, in order.
+    pub fn stars(&self, part: Part) -> Vec<usize> {
+        (0..self.kept.len()).filter(|&star| self.kept[star] && self.part[star] == part).collect()
+    }
+}
+
+impl Part {
+    /// The part of a star, by hashes of its identifier.
+    fn of(id: i64, recipe: &DataRecipe) -> Self {
+        // The seed of the second hash makes it independent of the first, which decides on validation.
+        match in_validation(id, recipe.validation_fraction) {
+            false => Self::Training,
+            true if (hash64(id, 1) as f64) < recipe.stopping_fraction * (u64::MAX as f64) => Self::Stopping,
+            true => Self::Testing,
+        }
     }
 }
 

@@ -2,9 +2,10 @@
 
 use super::clean::CleaningReport;
 use super::recipe::{DataRecipe, Recipe};
-use super::run::{Checkpoints, run};
-use super::state::{EpochRecord, TrainingState};
-use super::{calibration, global_step, model_error};
+use super::run::{Checkpoints, StageRecord, run};
+use super::self_report::SelfReport;
+use super::state::{EpochRecord, Part, TrainingState};
+use super::{calibration, data_check, global_step, model_error};
 use crate::error::{Error, Result};
 use crate::model::{ForwardModel, ModelCard, ParameterSpace, Registry, check_kelvin, check_measured, hexadecimal};
 use crate::observations::Observations;
@@ -51,6 +52,12 @@ pub struct TrainedModel {
 pub struct TrainingLog {
     pub history: Vec<EpochRecord>,
     pub cleanings: Vec<CleaningReport>,
+    /// What every stage did; empty for models of earlier versions.
+    #[serde(default)]
+    pub stages: Vec<StageRecord>,
+    /// What the training knows of its own faults; absent for models of earlier versions.
+    #[serde(default)]
+    pub report: Option<SelfReport>,
 }
 
 /// Trains a model; returns it with a table of the training sample (one row per star: measured, fitted, kept, validation).
@@ -67,8 +74,8 @@ pub fn train(
 ) -> Result<(TrainedModel, Table)> {
     recipe.validate_for(registry)?;
     let as_written = recipe.to_toml()?;
-    let recipe =
-        &Recipe { data: DataRecipe { constraints: recipe.constraints(registry)?, ..recipe.data.clone() }, ..recipe.clone() };
+    let (constraints, optional) = (recipe.constraints(registry)?, recipe.optional(registry)?);
+    let recipe = &Recipe { data: DataRecipe { constraints, optional, ..recipe.data.clone() }, ..recipe.clone() };
     let mut model = ForwardModel::new(registry, &recipe.effects, observations.grid.clone(), recipe.seed, device)?;
     model.flux_unit.clone_from(&observations.flux_unit);
     check_measured(&model.space, observations)?;
@@ -83,33 +90,39 @@ pub fn train(
         hash.update(env!("CARGO_PKG_VERSION"));
         hexadecimal(hash)
     };
-    let state = TrainingState::start(model, observations, recipe.data.validation_fraction)?;
+    let state = TrainingState::start(model, observations, &recipe.data)?;
+    data_check::check(recipe, observations, &state)?;
     let outcome = run(recipe, observations, state, checkpoints.map(|c| (c, identity.as_str())), report)?;
     let mut state = outcome.state;
     let prior = fit_prior(recipe, observations, &state)?;
     state.model.model_error = model_error::estimate(&state, observations, recipe)?;
     state.model.calibration = calibration::estimate(&state, observations, recipe)?;
 
-    let log = TrainingLog { history: state.history.clone(), cleanings: outcome.cleanings };
-    let mut card = ModelCard {
+    let validation: Vec<usize> = [Part::Stopping, Part::Testing].map(|part| state.stars(part)).concat();
+    let loss = |stars: &[usize]| -> Result<f64> {
+        Ok(global_step::evaluate(&state.model, observations, stars, &state.coordinates, &recipe.loss)?.mean())
+    };
+    let validation_loss = loss(&validation)?;
+    let report = SelfReport::of(&state, observations, &outcome.stages, &outcome.cleanings, validation_loss);
+    let metrics =
+        [("training_loss_per_flux", loss(&state.stars(Part::Training))?), ("validation_loss_per_flux", validation_loss)];
+    let (warnings, history) = (report.warnings.clone(), state.history.clone());
+    let log = TrainingLog { history, cleanings: outcome.cleanings, stages: outcome.stages, report: Some(report) };
+    let card = ModelCard {
         description: recipe.description.clone(),
         data: recipe.card.data.clone(),
-        n_training: state.stars(false).len(),
-        n_validation: state.stars(true).len(),
+        n_training: state.stars(Part::Training).len(),
+        n_validation: validation.len(),
         data_sha256,
         limits: recipe.card.limits.clone(),
         licence: recipe.card.licence.clone(),
         citation: recipe.card.citation.clone(),
         program: concat!("photosphere ", env!("CARGO_PKG_VERSION")).into(),
         seed: recipe.seed,
-        metrics: Default::default(),
+        metrics: metrics.map(|(name, value)| (name.into(), value)).into(),
         recipe: as_written,
+        warnings,
     };
-    for (name, validation) in [("training_loss_per_flux", false), ("validation_loss_per_flux", true)] {
-        let stars = state.stars(validation);
-        let loss = global_step::evaluate(&state.model, observations, &stars, &state.coordinates, &recipe.loss)?.mean();
-        card.metrics.insert(name.into(), loss);
-    }
     let stars = stars_table(&state, observations)?;
     // The transforms of the recipe are those of the training; a fit chooses its own.
     for declared in state.model.effects.clone().iter().flat_map(|effect| effect.parameters()) {
@@ -200,7 +213,7 @@ fn fit_prior(recipe: &Recipe, observations: &Observations, state: &TrainingState
     let labels: Vec<usize> = space.label_positions();
     let names: Vec<String> = labels.iter().map(|&position| space.parameters[position].name.clone()).collect();
     let rows: Vec<Vec<f64>> = state
-        .stars(false)
+        .stars(Part::Training)
         .into_iter()
         .filter_map(|star| {
             labels
@@ -221,13 +234,17 @@ fn fit_prior(recipe: &Recipe, observations: &Observations, state: &TrainingState
 /// One row per star of the sample: measured and fitted parameters (file units), whether it was kept and whether it trained.
 fn stars_table(state: &TrainingState, observations: &Observations) -> Result<Table> {
     let n = observations.len();
+    let flag = |name: &str, text: &str, is: &dyn Fn(usize) -> bool| {
+        Column::scalar(ColumnSchema::new(name, "", text), Values::Bool((0..n).map(is).collect()))
+    };
     let mut table = Table::new(vec![
         Column::scalar(
             ColumnSchema::new("source_id", "", "identifier").with_ucd("meta.id;meta.main"),
             Values::Int64(observations.ids.clone()),
         ),
-        Column::scalar(ColumnSchema::new("is_validation", "", "never trained on"), Values::Bool(state.validation.clone())),
-        Column::scalar(ColumnSchema::new("is_kept", "", "not removed by self-cleaning"), Values::Bool(state.kept.clone())),
+        flag("is_validation", "never trained on", &|star| state.part[star] != Part::Training),
+        flag("is_stopping", "decided which state of the weights was kept", &|star| state.part[star] == Part::Stopping),
+        flag("is_kept", "not removed by self-cleaning", &|star| state.kept[star]),
     ])?;
     for (position, parameter) in state.model.space.parameters.iter().enumerate() {
         let factor = parameter.model_units_per_file_unit;
@@ -245,6 +262,10 @@ fn stars_table(state: &TrainingState, observations: &Observations) -> Result<Tab
             let error_schema = ColumnSchema::new(format!("{name}_error"), &parameter.unit, describe("error of the measurement"));
             table.push(Column::nullable(error_schema, column(|m| m.1)))?;
         }
+    }
+    if let Some(binaries) = &state.binaries {
+        let schema = ColumnSchema::new("binary_probability", "", "probability that it is an unresolved pair of like stars");
+        table.push(Column::nullable(schema, binaries.probability.clone()))?;
     }
     for column in observations.auxiliary.columns() {
         let is_scalar = column.shape == crate::table::Shape::Scalar;

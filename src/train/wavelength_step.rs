@@ -13,13 +13,14 @@
 //! steps would drift along.
 
 use super::recipe::Recipe;
+use super::star_step;
 use super::state::TrainingState;
 use crate::error::{Error, Result};
 use crate::model::ForwardModel;
 use crate::observations::Observations;
 use crate::optimise::NormalEquations;
 use crate::optimise::dense::{cholesky_in_place, cholesky_solve_in_place};
-use crate::posterior::{Posterior, Terms};
+use crate::posterior::Posterior;
 use crate::tensor::{Order, to_f64};
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 use ndarray::{Array1, Array2, Array3, Axis, s};
@@ -107,8 +108,7 @@ impl Sums {
     /// The sums over the named stars, with the penalties of the recipe.
     fn of(state: &TrainingState, observations: &Observations, recipe: &Recipe, stars: &[usize]) -> Result<Self> {
         let rows = weight_rows(&state.model)?;
-        let terms = Terms { constraints: &recipe.data.constraints, mixture: None, jacobians: recipe.loss.jacobians };
-        let posterior = Posterior::new(&state.model, observations, &terms, &[], state.coordinates.clone())?;
+        let posterior = star_step::posterior(state, observations, recipe)?;
         let shifted = rows
             .iter()
             .map(|row| Ok([shift(&state.model, row, DIFFERENCE_STEP)?, shift(&state.model, row, -DIFFERENCE_STEP)?]))
@@ -192,8 +192,9 @@ impl Sums {
         let (w, k) = self.gradient.dim();
         let taped = model.to(&model.device().taped());
         let half = 0.5 * n_stars as f64;
+        let strengths = recipe.strengths(n_stars);
         let gradient = |model: &ForwardModel| -> Result<Option<Array2<f64>>> {
-            let Some(penalty) = model.penalty(&recipe.penalties)? else { return Ok(None) };
+            let Some(penalty) = model.penalty(&strengths)? else { return Ok(None) };
             let all = model.weights.host_gradients(penalty);
             let of = |row: &WeightRow| model.weights.names().iter().position(|name| *name == row.tensor).map(|at| &all[at]);
             Ok(Some(Array2::from_shape_fn((w, k), |(i, index)| {

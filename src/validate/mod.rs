@@ -11,6 +11,7 @@
 //! | [`number`] | numbers as readers want them |
 //! | [`figure`] | axes, marks and one file per figure |
 //! | [`report`] | one self-contained HTML page with figures and tables |
+//! | [`pixel_networks`] | the report of pixel networks: cheat test, gradients, errors |
 //! | [`standard`] | the standard report of a trained model, with its negative controls |
 
 pub mod audit;
@@ -21,6 +22,8 @@ pub mod figure;
 pub mod nearest_neighbours;
 pub mod normality;
 pub mod number;
+#[cfg(feature = "report")]
+pub mod pixel_networks;
 #[cfg(feature = "report")]
 pub mod report;
 #[cfg(feature = "report")]

@@ -17,7 +17,7 @@ use crate::run::interrupt;
 use crate::run::shard::Shard;
 use crate::run::{Survey, expand};
 pub use catalogue::CatalogueTask;
-use options::held;
+pub use options::held;
 use partitions::PartitionedRun;
 use raw::RawArguments;
 use std::path::PathBuf;

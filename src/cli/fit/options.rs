@@ -8,7 +8,7 @@ use crate::package::{Estimator, Package, Request};
 use std::path::PathBuf;
 
 /// A parameter and the value at which it is held.
-pub(super) fn held(text: &str) -> std::result::Result<(String, f64), String> {
+pub fn held(text: &str) -> std::result::Result<(String, f64), String> {
     let parse = || {
         let (name, value) = text.split_once('=')?;
         let value: f64 = value.trim().parse().ok()?;

@@ -1,6 +1,7 @@
 //! A model directory: card, parameters, tensors, metrics, model error.
 
 use crate::cli::outcome::Outcome;
+use crate::cli::self_report::lines;
 use crate::cli::settings::Settings;
 use crate::error::Result;
 use crate::model::{Parameter, Transform};
@@ -37,6 +38,8 @@ pub fn inspect(directory: &Path, settings: &Settings) -> Result<Outcome> {
         "prior": { "parameters": trained.prior.parameters(), "ln_density_threshold": trained.prior.ln_density_threshold() },
         "epochs": trained.log.history.len(),
         "cleanings": trained.log.cleanings,
+        "stages": trained.log.stages,
+        "report": trained.log.report,
     });
 
     let mut text = format!("model {}\n", directory.display());
@@ -60,6 +63,18 @@ pub fn inspect(directory: &Path, settings: &Settings) -> Result<Outcome> {
     line("model error", &format!("median {}, largest {}", percent(median(&model.model_error)), percent(largest)));
     for (name, value) in &card.metrics {
         line(name, &significant(*value, 4));
+    }
+    if let Some(report) = &trained.log.report {
+        text.push_str("what the training knows of its faults\n");
+        for found in lines(report) {
+            let _ = writeln!(text, "  {found}");
+        }
+    }
+    if !card.warnings.is_empty() {
+        text.push_str("warnings of the training\n");
+        for warning in &card.warnings {
+            let _ = writeln!(text, "  {warning}");
+        }
     }
     text.push_str("parameters\n");
     for parameter in &model.space.parameters {

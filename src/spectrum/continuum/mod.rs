@@ -73,6 +73,52 @@ impl Default for ContinuumOptions {
     }
 }
 
+impl ContinuumOptions {
+    /// Checks the settings of the method on a grid; nothing is built, whatever its size.
+    ///
+    /// # Errors
+    /// When a setting is impossible, or would take more memory than it can be worth.
+    pub fn validate(&self, grid: &PixelGrid) -> Result<()> {
+        let fault = |key: &str, found: String, expected: &str| {
+            Err(Error::usage(format!("prepare recipe, spectra.continuum.{key}"))
+                .found(found)
+                .expected(expected)
+                .remedy("`photosphere recipe prepare-spectra` prints a recipe that works."))
+        };
+        match self.method {
+            Method::None => {}
+            Method::Gaussian => {
+                if !(self.kernel > 0.0 && self.kernel.is_finite()) {
+                    return fault("kernel", self.kernel.to_string(), "a positive number of Å");
+                }
+                let n_weights = GaussianKernel::n_weights(grid.centres(), self.kernel);
+                if n_weights > GaussianKernel::MOST_WEIGHTS {
+                    let found = format!("{} Å: {n_weights} weights on a grid of {} pixels", self.kernel, grid.len());
+                    let expected =
+                        format!("at most {} weights: a narrower kernel, or a coarser grid", GaussianKernel::MOST_WEIGHTS);
+                    return fault("kernel", found, &expected);
+                }
+            }
+            Method::Polynomial => {
+                if self.degree > PiecewisePolynomial::MOST_DEGREE {
+                    return fault("degree", self.degree.to_string(), "at most 30");
+                }
+                if !self.splits.is_sorted_by(|a, b| a < b) || self.splits.iter().any(|split| !split.is_finite()) {
+                    return fault("splits", format!("{:?}", self.splits), "rising wavelengths");
+                }
+                let is_possible = self.clip.iter().all(|&clip| clip > 0.0) && (1..=100).contains(&self.iterations);
+                if !is_possible {
+                    let found = format!("{:?} and {} iterations", self.clip, self.iterations);
+                    return fault("clip", found, "positive numbers, and 1 to 100 iterations");
+                }
+            }
+            Method::SavitzkyGolay => SavitzkyGolay::check(self.window, self.degree, grid.len())
+                .map_err(|error| error.within("prepare recipe, spectra.continuum.window"))?,
+        }
+        Ok(())
+    }
+}
+
 /// A continuum on a grid, ready to be found for many spectra.
 #[derive(Debug, Clone)]
 pub enum Continuum {
@@ -86,42 +132,14 @@ impl Continuum {
     /// For a grid.
     ///
     /// # Errors
-    /// When a setting is impossible.
+    /// As [`ContinuumOptions::validate`].
     pub fn new(options: &ContinuumOptions, grid: &PixelGrid) -> Result<Self> {
-        let fault = |key: &str, found: String, expected: &str| {
-            Err(Error::usage(format!("prepare recipe, spectra.continuum.{key}"))
-                .found(found)
-                .expected(expected)
-                .remedy("`photosphere recipe prepare-spectra` prints a recipe that works."))
-        };
+        options.validate(grid)?;
         Ok(match options.method {
             Method::None => Self::None,
-            Method::Gaussian => match options.kernel > 0.0 && options.kernel.is_finite() {
-                true => Self::Gaussian(GaussianKernel::new(grid.centres(), options.kernel)),
-                false => return fault("kernel", options.kernel.to_string(), "a positive number of Å"),
-            },
-            Method::Polynomial => {
-                if options.degree > PiecewisePolynomial::MOST_DEGREE {
-                    return fault("degree", options.degree.to_string(), "at most 30");
-                }
-                if !options.splits.is_sorted_by(|a, b| a < b) || options.splits.iter().any(|split| !split.is_finite()) {
-                    return fault("splits", format!("{:?}", options.splits), "rising wavelengths");
-                }
-                let is_possible = options.clip.iter().all(|&clip| clip > 0.0) && (1..=100).contains(&options.iterations);
-                if !is_possible {
-                    let found = format!("{:?} and {} iterations", options.clip, options.iterations);
-                    return fault("clip", found, "positive numbers, and 1 to 100 iterations");
-                }
-                Self::Polynomial(PiecewisePolynomial::new(grid.centres(), options))
-            }
-            Method::SavitzkyGolay => {
-                let is_possible = options.window % 2 == 1 && options.degree < options.window && options.window <= grid.len();
-                if !is_possible || options.degree > SavitzkyGolay::MOST_DEGREE {
-                    let found = format!("{} with degree {} on {} pixels", options.window, options.degree, grid.len());
-                    return fault("window", found, "an odd number of pixels above the degree (at most 9), within the grid");
-                }
-                Self::SavitzkyGolay(SavitzkyGolay::new(options.window, options.degree)?)
-            }
+            Method::Gaussian => Self::Gaussian(GaussianKernel::new(grid.centres(), options.kernel)),
+            Method::Polynomial => Self::Polynomial(PiecewisePolynomial::new(grid.centres(), options)),
+            Method::SavitzkyGolay => Self::SavitzkyGolay(SavitzkyGolay::new(options.window, options.degree)?),
         })
     }
 

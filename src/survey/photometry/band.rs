@@ -26,6 +26,9 @@ pub struct PhotometricBand {
     /// Magnitude system, which sets Δm.
     #[serde(default)]
     pub system: MagnitudeSystem,
+    /// Added to the magnitude, in mag.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub offset: f64,
     /// Column of the magnitude.
     pub magnitude_column: String,
     /// Column of the magnitude's error.
@@ -39,6 +42,10 @@ pub struct PhotometricBand {
     /// A number that means "missing" in the magnitude or error column.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sentinel: Option<f64>,
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 /// The zero-point of a magnitude system.
@@ -88,6 +95,9 @@ impl PhotometricBand {
         if !(self.error_floor.is_finite() && self.error_floor >= 0.0) {
             return fault("error_floor", self.error_floor, "zero or a positive number of mag");
         }
+        if !self.offset.is_finite() {
+            return fault("offset", self.offset, "a finite number of mag");
+        }
         match self.system {
             MagnitudeSystem::Vega(offset) if !offset.is_finite() => fault("system", offset, "a finite offset in mag"),
             _ => Ok(()),
@@ -102,7 +112,7 @@ impl PhotometricBand {
         };
         let metres = self.wavelength * 1e-9;
         let per_metre = AB_ZERO_POINT * SPEED_OF_LIGHT / (metres * metres);
-        per_metre * 1e-9 / FLUX_UNIT * 10_f64.powf(-0.4 * (magnitude + offset))
+        per_metre * 1e-9 / FLUX_UNIT * 10_f64.powf(-0.4 * (magnitude + self.offset + offset))
     }
 
     /// Flux and error of a magnitude with its error (NaN where null) and the value of the crowding column, if there is a cut.

@@ -47,6 +47,7 @@ fn band(&(name, wavelength, vega): &Entry, crowding_limit: Option<f64>) -> Photo
         name: name.into(),
         wavelength,
         system: vega.map_or(MagnitudeSystem::Ab, MagnitudeSystem::Vega),
+        offset: 0.0,
         magnitude_column: format!("{name}_mag"),
         error_column: format!("{name}_mag_error"),
         error_floor: 0.0,

@@ -69,6 +69,16 @@ impl JoinTable {
         Ok(rows.iter().flatten().count())
     }
 
+    /// The row of a star.
+    pub(in crate::survey) fn row(&self, id: i64) -> Option<usize> {
+        self.rows.get(&id).copied()
+    }
+
+    /// All columns, by their new names, the used ones in their units.
+    pub(in crate::survey) fn columns(&self) -> &Table {
+        &self.table
+    }
+
     /// Number of stars in this table.
     pub(super) fn n_stars(&self) -> usize {
         self.rows.len()

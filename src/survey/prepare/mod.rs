@@ -6,11 +6,13 @@
 //! other tables ──────────┴► joined columns ──► photometry, constraints
 //! ```
 
+mod bands;
 mod chunk;
 pub(super) mod constraints;
 mod flux;
 mod join;
 mod note;
+pub(super) mod observation;
 mod recipe;
 mod run;
 mod samples;
@@ -18,11 +20,11 @@ mod used;
 #[cfg(test)]
 mod xp_tests;
 
-pub(super) use chunk::pass_through;
-pub(super) use join::id_column;
+pub use bands::PhotometrySource;
+pub(super) use join::{JoinTable, id_column};
 pub use note::Note;
 pub(super) use recipe::expand;
-pub use recipe::{Duplicates, Grid, PhotometrySource, PrepareRecipe, TableSource, XpSource};
+pub use recipe::{Duplicates, Grid, PrepareRecipe, TableSource, XpSource};
 pub(super) use run::JoinedSource;
 pub use run::{Preparation, Summary, prepare};
 pub(super) use used::Used;

@@ -1,8 +1,8 @@
 //! The recipe of a preparation.
 
+use super::bands::PhotometrySource;
 use crate::error::{Error, Result};
 use crate::noise::Inflation;
-use crate::survey::photometry::{PhotometricBand, standard_set, standard_set_names};
 use crate::survey::spectra::SpectraSource;
 use crate::survey::xp::{
     self, ColumnMap, DEFAULT_INSTRUMENT, Encoding, ErrorConvention, Instrument, Sampling, SpectrumOptions, Truncation,
@@ -164,19 +164,8 @@ pub struct TableSource {
     pub sentinels: BTreeMap<String, f64>,
 }
 
-/// The photometric bands: standard sets, then bands that the recipe spells out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PhotometrySource {
-    /// Names of standard sets: `2mass`, `wise`, `lamost-overlap`.
-    pub sets: Vec<String>,
-    /// Further bands.
-    pub bands: Vec<PhotometricBand>,
-    /// Whether crowding cuts apply; they need their column (`norm_dg`).
-    pub crowding: bool,
-}
-
-const REMEDY: &str = "`photosphere recipe prepare-xp` prints a recipe that works, `photosphere recipe prepare` the defaults.";
+pub(super) const REMEDY: &str =
+    "`photosphere recipe prepare-xp` prints a recipe that works, `photosphere recipe prepare` the defaults.";
 /// Largest zero-point of parallaxes, mas; that of Gaia is 0.05.
 const MOST_ZERO_POINT: f64 = 10.0;
 
@@ -223,12 +212,6 @@ impl Default for PrepareRecipe {
             tables: Vec::new(),
             photometry: PhotometrySource::default(),
         }
-    }
-}
-
-impl Default for PhotometrySource {
-    fn default() -> Self {
-        Self { sets: Vec::new(), bands: Vec::new(), crowding: true }
     }
 }
 
@@ -363,30 +346,6 @@ impl Grid {
     }
 }
 
-impl PhotometrySource {
-    /// All bands, in the order of the flux.
-    ///
-    /// # Errors
-    /// When a set is unknown or a band's definition impossible.
-    pub fn bands(&self) -> Result<Vec<PhotometricBand>> {
-        let mut bands = Vec::new();
-        for name in &self.sets {
-            bands.extend(standard_set(name).ok_or_else(|| {
-                Error::usage("prepare recipe, photometry.sets")
-                    .found(format!("'{name}'"))
-                    .expected(standard_set_names().join(", "))
-                    .remedy("Name one of these, or spell the bands out under photometry.bands.")
-            })?);
-        }
-        bands.extend_from_slice(&self.bands);
-        for band in &mut bands {
-            band.validate()?;
-            band.crowding = band.crowding.take().filter(|_| self.crowding);
-        }
-        Ok(bands)
-    }
-}
-
 /// The files that a list of files and folders stands for.
 ///
 /// # Errors
@@ -422,7 +381,7 @@ pub(in crate::survey) fn expand(entries: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn first_repeated(names: &[String]) -> Option<&String> {
+pub(super) fn first_repeated(names: &[String]) -> Option<&String> {
     let mut seen = BTreeSet::new();
     names.iter().find(|name| !seen.insert(*name))
 }

@@ -2,12 +2,12 @@
 //! arms B, R, Z, whose masks come in three encodings (all are images of integers once BZERO is undone).
 
 use super::Layout;
-use super::fact::Fact;
+use super::fact::{Fact, FactType, FactTypes};
 use super::observed::{ObservedSpectrum, ReadOptions, Segment, Spectra, mark_bad};
 use crate::error::{Error, Result};
 use crate::spectrum::{Medium, ResolutionMatrix, pixel_bounds};
 use crate::survey::prepare::Note;
-use crate::table::{Column, FitsFile, ImageRows, Table, Values};
+use crate::table::{Column, FitsFile, ImageRows, Table, Values, in_any_case};
 use crate::unit;
 use crate::warning::warn_once;
 use std::collections::{BTreeMap, HashMap};
@@ -41,6 +41,8 @@ struct FiberMap {
     is_star: Vec<bool>,
     status: Vec<i64>,
     facts: Vec<BTreeMap<String, Fact>>,
+    /// Of those that are columns.
+    fact_types: FactTypes,
     /// Exposures of the row's star in the rows that follow.
     n_following: Vec<usize>,
 }
@@ -80,28 +82,12 @@ pub(super) fn read(file: &FitsFile, options: &ReadOptions) -> Result<Spectra> {
     let n_not_stars = map.is_star.iter().filter(|&&is_star| !is_star).count();
     let flux_unit = arms.first().and_then(|arm| arm.flux.text("BUNIT")).unwrap_or_default().to_owned();
     let mut next = 0;
-    let mut pending: std::vec::IntoIter<ObservedSpectrum> = Vec::new().into_iter();
-    let mut failed = false;
-    let spectra = std::iter::from_fn(move || {
-        loop {
-            if let Some(spectrum) = pending.next() {
-                return Some(Ok(spectrum));
-            }
-            if failed || next >= n_rows {
-                return None;
-            }
-            let end = n_rows.min(next + BLOCK);
-            match block(&mut arms, &map, next..end, &place, &flux_unit) {
-                Ok(spectra) => pending = spectra.into_iter(),
-                Err(error) => {
-                    failed = true;
-                    return Some(Err(error));
-                }
-            }
-            next = end;
-        }
-    });
-    Ok(Spectra { layout: Layout::Desi, n_not_stars, spectra: Box::new(spectra) })
+    let fact_types = map.fact_types.clone();
+    Ok(Spectra::in_blocks(Layout::Desi, n_not_stars, fact_types, move || {
+        let rows = next..n_rows.min(next + BLOCK);
+        next = rows.end;
+        (!rows.is_empty()).then(|| block(&mut arms, &map, rows, &place, &flux_unit))
+    }))
 }
 
 /// The stars among the rows of a range; all arms are read up to its end.
@@ -205,7 +191,7 @@ impl FiberMap {
     fn read(file: &FitsFile, carry: &[String]) -> Result<Self> {
         let number = file.require("FIBERMAP")?;
         let available = file.columns(number);
-        let exact = |wanted: &str| available.iter().find(|name| name.eq_ignore_ascii_case(wanted)).map(String::as_str);
+        let exact = |wanted: &str| in_any_case(&available, |name| name.as_str(), wanted).map(String::as_str);
         let header = file.header(0)?;
         let status = exact("COADD_FIBERSTATUS").or_else(|| exact("FIBERSTATUS"));
         let mut names: Vec<&str> = ["TARGETID", "OBJTYPE", "TARGET_RA", "TARGET_DEC"].into_iter().filter_map(exact).collect();
@@ -235,6 +221,11 @@ impl FiberMap {
             facts.filter_map(|(new, name)| Some((new.to_ascii_lowercase(), fact(name, row)?))).collect()
         });
         let facts = facts.collect();
+        let kind = |name: &String| {
+            let column = table.get(exact(name)?)?;
+            Some((name.to_ascii_lowercase(), FactType::of_values(&column.values)))
+        };
+        let fact_types = carry.iter().filter_map(kind).collect();
         let mut n_following = vec![0; ids.len()];
         let mut counts: HashMap<i64, usize> = HashMap::new();
         for row in (0..ids.len()).rev().filter(|&row| is_star[row]) {
@@ -242,7 +233,7 @@ impl FiberMap {
             n_following[row] = *count;
             *count += 1;
         }
-        Ok(Self { ids, is_star, status, facts, n_following })
+        Ok(Self { ids, is_star, status, facts, fact_types, n_following })
     }
 
     fn spectrum(&self, row: usize, place: &str, flux_unit: &str) -> Option<ObservedSpectrum> {

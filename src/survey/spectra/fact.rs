@@ -13,10 +13,11 @@ pub enum Fact {
 }
 
 impl Fact {
-    /// The value of a header's keyword.
+    /// The value of a header's keyword; what stands in quotes is a text.
     pub(super) fn of_header(header: &FitsHeader, keyword: &str) -> Option<Self> {
         let text = header.text(keyword).filter(|text| !text.is_empty())?;
         Some(match (text.parse(), text.parse::<f64>()) {
+            _ if header.is_text(keyword) => Self::Text(text.to_owned()),
             (Ok(integer), _) => Self::Integer(integer),
             (_, Ok(number)) => Self::Number(number),
             _ => Self::Text(text.to_owned()),
@@ -39,41 +40,118 @@ impl Fact {
         }
     }
 
-    /// As a number.
+    /// As a number; a text, if it spells one.
     pub fn number(&self) -> Option<f64> {
         match self {
             Self::Integer(value) => Some(*value as f64),
             Self::Number(value) => Some(*value),
-            Self::Text(_) => None,
+            Self::Text(text) => text.trim().parse().ok(),
+        }
+    }
+
+    /// As an integer; a text, if it spells one. Never by way of a float.
+    pub fn integer(&self) -> Option<i64> {
+        match self {
+            Self::Integer(value) => Some(*value),
+            Self::Number(_) => None,
+            Self::Text(text) => text.trim().parse().ok(),
+        }
+    }
+
+    fn kind(&self) -> FactType {
+        match self {
+            Self::Integer(_) => FactType::Integer,
+            Self::Number(_) => FactType::Number,
+            Self::Text(_) => FactType::Text,
         }
     }
 }
 
-/// The type that a column of facts has throughout a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The type of a column of facts; a later one holds what earlier ones do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum FactType {
     Integer,
     Number,
     Text,
 }
 
+/// What a file says of the facts of all its spectra: their types, by name.
+pub(super) type FactTypes = BTreeMap<String, FactType>;
+
+/// The columns of facts of an observation file: those that the recipe names, whatever single files have. Their types are decided with
+/// the first chunk that is written, from all that was read until then.
+#[derive(Debug)]
+pub(super) struct FactColumns {
+    columns: Vec<FactColumn>,
+    is_decided: bool,
+}
+
+#[derive(Debug)]
+struct FactColumn {
+    name: String,
+    kind: Option<FactType>,
+}
+
+impl FactColumns {
+    /// The position, and what the recipe names.
+    pub fn new(carry: &[String]) -> Self {
+        let mut columns: Vec<FactColumn> =
+            POSITION.map(|name| FactColumn { name: name.to_owned(), kind: Some(FactType::Number) }).into();
+        for name in carry.iter().map(|name| name.to_ascii_lowercase()) {
+            if columns.iter().all(|column| column.name != name) {
+                columns.push(FactColumn { name, kind: None });
+            }
+        }
+        Self { columns, is_decided: false }
+    }
+
+    /// Takes note of the types that a file states.
+    pub fn learn_types(&mut self, types: &FactTypes) {
+        types.iter().for_each(|(name, kind)| self.learn(name, *kind));
+    }
+
+    /// Takes note of the types of a spectrum's facts.
+    pub fn learn_facts(&mut self, facts: &BTreeMap<String, Fact>) {
+        facts.iter().for_each(|(name, fact)| self.learn(name, fact.kind()));
+    }
+
+    fn learn(&mut self, name: &str, kind: FactType) {
+        let is_open = |column: &&mut FactColumn| column.name == name && !POSITION.contains(&name);
+        if let Some(column) = self.columns.iter_mut().find(is_open)
+            && (!self.is_decided || column.kind.is_none())
+        {
+            column.kind = column.kind.max(Some(kind));
+        }
+    }
+
+    /// The columns of some stars, without those of which `is_wanted` is not.
+    ///
+    /// # Errors
+    /// When a fact is of a type that its column cannot hold.
+    pub fn of(&mut self, facts: &[&BTreeMap<String, Fact>], is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Column>> {
+        self.is_decided = true;
+        let wanted = self.columns.iter().filter(|column| is_wanted(&column.name));
+        wanted.map(|column| column.kind.unwrap_or(FactType::Number).column(facts, &column.name)).collect()
+    }
+
+    /// Names that no file knew.
+    pub fn unknown(&self) -> Vec<&str> {
+        self.columns.iter().filter(|column| column.kind.is_none()).map(|column| column.name.as_str()).collect()
+    }
+}
+
+/// Names of the facts that every spectrum may have: degrees.
+const POSITION: [&str; 2] = ["ra", "dec"];
+/// Integers beyond this have no exact float.
+const LARGEST_EXACT: u64 = 1 << 53;
+
 impl FactType {
-    /// The type that holds the facts of a name in the first chunk: text if one is text, numbers if one is
-    /// fractional or none is there.
-    pub fn of<'a>(facts: impl Iterator<Item = &'a BTreeMap<String, Fact>>, name: &str) -> Self {
-        let kinds: Vec<Self> = facts
-            .filter_map(|facts| facts.get(name))
-            .map(|fact| match fact {
-                Fact::Integer(_) => Self::Integer,
-                Fact::Number(_) => Self::Number,
-                Fact::Text(_) => Self::Text,
-            })
-            .collect();
-        match kinds.as_slice() {
-            [] => Self::Number,
-            kinds if kinds.contains(&Self::Text) => Self::Text,
-            kinds if kinds.contains(&Self::Number) => Self::Number,
-            _ => Self::Integer,
+    /// The type of the values of a column.
+    pub fn of_values(values: &Values) -> Self {
+        match values {
+            Values::Bool(_) | Values::Int32(_) | Values::Int64(_) => Self::Integer,
+            Values::Float32(_) | Values::Float64(_) => Self::Number,
+            Values::Text(_) => Self::Text,
         }
     }
 
@@ -81,8 +159,8 @@ impl FactType {
     ///
     /// # Errors
     /// When a fact is of a type that this one cannot hold.
-    pub fn column<'a>(self, facts: impl Iterator<Item = &'a BTreeMap<String, Fact>>, name: &str) -> Result<Column> {
-        let facts: Vec<Option<&Fact>> = facts.map(|facts| facts.get(name)).collect();
+    fn column(self, facts: &[&BTreeMap<String, Fact>], name: &str) -> Result<Column> {
+        let facts: Vec<Option<&Fact>> = facts.iter().map(|facts| facts.get(name)).collect();
         let schema = match name {
             "ra" => ColumnSchema::new(name, "deg", "Right ascension").with_ucd("pos.eq.ra"),
             "dec" => ColumnSchema::new(name, "deg", "Declination").with_ucd("pos.eq.dec"),
@@ -107,8 +185,12 @@ impl FactType {
                     .collect::<Result<_>>()?,
             ),
             Self::Number => {
+                let is_position = POSITION.contains(&name);
                 let value = |fact: &Option<&Fact>| match fact {
-                    Some(fact) => fact.number().ok_or_else(|| fault(fact)),
+                    Some(fact @ Fact::Integer(value)) if value.unsigned_abs() > LARGEST_EXACT => Err(fault(fact)),
+                    // Positions may be written as texts; one that is no number is none.
+                    Some(fact @ Fact::Text(_)) if !is_position => Err(fault(fact)),
+                    Some(fact) => Ok(fact.number().unwrap_or(f64::NAN)),
                     None => Ok(f64::NAN),
                 };
                 return Ok(Column::nullable(schema, facts.iter().map(value).collect::<Result<_>>()?));

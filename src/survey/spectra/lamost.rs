@@ -49,9 +49,8 @@ pub(super) fn read_image(path: &Path, file: &FitsFile, options: &ReadOptions) ->
 /// # Errors
 /// When a column or header value is absent, or wavelengths contradict themselves.
 pub(super) fn read_table(path: &Path, file: &FitsFile, options: &ReadOptions) -> Result<Spectra> {
-    let is_spectrum = |&number: &usize| {
-        file.kind(number) == HduKind::Table && file.columns(number).iter().any(|name| name.eq_ignore_ascii_case("ANDMASK"))
-    };
+    let is_spectrum =
+        |&number: &usize| file.kind(number) == HduKind::Table && file.column_in_any_case(number, "ANDMASK").is_some();
     let number = (0..file.n_hdus()).find(is_spectrum).unwrap_or(1);
     let table = file.table(number, None)?;
     if table.n_rows() != 1 {
@@ -60,11 +59,7 @@ pub(super) fn read_table(path: &Path, file: &FitsFile, options: &ReadOptions) ->
             .expected("one, with the spectrum in its lists")
             .remedy("Read tables of many spectra with `layout = \"table\"` and [spectra.columns]."));
     }
-    let column = |wanted: &str| -> Result<Vec<f64>> {
-        let name =
-            table.columns().iter().map(|column| column.schema.name.as_str()).find(|name| name.eq_ignore_ascii_case(wanted));
-        table.column(name.unwrap_or(wanted))?.flat_f64()
-    };
+    let column = |wanted: &str| table.column_in_any_case(wanted)?.flat_f64();
     let arrays = Arrays {
         flux: column("FLUX")?,
         ivar: column("IVAR")?,
@@ -117,7 +112,7 @@ fn one(path: &Path, layout: Layout, header: &FitsHeader, arrays: Arrays, options
         fault: None,
         n_following: 0,
     };
-    Ok(Spectra { layout, n_not_stars: 0, spectra: Box::new(std::iter::once(Ok(spectrum))) })
+    Ok(Spectra::single(layout, spectrum))
 }
 
 /// What identifies a spectrum without OBSID: `LMJD-PLANID_spSPID-FIBERID`, as files are named; the file's

@@ -15,6 +15,8 @@
 //! | [`Layout::Sdss`] | legacy, BOSS, SDSS-V: one spectrum | a table with a pixel in every row, `loglam`, `flux`, `ivar` |
 //! | [`Layout::Table`] | Parquet, FITS, CSV …: a spectrum, or a pixel, in every row | the columns that the recipe names |
 
+#[cfg(test)]
+mod chunk_tests;
 mod desi;
 mod fact;
 mod identifiers;
@@ -29,12 +31,19 @@ mod recipe;
 #[cfg(test)]
 mod sample_files;
 #[cfg(test)]
+mod sample_truth;
+#[cfg(test)]
 mod samples;
 mod sdss;
 mod star;
 mod table;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trap_tests;
+mod velocity;
+#[cfg(test)]
+mod velocity_tests;
 
 pub use fact::Fact;
 pub use layout::Layout;

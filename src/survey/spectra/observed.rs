@@ -1,6 +1,6 @@
 //! Spectra as their files have them, one star or exposure after the other, with bad pixels marked.
 
-use super::fact::Fact;
+use super::fact::{Fact, FactTypes};
 use super::recipe::PixelColumns;
 use super::{Layout, desi, lamost, sdss, table};
 use crate::error::Result;
@@ -71,7 +71,40 @@ pub struct Spectra {
     pub layout: Layout,
     /// Rows that are no stars (sky, unassigned and stuck fibres).
     pub n_not_stars: usize,
+    /// Types of the facts, where the file states them for all its spectra.
+    pub(super) fact_types: FactTypes,
     pub(super) spectra: Box<dyn Iterator<Item = Result<ObservedSpectrum>> + Send>,
+}
+
+impl Spectra {
+    /// The spectrum of a file that has one.
+    pub(super) fn single(layout: Layout, spectrum: ObservedSpectrum) -> Self {
+        Self { layout, n_not_stars: 0, fact_types: FactTypes::new(), spectra: Box::new(std::iter::once(Ok(spectrum))) }
+    }
+
+    /// Spectra that are read in blocks, until there is none or one cannot be read: a file that breaks off has one error, and nothing
+    /// that comes after it.
+    pub(super) fn in_blocks(
+        layout: Layout,
+        n_not_stars: usize,
+        fact_types: FactTypes,
+        mut next: impl FnMut() -> Option<Result<Vec<ObservedSpectrum>>> + Send + 'static,
+    ) -> Self {
+        let mut has_failed = false;
+        let blocks = std::iter::from_fn(move || {
+            let block = (!has_failed).then(&mut next).flatten();
+            has_failed = matches!(block, Some(Err(_)));
+            block
+        });
+        let spectra = blocks.flat_map(|block| {
+            let (spectra, error) = match block {
+                Ok(spectra) => (spectra, None),
+                Err(error) => (Vec::new(), Some(Err(error))),
+            };
+            spectra.into_iter().map(Ok).chain(error)
+        });
+        Self { layout, n_not_stars, fact_types, spectra: Box::new(spectra) }
+    }
 }
 
 impl Iterator for Spectra {

@@ -1,12 +1,12 @@
 //! Rows of the observation file.
 
-use super::fact::FactType;
+use super::fact::FactColumns;
 use super::star::{Finished, Pipeline};
 use crate::error::{Error, Result};
 use crate::spectrum::continuum::Method;
-use crate::survey::prepare::{NOTES_COLUMN, Note, id_column, pass_through};
+use crate::survey::prepare::id_column;
+use crate::survey::prepare::observation::{flux_columns, list, metadata, notes_column, pass_through};
 use crate::table::{Column, ColumnSchema, Table, Values};
-use std::collections::BTreeMap;
 
 /// What all chunks of an observation file share.
 #[derive(Debug)]
@@ -18,8 +18,8 @@ pub(super) struct Header {
     pub line_spread: bool,
     /// Unit of the flux where it is not normalised, from the first spectrum.
     pub flux_unit: Option<String>,
-    /// Types of the columns that are carried along, from the first chunk.
-    pub facts: Option<Vec<(String, FactType)>>,
+    /// The columns that are carried along.
+    pub facts: FactColumns,
 }
 
 impl Header {
@@ -30,7 +30,7 @@ impl Header {
             medium: source.grid_medium.name(),
             line_spread: source.line_spread,
             flux_unit: None,
-            facts: None,
+            facts: FactColumns::new(&source.carry),
         }
     }
 
@@ -67,37 +67,23 @@ impl Header {
         let grid = pipeline.grid();
         let w = grid.len();
         let unit = self.flux_unit.clone().unwrap_or_default();
-        let facts = self.facts.get_or_insert_with(|| {
-            let mut names: Vec<&String> = stars.iter().flat_map(|star| star.facts.keys()).collect();
-            names.sort_unstable();
-            names.dedup();
-            let of = |name: &String| (name.clone(), FactType::of(stars.iter().map(|star| &star.facts), name));
-            names.into_iter().map(of).collect()
-        });
         let mut table = Table::with_rows(stars.len());
         table.push(id_column(&stars.iter().map(|star| star.id).collect::<Vec<i64>>()))?;
-        let list = |name: &str, unit: &str, description: &str, ucd: &str, values: Vec<f32>| {
-            Column::fixed(ColumnSchema::new(name, unit, description).with_ucd(ucd), Values::Float32(values), w)
-        };
         let of =
             |part: fn(&Finished) -> &Vec<f32>| -> Vec<f32> { stars.iter().flat_map(|star| part(star).iter().copied()).collect() };
         let what = if self.is_normalised { "Flux over pseudo-continuum" } else { "Flux" };
-        let described = format!("{what} at the wavelengths of the metadata, in the rest frame; NaN where missing");
-        table.push(list("flux", &unit, &described, "phot.flux.density;em.wl", of(|star| &star.flux)))?;
-        let described = "Error of the flux; NaN where missing";
-        table.push(list("flux_error", &unit, described, "stat.error;phot.flux.density;em.wl", of(|star| &star.error)))?;
+        let what = format!("{what} at the wavelengths of the metadata, in the rest frame");
+        for column in flux_columns(&unit, &what, of(|star| &star.flux), of(|star| &star.error), w) {
+            table.push(column)?;
+        }
         if self.line_spread {
             let described = "Standard deviation of the line spread in the observed frame; NaN where unknown";
-            table.push(list("line_spread", "Angstrom", described, "instr.dispersion", of(|star| &star.line_spread)))?;
+            table.push(list("line_spread", "Angstrom", described, "instr.dispersion", of(|star| &star.line_spread), w))?;
         }
         for column in constraints {
             table.push(column)?;
         }
-        let schema = ColumnSchema::new(NOTES_COLUMN, "", "What was wrong with the star's input: bits as in the metadata");
-        table.push(Column::scalar(
-            schema.with_ucd("meta.code.qual"),
-            Values::Int32(stars.iter().map(|star| star.notes).collect()),
-        ))?;
+        table.push(notes_column(stars.iter().map(|star| star.notes).collect()))?;
         let number = |name: &str, unit: &str, described: &str, ucd: &str, value: fn(&Finished) -> f64| {
             let schema = ColumnSchema::new(name, unit, described).with_ucd(ucd);
             Column::nullable(schema, stars.iter().map(value).collect())
@@ -114,31 +100,14 @@ impl Header {
         let schema = ColumnSchema::new("spectrum_file", "", "File of the spectrum, and row where it has many");
         let places = stars.iter().map(|star| star.place.rsplit('/').next().unwrap_or_default().to_owned()).collect();
         table.push(Column::scalar(schema.with_ucd("meta.file"), Values::Text(places)))?;
-        for (name, kind) in facts {
-            if others.get(name).is_none() {
-                table.push(kind.column(stars.iter().map(|star| &star.facts), name)?)?;
-            }
+        let facts: Vec<_> = stars.iter().map(|star| &star.facts).collect();
+        for column in self.facts.of(&facts, |name| others.get(name).is_none())? {
+            table.push(column)?;
         }
         pass_through(&mut table, others)?;
-        table.metadata = self.metadata(pipeline);
+        table.metadata = metadata(grid.centres(), &grid.names(), &unit, &self.recipe);
+        let medium = [("wavelength_unit", "Angstrom"), ("wavelength_medium", self.medium)];
+        table.metadata.extend(medium.map(|(key, text)| (key.to_owned(), text.to_owned())));
         Ok(table)
-    }
-
-    fn metadata(&self, pipeline: &Pipeline) -> BTreeMap<String, String> {
-        let json = |value: serde_json::Value| value.to_string();
-        [
-            ("wavelengths", json(pipeline.grid().centres().into())),
-            ("wavelength_unit", "Angstrom".into()),
-            ("wavelength_medium", self.medium.into()),
-            ("bands", json(pipeline.grid().names().into())),
-            ("flux_unit", self.flux_unit.clone().unwrap_or_default()),
-            ("input_notes", Note::legend()),
-            ("program", concat!("photosphere ", env!("CARGO_PKG_VERSION"), " prepare").into()),
-            ("prepare_recipe", self.recipe.clone()),
-        ]
-        .into_iter()
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect()
     }
 }

@@ -5,10 +5,9 @@ use super::SpectraSource;
 use super::identifiers::{Identifiers, file_key};
 use super::observed::{ObservedSpectrum, ReadOptions, Spectra, read_spectra};
 use super::output::Header;
-use super::recipe::VelocitySource;
-use super::star::{Exposure, Finished, Pipeline, Star, Velocity};
+use super::star::{Exposure, Finished, Pipeline, Star};
+use super::velocity::Velocities;
 use crate::error::{Error, Result};
-use crate::spectrum::SPEED_OF_LIGHT;
 use crate::survey::prepare::{Duplicates, JoinedSource, Note, PrepareRecipe, Summary, Used, constraints, id_column};
 use crate::table::{Table, file_of};
 use crate::warning::warn_once;
@@ -101,16 +100,17 @@ fn matches(pattern: &str, name: &str) -> bool {
 
 struct Run<'a> {
     recipe: &'a PrepareRecipe,
-    source: &'a SpectraSource,
     pipeline: Pipeline,
     options: ReadOptions,
     identifiers: Identifiers,
     tables: Vec<JoinedSource>,
+    velocities: Velocities,
     header: Header,
     /// Spectra that wait to be worked on, with the names of their files.
     waiting: Vec<(i64, ObservedSpectrum)>,
-    /// Stars of which exposures are to follow.
-    open: HashMap<i64, Star>,
+    /// Stars of which exposures are to follow, numbered as they came.
+    open: HashMap<i64, (usize, Star)>,
+    n_opened: usize,
     finished: Vec<Finished>,
     rows_per_chunk: usize,
     seen: HashSet<i64>,
@@ -120,7 +120,7 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(recipe: &'a PrepareRecipe, source: &'a SpectraSource, recipe_text: String) -> Result<Self> {
+    fn new(recipe: &'a PrepareRecipe, source: &SpectraSource, recipe_text: String) -> Result<Self> {
         let pipeline = Pipeline::new(source)?;
         let used = Used::new(recipe, &[]);
         let tables = JoinedSource::read_all(&recipe.tables, &used, recipe.duplicates)?;
@@ -136,11 +136,12 @@ impl<'a> Run<'a> {
             identifiers: Identifiers::read(source.identifiers.as_ref())?,
             header: Header::new(recipe_text, source),
             recipe,
-            source,
             pipeline,
+            velocities: Velocities::new(&source.velocity, &tables)?,
             tables,
             waiting: Vec::new(),
             open: HashMap::new(),
+            n_opened: 0,
             finished: Vec::new(),
             rows_per_chunk,
             seen: HashSet::new(),
@@ -164,6 +165,7 @@ impl<'a> Run<'a> {
             }
         };
         self.summary.n_not_stars += spectra.n_not_stars;
+        self.header.facts.learn_types(&spectra.fact_types);
         let key = file_key(&file_of(file));
         let is_single = spectra.layout.is_single();
         let mut is_whole = true;
@@ -185,8 +187,9 @@ impl<'a> Run<'a> {
         if !is_single {
             self.work(sink)?;
             // Exposures that a damaged file does not have any more.
-            let left: Vec<Star> = self.open.drain().map(|(_, star)| star).collect();
-            self.finish(left, sink)?;
+            let mut left: Vec<(usize, Star)> = self.open.drain().map(|(_, numbered)| numbered).collect();
+            left.sort_unstable_by_key(|(number, _)| *number);
+            self.finish(left.into_iter().map(|(_, star)| star).collect(), sink)?;
         }
         Ok(())
     }
@@ -206,6 +209,7 @@ impl<'a> Run<'a> {
             return Ok(());
         };
         self.header.require_unit(&observed.flux_unit, &observed.place)?;
+        self.header.facts.learn_facts(&observed.facts);
         self.waiting.push((id, observed));
         Ok(())
     }
@@ -213,69 +217,23 @@ impl<'a> Run<'a> {
     /// Works on the spectra that wait: all in parallel, and then the stars that are complete.
     fn work(&mut self, sink: &mut impl FnMut(Table) -> Result<()>) -> Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
-        let velocities = self.velocities(&waiting)?;
-        let pipeline = &self.pipeline;
-        let exposures: Vec<Result<Exposure>> =
-            waiting.par_iter().zip(velocities).map(|((_, observed), velocity)| pipeline.expose(observed, velocity)).collect();
+        let (pipeline, velocities) = (&self.pipeline, &self.velocities);
+        let expose = |(id, observed): &(i64, ObservedSpectrum)| pipeline.expose(observed, velocities.of(*id, observed));
+        let exposures: Vec<Result<Exposure>> = waiting.par_iter().map(expose).collect();
         let mut complete = Vec::new();
         for ((id, observed), exposure) in waiting.into_iter().zip(exposures) {
             let n_following = observed.n_following;
-            let star = self.open.remove(&id);
-            let mut star = star.unwrap_or_else(|| Star::new(id, observed.place, observed.facts));
+            let (number, mut star) = self.open.remove(&id).unwrap_or_else(|| {
+                self.n_opened += 1;
+                (self.n_opened, Star::new(id, observed.place, observed.facts))
+            });
             star.add(exposure?);
             match n_following {
                 0 => complete.push(star),
-                _ => drop(self.open.insert(id, star)),
+                _ => drop(self.open.insert(id, (number, star))),
             }
         }
         self.finish(complete, sink)
-    }
-
-    /// The velocity of every waiting spectrum.
-    fn velocities(&self, waiting: &[(i64, ObservedSpectrum)]) -> Result<Vec<Velocity>> {
-        let options = &self.source.velocity;
-        let Some(name) = options.column.as_ref().filter(|_| options.source == VelocitySource::Column) else {
-            let of = |observed: &ObservedSpectrum| match observed.velocity {
-                Some(_) if observed.notes & Note::VelocityInvalid.bit() != 0 => Velocity::Unusable,
-                Some(value) => Velocity::Known(value),
-                None => Velocity::Missing,
-            };
-            return Ok(waiting.iter().map(|(_, observed)| of(observed)).collect());
-        };
-        let ids: Vec<i64> = waiting.iter().map(|(id, _)| *id).collect();
-        let mut stars = Table::new(vec![id_column(&ids)])?;
-        for joined in &self.tables {
-            joined.table.join(&ids, &mut stars)?;
-        }
-        let place = |error: Error| error.within("prepare recipe, spectra.velocity");
-        let column = |name: &String| stars.column(name).and_then(|column| column.to_f64()).map_err(place);
-        let factor = if options.redshift {
-            SPEED_OF_LIGHT
-        } else {
-            let unit = &stars.column(name).map_err(place)?.schema.unit;
-            crate::unit::factor(unit, "km/s").or(crate::unit::is_absent(unit).then_some(1.0)).ok_or_else(|| {
-                Error::data(format!("column '{name}'"))
-                    .found(format!("the unit {unit}"))
-                    .expected("a velocity")
-                    .remedy("Name another column, or say `redshift = true`.")
-            })?
-        };
-        let values = column(name)?;
-        let warnings = options.warning.as_ref().map(column).transpose()?;
-        let errors = options.error.as_ref().map(column).transpose()?;
-        let of = |row: usize| {
-            let is_warned = warnings.as_ref().is_some_and(|warnings| warnings[row] != 0.0);
-            let is_uncertain = match (&errors, options.largest_error) {
-                (Some(errors), Some(limit)) => errors[row].is_nan() || errors[row] > limit,
-                _ => false,
-            };
-            match values[row] {
-                value if value.is_nan() && !is_warned => Velocity::Missing,
-                _ if is_warned || is_uncertain => Velocity::Unusable,
-                value => Velocity::Known(factor * value),
-            }
-        };
-        Ok((0..ids.len()).map(of).collect())
     }
 
     fn finish(&mut self, stars: Vec<Star>, sink: &mut impl FnMut(Table) -> Result<()>) -> Result<()> {
@@ -349,6 +307,9 @@ impl<'a> Run<'a> {
             if n > 0 {
                 warn_once(format!("{n} {what} are left out"));
             }
+        }
+        for name in self.header.facts.unknown() {
+            warn_once(format!("no file has '{name}' (spectra.carry): its column is empty"));
         }
         for joined in &self.tables {
             joined.account(&mut self.summary);

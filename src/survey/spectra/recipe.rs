@@ -2,7 +2,7 @@
 
 use super::Layout;
 use crate::error::{Error, Result};
-use crate::spectrum::continuum::{Continuum, ContinuumOptions, SavitzkyGolay};
+use crate::spectrum::continuum::{ContinuumOptions, SavitzkyGolay};
 use crate::spectrum::{Doppler, LARGEST_VELOCITY, Medium, PixelGrid, Spacing, Variance, Window, named_windows, window_names};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -204,7 +204,7 @@ impl SpectraSource {
             return fault("files", "no files".into(), "at least one file or folder");
         }
         let grid = PixelGrid::new(&self.grid)?;
-        Continuum::new(&self.continuum, &grid)?;
+        self.continuum.validate(&grid)?;
         if !(0.0..=1.0).contains(&self.least_coverage) {
             return fault("least_coverage", self.least_coverage.to_string(), "a part, 0 to 1");
         }
@@ -217,10 +217,7 @@ impl SpectraSource {
             return fault("windows", format!("{window:?}"), "low and high in rising order, Å");
         }
         if let Some(Smoothing { window, degree }) = self.smooth {
-            SavitzkyGolay::new(window, degree).map_err(|error| error.within("prepare recipe, spectra.smooth"))?;
-            if window > grid.len() {
-                return fault("smooth", format!("a window of {window} pixels"), "at most the grid's");
-            }
+            SavitzkyGolay::check(window, degree, grid.len()).map_err(|error| error.within("prepare recipe, spectra.smooth"))?;
         }
         let VelocityOptions { source, column, largest_error, error, .. } = &self.velocity;
         if (*source == VelocitySource::Column) != column.is_some() {
@@ -268,6 +265,17 @@ mod tests {
             ("continuum.mask = [\"x\"]", "spectra.continuum.mask"),
             ("windows = [{ low = 2, high = 1, frame = \"rest\" }]", "spectra.windows"),
             ("smooth = { window = 4, degree = 2 }", "spectra.smooth"),
+            // None of them is built before it is refused: a hat matrix of 8·10¹² values, 10¹² weights.
+            ("smooth = { window = 1000001, degree = 2 }", "spectra.smooth"),
+            ("smooth = { window = 9223372036854775807, degree = 2 }", "spectra.smooth"),
+            ("continuum = { method = \"savitzky-golay\", window = 1000001 }", "continuum.window"),
+            ("continuum = { method = \"savitzky-golay\", degree = 9223372036854775807 }", "continuum.window"),
+            (
+                "continuum = { kernel = 1e9 }\ngrid = { linear = [5000, 15000, 0.02] }",
+                "continuum.kernel: found 1000000000 Å: 250001000001 weights",
+            ),
+            ("continuum = { kernel = inf }", "continuum.kernel"),
+            ("grid = { linear = [1e17, 1.0000000000000002e17, 1] }", "grid of the spectra"),
             ("velocity = { source = \"column\" }", "spectra.velocity"),
             ("velocity = { largest_error = 5 }", "largest_error"),
             ("continuum = { kernel = -1 }", "continuum.kernel"),

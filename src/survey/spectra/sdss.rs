@@ -26,16 +26,16 @@ const LARGEST_DIFFERENCE: f64 = 2e-6;
 /// # Errors
 /// When a column is absent, or wavelengths contradict themselves.
 pub(super) fn read(path: &Path, file: &FitsFile, options: &ReadOptions) -> Result<Spectra> {
-    let has = |number: usize, wanted: &str| file.columns(number).iter().any(|name| name.eq_ignore_ascii_case(wanted));
+    let has = |number: usize, wanted: &str| file.column_in_any_case(number, wanted).is_some();
     let is_spectrum = |&number: &usize| file.kind(number) == HduKind::Table && has(number, "loglam") && has(number, "flux");
     let number = (0..file.n_hdus())
         .find(is_spectrum)
         .ok_or_else(|| Error::data("spectrum").found("no table with loglam and flux").expected("the coadded spectrum"))?;
     let table = file.table(number, None)?;
     let header = file.header(0)?;
-    let (mut flux, mut ivar) = (column(&table, "flux")?.to_f64()?, column(&table, "ivar")?.to_f64()?);
-    let wavelength = wavelengths(&header, column(&table, "loglam")?.to_f64()?)?;
-    let mask = |name: &str| column(&table, name).and_then(Column::to_i64);
+    let (mut flux, mut ivar) = (table.column_in_any_case("flux")?.to_f64()?, table.column_in_any_case("ivar")?.to_f64()?);
+    let wavelength = wavelengths(&header, table.column_in_any_case("loglam")?.to_f64()?)?;
+    let mask = |name: &str| table.column_in_any_case(name).and_then(Column::to_i64);
     let (and_mask, or_mask) = (mask("and_mask")?, mask("or_mask")?);
     let is_bad_sky = |pixel: usize| {
         let near = pixel.saturating_sub(GROWTH)..(pixel + GROWTH + 1).min(or_mask.len());
@@ -43,7 +43,7 @@ pub(super) fn read(path: &Path, file: &FitsFile, options: &ReadOptions) -> Resul
     };
     let mut notes =
         mark_bad(&mut flux, &mut ivar, |pixel| and_mask[pixel] & BRIGHTSKY != 0 || options.or_mask && is_bad_sky(pixel));
-    let line_spread = match options.line_spread.then(|| column(&table, "wdisp").and_then(Column::to_f64)) {
+    let line_spread = match options.line_spread.then(|| table.column_in_any_case("wdisp").and_then(Column::to_f64)) {
         // σ in pixels of a step in log10 λ.
         Some(Ok(sigma)) => {
             let step = header.number("COEFF1")?.unwrap_or(1e-4);
@@ -53,13 +53,10 @@ pub(super) fn read(path: &Path, file: &FitsFile, options: &ReadOptions) -> Resul
     };
     let results = results(file)?;
     let fact = |name: &str| {
-        let of_results = results.as_ref().and_then(|table| Fact::of_column(column(table, name).ok()?, 0));
+        let of_results = results.as_ref().and_then(|table| Fact::of_column(table.get_in_any_case(name)?, 0));
         of_results.or_else(|| Fact::of_header(&header, &name.to_ascii_uppercase()))
     };
-    let integer = |name: &str| match fact(name) {
-        Some(Fact::Integer(value)) if value > 0 => Some(value),
-        _ => None,
-    };
+    let integer = |name: &str| fact(name).and_then(|fact| fact.integer()).filter(|&value| value > 0);
     if integer("ZWARNING").is_some() {
         notes |= Note::VelocityInvalid.bit();
     }
@@ -90,13 +87,7 @@ pub(super) fn read(path: &Path, file: &FitsFile, options: &ReadOptions) -> Resul
         fault: None,
         n_following: 0,
     };
-    Ok(Spectra { layout: Layout::Sdss, n_not_stars: 0, spectra: Box::new(std::iter::once(Ok(spectrum))) })
-}
-
-/// A column whatever the case of its name.
-fn column<'a>(table: &'a Table, wanted: &str) -> Result<&'a Column> {
-    let name = table.columns().iter().map(|column| column.schema.name.as_str()).find(|name| name.eq_ignore_ascii_case(wanted));
-    table.column(name.unwrap_or(wanted))
+    Ok(Spectra::single(Layout::Sdss, spectrum))
 }
 
 /// The table of one row with what the pipeline found.
@@ -108,9 +99,7 @@ fn results(file: &FitsFile) -> Result<Option<Table>> {
     }
     // Legacy files have no names; the results are the first table of one row.
     let is_results = |&number: &usize| {
-        file.kind(number) == HduKind::Table
-            && file.n_rows(number) == 1
-            && file.columns(number).iter().any(|name| name.eq_ignore_ascii_case("ZWARNING"))
+        file.kind(number) == HduKind::Table && file.n_rows(number) == 1 && file.column_in_any_case(number, "ZWARNING").is_some()
     };
     (0..file.n_hdus()).find(is_results).map(|number| file.table(number, None)).transpose()
 }

@@ -6,6 +6,7 @@ use super::recipe::{SpectraSource, VelocitySource, WithoutVelocity};
 use crate::error::Result;
 use crate::spectrum::continuum::{Continuum, SavitzkyGolay};
 use crate::spectrum::{Joined, Medium, PixelGrid, Resampled, Resampler, Window};
+use crate::statistics::median;
 use crate::survey::prepare::Note;
 use std::collections::BTreeMap;
 
@@ -182,7 +183,9 @@ impl Pipeline {
         let mut notes = star.notes;
         let rest = self.resampler.grid().centres();
         let within = |windows: &[Window]| -> Vec<bool> {
-            rest.iter().map(|&centre| windows.iter().any(|window| window.covers(centre, factor))).collect()
+            let mut is_within = vec![false; w];
+            windows.iter().for_each(|window| is_within[window.pixels(rest, factor)].fill(true));
+            is_within
         };
         let unseen = within(&self.unseen);
         let mut joined = Joined::new(w);
@@ -209,16 +212,12 @@ impl Pipeline {
             }
         }
         let is_good = |j: &usize| spectrum.ivar[*j] > 0.0 && spectrum.flux[*j].is_finite();
-        let mut ratios: Vec<f64> = (0..w).filter(is_good).map(|j| spectrum.flux[j] * spectrum.ivar[j].sqrt()).collect();
+        let ratios: Vec<f64> = (0..w).filter(is_good).map(|j| spectrum.flux[j] * spectrum.ivar[j].sqrt()).collect();
         let n_pixels = ratios.len();
         if n_pixels == 0 {
             notes |= Note::NoFlux.bit();
         }
-        ratios.sort_unstable_by(f64::total_cmp);
-        let snr = match n_pixels {
-            0 => f64::NAN,
-            n => 0.5 * (ratios[(n - 1) / 2] + ratios[n / 2]),
-        };
+        let snr = median(&ratios);
         let value = |j: usize, value: f64| if is_good(&j) { value as f32 } else { f32::NAN };
         let line_spread = match (self.source.line_spread, spectrum.other.is_empty()) {
             (true, true) => vec![f32::NAN; w],

@@ -1,10 +1,11 @@
 //! Spectra in plain tables of any format: a column of lists has a spectrum in every row, columns of numbers
 //! a pixel.
 
+use super::Layout;
+use super::fact::{Fact, FactType};
 use super::identifiers::{file_key, stable_id};
 use super::observed::{ObservedSpectrum, ReadOptions, Segment, Spectra, mark_bad};
 use super::recipe::PixelColumns;
-use super::{Fact, Layout};
 use crate::error::{Error, Result};
 use crate::spectrum::{Medium, pixel_bounds};
 use crate::table::{self, Column, Shape, Table, Values};
@@ -57,41 +58,28 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<Spectra> {
         }
         let id = stable_id(&file_key(&path));
         let spectrum = one(&whole, &names, &options, id, &path)?;
-        return Ok(Spectra { layout: Layout::Table, n_not_stars: 0, spectra: Box::new(std::iter::once(Ok(spectrum))) });
+        return Ok(Spectra::single(Layout::Table, spectrum));
     }
+    let kind = |name: &String| {
+        let column = first.get_in_any_case(name)?;
+        Some((name.to_ascii_lowercase(), FactType::of_values(&column.values)))
+    };
+    let fact_types = options.carry.iter().filter_map(kind).collect();
     let mut row_of_file = 0;
     let mut chunks = std::iter::once(Ok(first)).chain(chunks);
-    let mut pending: std::vec::IntoIter<ObservedSpectrum> = Vec::new().into_iter();
-    let spectra = std::iter::from_fn(move || {
-        loop {
-            if let Some(spectrum) = pending.next() {
-                return Some(Ok(spectrum));
-            }
-            let chunk = chunks.next()?;
-            let read = chunk.and_then(|chunk| {
-                let spectra = rows(&chunk, &names, &options, row_of_file, &path)?;
-                row_of_file += chunk.n_rows();
-                Ok(spectra)
-            });
-            match read {
-                Ok(spectra) => pending = spectra.into_iter(),
-                Err(error) => return Some(Err(error)),
-            }
-        }
-    });
-    Ok(Spectra { layout: Layout::Table, n_not_stars: 0, spectra: Box::new(spectra.fuse()) })
+    Ok(Spectra::in_blocks(Layout::Table, 0, fact_types, move || {
+        let chunk = chunks.next()?;
+        Some(chunk.and_then(|chunk| {
+            let spectra = rows(&chunk, &names, &options, row_of_file, &path)?;
+            row_of_file += chunk.n_rows();
+            Ok(spectra)
+        }))
+    }))
 }
 
 impl Names {
     fn of(table: &Table, columns: &PixelColumns) -> Result<Self> {
-        let actual = |wanted: &str| {
-            let exact = table.get(wanted).map(|column| column.schema.name.clone());
-            let same = || {
-                let names = table.columns().iter().map(|column| &column.schema.name);
-                names.into_iter().find(|name| name.eq_ignore_ascii_case(wanted)).cloned()
-            };
-            exact.or_else(same)
-        };
+        let actual = |wanted: &str| table.get_in_any_case(wanted).map(|column| column.schema.name.clone());
         // What the recipe names has to be there.
         let named = |name: &Option<String>| name.as_ref().map(|name| table.column(name).map(|_| name.clone())).transpose();
         let or_default = |name: &Option<String>, defaults: &[&str]| -> Result<Option<String>> {
@@ -199,10 +187,7 @@ fn shared(table: &Table, flux: &Column) -> Shared {
 
 fn facts(table: &Table, carry: &[String], row: usize) -> BTreeMap<String, Fact> {
     let names = ["ra", "dec"].into_iter().chain(carry.iter().map(String::as_str));
-    let fact = |name: &str| {
-        let column = table.columns().iter().find(|column| column.schema.name.eq_ignore_ascii_case(name))?;
-        Some((name.to_ascii_lowercase(), Fact::of_column(column, row)?))
-    };
+    let fact = |name: &str| Some((name.to_ascii_lowercase(), Fact::of_column(table.get_in_any_case(name)?, row)?));
     names.filter_map(fact).collect()
 }
 

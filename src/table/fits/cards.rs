@@ -79,6 +79,8 @@ pub(super) struct Entry {
     pub value: String,
     /// Whether the value is ASCII, or UTF-8, rather than unknown bytes read as Latin-1.
     pub is_utf8: bool,
+    /// Whether the value stands in quotes: a text, though it may spell a number.
+    pub is_text: bool,
 }
 
 /// Keywords and values of a header, in order, with continued text put together and text decoded. Cards without a value are left out.
@@ -111,13 +113,13 @@ impl Value {
         match self {
             Self::Other(token) => {
                 let (value, is_utf8) = text::decode(&token);
-                Entry { keyword, value, is_utf8 }
+                Entry { keyword, value, is_utf8, is_text: false }
             }
             Self::Text(text) => {
                 let (value, is_utf8) = text::decode(text.trim_ascii_end());
                 let is_json = value.len() >= 2 && value.starts_with('"') && value.ends_with('"');
                 let value = is_json.then(|| serde_json::from_str(&value).ok()).flatten().unwrap_or(value);
-                Entry { keyword, value, is_utf8 }
+                Entry { keyword, value, is_utf8, is_text: true }
             }
         }
     }
@@ -207,6 +209,9 @@ mod tests {
         assert_eq!(found, [("NAXIS1", "892"), ("TUNIT1", "km/s"), ("COMMENT", "none"), ("eso tel", "a = b")]);
         let mut card = bytes(&["TTYPE1  = 'flux_XX'".to_owned()]);
         card[16..18].copy_from_slice(&[0xb5, 0xb5]);
-        assert_eq!(parse(&card), [Entry { keyword: "TTYPE1".into(), value: "flux_\u{b5}\u{b5}".into(), is_utf8: false }]);
+        assert_eq!(
+            parse(&card),
+            [Entry { keyword: "TTYPE1".into(), value: "flux_\u{b5}\u{b5}".into(), is_utf8: false, is_text: true }]
+        );
     }
 }

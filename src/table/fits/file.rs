@@ -8,7 +8,7 @@ use super::read;
 use super::source::Source;
 use crate::error::{Error, Result};
 use crate::table::read::Chunks;
-use crate::table::{Location, Table};
+use crate::table::{Table, in_any_case};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -146,6 +146,11 @@ impl FitsFile {
         ImageRows::new(Arc::clone(&self.source), self.hdu(number)?, self.raw_header(number)?)
     }
 
+    /// The name of a table's column, as the table spells it, from that name in whatever case (see [`in_any_case`]).
+    pub fn column_in_any_case(&self, number: usize, name: &str) -> Option<String> {
+        in_any_case(self.columns(number), String::as_str, name)
+    }
+
     /// Names of the columns of a table.
     pub fn columns(&self, number: usize) -> Vec<String> {
         self.hdus.get(number).map_or_else(Vec::new, |hdu| layout::names(&self.source, hdu))
@@ -156,11 +161,7 @@ impl FitsFile {
     /// # Errors
     /// As [`crate::table::read_chunks`].
     pub fn chunks(&self, number: usize, names: Option<&[&str]>, rows: usize) -> Result<Chunks> {
-        // By number: an HDU whose name is a number would be taken for another one otherwise.
-        let hdu = self.hdu(number)?;
-        let name = if hdu.name.is_empty() { number.to_string() } else { hdu.name.clone() };
-        let location = Location { file: self.source.path.clone(), tables: vec![name] };
-        read::chunks_of(&self.source, &location, names, rows)
+        read::chunks_of(&self.source, &self.hdus, self.hdu(number)?, names, rows)
     }
 
     /// All rows of a table.
@@ -182,6 +183,11 @@ impl FitsHeader {
     /// The value of a keyword as text.
     pub fn text(&self, keyword: &str) -> Option<&str> {
         self.0.value(keyword).map(str::trim)
+    }
+
+    /// Whether the value of a keyword stands in quotes: a text, though it may spell a number.
+    pub fn is_text(&self, keyword: &str) -> bool {
+        self.0.entry(keyword).is_some_and(|entry| entry.is_text)
     }
 
     /// Whether a logical keyword is there, and its value. Texts `True` and `False` count too, as some
@@ -213,5 +219,28 @@ impl FitsHeader {
     pub fn integer(&self, keyword: &str) -> Result<Option<i64>> {
         let Some(text) = self.text(keyword) else { return Ok(None) };
         text.parse().map(Some).map_err(|_| self.0.wrong(keyword, &format!("'{text}'"), "an integer of 64 bits"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::craft::{Craft, file};
+    use super::*;
+
+    /// HDUs are told by their numbers, whatever they are called: two of one name, one whose name is another's number.
+    #[test]
+    fn tables_are_read_by_number_whatever_their_names() {
+        let table = |value: u8, name: &str| {
+            let table = Craft::new(&[("x", "B")], 1, vec![value]);
+            let table = if name.is_empty() { table } else { table.with(&[&format!("EXTNAME = '{name}'")]) };
+            table.bytes()
+        };
+        let tables = [table(11, "SAME"), table(12, "SAME"), table(13, "4"), table(14, "")];
+        let fits = FitsFile::from_bytes(Path::new("stars.fits"), file(&tables)).unwrap();
+        for (number, expected) in (1..5).zip([11.0, 12.0, 13.0, 14.0]) {
+            assert_eq!(fits.table(number, None).unwrap().column("x").unwrap().to_f64().unwrap(), [expected], "HDU {number}");
+        }
+        assert!(fits.table(4, Some(&["y"])).unwrap_err().to_string().contains("'y'"));
+        assert!(fits.table(5, None).unwrap_err().to_string().contains("an HDU 5"));
     }
 }

@@ -1,11 +1,12 @@
 //! Images: arrays of numbers, read row by row along their slowest axis, scaled by BSCALE and BZERO, with
 //! BLANK as NaN.
 //!
-//! | BITPIX | without BSCALE, BZERO | with integer ones | with others, or with BLANK |
-//! |---|---|---|---|
-//! | 8, 16, 32 | 32-bit integer | the smallest of both types that holds all | f32 (8, 16), f64 |
-//! | 64 | 64-bit integer | 64-bit integer | f64 |
-//! | -32, -64 | f32, f64 | f32, f64 | f32, f64 |
+//! | BITPIX | without BSCALE, BZERO | with integer ones | with others | with BLANK |
+//! |---|---|---|---|---|
+//! | 8, 16 | 32-bit integer | the smallest of both integer types that holds all | f32 | f64; f32 beside factors that are no integers |
+//! | 32 | 32-bit integer | the same | f64 | f64 |
+//! | 64 | 64-bit integer | 64-bit integer; f64 where that cannot hold all | f64 | f64 |
+//! | -32, -64 | f32, f64 | f32, f64 | f32, f64 | no part of it: NaN is blank |
 //!
 //! Every declared size is compared with the file's before anything is allocated.
 

@@ -10,7 +10,7 @@ use super::scaling::{self, Scaling};
 use super::source::Source;
 use crate::error::{Error, Result};
 use crate::table::read::unsupported;
-use crate::table::{ColumnSchema, ColumnType, Layout, UnreadColumn, ValueType};
+use crate::table::{ColumnSchema, ColumnType, Layout, UnreadColumn, ValueType, in_any_case};
 use crate::warning::warn_once;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -244,7 +244,7 @@ fn fields(header: &Header, place: &Path, n_columns: usize, row_bytes: u64) -> Re
         };
         let mut schema =
             ColumnSchema { name, unit: text("TUNIT"), ucd: text("TUCD"), description: text("TCOMM"), ..ColumnSchema::default() };
-        if let Some(described) = described.iter().find(|described| described.name.eq_ignore_ascii_case(&schema.name)) {
+        if let Some(described) = in_any_case(&described, |described| &described.name, &schema.name) {
             for (text, fallback) in [(&mut schema.ucd, &described.ucd), (&mut schema.description, &described.description)] {
                 if text.is_empty() {
                     text.clone_from(fallback);

@@ -36,9 +36,10 @@ pub(in crate::table) fn chunks(location: &Location, names: Option<&[&str]>, rows
     Ok(Box::new(Reader::new(Opened::new(location)?, names, rows)?))
 }
 
-/// As [`chunks`], of a file that is open already.
-pub(super) fn chunks_of(source: &Arc<Source>, location: &Location, names: Option<&[&str]>, rows: usize) -> Result<Chunks> {
-    Ok(Box::new(Reader::new(Opened::from_source(Arc::clone(source), location)?, names, rows)?))
+/// As [`chunks`], of one table of a file that is open already, whatever the names of its HDUs.
+pub(super) fn chunks_of(source: &Arc<Source>, hdus: &[Hdu], hdu: &Hdu, names: Option<&[&str]>, rows: usize) -> Result<Chunks> {
+    let choice = Choice { hdu: hdu.clone(), place: format!("{}[{}]", source.path.display(), hdu.label()).into() };
+    Ok(Box::new(Reader::new(Opened::of_choices(Arc::clone(source), hdus.to_vec(), vec![choice])?, names, rows)?))
 }
 
 /// As [`chunks`], from bytes in memory: for tests.
@@ -66,11 +67,16 @@ impl Opened {
         let listing = hdu::list(&source)?;
         let hdus = listing.hdus.clone();
         let choices = choose::tables(location, &source, listing)?;
+        Self::of_choices(source, hdus, choices)
+    }
+
+    fn of_choices(source: Arc<Source>, hdus: Vec<Hdu>, choices: Vec<Choice>) -> Result<Self> {
         let read = |choice: &Choice| BinaryTable::read(&source, &choice.hdu, &choice.place);
         let tables = choices.iter().map(read).collect::<Result<Vec<_>>>()?;
         let n_rows = tables.first().map_or(0, |table| table.n_rows);
         if let Some(other) = tables.iter().find(|table| table.n_rows != n_rows) {
-            return Err(Error::data(format!("{}[{}]", source.path.display(), location.tables.join("+")))
+            let labels: Vec<&str> = tables.iter().map(|table| table.label.as_str()).collect();
+            return Err(Error::data(format!("{}[{}]", source.path.display(), labels.join("+")))
                 .found(format!("{} rows in {}", other.n_rows, other.label))
                 .expected(format!("{n_rows}, as in {}", tables[0].label))
                 .remedy("Join only tables whose rows match one to one, or match them by their identifiers beforehand."));

@@ -3,7 +3,7 @@
 use super::craft::{Craft, file, hdu};
 use super::read::chunks_of_bytes;
 use crate::error::Result;
-use crate::table::{Location, Shape, Table, Values, read, read_columns, read_schema, row_count};
+use crate::table::{Column, ColumnSchema, Location, Shape, Table, Values, read, read_columns, read_schema, row_count};
 use crate::warning;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -315,6 +315,23 @@ fn names_in_capitals_are_ours_where_the_file_is() {
             "{error}"
         );
     }
+}
+
+/// Columns whose names differ in case alone keep their own descriptions where only astropy's comments have them.
+#[test]
+fn descriptions_belong_to_the_exact_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.fits");
+    let column = |name: &str, text: &str| Column::scalar(ColumnSchema::new(name, "", text), Values::Int32(vec![1]));
+    let table = Table::new(vec![column("Z", "redshift"), column("z", "height")]).unwrap();
+    crate::table::write(&table, &path, false).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    while let Some(place) = bytes.windows(5).position(|card| card == b"TCOMM") {
+        bytes[place] = b'X';
+    }
+    let read = read_bytes(bytes, "").unwrap();
+    let texts: Vec<&str> = read.columns().iter().map(|column| column.schema.description.as_str()).collect();
+    assert_eq!(texts, ["redshift", "height"]);
 }
 
 #[test]

@@ -1,0 +1,213 @@
+//! `photosphere demo payne`: networks per pixel held to physics, from nothing, and their control without
+//! physics.
+
+use super::existing::ExistingArguments;
+use super::fit::CatalogueTask;
+use super::outcome::Outcome;
+use super::settings::Settings;
+use super::train_pixels::PixelTask;
+use crate::error::{Error, Result};
+use crate::package::{Package, Request};
+use crate::per_pixel::{GradientLibrary, LabelledSpectra};
+use crate::pixel_networks::{PixelPackage, PixelRecipe};
+use crate::run::provenance::Provenance;
+use crate::run::{Existing, Standing, record};
+use crate::simulate::line_list::{LABELS, LineList, Population, References, Synthesis};
+use crate::table::{self, write_atomically};
+use crate::validate::pixel_networks::{PixelReportInput, pixel_report};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Reference points of the library.
+const REFERENCES_IN_LIBRARY: usize = 101;
+/// Signal-to-noise ratios of the training and of the new stars.
+const TRAINING_RATIOS: [f64; 2] = [20.0, 120.0];
+const NEW_RATIO: f64 = 100.0;
+/// Identifier of the first new star.
+const FIRST_NEW_STAR: i64 = 1_000_000;
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
+/// Stars at which gradients are compared.
+const FRESH: usize = 60;
+
+/// What the demo is told.
+pub struct PayneDemo<'a> {
+    pub folder: &'a Path,
+    pub n_stars: usize,
+    pub n_new: usize,
+    pub with_control: bool,
+    pub existing: ExistingArguments,
+}
+
+struct Files {
+    library: PathBuf,
+    training: PathBuf,
+    new_stars: PathBuf,
+    report: PathBuf,
+}
+
+impl PayneDemo<'_> {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// When something cannot be written, or numbers of stars are too small.
+    pub fn run(&self, settings: &Settings) -> Result<Outcome> {
+        let clock = Instant::now();
+        for (option, n) in [("--stars", self.n_stars), ("--new", self.n_new)] {
+            if n < FRESH {
+                return Err(Error::usage(option).found(n.to_string()).expected(format!("at least {FRESH}")));
+            }
+        }
+        let existing = Existing { overwrite: self.existing.overwrite, resume: !self.existing.overwrite };
+        let path = |name: &str| self.folder.join(name);
+        let files = Files {
+            library: path("library.safetensors"),
+            training: path("training.parquet"),
+            new_stars: path("new_stars.parquet"),
+            report: path("report"),
+        };
+        let mut seconds = BTreeMap::new();
+        let mut lap = Instant::now();
+        let mut step = |name: &'static str| {
+            *seconds.entry(name).or_insert(0.0) += lap.elapsed().as_secs_f64();
+            lap = Instant::now();
+        };
+        let seed = settings.seed.unwrap_or(1);
+        let list = LineList { seed, ..LineList::default() };
+        let (synthesis, population) = (Synthesis::new(&list), Population { seed, ..Population::default() });
+        let natural = population.labels(self.n_stars + self.n_new);
+        let permuted = population.permuted(natural.slice(ndarray::s![self.n_stars.., ..]));
+        self.simulate(&files, (&synthesis, &population), (natural.view(), permuted.view()), existing)?;
+        step("simulate");
+
+        let mut models: Vec<(&str, Arc<PixelPackage>)> = Vec::new();
+        for (name, folder, library) in [("with physics", "model", true), ("without physics", "model_without_physics", false)] {
+            if !library && !self.with_control {
+                continue;
+            }
+            let recipe = recipe(&list, library, seed);
+            let recipe_path = path(if library { "recipe.toml" } else { "recipe_without_physics.toml" });
+            write_atomically(&recipe_path, true, |file| file.write_all(recipe.to_toml().unwrap_or_default().as_bytes()))?;
+            let recipe = PixelRecipe::read(&recipe_path)?;
+            let inputs = [files.training.clone()];
+            let output = path(folder);
+            let task = PixelTask {
+                recipe_path: &recipe_path,
+                recipe: &recipe,
+                inputs: &inputs,
+                output: &output,
+                existing,
+                checkpoint_every: CHECKPOINT_EVERY,
+            };
+            models.push((name, Arc::new(task.run(settings)?)));
+        }
+        step("train");
+        let mut catalogues = Vec::new();
+        for (name, package) in &models {
+            let output = path(if *name == "with physics" { "catalogue.parquet" } else { "catalogue_without_physics.parquet" });
+            let estimator = package.clone().estimator(&Request::default())?;
+            let task = CatalogueTask {
+                package: package.as_ref(),
+                estimator: estimator.as_ref(),
+                model_path: &path("model"),
+                inputs: std::slice::from_ref(&files.new_stars),
+                preparation: None,
+                output: &output,
+                existing,
+                has_record: true,
+                shard: None,
+                keep: &[],
+                keep_truth: true,
+                other_instrument: false,
+            };
+            task.run(&task.provenance()?, settings)?;
+            catalogues.push(table::read(&output)?);
+        }
+        step("fit");
+        let clean = synthesis.flux(permuted.view()).mapv(|value| value as f32);
+        let fresh = permuted.slice(ndarray::s![..FRESH, ..]).to_owned();
+        let (_, gradient) = synthesis.flux_and_gradient(fresh.view());
+        let (report, text) = pixel_report(&PixelReportInput {
+            models: &models,
+            catalogues: &catalogues,
+            truth: permuted.view(),
+            clean: clean.view(),
+            natural: natural.slice(ndarray::s![..self.n_stars, ..]),
+            fresh: fresh.view(),
+            gradient: gradient.view(),
+            marked: "al_fe",
+        })?;
+        let page = report.write(&files.report, true)?;
+        step("report");
+        let times: Vec<String> = seconds.iter().map(|(name, seconds)| format!("{name} {seconds:.1} s")).collect();
+        let (model, catalogue) = (path("model"), path("catalogue.parquet"));
+        let text = format!(
+            "{text}\nreport:    {}\nmodel:     {}\ncatalogue: {}\ntimes:     {}\n",
+            page.display(),
+            model.display(),
+            catalogue.display(),
+            times.join(", ")
+        );
+        tracing::info!("demo done in {:.1} s", clock.elapsed().as_secs_f64());
+        Ok(Outcome::answer(
+            text,
+            json!({
+                "folder": self.folder,
+                "report": page,
+                "model": model,
+                "model_sha256": models[0].1.sha256(),
+                "catalogue": catalogue,
+                "seconds": seconds,
+            }),
+        ))
+    }
+
+    /// Library, training spectra and new spectra, where they are not there from the same run.
+    fn simulate(
+        &self,
+        files: &Files,
+        (synthesis, population): (&Synthesis, &Population),
+        (natural, permuted): (ndarray::ArrayView2<f64>, ndarray::ArrayView2<f64>),
+        existing: Existing,
+    ) -> Result<()> {
+        let provenance = Provenance::new("demo payne")
+            .with("seed", population.seed.to_string())
+            .with("stars", self.n_stars.to_string())
+            .with("new", self.n_new.to_string());
+        let run = provenance.run();
+        let write = |path: &Path, first: i64, are_measured: bool, spectra: &dyn Fn() -> LabelledSpectra| -> Result<()> {
+            let overwrite = match existing.standing(path, &run)? {
+                Standing::Finished(_) => return Ok(()),
+                Standing::Open { overwrite } => overwrite,
+            };
+            let mut table = synthesis.list().observations(&spectra(), first, are_measured)?;
+            table.metadata.extend(provenance.metadata());
+            table::write(&table, path, overwrite)?;
+            record(path, &run, None);
+            Ok(())
+        };
+        let library: GradientLibrary =
+            synthesis.library(population.references(References::Scattered, REFERENCES_IN_LIBRARY).view());
+        library.write(&files.library, true)?;
+        write(&files.training, 1, true, &|| {
+            population.observe(synthesis, natural.slice(ndarray::s![..self.n_stars, ..]), TRAINING_RATIOS)
+        })?;
+        let other = Population { seed: population.seed ^ 0x5eed, ..population.clone() };
+        write(&files.new_stars, FIRST_NEW_STAR, false, &|| other.observe(synthesis, permuted, [NEW_RATIO; 2]))
+    }
+}
+
+fn recipe(list: &LineList, library: bool, seed: u64) -> PixelRecipe {
+    let mut recipe = PixelRecipe {
+        description: format!("the line list of seed {}{}", list.seed, if library { "" } else { ", without physics" }),
+        labels: LABELS.map(|(name, _)| name.to_owned()).to_vec(),
+        library: library.then(|| "library.safetensors".into()),
+        resolution: list.resolution,
+        ..PixelRecipe::default()
+    };
+    recipe.training.seed = seed;
+    recipe
+}

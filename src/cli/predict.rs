@@ -1,0 +1,207 @@
+//! `photosphere predict`: the fluxes of a model at given parameters.
+
+use super::fit::held;
+use super::outcome::Outcome;
+use super::settings::Settings;
+use crate::error::{Error, Result};
+use crate::model::{ForwardModel, Parameter, Registry, Role, Transform};
+use crate::observations::columns;
+use crate::quantity::{self, Notices, Quantity};
+use crate::run::inputs::{Inputs, require_utf8};
+use crate::run::provenance::{Input, Provenance, sha256_of_file};
+use crate::table::{Column, ColumnSchema, Table, Values, Writer, check_target, read_chunks, row_count};
+use crate::train::TrainedModel;
+use ndarray::Array2;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Rows that are predicted at once.
+const ROWS: usize = 16_384;
+
+/// Predict fluxes: a model at the labels, extinctions and parallaxes of a table.
+///
+/// The output is a table as observations are: identifiers, flux, its error (that of the model), and the parameters as they were used.
+/// A row whose parameters are incomplete or impossible has null fluxes and says so in `is_predicted`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Model directory.
+    model: PathBuf,
+    /// Table of any format with the parameters of the model in columns of their names (teff, feh, logg, extinction, parallax), in any
+    /// unit that it states.
+    parameters: PathBuf,
+    /// Table to write (.parquet, .fits, .ecsv, .csv).
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// A parameter for all rows, in the model's unit in files, in place of a column; without column and value, amounts (extinction) are 0,
+    /// the distance is that at which it starts (1 mas) and any other parameter is at the mean of its prior. May be repeated.
+    #[arg(long, value_name = "PARAMETER=VALUE", value_parser = held)]
+    hold: Vec<(String, f64)>,
+    /// Replace the output if it exists.
+    #[arg(long)]
+    overwrite: bool,
+}
+
+/// Predicts.
+pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
+    let (input, output) = (&arguments.parameters, &arguments.output);
+    require_utf8(output)?;
+    Inputs::of([input, &arguments.model]).require_other(output)?;
+    check_target(output, arguments.overwrite)?;
+    let trained = TrainedModel::load(&arguments.model, &Registry::standard(), &settings.device()?)?;
+    let held: BTreeMap<String, f64> = arguments.hold.iter().cloned().collect();
+    for name in held.keys() {
+        trained.model.space.position(name).map_err(|error| error.of_kind(crate::error::ErrorKind::Usage).within("--hold"))?;
+    }
+    let described = Input { path: input.clone(), n_rows: row_count(input)?, sha256: sha256_of_file(input)? };
+    let provenance = Provenance::new("predict")
+        .with("model_sha256", &trained.sha256)
+        .with("hold", json!(held).to_string())
+        .with_inputs(&[described])
+        .metadata();
+    let mut writer = Writer::create(output, arguments.overwrite)?;
+    let mut notices = Notices::default();
+    let (mut n, mut n_predicted, mut n_outside) = (0, 0, 0);
+    for chunk in read_chunks(input, ROWS)? {
+        let chunk = chunk?;
+        let rows = Rows::read(&trained.model, &chunk, &held, n, &mut notices).map_err(|error| error.within(input.display()))?;
+        let mut table = rows.table(&trained.model, &chunk, n)?;
+        table.metadata.extend(provenance.clone());
+        writer.write(&table)?;
+        n += chunk.n_rows();
+        n_predicted += rows.is_complete.iter().filter(|complete| **complete).count();
+        n_outside += rows.is_outside.iter().filter(|outside| **outside).count();
+    }
+    writer.finish()?;
+    notices.say(&input.display().to_string());
+    tracing::info!(
+        "{}: {n_predicted} of {n} rows predicted, {n_outside} of them outside the training range of a label",
+        output.display()
+    );
+    Ok(Outcome::files(json!({ "output": output, "rows": n, "predicted": n_predicted, "outside_training_range": n_outside })))
+}
+
+/// The parameters of some rows.
+struct Rows {
+    /// Model values `[n, P]`; NaN where one is missing or impossible.
+    values: Array2<f64>,
+    is_complete: Vec<bool>,
+    /// Whether a label lies outside the range of the training.
+    is_outside: Vec<bool>,
+}
+
+impl Rows {
+    fn read(
+        model: &ForwardModel,
+        chunk: &Table,
+        held: &BTreeMap<String, f64>,
+        first: usize,
+        notices: &mut Notices,
+    ) -> Result<Self> {
+        let n = chunk.n_rows();
+        let mut values = Array2::from_elem((n, model.space.len()), f64::NAN);
+        for (position, parameter) in model.space.parameters.iter().enumerate() {
+            let factor = parameter.model_units_per_file_unit;
+            let mut target = values.column_mut(position);
+            match (held.get(&parameter.name), chunk.get(&parameter.name)) {
+                (Some(value), _) => target.fill(value * factor),
+                (None, Some(column)) => {
+                    let quantity = Quantity::of(&parameter.name).with_unit(&parameter.unit);
+                    let read = quantity.read_from(column.clone(), quantity::Role::Value, None, first, notices)?.to_f64()?;
+                    target.iter_mut().zip(read).for_each(|(target, value)| *target = value * factor);
+                }
+                (None, None) => target.fill(default(parameter, chunk)?),
+            }
+        }
+        let finite = |row: usize| {
+            let pairs = values.row(row).into_iter().zip(&model.space.parameters);
+            // Zero is the limit of an amount.
+            pairs.into_iter().all(|(value, parameter)| {
+                let coordinate = parameter.coordinate(*value);
+                coordinate.is_finite() || *value == 0.0 && parameter.is_amount()
+            })
+        };
+        let outside = |row: usize| {
+            let pairs = values.row(row).into_iter().zip(&model.space.parameters);
+            pairs
+                .filter(|(_, parameter)| parameter.is_label())
+                .any(|(value, parameter)| parameter.training_range.is_some_and(|[low, high]| !(low..=high).contains(value)))
+        };
+        let is_complete: Vec<bool> = (0..n).map(finite).collect();
+        let is_outside = (0..n).map(|row| is_complete[row] && outside(row)).collect();
+        Ok(Self { is_complete, is_outside, values })
+    }
+
+    /// Fluxes and the parameters that were used.
+    fn table(&self, model: &ForwardModel, chunk: &Table, first: usize) -> Result<Table> {
+        let (n, w) = (chunk.n_rows(), model.grid.len());
+        let complete: Vec<usize> = (0..n).filter(|&row| self.is_complete[row]).collect();
+        let coordinates = Array2::from_shape_fn((complete.len(), model.space.len()), |(row, position)| {
+            let parameter = &model.space.parameters[position];
+            let coordinate = parameter.coordinate(self.values[[complete[row], position]]);
+            // ln E of no dust: so little that no flux shows it.
+            if parameter.is_amount() && parameter.transform == Transform::Logarithm { coordinate.max(-100.0) } else { coordinate }
+        });
+        let predicted = model.predict(coordinates.view())?;
+        let (mut flux, mut error) = (vec![f64::NAN; n * w], vec![f64::NAN; n * w]);
+        for (row, values) in complete.iter().zip(predicted.rows()) {
+            for (i, value) in values.iter().enumerate().filter(|(_, value)| value.is_finite()) {
+                flux[row * w + i] = *value;
+                error[row * w + i] = value * model.model_error[i];
+            }
+        }
+        let ids = match chunk.get(columns::ID) {
+            Some(column) => column.to_i64()?,
+            None => (first..first + n).map(|row| row as i64).collect(),
+        };
+        let lists = |name: &str, ucd: &str, text: &str, values: Vec<f64>| {
+            Column::fixed(ColumnSchema::new(name, &model.flux_unit, text).with_ucd(ucd), Values::Float64(values), w)
+        };
+        let flag = |name: &str, text: &str, values: &[bool]| {
+            Column::scalar(ColumnSchema::new(name, "", text), Values::Bool(values.to_vec()))
+        };
+        let id =
+            ColumnSchema::new(columns::ID, "", "Identifier, or the row of the table without one").with_ucd("meta.id;meta.main");
+        let mut table = Table::new(vec![
+            Column::scalar(id, Values::Int64(ids)),
+            lists(columns::FLUX, "phot.flux.density", "Predicted flux at the wavelengths of the metadata", flux),
+            lists(columns::FLUX_ERROR, "stat.error;phot.flux.density", "Error of the model, 1 sigma", error),
+            flag("is_predicted", "whether all parameters were given and possible", &self.is_complete),
+            flag("is_outside_training", "whether a label lies outside the training range", &self.is_outside),
+        ])?;
+        for (position, parameter) in model.space.parameters.iter().enumerate() {
+            let factor = parameter.model_units_per_file_unit;
+            let in_files = |value: &f64| if value.is_finite() { value / factor } else { f64::NAN };
+            let values: Vec<f64> = self.values.column(position).iter().map(in_files).collect();
+            let schema = ColumnSchema::new(&parameter.name, &parameter.unit, &parameter.description);
+            table.push(Column::nullable(schema, values))?;
+        }
+        for (key, value) in [
+            (columns::WAVELENGTHS, json!(model.grid.wavelength).to_string()),
+            (columns::BANDS, json!(model.grid.names).to_string()),
+            (columns::FLUX_UNIT, model.flux_unit.clone()),
+        ] {
+            table.metadata.insert(key.into(), value);
+        }
+        if let Some(instrument) = &model.grid.instrument {
+            table.metadata.insert(columns::XP_INSTRUMENT.into(), instrument.clone());
+        }
+        Ok(table)
+    }
+}
+
+/// The model value of a parameter that the table does not have.
+fn default(parameter: &Parameter, chunk: &Table) -> Result<f64> {
+    let value = match parameter.role {
+        Role::Amount => Some(0.0),
+        Role::Distance => Some(parameter.start),
+        Role::Label | Role::Shape => parameter.prior.map(|prior| prior.mean),
+    };
+    value.ok_or_else(|| {
+        let names: Vec<&str> = chunk.columns().iter().map(|column| column.schema.name.as_str()).collect();
+        Error::data(format!("column '{}'", parameter.name))
+            .found(format!("only {}", names.join(", ")))
+            .expected("the parameters of the model in columns of their names")
+            .remedy(format!("Rename the column, or give --hold {}=VALUE.", parameter.name))
+    })
+}

@@ -1,0 +1,129 @@
+//! Libraries: files, refusals, and those of a real synthesis.
+
+use super::tensor_file::TensorWriter;
+use super::*;
+use crate::simulate::line_list::{LABELS, LineList, Population, References, Synthesis};
+use crate::testing::shared_data;
+
+fn small() -> GradientLibrary {
+    let list = LineList { n_pixels: 30, ..LineList::default() };
+    Synthesis::new(&list).library(Population::default().references(References::Scattered, 8).view())
+}
+
+fn space() -> LabelSpace {
+    let labels = Population::default().labels(200);
+    let names = LABELS.map(|(name, _)| name.to_owned());
+    LabelSpace::covering(&names, &LABELS.map(|(_, unit)| unit.to_owned()), labels.view()).unwrap()
+}
+
+#[test]
+fn a_library_comes_back_from_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("library.safetensors");
+    let library = small();
+    library.write(&path, false).unwrap();
+    assert_eq!(GradientLibrary::read(&path).unwrap(), GradientLibrary { origin: path.display().to_string(), ..library.clone() });
+    assert!(library.write(&path, false).unwrap_err().to_string().contains("overwrite"));
+
+    let again = folder.path().join("again.safetensors");
+    library.write(&again, false).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    assert_eq!(bytes, std::fs::read(&again).unwrap(), "the same bytes");
+    std::fs::write(&path, &bytes[..bytes.len() - 100]).unwrap();
+    let error = GradientLibrary::read(&path).unwrap_err().to_string();
+    assert!(error.contains("library.safetensors") && error.contains("cut off"), "{error}");
+}
+
+#[test]
+fn files_that_say_too_little_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("library.safetensors");
+    let written = |metadata: &[(&str, &str)], flux: &[usize]| {
+        let mut file = TensorWriter::default();
+        metadata.iter().for_each(|(key, value)| file.text(key, *value));
+        file.double("labels", &[2, 1], [5000.0, 6000.0]);
+        file.double("wavelength", &[3], [5000.0, 5001.0, 5002.0]);
+        file.single("flux", flux, vec![1.0; flux.iter().product()]);
+        file.single("gradient", &[2, 1, 3], [0.0; 6]);
+        file.write(&path, true).unwrap();
+        GradientLibrary::read(&path).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let good = [("label_names", "TEFF"), ("resolution", "1800 (FWHM, Gaussian)"), ("wavelength", "vacuum angstrom")];
+    assert_eq!(written(&good, &[2, 3]), Ok(()));
+    let refused = |metadata: &[(&str, &str)], flux: &[usize], expected: &[&str]| {
+        let error = written(metadata, flux).unwrap_err();
+        assert!(expected.iter().all(|part| error.contains(part)), "{error}");
+    };
+    refused(&good[1..], &[2, 3], &["no 'label_names'", "save_file"]);
+    refused(&[good[0], ("resolution", "high"), good[2]], &[2, 3], &["'high'", "1800"]);
+    refused(&[good[0], good[1], ("wavelength", "air nm")], &[2, 3], &["'air nm'", "vacuum"]);
+    refused(&[("label_names", "TEFF,LOGG"), good[1], good[2]], &[2, 3], &["2 labels", "[2, 1, 3]"]);
+    refused(&good, &[3, 2], &["flux", "[3, 2]", "[2, 3]"]);
+}
+
+#[test]
+fn a_library_is_held_against_the_training() {
+    let (library, space) = (small(), space());
+    let grid = library.wavelength.clone();
+    let fewer = LabelSpace {
+        names: vec!["mg_fe".into(), "teff".into()],
+        units: vec!["dex".into(), "K".into()],
+        minimum: vec![-0.1, 4800.0],
+        maximum: vec![0.3, 6200.0],
+    };
+    let part = library.for_training(&fewer, &grid[10..20], library.resolution).unwrap();
+    assert_eq!(part.gradient.dim(), (8, 2, 10));
+    assert_eq!(part.gradient[[3, 0, 2]], library.gradient[[3, 7, 12]]);
+    assert_eq!(part.labels[[3, 1]], library.labels[[3, 0]]);
+
+    let refused = |library: &GradientLibrary, space: &LabelSpace, grid: &[f64], resolution: f64, expected: &[&str]| {
+        let error = library.for_training(space, grid, resolution).unwrap_err().to_string();
+        assert!(expected.iter().all(|part| error.contains(part)), "{error}");
+    };
+    let other = LabelSpace { names: vec!["eu_fe".into(), "teff".into()], ..fewer.clone() };
+    refused(&library, &other, &grid, library.resolution, &["'eu_fe'", "mg_fe", "Compute the gradient"]);
+    let kilo = LabelSpace { units: vec!["dex".into(), "kK".into()], ..fewer.clone() };
+    refused(&library, &kilo, &grid, library.resolution, &["unit K", "kK", "per unit"]);
+    let shifted: Vec<f64> = grid.iter().map(|at| at + 0.3).collect();
+    refused(&library, &space, &shifted, library.resolution, &["5000.30", "Resample"]);
+    refused(&library, &space, &[4990.0], library.resolution, &["4990.0"]);
+    refused(&library, &space, &grid, 1800.0, &["2500", "1800", "Smooth"]);
+
+    let mut broken = library.clone();
+    broken.gradient[[1, 2, 3]] = f32::NAN;
+    assert!(broken.check().unwrap_err().to_string().contains("(1, 2, 3)"));
+    let mut falling = library;
+    falling.wavelength.reverse();
+    assert!(falling.check().unwrap_err().to_string().contains("rising"));
+}
+
+/// The scattered references of the real synthesis pass, the α track is warned of.
+#[test]
+fn libraries_of_a_real_synthesis() {
+    let Some(folder) = shared_data().map(|data| data.join("synthetic_spectra")).filter(|folder| folder.is_dir()) else {
+        eprintln!("notice: synthetic_spectra is absent; real gradient libraries are not tested");
+        return;
+    };
+    for (kind, shape, warned) in [("scattered", (47, 15, 591), false), ("alpha_track", (29, 15, 591), true)] {
+        let library = GradientLibrary::read(&folder.join(format!("gradients_{kind}_4800_5500.safetensors"))).unwrap();
+        let (n, l, w) = library.gradient.dim();
+        assert!(n <= shape.0 && n > shape.0 / 2 && (l, w) == (shape.1, shape.2), "{kind}: {n} references");
+        assert_eq!(library.names[..5], ["teff", "logg", "v_mic", "feh", "c_fe"]);
+        assert_eq!(library.resolution, 1800.0);
+        assert!((library.wavelength[0] - 4800.0).abs() < 2.0);
+        let space = LabelSpace::covering(&library.names, &library.units, library.labels.view());
+        // On the α track labels are constant in part, so that the range of the scattered ones is taken for
+        // both.
+        let range = |k: usize| if k < 4 { library.labels.column(k).iter().fold(0.0, |a: f64, b| a.max(b.abs())) } else { 0.8 };
+        let space = space.unwrap_or_else(|_| LabelSpace {
+            names: library.names.clone(),
+            units: library.units.clone(),
+            minimum: vec![0.0; 15],
+            maximum: (0..15).map(range).collect(),
+        });
+        let said = library.weaknesses(&space);
+        assert_eq!(said.iter().any(|text| text.contains("mg_fe")), warned, "{kind}: {said:#?}");
+    }
+    let second = GradientLibrary::read(&folder.join("second_code_giants_gradients_4005_5500.safetensors")).unwrap();
+    assert_eq!(second.gradient.dim(), (23, 22, 1377));
+}

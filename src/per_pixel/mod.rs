@@ -1,0 +1,51 @@
+//! Spectra with a small model per pixel (DD-Payne: Ting et al. 2017; Xiang et al. 2019; Zhang et al. 2024):
+//! from labels to normalised flux, held to the label gradients of stellar physics. On the processor, without
+//! tensors of burn.
+//!
+//! | file | concept |
+//! |---|---|
+//! | `labels` | names, units and ranges; labels scaled to ±½ |
+//! | `tensor_file` | named arrays in safetensors |
+//! | `library`, `library_file` | spectra and label gradients of a synthesis at reference labels |
+//! | `activation`, `network`, `network_file` | one small network per pixel, its named tensors, the published layout |
+//! | `spectra` | spectra with known labels |
+//! | `train` | training, a pixel at a time |
+//! | `engine` | what fits need of a model of pixels; emulated spectra |
+//! | `diagnosis` | do labels come from their own lines? |
+//! | `fit` | all labels from all pixels of a spectrum |
+//! | `strip_rows` | arithmetic on rows of strips |
+//! | `network_engine` | networks in single precision, lanes being pixels |
+
+mod activation;
+mod diagnosis;
+mod engine;
+mod fit;
+#[cfg(test)]
+mod fit_tests;
+#[cfg(test)]
+mod honesty_tests;
+mod labels;
+mod library;
+mod library_file;
+#[cfg(test)]
+mod library_tests;
+mod network;
+mod network_engine;
+mod network_file;
+#[cfg(test)]
+mod network_tests;
+mod spectra;
+mod strip_rows;
+mod tensor_file;
+pub mod train;
+
+pub use activation::Activation;
+pub use diagnosis::{Fidelity, Response, gradient_fidelity, responses};
+pub use engine::{PixelModel, emulate, evaluate_all};
+pub use fit::{Ending, SpectrumFitOptions, SpectrumFits, SpectrumFitter};
+pub use labels::{LabelSpace, canonical_name, is_abundance_ratio};
+pub use library::GradientLibrary;
+pub use network::{Architecture, PixelNetworks};
+pub use network_engine::NetworkEngine;
+pub use network_file::{read_labels, write_labels};
+pub use spectra::LabelledSpectra;

@@ -1,0 +1,134 @@
+//! Pixel networks as named tensors: `w0 [W,H,L]`, `b0 [W,H]`, `w1 [W,H]`, `b1 [W]`; with two hidden layers
+//! `w1 [W,H2,H]`, `b1 [W,H2]`, `w2 [W,H2]`, `b2 [W]`; `minimum [L]`, `maximum [L]`, `wavelength [W]`. The
+//! published names (`w_array_0`, `b_array_0`, …, `x_min`, `x_max`) are read too.
+
+use super::activation::Activation;
+use super::labels::{LabelSpace, canonical_name};
+use super::network::{Architecture, PixelNetworks};
+use super::tensor_file::{TensorFile, TensorWriter};
+use crate::error::{Error, Result};
+use ndarray::{Array2, ArrayD, ArrayView2, s};
+use std::path::Path;
+
+impl PixelNetworks {
+    /// Writes the networks.
+    ///
+    /// # Errors
+    /// When the file exists and `overwrite` is false, or cannot be written.
+    pub fn write(&self, path: &Path, overwrite: bool) -> Result<()> {
+        let mut file = TensorWriter::default();
+        let (w, n) = (self.n_pixels(), self.space.len());
+        let last = self.architecture.widths.len() - 1;
+        for (index, (inputs, outputs)) in self.architecture.layers().enumerate() {
+            let (kernel, bias) = self.architecture.place(index);
+            let shape: &[usize] = if index == last { &[w, inputs] } else { &[w, outputs, inputs] };
+            file.single(&format!("w{index}"), shape, self.parameters.slice(s![.., kernel]).iter().copied());
+            let shape: &[usize] = if index == last { &[w] } else { &[w, outputs] };
+            file.single(&format!("b{index}"), shape, self.parameters.slice(s![.., bias]).iter().copied());
+        }
+        file.double("minimum", &[n], self.space.minimum.iter().copied());
+        file.double("maximum", &[n], self.space.maximum.iter().copied());
+        if !self.wavelength.is_empty() {
+            file.double("wavelength", &[w], self.wavelength.iter().copied());
+        }
+        file.text("label_names", self.space.names.join(","));
+        file.text("label_units", self.space.units.join(","));
+        file.text("activation", self.architecture.activation.name());
+        file.write(path, overwrite)
+    }
+
+    /// Reads networks, also those of the published layout, whose activation is the sigmoid unless the
+    /// metadata say `activation`.
+    ///
+    /// # Errors
+    /// When the file is damaged, lacks a tensor, or shapes contradict each other.
+    pub fn read(path: &Path) -> Result<Self> {
+        let file = TensorFile::read(path)?;
+        let names = file.names();
+        let published = names.iter().any(|name| name == "w_array_0");
+        let name = |kind: &str, index: usize| {
+            if published { format!("{kind}_array_{index}") } else { format!("{kind}{index}") }
+        };
+        let first = file.required(&name("w", 0), "[W, H, L]")?;
+        let [w, hidden, n] = [first.shape()[0], first.shape()[1], first.shape()[2]];
+        let n_layers = if names.contains(&name("w", 2)) { 3 } else { 2 };
+        let mut widths = vec![hidden];
+        if n_layers == 3 {
+            widths.push(file.required(&name("b", 1), "[W, H2]")?.shape()[1]);
+        }
+        let activation = match file.text("activation") {
+            None if published => Activation::Sigmoid,
+            text => text.and_then(Activation::named).ok_or_else(|| {
+                Error::model(format!("{}, metadata 'activation'", file.place()))
+                    .found(text.unwrap_or("nothing"))
+                    .expected("tanh, sigmoid or leaky_relu")
+            })?,
+        };
+        let architecture = Architecture::new(n, &widths, activation).map_err(|error| error.within(file.place()))?;
+        let mut parameters = Array2::<f32>::zeros((w, architecture.n_parameters()));
+        for (index, (inputs, outputs)) in architecture.layers().enumerate() {
+            let (kernel, bias) = architecture.place(index);
+            let is_last = index + 1 == n_layers;
+            let (kernel_axes, bias_axes) = if is_last { ("[W, H]", "[W]") } else { ("[W, H, inputs]", "[W, H]") };
+            let (kernel_shape, bias_shape) =
+                if is_last { (vec![w, inputs], vec![w]) } else { (vec![w, outputs, inputs], vec![w, outputs]) };
+            for (kind, axes, shape, place) in [("w", kernel_axes, kernel_shape, kernel), ("b", bias_axes, bias_shape, bias)] {
+                let name = name(kind, index);
+                let tensor: ArrayD<f64> = file.required(&name, axes)?;
+                if tensor.shape() != shape {
+                    return Err(Error::model(format!("{}, tensor '{name}'", file.place()))
+                        .found(format!("shape {:?}", tensor.shape()))
+                        .expected(format!("{shape:?}, by the shapes of the layers before")));
+                }
+                let values = tensor.iter().map(|value| *value as f32).collect();
+                let values = Array2::from_shape_vec((w, place.len()), values)
+                    .map_err(|error| Error::model(file.place()).found(error.to_string()))?;
+                parameters.slice_mut(s![.., place]).assign(&values);
+            }
+        }
+        let ranges = if published { ["x_min", "x_max"] } else { ["minimum", "maximum"] };
+        let [minimum, maximum] = [file.required(ranges[0], "[L]")?, file.required(ranges[1], "[L]")?];
+        let text = |key: &str| file.text(key).map(|text| text.split(',').map(|part| part.trim().to_owned()).collect());
+        let names: Vec<String> = text("label_names").ok_or_else(|| {
+            Error::model(file.place())
+                .found("no 'label_names' in the metadata")
+                .expected(format!("the names of the {n} labels, separated by commas"))
+                .remedy("Pass `metadata={\"label_names\": \"teff,logg,…\"}` to safetensors' save_file.")
+        })?;
+        let units = text("label_units").unwrap_or_else(|| vec![String::new(); names.len()]);
+        let names = names.iter().map(|name| canonical_name(name)).collect();
+        let space = LabelSpace::new(names, units, minimum.iter().copied().collect(), maximum.iter().copied().collect())
+            .map_err(|error| error.within(file.place()))?;
+        let wavelength = file.optional("wavelength")?.map(|values| values.iter().copied().collect()).unwrap_or_default();
+        Self::new(space, wavelength, architecture, parameters).map_err(|error| error.within(file.place()))
+    }
+}
+
+/// Writes labels `[N, L]` of a space, by the name `labels`.
+///
+/// # Errors
+/// When the file exists or cannot be written.
+pub fn write_labels(path: &Path, space: &LabelSpace, labels: ArrayView2<f64>) -> Result<()> {
+    let mut file = TensorWriter::default();
+    file.double("labels", &[labels.nrows(), labels.ncols()], labels.iter().copied());
+    file.text("label_names", space.names.join(","));
+    file.write(path, false)
+}
+
+/// Reads labels `[N, L]` of a space.
+///
+/// # Errors
+/// When the file is damaged, or has other labels.
+pub fn read_labels(path: &Path, space: &LabelSpace) -> Result<Array2<f64>> {
+    let file = TensorFile::read(path)?;
+    let expected = space.names.join(",");
+    if file.text("label_names") != Some(&expected) {
+        return Err(Error::model(format!("{}, metadata 'label_names'", file.place()))
+            .found(file.text("label_names").unwrap_or("nothing"))
+            .expected(expected));
+    }
+    let labels = file.required("labels", "[N, L]")?;
+    let labels = labels.into_dimensionality().map_err(|error| Error::model(file.place()).found(error.to_string()))?;
+    super::labels::check_columns(file.place(), space.len(), labels.view())?;
+    Ok(labels)
+}

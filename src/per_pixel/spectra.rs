@@ -1,0 +1,68 @@
+//! Spectra with known labels.
+
+use super::labels::{LabelSpace, check_columns};
+use crate::error::{Error, Result};
+use ndarray::{Array2, Axis};
+
+/// Spectra of N stars with known labels, on W pixels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LabelledSpectra {
+    /// `[N, L]`, in the units of the labels.
+    pub labels: Array2<f64>,
+    /// Normalised flux `[N, W]`.
+    pub flux: Array2<f32>,
+    /// Inverse variance `[N, W]`; 0 where a pixel is missing, whatever its flux.
+    pub inverse_variance: Array2<f32>,
+}
+
+impl LabelledSpectra {
+    /// Number of stars.
+    pub fn len(&self) -> usize {
+        self.labels.nrows()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The stars named by `keep`.
+    pub fn select(&self, keep: &[usize]) -> Self {
+        Self {
+            labels: self.labels.select(Axis(0), keep),
+            flux: self.flux.select(Axis(0), keep),
+            inverse_variance: self.inverse_variance.select(Axis(0), keep),
+        }
+    }
+
+    /// Checks shapes, labels and errors. Fluxes that are not finite are missing pixels: their inverse
+    /// variance must be zero.
+    ///
+    /// # Errors
+    /// `Data`, naming the star and pixel.
+    pub fn check(&self, place: &str, space: &LabelSpace, n_pixels: usize) -> Result<()> {
+        check_columns(place, space.len(), self.labels.view())?;
+        let expected = (self.labels.nrows(), n_pixels);
+        for (name, found) in [("fluxes", self.flux.dim()), ("inverse variances", self.inverse_variance.dim())] {
+            if found != expected {
+                return Err(Error::data(place)
+                    .found(format!("{name} {found:?}"))
+                    .expected(format!("{expected:?} (stars, pixels)")));
+            }
+        }
+        let faulty = |((star, pixel), weight): ((usize, usize), &f32)| {
+            let is_used = *weight > 0.0;
+            (!weight.is_finite() || *weight < 0.0 || (is_used && !self.flux[[star, pixel]].is_finite())).then_some((star, pixel))
+        };
+        match self.inverse_variance.indexed_iter().find_map(faulty) {
+            None => Ok(()),
+            Some((star, pixel)) => Err(Error::data(format!("{place}, star {star}, pixel {pixel}"))
+                .found(format!(
+                    "flux {} with inverse variance {}",
+                    self.flux[[star, pixel]],
+                    self.inverse_variance[[star, pixel]]
+                ))
+                .expected("finite numbers, or an inverse variance of 0 for a missing pixel")),
+        }
+    }
+}

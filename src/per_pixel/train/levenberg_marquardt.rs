@@ -1,0 +1,191 @@
+//! Levenberg–Marquardt for the network of one pixel.
+//!
+//! Damping μ diag(JᵀJ) after Nielsen (1999); the gradient term is reweighted in every iteration, with
+//! ω = D/2√(d² + ε²), and its smoothing ε goes down in stages. All decisions are taken on the pixel's numbers:
+//! neither threads nor other pixels change a bit.
+
+#![allow(clippy::needless_range_loop)] // rows and columns of matrices go by their indices
+
+use super::loss::Loss;
+use super::normal_equations::NormalEquations;
+use super::options::TrainingOptions;
+use super::pass::{Pass, StripTask};
+use super::shared::Shared;
+use crate::tensor::cholesky::Factor;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+/// Standard deviation of the first weights of core labels, and of abundance ratios relative to it: lines of
+/// single elements act nearly linearly.
+const FIRST_WEIGHTS: f64 = 0.7;
+const OF_RATIOS: f64 = 0.3;
+/// Damping beyond which no step is sought any more.
+const LARGEST_DAMPING: f64 = 1e8;
+const SMALLEST_DAMPING: f64 = 1e-12;
+
+/// Work space for one pixel after the other.
+pub(super) struct Workspace {
+    pub current: Pass,
+    trial: Pass,
+    validation: Pass,
+    equations: NormalEquations,
+    factor: Factor,
+}
+
+impl Workspace {
+    pub fn new(shared: &Shared, validation: &Shared, n_hidden: usize) -> Self {
+        let current = Pass::new(shared, n_hidden);
+        Self {
+            trial: current.clone(),
+            validation: Pass::new(validation, n_hidden),
+            equations: NormalEquations::new(shared.n_labels, n_hidden),
+            factor: Factor::new(current.parameters.len()),
+            current,
+        }
+    }
+}
+
+/// An iteration of a pixel.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Iteration {
+    /// Stage of the smoothing.
+    pub stage: usize,
+    /// χ² per training spectrum.
+    pub flux: f64,
+    /// The gradient term without smoothing.
+    pub gradient: f64,
+    /// χ² per validation spectrum; 0 without one.
+    pub validation: f64,
+}
+
+/// The network of a pixel.
+#[derive(Debug, Clone)]
+pub(super) struct Trained {
+    pub parameters: Vec<f64>,
+    /// From the start to the network that is kept, and what came after it.
+    pub history: Vec<Iteration>,
+    /// That of the network that is kept.
+    pub kept: Iteration,
+}
+
+/// A pixel to be trained.
+pub(super) struct Pixel<'a> {
+    pub shared: &'a Shared,
+    pub task: StripTask,
+    pub validation: (&'a Shared, StripTask),
+    /// εₖ of every stage.
+    pub smoothing: Vec<Vec<f64>>,
+    pub is_ratio: &'a [bool],
+    pub seed: u64,
+}
+
+impl Pixel<'_> {
+    /// Trains the network.
+    pub fn train(&mut self, options: &TrainingOptions, work: &mut Workspace) -> Trained {
+        self.task.smoothing.clone_from(&self.smoothing[0]);
+        self.start(work);
+        let mut history = Vec::new();
+        let mut kept = None;
+        let (mut damping, mut growth) = (options.damping, 2.0);
+        for stage in 0..self.smoothing.len() {
+            self.task.smoothing.clone_from(&self.smoothing[stage]);
+            work.current.evaluate(self.shared, &self.task);
+            let first = self.iteration(stage, work);
+            history.push(first);
+            // The best of a stage: networks of an earlier one were not held to the physics as closely.
+            let mut best = (first, work.current.parameters.clone());
+            let (mut n_small, mut n_rising) = (0, 0);
+            while history.len() <= options.iterations {
+                let before = work.current.loss.total();
+                if !self.step(work, &mut damping, &mut growth) {
+                    break;
+                }
+                let iteration = self.iteration(stage, work);
+                history.push(iteration);
+                let criterion = |iteration: Iteration| iteration.validation + iteration.gradient;
+                if criterion(iteration) <= criterion(best.0) || self.validation.0.sections.is_empty() {
+                    best = (iteration, work.current.parameters.clone());
+                    n_rising = 0;
+                } else {
+                    n_rising += 1;
+                }
+                n_small = if before - work.current.loss.total() < options.tolerance * before { n_small + 1 } else { 0 };
+                if n_small >= 2 || n_rising >= options.patience {
+                    break;
+                }
+            }
+            work.current.parameters.clone_from(&best.1);
+            kept = Some(best);
+        }
+        let (kept, parameters) = kept.unwrap_or_else(|| (self.iteration(0, work), work.current.parameters.clone()));
+        Trained { parameters, history, kept }
+    }
+
+    /// Random hidden neurons; the output is that of least squares.
+    fn start(&self, work: &mut Workspace) {
+        let (n_labels, n_hidden) = (self.shared.n_labels, self.task.n_hidden);
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        let parameters = &mut work.current.parameters;
+        for h in 0..n_hidden {
+            for k in 0..n_labels {
+                let normal: f64 = StandardNormal.sample(&mut random);
+                parameters[h * n_labels + k] = FIRST_WEIGHTS * normal * if self.is_ratio[k] { OF_RATIOS } else { 1.0 };
+            }
+            parameters[n_hidden * n_labels + h] = random.gen_range(-1.0..1.0);
+        }
+        let first = n_hidden * (n_labels + 1);
+        parameters[first..].fill(0.0);
+        work.current.evaluate(self.shared, &self.task);
+        work.equations.set(self.shared, &self.task, &work.current);
+        let (size, n_outputs) = (work.current.parameters.len(), n_hidden + 1);
+        let block: Vec<f64> =
+            (first..size).flat_map(|i| &work.equations.matrix[i * size + first..(i + 1) * size]).copied().collect();
+        let mut factor = Factor::new(n_outputs);
+        let damping: Vec<f64> = (0..n_outputs).map(|i| 1e-6 * block[i * n_outputs + i] + f64::MIN_POSITIVE).collect();
+        if factor.decompose(&block, &damping) {
+            let mut outputs: Vec<f64> = work.equations.gradient[first..].iter().map(|value| -value).collect();
+            factor.solve(&mut outputs);
+            work.current.parameters[first..].copy_from_slice(&outputs);
+        }
+    }
+
+    /// One accepted step; false where there is none.
+    fn step(&self, work: &mut Workspace, damping: &mut f64, growth: &mut f64) -> bool {
+        work.equations.set(self.shared, &self.task, &work.current);
+        let size = work.current.parameters.len();
+        let diagonal: Vec<f64> = (0..size).map(|i| work.equations.matrix[i * size + i]).collect();
+        while *damping < LARGEST_DAMPING {
+            let damped: Vec<f64> = diagonal.iter().map(|value| *damping * value + f64::MIN_POSITIVE).collect();
+            if work.factor.decompose(&work.equations.matrix, &damped) {
+                let mut step: Vec<f64> = work.equations.gradient.iter().map(|value| -value).collect();
+                work.factor.solve(&mut step);
+                let predicted: f64 = (0..size).map(|i| step[i] * (damped[i] * step[i] - work.equations.gradient[i])).sum();
+                for i in 0..size {
+                    work.trial.parameters[i] = work.current.parameters[i] + step[i];
+                }
+                work.trial.evaluate(self.shared, &self.task);
+                let gain = (work.current.loss.total() - work.trial.loss.total()) / predicted;
+                if gain > 0.0 && predicted > 0.0 {
+                    *damping = (*damping * (1.0 - (2.0 * gain - 1.0).powi(3)).max(1.0 / 3.0)).max(SMALLEST_DAMPING);
+                    *growth = 2.0;
+                    std::mem::swap(&mut work.current, &mut work.trial);
+                    return true;
+                }
+            }
+            *damping *= *growth;
+            *growth *= 2.0;
+        }
+        *damping = 1.0;
+        *growth = 2.0;
+        false
+    }
+
+    fn iteration(&self, stage: usize, work: &mut Workspace) -> Iteration {
+        let (shared, task) = (self.validation.0, &self.validation.1);
+        work.validation.parameters.copy_from_slice(&work.current.parameters);
+        work.validation.evaluate(shared, task);
+        let Loss { flux, .. } = work.current.loss;
+        Iteration { stage, flux, gradient: work.current.exact_gradient, validation: work.validation.loss.flux }
+    }
+}

@@ -1,0 +1,32 @@
+//! Training of pixel networks: every pixel is a small problem of its own.
+//!
+//! | file | concept |
+//! |---|---|
+//! | `loss` | the loss of a pixel and its gradient in double precision |
+//! | `shared` | what all pixels share: samples in strips, products of their labels |
+//! | `pass` | a network's fluxes and gradients at all samples |
+//! | `normal_equations` | Gauss–Newton equations from products of rows |
+//! | `levenberg_marquardt` | the optimiser of a pixel |
+//! | `options`, `trainer` | choices, and the training of all pixels |
+//! | `checkpoint` | finished pixels in a file |
+
+mod checkpoint;
+mod levenberg_marquardt;
+mod loss;
+#[cfg(test)]
+mod loss_tests;
+mod normal_equations;
+#[cfg(test)]
+mod normal_tests;
+mod options;
+mod pass;
+mod shared;
+mod trainer;
+#[cfg(test)]
+mod trainer_tests;
+
+pub use checkpoint::Checkpoint;
+pub use levenberg_marquardt::Iteration;
+pub use loss::{Loss, PixelTask, loss_and_gradient};
+pub use options::TrainingOptions;
+pub use trainer::{PixelResult, Training, TrainingSet, train};

@@ -1,0 +1,253 @@
+//! A one-layer network at all samples, in single precision with sums in double: fluxes and deviations of the
+//! label gradients.
+
+use super::super::activation::Activation;
+use super::super::engine::dispatch;
+use super::super::strip_rows::{halves, halves_mut, weighted_squares};
+use super::loss::{Loss, PixelTask};
+use super::shared::{Section, Shared};
+use crate::tensor::lanes::{Block, Kernel, Lanes};
+use crate::tensor::row_products::Strip;
+
+/// Neurons whose sums are in registers together.
+const TILE: usize = 4;
+
+/// What a pixel's network is to learn, in the strips of the sections ([`super::loss::PixelTask`] in double
+/// precision).
+#[derive(Debug, Clone)]
+pub(super) struct StripTask {
+    pub activation: Activation,
+    /// Number of hidden neurons H.
+    pub n_hidden: usize,
+    /// `[sections][n]`; 0 where the weight is.
+    pub flux: Vec<Vec<Strip>>,
+    /// 1/(N σ²) `[sections][n]`.
+    pub weight: Vec<Vec<Strip>>,
+    /// `[L][n]` over the references.
+    pub gradient: Vec<Strip>,
+    /// Dₖ/R.
+    pub strength: Vec<f64>,
+    pub smoothing: Vec<f64>,
+    pub decay: f64,
+}
+
+impl StripTask {
+    /// The same in strips, for a network with one hidden layer.
+    pub fn new(task: &PixelTask, shared: &Shared, activation: Activation, n_hidden: usize) -> Self {
+        let weight = |section: &Section| section.strips_of(|i| task.weight[section.first + i] as f32);
+        // A missing flux may be anything.
+        let known = |i: usize| if task.weight[i] > 0.0 { task.flux[i] as f32 } else { 0.0 };
+        let gradient =
+            |section: &Section| (0..shared.n_labels).flat_map(|k| section.strips_of(|j| task.gradient[[j, k]] as f32)).collect();
+        Self {
+            activation,
+            n_hidden,
+            flux: shared.sections.iter().map(|section| section.strips_of(|i| known(section.first + i))).collect(),
+            weight: shared.sections.iter().map(weight).collect(),
+            gradient: shared.references.as_ref().map_or_else(Vec::new, gradient),
+            strength: task.strength.clone(),
+            smoothing: task.smoothing.clone(),
+            decay: task.decay,
+        }
+    }
+}
+
+/// A network's parameters, in the order of [`super::super::network::Architecture`], with what it makes of the
+/// samples.
+#[derive(Debug, Clone)]
+pub(super) struct Pass {
+    pub parameters: Vec<f64>,
+    /// `[sections][H][n]`.
+    pub activations: Vec<Vec<Strip>>,
+    /// f − fᵢ `[sections][n]`.
+    pub residuals: Vec<Vec<Strip>>,
+    /// h, h′, h″ of the references, `[H][n]` each.
+    pub of_references: [Vec<Strip>; 3],
+    /// ∂f/∂ℓₖ − gₖ of the references `[L][n]`.
+    pub deviations: Vec<Strip>,
+    pub loss: Loss,
+    /// The gradient term without smoothing.
+    pub exact_gradient: f64,
+}
+
+impl Pass {
+    /// Space for a pass over the samples.
+    pub fn new(shared: &Shared, n_hidden: usize) -> Self {
+        let rows = |section: &Section, rows: usize| vec![Strip::default(); rows * section.n];
+        let of_references = |rows_of: usize| shared.references.as_ref().map_or_else(Vec::new, |section| rows(section, rows_of));
+        Self {
+            parameters: vec![0.0; n_hidden * (shared.n_labels + 2) + 1],
+            activations: shared.sections.iter().map(|section| rows(section, n_hidden)).collect(),
+            residuals: shared.sections.iter().map(|section| rows(section, 1)).collect(),
+            of_references: std::array::from_fn(|_| of_references(n_hidden)),
+            deviations: of_references(shared.n_labels),
+            loss: Loss::default(),
+            exact_gradient: 0.0,
+        }
+    }
+
+    /// Computes everything at the pass's parameters.
+    pub fn evaluate(&mut self, shared: &Shared, task: &StripTask) {
+        let (n_labels, n_hidden) = (shared.n_labels, task.n_hidden);
+        let single: Vec<f32> = self.parameters.iter().map(|value| *value as f32).collect();
+        let kernel = hidden_kernel(&single, n_labels, n_hidden);
+        let outputs = &single[n_hidden * (n_labels + 1)..];
+        self.loss = Loss::default();
+        for (at, section) in shared.sections.iter().enumerate() {
+            let (activations, residuals) = (&mut self.activations[at], &mut self.residuals[at]);
+            hidden(section, &kernel, task, n_labels, activations);
+            // The flux is negated so that residuals are sums.
+            let weights = &outputs[..n_hidden];
+            dispatch(Combine {
+                rows: halves(activations),
+                weights,
+                offset: outputs[n_hidden],
+                subtracted: halves(&task.flux[at]),
+                out: halves_mut(residuals),
+            });
+            self.loss.flux += weighted_squares(&task.weight[at], residuals);
+        }
+        self.exact_gradient = 0.0;
+        if let Some(section) = &shared.references {
+            let n = section.n;
+            let [values, first, second] = &mut self.of_references;
+            hidden(section, &kernel, task, n_labels, values);
+            dispatch(Derivatives {
+                activation: task.activation,
+                values: halves(values),
+                first: halves_mut(first),
+                second: halves_mut(second),
+            });
+            for k in 0..n_labels {
+                let weights: Vec<f32> = (0..n_hidden).map(|h| outputs[h] * kernel[h * (n_labels + 1) + k]).collect();
+                let rows = k * n..(k + 1) * n;
+                dispatch(Combine {
+                    rows: halves(first),
+                    weights: &weights,
+                    offset: 0.0,
+                    subtracted: halves(&task.gradient[rows.clone()]),
+                    out: halves_mut(&mut self.deviations[rows.clone()]),
+                });
+                let epsilon = task.smoothing[k];
+                let (mut smooth, mut exact) = (0.0, 0.0);
+                for d in self.deviations[rows].iter().flat_map(|strip| strip.0).take(section.n_samples) {
+                    let d = f64::from(d);
+                    smooth += (d * d + epsilon * epsilon).sqrt() - epsilon;
+                    exact += d.abs();
+                }
+                self.loss.gradient += task.strength[k] * smooth;
+                self.exact_gradient += task.strength[k] * exact;
+            }
+        }
+        let decayed = &self.parameters[..self.parameters.len() - 1];
+        self.loss.decay = task.decay * decayed.iter().map(|value| value * value).sum::<f64>();
+    }
+}
+
+/// Weights of the hidden neurons with their bias behind them `[H][L + 1]`.
+pub(super) fn hidden_kernel<T: Copy>(parameters: &[T], n_labels: usize, n_hidden: usize) -> Vec<T> {
+    let row = |h: usize| parameters[h * n_labels..(h + 1) * n_labels].iter().chain([&parameters[n_hidden * n_labels + h]]);
+    (0..n_hidden).flat_map(row).copied().collect()
+}
+
+/// Activations of a section's samples.
+pub(super) fn hidden(section: &Section, kernel: &[f32], task: &StripTask, n_labels: usize, out: &mut [Strip]) {
+    dispatch(Hidden {
+        inputs: halves(&section.inputs),
+        n: 2 * section.n,
+        n_inputs: n_labels + 1,
+        kernel,
+        activation: task.activation,
+        out: halves_mut(out),
+    });
+}
+
+/// h(W x) for all neurons.
+struct Hidden<'a> {
+    inputs: &'a [Block],
+    n: usize,
+    n_inputs: usize,
+    kernel: &'a [f32],
+    activation: Activation,
+    out: &'a mut [Block],
+}
+
+impl Kernel for Hidden<'_> {
+    #[inline(always)]
+    fn run<V: Lanes>(self) {
+        let Self { inputs, n, n_inputs, kernel, activation, out } = self;
+        let tile = TILE * n_inputs;
+        let whole = kernel.len() / tile * TILE;
+        for (kernel, out) in kernel.chunks_exact(tile).zip(out.chunks_exact_mut(TILE * n)) {
+            rows::<V, TILE>(inputs, n, n_inputs, kernel, activation, out);
+        }
+        for (kernel, out) in kernel[whole * n_inputs..].chunks_exact(n_inputs).zip(out[whole * n..].chunks_exact_mut(n)) {
+            rows::<V, 1>(inputs, n, n_inputs, kernel, activation, out);
+        }
+    }
+}
+
+#[inline(always)]
+fn rows<V: Lanes, const T: usize>(
+    inputs: &[Block],
+    n: usize,
+    n_inputs: usize,
+    kernel: &[f32],
+    activation: Activation,
+    out: &mut [Block],
+) {
+    for s in 0..n {
+        let mut sums = [V::splat(0.0); T];
+        for l in 0..n_inputs {
+            let x = V::load(&inputs[l * n + s].0);
+            for t in 0..T {
+                sums[t] = x.multiply_add(V::splat(kernel[t * n_inputs + l]), sums[t]);
+            }
+        }
+        for t in 0..T {
+            activation.in_lanes(sums[t]).0.store(&mut out[t * n + s].0);
+        }
+    }
+}
+
+/// offset + Σ weight · row − subtracted.
+struct Combine<'a> {
+    rows: &'a [Block],
+    weights: &'a [f32],
+    offset: f32,
+    subtracted: &'a [Block],
+    out: &'a mut [Block],
+}
+
+impl Kernel for Combine<'_> {
+    #[inline(always)]
+    fn run<V: Lanes>(self) {
+        let n = self.out.len();
+        for s in 0..n {
+            let mut sum = V::splat(self.offset);
+            for h in 0..self.weights.len() {
+                sum = V::load(&self.rows[h * n + s].0).multiply_add(V::splat(self.weights[h]), sum);
+            }
+            sum.subtract(V::load(&self.subtracted[s].0)).store(&mut self.out[s].0);
+        }
+    }
+}
+
+/// h′ and h″ of activations.
+struct Derivatives<'a> {
+    activation: Activation,
+    values: &'a [Block],
+    first: &'a mut [Block],
+    second: &'a mut [Block],
+}
+
+impl Kernel for Derivatives<'_> {
+    #[inline(always)]
+    fn run<V: Lanes>(self) {
+        for s in 0..self.values.len() {
+            let (first, second) = self.activation.derivatives_in_lanes(V::load(&self.values[s].0));
+            first.store(&mut self.first[s].0);
+            second.store(&mut self.second[s].0);
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Training of all pixels, in parallel.
+
+use super::super::labels::LabelSpace;
+use super::super::library::GradientLibrary;
+use super::super::network::{Architecture, PixelNetworks};
+use super::super::spectra::LabelledSpectra;
+use super::checkpoint::Checkpoint;
+use super::levenberg_marquardt::{Iteration, Pixel, Workspace};
+use super::loss::PixelTask;
+use super::options::TrainingOptions;
+use super::pass::StripTask;
+use super::shared::Shared;
+use crate::error::{Error, Result};
+use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
+
+/// What networks are trained on.
+#[derive(Debug, Clone)]
+pub struct TrainingSet {
+    /// The labels and the ranges that are scaled to ±½.
+    pub space: LabelSpace,
+    /// `[W]`, vacuum Å.
+    pub wavelength: Vec<f64>,
+    pub spectra: LabelledSpectra,
+    /// Spectra that decide when to stop; may be empty.
+    pub validation: LabelledSpectra,
+    /// Physics, of the same labels and pixels ([`GradientLibrary::for_training`]).
+    pub library: Option<GradientLibrary>,
+}
+
+/// The network of a pixel, and how its training went.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PixelResult {
+    /// In the order of [`Architecture`].
+    pub parameters: Vec<f32>,
+    /// The iteration whose network is kept.
+    pub kept: Iteration,
+    pub n_iterations: usize,
+}
+
+/// Networks of all pixels.
+#[derive(Debug, Clone)]
+pub struct Training {
+    pub networks: PixelNetworks,
+    /// `[W]`.
+    pub pixels: Vec<PixelResult>,
+}
+
+impl TrainingSet {
+    /// Checks shapes and numbers.
+    ///
+    /// # Errors
+    /// `Data`.
+    pub fn check(&self) -> Result<()> {
+        let w = self.wavelength.len();
+        self.spectra.check("training spectra", &self.space, w)?;
+        self.validation.check("validation spectra", &self.space, w)?;
+        if self.spectra.is_empty() || w == 0 {
+            return Err(Error::data("training spectra")
+                .found(format!("{} spectra of {w} pixels", self.spectra.len()))
+                .expected("at least one of each"));
+        }
+        let Some(library) = &self.library else { return Ok(()) };
+        library.check()?;
+        if library.names != self.space.names || library.wavelength.len() != w {
+            return Err(Error::data(&library.origin)
+                .found(format!("{} labels on {} pixels", library.names.len(), library.wavelength.len()))
+                .expected(format!("those of the training, {} on {w}", self.space.len())));
+        }
+        Ok(())
+    }
+}
+
+/// Trains a network for every pixel that is not among the `finished` ones. `done` is told of every pixel that
+/// is; the networks do not depend on threads, nor on interruptions.
+///
+/// # Errors
+/// When the set contradicts itself, an option is impossible, or no pixel could be trained.
+pub fn train(
+    set: &TrainingSet,
+    options: &TrainingOptions,
+    finished: &Checkpoint,
+    done: &(dyn Fn(usize, &PixelResult) + Sync),
+) -> Result<Training> {
+    options.validate()?;
+    set.check()?;
+    let trainer = Trainer::new(set, options)?;
+    let n_parameters = trainer.architecture.n_parameters();
+    let pixels: Vec<PixelResult> = (0..set.wavelength.len())
+        .into_par_iter()
+        .map_init(
+            || trainer.workspace(),
+            |work, pixel| {
+                let known = finished.pixels.get(&pixel).filter(|result| result.parameters.len() == n_parameters);
+                let result = known.cloned().unwrap_or_else(|| trainer.pixel(pixel, work));
+                done(pixel, &result);
+                result
+            },
+        )
+        .collect();
+    let parameters = Array2::from_shape_fn((pixels.len(), n_parameters), |(w, p)| pixels[w].parameters[p]);
+    let networks = PixelNetworks::new(set.space.clone(), set.wavelength.clone(), trainer.architecture.clone(), parameters)?;
+    Ok(Training { networks, pixels })
+}
+
+/// What is the same for all pixels of a training.
+pub(super) struct Trainer<'a> {
+    set: &'a TrainingSet,
+    options: &'a TrainingOptions,
+    pub architecture: Architecture,
+    scaled: [Array2<f64>; 3],
+    shared: Shared,
+    validation: Shared,
+    /// Dₖ/R and the root mean square of the scaled gradients `[L]`.
+    strength: Vec<f64>,
+    rms: Vec<f64>,
+    is_ratio: Vec<bool>,
+}
+
+impl<'a> Trainer<'a> {
+    pub fn new(set: &'a TrainingSet, options: &'a TrainingOptions) -> Result<Self> {
+        let n_labels = set.space.len();
+        let architecture = Architecture::new(n_labels, &[options.hidden], options.activation)?;
+        if let Some(unknown) = options.regularisation_of.keys().find(|name| !set.space.names.contains(name)) {
+            return Err(Error::usage("training option regularisation_of")
+                .found(format!("'{unknown}'"))
+                .expected(format!("labels of the training: {}", set.space.names.join(", "))));
+        }
+        // Without physics there are no references.
+        let library = set.library.as_ref().filter(|_| set.space.names.iter().any(|name| options.strength(name) > 0.0));
+        let references = library.map_or_else(|| Array2::zeros((0, n_labels)), |library| set.space.scale(library.labels.view()));
+        let rms = library.map_or_else(|| vec![1.0; n_labels], |library| library.gradient_rms(&set.space));
+        let per_reference = 1.0 / references.nrows().max(1) as f64;
+        let strength = |k: usize| match rms[k] > 0.0 {
+            true => options.strength(&set.space.names[k]) / rms[k] * per_reference,
+            false => 0.0,
+        };
+        let scaled = [set.space.scale(set.spectra.labels.view()), set.space.scale(set.validation.labels.view()), references];
+        let none = Array2::zeros((0, n_labels));
+        Ok(Self {
+            architecture,
+            shared: Shared::new(scaled[0].view(), scaled[2].view()),
+            validation: Shared::new(scaled[1].view(), none.view()),
+            scaled,
+            strength: (0..n_labels).map(strength).collect(),
+            rms,
+            is_ratio: set.space.abundance_ratios(),
+            set,
+            options,
+        })
+    }
+
+    pub fn workspace(&self) -> Workspace {
+        Workspace::new(&self.shared, &self.validation, self.options.hidden)
+    }
+
+    /// What the network of a pixel is to learn, at the last smoothing.
+    pub fn task(&self, pixel: usize) -> PixelTask<'_> {
+        self.task_of(&self.set.spectra, self.scaled[0].view(), pixel)
+    }
+
+    fn task_of<'b>(&'b self, spectra: &LabelledSpectra, scaled: ArrayView2<'b, f64>, pixel: usize) -> PixelTask<'b> {
+        let weight: Vec<f64> = spectra.inverse_variance.column(pixel).iter().map(|value| f64::from(*value)).collect();
+        let n = weight.iter().filter(|weight| **weight > 0.0).count().max(1) as f64;
+        let references = self.scaled[2].view();
+        let gradient = |(j, k): (usize, usize)| {
+            let library = self.set.library.as_ref();
+            library.map_or(0.0, |library| f64::from(library.gradient[[j, k, pixel]]) * self.set.space.width(k))
+        };
+        PixelTask {
+            scaled,
+            flux: spectra.flux.column(pixel).iter().map(|value| f64::from(*value)).collect(),
+            weight: weight.into_iter().map(|weight| weight / n).collect(),
+            gradient: Array2::from_shape_fn(references.dim(), gradient),
+            references,
+            strength: self.strength.clone(),
+            smoothing: self.rms.iter().map(|rms| rms * self.options.smoothing.last().unwrap_or(&1.0)).collect(),
+            decay: self.options.weight_decay / n,
+        }
+    }
+
+    /// Trains a pixel.
+    pub fn pixel(&self, pixel: usize, work: &mut Workspace) -> PixelResult {
+        let strips =
+            |task: &PixelTask, shared: &Shared| StripTask::new(task, shared, self.options.activation, self.options.hidden);
+        let task = self.task(pixel);
+        let validation = self.task_of(&self.set.validation, self.scaled[1].view(), pixel);
+        let smoothing = |stage: &f64| self.rms.iter().map(|rms| stage * rms).collect();
+        let mut pixel = Pixel {
+            shared: &self.shared,
+            task: strips(&task, &self.shared),
+            validation: (&self.validation, strips(&validation, &self.validation)),
+            smoothing: self.options.smoothing.iter().map(smoothing).collect(),
+            is_ratio: &self.is_ratio,
+            seed: self.options.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(pixel as u64),
+        };
+        let trained = pixel.train(self.options, work);
+        let parameters = trained.parameters.iter().map(|value| *value as f32).collect();
+        PixelResult { parameters, kept: trained.kept, n_iterations: trained.history.len() }
+    }
+}

@@ -1,0 +1,151 @@
+//! Catalogues: all labels from all pixels, with the full covariance and flags.
+
+use super::package::PixelPackage;
+use crate::catalogue::{CatalogueColumns, Estimates};
+use crate::error::{Error, Result};
+use crate::infer::flags;
+use crate::observations::{Observations, ReadOptions, input_flag};
+use crate::package::{Estimated, Estimator, FitStage, Kind, Package, Reached, Request};
+use crate::per_pixel::{Ending, SpectrumFitOptions, SpectrumFits, SpectrumFitter, emulate};
+use crate::quantity::Facts;
+use crate::statistics::median;
+use crate::table::{Column, ColumnSchema, Values};
+use ndarray::{Array2, ArrayView2};
+use std::sync::Arc;
+
+/// A fit whose χ² is further above the median than this, in median absolute deviations, is flagged (Zhang et
+/// al. 2024).
+pub const POOR_FIT_BEYOND: f64 = 3.0;
+/// Labels are outside the range of the training when they leave it by more than this part of its width.
+const RANGE_TOLERANCE: f64 = 1e-6;
+
+/// Meaning of the bits, for the column's description and the documentation.
+pub const FLAGS: &str = "bit 3: qflag_chi2 of 3 or more; 6: not converged; 8: labels outside the training range; 10: some fluxes were unusable; \
+11: not fitted (too few fluxes); 16: a label at the bound of the fit. Below 8: the basic cut";
+
+/// Fits spectra with a package.
+pub(super) struct PixelEstimator {
+    package: Arc<PixelPackage>,
+    options: SpectrumFitOptions,
+    fitter: SpectrumFitter,
+}
+
+impl PixelEstimator {
+    pub fn new(package: Arc<PixelPackage>, request: &Request) -> Result<Self> {
+        // There is no prior to be left out: --likelihood-only is what is done anyway.
+        for (choice, is_made) in [("--constraint", request.constraints.is_some()), ("--hold", !request.hold.is_empty())] {
+            if is_made {
+                return Err(Error::usage(choice)
+                    .found(format!("it with a model of the kind '{}'", PixelPackage::KIND))
+                    .expected("a fit of all labels to the spectrum alone")
+                    .remedy("Leave the option out."));
+            }
+        }
+        let options: SpectrumFitOptions = request.options()?;
+        let fitter = SpectrumFitter::new(package.engine.clone(), package.templates.view(), options)?;
+        Ok(Self { package, options, fitter })
+    }
+}
+
+/// Inverse variances `[N, W]` of observations: 0 for missing pixels.
+pub(super) fn inverse_variance(observations: &Observations) -> Array2<f32> {
+    observations.flux_error.mapv(|error| if error.is_finite() { 1.0 / (error * error) } else { 0.0 })
+}
+
+/// Signal-to-noise ratios of a pixel of normalised flux: the median of 1/σ over the good pixels.
+pub(super) fn signal_to_noise(observations: &Observations) -> Vec<f64> {
+    let of = |errors: ndarray::ArrayView1<f32>| {
+        median(&errors.iter().filter(|error| error.is_finite()).map(|error| 1.0 / f64::from(*error)).collect::<Vec<f64>>())
+    };
+    observations.flux_error.outer_iter().map(of).collect()
+}
+
+impl Estimator for PixelEstimator {
+    fn read_options(&self) -> ReadOptions {
+        let unit = &self.package.card.flux_unit;
+        ReadOptions { flux_unit: (!unit.is_empty()).then(|| unit.clone()), ..ReadOptions::default() }
+    }
+
+    fn choices(&self) -> Result<String> {
+        toml::to_string(&self.options).map_err(|error| Error::usage("fit options").found(error.to_string()).source(error))
+    }
+
+    fn estimate(&self, observations: &Observations, reached: Reached<'_>) -> Result<Estimated> {
+        reached(FitStage::Begun)?;
+        self.package.card.grid.require_same(&observations.grid)?;
+        let fits = self.fitter.fit(observations.flux.view(), inverse_variance(observations).view())?;
+        reached(FitStage::Optimum { n_evaluations: fits.n_iterations.iter().map(|n| *n as u64 + 1).sum() })?;
+        let estimated = self.describe(observations, fits)?;
+        reached(FitStage::Description)?;
+        Ok(estimated)
+    }
+
+    fn flux(&self, values: ArrayView2<'_, f64>) -> Result<Option<Array2<f64>>> {
+        Ok(Some(emulate(self.package.engine.as_ref(), values).mapv(f64::from)))
+    }
+}
+
+impl PixelEstimator {
+    fn describe(&self, observations: &Observations, fits: SpectrumFits) -> Result<Estimated> {
+        let space = &self.package.networks.space;
+        let (n, l) = fits.labels.dim();
+        let ratios = signal_to_noise(observations);
+        let per_pixel = |i: usize| fits.chi_square[i] / fits.n_pixels[i] as f64;
+        let quality: Vec<f64> = (0..n).map(|i| self.package.card.goodness.judge(ratios[i], per_pixel(i))).collect();
+        let scaled = space.scale(fits.labels.view());
+        let is_outside = |i: usize| scaled.row(i).iter().any(|x| x.abs() > 0.5 + RANGE_TOLERANCE);
+        let bits = |i: usize| {
+            let input = observations.input_flags[i];
+            [
+                (input & input_flag::BAD_FLUX != 0, flags::BAD_FLUX),
+                (fits.endings[i] == Ending::TooFewPixels, flags::NOT_FITTED),
+                (fits.endings[i] == Ending::Unfinished, flags::NOT_CONVERGED),
+                (quality[i] >= POOR_FIT_BEYOND, flags::POOR_FIT),
+                (is_outside(i), flags::OUTSIDE_TRAINING_RANGE),
+                (fits.at_bound[i], flags::AT_LIMIT),
+            ]
+            .into_iter()
+            .filter(|(is_set, _)| *is_set)
+            .fold(0, |bits, (_, bit)| bits | bit)
+        };
+        let describe = |k: usize| (space.names[k].clone(), space.units[k].clone(), Facts::of(&space.names[k]).description);
+        let estimates = Estimates {
+            ids: observations.ids.clone(),
+            parameters: (0..l).map(describe).collect(),
+            fitted: (0..l).collect(),
+            values: fits.labels,
+            covariance: fits.covariance,
+            flags: (0..n).map(bits).collect(),
+        };
+        let scalar = |name: &str, description: &str, ucd: &str, values: Vec<f64>| {
+            Column::nullable(ColumnSchema::new(name, "", description).with_ucd(ucd), values)
+        };
+        let count = |name: &str, description: &str, ucd: &str, values: Vec<i32>| {
+            Column::scalar(ColumnSchema::new(name, "", description).with_ucd(ucd), Values::Int32(values))
+        };
+        let pixels = |subtracted: usize| (0..n).map(|i| fits.n_pixels[i] as f64 - subtracted as f64).collect::<Vec<f64>>();
+        let against =
+            "(chi2/n_flux - median)/MAD, of good spectra of the same signal-to-noise ratio (null: the model knows none)";
+        let columns = CatalogueColumns {
+            diagnostics: vec![
+                scalar("chi2", "chi-square of the flux", "stat.fit.chi2", fits.chi_square),
+                scalar("n_dof", "degrees of freedom of chi2: n_flux less the number of labels", "stat.fit.dof", pixels(l)),
+                count("n_flux", "fluxes with a finite error", "meta.number", pixels(0).iter().map(|n| *n as i32).collect()),
+                scalar("qflag_chi2", against, "stat.value", quality),
+                scalar("snr", "median of 1/error over the good pixels", "stat.snr", ratios),
+            ],
+            after_flags: vec![count(
+                "n_iterations",
+                "iterations of the optimiser",
+                "meta.number",
+                fits.n_iterations.iter().map(|n| *n as i32).collect(),
+            )],
+            errors: "Cramer-Rao bound of the model's own gradients".into(),
+            covariances: "the fluxes".into(),
+            flags: FLAGS.into(),
+            ..CatalogueColumns::default()
+        };
+        let table = estimates.to_table(columns, self.package.id())?;
+        Ok(Estimated { table, flags: estimates.flags, values: estimates.values })
+    }
+}

@@ -1,0 +1,118 @@
+//! The recipe of a training.
+
+use super::package::PixelPackage;
+use crate::error::{Error, Result};
+use crate::package::Kind;
+use crate::per_pixel::train::TrainingOptions;
+use crate::text::fault_in_toml;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// How pixel networks are trained (TOML; unknown keys are errors).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PixelRecipe {
+    /// `pixel_networks`.
+    pub kind: String,
+    pub description: String,
+    /// Labels, as the columns of the observations are named.
+    pub labels: Vec<String>,
+    /// The gradient library (safetensors); a relative path is relative to the recipe. Without one nothing
+    /// keeps networks from cheating.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub library: Option<PathBuf>,
+    /// Resolving power λ/FWHM of the observations, which that of the library must be; 0 where there is no
+    /// library.
+    pub resolution: f64,
+    /// Fraction of the stars, by identifier, that decide when to stop.
+    pub validation_fraction: f64,
+    /// Training stars from the most similar of which a fit begins.
+    pub templates: usize,
+    pub training: TrainingOptions,
+}
+
+impl Default for PixelRecipe {
+    fn default() -> Self {
+        Self {
+            kind: PixelPackage::KIND.into(),
+            description: String::new(),
+            labels: ["teff", "logg", "feh"].map(String::from).to_vec(),
+            library: None,
+            resolution: 0.0,
+            validation_fraction: 0.1,
+            templates: 200,
+            training: TrainingOptions::default(),
+        }
+    }
+}
+
+impl PixelRecipe {
+    /// Whether a text is a recipe of this kind.
+    pub fn is_one(text: &str) -> bool {
+        let kind = text.parse::<toml::Table>().ok().and_then(|table| Some(table.get("kind")?.as_str()?.to_owned()));
+        kind.as_deref() == Some(PixelPackage::KIND)
+    }
+
+    /// Reads a recipe; the path of the library becomes one relative to the working directory.
+    ///
+    /// # Errors
+    /// When it cannot be read, a key is unknown, or a value impossible.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|error| Error::reading(path, error))?;
+        let mut recipe = Self::parse(&text, &path.display().to_string())?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        recipe.library = recipe.library.map(|library| folder.join(library));
+        Ok(recipe)
+    }
+
+    /// From TOML; `place` is for messages.
+    ///
+    /// # Errors
+    /// `Usage` for an unknown key or an impossible value.
+    pub fn parse(text: &str, place: &str) -> Result<Self> {
+        let recipe: Self = toml::from_str(text).map_err(|error| {
+            Error::usage(place)
+                .found(fault_in_toml(text, &error))
+                .remedy("`photosphere recipe pixel-networks` prints all keys with their defaults.")
+                .source(error)
+        })?;
+        recipe.validate().map_err(|error| error.within(place))?;
+        Ok(recipe)
+    }
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// `Usage`, naming the key.
+    pub fn validate(&self) -> Result<()> {
+        let fault = |key: &str, found: String, expected: &str| Err(Error::usage(key).found(found).expected(expected));
+        if self.kind != PixelPackage::KIND {
+            return fault("kind", format!("'{}'", self.kind), &format!("'{}'", PixelPackage::KIND));
+        }
+        if let Some(twice) = self.labels.iter().enumerate().find(|(i, name)| self.labels[..*i].contains(name)) {
+            return fault("labels", format!("'{}' twice", twice.1), "every label once");
+        }
+        if self.labels.is_empty() {
+            return fault("labels", "none".into(), "at least one");
+        }
+        if !(0.0..=0.9).contains(&self.validation_fraction) {
+            return fault("validation_fraction", self.validation_fraction.to_string(), "a number from 0 to 0.9");
+        }
+        if !(1..=100_000).contains(&self.templates) {
+            return fault("templates", self.templates.to_string(), "1 to 100000");
+        }
+        let needs_resolution = self.library.is_some();
+        if !(self.resolution.is_finite() && self.resolution >= 0.0) || (needs_resolution && self.resolution == 0.0) {
+            return fault("resolution", self.resolution.to_string(), "the resolving power λ/FWHM of the observations");
+        }
+        self.training.validate()
+    }
+
+    /// As TOML, with every key.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|error| Error::output("recipe as TOML").found(error.to_string()).source(error))
+    }
+}

@@ -1,0 +1,112 @@
+//! From files to catalogues, through the program.
+
+use super::*;
+use crate::cli::{Program, run};
+use crate::simulate::line_list::{LABELS, LineList, Population, References, Synthesis};
+use crate::statistics::robust_scatter;
+use crate::table;
+use std::path::Path;
+
+/// Library, training and new spectra of a few pixels in a folder, with a recipe.
+fn files(folder: &Path) {
+    let list = LineList { n_pixels: 40, ..LineList::default() };
+    let (synthesis, population) = (Synthesis::new(&list), Population::default());
+    let library = synthesis.library(population.references(References::Scattered, 60).view());
+    library.write(&folder.join("library.safetensors"), false).unwrap();
+    let labels = population.labels(700);
+    let all = population.observe(&synthesis, labels.view(), [50.0, 150.0]);
+    let part = |range: std::ops::Range<usize>| all.select(&range.collect::<Vec<_>>());
+    table::write(&list.observations(&part(0..500), 1, true).unwrap(), &folder.join("training.parquet"), false).unwrap();
+    let mut new = part(500..700);
+    new.inverse_variance.row_mut(3).fill(0.0);
+    table::write(&list.observations(&new, 5000, false).unwrap(), &folder.join("new.parquet"), false).unwrap();
+    let recipe = PixelRecipe {
+        labels: LABELS[..4].iter().map(|(name, _)| (*name).to_owned()).collect(),
+        library: Some("library.safetensors".into()),
+        resolution: list.resolution,
+        training: crate::per_pixel::train::TrainingOptions { hidden: 8, ..Default::default() },
+        ..PixelRecipe::default()
+    };
+    std::fs::write(folder.join("recipe.toml"), recipe.to_toml().unwrap()).unwrap();
+}
+
+fn command(arguments: &str) -> u8 {
+    let words = ["photosphere", "--quiet"].into_iter().chain(arguments.split(' ')).map(Into::into);
+    run(Program::standard(), words.collect::<Vec<_>>())
+}
+
+#[test]
+fn a_recipe_trains_and_the_package_makes_catalogues() {
+    let folder = tempfile::tempdir().unwrap();
+    files(folder.path());
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (recipe, training, model) = (path("recipe.toml"), path("training.parquet"), path("model"));
+    assert_eq!(command(&format!("train {recipe} {training} -o {model}")), 0);
+    assert_eq!(command(&format!("train {recipe} {training} -o {model}")), 1, "a model is not replaced");
+    assert_eq!(command(&format!("train {recipe} {training} -o {model} --resume")), 0);
+    assert_eq!(command(&format!("inspect {model}")), 0);
+    let (stars, catalogue) = (path("new.parquet"), path("catalogue.fits"));
+    assert_eq!(command(&format!("fit {model} {stars} -o {catalogue} --keep-truth")), 0);
+    assert_eq!(command(&format!("fit {model} {stars} -o {catalogue} --resume --keep-truth")), 0);
+    assert_eq!(command(&format!("fit {model} {stars} -o {} --keep-truth", path("run/"))), 0, "a run over partitions");
+    assert_eq!(command(&format!("fit {model} {stars} -o {} --hold feh=0", path("held.fits"))), 2);
+    assert_eq!(command(&format!("train {recipe} {stars} -o {}", path("none"))), 1, "the truth is no measurement");
+
+    // The same stars in another order and on one thread make the same model.
+    let mut rows = table::read(Path::new(&training)).unwrap();
+    rows = rows.select(&(0..rows.n_rows()).rev().collect::<Vec<_>>());
+    table::write(&rows, &folder.path().join("reversed.parquet"), false).unwrap();
+    let again = path("again");
+    assert_eq!(command(&format!("--threads 1 train {recipe} {} -o {again}", path("reversed.parquet"))), 0);
+    let load = |folder: &str| {
+        let (effects, device) = (crate::model::Registry::standard(), crate::tensor::Device::cpu());
+        <PixelPackage as crate::package::Kind>::load(Path::new(folder), &effects, &device).unwrap()
+    };
+    let (first, second) = (load(&model), load(&again));
+    assert_eq!(first.networks, second.networks);
+    assert_eq!(crate::package::Package::sha256(&first), crate::package::Package::sha256(&second));
+
+    let found = table::read(Path::new(&catalogue)).unwrap();
+    let column = |name: &str| found.column(name).unwrap().to_f64().unwrap();
+    let bits = found.column("quality_flags").unwrap().to_i64().unwrap();
+    assert!(bits[3] & (1 << 11) != 0 && column("teff")[3].is_nan());
+    assert!(bits.iter().filter(|bits| **bits < 8).count() > 140, "{bits:?}");
+    // Four labels are fitted where fifteen are at work: scatter is above the bound, but far below that of the
+    // stars.
+    for name in ["teff", "v_mic", "feh"] {
+        let (value, truth) = (column(name), column(&format!("true_{name}")));
+        let good: Vec<usize> = (0..200).filter(|&i| bits[i] < 8).collect();
+        let difference: Vec<f64> = good.iter().map(|&i| value[i] - truth[i]).collect();
+        let spread = robust_scatter(&good.iter().map(|&i| truth[i]).collect::<Vec<_>>());
+        println!("{name}: {:.3} of {spread:.3}", robust_scatter(&difference));
+        assert!(robust_scatter(&difference) < 0.6 * spread, "{name}");
+    }
+}
+
+#[test]
+fn a_damaged_package_says_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let networks = crate::per_pixel::Architecture::new(1, &[2], crate::per_pixel::Activation::Tanh).unwrap();
+    let space = crate::per_pixel::LabelSpace::new(vec!["teff".into()], vec!["K".into()], vec![4000.0], vec![6000.0]).unwrap();
+    let parameters = ndarray::Array2::from_elem((2, networks.n_parameters()), 0.1);
+    let networks = crate::per_pixel::PixelNetworks::new(space, vec![5000.0, 5001.0], networks, parameters).unwrap();
+    let grid = crate::observations::Grid::new(vec![500.0, 500.1], vec!["a".into(), "b".into()]).unwrap();
+    let package = PixelPackage::new(PixelCard::of_grid(grid.clone()), networks.clone(), ndarray::array![[5000.0]]).unwrap();
+    let model = folder.path().join("model");
+    package.save(&model, false, |_| Ok(())).unwrap();
+    let load = || {
+        let (effects, device) = (crate::model::Registry::standard(), crate::tensor::Device::cpu());
+        <PixelPackage as crate::package::Kind>::load(&model, &effects, &device)
+    };
+    assert_eq!(load().unwrap().networks, networks);
+    let description = std::fs::read_to_string(model.join("model.toml")).unwrap();
+    std::fs::write(model.join("model.toml"), description.replace("format = 1", "format = 7")).unwrap();
+    assert!(load().unwrap_err().to_string().contains("found 7"));
+    std::fs::write(model.join("model.toml"), &description[..40]).unwrap();
+    assert!(load().unwrap_err().to_string().contains("model.toml"));
+    std::fs::write(model.join("model.toml"), &description).unwrap();
+    std::fs::remove_file(model.join("templates.safetensors")).unwrap();
+    assert!(load().unwrap_err().to_string().contains("templates.safetensors"));
+    let short = crate::observations::Grid::new(vec![500.0], vec!["a".into()]).unwrap();
+    assert!(PixelPackage::new(PixelCard::of_grid(short), networks, ndarray::array![[5000.0]]).is_err());
+}

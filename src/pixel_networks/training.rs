@@ -1,0 +1,176 @@
+//! From observations with labels, and a gradient library, to a package.
+
+use super::estimator::{inverse_variance, signal_to_noise};
+use super::goodness::Goodness;
+use super::package::{PixelCard, PixelPackage};
+use super::recipe::PixelRecipe;
+use crate::error::{Error, Result};
+use crate::observations::{Observations, hash64, in_validation};
+use crate::per_pixel::train::{Checkpoint, PixelResult, Training, TrainingSet};
+use crate::per_pixel::{GradientLibrary, LabelSpace, LabelledSpectra, NetworkEngine, SpectrumFitOptions, SpectrumFitter};
+use crate::quantity::Facts;
+use crate::spectrum::Medium;
+use crate::table::{Column, ColumnSchema, Table, Values};
+use ndarray::{Array2, Axis};
+use std::sync::Arc;
+
+/// Å per nm.
+const ANGSTROM: f64 = 10.0;
+/// Seed of the hash by which templates are chosen.
+const TEMPLATE_SEED: u64 = 0x7e_3a_91;
+
+/// A trained package, with what is worth a table of its own.
+#[derive(Debug, Clone)]
+pub struct TrainedPixels {
+    pub package: PixelPackage,
+    /// Labels of the training stars and whether they were for validation.
+    pub stars: Table,
+    /// How the training of every pixel went.
+    pub pixels: Table,
+}
+
+/// Trains; pixels that are `finished` already, of the same training, are taken as they are, and `done` is
+/// told of all. The result does not depend on the order of the stars, on threads, nor on interruptions.
+///
+/// # Errors
+/// When stars have no labels, the library does not belong to them, or the training fails.
+pub fn train(
+    recipe: &PixelRecipe,
+    observations: &Observations,
+    library: Option<GradientLibrary>,
+    finished: &Checkpoint,
+    done: &(dyn Fn(usize, &PixelResult) + Sync),
+) -> Result<TrainedPixels> {
+    recipe.validate()?;
+    let mut stars: Vec<usize> = (0..observations.len()).filter(|&star| is_labelled(recipe, observations, star)).collect();
+    // Sums in single precision depend on the order.
+    stars.sort_by_key(|&star| observations.ids[star]);
+    let n_left_out = observations.len() - stars.len();
+    if n_left_out > 0 {
+        tracing::info!("{n_left_out} of {} stars have no flux or lack a label, and are left out", observations.len());
+    }
+    let (validation, training): (Vec<usize>, Vec<usize>) =
+        stars.iter().partition(|&&star| in_validation(observations.ids[star], recipe.validation_fraction));
+    if training.is_empty() {
+        return Err(Error::data("training stars")
+            .found(format!("{} stars, none with flux and all of {}", observations.len(), recipe.labels.join(", ")))
+            .expected("stars with columns of these labels and of their errors (…_error)")
+            .remedy("Join the labels with `photosphere prepare`, or name fewer labels in the recipe."));
+    }
+    let (spectra, validation_spectra) = (labelled(recipe, observations, &training), labelled(recipe, observations, &validation));
+    let units: Vec<String> = recipe.labels.iter().map(|name| Facts::of(name).unit_in_files().to_owned()).collect();
+    let space = LabelSpace::covering(&recipe.labels, &units, spectra.labels.view())?;
+    let wavelength: Vec<f64> = observations.grid.wavelength.iter().map(|nm| ANGSTROM * nm).collect();
+    let library = match library {
+        Some(_) if observations.grid.medium == Some(Medium::Air) => {
+            return Err(Error::data("wavelengths of the observations")
+                .found("air")
+                .expected("vacuum, as in gradient libraries")
+                .remedy("Prepare the spectra with `grid_medium = \"vacuum\"`."));
+        }
+        Some(library) => Some(library.for_training(&space, &wavelength, recipe.resolution)?),
+        None => None,
+    };
+    let weaknesses = library.as_ref().map_or_else(Vec::new, |library| library.weaknesses(&space));
+    weaknesses.iter().for_each(|weakness| tracing::warn!("networks may cheat: {weakness}"));
+    let origin = library.as_ref().map_or_else(String::new, |library| {
+        let name = library.origin.rsplit('/').next().unwrap_or_default();
+        format!("{name}, {} references", library.labels.nrows())
+    });
+    let set = TrainingSet { space: space.clone(), wavelength, spectra, validation: validation_spectra, library };
+    let trained = crate::per_pixel::train::train(&set, &recipe.training, finished, done)?;
+
+    let templates = templates(recipe, observations, &training, &set.spectra);
+    let engine = Arc::new(NetworkEngine::new(&trained.networks));
+    let fitter = SpectrumFitter::new(engine.clone(), templates.view(), SpectrumFitOptions::default())?;
+    let judged = if validation.is_empty() { &training } else { &validation };
+    let good = observations.select(judged);
+    let fits = fitter.fit(good.flux.view(), inverse_variance(&good).view())?;
+    let per_pixel: Vec<f64> = fits.chi_square.iter().zip(&fits.n_pixels).map(|(chi, n)| chi / *n as f64).collect();
+    let mean = |value: &dyn Fn(usize) -> f64| (0..trained.pixels.len()).map(value).sum::<f64>() / trained.pixels.len() as f64;
+    let kept = |pixel: usize| trained.pixels[pixel].kept;
+    let card = PixelCard {
+        description: recipe.description.clone(),
+        resolution: recipe.resolution,
+        n_training: training.len(),
+        n_validation: validation.len(),
+        library: origin,
+        weaknesses,
+        flux_unit: observations.flux_unit.clone(),
+        metrics: [
+            ("chi-square of training", mean(&|pixel| kept(pixel).flux)),
+            ("chi-square of validation", mean(&|pixel| kept(pixel).validation)),
+            ("gradient term", mean(&|pixel| kept(pixel).gradient)),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into(),
+        goodness: Goodness::of(&signal_to_noise(&good), &per_pixel),
+        ..PixelCard::of_grid(observations.grid.clone())
+    };
+    Ok(TrainedPixels {
+        stars: table_of_stars(recipe, observations, &stars)?,
+        pixels: table_of_pixels(&set.wavelength, &trained)?,
+        package: PixelPackage::new(card, trained.networks, templates)?,
+    })
+}
+
+fn label(observations: &Observations, name: &str, star: usize) -> Option<f64> {
+    observations.constraint(name, star).map(|(value, _)| value)
+}
+
+fn is_labelled(recipe: &PixelRecipe, observations: &Observations, star: usize) -> bool {
+    observations.n_fluxes(star) > 0 && recipe.labels.iter().all(|name| label(observations, name, star).is_some())
+}
+
+fn labelled(recipe: &PixelRecipe, observations: &Observations, stars: &[usize]) -> LabelledSpectra {
+    let chosen = observations.select(stars);
+    let value = |(i, k): (usize, usize)| label(&chosen, &recipe.labels[k], i).unwrap_or(f64::NAN);
+    LabelledSpectra {
+        labels: Array2::from_shape_fn((stars.len(), recipe.labels.len()), value),
+        inverse_variance: inverse_variance(&chosen),
+        flux: chosen.flux,
+    }
+}
+
+/// Labels of some of the training stars, by a hash of their identifiers.
+fn templates(recipe: &PixelRecipe, observations: &Observations, training: &[usize], spectra: &LabelledSpectra) -> Array2<f64> {
+    let mut order: Vec<usize> = (0..training.len()).collect();
+    order.sort_by_key(|&i| hash64(observations.ids[training[i]], TEMPLATE_SEED));
+    order.truncate(recipe.templates);
+    spectra.labels.select(Axis(0), &order)
+}
+
+fn table_of_stars(recipe: &PixelRecipe, observations: &Observations, stars: &[usize]) -> Result<Table> {
+    let ids: Vec<i64> = stars.iter().map(|&star| observations.ids[star]).collect();
+    let is_validation = ids.iter().map(|&id| in_validation(id, recipe.validation_fraction)).collect();
+    let id = ColumnSchema::new("source_id", "", "identifier of the star").with_ucd("meta.id;meta.main");
+    let mut table = Table::new(vec![Column::scalar(id, Values::Int64(ids))])?;
+    for name in &recipe.labels {
+        let facts = Facts::of(name);
+        let values = stars.iter().map(|&star| label(observations, name, star).unwrap_or(f64::NAN)).collect();
+        let schema = ColumnSchema::new(name, facts.unit_in_files(), &facts.description).with_ucd(&facts.ucd);
+        table.push(Column::nullable(schema, values))?;
+    }
+    let schema =
+        ColumnSchema::new("in_validation", "", "whether the star decided when to stop, and did not train").with_ucd("meta.code");
+    table.push(Column::scalar(schema, Values::Bool(is_validation)))?;
+    Ok(table)
+}
+
+fn table_of_pixels(wavelength: &[f64], trained: &Training) -> Result<Table> {
+    let schema = ColumnSchema::new("wavelength", "Angstrom", "wavelength of the pixel, in vacuum").with_ucd("em.wl");
+    let mut table = Table::new(vec![Column::scalar(schema, Values::Float64(wavelength.to_vec()))])?;
+    let kept = trained.pixels.iter().map(|pixel| pixel.kept);
+    let columns: [(&str, &str, Vec<f64>); 3] = [
+        ("chi2_training", "chi-square per training spectrum", kept.clone().map(|kept| kept.flux).collect()),
+        ("chi2_validation", "chi-square per validation spectrum", kept.clone().map(|kept| kept.validation).collect()),
+        ("gradient_term", "gradient term of the loss, without smoothing", kept.map(|kept| kept.gradient).collect()),
+    ];
+    for (name, description, values) in columns {
+        table.push(Column::nullable(ColumnSchema::new(name, "", description).with_ucd("stat.fit.chi2"), values))?;
+    }
+    let iterations = trained.pixels.iter().map(|pixel| pixel.n_iterations as i32).collect();
+    let schema = ColumnSchema::new("n_iterations", "", "iterations of the optimiser").with_ucd("meta.number");
+    table.push(Column::scalar(schema, Values::Int32(iterations)))?;
+    Ok(table)
+}

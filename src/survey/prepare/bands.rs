@@ -1,0 +1,113 @@
+//! The photometric bands of a preparation: standard sets, what replaces single bands of them, their order and offsets.
+
+use super::recipe::{REMEDY, first_repeated};
+use crate::error::{Error, Result};
+use crate::survey::photometry::{PhotometricBand, standard_set, standard_set_names};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The photometric bands: standard sets, then bands that the recipe spells out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PhotometrySource {
+    /// Names of standard sets: `2mass`, `wise`, `lamost-overlap`.
+    pub sets: Vec<String>,
+    /// Further bands; one with the name of a band of the sets takes its place.
+    pub bands: Vec<PhotometricBand>,
+    /// Names of the bands to use, in the order of the flux; all, in the order above, where it is empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub order: Vec<String>,
+    /// Added to the magnitudes, in mag, by band: what brings one photometric system to another.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub offsets: BTreeMap<String, f64>,
+    /// Whether crowding cuts apply; they need their column (`norm_dg`).
+    pub crowding: bool,
+}
+
+impl Default for PhotometrySource {
+    fn default() -> Self {
+        Self { sets: Vec::new(), bands: Vec::new(), order: Vec::new(), offsets: BTreeMap::new(), crowding: true }
+    }
+}
+
+impl PhotometrySource {
+    /// All bands, in the order of the flux.
+    ///
+    /// # Errors
+    /// When a set is unknown, a band's definition impossible, or a band that is not there is named.
+    pub fn bands(&self) -> Result<Vec<PhotometricBand>> {
+        let mut bands = Vec::new();
+        for name in &self.sets {
+            bands.extend(standard_set(name).ok_or_else(|| {
+                Error::usage("prepare recipe, photometry.sets")
+                    .found(format!("'{name}'"))
+                    .expected(standard_set_names().join(", "))
+                    .remedy("Name one of these, or spell the bands out under photometry.bands.")
+            })?);
+        }
+        let n_standard = bands.len();
+        for band in &self.bands {
+            match bands[..n_standard].iter_mut().find(|standard| standard.name == band.name) {
+                Some(standard) => *standard = band.clone(),
+                None => bands.push(band.clone()),
+            }
+        }
+        let fault = |key: &str, found: String, expected: &str| {
+            Err(Error::usage(format!("prepare recipe, photometry.{key}")).found(found).expected(expected).remedy(REMEDY))
+        };
+        let names = bands.iter().map(|band| band.name.clone()).collect::<Vec<_>>();
+        let expected = format!("names of its bands ({})", names.join(", "));
+        if let Some(name) = self.order.iter().chain(self.offsets.keys()).find(|name| !names.contains(name)) {
+            let key = if self.order.contains(name) { "order" } else { "offsets" };
+            return fault(key, format!("'{name}'"), &expected);
+        }
+        if let Some(name) = first_repeated(&self.order) {
+            return fault("order", format!("'{name}' twice"), "distinct names");
+        }
+        if !self.order.is_empty() && first_repeated(&names).is_none() {
+            bands = self.order.iter().filter_map(|name| bands.iter().find(|band| band.name == *name)).cloned().collect();
+        }
+        for band in &mut bands {
+            band.offset += self.offsets.get(&band.name).copied().unwrap_or(0.0);
+            band.validate()?;
+            band.crowding = band.crowding.take().filter(|_| self.crowding);
+        }
+        Ok(bands)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bands(text: &str) -> Result<Vec<PhotometricBand>> {
+        toml::from_str::<PhotometrySource>(text).unwrap().bands()
+    }
+
+    #[test]
+    fn a_set_can_be_reordered_and_its_bands_replaced_and_offset() {
+        let replaced = "[[bands]]\nname = 'h'\nwavelength = 1630.0\nmagnitude_column = 'hmag'\nerror_column = 'e_hmag'\n";
+        let found =
+            bands(&format!("sets = ['2mass', 'wise']\norder = ['w1', 'h', 'j']\noffsets = {{ j = 0.03 }}\n{replaced}")).unwrap();
+        assert_eq!(found.iter().map(|band| band.name.as_str()).collect::<Vec<_>>(), ["w1", "h", "j"]);
+        assert_eq!((found[1].magnitude_column.as_str(), found[1].wavelength), ("hmag", 1630.0));
+        // 0.03 mag fainter.
+        let standard = standard_set("2mass").unwrap().remove(0);
+        assert!((found[2].flux(12.0) / standard.flux(12.03) - 1.0).abs() < 1e-12);
+        // In the place of the set's band, without an order.
+        assert_eq!(bands(&format!("sets = ['2mass']\n{replaced}")).unwrap()[1].wavelength, 1630.0);
+    }
+
+    #[test]
+    fn bands_that_are_not_there_are_refused_by_name() {
+        for (text, key) in [
+            ("sets = ['wise']\norder = ['w3']", "photometry.order"),
+            ("sets = ['wise']\norder = ['w1', 'w1']", "'w1' twice"),
+            ("sets = ['wise']\noffsets = { j = 0.1 }", "photometry.offsets"),
+            ("sets = ['wise']\noffsets = { w1 = inf }", "offset"),
+        ] {
+            let error = bands(text).unwrap_err();
+            assert!(error.exit_code() == 2 && error.to_string().contains(key), "{error}");
+        }
+    }
+}

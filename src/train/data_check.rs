@@ -1,0 +1,102 @@
+//! Whether observations have what a recipe asks for, before the first epoch: hours of training must not end in a message that a look
+//! at the columns could have given.
+
+use super::recipe::{Recipe, Stage};
+use super::state::{Part, TrainingState};
+use crate::error::{Error, Result};
+use crate::model::ParameterSpace;
+use crate::observations::{Observations, select};
+
+const REMEDY: &str = "Add the columns, take the name out of data.constraints, or name it in data.optional.";
+
+/// Checks constraints, labels, cuts and the number of stars.
+///
+/// # Errors
+/// `Data`: when a constraint that is not optional is absent or has no measurement, stages are without stars, or the mixture prior
+/// has too few; `Usage`: when a label has no constraint, or a cut names a quantity that is not there.
+pub(super) fn check(recipe: &Recipe, observations: &Observations, state: &TrainingState) -> Result<()> {
+    let space = &state.model.space;
+    check_constraints(recipe, observations)?;
+    check_labels(recipe, observations, space)?;
+    for stage in &recipe.stages {
+        let cuts = match stage {
+            Stage::Learn(learn) => &learn.cuts,
+            Stage::Solve(solve) => &solve.cuts,
+            Stage::Refine(_) | Stage::Clean(_) => continue,
+        };
+        let place = format!("stage '{}'", stage.name());
+        let passing = select(observations, cuts).map_err(|error| error.within(&place))?;
+        for (part, name) in [(Part::Training, "training"), (Part::Stopping, "stopping")] {
+            let n = passing.iter().filter(|&&star| state.part[star] == part).count();
+            if n == 0 {
+                let all = state.part.iter().filter(|&&other| other == part).count();
+                return Err(Error::data(place)
+                    .found(format!("no {name} stars: none of {all} passes its cuts"))
+                    .expected("at least one")
+                    .remedy("Loosen the cuts, give more stars, or check the errors in the observation file."));
+            }
+        }
+    }
+    check_prior(recipe, observations, state)
+}
+
+/// Every constraint that is not optional is there, and measured for some star.
+fn check_constraints(recipe: &Recipe, observations: &Observations) -> Result<()> {
+    for name in recipe.data.constraints.iter().filter(|name| !recipe.data.optional.contains(name)) {
+        let expected = "measured values with their errors, for data.constraints names it";
+        let fault = |found: String| {
+            Err(Error::data(format!("columns '{name}' and '{name}_error'")).found(found).expected(expected).remedy(REMEDY))
+        };
+        let Some(constraint) = observations.constraints.get(name) else {
+            let has = |column: &str| observations.auxiliary.get(column).is_some();
+            return fault(match (has(name), has(&format!("{name}_error"))) {
+                (true, false) => "no errors".into(),
+                (false, true) => "no values".into(),
+                _ => "neither".into(),
+            });
+        };
+        if (0..observations.len()).all(|star| constraint.get(star).is_none()) {
+            return fault(format!("no star of {} with a value and a positive error", observations.len()));
+        }
+    }
+    Ok(())
+}
+
+/// Every label has measured values: nothing else says what it is.
+fn check_labels(recipe: &Recipe, observations: &Observations, space: &ParameterSpace) -> Result<()> {
+    for position in space.label_positions() {
+        let name = &space.parameters[position].name;
+        if !recipe.data.constraints.contains(name) {
+            return Err(Error::usage(format!("label '{name}'"))
+                .found("no constraint of that name: nothing would say what the label means")
+                .expected("it among data.constraints, with measured values")
+                .remedy("Add it to data.constraints, or take it out of the labels of the effect."));
+        }
+        if !observations.constraints.contains_key(name) {
+            return Err(Error::data(format!("columns '{name}' and '{name}_error'"))
+                .found("neither")
+                .expected("measured values of a label; they cannot be optional")
+                .remedy("Add the columns, or take the label out of the effect."));
+        }
+    }
+    Ok(())
+}
+
+/// The mixture prior has enough stars.
+fn check_prior(recipe: &Recipe, observations: &Observations, state: &TrainingState) -> Result<()> {
+    let labels: Vec<&str> = (state.model.space.parameters.iter())
+        .filter(|parameter| parameter.is_label())
+        .map(|parameter| parameter.name.as_str())
+        .collect();
+    let is_complete = |star: &usize| labels.iter().all(|label| observations.constraint(label, *star).is_some());
+    let n = state.stars(Part::Training).iter().filter(|star| is_complete(star)).count();
+    let needed = recipe.prior.fewest_stars(labels.len());
+    if n < needed {
+        let place = format!("columns of the labels ({})", labels.join(", "));
+        return Err(Error::data(place)
+            .found(format!("{n} training stars with all labels measured"))
+            .expected(format!("at least {needed}, for a mixture prior of {} components", recipe.prior.n_components))
+            .remedy("Give more stars, or ask for fewer components ([prior] n_components in the recipe)."));
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! What a star says of the zero points of a model: the difference of what its flux alone and its catalogue say.
+
+use super::neighbours::nearest;
+use super::state::TrainingState;
+use crate::model::Calibration;
+use crate::observations::Observations;
+use crate::optimise::dense::invert_positive_semidefinite;
+use crate::statistics::median;
+use ndarray::Array2;
+use rayon::prelude::*;
+
+/// Stars whose difference exceeds that of their like by this much per parameter, as rᵀ W r, are outliers (unresolved binaries
+/// that passed the cleaning).
+const LARGEST_CHI_SQUARE: f64 = 5.0;
+/// Like stars with which one is compared.
+const LIKE: usize = 25;
+
+/// What a star says of the zero points of the Q constrained parameters: W r `[Q]` and W `[Q, Q]`, row-major.
+#[derive(Debug, Clone)]
+pub(super) struct Difference {
+    pub weighted: Vec<f64>,
+    pub weight: Vec<f64>,
+}
+
+impl Difference {
+    /// From curvature `[P, P]` and gradient `[P]` of the star's flux χ² at its coordinates; `None` where nothing determines it.
+    pub fn of(
+        state: &TrainingState,
+        observations: &Observations,
+        constrained: &[usize],
+        star: usize,
+        curvature: &[f64],
+        gradient: &[f64],
+    ) -> Option<Self> {
+        let space = &state.model.space;
+        let p = space.len();
+        // dδ/du of every coordinate, A_flux, A_cat, and A_flux (Θ − Θ_cat) + score: what the flux says of the catalogue values.
+        let scale: Vec<f64> = (space.parameters.iter().zip(state.coordinates.row(star)))
+            .map(|(parameter, &u)| parameter.model_value_slope(u) / Calibration::slope(parameter, parameter.model_value(u)))
+            .collect();
+        let flux: Vec<f64> = (0..p * p).map(|at| 0.5 * curvature[at] / (scale[at / p] * scale[at % p])).collect();
+        let (mut catalogue, mut offset) = (vec![0.0; p], vec![0.0; p]);
+        for &position in constrained {
+            let parameter = &space.parameters[position];
+            let Some((measured, error)) = observations.constraint(&parameter.name, star) else { continue };
+            let (factor, value) =
+                (parameter.model_units_per_file_unit, parameter.model_value(state.coordinates[[star, position]]));
+            let slope = Calibration::slope(parameter, value);
+            catalogue[position] = (slope / (error * factor)).powi(2);
+            offset[position] = (value - measured * factor) / slope;
+        }
+        let mut total = flux.clone();
+        (0..p).for_each(|i| total[i * p + i] += catalogue[i]);
+        let covariance = invert_positive_semidefinite(&total, p)?.matrix;
+        let pull: Vec<f64> =
+            (0..p).map(|i| (0..p).map(|j| flux[i * p + j] * offset[j]).sum::<f64>() - 0.5 * gradient[i] / scale[i]).collect();
+        let weighted: Vec<f64> =
+            (constrained.iter()).map(|&i| catalogue[i] * (0..p).map(|j| covariance[i * p + j] * pull[j]).sum::<f64>()).collect();
+        let weight: Vec<f64> = (constrained.iter())
+            .flat_map(|&i| constrained.iter().map(move |&j| (i, j)))
+            .map(|(i, j)| if i == j { catalogue[i] } else { 0.0 } - catalogue[i] * covariance[i * p + j] * catalogue[j])
+            .collect();
+        Some(Self { weighted, weight })
+    }
+
+    /// r `[Q]`, NaN where it was not measured, and the positions of the measured parameters.
+    fn values(&self) -> (Vec<f64>, Vec<usize>) {
+        let q = self.weighted.len();
+        let measured: Vec<usize> = (0..q).filter(|&i| self.weight[i * q + i] > 0.0).collect();
+        let n = measured.len();
+        let weight: Vec<f64> = measured.iter().flat_map(|&i| measured.iter().map(move |&j| self.weight[i * q + j])).collect();
+        let mut values = vec![f64::NAN; q];
+        if let Some(variance) = invert_positive_semidefinite(&weight, n) {
+            for (row, &i) in measured.iter().enumerate() {
+                values[i] = measured.iter().enumerate().map(|(at, &j)| variance.matrix[row * n + at] * self.weighted[j]).sum();
+            }
+        }
+        (values, measured)
+    }
+
+    /// Whether (r − r₀)ᵀ W (r − r₀) is that of noise, over the measured parameters.
+    fn is_ordinary(&self, values: &[f64], measured: &[usize], zero: &[f64]) -> bool {
+        let q = self.weighted.len();
+        let from_zero = |i: usize| values[i] - zero[i];
+        let sum = |i: usize| measured.iter().map(|&j| self.weight[i * q + j] * from_zero(j)).sum::<f64>();
+        let chi_square: f64 = measured.iter().map(|&i| from_zero(i) * sum(i)).sum();
+        !measured.is_empty() && chi_square < LARGEST_CHI_SQUARE * measured.len() as f64
+    }
+}
+
+/// The rows of the stars that do not stand out from their like, the nearest in `labels [n, L]`.
+///
+/// A model that is wrong for a kind of stars puts them all beside their measurements; a binary stands out from its like. Only the
+/// latter is an outlier.
+pub(super) fn ordinary(stars: &[Difference], labels: &Array2<f64>) -> Vec<usize> {
+    let values: Vec<(Vec<f64>, Vec<usize>)> = stars.iter().map(Difference::values).collect();
+    (0..stars.len())
+        .into_par_iter()
+        .filter(|&row| {
+            let like = nearest(labels, row, LIKE);
+            let zero: Vec<f64> = (0..values[row].0.len())
+                .map(|i| like.iter().map(|&other| values[other].0[i]).filter(|value| value.is_finite()).collect::<Vec<f64>>())
+                .map(|values| if values.is_empty() { 0.0 } else { median(&values) })
+                .collect();
+            stars[row].is_ordinary(&values[row].0, &values[row].1, &zero)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outliers_are_those_that_stand_out_from_their_like_and_a_fault_of_the_model_is_kept() {
+        // The model is off by 5σ for all of the second half; two stars stand out, one has no measured values.
+        let labels = Array2::from_shape_fn((100, 1), |(row, _)| row as f64 + if row < 50 { 0.0 } else { 1e3 });
+        let stars: Vec<Difference> = (0..100)
+            .map(|row| {
+                let r = if row < 50 { 0.0 } else { 5.0 } + if row == 10 || row == 60 { 4.0 } else { 0.1 };
+                let weight = if row == 20 { 0.0 } else { 1.0 };
+                Difference { weighted: vec![r * weight], weight: vec![weight] }
+            })
+            .collect();
+        let kept = ordinary(&stars, &labels);
+        let gone: Vec<usize> = (0..100).filter(|row| !kept.contains(row)).collect();
+        assert_eq!(gone, [10, 20, 60]);
+    }
+}

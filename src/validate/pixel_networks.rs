@@ -1,0 +1,185 @@
+//! The report of pixel networks: do labels come from their own lines, and are their errors right?
+
+use super::figure::Figure;
+use super::figure::axis::Axis;
+use super::figure::canvas::Stroke;
+use super::figure::panel::{Heading, Key, Mark, Panel};
+use super::figure::theme::{INK, MUTED, SERIES};
+use super::number::{aligned, significant};
+use super::report::Report;
+use crate::error::Result;
+use crate::per_pixel::{
+    Fidelity, NetworkEngine, Response, SpectrumFitOptions, SpectrumFitter, evaluate_all, gradient_fidelity, responses,
+};
+use crate::pixel_networks::PixelPackage;
+use crate::quantity::symbol;
+use crate::statistics::{median, robust_scatter};
+use crate::table::Table;
+use ndarray::{Array2, ArrayView2, ArrayView3};
+use std::sync::Arc;
+
+/// What a report is made of: models of the same labels, and stars whose truth is known and whose abundance
+/// ratios are permuted.
+pub struct PixelReportInput<'a> {
+    /// Names and models: the first, and its controls.
+    pub models: &'a [(&'a str, Arc<PixelPackage>)],
+    /// Catalogues of the noisy spectra by them.
+    pub catalogues: &'a [Table],
+    /// True labels `[N, L]` of the stars.
+    pub truth: ArrayView2<'a, f64>,
+    /// Their spectra without noise `[N, W]`.
+    pub clean: ArrayView2<'a, f32>,
+    /// Labels of stars as they occur.
+    pub natural: ArrayView2<'a, f64>,
+    /// Labels at which gradients are compared, and the true gradients `[F, L, W]` per unit of the label.
+    pub fresh: ArrayView2<'a, f64>,
+    pub gradient: ArrayView3<'a, f64>,
+    /// The label whose gradients are drawn.
+    pub marked: &'a str,
+}
+
+/// What was found of a model.
+struct Found {
+    fidelity: Vec<Fidelity>,
+    responses: Vec<Response>,
+    /// Robust scatter of (estimate − truth)/error, and the median error.
+    pulls: Vec<f64>,
+    errors: Vec<f64>,
+}
+
+/// The report, and its main table for a terminal.
+///
+/// # Errors
+/// When a catalogue lacks a label.
+pub fn pixel_report(input: &PixelReportInput) -> Result<(Report, String)> {
+    let found = input.models.iter().zip(input.catalogues).map(|((_, package), catalogue)| judge(input, package, catalogue));
+    let found = found.collect::<Result<Vec<Found>>>()?;
+    let names = &input.models[0].1.networks.space.names;
+    let header: Vec<String> = ["label".to_owned()]
+        .into_iter()
+        .chain(input.models.iter().flat_map(|(name, _)| {
+            ["b", "c", "gradients", "amplitude", "scatter/bound"].map(|what| match input.models.len() {
+                1 => what.to_owned(),
+                _ => format!("{what} {name}"),
+            })
+        }))
+        .collect();
+    let row = |k: usize| -> Vec<String> {
+        let of = |found: &Found| {
+            let (response, fidelity) = (&found.responses[k], &found.fidelity[k]);
+            [response.own, response.predicted, fidelity.correlation, fidelity.amplitude, found.pulls[k]]
+                .map(|value| format!("{value:.3}"))
+        };
+        [names[k].clone()].into_iter().chain(found.iter().flat_map(of)).collect()
+    };
+    let rows: Vec<Vec<String>> = (0..names.len()).map(row).collect();
+    let first = &input.models[0].1;
+    let mut report = Report::new("A network per pixel, held to physics");
+    report.section(
+        "What was done",
+        format!(
+            "{} networks of {} neurons were trained on {} blended spectra whose abundances all follow one [α/Fe], and held to the label gradients of a \
+             synthesis at references with independently scattered abundances. The new stars' abundance ratios are permuted: no element can be \
+             inferred from another. A model that reads an element off the lines of others gives itself away.",
+            first.card.grid.len(),
+            first.networks.architecture.widths[1],
+            first.card.n_training
+        ),
+    );
+    report.section(
+        "Cheat test",
+        "Spectra without noise; estimate = a + b · truth + c · (what the other labels predict). An honest model has b = 1 and c = 0. Gradients are \
+         compared at stars with permuted abundances: correlation and amplitude against the truth. Scatter is that of the noisy spectra, over the \
+         Cramér–Rao bound of the model's own gradients.",
+    );
+    report.table("The labels", header.clone(), rows.clone());
+    report.figure(
+        "Response to the truth (b, filled) and to what the other labels predict (c, bars at zero).",
+        figure_of_responses(input, &found),
+    );
+    report.figure(
+        format!("Gradient by {} of the first of the new stars, times the width of the label's range.", symbol(input.marked)),
+        figure_of_gradients(input),
+    );
+    report.section("Errors", "Median Cramér–Rao bound of the new stars, and the scatter of pulls.");
+    let errors =
+        (0..names.len()).map(|k| vec![names[k].clone(), significant(found[0].errors[k], 3), format!("{:.3}", found[0].pulls[k])]);
+    report.table("The first model", ["label", "median error", "pulls"], errors.collect());
+    let text = aligned(&[header].into_iter().chain(rows).collect::<Vec<_>>());
+    Ok((report, text))
+}
+
+fn judge(input: &PixelReportInput, package: &PixelPackage, catalogue: &Table) -> Result<Found> {
+    let engine = Arc::new(NetworkEngine::new(&package.networks));
+    let space = &package.networks.space;
+    let options = SpectrumFitOptions { margin: 0.5, ..SpectrumFitOptions::default() };
+    let fitter = SpectrumFitter::new(engine.clone(), package.templates.view(), options)?;
+    let weight = Array2::from_elem(input.clean.dim(), 1e4);
+    let fits = fitter.fit(input.clean, weight.view())?;
+    let (mut pulls, mut errors) = (Vec::new(), Vec::new());
+    for (k, name) in space.names.iter().enumerate() {
+        let column = |name: &str| catalogue.column(name)?.to_f64();
+        let (value, error) = (column(name)?, column(&format!("{name}_error"))?);
+        let pull: Vec<f64> = (0..value.len()).map(|i| (value[i] - input.truth[[i, k]]) / error[i]).collect();
+        pulls.push(robust_scatter(&pull));
+        errors.push(median(&error));
+    }
+    Ok(Found {
+        fidelity: gradient_fidelity(engine.as_ref(), input.fresh, input.gradient),
+        responses: responses(space, fits.labels.view(), input.truth, input.natural),
+        pulls,
+        errors,
+    })
+}
+
+fn figure_of_responses(input: &PixelReportInput, found: &[Found]) -> Figure {
+    let names = &input.models[0].1.networks.space.names;
+    let n = names.len();
+    let ticks = names.iter().enumerate().map(|(k, name)| (k as f64, symbol(name).into_owned()));
+    let colors = || SERIES.iter().copied().cycle();
+    let legend = input.models.iter().zip(colors()).map(|((name, _), color)| Key::new(*name, color, Mark::Point));
+    let all = found.iter().flat_map(|found| found.responses.iter().flat_map(|response| [response.own, response.predicted]));
+    let y = Axis::covering("b and c", all.chain([0.0, 1.1]));
+    Figure::draw("cheat-test", 980, 440, |canvas| {
+        let bounds = canvas.bounds;
+        let x = Axis::linear("", (-0.6, n as f64 - 0.4)).with_ticks(ticks);
+        let mut panel = Panel::new(canvas, bounds, &Heading::legend(legend.collect()), x, y);
+        panel.horizontal(1.0, Stroke::dashed(MUTED, 1.0));
+        panel.horizontal(0.0, Stroke::dashed(MUTED, 1.0));
+        for (index, (found, color)) in found.iter().zip(colors()).enumerate() {
+            let at: Vec<f64> = (0..n).map(|k| k as f64 + 0.2 * index as f64).collect();
+            let own: Vec<f64> = found.responses.iter().map(|response| response.own).collect();
+            let predicted: Vec<f64> = found.responses.iter().map(|response| response.predicted).collect();
+            panel.points(&at, &own, 4.5, color);
+            panel.error_bars(&at, &vec![0.0; n], &predicted, Stroke::solid(color, 2.0));
+        }
+    })
+}
+
+fn figure_of_gradients(input: &PixelReportInput) -> Figure {
+    let space = &input.models[0].1.networks.space;
+    let k = space.names.iter().position(|name| name == input.marked).unwrap_or(0);
+    let wavelength: Vec<f64> = input.models[0].1.card.grid.wavelength.clone();
+    let star = input.fresh.slice(ndarray::s![..1, ..]);
+    let truth: Vec<f64> = input.gradient.slice(ndarray::s![0, k, ..]).iter().map(|value| value * space.width(k)).collect();
+    let own = |package: &PixelPackage| -> Vec<f64> {
+        let all = evaluate_all(&NetworkEngine::new(&package.networks), star);
+        all.slice(ndarray::s![0, 1 + k, ..]).iter().map(|value| f64::from(*value)).collect()
+    };
+    let gradients: Vec<Vec<f64>> = input.models.iter().map(|(_, package)| own(package)).collect();
+    let colors = || SERIES.iter().copied().cycle();
+    let legend = [Key::new("truth", INK, Mark::Dashed)]
+        .into_iter()
+        .chain(input.models.iter().zip(colors()).map(|((name, _), color)| Key::new(*name, color, Mark::Line)));
+    let x = Axis::covering("wavelength (nm)", wavelength.iter().copied());
+    let y = Axis::covering("gradient", truth.iter().copied().chain(gradients.iter().flatten().copied()));
+    Figure::draw("gradients", 980, 440, |canvas| {
+        let bounds = canvas.bounds;
+        let mut panel = Panel::new(canvas, bounds, &Heading::legend(legend.collect()), x, y);
+        let lines: Vec<_> = gradients.iter().zip(colors()).collect();
+        for (gradient, color) in lines.into_iter().rev() {
+            panel.line(&wavelength, gradient, Stroke::solid(color, 1.5));
+        }
+        panel.line(&wavelength, &truth, Stroke::dashed(INK, 1.5));
+    })
+}
