@@ -221,6 +221,12 @@ pub fn running_median(x: &[f64], y: &[f64], edges: &[f64]) -> Vec<RunningBin> {
         .collect()
 }
 
+/// The largest of values that are not negative, zero without any; NaN where one is NaN, so that what is not known is
+/// not small.
+pub fn largest(values: impl Iterator<Item = f64>) -> f64 {
+    values.fold(0.0, |largest, value| if largest.is_nan() || value <= largest { largest } else { value })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! Text from files as it may be shown: nothing in it moves the cursor, colours the terminal or turns the direction of writing.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// Characters that a terminal obeys rather than shows: control characters of both sets, line and paragraph separators, marks that turn the
@@ -91,6 +92,12 @@ pub fn fault_in_toml(source: &str, error: &toml::de::Error) -> String {
     let line = source[start..].lines().next().unwrap_or_default().trim();
     let column = before[start..].chars().count() + 1;
     format!("{message}, at line {number}, column {column} ({})", shortened(line, 60))
+}
+
+/// The first name that occurs a second time.
+pub(crate) fn first_repeated<'a, Name: AsRef<str> + ?Sized>(names: impl IntoIterator<Item = &'a Name>) -> Option<&'a Name> {
+    let mut seen = BTreeSet::new();
+    names.into_iter().find(|&name| !seen.insert(name.as_ref()))
 }
 
 #[cfg(test)]

@@ -193,6 +193,17 @@ fn fluxes_are_predicted_at_labels_in_any_unit_and_incomplete_rows_are_flagged() 
     let without = table::Table::new(vec![column("teff", "K", &[5000.0]), column("feh", "", &[0.0])]).unwrap();
     write(&without, path, "without.fits");
     fail(path, &format!("{predict} without.fits -o other.parquet"), 1, &["'logg'", "--hold logg"]);
+    // Nothing that is there in other capitals is passed over; a star has one row.
+    let mut table = labels(column("teff", "K", &[5770.0; 4]));
+    table.push(column("Extinction", "mag", &[0.5; 4])).unwrap();
+    write(&table, path, "capitals.fits");
+    fail(path, &format!("{predict} capitals.fits -o other.parquet"), 1, &["'extinction'", "but 'Extinction'"]);
+    let mut table = labels(column("teff", "K", &[5770.0; 4]));
+    table
+        .push(table::Column::scalar(table::ColumnSchema::new("source_id", "", ""), table::Values::Int64(vec![1, 2, 1, 3])))
+        .unwrap();
+    write(&table, path, "twice.fits");
+    fail(path, &format!("{predict} twice.fits -o other.parquet"), 1, &["twice.fits", "row 2: found identifier 1"]);
 }
 
 #[test]

@@ -216,7 +216,7 @@ fn photometric_parallaxes_have_honest_errors() {
     let estimates = fit(&trained, &data, &options).unwrap();
     let parallax = estimates.parameters.iter().position(|parameter| parameter.0 == "parallax").unwrap();
     // Without a prior and a parallax, photometry often leaves a second optimum (a dwarf, or a giant), of which the covariance at
-    // the first knows nothing; the flag says so.
+    // the first knows nothing; the flag says so. The better the search, the more often that other star is the likeliest one.
     let mut single = estimates.clone();
     for (flags, poor) in single.flags.iter_mut().zip(&estimates.flags) {
         *flags |= if poor & flags::SECOND_OPTIMUM != 0 { flags::NOT_CONVERGED } else { 0 };
@@ -225,7 +225,7 @@ fn photometric_parallaxes_have_honest_errors() {
         let pulls = pull_statistics(&residuals(&data, estimates, parallax).pulls);
         let (median, scatter) = (pulls.median.value, pulls.scatter.value);
         println!("photometric parallaxes, {name}: {} stars, pulls {median:+.3}, MAD-sigma {scatter:.3}", pulls.n);
-        assert!((0.85..if name == "all" { 1.25 } else { 1.15 }).contains(&scatter), "{name}");
+        assert!((0.85..if name == "all" { 1.3 } else { 1.15 }).contains(&scatter), "{name}");
     }
     for (label, edges) in [("teff", [4000.0, 5000.0, 6000.0, 7000.0]), ("logg", [1.0, 3.5, 4.2, 5.0])] {
         for bin in edges.windows(2) {

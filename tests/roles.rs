@@ -295,12 +295,12 @@ fn a_model_of_labels_alone_trains_fits_and_writes_a_catalogue() {
     )
     .unwrap();
     assert_eq!(recipe.constraints(&Registry::standard()).unwrap(), ["heat", "metal"]);
-    let truth = truths(2000, 11);
+    let truth = truths(4000, 11);
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(12);
     let mut training = observed(&truth, false, 13);
     for (k, name) in ["heat", "metal"].into_iter().enumerate() {
-        let measured = (0..2000).map(|i| truth[[i, k]] + 0.02 * random.sample::<f64, _>(StandardNormal)).collect();
-        training = training.with_constraint(name, measured, vec![0.02; 2000]).unwrap();
+        let measured = (0..4000).map(|i| truth[[i, k]] + 0.02 * random.sample::<f64, _>(StandardNormal)).collect();
+        training = training.with_constraint(name, measured, vec![0.02; 4000]).unwrap();
     }
     let (trained, _) = train(&recipe, &training, &Registry::standard(), &Device::cpu(), None, &mut |_, _| ()).unwrap();
 

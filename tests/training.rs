@@ -197,3 +197,16 @@ fn a_model_of_labels_alone_is_trained_and_fitted_with_the_default_options() {
     let estimates = fit(&trained, &observations, &options).unwrap();
     assert!(estimates.values.iter().filter(|value| value.is_finite()).count() > estimates.values.len() * 9 / 10);
 }
+
+/// Cuts on the whole sample leave stars out of the training and of the table of its stars.
+#[test]
+fn a_cut_on_the_sample_leaves_stars_out() {
+    let observations = survey(600);
+    let recipe =
+        format!("{HEAD}{FIRST}[data]\ncut = [{{ quantity = 'teff', minimum = 5000.0 }}]\n").replace("epochs = 40", "epochs = 2");
+    let recipe = Recipe::parse(&recipe, "test").unwrap();
+    let (trained, stars) = train(&recipe, &observations, &Registry::standard(), &Device::cpu(), None, &mut |_, _| ()).unwrap();
+    let expected = (0..600).filter(|&star| observations.constraint("teff", star).is_some_and(|(teff, _)| teff >= 5000.0)).count();
+    assert_eq!((stars.n_rows(), trained.card.n_training + trained.card.n_validation), (expected, expected));
+    assert!((100..500).contains(&expected));
+}

@@ -50,6 +50,24 @@ pub const ALL: &[BuiltIn] = &[
         text: include_str!("../../models/regression/photometry-lamost.toml"),
     },
     BuiltIn {
+        name: "specdis",
+        purpose: Purpose::Regression,
+        description: "train absolute magnitudes from spectra and noisy parallaxes (Li et al. 2025)",
+        text: include_str!("../../models/regression/specdis.toml"),
+    },
+    BuiltIn {
+        name: "solardis",
+        purpose: Purpose::Regression,
+        description: "train a convolutional network of five labels of solar-like stars (Shen et al. 2025)",
+        text: include_str!("../../models/regression/solardis.toml"),
+    },
+    BuiltIn {
+        name: "ob-stars",
+        purpose: Purpose::Regression,
+        description: "train M_Ks of OB stars from spectra and noisy parallaxes (Xiang et al. 2021)",
+        text: include_str!("../../models/regression/ob-stars.toml"),
+    },
+    BuiltIn {
         name: "prepare-xp",
         purpose: Purpose::Prepare,
         description: "join XP spectra, infrared photometry, parallaxes and labels",

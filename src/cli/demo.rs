@@ -7,11 +7,13 @@ use super::fit::CatalogueTask;
 use super::outcome::Outcome;
 use super::settings::Settings;
 use super::simulate::{new_stars, survey};
-use super::train::{Task, read_observations};
+use super::train::read_observations;
+use super::training_task::Task;
 use crate::error::{Error, Result};
 use crate::infer::{FitOptions, Fitter, fit, read_options};
 use crate::model::Registry;
 use crate::observations::Observations;
+use crate::package::{Estimator, Package};
 use crate::run::Existing;
 use crate::run::inputs::require_utf8;
 use crate::simulate::SurveyConfig;
@@ -86,6 +88,30 @@ impl Files {
     }
 }
 
+/// Makes the catalogue of the new stars, with their truth.
+pub(super) fn fit_new_stars(
+    (package, estimator, model_path): (&dyn Package, &dyn Estimator, &Path),
+    (stars, output): (&PathBuf, &Path),
+    existing: Existing,
+    settings: &Settings,
+) -> Result<()> {
+    let task = CatalogueTask {
+        package,
+        estimator,
+        model_path,
+        inputs: std::slice::from_ref(stars),
+        preparation: None,
+        output,
+        existing,
+        has_record: true,
+        shard: None,
+        keep: &[],
+        keep_truth: true,
+        other_instrument: false,
+    };
+    task.run(&task.provenance()?, settings).map(drop)
+}
+
 /// Runs the demo.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let clock = Instant::now();
@@ -138,21 +164,8 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     for (output, options) in
         [(&files.catalogue, FitOptions::default()), (&files.likelihood, FitOptions::default().likelihood_only())]
     {
-        let task = CatalogueTask {
-            package: &trained,
-            estimator: &Fitter::new(trained.clone(), &options)?,
-            model_path: &files.model,
-            inputs: std::slice::from_ref(&files.new_stars),
-            preparation: None,
-            output,
-            existing,
-            has_record: true,
-            shard: None,
-            keep: &[],
-            keep_truth: true,
-            other_instrument: false,
-        };
-        task.run(&task.provenance()?, settings)?;
+        let estimator = Fitter::new(trained.clone(), &options)?;
+        fit_new_stars((&trained, &estimator, &files.model), (&files.new_stars, output), existing, settings)?;
     }
     step("fit");
 

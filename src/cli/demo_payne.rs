@@ -1,11 +1,11 @@
 //! `photosphere demo payne`: networks per pixel held to physics, from nothing, and their control without
 //! physics.
 
+use super::demo::fit_new_stars;
 use super::existing::ExistingArguments;
-use super::fit::CatalogueTask;
 use super::outcome::Outcome;
 use super::settings::Settings;
-use super::train_pixels::PixelTask;
+use super::training_task::Task;
 use crate::error::{Error, Result};
 use crate::package::{Package, Request};
 use crate::per_pixel::{GradientLibrary, LabelledSpectra};
@@ -84,49 +84,34 @@ impl PayneDemo<'_> {
         step("simulate");
 
         let mut models: Vec<(&str, Arc<PixelPackage>)> = Vec::new();
-        for (name, folder, library) in [("with physics", "model", true), ("without physics", "model_without_physics", false)] {
+        let mut catalogues = Vec::new();
+        for (name, suffix, library) in [("with physics", "", true), ("without physics", "_without_physics", false)] {
             if !library && !self.with_control {
                 continue;
             }
             let recipe = recipe(&list, library, seed);
-            let recipe_path = path(if library { "recipe.toml" } else { "recipe_without_physics.toml" });
-            write_atomically(&recipe_path, true, |file| file.write_all(recipe.to_toml().unwrap_or_default().as_bytes()))?;
+            let recipe_path = path(&format!("recipe{suffix}.toml"));
+            let text = recipe.to_toml()?;
+            write_atomically(&recipe_path, true, |file| file.write_all(text.as_bytes()))?;
             let recipe = PixelRecipe::read(&recipe_path)?;
             let inputs = [files.training.clone()];
-            let output = path(folder);
-            let task = PixelTask {
+            let (model, catalogue) = (path(&format!("model{suffix}")), path(&format!("catalogue{suffix}.parquet")));
+            let task = Task {
                 recipe_path: &recipe_path,
                 recipe: &recipe,
                 inputs: &inputs,
-                output: &output,
+                output: &model,
                 existing,
                 checkpoint_every: CHECKPOINT_EVERY,
             };
-            models.push((name, Arc::new(task.run(settings)?)));
-        }
-        step("train");
-        let mut catalogues = Vec::new();
-        for (name, package) in &models {
-            let output = path(if *name == "with physics" { "catalogue.parquet" } else { "catalogue_without_physics.parquet" });
+            let package = Arc::new(task.run(settings)?);
+            step("train");
             let estimator = package.clone().estimator(&Request::default())?;
-            let task = CatalogueTask {
-                package: package.as_ref(),
-                estimator: estimator.as_ref(),
-                model_path: &path("model"),
-                inputs: std::slice::from_ref(&files.new_stars),
-                preparation: None,
-                output: &output,
-                existing,
-                has_record: true,
-                shard: None,
-                keep: &[],
-                keep_truth: true,
-                other_instrument: false,
-            };
-            task.run(&task.provenance()?, settings)?;
-            catalogues.push(table::read(&output)?);
+            fit_new_stars((package.as_ref(), estimator.as_ref(), &model), (&files.new_stars, &catalogue), existing, settings)?;
+            catalogues.push(table::read(&catalogue)?);
+            models.push((name, package));
+            step("fit");
         }
-        step("fit");
         let clean = synthesis.flux(permuted.view()).mapv(|value| value as f32);
         let fresh = permuted.slice(ndarray::s![..FRESH, ..]).to_owned();
         let (_, gradient) = synthesis.flux_and_gradient(fresh.view());

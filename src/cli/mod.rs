@@ -37,6 +37,7 @@ mod stage_times;
 mod train;
 mod train_pixels;
 mod train_regression;
+mod training_task;
 mod validate;
 
 use crate::error::Result;

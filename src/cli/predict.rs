@@ -4,9 +4,10 @@ use super::fit::held;
 use super::outcome::Outcome;
 use super::settings::Settings;
 use crate::error::{Error, Result};
-use crate::model::{ForwardModel, Parameter, Registry, Role, Transform};
+use crate::model::{ForwardModel, Parameter, Role, Transform};
 use crate::observations::columns;
 use crate::quantity::{self, Notices, Quantity};
+use crate::run::identifiers::Identifiers;
 use crate::run::inputs::{Inputs, require_utf8};
 use crate::run::provenance::{Input, Provenance, sha256_of_file};
 use crate::table::{Column, ColumnSchema, Table, Values, Writer, check_target, read_chunks, row_count};
@@ -48,7 +49,8 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     require_utf8(output)?;
     Inputs::of([input, &arguments.model]).require_other(output)?;
     check_target(output, arguments.overwrite)?;
-    let trained = TrainedModel::load(&arguments.model, &Registry::standard(), &settings.device()?)?;
+    let package = settings.package(&arguments.model)?;
+    let trained: &TrainedModel = package.require("predict")?;
     let held: BTreeMap<String, f64> = arguments.hold.iter().cloned().collect();
     for name in held.keys() {
         trained.model.space.position(name).map_err(|error| error.of_kind(crate::error::ErrorKind::Usage).within("--hold"))?;
@@ -61,11 +63,17 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         .metadata();
     let mut writer = Writer::create(output, arguments.overwrite)?;
     let mut notices = Notices::default();
+    let mut identifiers = Identifiers::default();
     let (mut n, mut n_predicted, mut n_outside) = (0, 0, 0);
     for chunk in read_chunks(input, ROWS)? {
         let chunk = chunk?;
-        let rows = Rows::read(&trained.model, &chunk, &held, n, &mut notices).map_err(|error| error.within(input.display()))?;
-        let mut table = rows.table(&trained.model, &chunk, n)?;
+        let within = |error: Error| error.within(input.display());
+        let rows = Rows::read(&trained.model, &chunk, &held, n, &mut notices).map_err(within)?;
+        let ids = match chunk.column_if_any(columns::ID).map_err(within)? {
+            Some(column) => identifiers.add_column(column, input, n)?,
+            None => (n..n + chunk.n_rows()).map(|row| row as i64).collect(),
+        };
+        let mut table = rows.table(&trained.model, ids).map_err(within)?;
         table.metadata.extend(provenance.clone());
         writer.write(&table)?;
         n += chunk.n_rows();
@@ -103,14 +111,20 @@ impl Rows {
         for (position, parameter) in model.space.parameters.iter().enumerate() {
             let factor = parameter.model_units_per_file_unit;
             let mut target = values.column_mut(position);
-            match (held.get(&parameter.name), chunk.get(&parameter.name)) {
+            match (held.get(&parameter.name), chunk.column_if_any(&parameter.name)?) {
                 (Some(value), _) => target.fill(value * factor),
                 (None, Some(column)) => {
                     let quantity = Quantity::of(&parameter.name).with_unit(&parameter.unit);
                     let read = quantity.read_from(column.clone(), quantity::Role::Value, None, first, notices)?.to_f64()?;
                     target.iter_mut().zip(read).for_each(|(target, value)| *target = value * factor);
                 }
-                (None, None) => target.fill(default(parameter, chunk)?),
+                (None, None) => {
+                    let value = default(parameter, chunk)?;
+                    if first == 0 {
+                        tracing::info!("no column '{}': {} for all rows", parameter.name, value / factor);
+                    }
+                    target.fill(value);
+                }
             }
         }
         let finite = |row: usize| {
@@ -133,8 +147,8 @@ impl Rows {
     }
 
     /// Fluxes and the parameters that were used.
-    fn table(&self, model: &ForwardModel, chunk: &Table, first: usize) -> Result<Table> {
-        let (n, w) = (chunk.n_rows(), model.grid.len());
+    fn table(&self, model: &ForwardModel, ids: Vec<i64>) -> Result<Table> {
+        let (n, w) = (ids.len(), model.grid.len());
         let complete: Vec<usize> = (0..n).filter(|&row| self.is_complete[row]).collect();
         let coordinates = Array2::from_shape_fn((complete.len(), model.space.len()), |(row, position)| {
             let parameter = &model.space.parameters[position];
@@ -150,10 +164,6 @@ impl Rows {
                 error[row * w + i] = value * model.model_error[i];
             }
         }
-        let ids = match chunk.get(columns::ID) {
-            Some(column) => column.to_i64()?,
-            None => (first..first + n).map(|row| row as i64).collect(),
-        };
         let lists = |name: &str, ucd: &str, text: &str, values: Vec<f64>| {
             Column::fixed(ColumnSchema::new(name, &model.flux_unit, text).with_ucd(ucd), Values::Float64(values), w)
         };

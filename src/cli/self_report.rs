@@ -13,10 +13,10 @@ pub fn lines(report: &SelfReport) -> Vec<String> {
     if let Some(share) = report.binaries {
         lines.push(format!("{} of the stars are unresolved binaries, those that were removed included", percent(share)));
     }
-    for ZeroPoints { group, errors } in &report.zero_points {
-        let one = |(name, error): (&String, &f64)| match name.as_str() {
-            "parallax" => format!("{name} {}", percent(*error)),
-            _ => format!("{name} {}", significant(*error, 2)),
+    for ZeroPoints { group, errors, fractions } in &report.zero_points {
+        let one = |(name, error): (&String, &f64)| match fractions.contains(name) {
+            true => format!("{name} {}", percent(*error)),
+            false => format!("{name} {}", significant(*error, 2)),
         };
         lines.push(format!("errors of zero points, {group}: {}", errors.iter().map(one).collect::<Vec<_>>().join(", ")));
     }

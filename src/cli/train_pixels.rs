@@ -3,35 +3,22 @@
 use super::outcome::Outcome;
 use super::progress::Progress;
 use super::settings::Settings;
-use super::train::{read_provenance, read_tables};
-use crate::error::{Error, Result};
+use super::training_task::{Task, read_tables, write_provenance};
+use crate::error::Result;
 use crate::observations::{Observations, ReadOptions};
 use crate::package::{Kind, Package};
 use crate::per_pixel::GradientLibrary;
 use crate::per_pixel::train::Checkpoint;
-use crate::pixel_networks::{PIXEL_FOLDER, PIXELS_FILE, PROVENANCE_FILE, PixelPackage, PixelRecipe, STARS_FILE, train};
+use crate::pixel_networks::{PIXEL_FOLDER, PIXELS_FILE, PixelPackage, PixelRecipe, STARS_FILE, train};
 use crate::run::identifiers::scan;
-use crate::run::inputs::{Inputs, require_utf8};
-use crate::run::provenance::{Provenance, RUN, sha256_of_file};
-use crate::run::{Existing, require_same_run};
-use crate::table::{self, check_target_directory};
+use crate::run::provenance::{Provenance, sha256_of_file};
+use crate::table;
 use crate::train::checkpoint_path;
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
-/// A training to be done.
-pub struct PixelTask<'a> {
-    pub recipe_path: &'a Path,
-    pub recipe: &'a PixelRecipe,
-    pub inputs: &'a [PathBuf],
-    pub output: &'a Path,
-    pub existing: Existing,
-    /// Shortest time between two checkpoints.
-    pub checkpoint_every: Duration,
-}
+use std::time::Instant;
 
 /// Finished pixels, the last time that they were written, and how many are known.
 struct Progressed {
@@ -40,38 +27,25 @@ struct Progressed {
     written: Instant,
 }
 
-impl PixelTask<'_> {
+impl Task<'_, PixelRecipe> {
     /// Trains and writes the model, or reads it where the same run is finished.
     ///
     /// # Errors
     /// When the output may not be written, an input cannot be read, or training fails.
     pub fn run(&self, settings: &Settings) -> Result<PixelPackage> {
         let existing = self.existing;
-        require_utf8(self.output)?;
         let library = self.recipe.library.as_deref();
-        let inputs = Inputs::of(self.inputs.iter().map(PathBuf::as_path).chain([self.recipe_path]).chain(library));
-        inputs.require_other(self.output)?;
-        inputs.require_none_in(self.output)?;
-        if !(existing.resume && self.output.is_dir()) {
-            check_target_directory(self.output, existing.overwrite, &PIXEL_FOLDER)?;
-        }
-        let mut provenance = Provenance::new("train").with("recipe", self.recipe.to_toml()?).with_inputs(&scan(self.inputs)?);
+        self.check_output(&PIXEL_FOLDER, library)?;
+        // The library's content decides the model, its place does not.
+        let recipe = PixelRecipe { library: None, ..self.recipe.clone() };
+        let mut provenance = Provenance::new("train").with("recipe", recipe.to_toml()?).with_inputs(&scan(self.inputs)?);
         if let Some(path) = library {
-            provenance = provenance.with("library_sha256", sha256_of_file(path)?);
+            provenance = provenance.with("library_sha256", sha256_of_file(path)?).noted("library", path.display().to_string());
         }
-        let checkpoint_file = checkpoint_path(self.output);
-        inputs.require_other(&checkpoint_file)?;
-        if checkpoint_file.exists() && !existing.overwrite && !existing.resume {
-            return Err(Error::output(checkpoint_file.display().to_string())
-                .found("the checkpoint of an interrupted training")
-                .expected("none")
-                .remedy("Give --resume to go on with it, or --overwrite to start anew."));
-        }
-        if existing.resume && self.output.exists() {
-            require_same_run(self.output, read_provenance(self.output)?.get(RUN), &provenance.run())?;
-            tracing::info!("{}: finished already", self.output.display());
+        if self.is_finished(&provenance, &PIXEL_FOLDER)? {
             return PixelPackage::load(self.output, &settings.program.effects, &settings.device()?);
         }
+        let checkpoint_file = checkpoint_path(self.output);
         let library = library.map(GradientLibrary::read).transpose()?;
         let (place, table) = read_tables(self.inputs)?;
         let options = ReadOptions { constraints: self.recipe.labels.clone(), ..ReadOptions::default() };
@@ -108,9 +82,7 @@ impl PixelTask<'_> {
             stars.metadata.extend(provenance.metadata());
             table::write(&stars, &folder.join(STARS_FILE), false)?;
             table::write(&trained.pixels, &folder.join(PIXELS_FILE), false)?;
-            let path = folder.join(PROVENANCE_FILE);
-            let text = serde_json::to_string_pretty(&provenance.entries()).map_err(|error| Error::writing(&path, error))?;
-            table::write_member(&path, text)
+            write_provenance(folder, &PIXEL_FOLDER, &provenance)
         })?;
         // What is left of it harms nothing.
         let _ = std::fs::remove_file(&checkpoint_file);

@@ -11,6 +11,7 @@ use crate::observations::{Observations, hash64};
 use crate::optimise::dense::invert_positive_semidefinite;
 use crate::optimise::{EQUAL_LOSS, LevenbergMarquardt, Method, NormalEquations, Solution, Subset, minimise_in_chunks};
 use crate::posterior::Posterior;
+use crate::statistics::largest;
 use crate::tensor::Precision;
 use crate::train::TrainedModel;
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Axis};
@@ -101,11 +102,6 @@ impl Audit {
         let rows = self.estimate.row(star).into_iter().zip(self.polished.row(star)).zip(self.error.row(star));
         largest(rows.map(|((estimate, polished), error)| (polished - estimate).abs() / error))
     }
-}
-
-/// The largest value; NaN where one is NaN, so that what is not known is not small.
-fn largest(values: impl Iterator<Item = f64>) -> f64 {
-    values.fold(0.0, |largest, value| if largest.is_nan() || value <= largest { largest } else { value })
 }
 
 /// Re-fits all stars of `observations`, whose estimates are `values [N, P]` (all parameters, file units) with `covariance

@@ -11,7 +11,7 @@ pub(super) struct Breadth {
     /// Most starting points.
     pub runs: usize,
     /// A candidate whose score is worse than the best by more than this is no start.
-    pub candidates: f32,
+    pub window: f32,
     /// A rival is searched from where its prediction is worse than the first optimum by no more than this: its local model may promise too
     /// little.
     pub rivals: f64,
@@ -22,13 +22,14 @@ impl Breadth {
     pub fn new(signal: f64, options: &StartOptions) -> Self {
         let (runs, window, rivals) = match signal > options.measured_distance {
             true => (options.runs, options.start_window, options.rival_window),
+            // Never more narrowly than with a distance.
             false => (
                 options.runs.max(options.runs_without_distance),
-                options.start_window_without_distance,
-                options.rival_window_without_distance,
+                options.start_window.max(options.start_window_without_distance),
+                options.rival_window.max(options.rival_window_without_distance),
             ),
         };
-        Self { runs, candidates: window as f32, rivals }
+        Self { runs, window: window as f32, rivals }
     }
 }
 

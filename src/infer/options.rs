@@ -3,9 +3,10 @@
 use super::engine::Engine;
 use super::second_optimum::SecondOptimumOptions;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{ParameterSpace, Role, Transform, check_kelvin, first_repeated};
+use crate::model::{ParameterSpace, Role, Transform, check_kelvin};
 use crate::optimise::{Method, Minimiser};
 use crate::package::Request;
+use crate::text::first_repeated;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -55,9 +56,9 @@ pub struct StartOptions {
     pub draws: usize,
     /// Most starting points of a star. All are evaluated; the optimiser runs from the best, and from others that promise another optimum.
     pub runs: usize,
-    /// The same of a star without a measured distance.
+    /// The same of a star without a measured distance, if it is more; as with all that is said of such stars here.
     pub runs_without_distance: usize,
-    /// ϖ/σ from which a distance counts as measured: it tells the luminosity of a star.
+    /// ϖ/σ above which a distance counts as measured: it tells the luminosity of a star.
     pub measured_distance: f64,
     /// Width in ln λ of the pools of neighbouring wavelengths on which draws are scored. By default 0.08, or less where a short
     /// spectrum would have fewer than two pools for every parameter.
@@ -65,7 +66,7 @@ pub struct StartOptions {
     pub pool_width: Option<f64>,
     /// Draws that are worse than the best by more than this in −2 ln P are left out, …
     pub window: f64,
-    /// … and this many of the others, which differ as much as can be, are moved towards their optima.
+    /// … and this many of the others, which differ as much as can be, are moved towards their optima: no star has more starts.
     pub candidates: usize,
     /// Distance in standardised labels from which two of these are two starts, …
     pub other_labels: f64,
@@ -157,7 +158,7 @@ impl FitOptions {
             Err(Error::usage(format!("fit option {option}")).found(found).expected(expected).remedy(REMEDY))
         };
         for (option, value, most) in [
-            ("start.draws", self.start.draws, 10_000_000),
+            ("start.draws", self.start.draws, 200_000),
             ("start.runs", self.start.runs, 10_000),
             ("start.runs_without_distance", self.start.runs_without_distance, 10_000),
             ("start.candidates", self.start.candidates, 10_000),
@@ -179,7 +180,7 @@ impl FitOptions {
             ("rival_window_without_distance", self.start.rival_window_without_distance),
         ] {
             if !(value > 0.0 && value <= 1e6) {
-                return fault(&format!("start.{option}"), value.to_string(), "a positive number");
+                return fault(&format!("start.{option}"), value.to_string(), "a positive number up to 1e6");
             }
         }
         if !(self.device_memory > 0.0 && self.device_memory <= 1e6) {

@@ -45,8 +45,7 @@ impl Search<'_> {
 
     /// Gauss–Newton curvature of −2 ln P there `[F, F]`, from methods that know it.
     pub fn curvature(&self) -> Option<ArrayView2<'_, f64>> {
-        let is_known = self.solution.curvature.len_of(Axis(0)) == self.solution.loss.len();
-        is_known.then(|| self.solution.curvature.index_axis(Axis(0), self.row))
+        self.solution.curvature_of(self.row)
     }
 
     pub fn loss(&self) -> f64 {
@@ -136,8 +135,8 @@ impl Searches {
         let (rival_rows, others_of) = rivals((&starts, breadths), &evaluated, &prediction, &first_rows, (&known, window));
         let owner: Vec<usize> =
             (0..starts.n_stars()).flat_map(|index| std::iter::repeat_n(index, others_of[index + 1] - others_of[index])).collect();
-        let others =
-            search(&Rivals { problem: Subset::new(&evaluated, &rival_rows), owner: &owner, known: &known }, &rival_rows)?;
+        let rule = Rivals { owner: &owner, known: &known };
+        let others = search(&Subset::new(&evaluated, &rival_rows).stopping_by(&rule), &rival_rows)?;
         Ok(Self { n_evaluated: starts.stars.len(), first, others, others_of })
     }
 

@@ -5,7 +5,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::observations::{Grid, Observations};
 use crate::statistics::median;
 use crate::tensor::Weights;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::text::first_repeated;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Most weights of a model; the largest in use have a hundredth.
@@ -20,7 +21,7 @@ fn fault(place: impl Into<String>, found: impl Into<String>, expected: impl Into
 }
 
 /// The grid has wavelengths and as many distinct names.
-pub(super) fn check_grid(grid: &Grid) -> Result<()> {
+pub(crate) fn check_grid(grid: &Grid) -> Result<()> {
     Grid::new(grid.wavelength.clone(), grid.names.clone())
         .map_err(|error| error.within("grid").or_remedy(REMEDY).of_kind(ErrorKind::Model))?;
     match first_repeated(grid.names.iter().map(String::as_str)) {
@@ -194,12 +195,6 @@ pub(super) fn check_names(kind: &str, names: &[(&str, &String)]) -> Result<()> {
         Some(name) => fault(names[0].0, format!("'{name}' twice")),
         None => Ok(()),
     }
-}
-
-/// The first name that occurs a second time.
-pub(crate) fn first_repeated<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let mut seen = BTreeSet::new();
-    names.into_iter().find(|name| !seen.insert(*name))
 }
 
 #[cfg(test)]

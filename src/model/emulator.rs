@@ -3,7 +3,6 @@
 //! y(z) = MLP(z), linear output; z are the standardised labels. The default 3 → 32 → 32 → 32 → 66 with tanh has, with ln R,
 //! the paper's 4484 global parameters.
 
-use super::check::first_repeated;
 use super::closed_form::ClosedForm;
 use super::effect::{Effect, FluxJet, StarParameters};
 use super::parameter::Parameter;
@@ -11,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::observations::Grid;
 use crate::quantity::Facts;
 use crate::tensor::{Device, Jet, Order, Tensor, WeightSpecification, Weights};
+use crate::text::first_repeated;
 use crate::unit;
 use rand::SeedableRng;
 use rand::distributions::Distribution;

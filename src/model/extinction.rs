@@ -3,7 +3,7 @@
 //! ln R(λ; ξ) = b(λ) + tanh(ξ)·s(λ), ξ ~ N(0, 1), s = 0 in the bands listed (spec 1 §1; Zhang, Green & Rix 2023, eq. 3 and
 //! sec. 6). (E, R) has an exact scale degeneracy that only measured reddenings break; (b, s, ξ) a shift degeneracy.
 
-use super::check::{check_names, first_repeated};
+use super::check::check_names;
 use super::closed_form::ClosedForm;
 use super::derived::Derived;
 use super::effect::{Effect, FluxJet, StarParameters};
@@ -11,6 +11,7 @@ use super::parameter::{GaussianPrior, Parameter};
 use crate::error::{Error, Result};
 use crate::observations::Grid;
 use crate::tensor::{Device, Tensor, WeightSpecification, Weights};
+use crate::text::first_repeated;
 use serde::{Deserialize, Serialize};
 
 /// Subtracts E·R(λ; ξ) from ln flux. E is moved as ln E, which keeps it positive, unless a run chooses otherwise.

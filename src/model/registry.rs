@@ -1,6 +1,5 @@
 //! The registry of effects: from a tag and a TOML table to an effect. Open: users' crates add their own.
 
-use super::check::first_repeated;
 use super::closed_form::ClosedForm;
 use super::derived::Derived;
 use super::distance::Distance;
@@ -11,6 +10,7 @@ use super::parameter::Parameter;
 use crate::error::{Error, Result};
 use crate::observations::Grid;
 use crate::tensor::{Device, Tensor, WeightSpecification, Weights};
+use crate::text::first_repeated;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 

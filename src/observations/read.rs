@@ -116,17 +116,8 @@ fn constraints(place: &str, table: &mut Table, options: &ReadOptions, flags: &mu
     let mut notices = Notices::default();
     for name in &options.constraints {
         let error_name = format!("{name}_error");
-        let (Some(value), Some(error)) = (table.get(name), table.get(&error_name)) else {
-            // A column that no program can read, or whose name has capitals, is not skipped as if it were absent.
-            for name in [name, &error_name] {
-                let unread = table.unread.iter().map(|unread| &unread.schema);
-                let mut schemas = table.columns().iter().map(|column| &column.schema).chain(unread);
-                if schemas.any(|schema| schema.name.eq_ignore_ascii_case(name)) {
-                    table.column(name)?;
-                }
-            }
-            continue;
-        };
+        let columns = (table.column_if_any(name)?, table.column_if_any(&error_name)?);
+        let (Some(value), Some(error)) = columns else { continue };
         let quantity = Quantity::of(name).with_unit(options.units.get(name).map_or("", String::as_str));
         let partner = value.schema.unit.clone();
         let value = quantity.read(value.clone(), Role::Value, None, &mut notices)?;

@@ -166,6 +166,7 @@ mod tests {
     use super::super::test_problems::Stars;
     use super::super::{LevenbergMarquardt, Subset};
     use super::*;
+    use crate::optimise::Minimiser;
 
     #[test]
     fn searches_from_evaluated_starts_are_the_same_to_the_bit() {

@@ -4,7 +4,7 @@
 //! halved every 512). The default is 12 288 steps halved every 768: halved every 512, an eighth of the stars stop short of their optimum.
 
 use super::dense::smallest_eigenvalue;
-use super::{Bounds, Problems, Solution, Status, check_setting, check_shape, prepare};
+use super::{Bounds, Minimiser, Problems, Solution, Status, check_setting, check_shape, prepare};
 use crate::error::Result;
 use ndarray::{Array2, Array3, Axis, Zip};
 use serde::{Deserialize, Serialize};
@@ -68,12 +68,12 @@ impl Default for FirstOrder {
     }
 }
 
-impl FirstOrder {
+impl Minimiser for FirstOrder {
     /// Checks every setting.
     ///
     /// # Errors
     /// `Usage`, naming the setting and its range.
-    pub fn validate(&self) -> Result<()> {
+    fn validate(&self) -> Result<()> {
         self.adam.validate("adam")?;
         self.gradient_descent.validate("gradient_descent")?;
         check_setting("first_order.max_rounds", f64::from(self.max_rounds), self.max_rounds > 0, "at least 1")?;
@@ -85,7 +85,7 @@ impl FirstOrder {
     ///
     /// # Errors
     /// `Usage` for impossible settings, bounds or shapes; what the problem's evaluation returns.
-    pub fn minimise(&self, problem: &dyn Problems, start: Array2<f64>, bounds: Option<&Bounds>) -> Result<Solution> {
+    fn minimise(&self, problem: &dyn Problems, start: Array2<f64>, bounds: Option<&Bounds>) -> Result<Solution> {
         self.validate()?;
         let (start, bounds) = prepare((problem.n_problems(), problem.n_parameters()), start, bounds)?;
         let n = start.nrows();

@@ -3,6 +3,7 @@
 
 use super::test_problems::{Stars, rosenbrock};
 use super::{LevenbergMarquardt, NormalEquations};
+use crate::optimise::Minimiser;
 use argmin::core::{CostFunction, Error, Executor, Gradient, State};
 use argmin::solver::linesearch::MoreThuenteLineSearch;
 use argmin::solver::quasinewton::LBFGS;

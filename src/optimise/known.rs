@@ -1,8 +1,8 @@
 //! Known optima, and searches that stop as soon as they lead to one.
 
-use super::{Barrier, Evaluator, Normal, NormalEquations, Problems, Proposal, Solution, Status, Subset, evaluate_in_chunks};
+use super::{Barrier, Problems, Proposal, Solution, Status, StopRule, evaluate_in_chunks};
 use crate::error::Result;
-use ndarray::{Array2, Array3, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array2, Array3, ArrayView1, Axis};
 use std::borrow::Cow;
 
 /// A point belongs to a known optimum where its loss lies above that of the optimum by no more than this, …
@@ -38,7 +38,7 @@ impl<'a> KnownOptima<'a> {
     /// # Errors
     /// What the evaluation of curvatures returns, which a method did not leave behind; `chunk` problems at a time.
     pub fn new(problems: &dyn Problems, optima: &'a Solution, are_apart: AreApart<'a>, chunk: usize) -> Result<Self> {
-        let (gradient, curvature) = match optima.curvature.len_of(Axis(0)) == problems.n_problems() {
+        let (gradient, curvature) = match optima.curvature_of(0).is_some() || optima.loss.is_empty() {
             true => (Cow::Borrowed(&optima.gradient), Cow::Borrowed(&optima.curvature)),
             false => {
                 let normal = evaluate_in_chunks(problems, &optima.coordinates, chunk)?;
@@ -92,49 +92,14 @@ impl<'a> KnownOptima<'a> {
     }
 }
 
-/// Searches for other optima than the known ones: problem `i` belongs to row `owner[i]` of these, and may stop on its
-/// way there.
+/// The stop rule of searches for other optima than the known ones: the search of problem `i` may stop on its way to
+/// row `owner[i]` of these.
 pub struct Rivals<'a> {
-    pub problem: Subset<'a>,
     pub owner: &'a [usize],
     pub known: &'a KnownOptima<'a>,
 }
 
-impl NormalEquations for Rivals<'_> {
-    fn n_problems(&self) -> usize {
-        self.problem.n_problems()
-    }
-
-    fn n_parameters(&self) -> usize {
-        self.problem.n_parameters()
-    }
-
-    fn normal_equations(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Normal> {
-        self.problem.normal_equations(problems, coordinates)
-    }
-
-    fn loss(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Vec<f64>> {
-        self.problem.loss(problems, coordinates)
-    }
-}
-
-impl Problems for Rivals<'_> {
-    fn gradient(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<(Vec<f64>, Array2<f64>)> {
-        self.problem.gradient(problems, coordinates)
-    }
-
-    fn hessian(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Array3<f64>> {
-        self.problem.hessian(problems, coordinates)
-    }
-
-    fn evaluator(&self) -> Option<Box<dyn Evaluator + '_>> {
-        self.problem.evaluator()
-    }
-
-    fn barriers(&self) -> Vec<Barrier> {
-        self.problem.barriers()
-    }
-
+impl StopRule for Rivals<'_> {
     fn may_stop(&self, problem: usize, proposal: &Proposal<'_>) -> bool {
         let (owner, known) = (self.owner[problem], self.known);
         let at = ArrayView1::from(proposal.coordinates);

@@ -6,7 +6,7 @@
 
 use super::step::StepSolver;
 use super::walker::Walker;
-use super::{Barrier, Bounds, Problems, Solution, Status, check_setting, check_shape, prepare};
+use super::{Barrier, Bounds, Curvature, Minimiser, Problems, Solution, Status, check_setting, check_shape, prepare};
 use crate::error::Result;
 use ndarray::{Array2, Array3, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
@@ -64,11 +64,26 @@ impl Default for LevenbergMarquardt {
 }
 
 impl LevenbergMarquardt {
+    /// The settings for problems that may have `barriers`.
+    ///
+    /// # Errors
+    /// `Usage` for impossible settings or an impossible barrier, or two of one coordinate.
+    pub(super) fn for_problems(&self, n_parameters: usize, barriers: &[Barrier]) -> Result<Self> {
+        self.validate()?;
+        if barriers.is_empty() {
+            return Ok(self.clone());
+        }
+        Barrier::validate_all(barriers, n_parameters)?;
+        Ok(Self { max_step: 2.0 * self.max_step, ..self.clone() })
+    }
+}
+
+impl Minimiser for LevenbergMarquardt {
     /// Checks every setting.
     ///
     /// # Errors
     /// `Usage`, naming the setting and its range.
-    pub fn validate(&self) -> Result<()> {
+    fn validate(&self) -> Result<()> {
         let positive = [
             ("initial_damping", self.initial_damping),
             ("minimum_damping", self.minimum_damping),
@@ -93,25 +108,12 @@ impl LevenbergMarquardt {
         check_setting("levenberg_marquardt.damping_increase", increase, increase > 1.0, "a number above 1")
     }
 
-    /// The settings for problems that may have `barriers`.
-    ///
-    /// # Errors
-    /// `Usage` for impossible settings or an impossible barrier, or two of one coordinate.
-    pub(super) fn for_problems(&self, n_parameters: usize, barriers: &[Barrier]) -> Result<Self> {
-        self.validate()?;
-        if barriers.is_empty() {
-            return Ok(self.clone());
-        }
-        Barrier::validate_all(barriers, n_parameters)?;
-        Ok(Self { max_step: 2.0 * self.max_step, ..self.clone() })
-    }
-
     /// Minimises every problem from its row of `start [n, P]` (moved into the bounds first).
     ///
     /// # Errors
     /// `Usage` for impossible settings, bounds or shapes; what the problem's evaluation returns. A problem that cannot be
     /// minimised has its [`Status`], never an error.
-    pub fn minimise(&self, problem: &dyn Problems, start: Array2<f64>, bounds: Option<&Bounds>) -> Result<Solution> {
+    fn minimise(&self, problem: &dyn Problems, start: Array2<f64>, bounds: Option<&Bounds>) -> Result<Solution> {
         let settings = &self.for_problems(problem.n_parameters(), &problem.barriers())?;
         let (start, bounds) = prepare((problem.n_problems(), problem.n_parameters()), start, bounds)?;
         let (n, p) = start.dim();
@@ -145,6 +147,14 @@ impl LevenbergMarquardt {
             }
         }
         Ok(collect(&walkers, &bounds, p))
+    }
+
+    fn finish(&self, problem: &dyn Problems, solution: &mut Solution, bounds: &Bounds, curvature: Curvature) -> Result<()> {
+        self.end_creeping(problem, solution, bounds, curvature)
+    }
+
+    fn on_device(&self) -> Option<&LevenbergMarquardt> {
+        Some(self)
     }
 }
 

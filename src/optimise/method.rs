@@ -95,34 +95,6 @@ impl Minimiser for Method {
     }
 }
 
-impl Minimiser for LevenbergMarquardt {
-    fn validate(&self) -> Result<()> {
-        self.validate()
-    }
-
-    fn minimise(&self, problem: &dyn Problems, start: Array2<f64>, bounds: Option<&Bounds>) -> Result<Solution> {
-        self.minimise(problem, start, bounds)
-    }
-
-    fn finish(&self, problem: &dyn Problems, solution: &mut Solution, bounds: &Bounds, curvature: Curvature) -> Result<()> {
-        self.finish(problem, solution, bounds, curvature)
-    }
-
-    fn on_device(&self) -> Option<&LevenbergMarquardt> {
-        Some(self)
-    }
-}
-
-impl Minimiser for FirstOrder {
-    fn validate(&self) -> Result<()> {
-        self.validate()
-    }
-
-    fn minimise(&self, problem: &dyn Problems, start: Array2<f64>, bounds: Option<&Bounds>) -> Result<Solution> {
-        self.minimise(problem, start, bounds)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -120,10 +120,16 @@ pub trait Problems: NormalEquations {
         Vec::new()
     }
 
-    /// The stop rule: whether a problem that has come so far may stop there, as [`Status::Known`]; see [`Rivals`].
+    /// The stop rule ([`StopRule::may_stop`]); [`Subset::stopping_by`] gives one to any problems.
     fn may_stop(&self, _problem: usize, _proposal: &Proposal<'_>) -> bool {
         false
     }
+}
+
+/// When a search may stop before its end.
+pub trait StopRule: Sync {
+    /// Whether a problem that has come so far may stop there, as [`Status::Known`].
+    fn may_stop(&self, problem: usize, proposal: &Proposal<'_>) -> bool;
 }
 
 /// A point of a search and where its next step is expected to lead.
@@ -210,6 +216,14 @@ pub struct Solution {
     pub loss: Vec<f64>,
     pub status: Vec<Status>,
     pub n_iterations: Vec<u32>,
+}
+
+impl Solution {
+    /// Curvature of problem `row` where it ended, from methods that know it.
+    pub fn curvature_of(&self, row: usize) -> Option<ArrayView2<'_, f64>> {
+        let is_known = self.curvature.len_of(Axis(0)) == self.loss.len();
+        is_known.then(|| self.curvature.index_axis(Axis(0), row))
+    }
 }
 
 /// Checks start and bounds against the `shape` (problems, coordinates), and returns the start inside the bounds, with the bounds.

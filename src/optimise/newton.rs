@@ -39,7 +39,13 @@ impl LevenbergMarquardt {
     ///
     /// # Errors
     /// What the evaluation of the problem returns.
-    pub fn finish(&self, problem: &dyn Problems, solution: &mut Solution, bounds: &Bounds, curvature: Curvature) -> Result<()> {
+    pub(super) fn end_creeping(
+        &self,
+        problem: &dyn Problems,
+        solution: &mut Solution,
+        bounds: &Bounds,
+        curvature: Curvature,
+    ) -> Result<()> {
         for row in 0..solution.status.len() {
             let is_open = matches!(solution.status[row], Status::Stalled | Status::IterationLimit);
             if is_open && solution.loss[row].is_finite() {
@@ -128,6 +134,7 @@ fn damped(point: &Point, gauss_newton: &[f64], damping: f64) -> Point {
 mod tests {
     use super::super::test_problems::{Function, sum_of_squares};
     use super::*;
+    use crate::optimise::Minimiser;
     use ndarray::array;
 
     /// (x² + 100)² + (y − 1)²: with residuals that large, the Gauss–Newton curvature 8x² at the optimum x = 0 is none, the exact one is 400.

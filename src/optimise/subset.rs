@@ -1,6 +1,6 @@
 //! Some problems of a larger batch.
 
-use super::{Barrier, Evaluator, Normal, NormalEquations, Point, Problems, Proposal};
+use super::{Barrier, Evaluator, Normal, NormalEquations, Point, Problems, Proposal, StopRule};
 use crate::error::Result;
 use ndarray::{Array2, Array3, ArrayView2};
 
@@ -8,12 +8,18 @@ use ndarray::{Array2, Array3, ArrayView2};
 pub struct Subset<'a> {
     problem: &'a dyn Problems,
     members: &'a [usize],
+    rule: Option<&'a dyn StopRule>,
 }
 
 impl<'a> Subset<'a> {
     /// The problems `members` of `problem`, in that order.
     pub fn new(problem: &'a dyn Problems, members: &'a [usize]) -> Self {
-        Self { problem, members }
+        Self { problem, members, rule: None }
+    }
+
+    /// The same with a rule, by these numbers, in the place of that of the batch.
+    pub fn stopping_by(self, rule: &'a dyn StopRule) -> Self {
+        Self { rule: Some(rule), ..self }
     }
 
     fn outer(&self, problems: &[usize]) -> Vec<usize> {
@@ -58,7 +64,10 @@ impl Problems for Subset<'_> {
     }
 
     fn may_stop(&self, problem: usize, proposal: &Proposal<'_>) -> bool {
-        self.problem.may_stop(self.members[problem], proposal)
+        match self.rule {
+            Some(rule) => rule.may_stop(problem, proposal),
+            None => self.problem.may_stop(self.members[problem], proposal),
+        }
     }
 }
 

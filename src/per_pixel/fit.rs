@@ -287,7 +287,7 @@ impl SpectrumFitter {
     }
 
     /// Sets the next trial; false, with the search ended, where there is none.
-    fn propose(&self, search: &mut Search, factors: &mut [Factor]) -> bool {
+    fn propose(&self, search: &mut Search, factors: &mut [Option<Factor>]) -> bool {
         let l = search.scaled.len();
         let limit = 0.5 + self.options.margin;
         while search.damping < LARGEST_DAMPING {
@@ -389,7 +389,7 @@ struct Work {
     right: Vec<Strip>,
     sums: Vec<Sums>,
     /// For every number of free labels.
-    factors: Vec<Factor>,
+    factors: Vec<Option<Factor>>,
 }
 
 impl Work {
@@ -400,26 +400,27 @@ impl Work {
             left: rows(LEFT),
             right: rows((l + 1).next_multiple_of(RIGHT)),
             sums: Vec::new(),
-            factors: (1..=l).map(Factor::new).collect(),
+            factors: (0..l).map(|_| None).collect(),
         }
     }
 }
 
 /// Sets the trial to the minimum of the damped quadratic model over the `free` labels within the bounds:
 /// labels that would leave them are held there, and the others sought anew. False where there is none.
-fn bounded_step(search: &mut Search, mut free: Vec<usize>, limit: f64, factors: &mut [Factor]) -> bool {
+fn bounded_step(search: &mut Search, mut free: Vec<usize>, limit: f64, factors: &mut [Option<Factor>]) -> bool {
     let l = search.scaled.len();
     let mut moved = vec![0.0; l];
     while let Some(last) = free.len().checked_sub(1) {
         let m = last + 1;
         let matrix: Vec<f64> = (0..m * m).map(|index| search.matrix[free[index / m] * l + free[index % m]]).collect();
         let damping: Vec<f64> = free.iter().map(|&k| search.damping * search.matrix[k * l + k] + f64::MIN_POSITIVE).collect();
-        if !factors[last].decompose(&matrix, &damping) {
+        let factor = factors[last].get_or_insert_with(|| Factor::new(m));
+        if !factor.decompose(&matrix, &damping) {
             return false;
         }
         let pull = |k: usize| -> f64 { (0..l).filter(|j| !free.contains(j)).map(|j| search.matrix[k * l + j] * moved[j]).sum() };
         let mut step: Vec<f64> = free.iter().map(|&k| -search.gradient[k] - pull(k)).collect();
-        factors[last].solve(&mut step);
+        factor.solve(&mut step);
         let leaves = |k: usize, step: f64| (search.scaled[k] + step).abs() > limit;
         let is_inside: Vec<bool> = free.iter().zip(&step).map(|(&k, step)| !leaves(k, *step)).collect();
         for (&k, step) in free.iter().zip(&step) {

@@ -99,9 +99,7 @@ impl LabelSpace {
 pub fn is_abundance_ratio(name: &str) -> bool {
     let name = canonical_name(name);
     name != "feh"
-        && name
-            .split_once('_')
-            .is_some_and(|(element, other)| (1..=5).contains(&element.len()) && matches!(other, "fe" | "m") && element != "v")
+        && name.split_once('_').is_some_and(|(element, other)| (1..=5).contains(&element.len()) && matches!(other, "fe" | "m"))
 }
 
 /// The name that a label has here: `[Mg/Fe]`, `MG_FE` and `mg_fe` are `mg_fe`; `FE_H` and `[Fe/H]` are `feh`;
@@ -154,7 +152,7 @@ mod tests {
         {
             assert_eq!(canonical_name(spelling), name);
         }
-        assert!(is_abundance_ratio("C_FE") && is_abundance_ratio("alpha_fe"));
+        assert!(is_abundance_ratio("C_FE") && is_abundance_ratio("alpha_fe") && is_abundance_ratio("v_fe"));
         assert!(!is_abundance_ratio("FE_H") && !is_abundance_ratio("v_mic") && !is_abundance_ratio("teff"));
     }
 }

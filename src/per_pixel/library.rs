@@ -2,6 +2,7 @@
 
 use super::labels::{LabelSpace, canonical_name, check_columns, is_abundance_ratio};
 use crate::error::{Error, Result};
+use crate::unit;
 use ndarray::{Array2, Array3, Axis, s};
 
 /// Spread of a label over the references, relative to the width of the training's range, below which its
@@ -118,7 +119,10 @@ impl GradientLibrary {
                     .expected(format!("'{name}' among them, a label of the training"))
                     .remedy("Compute the gradient for it, or leave the label out of the training."));
             };
-            if !(self.units[k].is_empty() || unit.is_empty() || self.units[k] == *unit) {
+            if !(self.units[k].is_empty()
+                || unit.is_empty()
+                || unit::conversion(&self.units[k], unit).is_some_and(|way| way.is_identity()))
+            {
                 return Err(Error::data(format!("{}, label '{name}'", self.origin))
                     .found(format!("unit {}", self.units[k]))
                     .expected(format!("{unit}, that of the training"))

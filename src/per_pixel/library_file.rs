@@ -63,13 +63,15 @@ impl GradientLibrary {
             origin: file.place().to_owned(),
         };
         library.check()?;
-        match file.optional("atmosphere_quality")? {
-            Some(quality) if quality.len() == library.labels.nrows() => {
-                let good: Vec<usize> = (0..quality.len()).filter(|&i| quality[[i]] >= DOUBTFUL_ATMOSPHERE).collect();
-                Ok(if good.len() < quality.len() { library.select(&good) } else { library })
-            }
-            _ => Ok(library),
+        let Some(quality) = file.optional("atmosphere_quality")? else { return Ok(library) };
+        let quality: Array1<f64> = axes(&file, "atmosphere_quality", quality)?;
+        if quality.len() != library.labels.nrows() {
+            return Err(Error::data(format!("{}, tensor 'atmosphere_quality'", file.place()))
+                .found(format!("{} numbers", quality.len()))
+                .expected(format!("{}, one a reference", library.labels.nrows())));
         }
+        let good: Vec<usize> = (0..quality.len()).filter(|&i| quality[i] >= DOUBTFUL_ATMOSPHERE).collect();
+        Ok(if good.len() < quality.len() { library.select(&good) } else { library })
     }
 
     /// Writes the library.

@@ -50,11 +50,21 @@ impl PixelNetworks {
             if published { format!("{kind}_array_{index}") } else { format!("{kind}{index}") }
         };
         let first = file.required(&name("w", 0), "[W, H, L]")?;
+        // A tensor without numbers may claim any other size.
+        let sized = |name: &str, tensor: &ArrayD<f64>| match tensor.is_empty() {
+            false => Ok(()),
+            true => Err(Error::model(format!("{}, tensor '{name}'", file.place()))
+                .found(format!("shape {:?}", tensor.shape()))
+                .expected("no axis of length 0")),
+        };
+        sized(&name("w", 0), &first)?;
         let [w, hidden, n] = [first.shape()[0], first.shape()[1], first.shape()[2]];
         let n_layers = if names.contains(&name("w", 2)) { 3 } else { 2 };
         let mut widths = vec![hidden];
         if n_layers == 3 {
-            widths.push(file.required(&name("b", 1), "[W, H2]")?.shape()[1]);
+            let second = file.required(&name("b", 1), "[W, H2]")?;
+            sized(&name("b", 1), &second)?;
+            widths.push(second.shape()[1]);
         }
         let activation = match file.text("activation") {
             None if published => Activation::Sigmoid,
@@ -65,7 +75,7 @@ impl PixelNetworks {
             })?,
         };
         let architecture = Architecture::new(n, &widths, activation).map_err(|error| error.within(file.place()))?;
-        let mut parameters = Array2::<f32>::zeros((w, architecture.n_parameters()));
+        let mut layers = Vec::new();
         for (index, (inputs, outputs)) in architecture.layers().enumerate() {
             let (kernel, bias) = architecture.place(index);
             let is_last = index + 1 == n_layers;
@@ -83,8 +93,13 @@ impl PixelNetworks {
                 let values = tensor.iter().map(|value| *value as f32).collect();
                 let values = Array2::from_shape_vec((w, place.len()), values)
                     .map_err(|error| Error::model(file.place()).found(error.to_string()))?;
-                parameters.slice_mut(s![.., place]).assign(&values);
+                layers.push((place, values));
             }
+        }
+        // Every number of it has been read from the file.
+        let mut parameters = Array2::<f32>::zeros((w, architecture.n_parameters()));
+        for (place, values) in layers {
+            parameters.slice_mut(s![.., place]).assign(&values);
         }
         let ranges = if published { ["x_min", "x_max"] } else { ["minimum", "maximum"] };
         let [minimum, maximum] = [file.required(ranges[0], "[L]")?, file.required(ranges[1], "[L]")?];
@@ -96,7 +111,8 @@ impl PixelNetworks {
                 .remedy("Pass `metadata={\"label_names\": \"teff,logg,…\"}` to safetensors' save_file.")
         })?;
         let units = text("label_units").unwrap_or_else(|| vec![String::new(); names.len()]);
-        let names = names.iter().map(|name| canonical_name(name)).collect();
+        // Networks of our own have the names of the columns that they were trained with.
+        let names = if published { names.iter().map(|name| canonical_name(name)).collect() } else { names };
         let space = LabelSpace::new(names, units, minimum.iter().copied().collect(), maximum.iter().copied().collect())
             .map_err(|error| error.within(file.place()))?;
         let wavelength = file.optional("wavelength")?.map(|values| values.iter().copied().collect()).unwrap_or_default();

@@ -99,6 +99,23 @@ fn networks_come_back_from_their_files() {
         networks.write(&path, true).unwrap();
         assert_eq!(PixelNetworks::read(&path).unwrap(), networks);
     }
+    // Labels keep the names of the columns that they were trained with.
+    let mut named = random_networks(4, &[5], Activation::Tanh, 6);
+    named.space.names = ["Teff", "log_g", "FE_H", "vmic"].map(String::from).to_vec();
+    named.write(&path, true).unwrap();
+    assert_eq!(PixelNetworks::read(&path).unwrap(), named);
+    // Tensors without numbers claim what would take terabytes.
+    for (first, second) in [([1, 1, 1], [0, 1 << 40]), ([0, 1 << 40, 1], [1, 1])] {
+        let mut file = TensorWriter::default();
+        let zeros = |shape: &[usize]| vec![0.0_f32; shape.iter().product()];
+        file.single("w0", &first, zeros(&first));
+        file.single("b1", &second, zeros(&second));
+        file.single("w2", &[1, 1], [0.0_f32]);
+        file.text("activation", "tanh");
+        file.write(&path, true).unwrap();
+        let error = PixelNetworks::read(&path).unwrap_err().to_string();
+        assert!(error.contains("no axis of length 0"), "{error}");
+    }
     let mut broken = random_networks(4, &[5], Activation::Tanh, 6);
     broken.parameters[[2, 3]] = f32::NAN;
     broken.write(&path, true).unwrap();

@@ -42,7 +42,7 @@ impl PixelEstimator {
             }
         }
         let options: SpectrumFitOptions = request.options()?;
-        let fitter = SpectrumFitter::new(package.engine.clone(), package.templates.view(), options)?;
+        let fitter = SpectrumFitter::new(package.engine().clone(), package.templates.view(), options)?;
         Ok(Self { package, options, fitter })
     }
 }
@@ -73,7 +73,9 @@ impl Estimator for PixelEstimator {
     fn estimate(&self, observations: &Observations, reached: Reached<'_>) -> Result<Estimated> {
         reached(FitStage::Begun)?;
         self.package.card.grid.require_same(&observations.grid)?;
-        let fits = self.fitter.fit(observations.flux.view(), inverse_variance(observations).view())?;
+        let mut weight = inverse_variance(observations);
+        self.package.card.untrained.iter().for_each(|&pixel| weight.column_mut(pixel).fill(0.0));
+        let fits = self.fitter.fit(observations.flux.view(), weight.view())?;
         reached(FitStage::Optimum { n_evaluations: fits.n_iterations.iter().map(|n| *n as u64 + 1).sum() })?;
         let estimated = self.describe(observations, fits)?;
         reached(FitStage::Description)?;
@@ -81,7 +83,9 @@ impl Estimator for PixelEstimator {
     }
 
     fn flux(&self, values: ArrayView2<'_, f64>) -> Result<Option<Array2<f64>>> {
-        Ok(Some(emulate(self.package.engine.as_ref(), values).mapv(f64::from)))
+        let mut flux = emulate(self.package.engine().as_ref(), values).mapv(f64::from);
+        self.package.card.untrained.iter().for_each(|&pixel| flux.column_mut(pixel).fill(f64::NAN));
+        Ok(Some(flux))
     }
 }
 

@@ -1,5 +1,6 @@
 //! χ² of a fit against that of good spectra of about the same signal-to-noise ratio (Zhang et al. 2024, eq. 4).
 
+use crate::error::{Error, Result};
 use crate::statistics::{equal_count_edges, median};
 use serde::{Deserialize, Serialize};
 
@@ -45,10 +46,29 @@ impl Goodness {
 
     /// (χ² − median)/MAD; NaN where the model knows no good spectra.
     pub fn judge(&self, ratio: f64, chi_square: f64) -> f64 {
-        match self.median.get(self.bin(ratio)) {
-            Some(median) => (chi_square - median) / self.deviation[self.bin(ratio)],
-            None => f64::NAN,
+        let bin = self.bin(ratio);
+        match (self.median.get(bin), self.deviation.get(bin)) {
+            (Some(median), Some(deviation)) => (chi_square - median) / deviation,
+            _ => f64::NAN,
         }
+    }
+
+    /// Checks what a file says.
+    ///
+    /// # Errors
+    /// When edges, medians and deviations do not belong together.
+    pub fn validate(&self) -> Result<()> {
+        let lengths = (self.edges.len(), self.median.len(), self.deviation.len());
+        let n = lengths.1;
+        let are_numbers = [&self.edges, &self.median, &self.deviation].into_iter().flatten().all(|value| value.is_finite());
+        let is_ordered = self.edges.is_sorted() && self.deviation.iter().all(|value| *value >= 0.0);
+        if lengths == (0, 0, 0) || n > 0 && (lengths.0, lengths.2) == (n + 1, n) && are_numbers && is_ordered {
+            return Ok(());
+        }
+        Err(Error::model("goodness")
+            .found(format!("{} edges, {} medians and {} deviations", lengths.0, lengths.1, lengths.2))
+            .expected("as many deviations as medians, and an edge more; finite numbers, edges that rise, deviations that are not negative")
+            .remedy("The folder is damaged: get it again, or train the model again."))
     }
 }
 
@@ -67,6 +87,9 @@ mod tests {
         assert!(goodness.judge(15.0, 1.05).abs() < 1.0 && goodness.judge(15.0, 1.9) > 5.0);
         assert!(goodness.judge(105.0, 1.95).abs() < 1.0);
         assert!(goodness.judge(1e4, 1.95).abs() < 2.0 && goodness.judge(0.0, 1.05).abs() < 1.0, "beyond the last edges");
-        assert!(Goodness::of(&ratio[..20], &chi_square[..20]).judge(10.0, 1.0).is_nan());
+        let unknown = Goodness::of(&ratio[..20], &chi_square[..20]);
+        assert!(unknown.judge(10.0, 1.0).is_nan() && unknown.validate().is_ok() && goodness.validate().is_ok());
+        let damaged = Goodness { deviation: vec![1.0], ..goodness };
+        assert!(damaged.validate().unwrap_err().to_string().contains("11 edges, 10 medians and 1 deviations"));
     }
 }

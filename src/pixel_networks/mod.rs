@@ -20,6 +20,6 @@ mod training;
 pub use estimator::{FLAGS, POOR_FIT_BEYOND};
 pub use goodness::Goodness;
 pub use package::{PIXEL_FOLDER, PixelCard, PixelPackage};
-pub(crate) use package::{PIXELS_FILE, PROVENANCE_FILE, STARS_FILE};
+pub use package::{PIXELS_FILE, STARS_FILE};
 pub use recipe::PixelRecipe;
 pub use training::{TrainedPixels, train};

@@ -3,13 +3,15 @@
 
 use super::estimator::PixelEstimator;
 use super::goodness::Goodness;
+use super::training::ANGSTROM;
 use crate::error::{Error, Result};
-use crate::model::Registry;
+use crate::model::{Registry, check_grid, hexadecimal};
 use crate::observations::Grid;
 use crate::package::{Estimator, Kind, Package, Request};
 use crate::per_pixel::{NetworkEngine, PixelNetworks, read_labels, write_labels};
 use crate::table::{FolderKind, write_directory_atomically, write_member};
 use crate::tensor::Device;
+use crate::train::PROVENANCE_FILE;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -23,10 +25,9 @@ const DESCRIPTION_FILE: &str = "model.toml";
 const NETWORKS_FILE: &str = "networks.safetensors";
 const TEMPLATES_FILE: &str = "templates.safetensors";
 /// The table of the training stars.
-pub(crate) const STARS_FILE: &str = "training_stars.parquet";
+pub const STARS_FILE: &str = "training_stars.parquet";
 /// How the training went, pixel by pixel.
-pub(crate) const PIXELS_FILE: &str = "training_pixels.parquet";
-pub(crate) const PROVENANCE_FILE: &str = "provenance.json";
+pub const PIXELS_FILE: &str = "training_pixels.parquet";
 /// Layout of `model.toml`.
 const FORMAT: u32 = 1;
 
@@ -67,6 +68,9 @@ pub struct PixelCard {
     pub metrics: BTreeMap<String, f64>,
     #[serde(default)]
     pub goodness: Goodness,
+    /// Positions of the pixels that no training spectrum had a flux for: they take no part in fits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untrained: Vec<usize>,
     pub grid: Grid,
 }
 
@@ -77,7 +81,7 @@ pub struct PixelPackage {
     pub networks: PixelNetworks,
     /// Labels from the most similar of which a fit begins `[T, L]`.
     pub templates: Array2<f64>,
-    pub(super) engine: Arc<NetworkEngine>,
+    engine: Arc<NetworkEngine>,
     sha256: String,
 }
 
@@ -97,9 +101,26 @@ impl PixelPackage {
                 .found(format!("{:?} numbers", templates.dim()))
                 .expected(format!("some stars with {} labels", networks.space.len())));
         }
-        let sha256 = hash(&card, &networks, &templates)?;
+        check_grid(&card.grid)?;
+        let is_same = |(angstrom, nm): (&f64, &f64)| (angstrom / (ANGSTROM * nm) - 1.0).abs() < 1e-9;
+        if !networks.wavelength.iter().zip(&card.grid.wavelength).all(is_same) {
+            return Err(Error::model("wavelengths of pixel networks")
+                .found("others than those of the grid")
+                .expected("the wavelengths of model.toml, in Å")
+                .remedy("The folder is damaged, or two models are mixed: get it again."));
+        }
+        card.goodness.validate()?;
+        if let Some(pixel) = card.untrained.iter().find(|&&pixel| pixel >= networks.n_pixels()) {
+            return Err(Error::model("untrained").found(pixel.to_string()).expected("positions of pixels"));
+        }
+        let sha256 = hash(&card, &networks, &templates);
         let engine = Arc::new(NetworkEngine::new(&networks));
         Ok(Self { card, networks, templates, engine, sha256 })
+    }
+
+    /// The networks as they are evaluated.
+    pub fn engine(&self) -> &Arc<NetworkEngine> {
+        &self.engine
     }
 
     /// Writes the folder; `fill` may add to it.
@@ -120,18 +141,16 @@ fn card_text(card: &PixelCard) -> Result<String> {
     toml::to_string(card).map_err(|error| Error::output(DESCRIPTION_FILE).found(error.to_string()).source(error))
 }
 
-/// Over what decides an estimate, not over the bytes of files, in which the order of metadata may differ.
-fn hash(card: &PixelCard, networks: &PixelNetworks, templates: &Array2<f64>) -> Result<String> {
+/// Over what decides an estimate; texts, numbers of stars, metrics and names of files do not enter.
+fn hash(card: &PixelCard, networks: &PixelNetworks, templates: &Array2<f64>) -> String {
     let mut hash = Sha256::new();
-    hash.update(card_text(card)?);
+    let (goodness, untrained, grid) = (&card.goodness, &card.untrained, &card.grid);
+    let decisive = json!({ "flux_unit": card.flux_unit, "goodness": goodness, "untrained": untrained, "grid": grid });
+    hash.update(decisive.to_string());
     hash.update(format!("{:?} {:?} {:?}", networks.architecture, networks.space, networks.wavelength));
     networks.parameters.iter().for_each(|value| hash.update(value.to_le_bytes()));
     templates.iter().for_each(|value| hash.update(value.to_le_bytes()));
-    Ok(hash.finalize().iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
+    hexadecimal(hash)
 }
 
 impl Package for PixelPackage {
@@ -160,7 +179,7 @@ impl Package for PixelPackage {
         let mut text = format!("pixel networks {}\n", self.id());
         let mut line = |name: &str, value: String| {
             if !value.is_empty() {
-                // As above.
+                // Writing to a string cannot fail.
                 let _ = writeln!(text, "  {name:<26}{value}");
             }
         };
@@ -238,6 +257,7 @@ impl PixelCard {
             flux_unit: String::new(),
             metrics: BTreeMap::new(),
             goodness: Goodness::default(),
+            untrained: Vec::new(),
             grid,
         }
     }

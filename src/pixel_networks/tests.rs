@@ -52,12 +52,12 @@ fn a_recipe_trains_and_the_package_makes_catalogues() {
     assert_eq!(command(&format!("fit {model} {stars} -o {} --hold feh=0", path("held.fits"))), 2);
     assert_eq!(command(&format!("train {recipe} {stars} -o {}", path("none"))), 1, "the truth is no measurement");
 
-    // The same stars in another order and on one thread make the same model.
+    // The same stars in another order make the same model.
     let mut rows = table::read(Path::new(&training)).unwrap();
     rows = rows.select(&(0..rows.n_rows()).rev().collect::<Vec<_>>());
     table::write(&rows, &folder.path().join("reversed.parquet"), false).unwrap();
     let again = path("again");
-    assert_eq!(command(&format!("--threads 1 train {recipe} {} -o {again}", path("reversed.parquet"))), 0);
+    assert_eq!(command(&format!("train {recipe} {} -o {again}", path("reversed.parquet"))), 0);
     let load = |folder: &str| {
         let (effects, device) = (crate::model::Registry::standard(), crate::tensor::Device::cpu());
         <PixelPackage as crate::package::Kind>::load(Path::new(folder), &effects, &device).unwrap()

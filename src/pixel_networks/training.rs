@@ -15,7 +15,7 @@ use ndarray::{Array2, Axis};
 use std::sync::Arc;
 
 /// Å per nm.
-const ANGSTROM: f64 = 10.0;
+pub(super) const ANGSTROM: f64 = 10.0;
 /// Seed of the hash by which templates are chosen.
 const TEMPLATE_SEED: u64 = 0x7e_3a_91;
 
@@ -77,6 +77,16 @@ pub fn train(
         let name = library.origin.rsplit('/').next().unwrap_or_default();
         format!("{name}, {} references", library.labels.nrows())
     });
+    let untrained: Vec<usize> = (0..wavelength.len())
+        .filter(|&pixel| spectra.inverse_variance.column(pixel).iter().all(|weight| *weight == 0.0))
+        .collect();
+    if !untrained.is_empty() {
+        tracing::info!(
+            "{} of {} pixels have no flux in any training spectrum: fits leave them out",
+            untrained.len(),
+            wavelength.len()
+        );
+    }
     let set = TrainingSet { space: space.clone(), wavelength, spectra, validation: validation_spectra, library };
     let trained = crate::per_pixel::train::train(&set, &recipe.training, finished, done)?;
 
@@ -105,6 +115,7 @@ pub fn train(
         .map(|(name, value)| (name.to_owned(), value))
         .into(),
         goodness: Goodness::of(&signal_to_noise(&good), &per_pixel),
+        untrained,
         ..PixelCard::of_grid(observations.grid.clone())
     };
     Ok(TrainedPixels {
@@ -158,7 +169,8 @@ fn table_of_stars(recipe: &PixelRecipe, observations: &Observations, stars: &[us
 }
 
 fn table_of_pixels(wavelength: &[f64], trained: &Training) -> Result<Table> {
-    let schema = ColumnSchema::new("wavelength", "Angstrom", "wavelength of the pixel, in vacuum").with_ucd("em.wl");
+    let schema = ColumnSchema::new("wavelength", "Angstrom", "wavelength of the pixel, in the medium of the observations")
+        .with_ucd("em.wl");
     let mut table = Table::new(vec![Column::scalar(schema, Values::Float64(wavelength.to_vec()))])?;
     let kept = trained.pixels.iter().map(|pixel| pixel.kept);
     let columns: [(&str, &str, Vec<f64>); 3] = [

@@ -25,8 +25,8 @@ pub struct Row {
     pub bias: f64,
     /// 1.48 MAD of it.
     pub scatter: f64,
-    /// Mean of its square over the variance of what was measured (Shen et al. 2025, Table C.1).
-    pub squared_error: f64,
+    /// Mean of its square over the variance of what was measured (Shen et al. 2025, Table C.1), if that varies.
+    pub squared_error: Option<f64>,
     /// Robust scatter of the network's pulls about zero, with the errors of both; baselines have no errors.
     pub pulls: Option<f64>,
 }
@@ -96,8 +96,9 @@ impl Comparison {
             n_stars: values.len(),
             bias: median(&values),
             scatter: robust_scatter(&values),
-            squared_error: values.iter().map(|value| value * value).sum::<f64>() / values.len() as f64 / variance,
-            pulls: has_errors.then(|| scatter_about_zero(&pulls)),
+            squared_error: Some(values.iter().map(|value| value * value).sum::<f64>() / values.len() as f64 / variance)
+                .filter(|ratio| ratio.is_finite()),
+            pulls: has_errors.then(|| scatter_about_zero(&pulls)).filter(|pulls| pulls.is_finite()),
         });
     }
 
@@ -113,20 +114,33 @@ impl Comparison {
     }
 }
 
+impl Comparison {
+    /// Header and rows as texts.
+    pub fn cells(&self) -> (Vec<String>, Vec<Vec<String>>) {
+        let header = ["parameter", "method", "stars", "bias", "scatter", "MSE/variance", "pulls"].map(String::from).to_vec();
+        let cells = |row: &Row| {
+            let Row { parameter, method, n_stars, bias, scatter, .. } = row;
+            let digits = if *scatter >= 10.0 { 1 } else { 4 };
+            vec![
+                parameter.clone(),
+                method.clone(),
+                n_stars.to_string(),
+                format!("{bias:+.digits$}"),
+                format!("{scatter:.digits$}"),
+                row.squared_error.map_or(String::new(), |ratio| format!("{ratio:.4}")),
+                row.pulls.map_or(String::new(), |pulls| format!("{pulls:.2}")),
+            ]
+        };
+        (header, self.rows.iter().map(cells).collect())
+    }
+}
+
 impl fmt::Display for Comparison {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(formatter, "| parameter | method | stars | bias | scatter | MSE/variance | pulls |")?;
-        writeln!(formatter, "|---|---|---|---|---|---|---|")?;
-        for row in &self.rows {
-            let pulls = row.pulls.map_or(String::new(), |pulls| format!("{pulls:.2}"));
-            let Row { parameter, method, n_stars, bias, scatter, squared_error, .. } = row;
-            let digits = if *scatter >= 10.0 { 1 } else { 4 };
-            writeln!(
-                formatter,
-                "| {parameter} | {method} | {n_stars} | {bias:+.digits$} | {scatter:.digits$} | {squared_error:.4} | {pulls} |"
-            )?;
-        }
-        Ok(())
+        let (header, rows) = self.cells();
+        writeln!(formatter, "| {} |", header.join(" | "))?;
+        writeln!(formatter, "|{}", "---|".repeat(header.len()))?;
+        rows.iter().try_for_each(|row| writeln!(formatter, "| {} |", row.join(" | ")))
     }
 }
 

@@ -9,6 +9,7 @@
 //! | `domain.mean`, `domain.factor` | `[D]`, `[D, D]` |
 
 use super::calibration::ErrorCalibration;
+use super::check::check;
 use super::domain::Domain;
 use super::inputs::{Inputs, InputsRecipe};
 use super::model::{RegressionModel, TrainingLog};
@@ -51,32 +52,35 @@ pub const MODEL_FOLDER: FolderKind = FolderKind {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Description {
-    format: u32,
-    kind: String,
-    flux_unit: String,
-    fractional_error: f64,
-    copies: u32,
-    seed: u64,
-    members: usize,
-    domain_threshold: f64,
-    training_range: Vec<[f64; 2]>,
-    further_inputs: Vec<[f64; 3]>,
-    offsets: BTreeMap<String, f64>,
-    scaling: Scaling,
-    calibration: Vec<ErrorCalibration>,
-    grid: Grid,
-    target: Target,
-    inputs: InputsRecipe,
-    network: Network,
+pub(super) struct Description {
+    pub format: u32,
+    pub kind: String,
+    pub flux_unit: String,
+    pub fractional_error: f64,
+    pub copies: u32,
+    pub seed: u64,
+    pub members: usize,
+    pub domain_threshold: f64,
+    pub training_range: Vec<[f64; 2]>,
+    pub further_inputs: Vec<[f64; 3]>,
+    pub offsets: BTreeMap<String, f64>,
+    /// Positions of the entries that no training star had a flux for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untrained: Vec<usize>,
+    pub scaling: Scaling,
+    pub calibration: Vec<ErrorCalibration>,
+    pub grid: Grid,
+    pub target: Target,
+    pub inputs: InputsRecipe,
+    pub network: Network,
     /// Shape of every tensor in `weights.safetensors`.
-    tensors: BTreeMap<String, Vec<usize>>,
-    card: ModelCard,
+    pub tensors: BTreeMap<String, Vec<usize>>,
+    pub card: ModelCard,
 }
 
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
-fn fault(place: impl Into<String>, found: impl Into<String>, expected: impl Into<String>) -> Error {
+pub(super) fn fault(place: impl Into<String>, found: impl Into<String>, expected: impl Into<String>) -> Error {
     Error::model(place).found(found).expected(expected).remedy("Get the model again, or train it again.")
 }
 
@@ -94,6 +98,7 @@ impl RegressionModel {
             training_range: self.training_range.clone(),
             further_inputs: self.inputs.further.clone(),
             offsets: self.offsets.clone(),
+            untrained: self.inputs.untrained.clone(),
             scaling: self.scaling.clone(),
             calibration: self.calibration.clone(),
             grid: self.inputs.grid.clone(),
@@ -180,7 +185,7 @@ impl RegressionModel {
     /// When a file is missing or damaged, of another format, or what belongs together does not fit.
     pub fn read(directory: &Path) -> Result<Self> {
         let path = directory.join(DESCRIPTION_FILE);
-        let text = std::fs::read_to_string(&path).map_err(|error| Error::reading(&path, error))?;
+        let text = std::fs::read_to_string(&path).map_err(|error| Error::reading(&path, error).of_kind(ErrorKind::Model))?;
         let description: Description = toml::from_str(&text).map_err(|error| {
             fault(path.display().to_string(), fault_in_toml(&text, &error), "a description of a regression").source(error)
         })?;
@@ -200,26 +205,18 @@ impl RegressionModel {
         if (found.format, found.kind.as_str()) != (FORMAT, KIND) {
             return Err(fault("format, kind", format!("{}, '{}'", found.format, found.kind), format!("{FORMAT}, '{KIND}'")));
         }
-        let grid = Grid::new(found.grid.wavelength.clone(), found.grid.names.clone())?;
-        found.target.validate()?;
-        let p = found.target.parameters().len();
-        let n_scales = if matches!(found.target, Target::Labels { .. }) { p } else { 1 };
-        for (name, n, expected) in [
-            ("calibration", found.calibration.len(), p),
-            ("training_range", found.training_range.len(), p),
-            ("scaling", found.scaling.centre.len().min(found.scaling.scale.len()), n_scales),
-            ("further_inputs", found.further_inputs.len(), found.inputs.measured().len()),
-            ("outputs of the network", found.network.n_outputs()?, found.target.n_outputs()),
-        ] {
-            if n != expected {
-                return Err(fault(name, n.to_string(), expected.to_string()));
-            }
-        }
+        check(&found)?;
+        let grid = found.grid;
         let n_weights = found.network.n_parameters()?.saturating_mul(found.members);
         if !(1..=MOST_WEIGHTS).contains(&n_weights) {
             return Err(fault("members and layers", format!("{n_weights} weights"), format!("from 1 to {MOST_WEIGHTS}")));
         }
         let tensors = read_tensors(weights_file)?;
+        // Before any memory is taken for them.
+        let held: usize = tensors.values().map(|(_, values)| values.len()).sum();
+        if n_weights > held {
+            return Err(fault("members and layers", format!("{n_weights} weights"), format!("the {held} numbers of the file")));
+        }
         let mut taken = Taken { tensors, place: weights_file.display().to_string() };
         let mut width = grid.len();
         let mut steps = Vec::new();
@@ -230,12 +227,20 @@ impl RegressionModel {
                 Step::SubtractMean => (FittedStep::SubtractMean, width),
                 Step::SignedLogarithm => (FittedStep::SignedLogarithm, width),
                 Step::UnitNorm => (FittedStep::UnitNorm, width),
-                Step::Asinh { .. } => (FittedStep::Asinh { softening: vector("softening")? }, width),
+                Step::Asinh { .. } => {
+                    (FittedStep::Asinh { softening: taken.scales(&step_name(position, "softening"), width)? }, width)
+                }
+                Step::ReplaceOutside { minimum, maximum, value } => {
+                    (FittedStep::ReplaceOutside { minimum: *minimum, maximum: *maximum, value: *value }, width)
+                }
                 Step::RelativeTo { entry } => match grid.names.iter().position(|name| name == entry) {
                     Some(position) if position < width => (FittedStep::RelativeTo { position }, width),
                     _ => return Err(fault("inputs, relative_to", format!("'{entry}'"), "an entry of the grid")),
                 },
-                Step::Standardise => (FittedStep::Standardise { mean: vector("mean")?, deviation: vector("deviation")? }, width),
+                Step::Standardise => {
+                    let mean = vector("mean")?;
+                    (FittedStep::Standardise { mean, deviation: taken.scales(&step_name(position, "deviation"), width)? }, width)
+                }
                 Step::Pca { components, .. } => {
                     let centre = vector("centre")?;
                     let values = taken.take(&step_name(position, "components"), &[*components, width])?;
@@ -248,7 +253,8 @@ impl RegressionModel {
             width = next;
         }
         let fallback = taken.take("inputs.fallback", &[width])?;
-        let inputs = Inputs { recipe: found.inputs, grid: found.grid, steps, fallback, further: found.further_inputs };
+        let inputs =
+            Inputs { recipe: found.inputs, grid, steps, fallback, further: found.further_inputs, untrained: found.untrained };
         if inputs.len() != found.network.inputs {
             return Err(fault("inputs of the network", found.network.inputs.to_string(), inputs.len().to_string()));
         }
@@ -315,10 +321,18 @@ fn read_tensors(path: &Path) -> Result<Tensors> {
     tensors
         .iter()
         .map(|(name, view)| {
+            let place = || format!("{place}, tensor '{name}'");
+            if view.dtype() != Dtype::F32 {
+                return Err(fault(place(), format!("{:?}", view.dtype()), "32-bit floats"));
+            }
+            // A tensor without numbers may claim any other size.
+            if view.shape().contains(&0) {
+                return Err(fault(place(), format!("shape {:?}", view.shape()), "no axis of length 0"));
+            }
             let (chunks, _) = view.data().as_chunks::<4>();
             let values: Vec<f32> = chunks.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-            if view.dtype() != Dtype::F32 || values.iter().any(|value| !value.is_finite()) {
-                return Err(fault(format!("{place}, tensor '{name}'"), format!("{:?}", view.dtype()), "finite 32-bit floats"));
+            if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+                return Err(fault(place(), value.to_string(), "finite numbers"));
             }
             Ok((name.to_owned(), (view.shape().to_vec(), values)))
         })
@@ -338,6 +352,15 @@ impl Taken {
             Some((found, values)) if found == shape => Ok(values),
             Some((found, _)) => Err(fault(place(), format!("shape {found:?}"), format!("{shape:?}"))),
             None => Err(fault(place(), "none of that name", format!("shape {shape:?}"))),
+        }
+    }
+
+    /// Positive numbers, which divide.
+    fn scales(&mut self, name: &str, width: usize) -> Result<Vec<f32>> {
+        let values = self.take(name, &[width])?;
+        match values.iter().find(|value| **value <= 0.0) {
+            None => Ok(values),
+            Some(value) => Err(fault(format!("{}, tensor '{name}'", self.place), value.to_string(), "positive numbers")),
         }
     }
 

@@ -72,6 +72,8 @@ pub struct Inputs {
     pub fallback: Vec<f32>,
     /// Scale of each further input before asinh, and mean and deviation after it.
     pub further: Vec<[f64; 3]>,
+    /// Positions of the entries that no training star had a flux for: those of new stars are missing too.
+    pub untrained: Vec<usize>,
 }
 
 /// Rows of stars, and whose could not be made.
@@ -112,7 +114,13 @@ impl Inputs {
             })
             .collect();
         let mut names = grid.names.clone();
-        let mut rows = fluxes(recipe, observations, stars, None);
+        let has_flux = |entry: usize| stars.iter().any(|&star| observations.flux_error[[star, entry]].is_finite());
+        let untrained: Vec<usize> = (0..grid.len()).filter(|&entry| !has_flux(entry)).collect();
+        if !untrained.is_empty() {
+            let of = grid.len();
+            tracing::info!("{} of {of} entries have no flux in any training star: predictions leave them out", untrained.len());
+        }
+        let mut rows = fluxes(recipe, observations, stars, &untrained, None);
         let mut steps = Vec::new();
         for step in &recipe.steps {
             if names.len() != grid.len() && matches!(step, Step::Asinh { .. }) {
@@ -142,7 +150,7 @@ impl Inputs {
                 [scale, mean, if deviation > 0.0 { deviation } else { 1.0 }]
             })
             .collect();
-        Ok(Self { recipe: recipe.clone(), grid, steps, fallback, further })
+        Ok(Self { recipe: recipe.clone(), grid, steps, fallback, further, untrained })
     }
 
     /// Number of inputs D.
@@ -160,6 +168,14 @@ impl Inputs {
         self.fallback.len() + self.further.len()
     }
 
+    /// 1 for every entry of a star that is missing.
+    fn missing(&self, observations: &Observations, star: usize) -> Vec<f32> {
+        let of = |error: &f32| if error.is_finite() { 0.0 } else { 1.0 };
+        let mut missing: Vec<f32> = observations.flux_error.row(star).iter().map(of).collect();
+        self.untrained.iter().for_each(|&entry| missing[entry] = 1.0);
+        missing
+    }
+
     /// The rows of some stars, with noise added where a copy is wanted.
     ///
     /// # Errors
@@ -167,8 +183,8 @@ impl Inputs {
     pub fn rows(&self, observations: &Observations, stars: &[usize], copy: Option<Copy>) -> Result<Rows> {
         self.grid.require_same(&observations.grid)?;
         let recipe = &self.recipe;
-        let mut rows = fluxes(recipe, observations, stars, copy);
-        let missing: Vec<Vec<f32>> = stars.iter().map(|&star| missing_of(observations, star)).collect();
+        let mut rows = fluxes(recipe, observations, stars, &self.untrained, copy);
+        let missing: Vec<Vec<f32>> = stars.iter().map(|&star| self.missing(observations, star)).collect();
         for step in &self.steps {
             rows = step.apply(rows);
         }
@@ -192,10 +208,6 @@ impl Inputs {
     }
 }
 
-fn missing_of(observations: &Observations, star: usize) -> Vec<f32> {
-    observations.flux_error.row(star).iter().map(|error| if error.is_finite() { 0.0 } else { 1.0 }).collect()
-}
-
 fn random_of(id: i64, copy: Copy) -> ChaCha8Rng {
     let mut random = ChaCha8Rng::seed_from_u64(hash64(id, copy.seed));
     random.set_stream(u64::from(copy.copy));
@@ -203,7 +215,13 @@ fn random_of(id: i64, copy: Copy) -> ChaCha8Rng {
 }
 
 /// Fluxes `[N, W]`, NaN where missing; of a copy, with noise of the star's covariance.
-fn fluxes(recipe: &InputsRecipe, observations: &Observations, stars: &[usize], copy: Option<Copy>) -> Array2<f32> {
+fn fluxes(
+    recipe: &InputsRecipe,
+    observations: &Observations,
+    stars: &[usize],
+    untrained: &[usize],
+    copy: Option<Copy>,
+) -> Array2<f32> {
     let mut rows = Array2::zeros((stars.len(), observations.grid.len()));
     rows.axis_iter_mut(Axis(0)).into_par_iter().zip(stars).for_each(|(mut row, &star)| {
         let noise = copy.map(|copy| noise(observations, star, copy));
@@ -212,6 +230,7 @@ fn fluxes(recipe: &InputsRecipe, observations: &Observations, stars: &[usize], c
             let added = noise.as_ref().map_or(0.0, |noise| noise[w] as f32);
             *value = if is_present { observations.flux[[star, w]] + added } else { f32::NAN };
         }
+        untrained.iter().for_each(|&entry| row[entry] = f32::NAN);
         if recipe.interpolate {
             interpolate(row.as_slice_mut().unwrap_or_default(), &observations.grid.wavelength);
         }

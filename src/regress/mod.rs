@@ -13,11 +13,17 @@
 mod baselines;
 mod boosting;
 mod calibration;
+mod check;
 mod comparison;
 mod directory;
+#[cfg(test)]
+mod directory_tests;
 mod domain;
+mod emission;
 mod inputs;
 mod learner;
+#[cfg(test)]
+mod luminosity_tests;
 mod mixture;
 mod model;
 mod objective;
@@ -25,6 +31,8 @@ mod package;
 mod pca;
 mod predict;
 mod recipe;
+#[cfg(test)]
+mod speed_tests;
 mod steps;
 mod target;
 #[cfg(test)]
@@ -35,12 +43,13 @@ pub use calibration::ErrorCalibration;
 pub use comparison::{Comparison, Row};
 pub use directory::{MODEL_FOLDER, PROVENANCE_FILE, STARS_FILE};
 pub use domain::Domain;
+pub use emission::{Emission, EmissionOptions, Reconstruction};
 pub use inputs::{Inputs, InputsRecipe};
 pub use mixture::{Mixture, MixtureOfMagnitudes};
 pub use model::{RegressionModel, TrainingLog};
 pub use package::{RegressionOptions, flag};
 pub use pca::{Pca, PcaMethod};
-pub use recipe::{DataRecipe, RegressionRecipe};
+pub use recipe::{BaselinesRecipe, DataRecipe, ErrorsRecipe, RegressionRecipe, TrainingRecipe};
 pub use steps::{FittedStep, Step};
 pub use target::{LabelLoss, Luminosity, LuminosityOutput, Target};
 pub use train::{Taking, train};

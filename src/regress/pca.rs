@@ -84,6 +84,14 @@ impl Pca {
     }
 }
 
+impl Pca {
+    /// Coefficients `[K]` of a row of finite numbers.
+    pub fn project(&self, row: impl Iterator<Item = f64>) -> Array1<f64> {
+        let centred: Array1<f64> = row.zip(&self.centre).map(|(value, centre)| value - centre).collect();
+        self.components.dot(&centred)
+    }
+}
+
 /// Rows less their centre, in single precision, in which products of blocks are taken.
 fn centred(rows: ArrayView2<'_, f32>, centre: &Array1<f64>) -> Array2<f32> {
     let mut rows = rows.to_owned();

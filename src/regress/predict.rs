@@ -5,7 +5,7 @@ use super::model::RegressionModel;
 use super::objective::meaning;
 use crate::error::Result;
 use crate::observations::Observations;
-use ndarray::{Array2, Array3, s};
+use ndarray::{Array2, Array3, Axis, s};
 
 /// Bytes of inputs that are worked on at once.
 const BYTES: usize = 16 << 20;
@@ -64,7 +64,7 @@ impl RegressionModel {
                 }
             }
         }
-        let mean = base.mean_axis(ndarray::Axis(0)).unwrap_or_else(|| Array2::zeros((n, p)));
+        let mean = base.mean_axis(Axis(0)).unwrap_or_else(|| Array2::zeros((n, p)));
         let mut covariance = Array3::<f64>::zeros((n, p, p));
         let mut add = |star: usize, deviation: &[f64], weight: f64| {
             for i in 0..p {
@@ -81,13 +81,25 @@ impl RegressionModel {
                 }
             }
         }
-        for copy in 0..self.copies {
-            let member = copy as usize % m;
-            let noisy = self.inputs.rows(observations, stars, Some(Copy { seed: self.seed, copy }))?;
-            for (star, outputs) in self.predictors[member].predict(noisy.values.view()).rows().into_iter().enumerate() {
-                let (values, _) = meaning(&self.target, &self.scaling, &outputs.to_vec());
-                let deviation: Vec<f64> = (0..p).map(|k| values[k] - base[[member, star, k]]).collect();
-                add(star, &deviation, 1.0 / f64::from(self.copies));
+        // Noise moves the mean of the networks less than any of them, where they have learned noise of their own. And
+        // the copies have its mean off the star's own prediction: their spectra are noisier than those of training.
+        let mut copies = Array3::<f64>::zeros((self.copies as usize, n, p));
+        for (copy, mut moved) in copies.outer_iter_mut().enumerate() {
+            let noisy = self.inputs.rows(observations, stars, Some(Copy { seed: self.seed, copy: copy as u32 }))?;
+            for predictor in &self.predictors {
+                for (star, outputs) in predictor.predict(noisy.values.view()).rows().into_iter().enumerate() {
+                    let (values, _) = meaning(&self.target, &self.scaling, &outputs.to_vec());
+                    (0..p).for_each(|k| moved[[star, k]] += values[k] / m as f64);
+                }
+            }
+        }
+        if self.copies > 1 {
+            let centre = copies.mean_axis(Axis(0)).unwrap_or_else(|| Array2::zeros((n, p)));
+            for moved in copies.outer_iter() {
+                for star in 0..n {
+                    let deviation: Vec<f64> = (0..p).map(|k| moved[[star, k]] - centre[[star, k]]).collect();
+                    add(star, &deviation, 1.0 / f64::from(self.copies - 1));
+                }
             }
         }
         for star in (0..n).filter(|&star| !rows.is_unusable[star]) {
@@ -101,9 +113,10 @@ impl RegressionModel {
                 found.own[[first + star, k]] = matrix[[k, k]];
             }
             // Correlations stay as they are; variances are the calibrated ones.
+            let factors: Vec<f64> = (0..p).map(|k| self.calibration[k].factor(mean[[star, k]])).collect();
             for i in 0..p {
                 for j in 0..p {
-                    matrix[[i, j]] *= self.calibration[i].factor * self.calibration[j].factor;
+                    matrix[[i, j]] *= factors[i] * factors[j];
                 }
                 matrix[[i, i]] += self.calibration[i].floor.powi(2);
             }

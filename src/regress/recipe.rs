@@ -1,6 +1,8 @@
 //! The recipe of a direct network, as TOML. Unknown keys are errors; defaults print themselves.
 
+use super::check::check_copies;
 use super::inputs::InputsRecipe;
+use super::steps::Step;
 use super::target::Target;
 use crate::error::{Error, Result};
 use crate::learn::Plan;
@@ -176,9 +178,8 @@ impl RegressionRecipe {
         if training.largest_gradient.is_some_and(|largest| largest <= 0.0 || largest.is_nan()) {
             return fault("training.largest_gradient", format!("{:?}", training.largest_gradient), "a positive number");
         }
-        if self.errors.copies > 10_000 {
-            return fault("errors.copies", self.errors.copies.to_string(), "at most 10000");
-        }
+        check_copies(self.errors.copies).map_err(|error| error.within("errors"))?;
+        self.inputs.steps.iter().try_for_each(Step::validate)?;
         training.plan.validate().map_err(|error| error.within("training.plan"))?;
         self.target.validate()
     }

@@ -33,6 +33,8 @@ pub enum Step {
         #[serde(default = "one")]
         errors: f64,
     },
+    /// What is below the minimum or above the maximum becomes `value` (cosmic rays of normalised spectra).
+    ReplaceOutside { minimum: f64, maximum: f64, value: f64 },
     /// Every other entry less the entry of this name: colours, after `asinh`.
     RelativeTo { entry: String },
     /// (x − mean)/deviation of the training stars; missing is the mean.
@@ -59,6 +61,11 @@ pub enum FittedStep {
     /// `[W]`.
     Asinh {
         softening: Vec<f32>,
+    },
+    ReplaceOutside {
+        minimum: f64,
+        maximum: f64,
+        value: f64,
     },
     RelativeTo {
         position: usize,
@@ -92,6 +99,9 @@ impl Step {
                 let usable = |error: &f64| if *error > 0.0 && error.is_finite() { (factor * error) as f32 } else { 1.0 };
                 FittedStep::Asinh { softening: errors.iter().map(usable).collect() }
             }
+            Self::ReplaceOutside { minimum, maximum, value } => {
+                FittedStep::ReplaceOutside { minimum: *minimum, maximum: *maximum, value: *value }
+            }
             Self::RelativeTo { entry } => {
                 let position = names.iter().position(|name| name == entry).ok_or_else(|| {
                     Error::usage("inputs, step 'relative_to'")
@@ -107,14 +117,39 @@ impl Step {
             }
             Self::Pca { components, method } => {
                 let means: Vec<f32> = (0..rows.ncols()).into_par_iter().map(|w| mean_and_deviation(rows, w).0).collect();
-                let mut filled = rows.clone();
-                fill(&mut filled, &means);
-                let mut walk = |each: &mut dyn FnMut(ArrayView2<'_, f32>)| walk_in_blocks(filled.view(), BLOCK, each);
+                // A block at a time: rows of spectra fill the memory as it is.
+                let mut walk = |each: &mut dyn FnMut(ArrayView2<'_, f32>)| {
+                    walk_in_blocks(rows.view(), BLOCK, &mut |block| {
+                        let mut filled = block.to_owned();
+                        fill(&mut filled, &means);
+                        each(filled.view());
+                    })
+                };
                 let pca = Pca::of_blocks(rows.ncols(), *components, *method, seed, &mut walk)?;
                 let centre: Vec<f32> = pca.centre.iter().map(|value| *value as f32).collect();
                 FittedStep::of_components(centre, pca.components.mapv(|value| value as f32))
             }
         })
+    }
+
+    /// Checks the numbers of the step.
+    ///
+    /// # Errors
+    /// `Usage`, naming what is impossible.
+    pub(super) fn validate(&self) -> Result<()> {
+        let fault = |found: String, expected: &str| {
+            Err(Error::usage("inputs, step").found(found).expected(expected).remedy("Correct the recipe."))
+        };
+        match self {
+            Self::Asinh { errors } if !(*errors > 0.0 && errors.is_finite()) => {
+                fault(format!("asinh, errors = {errors}"), "a positive number")
+            }
+            Self::ReplaceOutside { minimum, maximum, value } if !(minimum < maximum && value.is_finite()) => {
+                fault(format!("replace_outside, {minimum} to {maximum} by {value}"), "a minimum below the maximum, and a number")
+            }
+            Self::Pca { components: 0, .. } => fault("pca, 0 components".into(), "at least one"),
+            _ => Ok(()),
+        }
     }
 
     /// Number of entries after the step.
@@ -158,6 +193,10 @@ impl FittedStep {
             }),
             Self::Asinh { softening } => each(&mut rows, &|mut row| {
                 row.iter_mut().zip(softening).for_each(|(value, scale)| *value = (*value / scale).asinh());
+            }),
+            Self::ReplaceOutside { minimum, maximum, value } => each(&mut rows, &|mut row| {
+                let is_outside = |x: f32| x.is_finite() && !(*minimum..=*maximum).contains(&f64::from(x));
+                row.mapv_inplace(|x| if is_outside(x) { *value as f32 } else { x });
             }),
             Self::RelativeTo { position } => each(&mut rows, &|mut row| {
                 let reference = row[*position];

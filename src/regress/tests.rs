@@ -2,22 +2,22 @@
 
 use super::comparison::Comparison;
 use super::inputs::Copy;
-use super::objective::{Objective, Scaling, parallaxes};
+use super::luminosity_tests::noisy;
+use super::objective::{Objective, Scaling};
 use super::*;
 use crate::error::{Error, Result};
 use crate::observations::{Observations, in_validation};
 use crate::package::{Package, Request};
 use crate::simulate::{SurveyConfig, simulate};
-use crate::statistics::{median, pull_statistics, scatter_about_zero};
-use crate::table::{Column, ColumnSchema, Table, Values};
+use crate::statistics::pull_statistics;
+use crate::table::{Table, Values};
 use crate::tensor::{Device, Precision, Tensor, to_f64};
 use crate::testing::shared_data;
 use rand::SeedableRng;
-use rand_distr::{Distribution, StandardNormal};
 use std::sync::Arc;
 use std::time::Duration;
 
-const LABELS: &str = "
+pub(super) const LABELS: &str = "
 kind = 'regression'
 description = 'labels from XP spectra'
 layer = [{ layer = 'linear', outputs = 24 }, { layer = 'tanh' }]
@@ -34,7 +34,7 @@ plan = { epochs = 25, learning_rate = 0.01, schedule = { shape = 'cosine', end_f
 copies = 6
 ";
 
-const LUMINOSITY: &str = "
+pub(super) const LUMINOSITY: &str = "
 kind = 'regression'
 description = 'absolute magnitudes from spectra and noisy parallaxes'
 layer = [{ layer = 'linear', outputs = 32 }, { layer = 'relu' }, { layer = 'linear', outputs = 32 }, { layer = 'relu' }]
@@ -43,6 +43,8 @@ step = [{ step = 'subtract_mean' }, { step = 'signed_logarithm' }, { step = 'uni
 [target]
 of = 'luminosity'
 magnitude = 'g_dereddened'
+[data]
+held_out_fraction = 0.25
 [training]
 members = 3
 batch = 256
@@ -53,31 +55,31 @@ copies = 6
 boosting = false
 ";
 
-fn recipe(text: &str) -> RegressionRecipe {
+pub(super) fn recipe(text: &str) -> RegressionRecipe {
     RegressionRecipe::parse(text, "a test").unwrap()
 }
 
-fn observed(table: Table, recipe: &RegressionRecipe) -> Observations {
+pub(super) fn observed(table: Table, recipe: &RegressionRecipe) -> Observations {
     let width = crate::observations::Grid::of_table(&table).unwrap().len();
     Observations::from_table(table, &recipe.read_options(width)).unwrap()
 }
 
-fn survey(n_stars: usize, first_star: u64) -> Table {
+pub(super) fn survey(n_stars: usize, first_star: u64) -> Table {
     simulate(&SurveyConfig { n_stars, first_star, binary_fraction: 0.0, ..Default::default() }).unwrap()
 }
 
-fn trained(text: &str, observations: &Observations) -> (RegressionModel, Table) {
+pub(super) fn trained(text: &str, observations: &Observations) -> (RegressionModel, Table) {
     train(&recipe(text), observations, &Device::cpu(), None, &mut |_, _| Ok(())).unwrap()
 }
 
-fn estimate(model: &RegressionModel, table: Table) -> (Table, Vec<i32>) {
+pub(super) fn estimate(model: &RegressionModel, table: Table) -> (Table, Vec<i32>) {
     let estimator = Arc::new(model.clone()).estimator(&Request::default()).unwrap();
     let observations = Observations::from_table(table, &estimator.read_options()).unwrap();
     let found = estimator.estimate(&observations, &|_| Ok(())).unwrap();
     (found.table, found.flags)
 }
 
-fn numbers(table: &Table, name: &str) -> Vec<f64> {
+pub(super) fn numbers(table: &Table, name: &str) -> Vec<f64> {
     table.column(name).unwrap().to_f64().unwrap()
 }
 
@@ -134,21 +136,6 @@ fn what_is_saved_is_what_was_trained_and_stars_do_not_depend_on_their_company() 
         assert_eq!(whole, numbers(&again, name));
         assert_eq!([whole[17], whole[3]], [part[0], part[1]], "{name}, bit for bit");
     }
-    // What does not belong together is refused with its place.
-    let weights = path.join("weights.safetensors");
-    let description = std::fs::read_to_string(path.join("model.toml")).unwrap();
-    for (from, to, place) in [
-        ("members = 2", "members = 3", "member_2"),
-        ("format = 1", "format = 9", "format"),
-        ("outputs = 24", "outputs = 25", "tensor"),
-    ] {
-        std::fs::write(path.join("model.toml"), description.replace(from, to)).unwrap();
-        let error = RegressionModel::read(&path).unwrap_err();
-        assert!(error.to_string().contains(place), "{error}");
-    }
-    std::fs::write(path.join("model.toml"), description).unwrap();
-    std::fs::write(weights, b"nothing").unwrap();
-    assert!(RegressionModel::read(&path).is_err());
 }
 
 #[test]
@@ -169,111 +156,6 @@ fn a_stopped_training_goes_on_to_the_same_model() {
     };
     assert!(run(false, 6).is_err());
     assert_eq!(run(true, usize::MAX).unwrap().0.sha256, whole.sha256);
-}
-
-/// A survey like that of Li et al. (2025): spectra of 80 pixels with a signal-to-noise ratio of 30, whose lines tell temperature,
-/// abundance and luminosity, of stars of 15 < G < 19, of whose parallaxes one in seven is negative. With the true M.
-fn noisy(n: usize, first: usize) -> (Observations, Vec<f64>) {
-    let width = 80;
-    let wavelength: Vec<f64> = (0..width).map(|w| 500.0 + w as f64).collect();
-    let names = (0..width).map(|w| format!("pixel_{w}")).collect();
-    let grid = crate::observations::Grid::new(wavelength, names).unwrap();
-    let (mut flux, mut truth, mut parallax, mut sigma, mut apparent) =
-        (ndarray::Array2::<f32>::zeros((n, width)), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for star in 0..n {
-        let mut random = rand_chacha::ChaCha8Rng::seed_from_u64((first + star) as u64);
-        let mut normal = || -> f64 { StandardNormal.sample(&mut random) };
-        let (a, b, feh) = (normal(), normal(), -0.3 + 0.5 * normal());
-        // Seven in ten are dwarfs, whose temperature follows their magnitude; giants have a narrow range of it.
-        let is_dwarf = normal() < 0.52;
-        let (m, teff) = match is_dwarf {
-            true => (5.2 + 1.2 * a, 0.9 - 0.45 * a + 0.1 * b - 0.1 * feh),
-            false => (0.3 + 1.1 * a, -0.7 + 0.25 * a + 0.15 * b - 0.2 * feh),
-        };
-        let g = 17.3 + 0.7 * normal();
-        let error = 0.05 * 10f64.powf(0.2 * (g - 16.0));
-        let row = flux.row_mut(star);
-        for (w, pixel) in row.into_iter().enumerate() {
-            let x = w as f64;
-            let line = |centre: f64, deep: f64| deep * (-0.5 * ((x - centre) / 1.8).powi(2)).exp();
-            let lines = line(12.0, 0.25 * (teff + 1.0).max(0.0).tanh())
-                + line(24.0, 0.15 * (1.0 - 0.7 * teff + feh).exp().min(4.0))
-                + line(36.0, 0.10 * (0.25 * m - 0.4 * teff).exp())
-                + line(48.0, 0.15 * (0.8 * feh - 0.15 * m).exp())
-                + line(60.0, 0.12 * (0.5 - 0.3 * teff * teff + 0.1 * m).exp());
-            *pixel = (1.0 - lines + 0.033 * normal()) as f32;
-        }
-        truth.push(m);
-        parallax.push(10f64.powf(0.2 * (m - g + 10.0)) + error * normal());
-        sigma.push(error);
-        apparent.push(g);
-    }
-    let ids = (0..n).map(|star| ((first + star) as i64) << 20).collect();
-    let errors = ndarray::Array2::from_elem((n, width), 0.033_f32);
-    let mut observations =
-        Observations::new(grid, ids, flux, errors).unwrap().with_constraint("parallax", parallax, sigma).unwrap();
-    observations.auxiliary.push(Column::nullable(ColumnSchema::new("g_dereddened", "mag", ""), apparent)).unwrap();
-    (observations, truth)
-}
-
-fn luminosities(n: usize, text: &str, limits: [f64; 2]) {
-    let recipe = recipe(text);
-    let (observations, _) = noisy(n, 0);
-    let all = parallaxes(&observations, &recipe.target).unwrap();
-    let negative = all.iter().filter(|star| star[0] < 0.0).count() as f64 / n as f64;
-    let start = std::time::Instant::now();
-    let (model, _) = trained(text, &observations);
-    let seconds = start.elapsed().as_secs_f64();
-    println!("{:.1} % negative parallaxes; trained in {seconds:.1} s\n{}", 100.0 * negative, model.log.comparison);
-    assert!((0.08..0.22).contains(&negative), "{negative}");
-
-    let (new, truth) = noisy(n.max(6000) / 3, 10_000_000);
-    let estimator = Arc::new(model).estimator(&Request::default()).unwrap();
-    let catalogue = estimator.estimate(&new, &|_| Ok(())).unwrap().table;
-    let (found, error) = (numbers(&catalogue, "absolute_magnitude"), numbers(&catalogue, "absolute_magnitude_error"));
-    let stars = parallaxes(&new, &recipe.target).unwrap();
-    let distance = |m: f64, star: usize| 10f64.powf(0.2 * (stars[star][2] - m - 10.0));
-    for (name, magnitudes, distances) in [
-        ("dwarfs within 2 kpc", 2.8..10.0, 0.0..2.0),
-        ("dwarfs beyond 2 kpc", 2.8..10.0, 2.0..20.0),
-        ("giants of 5–10 kpc", -5.0..2.8, 5.0..10.0),
-        ("giants of 10–30 kpc", -5.0..2.8, 10.0..30.0),
-    ] {
-        let inside = |star: &usize| magnitudes.contains(&truth[*star]) && distances.contains(&distance(truth[*star], *star));
-        let differences: Vec<f64> = (0..found.len()).filter(inside).map(|star| found[star] - truth[star]).collect();
-        println!("{name}: {} stars, median ΔM {:+.3}", differences.len(), median(&differences));
-        let limit = if name.contains("dwarfs") { limits[0] } else { limits[1] };
-        assert!(differences.len() < 50 || median(&differences).abs() < limit, "{name}");
-    }
-    // In bins of the predicted distance the parallaxes agree: no bias that the truth is needed to see.
-    for bin in [[0.0, 1.0], [1.0, 2.0], [2.0, 4.0], [4.0, 8.0], [8.0, 40.0]] {
-        let (mut sum, mut weight) = (0.0, 0.0);
-        for star in (0..found.len()).filter(|&star| (bin[0]..bin[1]).contains(&distance(found[star], star))) {
-            let predicted = 1.0 / distance(found[star], star);
-            // What the model's own error adds to that of the parallax.
-            let variance = stars[star][1].powi(2) + (0.46 * error[star] * predicted).powi(2);
-            sum += (stars[star][0] - predicted) / variance;
-            weight += 1.0 / variance;
-        }
-        println!("predicted {}–{} kpc: z = {:+.2}", bin[0], bin[1], sum / f64::sqrt(weight));
-    }
-    let pulls: Vec<f64> = (0..found.len()).map(|star| (found[star] - truth[star]) / error[star]).collect();
-    let scatter = scatter_about_zero(&pulls);
-    println!("pulls of M less the truth: {scatter:.2}");
-    assert!((0.8..1.25).contains(&scatter), "{scatter}");
-}
-
-#[test]
-fn noisy_parallaxes_teach_luminosities_without_bias() {
-    luminosities(6000, LUMINOSITY, [0.12, 0.5]);
-}
-
-/// `cargo test --release --lib regress -- --ignored --nocapture`
-#[test]
-#[ignore = "a measurement of minutes"]
-fn luminosities_of_a_hundred_thousand_stars() {
-    let text = LUMINOSITY.replace("outputs = 32", "outputs = 100").replace("batch = 256", "batch = 1024");
-    luminosities(100_000, &text.replace("members = 3", "members = 2"), [0.05, 0.2]);
 }
 
 #[test]
@@ -377,6 +259,7 @@ fn recipes_print_and_read_back_and_name_what_is_wrong() {
         ("epochs = 25", "epochs = 0", "epochs"),
         ("['teff', 'feh', 'logg']", "[]", "names"),
         ("copies = 6", "copy = 6", "copy"),
+        ("copies = 6", "copies = 1", "copies"),
     ] {
         let error = RegressionRecipe::parse(&LABELS.replace(from, to), "r.toml").unwrap_err();
         assert!(error.to_string().contains(name) && error.to_string().starts_with("r.toml") && error.exit_code() == 2, "{error}");
@@ -385,6 +268,15 @@ fn recipes_print_and_read_back_and_name_what_is_wrong() {
     let absent = RegressionRecipe::parse(&LABELS.replace("'logg'", "'vsini'"), "r").unwrap();
     let error = train(&absent, &observations, &Device::cpu(), None, &mut |_, _| Ok(())).unwrap_err();
     assert!(error.to_string().contains("vsini"), "{error}");
+}
+
+/// Shen et al. (2025), sec. 3, and Li et al. (2025): three layers of 100 for 100 coefficients.
+#[test]
+fn published_recipes_have_the_published_networks() {
+    let count = |text: &str, inputs: usize| recipe(text).network(inputs).unwrap().n_parameters().unwrap();
+    assert_eq!(count(include_str!("../../models/regression/solardis.toml"), 4875), 23_849_605);
+    assert_eq!(count(include_str!("../../models/regression/specdis.toml"), 100), 3 * 10_100 + 101);
+    assert_eq!(count(include_str!("../../models/regression/ob-stars.toml"), 3000), 300_100 + 10_100 + 101);
 }
 
 /// The 13 bands of the LAMOST overlap: the stars, cuts and split of scripts/real_overlap.py.

@@ -1,6 +1,6 @@
 //! A whole training: the division of the sample, inputs, networks, calibration, comparison.
 
-use super::calibration::{ErrorCalibration, Residual};
+use super::calibration::{ErrorCalibration, ParallaxResidual, Residual};
 use super::comparison::Comparison;
 use super::domain::Domain;
 use super::inputs::Inputs;
@@ -228,12 +228,12 @@ impl RegressionModel {
                 // In the parallax, whose errors are Gaussian, every star counts, negative parallaxes too.
                 let all = super::objective::parallaxes(observations, target)?;
                 let residual = |(row, &star): (usize, &usize)| {
-                    let ([parallax, error, magnitude], [value, of_prediction]) = (all[star], own(row, 0));
-                    let expected = 10f64.powf((value - magnitude + 10.0) / 5.0);
+                    let ([parallax, error, apparent], [magnitude, of_prediction]) = (all[star], own(row, 0));
+                    let expected = 10f64.powf((magnitude - apparent + 10.0) / 5.0);
                     let slope = expected * super::objective::LN_LABEL_PER_MAGNITUDE;
-                    Residual { value: (expected - parallax) / slope, of_measurement: (error / slope).powi(2), of_prediction }
+                    ParallaxResidual { magnitude, difference: expected - parallax, error, slope, of_prediction }
                 };
-                vec![ErrorCalibration::of_noisy(&held_out.iter().enumerate().map(residual).collect::<Vec<_>>())]
+                vec![ErrorCalibration::of_parallaxes(&held_out.iter().enumerate().map(residual).collect::<Vec<_>>())]
             }
         };
         Ok(())

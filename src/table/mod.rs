@@ -202,6 +202,20 @@ impl Table {
         self.get_in_any_case(name).map_or_else(|| self.column(name), Ok)
     }
 
+    /// The column of that name, or none where the table has nothing like it: what no program can read, and a name in
+    /// other capitals, is not passed over as if it were absent.
+    ///
+    /// # Errors
+    /// As [`Self::column`], for such a column.
+    pub fn column_if_any(&self, name: &str) -> Result<Option<&Column>> {
+        let unread = self.unread.iter().map(|unread| &unread.schema);
+        let mut schemas = self.columns.iter().map(|column| &column.schema).chain(unread);
+        match schemas.any(|schema| schema.name.eq_ignore_ascii_case(name)) {
+            true => self.column(name).map(Some),
+            false => Ok(None),
+        }
+    }
+
     /// The metadata of that name, in whatever case: FITS headers know capitals alone, and programs that copy them to other formats keep
     /// these.
     pub fn metadata_of(&self, key: &str) -> Option<&String> {

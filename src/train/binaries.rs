@@ -85,12 +85,12 @@ impl Pair {
 }
 
 /// Estimates the binaries among the stars, the kept ones being at their optima, and puts the constraints that follow in place of the
-/// measured parallaxes. Nothing happens where the recipe has none, or no parallax constrains.
-pub(super) fn estimate(state: &mut TrainingState, observations: &Observations, recipe: &Recipe) -> Result<()> {
-    let Some(position) = state.model.space.distance_position().filter(|_| recipe.binaries.share > 0.0) else { return Ok(()) };
+/// measured parallaxes. Nothing happens where the recipe has none, or no parallax constrains; returns whether something did.
+pub(super) fn estimate(state: &mut TrainingState, observations: &Observations, recipe: &Recipe) -> Result<bool> {
+    let Some(position) = state.model.space.distance_position().filter(|_| recipe.binaries.share > 0.0) else { return Ok(false) };
     let name = state.model.space.parameters[position].name.clone();
     if !recipe.data.constraints.contains(&name) || !observations.constraints.contains_key(&name) {
-        return Ok(());
+        return Ok(false);
     }
     // Stars that cleaning removed have not followed the weights. Most are pairs, and some were taken for such by a worse model.
     let n = observations.len();
@@ -114,7 +114,7 @@ pub(super) fn estimate(state: &mut TrainingState, observations: &Observations, r
         })
         .unzip();
     state.binaries = Some(Binaries { share, probability, constraint: Constraint::new(values, errors).0 });
-    Ok(())
+    Ok(true)
 }
 
 /// The share of pairs among stars that can tell, without what is as far from one star on the side where no pair is: labels that are

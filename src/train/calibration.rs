@@ -32,8 +32,10 @@ const STARS: usize = 10_000;
 /// The calibration covariance from the kept testing stars; `None` where the zero points are no worse than noise can tell.
 pub(super) fn estimate(state: &TrainingState, observations: &Observations, recipe: &Recipe) -> Result<Option<Calibration>> {
     let space = &state.model.space;
+    // One that no testing star has would make the rest unknown too.
+    let testing = state.stars(Part::Testing);
     let constrained: Vec<usize> = (recipe.data.constraints.iter())
-        .filter(|name| observations.constraints.contains_key(*name))
+        .filter(|name| testing.iter().any(|&star| observations.constraint(name, star).is_some()))
         .map(|name| space.position(name))
         .collect::<Result<_>>()?;
     let (stars, differences) = differences(state, observations, &constrained)?;

@@ -216,7 +216,7 @@ pub struct Solve {
     /// those do not move. Small samples want more: what damping leaves out is what noise would fill.
     #[serde(default = "default_damping")]
     pub damping: f64,
-    /// Stars that decide: well-measured ones, whose parallaxes and reddenings are nearly linear in the parameters.
+    /// Stars that decide; a cut on a noisy measured value, as ϖ/σ, selects its errors.
     #[serde(default, rename = "cut", skip_serializing_if = "Vec::is_empty")]
     pub cuts: Vec<Cut>,
 }

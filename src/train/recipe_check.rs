@@ -2,10 +2,11 @@
 
 use super::recipe::{Clean, DataRecipe, Learn, Recipe, Refine, Schedule, Solve, Stage, StarUpdate};
 use crate::error::{Error, Result};
-use crate::model::{Registry, first_repeated};
+use crate::model::Registry;
 use crate::observations::Cut;
 use crate::optimise::Minimiser;
 use crate::tensor::DescentMethod;
+use crate::text::first_repeated;
 
 const REMEDY: &str = "`photosphere recipe xp --all-keys` prints all keys with values that are used.";
 

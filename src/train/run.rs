@@ -158,7 +158,8 @@ impl Run<'_> {
         self.follow(&all, FOLLOWING_ITERATIONS)?;
         let mut lowest = self.losses(&training)?;
         let mut best = self.losses(&stopping)?;
-        let mut best_state = (self.state.model.weights.clone(), self.state.coordinates.clone());
+        let snapshot = |state: &TrainingState| (state.model.weights.clone(), state.coordinates.clone(), state.binaries.clone());
+        let mut best_state = snapshot(&self.state);
         let mut damping = stage.damping;
         let mut gained = false;
         for step in 1..=stage.steps {
@@ -170,13 +171,16 @@ impl Run<'_> {
                 damping = (damping * 0.1).max(stage.damping * SMALLEST_SHARE_OF_DAMPING);
                 let there = self.losses(&stopping)?;
                 let is_best = there.lower_than(&best);
+                (lowest, best) = (losses, if is_best { there } else { best });
                 // What is known of binaries follows the weights, and changes the losses a little.
-                binaries::estimate(&mut self.state, self.observations, self.recipe)?;
-                self.follow(&all, FOLLOWING_ITERATIONS)?;
-                lowest = self.losses(&training)?;
+                if binaries::estimate(&mut self.state, self.observations, self.recipe)? {
+                    self.follow(&all, FOLLOWING_ITERATIONS)?;
+                    lowest = self.losses(&training)?;
+                    best = if is_best { self.losses(&stopping)? } else { best };
+                }
                 if is_best {
-                    (best, gained) = (self.losses(&stopping)?, true);
-                    best_state = (self.state.model.weights.clone(), self.state.coordinates.clone());
+                    gained = true;
+                    best_state = snapshot(&self.state);
                 }
             } else {
                 (self.state.model.weights, self.state.coordinates) = before;
@@ -188,7 +192,7 @@ impl Run<'_> {
                 break;
             }
         }
-        (self.state.model.weights, self.state.coordinates) = best_state;
+        (self.state.model.weights, self.state.coordinates, self.state.binaries) = best_state;
         Ok(gained)
     }
 

@@ -54,6 +54,9 @@ pub struct ZeroPoints {
     pub group: String,
     /// By parameter, in file units (the distance parameter as a fraction); zero where they are no larger than noise can tell.
     pub errors: BTreeMap<String, f64>,
+    /// The parameters whose errors are fractions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fractions: Vec<String>,
 }
 
 /// Fitted less measured values of a parameter, for a group of stars.
@@ -114,6 +117,8 @@ fn zero_points(space: &ParameterSpace, calibration: Option<&Calibration>) -> Vec
         };
         parameters.map(error).collect()
     };
+    let fractions: Vec<String> =
+        space.distance_position().iter().map(|&position| space.parameters[position].name.clone()).collect();
     let bound = |(name, [low, high]): (&String, &[f64; 2])| {
         let factor = space.get(name).map_or(1.0, |parameter| parameter.model_units_per_file_unit);
         let text = |value: f64| format!("{:.4}", value / factor).trim_end_matches('0').trim_end_matches('.').to_owned();
@@ -123,10 +128,12 @@ fn zero_points(space: &ParameterSpace, calibration: Option<&Calibration>) -> Vec
             _ => format!("{name} below {}", text(*high)),
         }
     };
-    let mut groups = vec![ZeroPoints { group: "all stars".into(), errors: errors(&calibration.covariance) }];
+    let mut groups =
+        vec![ZeroPoints { group: "all stars".into(), errors: errors(&calibration.covariance), fractions: fractions.clone() }];
     groups.extend(calibration.regions.iter().map(|region| ZeroPoints {
         group: region.bounds.iter().map(bound).collect::<Vec<_>>().join(", "),
         errors: errors(&region.covariance),
+        fractions: fractions.clone(),
     }));
     groups
 }

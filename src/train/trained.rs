@@ -8,7 +8,7 @@ use super::state::{EpochRecord, Part, TrainingState};
 use super::{calibration, data_check, global_step, model_error};
 use crate::error::{Error, Result};
 use crate::model::{ForwardModel, ModelCard, ParameterSpace, Registry, check_kelvin, check_measured, hexadecimal};
-use crate::observations::Observations;
+use crate::observations::{Observations, select};
 use crate::prior::GaussianMixture;
 use crate::table::{Column, ColumnSchema, FolderKind, Table, Values};
 use crate::tensor::Device;
@@ -83,6 +83,11 @@ pub fn train(
         model.set_transform(name, *transform)?;
     }
     let data_sha256 = hash(observations);
+    let passing = match recipe.data.cuts.as_slice() {
+        [] => None,
+        cuts => Some(observations.select(&select(observations, cuts)?)),
+    };
+    let observations = passing.as_ref().unwrap_or(observations);
     let identity = {
         let mut hash = Sha256::new();
         hash.update(&as_written);

@@ -7,10 +7,8 @@ use super::figure::panel::{Heading, Key, Mark, Panel};
 use super::figure::theme::{INK, MUTED, SERIES};
 use super::number::{aligned, significant};
 use super::report::Report;
-use crate::error::Result;
-use crate::per_pixel::{
-    Fidelity, NetworkEngine, Response, SpectrumFitOptions, SpectrumFitter, evaluate_all, gradient_fidelity, responses,
-};
+use crate::error::{Error, Result};
+use crate::per_pixel::{Fidelity, Response, SpectrumFitOptions, SpectrumFitter, evaluate_all, gradient_fidelity, responses};
 use crate::pixel_networks::PixelPackage;
 use crate::quantity::symbol;
 use crate::statistics::{median, robust_scatter};
@@ -99,7 +97,7 @@ pub fn pixel_report(input: &PixelReportInput) -> Result<(Report, String)> {
     );
     report.figure(
         format!("Gradient by {} of the first of the new stars, times the width of the label's range.", symbol(input.marked)),
-        figure_of_gradients(input),
+        figure_of_gradients(input)?,
     );
     report.section("Errors", "Median Cramér–Rao bound of the new stars, and the scatter of pulls.");
     let errors =
@@ -110,7 +108,7 @@ pub fn pixel_report(input: &PixelReportInput) -> Result<(Report, String)> {
 }
 
 fn judge(input: &PixelReportInput, package: &PixelPackage, catalogue: &Table) -> Result<Found> {
-    let engine = Arc::new(NetworkEngine::new(&package.networks));
+    let engine = package.engine();
     let space = &package.networks.space;
     let options = SpectrumFitOptions { margin: 0.5, ..SpectrumFitOptions::default() };
     let fitter = SpectrumFitter::new(engine.clone(), package.templates.view(), options)?;
@@ -156,14 +154,18 @@ fn figure_of_responses(input: &PixelReportInput, found: &[Found]) -> Figure {
     })
 }
 
-fn figure_of_gradients(input: &PixelReportInput) -> Figure {
+fn figure_of_gradients(input: &PixelReportInput) -> Result<Figure> {
     let space = &input.models[0].1.networks.space;
-    let k = space.names.iter().position(|name| name == input.marked).unwrap_or(0);
+    let Some(k) = space.names.iter().position(|name| name == input.marked) else {
+        return Err(Error::usage("label to be marked")
+            .found(format!("'{}'", input.marked))
+            .expected(format!("one of {}", space.names.join(", "))));
+    };
     let wavelength: Vec<f64> = input.models[0].1.card.grid.wavelength.clone();
     let star = input.fresh.slice(ndarray::s![..1, ..]);
     let truth: Vec<f64> = input.gradient.slice(ndarray::s![0, k, ..]).iter().map(|value| value * space.width(k)).collect();
     let own = |package: &PixelPackage| -> Vec<f64> {
-        let all = evaluate_all(&NetworkEngine::new(&package.networks), star);
+        let all = evaluate_all(package.engine().as_ref(), star);
         all.slice(ndarray::s![0, 1 + k, ..]).iter().map(|value| f64::from(*value)).collect()
     };
     let gradients: Vec<Vec<f64>> = input.models.iter().map(|(_, package)| own(package)).collect();
@@ -173,7 +175,7 @@ fn figure_of_gradients(input: &PixelReportInput) -> Figure {
         .chain(input.models.iter().zip(colors()).map(|((name, _), color)| Key::new(*name, color, Mark::Line)));
     let x = Axis::covering("wavelength (nm)", wavelength.iter().copied());
     let y = Axis::covering("gradient", truth.iter().copied().chain(gradients.iter().flatten().copied()));
-    Figure::draw("gradients", 980, 440, |canvas| {
+    Ok(Figure::draw("gradients", 980, 440, |canvas| {
         let bounds = canvas.bounds;
         let mut panel = Panel::new(canvas, bounds, &Heading::legend(legend.collect()), x, y);
         let lines: Vec<_> = gradients.iter().zip(colors()).collect();
@@ -181,5 +183,5 @@ fn figure_of_gradients(input: &PixelReportInput) -> Figure {
             panel.line(&wavelength, gradient, Stroke::solid(color, 1.5));
         }
         panel.line(&wavelength, &truth, Stroke::dashed(INK, 1.5));
-    })
+    }))
 }

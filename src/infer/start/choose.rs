@@ -25,7 +25,7 @@ pub(super) fn choose(
     let (other_luminosity, other_labels) = (options.other_luminosity as f32, options.other_labels as f32);
     let best = |candidates: &[Candidate]| candidates.iter().copied().min_by(|a, b| a.score.total_cmp(&b.score));
     let mut next = best(candidates);
-    let worst = next.map_or(f32::INFINITY, |best| best.score + breadth.candidates);
+    let worst = next.map_or(f32::INFINITY, |best| best.score + breadth.window);
     while let Some(candidate) = next.filter(|_| chosen.len() < breadth.runs) {
         chosen.push(candidate.index);
         candidates.retain(|other| {
@@ -50,7 +50,7 @@ mod tests {
         let candidates: Vec<Candidate> = candidates.collect();
         let separation = |a: usize, b: usize| f32::abs(points[a].0 - points[b].0);
         let (mut chosen, options) = (vec![9], StartOptions::default());
-        let breadth = |runs| Breadth { runs, candidates: 30.0, rivals: 5.0 };
+        let breadth = |runs| Breadth { runs, window: 30.0, rivals: 5.0 };
         choose(&mut candidates.clone(), breadth(6), &options, separation, &mut chosen);
         assert_eq!(chosen, [1, 2, 3], "a neighbour of the best, one of the third, and a bad one are no starts");
         choose(&mut candidates.clone(), breadth(2), &options, separation, &mut chosen);

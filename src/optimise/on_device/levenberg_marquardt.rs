@@ -261,6 +261,7 @@ impl Ended {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::optimise::Minimiser;
     use crate::optimise::test_problems::{Function, Stars, rosenbrock, sum_of_squares};
     use crate::optimise::{Barrier, Problems};
     use crate::tensor::Precision;

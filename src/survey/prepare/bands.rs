@@ -1,8 +1,9 @@
 //! The photometric bands of a preparation: standard sets, what replaces single bands of them, their order and offsets.
 
-use super::recipe::{REMEDY, first_repeated};
+use super::recipe::REMEDY;
 use crate::error::{Error, Result};
 use crate::survey::photometry::{PhotometricBand, standard_set, standard_set_names};
+use crate::text::first_repeated;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -36,6 +37,9 @@ impl PhotometrySource {
     /// # Errors
     /// When a set is unknown, a band's definition impossible, or a band that is not there is named.
     pub fn bands(&self) -> Result<Vec<PhotometricBand>> {
+        let fault = |key: &str, found: String, expected: &str| {
+            Err(Error::usage(format!("prepare recipe, photometry.{key}")).found(found).expected(expected).remedy(REMEDY))
+        };
         let mut bands = Vec::new();
         for name in &self.sets {
             bands.extend(standard_set(name).ok_or_else(|| {
@@ -46,25 +50,25 @@ impl PhotometrySource {
             })?);
         }
         let n_standard = bands.len();
+        if let Some(name) = first_repeated(self.bands.iter().map(|band| band.name.as_str())) {
+            return fault("bands", format!("'{name}' twice"), "distinct names");
+        }
         for band in &self.bands {
             match bands[..n_standard].iter_mut().find(|standard| standard.name == band.name) {
                 Some(standard) => *standard = band.clone(),
                 None => bands.push(band.clone()),
             }
         }
-        let fault = |key: &str, found: String, expected: &str| {
-            Err(Error::usage(format!("prepare recipe, photometry.{key}")).found(found).expected(expected).remedy(REMEDY))
-        };
         let names = bands.iter().map(|band| band.name.clone()).collect::<Vec<_>>();
         let expected = format!("names of its bands ({})", names.join(", "));
         if let Some(name) = self.order.iter().chain(self.offsets.keys()).find(|name| !names.contains(name)) {
             let key = if self.order.contains(name) { "order" } else { "offsets" };
             return fault(key, format!("'{name}'"), &expected);
         }
-        if let Some(name) = first_repeated(&self.order) {
+        if let Some(name) = first_repeated(self.order.iter().map(String::as_str)) {
             return fault("order", format!("'{name}' twice"), "distinct names");
         }
-        if !self.order.is_empty() && first_repeated(&names).is_none() {
+        if !self.order.is_empty() && first_repeated(names.iter().map(String::as_str)).is_none() {
             bands = self.order.iter().filter_map(|name| bands.iter().find(|band| band.name == *name)).cloned().collect();
         }
         for band in &mut bands {
@@ -100,9 +104,11 @@ mod tests {
 
     #[test]
     fn bands_that_are_not_there_are_refused_by_name() {
+        let band = "[[bands]]\nname = 'h'\nwavelength = 1630.0\nmagnitude_column = 'hmag'\nerror_column = 'e_hmag'\n";
         for (text, key) in [
             ("sets = ['wise']\norder = ['w3']", "photometry.order"),
             ("sets = ['wise']\norder = ['w1', 'w1']", "'w1' twice"),
+            (&format!("sets = ['2mass']\n{band}{band}"), "photometry.bands: found 'h' twice"),
             ("sets = ['wise']\noffsets = { j = 0.1 }", "photometry.offsets"),
             ("sets = ['wise']\noffsets = { w1 = inf }", "offset"),
         ] {

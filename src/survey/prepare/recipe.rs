@@ -8,10 +8,10 @@ use crate::survey::xp::{
     self, ColumnMap, DEFAULT_INSTRUMENT, Encoding, ErrorConvention, Instrument, Sampling, SpectrumOptions, Truncation,
 };
 use crate::table::file_of;
-use crate::text::fault_in_toml;
+use crate::text::{fault_in_toml, first_repeated};
 use crate::warning::warn_once;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What to join and how (TOML). Paths are relative to the working directory; a folder stands for the files in it, by name.
@@ -379,11 +379,6 @@ pub(in crate::survey) fn expand(entries: &[PathBuf]) -> Result<Vec<PathBuf>> {
             .remedy("Name files, or a folder with files in it."));
     }
     Ok(files)
-}
-
-pub(super) fn first_repeated(names: &[String]) -> Option<&String> {
-    let mut seen = BTreeSet::new();
-    names.iter().find(|name| !seen.insert(*name))
 }
 
 #[cfg(test)]

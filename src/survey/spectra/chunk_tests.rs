@@ -121,14 +121,20 @@ fn columns_that_are_carried_along_do_not_hang_on_the_first_chunk() {
     write_table(folder, "a.parquet", ids(1, n), vec![text("PLAN", plans), runs]);
     let others = vec![number("mag", vec![15.5, f64::NAN]), number("RA", vec![10.0, 11.0]), text("plan", vec!["P8", ""])];
     write_table(folder, "b.parquet", ids(100_001, 2), others);
-    let keys = format!("{NO_VELOCITY}carry = [\"Plan\", \"MAG\", \"run\", \"absent\"]\n");
+    // Known from then on alone, when it counts as a number already.
+    let late = Column::scalar(ColumnSchema::new("LATE", "", ""), Values::Int64(vec![7, 8]));
+    write_table(folder, "c.parquet", ids(150_001, 2), vec![late]);
+    let keys = format!("{NO_VELOCITY}carry = [\"Plan\", \"MAG\", \"run\", \"absent\", \"late\"]\n");
     let (summary, table) = prepared(folder, &keys).unwrap();
-    assert_eq!((summary.n_stars, summary.n_failed_files), (n + 2, 0));
+    assert_eq!((summary.n_stars, summary.n_failed_files), (n + 4, 0));
     let Values::Text(plans) = &table.column("plan").unwrap().values else { panic!("no text") };
     assert_eq!([&plans[0], &plans[CHUNK], &plans[n], &plans[n + 1]], ["", "P7", "P8", ""]);
     let column = |name: &str| table.column(name).unwrap().to_f64().unwrap();
     assert!(column("mag")[..n].iter().all(|value| value.is_nan()) && column("mag")[n] == 15.5 && column("mag")[n + 1].is_nan());
-    assert!(column("ra")[0].is_nan() && column("ra")[n..] == [10.0, 11.0] && column("absent").iter().all(|value| value.is_nan()));
+    assert!(column("late")[..n + 2].iter().all(|value| value.is_nan()) && column("late")[n + 2..] == [7.0, 8.0]);
+    assert!(
+        column("ra")[0].is_nan() && column("ra")[n..n + 2] == [10.0, 11.0] && column("absent").iter().all(|value| value.is_nan())
+    );
     let runs = table.column("run").unwrap();
     assert!(matches!(&runs.values, Values::Int64(values) if values[0] == (1 << 53) + 1) && !runs.is_valid(n));
     // An integer that a column of floats cannot hold is no float.

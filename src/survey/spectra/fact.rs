@@ -90,16 +90,18 @@ pub(super) struct FactColumns {
 struct FactColumn {
     name: String,
     kind: Option<FactType>,
+    /// Whether a file has it.
+    is_known: bool,
 }
 
 impl FactColumns {
     /// The position, and what the recipe names.
     pub fn new(carry: &[String]) -> Self {
         let mut columns: Vec<FactColumn> =
-            POSITION.map(|name| FactColumn { name: name.to_owned(), kind: Some(FactType::Number) }).into();
+            POSITION.map(|name| FactColumn { name: name.to_owned(), kind: Some(FactType::Number), is_known: true }).into();
         for name in carry.iter().map(|name| name.to_ascii_lowercase()) {
             if columns.iter().all(|column| column.name != name) {
-                columns.push(FactColumn { name, kind: None });
+                columns.push(FactColumn { name, kind: None, is_known: false });
             }
         }
         Self { columns, is_decided: false }
@@ -117,10 +119,11 @@ impl FactColumns {
 
     fn learn(&mut self, name: &str, kind: FactType) {
         let is_open = |column: &&mut FactColumn| column.name == name && !POSITION.contains(&name);
-        if let Some(column) = self.columns.iter_mut().find(is_open)
-            && (!self.is_decided || column.kind.is_none())
-        {
-            column.kind = column.kind.max(Some(kind));
+        if let Some(column) = self.columns.iter_mut().find(is_open) {
+            column.is_known = true;
+            if !self.is_decided {
+                column.kind = column.kind.max(Some(kind));
+            }
         }
     }
 
@@ -130,13 +133,14 @@ impl FactColumns {
     /// When a fact is of a type that its column cannot hold.
     pub fn of(&mut self, facts: &[&BTreeMap<String, Fact>], is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Column>> {
         self.is_decided = true;
-        let wanted = self.columns.iter().filter(|column| is_wanted(&column.name));
-        wanted.map(|column| column.kind.unwrap_or(FactType::Number).column(facts, &column.name)).collect()
+        let wanted = self.columns.iter_mut().filter(|column| is_wanted(&column.name));
+        // What nothing is known of yet is a number from now on.
+        wanted.map(|column| column.kind.get_or_insert(FactType::Number).column(facts, &column.name)).collect()
     }
 
     /// Names that no file knew.
     pub fn unknown(&self) -> Vec<&str> {
-        self.columns.iter().filter(|column| column.kind.is_none()).map(|column| column.name.as_str()).collect()
+        self.columns.iter().filter(|column| !column.is_known).map(|column| column.name.as_str()).collect()
     }
 }
 

@@ -57,6 +57,9 @@ pub enum Layer {
     Tanh,
 }
 
+/// Most values of a star between two layers.
+const MOST_VALUES: usize = 1 << 24;
+
 fn default_slope() -> f64 {
     0.01
 }
@@ -73,7 +76,7 @@ impl Form {
     pub fn len(self) -> usize {
         match self {
             Self::Features(n) => n,
-            Self::Signal { channels, length } => channels * length,
+            Self::Signal { channels, length } => channels.saturating_mul(length),
         }
     }
 
@@ -142,6 +145,9 @@ impl Network {
                 }
                 _ => form,
             };
+            if next.len() > MOST_VALUES {
+                return fault(format!("{} values of a star after it", next.len()), &format!("at most {MOST_VALUES}"));
+            }
             forms.push(next);
         }
         match forms.last() {
@@ -198,11 +204,13 @@ impl Network {
     pub fn n_parameters(&self) -> Result<usize> {
         let forms = self.forms()?;
         let of = |(position, layer): (usize, &Layer)| match *layer {
-            Layer::Linear { outputs } => (forms[position].len() + 1) * outputs,
-            Layer::Convolution { channels, kernel } => (forms[position].as_signal().0 * kernel + 1) * channels,
+            Layer::Linear { outputs } => forms[position].len().saturating_add(1).saturating_mul(outputs),
+            Layer::Convolution { channels, kernel } => {
+                forms[position].as_signal().0.saturating_mul(kernel).saturating_add(1).saturating_mul(channels)
+            }
             _ => 0,
         };
-        Ok(self.layers.iter().enumerate().map(of).sum())
+        Ok(self.layers.iter().enumerate().map(of).fold(0, usize::saturating_add))
     }
 
     /// Twice the variance that a layer's outputs should have, by the first activation after it.

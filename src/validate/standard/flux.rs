@@ -7,11 +7,12 @@ use crate::model::LN_CURVE;
 use crate::observations::Observations;
 use crate::simulate::truth::MEAN_R_V;
 use crate::spectrum::extinction_law::{CCM89_WAVELENGTHS, ccm89_optical_depth};
-use crate::statistics::median;
+use crate::statistics::{largest, median};
 use crate::validate::figure::{ExtinctionCurves, ModelErrorCurve, WavelengthResiduals};
 use crate::validate::number::{percent, significant};
 use crate::validate::report::Report;
 use ndarray::{Array2, Axis};
+use std::fmt;
 
 pub(super) fn sections(context: &Context<'_>, report: &mut Report) -> Result<()> {
     extinction_curve(context, report)?;
@@ -29,12 +30,44 @@ fn learned_curve(context: &Context<'_>) -> Result<Option<Vec<f64>>> {
     Ok(Some(weights.values(LN_CURVE)?.iter().map(|ln| ln.exp()).collect()))
 }
 
-/// Scale of the learned curve over `reference`, and the largest relative deviation from the scaled reference.
-pub(super) fn curve_deviation(context: &Context<'_>, reference: &[f64]) -> Result<Option<(f64, f64)>> {
+/// Longest wavelength (nm) at which dust is strong enough that parallaxes and labels alone say what R is.
+const OPTICAL: f64 = 900.0;
+
+/// A part of the wavelengths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Up to [`OPTICAL`].
+    Optical,
+    Infrared,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let side = if *self == Self::Optical { "up to" } else { "beyond" };
+        write!(formatter, "{side} {OPTICAL} nm")
+    }
+}
+
+/// A learned curve against a reference.
+pub(super) struct CurveDeviation {
+    /// The learned curve over the reference, in the median.
+    pub scale: f64,
+    /// Largest relative deviation from the scaled reference, in each part that the model has.
+    pub largest: Vec<(Part, f64)>,
+}
+
+/// The learned curve, if the model has one, against `reference`.
+pub(super) fn curve_deviation(context: &Context<'_>, reference: &[f64]) -> Result<Option<CurveDeviation>> {
     let Some(learned) = learned_curve(context)? else { return Ok(None) };
     let ratios: Vec<f64> = learned.iter().zip(reference).map(|(learned, reference)| learned / reference).collect();
     let scale = median(&ratios);
-    Ok(Some((scale, ratios.iter().map(|ratio| (ratio / scale - 1.0).abs()).fold(0.0, f64::max))))
+    let wavelength = &context.input.trained.model.grid.wavelength;
+    let parts = [Part::Optical, Part::Infrared].into_iter().filter_map(|part| {
+        let inside = |i: &usize| (wavelength[*i] <= OPTICAL) == (part == Part::Optical);
+        let deviations: Vec<f64> = (0..ratios.len()).filter(inside).map(|i| (ratios[i] / scale - 1.0).abs()).collect();
+        (!deviations.is_empty()).then(|| (part, largest(deviations.into_iter())))
+    });
+    Ok(Some(CurveDeviation { scale, largest: parts.collect() }))
 }
 
 fn extinction_curve(context: &Context<'_>, report: &mut Report) -> Result<()> {
@@ -60,15 +93,15 @@ fn extinction_curve(context: &Context<'_>, report: &mut Report) -> Result<()> {
         }
     }
     for (reference, name) in references {
-        let Some((scale, deviation)) = curve_deviation(context, &reference)? else { continue };
+        let Some(deviation) = curve_deviation(context, &reference)? else { continue };
         let (learned, reference) = (pick(&learned, &order), pick(&reference, &order));
         let curves =
             ExtinctionCurves { wavelength: &wavelength, learned: &learned, reference: &reference, reference_name: &name };
         let caption = format!(
             "Learned R(λ) against {} times {}; the largest deviation is {}.",
-            significant(scale, 4),
+            significant(deviation.scale, 4),
             name.replace("R_{V}", "R_V"),
-            percent(deviation)
+            deviation.largest.iter().map(|(part, most)| format!("{} {part}", percent(*most))).collect::<Vec<_>>().join(" and ")
         );
         report.figure(caption, curves.figure());
     }
