@@ -1,16 +1,12 @@
 //! Recipes that come with the program.
 
 use crate::error::{Error, Result};
-use crate::pixel_networks::PixelRecipe;
-use crate::regress::RegressionRecipe;
-use crate::train::Recipe;
 use std::path::Path;
 
 /// What a built-in recipe is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     Train,
-    Regression,
     Prepare,
 }
 
@@ -45,25 +41,25 @@ pub const ALL: &[BuiltIn] = &[
     },
     BuiltIn {
         name: "regression-photometry-lamost",
-        purpose: Purpose::Regression,
+        purpose: Purpose::Train,
         description: "train direct networks from the same bands and a parallax to LAMOST labels",
         text: include_str!("../../models/regression/photometry-lamost.toml"),
     },
     BuiltIn {
         name: "specdis",
-        purpose: Purpose::Regression,
+        purpose: Purpose::Train,
         description: "train absolute magnitudes from spectra and noisy parallaxes (Li et al. 2025)",
         text: include_str!("../../models/regression/specdis.toml"),
     },
     BuiltIn {
         name: "solardis",
-        purpose: Purpose::Regression,
+        purpose: Purpose::Train,
         description: "train a convolutional network of five labels of solar-like stars (Shen et al. 2025)",
         text: include_str!("../../models/regression/solardis.toml"),
     },
     BuiltIn {
         name: "ob-stars",
-        purpose: Purpose::Regression,
+        purpose: Purpose::Train,
         description: "train M_Ks of OB stars from spectra and noisy parallaxes (Xiang et al. 2021)",
         text: include_str!("../../models/regression/ob-stars.toml"),
     },
@@ -92,50 +88,37 @@ pub fn find(name: &str) -> Option<&'static BuiltIn> {
     ALL.iter().find(|recipe| recipe.name == name)
 }
 
-/// A recipe of a direct network, if the name or the file is that of one.
-///
-/// # Errors
-/// When it has an unknown key or an impossible value.
-pub fn regression_recipe(name_or_path: &str) -> Result<Option<RegressionRecipe>> {
-    match find(name_or_path) {
-        Some(BuiltIn { purpose: Purpose::Regression, name, text, .. }) => {
-            RegressionRecipe::parse(text, &format!("built-in recipe '{name}'")).map(Some)
+/// The text of a recipe to train by, of whatever kind.
+pub struct TrainingRecipe {
+    pub text: String,
+    /// Where it is from, for messages.
+    pub place: String,
+}
+
+impl TrainingRecipe {
+    /// In a file, or a built-in one by name.
+    ///
+    /// # Errors
+    /// When there is neither, or the file cannot be read.
+    pub fn named(name_or_path: &str) -> Result<Self> {
+        let path = Path::new(name_or_path);
+        match find(name_or_path).filter(|recipe| recipe.purpose == Purpose::Train) {
+            Some(recipe) => Ok(Self { text: recipe.text.into(), place: format!("built-in recipe '{}'", recipe.name) }),
+            None if path.exists() => {
+                let text = std::fs::read_to_string(path).map_err(|error| Error::reading(path, error))?;
+                Ok(Self { text, place: path.display().to_string() })
+            }
+            None => Err(Error::usage(format!("recipe '{name_or_path}'"))
+                .found("no such file")
+                .expected(format!("a recipe (TOML) or one of {}", names(Purpose::Train)))
+                .remedy("`photosphere recipe` lists the built-in recipes.")),
         }
-        Some(_) => Ok(None),
-        // What cannot be read is told by the usual way.
-        None => match std::fs::read_to_string(name_or_path) {
-            Ok(text) if RegressionRecipe::is_meant(&text) => RegressionRecipe::parse(&text, name_or_path).map(Some),
-            _ => Ok(None),
-        },
     }
-}
 
-/// A training recipe: a file, or a built-in one by name.
-///
-/// # Errors
-/// When there is neither, or the recipe has an unknown key or an impossible value.
-pub fn training_recipe(name_or_path: &str) -> Result<Recipe> {
-    let path = Path::new(name_or_path);
-    match find(name_or_path).filter(|recipe| recipe.purpose == Purpose::Train) {
-        Some(recipe) => Recipe::parse(recipe.text, &format!("built-in recipe '{}'", recipe.name)),
-        None if path.exists() => Recipe::read(path),
-        None => Err(Error::usage(format!("recipe '{name_or_path}'"))
-            .found("no such file")
-            .expected(format!("a recipe (TOML) or one of {}, {}", names(Purpose::Train), names(Purpose::Regression)))
-            .remedy("`photosphere recipe` lists the built-in recipes.")),
-    }
-}
-
-/// A recipe of pixel networks, where the file is one; otherwise it is left to [`training_recipe`].
-///
-/// # Errors
-/// When the recipe has an unknown key or an impossible value.
-pub fn pixel_recipe(name_or_path: &str) -> Result<Option<PixelRecipe>> {
-    let path = Path::new(name_or_path);
-    let is_one = |path: &Path| std::fs::read_to_string(path).is_ok_and(|text| PixelRecipe::is_one(&text));
-    match find(name_or_path) {
-        None if is_one(path) => PixelRecipe::read(path).map(Some),
-        _ => Ok(None),
+    /// The kind of package that it says it trains; `None` where it does not say it, or is no TOML.
+    pub fn kind(&self) -> Option<String> {
+        let table = self.text.parse::<toml::Table>().ok()?;
+        Some(table.get("kind")?.as_str()?.to_owned())
     }
 }
 
@@ -148,14 +131,18 @@ pub fn names(purpose: Purpose) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::regress::RegressionRecipe;
     use crate::survey::prepare::PrepareRecipe;
+    use crate::train::Recipe;
 
     #[test]
     fn all_are_valid() {
         for recipe in ALL {
             match recipe.purpose {
+                Purpose::Train if RegressionRecipe::is_meant(recipe.text) => {
+                    drop(RegressionRecipe::parse(recipe.text, recipe.name).unwrap());
+                }
                 Purpose::Train => drop(Recipe::parse(recipe.text, recipe.name).unwrap()),
-                Purpose::Regression => drop(RegressionRecipe::parse(recipe.text, recipe.name).unwrap()),
                 Purpose::Prepare => drop(PrepareRecipe::parse(recipe.text).unwrap()),
             }
         }

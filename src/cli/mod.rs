@@ -35,8 +35,8 @@ mod settings;
 mod simulate;
 mod stage_times;
 mod train;
+mod train_forward;
 mod train_pixels;
-mod train_regression;
 mod training_task;
 mod validate;
 

@@ -36,8 +36,10 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
         ("prepare", _) => toml_of(&PrepareRecipe::default())?,
         (_, Some(recipe)) => match (arguments.all_keys, recipe.purpose) {
             (false, _) => recipe.text.to_owned(),
+            (true, Purpose::Train) if RegressionRecipe::is_meant(recipe.text) => {
+                RegressionRecipe::parse(recipe.text, recipe.name)?.to_toml()?
+            }
             (true, Purpose::Train) => Recipe::parse(recipe.text, recipe.name)?.to_toml()?,
-            (true, Purpose::Regression) => RegressionRecipe::parse(recipe.text, recipe.name)?.to_toml()?,
             (true, Purpose::Prepare) => toml_of(&PrepareRecipe::parse(recipe.text)?)?,
         },
         (_, None) => {

@@ -29,7 +29,7 @@ struct Header {
 }
 
 /// Trains `members` learners; `start` makes one of its number. `report` gets the fraction done and a text after
-/// every epoch, and may stop the work.
+/// every epoch, and may stop the work, which writes a checkpoint.
 ///
 /// # Errors
 /// When a checkpoint cannot be read or written, and those of the learners and of `report`.
@@ -64,10 +64,6 @@ pub fn ensemble<L: Learner>(
             walk = Walk { standing, best: Some(parts.under("best")) };
         }
         walk.run(&mut learner, plan, |learner, walk| {
-            if let Some(checkpoints) = checkpoints.filter(|checkpoints| last.elapsed() >= checkpoints.interval) {
-                write(&checkpoints, &finished, learner, walk)?;
-                last = Instant::now();
-            }
             let of_member = walk.standing.history.len() as f64 / f64::from(plan.epochs);
             let record = walk.standing.history.last();
             let losses = record.map_or((f64::NAN, f64::NAN), |record| (record.training_loss, record.validation_loss));
@@ -77,7 +73,13 @@ pub fn ensemble<L: Learner>(
                 losses.0,
                 losses.1
             );
-            report((f64::from(member) + of_member) / f64::from(members), &text)
+            let goes_on = report((f64::from(member) + of_member) / f64::from(members), &text);
+            let is_due = |checkpoints: &Checkpoints<'_>| goes_on.is_err() || last.elapsed() >= checkpoints.interval;
+            if let Some(checkpoints) = checkpoints.filter(is_due) {
+                write(&checkpoints, &finished, learner, walk)?;
+                last = Instant::now();
+            }
+            goes_on
         })?;
         finished.push(Trained { learned: learner.learned()?, history: walk.standing.history });
     }

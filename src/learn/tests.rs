@@ -57,7 +57,9 @@ fn a_run_that_is_stopped_anywhere_goes_on_to_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.checkpoint");
     for stop in [1, 6, 7, 11] {
-        let checkpoints = |resume| Some(Checkpoints { path: &path, run: "this", interval: Duration::ZERO, resume });
+        // Being stopped writes one, however long ago the last was.
+        let interval = if stop == 6 { Duration::from_secs(3600) } else { Duration::ZERO };
+        let checkpoints = |resume| Some(Checkpoints { path: &path, run: "this", interval, resume });
         let mut epochs = 0;
         let stopped = ensemble(3, &plan(6), checkpoints(false), start, &mut |_, _| {
             epochs += 1;

@@ -24,6 +24,7 @@ use crate::table::{FolderKind, write_directory_atomically, write_member};
 use crate::tensor::layers::{Network, Predictor};
 use crate::tensor::{Device, Weights};
 use crate::text::fault_in_toml;
+use crate::train::PROVENANCE_FILE;
 use ndarray::Array2;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -38,8 +39,6 @@ const TRAINING_FILE: &str = "training.json";
 const COMPARISON_FILE: &str = "comparison.md";
 /// The training sample, which the command line puts beside.
 pub const STARS_FILE: &str = "training_stars.parquet";
-/// Where the model comes from, which the command line puts beside.
-pub const PROVENANCE_FILE: &str = "provenance.json";
 /// Most weights of a model, all members together.
 const MOST_WEIGHTS: usize = 1 << 28;
 

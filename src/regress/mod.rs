@@ -38,10 +38,11 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod train;
+mod trainable;
 
 pub use calibration::ErrorCalibration;
 pub use comparison::{Comparison, Row};
-pub use directory::{MODEL_FOLDER, PROVENANCE_FILE, STARS_FILE};
+pub use directory::{MODEL_FOLDER, STARS_FILE};
 pub use domain::Domain;
 pub use emission::{Emission, EmissionOptions, Reconstruction};
 pub use inputs::{Inputs, InputsRecipe};
