@@ -30,12 +30,14 @@
 //! | [`optimise`] | batches of small problems: Levenberg–Marquardt, first-order rounds |
 //! | [`per_pixel`] | spectra with a small model per pixel, held to label gradients of stellar physics |
 //! | [`posterior`] | −2 ln P of stars under a model, as normal equations |
+//! | [`learn`] | epochs of anything that learns: schedules, patience, checkpoints, folds, ensembles |
 //! | [`train`] | recipes, alternating optimisation, self-cleaning, model error, checkpoints |
 //! | [`infer`] | starting points, fits, Fisher and Hessian, flags, the catalogue |
 //! | [`pixel_networks`] | pixel networks as a kind of package: recipe, training, catalogues |
 //! | [`distance`] | distances from parallaxes and predicted luminosities, unresolved binaries |
 //! | [`simulate`] | surveys with known truth |
 //! | [`validate`] | comparisons, figures, reports |
+//! | [`regress`] | direct networks: from fluxes to labels or luminosities |
 //! | [`run`] | partitions, locks, markers, provenance: runs over many files |
 //! | [`cli`] | the command line, one file per command |
 //!
@@ -70,6 +72,7 @@ pub mod cli;
 pub mod distance;
 pub mod error;
 pub mod infer;
+pub mod learn;
 pub mod model;
 pub mod noise;
 pub mod observations;
@@ -81,6 +84,7 @@ pub mod posterior;
 pub mod prefetch;
 pub mod prior;
 pub mod quantity;
+pub mod regress;
 pub mod run;
 pub mod simulate;
 pub mod spectrum;

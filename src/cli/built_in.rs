@@ -40,6 +40,30 @@ pub const ALL: &[BuiltIn] = &[
         text: include_str!("../../models/recipes/photometry-lamost.toml"),
     },
     BuiltIn {
+        name: "regression-photometry-lamost",
+        purpose: Purpose::Train,
+        description: "train direct networks from the same bands and a parallax to LAMOST labels",
+        text: include_str!("../../models/regression/photometry-lamost.toml"),
+    },
+    BuiltIn {
+        name: "specdis",
+        purpose: Purpose::Train,
+        description: "train absolute magnitudes from spectra and noisy parallaxes (Li et al. 2025)",
+        text: include_str!("../../models/regression/specdis.toml"),
+    },
+    BuiltIn {
+        name: "solardis",
+        purpose: Purpose::Train,
+        description: "train a convolutional network of five labels of solar-like stars (Shen et al. 2025)",
+        text: include_str!("../../models/regression/solardis.toml"),
+    },
+    BuiltIn {
+        name: "ob-stars",
+        purpose: Purpose::Train,
+        description: "train M_Ks of OB stars from spectra and noisy parallaxes (Xiang et al. 2021)",
+        text: include_str!("../../models/regression/ob-stars.toml"),
+    },
+    BuiltIn {
         name: "prepare-xp",
         purpose: Purpose::Prepare,
         description: "join XP spectra, infrared photometry, parallaxes and labels",
@@ -107,6 +131,7 @@ pub fn names(purpose: Purpose) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::regress::RegressionRecipe;
     use crate::survey::prepare::PrepareRecipe;
     use crate::train::Recipe;
 
@@ -114,6 +139,9 @@ mod tests {
     fn all_are_valid() {
         for recipe in ALL {
             match recipe.purpose {
+                Purpose::Train if RegressionRecipe::is_meant(recipe.text) => {
+                    drop(RegressionRecipe::parse(recipe.text, recipe.name).unwrap());
+                }
                 Purpose::Train => drop(Recipe::parse(recipe.text, recipe.name).unwrap()),
                 Purpose::Prepare => drop(PrepareRecipe::parse(recipe.text).unwrap()),
             }

@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::model::Registry;
 use crate::package::{Kind, Kinds, Package, Trainable};
 use crate::pixel_networks::PixelPackage;
+use crate::regress::RegressionModel;
 use crate::train::TrainedModel;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,7 +28,7 @@ impl Program {
     /// What photosphere brings.
     pub fn standard() -> Self {
         let none = Self { effects: Registry::standard(), kinds: Kinds::default(), trainers: BTreeMap::new() };
-        none.with_trained_kind::<TrainedModel>().with_trained_kind::<PixelPackage>()
+        none.with_trained_kind::<TrainedModel>().with_trained_kind::<PixelPackage>().with_trained_kind::<RegressionModel>()
     }
 
     /// The same with one more kind of model.

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::infer::FitOptions;
 use crate::per_pixel::SpectrumFitOptions;
 use crate::pixel_networks::PixelRecipe;
+use crate::regress::RegressionRecipe;
 use crate::simulate::SurveyConfig;
 use crate::survey::prepare::PrepareRecipe;
 use crate::train::Recipe;
@@ -35,6 +36,9 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
         ("prepare", _) => toml_of(&PrepareRecipe::default())?,
         (_, Some(recipe)) => match (arguments.all_keys, recipe.purpose) {
             (false, _) => recipe.text.to_owned(),
+            (true, Purpose::Train) if RegressionRecipe::is_meant(recipe.text) => {
+                RegressionRecipe::parse(recipe.text, recipe.name)?.to_toml()?
+            }
             (true, Purpose::Train) => Recipe::parse(recipe.text, recipe.name)?.to_toml()?,
             (true, Purpose::Prepare) => toml_of(&PrepareRecipe::parse(recipe.text)?)?,
         },

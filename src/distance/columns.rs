@@ -132,13 +132,16 @@ impl ColumnMap {
     }
 
     /// Finds the columns. A catalogue of `photosphere fit` is known by its metadata: its parallax is the
-    /// spectroscopic one, and the measured one is called `measured_parallax` if it is there.
+    /// spectroscopic one, and the measured one is called `measured_parallax` if it is there, unless the parallax is a
+    /// column that the run was told to keep.
     ///
     /// # Errors
     /// When a named column is absent, there is neither a parallax nor something of the spectrum, identifiers
     /// are missing, or an apparent magnitude would be used without an extinction.
     pub fn find(&self, table: &Table, options: &DistanceOptions) -> Result<FoundColumns> {
-        let is_fit = table.metadata_of("command").is_some_and(|command| command == "fit");
+        // What a run was told to keep is measured: its model has no parallax (a direct network).
+        let keeps = |name: &str| table.metadata_of("kept_columns").is_some_and(|kept| kept.split(',').any(|kept| kept == name));
+        let is_fit = table.metadata_of("command").is_some_and(|command| command == "fit") && !keeps("parallax");
         let mut found = FoundColumns { coefficient: self.extinction_coefficient, ..FoundColumns::default() };
         for (key, given, candidates) in self.keys() {
             let candidates: &[&str] = match (is_fit, key) {

@@ -78,6 +78,18 @@ fn a_catalogue_of_a_fit_is_known_by_its_metadata() {
     }
 }
 
+/// A direct network has no parallax: the one in its catalogue was kept from the observations.
+#[test]
+fn a_kept_parallax_is_the_measured_one() {
+    let mut table = table(&[("parallax", "mas", 2.0), ("parallax_error", "mas", 0.1)]);
+    table.metadata.insert("command".into(), "fit".into());
+    table.metadata.insert("kept_columns".into(), "parallax,parallax_error".into());
+    let found = ColumnMap::default().find(&table, &DistanceOptions::default()).unwrap();
+    assert_eq!((found.name("parallax"), found.name("spectroscopic_parallax")), (Some("parallax"), None));
+    let star = stars(&table, &ColumnMap::default())[0];
+    assert!(star.parallax.value == 2.0 && star.spectroscopic_parallax.value.is_nan());
+}
+
 /// Default options of fits constrain the distance by its role; the catalogue says which parameter that was.
 #[test]
 fn a_measured_parallax_is_counted_once() {

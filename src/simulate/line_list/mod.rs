@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `lines` | the lines: elements, excitation, strengths |
 //! | `synthesis` | flux and label gradients of a star |
+//! | `parallaxes` | the same stars at distances, with noisy parallaxes |
 //! | `population` | stars, training spectra, reference points |
 //! | `table` | spectra as an observation file |
 //!
@@ -23,6 +24,7 @@
 //! ```
 
 mod lines;
+mod parallaxes;
 mod population;
 mod synthesis;
 mod table;
@@ -30,5 +32,6 @@ mod table;
 mod tests;
 
 pub use lines::{ELEMENTS, LABELS, LineList, N_LABELS};
+pub use parallaxes::{ParallaxSurvey, absolute_magnitude};
 pub use population::{Population, References};
 pub use synthesis::Synthesis;

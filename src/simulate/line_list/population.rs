@@ -102,7 +102,8 @@ impl Population {
         LabelledSpectra { labels: labels.to_owned(), flux: noisy, inverse_variance }
     }
 
-    fn random(&self, purpose: u64, star: u64) -> ChaCha8Rng {
+    /// Numbers of a star for a purpose of its own.
+    pub(super) fn random(&self, purpose: u64, star: u64) -> ChaCha8Rng {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed ^ (purpose << 56));
         random.set_stream(star);
         random

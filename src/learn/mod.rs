@@ -1,0 +1,19 @@
+//! Learning by epochs, whatever learns: schedules, halving on plateaus, the best epoch, patience, checkpoints of
+//! any state, folds, seeds, ensembles.
+//!
+//! What learns is a [`Learner`]; [`learn`] walks its epochs, and [`ensemble`] trains several of different seeds,
+//! one after the other, as one run that can be taken up again to the same bits.
+
+mod ensemble;
+mod epochs;
+mod folds;
+mod rate;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+pub use ensemble::{Trained, ensemble, member_seed};
+pub use epochs::{EpochRecord, Learner, Losses, Plan};
+pub use folds::{fold, is_held_out};
+pub use rate::{Plateau, Schedule};
+pub use snapshot::{Checkpoints, Parts};

@@ -1,0 +1,133 @@
+//! The state of anything that learns, as named numbers and bytes, and checkpoints of it in one safetensors file.
+
+use crate::error::{Error, Result};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Named numbers (double precision, which holds floats exactly) and bytes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Parts {
+    pub numbers: BTreeMap<String, Vec<f64>>,
+    pub bytes: BTreeMap<String, Vec<u8>>,
+}
+
+impl Parts {
+    /// Takes up those of another under names with `prefix` and a slash in front.
+    pub(super) fn put(&mut self, prefix: &str, parts: &Self) {
+        let name = |name: &String| format!("{prefix}/{name}");
+        self.numbers.extend(parts.numbers.iter().map(|(key, values)| (name(key), values.clone())));
+        self.bytes.extend(parts.bytes.iter().map(|(key, values)| (name(key), values.clone())));
+    }
+
+    /// Those that [`Parts::put`] took up.
+    pub(super) fn under(&self, prefix: &str) -> Self {
+        let inside = |name: &str| Some(name.strip_prefix(prefix)?.strip_prefix('/')?.to_owned());
+        Self {
+            numbers: self.numbers.iter().filter_map(|(key, values)| Some((inside(key)?, values.clone()))).collect(),
+            bytes: self.bytes.iter().filter_map(|(key, values)| Some((inside(key)?, values.clone()))).collect(),
+        }
+    }
+
+    /// Numbers of that name.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn numbers_of(&self, name: &str) -> Result<&[f64]> {
+        self.numbers.get(name).map(Vec::as_slice).ok_or_else(|| {
+            let error = Error::data(format!("state, '{name}'")).found("nothing of that name");
+            error.expected("the state of this run").remedy("Start again with --overwrite.")
+        })
+    }
+}
+
+/// Where checkpoints go and how often.
+#[derive(Debug, Clone, Copy)]
+pub struct Checkpoints<'a> {
+    pub path: &'a Path,
+    /// What decides the run (a hash of recipe and data): a checkpoint of another is refused.
+    pub run: &'a str,
+    /// Shortest time between two of them; they are written at ends of epochs and do not influence the result.
+    pub interval: Duration,
+    /// Whether one that exists is taken up.
+    pub resume: bool,
+}
+
+impl Checkpoints<'_> {
+    /// The file of a run into `output`: beside it, as `output` appears only when it is finished.
+    pub fn path_of(output: &Path) -> PathBuf {
+        let mut name = output.file_name().unwrap_or_default().to_os_string();
+        name.push(".checkpoint");
+        output.with_file_name(name)
+    }
+
+    /// Writes one in place of the last, atomically.
+    pub(super) fn write(&self, header: &str, parts: &Parts) -> Result<()> {
+        let failed = |error: String| {
+            Error::output(self.path.display().to_string())
+                .found(error)
+                .expected("a checkpoint")
+                .remedy("Check that the folder is writable and has space left; --resume goes on from the last checkpoint.")
+        };
+        let mut all: BTreeMap<String, (Dtype, usize, Vec<u8>)> = BTreeMap::new();
+        for (name, text) in [("run", self.run), ("header", header)] {
+            all.insert(name.into(), (Dtype::U8, text.len(), text.as_bytes().to_vec()));
+        }
+        for (name, values) in &parts.numbers {
+            let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            all.insert(format!("numbers/{name}"), (Dtype::F64, values.len(), bytes));
+        }
+        for (name, bytes) in &parts.bytes {
+            all.insert(format!("bytes/{name}"), (Dtype::U8, bytes.len(), bytes.clone()));
+        }
+        let views = all
+            .iter()
+            .map(|(name, (dtype, length, bytes))| Ok((name.clone(), TensorView::new(*dtype, vec![*length], bytes)?)))
+            .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>()
+            .map_err(|error| failed(error.to_string()))?;
+        let bytes = safetensors::serialize(views, None).map_err(|error| failed(error.to_string()))?;
+        crate::table::write_atomically(self.path, true, |file| file.write_all(&bytes))
+    }
+
+    /// Header and parts of the checkpoint, if there is one to take up.
+    ///
+    /// # Errors
+    /// When it is damaged or of another run.
+    pub(super) fn read(&self) -> Result<Option<(String, Parts)>> {
+        if !(self.resume && self.path.exists()) {
+            return Ok(None);
+        }
+        let bytes = std::fs::read(self.path).map_err(|error| Error::reading(self.path, error))?;
+        let place = self.path.display().to_string();
+        let damaged =
+            |what: String| Error::data(&place).found(what).expected("a whole checkpoint").remedy("Start again with --overwrite.");
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let text = |name: &str| -> Result<String> {
+            let view = tensors.tensor(name).map_err(|error| damaged(error.to_string()))?;
+            String::from_utf8(view.data().to_vec()).map_err(|error| damaged(error.to_string()))
+        };
+        if text("run")? != self.run {
+            return Err(Error::usage(&place)
+                .found("a checkpoint of another recipe, other data or another program version")
+                .expected("one of this run")
+                .remedy("Resume with the same recipe and data, or start again with --overwrite."));
+        }
+        let mut parts = Parts::default();
+        for (name, view) in tensors.iter() {
+            if let Some(name) = name.strip_prefix("numbers/") {
+                let (chunks, _) = view.data().as_chunks::<8>();
+                parts.numbers.insert(name.into(), chunks.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect());
+            } else if let Some(name) = name.strip_prefix("bytes/") {
+                parts.bytes.insert(name.into(), view.data().to_vec());
+            }
+        }
+        Ok(Some((text("header")?, parts)))
+    }
+
+    /// Removes the checkpoint of a run whose result is saved. That it is gone already is no fault.
+    pub fn remove(&self) {
+        let _ = std::fs::remove_file(self.path);
+    }
+}

@@ -1,0 +1,182 @@
+//! One table of the network and its baselines on the validation stars: the same stars, the same inputs.
+
+use super::baselines::{Sample, all};
+use super::model::RegressionModel;
+use super::objective::parallaxes;
+use super::recipe::RegressionRecipe;
+use super::target::Target;
+use super::train::Parts;
+use crate::error::Result;
+use crate::observations::Observations;
+use crate::statistics::{median, robust_scatter, scatter_about_zero};
+use ndarray::{Array2, Axis};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// How a method does in a parameter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Row {
+    pub parameter: String,
+    pub method: String,
+    pub n_stars: usize,
+    /// Median of prediction less measurement, file units.
+    pub bias: f64,
+    /// 1.48 MAD of it.
+    pub scatter: f64,
+    /// Mean of its square over the variance of what was measured (Shen et al. 2025, Table C.1), if that varies.
+    pub squared_error: Option<f64>,
+    /// Robust scatter of the network's pulls about zero, with the errors of both; baselines have no errors.
+    pub pulls: Option<f64>,
+}
+
+/// The table.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Comparison {
+    pub rows: Vec<Row>,
+}
+
+impl Comparison {
+    pub(super) fn new(
+        model: &RegressionModel,
+        recipe: &RegressionRecipe,
+        observations: &Observations,
+        rows: &Array2<f32>,
+        parts: &Parts,
+    ) -> Result<Self> {
+        let stars = &parts.validation;
+        let mut found = Self::default();
+        if stars.is_empty() {
+            return Ok(found);
+        }
+        let predicted = model.predict(observations, stars, &|| Ok(()))?;
+        let own = |row: usize, k: usize| [predicted.values[[row, k]], predicted.covariance[[row, k, k]]];
+        let chosen_by = |row: usize| predicted.values[[row, 0]];
+        let parameters = model.target.parameters();
+        for (k, residuals) in model.residuals(observations, stars, own, chosen_by)?.iter().enumerate() {
+            let pairs: Vec<[f64; 2]> = residuals.iter().map(|r| [r.value, (r.of_measurement + r.of_prediction).sqrt()]).collect();
+            found.push(&parameters[k], "network", &pairs, &measured(model, observations, stars, k, chosen_by)?, true);
+        }
+        for (name, teach) in lessons(model, observations, parts)? {
+            for (k, targets) in teach.into_iter().enumerate() {
+                let pick = |stars: &[usize]| rows.select(Axis(0), stars).mapv(f64::from);
+                let known: Vec<usize> = parts.taught().into_iter().filter(|&star| targets[star].is_finite()).collect();
+                let values: Vec<f64> = known.iter().map(|&star| targets[star]).collect();
+                if known.len() < 20 {
+                    continue;
+                }
+                let inputs = pick(&known);
+                let sample = Sample { inputs: inputs.view(), target: &values };
+                for (method, predictions) in all(recipe, sample, pick(stars).view())? {
+                    let residuals = model.residuals(observations, stars, |row, _| [predictions[row], 0.0], chosen_by)?;
+                    let scatter = robust_scatter(&residuals[k].iter().map(|r| r.value).collect::<Vec<_>>());
+                    let pairs: Vec<[f64; 2]> = residuals[k].iter().map(|r| [r.value, scatter]).collect();
+                    let method = if name.is_empty() { method } else { format!("{method}, {name}") };
+                    found.push(&parameters[k], &method, &pairs, &measured(model, observations, stars, k, chosen_by)?, false);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn push(&mut self, parameter: &str, method: &str, pairs: &[[f64; 2]], measured: &[f64], has_errors: bool) {
+        let values: Vec<f64> = pairs.iter().map(|pair| pair[0]).filter(|value| value.is_finite()).collect();
+        if values.is_empty() {
+            return;
+        }
+        let n = measured.len().max(1) as f64;
+        let mean = measured.iter().sum::<f64>() / n;
+        let variance = measured.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n;
+        let pulls: Vec<f64> = pairs.iter().map(|[value, error]| value / error).filter(|pull| pull.is_finite()).collect();
+        self.rows.push(Row {
+            parameter: parameter.into(),
+            method: method.into(),
+            n_stars: values.len(),
+            bias: median(&values),
+            scatter: robust_scatter(&values),
+            squared_error: Some(values.iter().map(|value| value * value).sum::<f64>() / values.len() as f64 / variance)
+                .filter(|ratio| ratio.is_finite()),
+            pulls: has_errors.then(|| scatter_about_zero(&pulls)).filter(|pulls| pulls.is_finite()),
+        });
+    }
+
+    /// Figures of the network by name, for the model card.
+    pub fn metrics(&self) -> BTreeMap<String, f64> {
+        let own = self.rows.iter().filter(|row| row.method == "network");
+        own.flat_map(|row| {
+            let figures = [("bias", row.bias), ("scatter", row.scatter), ("pulls", row.pulls.unwrap_or(f64::NAN))];
+            figures.map(|(name, value)| (format!("validation_{name}_{}", row.parameter), value))
+        })
+        .filter(|(_, value)| value.is_finite())
+        .collect()
+    }
+}
+
+impl Comparison {
+    /// Header and rows as texts.
+    pub fn cells(&self) -> (Vec<String>, Vec<Vec<String>>) {
+        let header = ["parameter", "method", "stars", "bias", "scatter", "MSE/variance", "pulls"].map(String::from).to_vec();
+        let cells = |row: &Row| {
+            let Row { parameter, method, n_stars, bias, scatter, .. } = row;
+            let digits = if *scatter >= 10.0 { 1 } else { 4 };
+            vec![
+                parameter.clone(),
+                method.clone(),
+                n_stars.to_string(),
+                format!("{bias:+.digits$}"),
+                format!("{scatter:.digits$}"),
+                row.squared_error.map_or(String::new(), |ratio| format!("{ratio:.4}")),
+                row.pulls.map_or(String::new(), |pulls| format!("{pulls:.2}")),
+            ]
+        };
+        (header, self.rows.iter().map(cells).collect())
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (header, rows) = self.cells();
+        writeln!(formatter, "| {} |", header.join(" | "))?;
+        writeln!(formatter, "|{}", "---|".repeat(header.len()))?;
+        rows.iter().try_for_each(|row| writeln!(formatter, "| {} |", row.join(" | ")))
+    }
+}
+
+/// What was measured of a parameter, by which the squared error is scaled.
+fn measured(
+    model: &RegressionModel,
+    observations: &Observations,
+    stars: &[usize],
+    k: usize,
+    chosen_by: impl Fn(usize) -> f64,
+) -> Result<Vec<f64>> {
+    let residuals = model.residuals(observations, stars, |_, _| [0.0, 0.0], chosen_by)?;
+    Ok(residuals.get(k).into_iter().flatten().map(|residual| -residual.value).collect())
+}
+
+/// What baselines are taught, by parameter `[P][N]`, NaN for stars that do not teach. For luminosities they have
+/// magnitudes of 1/ϖ, which take a choice of stars: the parallaxes that are positive, or the good ones.
+fn lessons(model: &RegressionModel, observations: &Observations, parts: &Parts) -> Result<Vec<(String, Vec<Vec<f64>>)>> {
+    let n = observations.len();
+    if let Target::Labels { names, .. } = &model.target {
+        let of = |name: &String| {
+            let mut values = vec![f64::NAN; n];
+            for star in parts.taught() {
+                values[star] = observations.constraint(name, star).map_or(f64::NAN, |(value, _)| value);
+            }
+            values
+        };
+        return Ok(vec![(String::new(), names.iter().map(of).collect())]);
+    }
+    let all = parallaxes(observations, &model.target)?;
+    let of = |least: f64| -> Vec<Vec<f64>> {
+        let magnitude = |[parallax, error, magnitude]: [f64; 3]| match parallax > least * error && parallax > 0.0 {
+            true => magnitude - 10.0 + 5.0 * parallax.log10(),
+            false => f64::NAN,
+        };
+        vec![all.iter().map(|star| magnitude(*star)).collect()]
+    };
+    Ok(vec![("M of 1/ϖ, ϖ > 0".into(), of(0.0)), ("M of 1/ϖ, ϖ > 10σ".into(), of(10.0))])
+}

@@ -1,0 +1,106 @@
+//! One network that learns by epochs.
+
+use super::objective::Objective;
+use super::recipe::TrainingRecipe;
+use crate::error::{Error, Result};
+use crate::learn::{Learner, Losses, Parts};
+use crate::observations::shuffled;
+use crate::tensor::layers::{Dropouts, Network};
+use crate::tensor::{Descent, Device, Tensor, Weights, to_f64};
+use ndarray::Array2;
+
+/// Stars of a batch whose loss is only looked at.
+const LOOKED_AT: usize = 4096;
+
+/// What all networks of an ensemble learn from.
+#[derive(Clone, Copy)]
+pub(super) struct Lesson<'a> {
+    pub network: &'a Network,
+    pub recipe: &'a TrainingRecipe,
+    /// Inputs of all stars `[N, D]`.
+    pub inputs: &'a Array2<f32>,
+    pub objective: &'a Objective,
+    pub training: &'a [usize],
+    pub held_out: &'a [usize],
+    pub device: &'a Device,
+}
+
+pub(super) struct NetworkLearner<'a> {
+    lesson: Lesson<'a>,
+    seed: u64,
+    weights: Weights,
+    descent: Descent,
+}
+
+impl<'a> NetworkLearner<'a> {
+    pub fn start(lesson: Lesson<'a>, seed: u64) -> Result<Self> {
+        let weights = Weights::new(&lesson.network.specifications(seed)?, &lesson.device.taped())?;
+        Ok(Self { lesson, seed, weights, descent: Descent::new(&lesson.recipe.optimiser) })
+    }
+
+    fn batch(&self, stars: &[usize], device: &Device) -> Tensor<2> {
+        let width = self.lesson.inputs.ncols();
+        let values = stars.iter().flat_map(|&star| self.lesson.inputs.row(star).to_vec()).collect();
+        device.tensor_f32(values, [stars.len(), width])
+    }
+
+    /// Mean loss of some stars.
+    fn look(&self, stars: &[usize]) -> Result<f64> {
+        let device = self.lesson.device.untaped();
+        let weights = self.weights.to(&device);
+        let (mut sum, mut count) = (0.0, 0.0);
+        for stars in stars.chunks(LOOKED_AT) {
+            let outputs = self.lesson.network.forward(&weights, self.batch(stars, &device), None)?;
+            let losses = self.lesson.objective.loss(outputs, stars, &device);
+            sum += to_f64(losses.judged)[0];
+            count += losses.count;
+        }
+        Ok(sum / f64::max(count, 1.0))
+    }
+}
+
+impl Learner for NetworkLearner<'_> {
+    fn epoch(&mut self, epoch: u32, learning_rate: f64) -> Result<Losses> {
+        let device = self.lesson.device.taped();
+        let order = shuffled(self.lesson.training, self.seed, u64::from(epoch));
+        let n_batches = order.len().div_ceil(self.lesson.recipe.batch) as u64;
+        let (mut sum, mut count) = (0.0, 0.0);
+        for (batch, stars) in order.chunks(self.lesson.recipe.batch).enumerate() {
+            let mut dropouts = Dropouts::new(self.seed, u64::from(epoch) * n_batches + batch as u64, &device);
+            let inputs = self.batch(stars, &device);
+            let outputs = self.lesson.network.forward(&self.weights, inputs, Some(&mut dropouts))?;
+            let losses = self.lesson.objective.loss(outputs, stars, &device);
+            sum += to_f64(losses.judged.inner())[0];
+            count += losses.count;
+            let mean = losses.gradient / f64::max(losses.count, 1.0);
+            self.descent.step(&mut self.weights, mean, learning_rate, self.lesson.recipe.largest_gradient);
+        }
+        let training = sum / f64::max(count, 1.0);
+        let validation = if self.lesson.held_out.is_empty() { training } else { self.look(self.lesson.held_out)? };
+        Ok(Losses { training, validation })
+    }
+
+    fn learned(&self) -> Result<Parts> {
+        let names = self.weights.names().iter();
+        let numbers = names.map(|name| Ok((name.clone(), self.weights.values(name)?))).collect::<Result<_>>()?;
+        Ok(Parts { numbers, ..Default::default() })
+    }
+
+    fn restore(&mut self, learned: &Parts) -> Result<()> {
+        let device = self.lesson.device.taped();
+        for name in self.weights.names().to_vec() {
+            self.weights.set(&name, learned.numbers_of(&name)?, &device)?;
+        }
+        Ok(())
+    }
+
+    fn momentum(&self) -> Result<Vec<u8>> {
+        self.descent.to_bytes()
+    }
+
+    fn restore_momentum(&mut self, bytes: Vec<u8>) -> Result<()> {
+        self.descent = Descent::from_bytes(&self.lesson.recipe.optimiser, bytes, self.lesson.device)
+            .map_err(|error| Error::data("checkpoint").found(error.to_string()).source(error))?;
+        Ok(())
+    }
+}

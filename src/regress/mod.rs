@@ -1,0 +1,56 @@
+//! Direct networks: from the fluxes of any observation file to labels, or to the luminosity by way of noisy
+//! parallaxes (Li et al. 2025), with errors.
+//!
+//! ```text
+//! flux ± error ─ Inputs (steps that are stored) ─► rows ─ ensemble of networks ─► values
+//!        └─ Monte-Carlo copies through the same steps ─► scatter ┴─ scatter of the seeds, calibrated ─► covariance
+//! ```
+//!
+//! The sample is divided by hashes of the identifiers: *validation* stars (those of every other room) are used by
+//! nothing but the comparison at the end; of the others, the stars *held out* say when to stop and calibrate the
+//! errors.
+
+mod baselines;
+mod boosting;
+mod calibration;
+mod check;
+mod comparison;
+mod directory;
+#[cfg(test)]
+mod directory_tests;
+mod domain;
+mod emission;
+mod inputs;
+mod learner;
+#[cfg(test)]
+mod luminosity_tests;
+mod mixture;
+mod model;
+mod objective;
+mod package;
+mod pca;
+mod predict;
+mod recipe;
+#[cfg(test)]
+mod speed_tests;
+mod steps;
+mod target;
+#[cfg(test)]
+mod tests;
+mod train;
+mod trainable;
+
+pub use calibration::ErrorCalibration;
+pub use comparison::{Comparison, Row};
+pub use directory::{MODEL_FOLDER, STARS_FILE};
+pub use domain::Domain;
+pub use emission::{Emission, EmissionOptions, Reconstruction};
+pub use inputs::{Inputs, InputsRecipe};
+pub use mixture::{Mixture, MixtureOfMagnitudes};
+pub use model::{RegressionModel, TrainingLog};
+pub use package::{RegressionOptions, flag};
+pub use pca::{Pca, PcaMethod};
+pub use recipe::{BaselinesRecipe, DataRecipe, ErrorsRecipe, RegressionRecipe, TrainingRecipe};
+pub use steps::{FittedStep, Step};
+pub use target::{LabelLoss, Luminosity, LuminosityOutput, Target};
+pub use train::{Taking, train};

@@ -1,0 +1,210 @@
+//! Direct networks as packages: `fit` makes catalogues with them.
+
+use super::check::check_copies;
+use super::model::RegressionModel;
+use super::recipe::KIND;
+use super::target::Target;
+use crate::catalogue::{CatalogueColumns, Estimates};
+use crate::error::{Error, Result};
+use crate::infer::flags::{NOT_FITTED, OUTSIDE_TRAINING_RANGE, of_input};
+use crate::model::Registry;
+use crate::observations::{Grid, Observations, ReadOptions};
+use crate::package::{Estimated, Estimator, FitStage, Kind, Package, Reached, Request};
+use crate::quantity::Facts;
+use crate::table::{Column, ColumnSchema};
+use crate::tensor::Device;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Bits of `quality_flags` that are this kind's own.
+pub mod flag {
+    /// Bit 17: the inputs lie outside the training domain.
+    pub const OUTSIDE_DOMAIN: i32 = 1 << 17;
+
+    /// Meaning of every bit that is set.
+    pub const DESCRIPTION: &str = "bit 8: a prediction outside the range of the training stars; 10: some fluxes were unusable; \
+11: no prediction (too few fluxes, or none that is possible); 12: a measured input had an impossible value or error; \
+13: flux covariance not positive-definite, floored; 17: inputs outside the domain of the training stars (domain_distance)";
+}
+
+/// Choices of a run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RegressionOptions {
+    /// Copies with noise for the errors, in place of the model's number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copies: Option<u32>,
+    /// Seed of their noise, in place of the model's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+}
+
+struct Predicting {
+    model: Arc<RegressionModel>,
+    options: RegressionOptions,
+}
+
+impl Package for RegressionModel {
+    fn kind(&self) -> &'static str {
+        Self::KIND
+    }
+
+    fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    fn grid(&self) -> &Grid {
+        &self.inputs.grid
+    }
+
+    fn parameters(&self) -> Vec<String> {
+        self.target.parameters()
+    }
+
+    fn estimator(self: Arc<Self>, request: &Request) -> Result<Arc<dyn Estimator>> {
+        request.require_no_fit(KIND)?;
+        let mut options: RegressionOptions = request.options()?;
+        options.seed = request.seed.or(options.seed);
+        options.copies.map_or(Ok(()), check_copies)?;
+        let model = match (options.copies, options.seed) {
+            (None, None) => self,
+            (copies, seed) => {
+                let own = (*self).clone();
+                let (copies, seed) = (copies.unwrap_or(own.copies), seed.unwrap_or(own.seed));
+                Arc::new(Self { copies, seed, ..own })
+            }
+        };
+        Ok(Arc::new(Predicting { model, options }))
+    }
+
+    fn describe(&self) -> (String, Value) {
+        let parameters = self.parameters();
+        let n_weights = self.network.n_parameters().unwrap_or(0);
+        let text = format!(
+            "{KIND} {}\n  {}\n  inputs      {} from {} fluxes\n  networks    {} of {n_weights} weights, {} layers\n  parameters  {}\n  \
+             trained on  {} stars, compared on {}\n\n{}",
+            self.id(),
+            self.card.description,
+            self.inputs.len(),
+            self.inputs.grid.len(),
+            self.members.len(),
+            self.network.layers.len(),
+            parameters.join(", "),
+            self.card.n_training,
+            self.card.n_validation,
+            self.log.comparison,
+        );
+        let value = json!({
+            "kind": KIND,
+            "sha256": self.sha256,
+            "parameters": parameters,
+            "inputs": self.inputs.len(),
+            "members": self.members.len(),
+            "weights": n_weights,
+            "card": self.card,
+            "comparison": self.log.comparison,
+        });
+        (text, value)
+    }
+}
+
+impl Kind for RegressionModel {
+    const KIND: &'static str = KIND;
+
+    fn load(directory: &Path, _effects: &Registry, _device: &Device) -> Result<Self> {
+        Self::read(directory)
+    }
+}
+
+impl Estimator for Predicting {
+    fn read_options(&self) -> ReadOptions {
+        let model = &self.model;
+        ReadOptions {
+            constraints: model.inputs.recipe.measured(),
+            flux_unit: Some(model.flux_unit.clone()),
+            model_error: vec![model.fractional_error; model.inputs.grid.len()],
+            offsets: model.offsets.clone(),
+            ..Default::default()
+        }
+    }
+
+    fn constraints(&self) -> Vec<String> {
+        self.model.inputs.recipe.measured()
+    }
+
+    fn choices(&self) -> Result<String> {
+        toml::to_string(&self.options).map_err(|error| Error::usage("options").found(error.to_string()).source(error))
+    }
+
+    fn estimate(&self, observations: &Observations, reached: Reached<'_>) -> Result<Estimated> {
+        reached(FitStage::Begun)?;
+        let model = &self.model;
+        let n = observations.len();
+        let stars: Vec<usize> = (0..n).collect();
+        let predicted = model.predict(observations, &stars, &|| reached(FitStage::Description))?;
+        let is_outside = |star: usize| {
+            let mut pairs = predicted.values.row(star).into_iter().zip(&model.training_range);
+            pairs.any(|(value, [low, high])| value < low || value > high)
+        };
+        let flags = (0..n)
+            .map(|star| {
+                let mut flags = of_input(observations.input_flags[star]);
+                if predicted.values.row(star).iter().any(|value| !value.is_finite()) {
+                    flags |= NOT_FITTED;
+                }
+                if is_outside(star) {
+                    flags |= OUTSIDE_TRAINING_RANGE;
+                }
+                if predicted.distance[star] > model.domain.threshold {
+                    flags |= flag::OUTSIDE_DOMAIN;
+                }
+                flags
+            })
+            .collect();
+        let parameters = model.parameters();
+        let estimates = Estimates {
+            ids: observations.ids.clone(),
+            fitted: (0..parameters.len()).collect(),
+            parameters: parameters.iter().map(|name| self.described(name)).collect(),
+            values: predicted.values,
+            covariance: predicted.covariance,
+            flags,
+        };
+        let distance = ColumnSchema::new(
+            "domain_distance",
+            "",
+            "Mahalanobis distance of the inputs from those of the training stars, over the root of their number",
+        );
+        let columns = CatalogueColumns {
+            diagnostics: vec![Column::nullable(distance, predicted.distance)],
+            errors: "noise copies and scatter of the networks, calibrated".into(),
+            covariances: "noise copies and the scatter of the networks, calibrated".into(),
+            flags: flag::DESCRIPTION.into(),
+            ..Default::default()
+        };
+        let table = estimates.to_table(columns, model.id())?;
+        reached(FitStage::Description)?;
+        Ok(Estimated { table, flags: estimates.flags, values: estimates.values })
+    }
+}
+
+impl Predicting {
+    /// Name, unit and description of a parameter.
+    fn described(&self, name: &str) -> (String, String, String) {
+        let facts = Facts::of(name);
+        let magnitude = match &self.model.target {
+            Target::Labels { .. } => None,
+            _ if name.ends_with("fraction") => Some(("", "fraction of single stars among stars of such a spectrum")),
+            _ if name.ends_with("scatter") => Some(("mag", "scatter of the magnitudes of such stars")),
+            _ if name == "binary_offset" => Some(("mag", "by how much binaries of such a spectrum are brighter")),
+            _ => Some(("mag", "absolute magnitude in the band of the training magnitudes")),
+        };
+        let (unit, description) = match &magnitude {
+            Some((unit, text)) => ((*unit).to_owned(), (*text).to_owned()),
+            None => (facts.unit_in_files().to_owned(), facts.description.clone()),
+        };
+        (name.to_owned(), unit, description)
+    }
+}

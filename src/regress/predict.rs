@@ -1,0 +1,128 @@
+//! Values with covariances.
+
+use super::inputs::Copy;
+use super::model::RegressionModel;
+use super::objective::meaning;
+use crate::error::Result;
+use crate::observations::Observations;
+use ndarray::{Array2, Array3, Axis, s};
+
+/// Bytes of inputs that are worked on at once.
+const BYTES: usize = 16 << 20;
+
+/// Predictions of some stars, in file units.
+///
+/// # Shapes
+/// `values [N, P]`, `covariance [N, P, P]`, `own [N, P]` (variances before calibration), `distance [N]` from the
+/// training domain. NaN where there is no prediction.
+#[derive(Debug, Clone)]
+pub(super) struct Predictions {
+    pub values: Array2<f64>,
+    pub covariance: Array3<f64>,
+    pub own: Array2<f64>,
+    pub distance: Vec<f64>,
+}
+
+impl RegressionModel {
+    /// Predicts the given stars; `after` is called now and then, and may stop the work.
+    pub(super) fn predict(
+        &self,
+        observations: &Observations,
+        stars: &[usize],
+        after: &dyn Fn() -> Result<()>,
+    ) -> Result<Predictions> {
+        let (n, p) = (stars.len(), self.scaled_parameters());
+        let mut found = Predictions {
+            values: Array2::from_elem((n, p), f64::NAN),
+            covariance: Array3::from_elem((n, p, p), f64::NAN),
+            own: Array2::from_elem((n, p), f64::NAN),
+            distance: vec![f64::NAN; n],
+        };
+        let at_once = (BYTES / (4 * self.inputs.grid.len().max(self.inputs.len()))).clamp(8, 8192);
+        for (chunk, stars) in stars.chunks(at_once).enumerate() {
+            self.predict_chunk(observations, stars, chunk * at_once, &mut found)?;
+            after()?;
+        }
+        Ok(found)
+    }
+
+    fn scaled_parameters(&self) -> usize {
+        self.target.parameters().len()
+    }
+
+    fn predict_chunk(&self, observations: &Observations, stars: &[usize], first: usize, found: &mut Predictions) -> Result<()> {
+        let (n, p, m) = (stars.len(), self.scaled_parameters(), self.predictors.len());
+        let rows = self.inputs.rows(observations, stars, None)?;
+        let mut base = Array3::<f64>::zeros((m, n, p));
+        let mut predicted = Array2::<f64>::zeros((n, p));
+        for (member, predictor) in self.predictors.iter().enumerate() {
+            for (star, outputs) in predictor.predict(rows.values.view()).rows().into_iter().enumerate() {
+                let (values, variances) = meaning(&self.target, &self.scaling, &outputs.to_vec());
+                for k in 0..p {
+                    base[[member, star, k]] = values[k];
+                    predicted[[star, k]] += variances[k] / m as f64;
+                }
+            }
+        }
+        let mean = base.mean_axis(Axis(0)).unwrap_or_else(|| Array2::zeros((n, p)));
+        let mut covariance = Array3::<f64>::zeros((n, p, p));
+        let mut add = |star: usize, deviation: &[f64], weight: f64| {
+            for i in 0..p {
+                for j in 0..p {
+                    covariance[[star, i, j]] += weight * deviation[i] * deviation[j];
+                }
+            }
+        };
+        if m > 1 {
+            for member in 0..m {
+                for star in 0..n {
+                    let deviation: Vec<f64> = (0..p).map(|k| base[[member, star, k]] - mean[[star, k]]).collect();
+                    add(star, &deviation, 1.0 / (m - 1) as f64);
+                }
+            }
+        }
+        // Noise moves the mean of the networks less than any of them, where they have learned noise of their own. And
+        // the copies have its mean off the star's own prediction: their spectra are noisier than those of training.
+        let mut copies = Array3::<f64>::zeros((self.copies as usize, n, p));
+        for (copy, mut moved) in copies.outer_iter_mut().enumerate() {
+            let noisy = self.inputs.rows(observations, stars, Some(Copy { seed: self.seed, copy: copy as u32 }))?;
+            for predictor in &self.predictors {
+                for (star, outputs) in predictor.predict(noisy.values.view()).rows().into_iter().enumerate() {
+                    let (values, _) = meaning(&self.target, &self.scaling, &outputs.to_vec());
+                    (0..p).for_each(|k| moved[[star, k]] += values[k] / m as f64);
+                }
+            }
+        }
+        if self.copies > 1 {
+            let centre = copies.mean_axis(Axis(0)).unwrap_or_else(|| Array2::zeros((n, p)));
+            for moved in copies.outer_iter() {
+                for star in 0..n {
+                    let deviation: Vec<f64> = (0..p).map(|k| moved[[star, k]] - centre[[star, k]]).collect();
+                    add(star, &deviation, 1.0 / f64::from(self.copies - 1));
+                }
+            }
+        }
+        for star in (0..n).filter(|&star| !rows.is_unusable[star]) {
+            if (0..p).any(|k| !mean[[star, k]].is_finite()) {
+                continue;
+            }
+            found.values.row_mut(first + star).assign(&mean.row(star));
+            let mut matrix = covariance.slice_mut(s![star, .., ..]);
+            for k in 0..p {
+                matrix[[k, k]] += predicted[[star, k]];
+                found.own[[first + star, k]] = matrix[[k, k]];
+            }
+            // Correlations stay as they are; variances are the calibrated ones.
+            let factors: Vec<f64> = (0..p).map(|k| self.calibration[k].factor(mean[[star, k]])).collect();
+            for i in 0..p {
+                for j in 0..p {
+                    matrix[[i, j]] *= factors[i] * factors[j];
+                }
+                matrix[[i, i]] += self.calibration[i].floor.powi(2);
+            }
+            found.covariance.slice_mut(s![first + star, .., ..]).assign(&matrix);
+            found.distance[first + star] = self.domain.distance(rows.values.row(star));
+        }
+        Ok(())
+    }
+}

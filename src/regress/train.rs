@@ -1,0 +1,305 @@
+//! A whole training: the division of the sample, inputs, networks, calibration, comparison.
+
+use super::calibration::{ErrorCalibration, ParallaxResidual, Residual};
+use super::comparison::Comparison;
+use super::domain::Domain;
+use super::inputs::Inputs;
+use super::learner::{Lesson, NetworkLearner};
+use super::model::{RegressionModel, TrainingLog};
+use super::objective::{Objective, Scaling};
+use super::recipe::RegressionRecipe;
+use super::target::Target;
+use crate::error::{Error, Result};
+use crate::learn::{Checkpoints, ensemble, is_held_out, member_seed};
+use crate::model::{ModelCard, hexadecimal};
+use crate::observations::{Observations, in_validation, select};
+use crate::statistics::percentiles;
+use crate::table::{Column, ColumnSchema, Shape, Table, Values};
+use crate::tensor::layers::Predictor;
+use crate::tensor::{Device, Weights};
+use sha2::{Digest, Sha256};
+use std::path::Path;
+use std::time::Duration;
+
+/// Fewest stars to learn from.
+const FEWEST: usize = 20;
+
+/// The parts of a sample: positions of the stars that pass the cuts and teach something.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Parts {
+    pub training: Vec<usize>,
+    pub held_out: Vec<usize>,
+    pub validation: Vec<usize>,
+}
+
+impl Parts {
+    /// Training stars and those held out: all that baselines learn from.
+    pub fn taught(&self) -> Vec<usize> {
+        let mut stars: Vec<usize> = self.training.iter().chain(&self.held_out).copied().collect();
+        stars.sort_unstable();
+        stars
+    }
+}
+
+/// Where a run's checkpoint lies and how often it is written; see [`Checkpoints`].
+#[derive(Debug, Clone, Copy)]
+pub struct Taking<'a> {
+    pub path: &'a Path,
+    pub interval: Duration,
+    pub resume: bool,
+}
+
+/// Trains; returns the model with a table of its sample (which part each star was in). `report` gets the fraction
+/// done and a text, and may stop the work.
+///
+/// # Errors
+/// When recipe and observations do not fit each other, too few stars are left, the training diverges, or a
+/// checkpoint cannot be read or written.
+pub fn train(
+    recipe: &RegressionRecipe,
+    observations: &Observations,
+    device: &Device,
+    checkpoints: Option<Taking<'_>>,
+    report: &mut dyn FnMut(f64, &str) -> Result<()>,
+) -> Result<(RegressionModel, Table)> {
+    let as_written = recipe.to_toml()?;
+    let data_sha256 = hash(observations);
+    let passing = select(observations, &recipe.data.cuts)?;
+    let is_usable = |star: &&usize| usable(recipe, observations, **star);
+    let in_training = |star: &&usize| !in_validation(observations.ids[**star], recipe.data.validation_fraction);
+    let candidates: Vec<usize> = passing.iter().filter(is_usable).filter(in_training).copied().collect();
+    let scaling = Scaling::of(&recipe.target, observations, &candidates)?;
+    let objective = Objective::new(&recipe.target, &scaling, observations)?;
+    let mut parts = Parts::default();
+    for &star in passing.iter().filter(is_usable).filter(|star| objective.teaches(**star)) {
+        let id = observations.ids[star];
+        match (in_validation(id, recipe.data.validation_fraction), is_held_out(id, recipe.data.held_out_fraction)) {
+            (true, _) => parts.validation.push(star),
+            (false, true) => parts.held_out.push(star),
+            (false, false) => parts.training.push(star),
+        }
+    }
+    if parts.training.len() < FEWEST {
+        return Err(Error::data("training stars")
+            .found(format!("{} of {} stars", parts.training.len(), observations.len()))
+            .expected(format!("at least {FEWEST} that pass the cuts, have enough fluxes and a target"))
+            .remedy("Check the cuts of the recipe and the columns of the targets."));
+    }
+    let inputs = Inputs::fit(&recipe.inputs, observations, &parts.training, recipe.seed)?;
+    let all: Vec<usize> = (0..observations.len()).collect();
+    let rows = inputs.rows(observations, &all, None)?.values;
+    let network = recipe.network(inputs.len())?;
+    let lesson = Lesson {
+        network: &network,
+        recipe: &recipe.training,
+        inputs: &rows,
+        objective: &objective,
+        training: &parts.training,
+        held_out: &parts.held_out,
+        device,
+    };
+    let identity = {
+        let mut hash = Sha256::new();
+        for text in [as_written.as_str(), &data_sha256, env!("CARGO_PKG_VERSION")] {
+            hash.update(text);
+        }
+        hexadecimal(hash)
+    };
+    let checkpoints = checkpoints.map(|Taking { path, interval, resume }| Checkpoints { path, run: &identity, interval, resume });
+    let start = |member| NetworkLearner::start(lesson, member_seed(recipe.seed, member));
+    let trained = ensemble(recipe.training.members, &recipe.training.plan, checkpoints, start, report)?;
+
+    let host = Device::cpu();
+    let specifications = network.specifications(0)?;
+    let mut members = Vec::new();
+    for member in &trained {
+        let mut weights = Weights::new(&specifications, &host)?;
+        for specification in &specifications {
+            weights.set(&specification.name, member.learned.numbers_of(&specification.name)?, &host)?;
+        }
+        members.push(weights);
+    }
+    let continuous = rows.slice(ndarray::s![.., ..inputs.n_continuous()]).select(ndarray::Axis(0), &parts.training);
+    let domain = Domain::of(continuous.view())?;
+    let card = ModelCard {
+        description: recipe.description.clone(),
+        data: recipe.card.data.clone(),
+        n_training: parts.taught().len(),
+        n_validation: parts.validation.len(),
+        data_sha256,
+        limits: recipe.card.limits.clone(),
+        licence: recipe.card.licence.clone(),
+        citation: recipe.card.citation.clone(),
+        program: concat!("photosphere ", env!("CARGO_PKG_VERSION")).into(),
+        seed: recipe.seed,
+        metrics: Default::default(),
+        recipe: as_written,
+        warnings: Vec::new(),
+    };
+    let mut model = RegressionModel {
+        flux_unit: observations.flux_unit.clone(),
+        offsets: recipe.data.offsets.clone(),
+        fractional_error: recipe.data.fractional_error,
+        target: recipe.target.clone(),
+        predictors: members.iter().map(|weights| Predictor::new(&network, weights)).collect::<Result<_>>()?,
+        scaling,
+        network,
+        members,
+        copies: recipe.errors.copies,
+        seed: recipe.seed,
+        calibration: vec![ErrorCalibration::NONE; recipe.target.parameters().len()],
+        domain,
+        training_range: Vec::new(),
+        card,
+        log: TrainingLog { histories: trained.into_iter().map(|member| member.history).collect(), ..Default::default() },
+        sha256: String::new(),
+        inputs,
+    };
+    model.training_range = training_range(&model, observations, &parts.training)?;
+    model.calibrate(observations, &parts.held_out)?;
+    report(1.0, "comparison with other regressions")?;
+    model.log.comparison = Comparison::new(&model, recipe, observations, &rows, &parts)?;
+    model.card.metrics = model.log.comparison.metrics();
+    // As it is on disk, so that a model that is read again is the same.
+    model.sha256 = model.hash()?;
+    let stars = stars_table(observations, &parts)?;
+    Ok((model, stars))
+}
+
+/// Whether a star has enough fluxes.
+fn usable(recipe: &RegressionRecipe, observations: &Observations, star: usize) -> bool {
+    let missing = observations.grid.len() - observations.n_fluxes(star);
+    missing as f64 <= recipe.inputs.most_missing * observations.grid.len() as f64
+}
+
+impl RegressionModel {
+    /// Residuals of some stars in a parameter (file units): prediction less what was measured. Of luminosities, in
+    /// magnitudes where the parallax that `chosen_by` (magnitudes of the same stars) predicts is ten times the error of
+    /// the measured one: a choice by the measured one would bias.
+    pub(super) fn residuals(
+        &self,
+        observations: &Observations,
+        stars: &[usize],
+        values: impl Fn(usize, usize) -> [f64; 2],
+        chosen_by: impl Fn(usize) -> f64,
+    ) -> Result<Vec<Vec<Residual>>> {
+        let mut found = vec![Vec::new(); self.target.parameters().len()];
+        match &self.target {
+            Target::Labels { names, .. } => {
+                for (row, &star) in stars.iter().enumerate() {
+                    for (k, name) in names.iter().enumerate() {
+                        if let Some((measured, error)) = observations.constraint(name, star) {
+                            let [value, of_prediction] = values(row, k);
+                            found[k].push(Residual { value: value - measured, of_measurement: error * error, of_prediction });
+                        }
+                    }
+                }
+            }
+            target => {
+                let all = super::objective::parallaxes(observations, target)?;
+                for (row, &star) in stars.iter().enumerate() {
+                    let ([parallax, error, magnitude], [value, of_prediction]) = (all[star], values(row, 0));
+                    let predicted = 10f64.powf((chosen_by(row) - magnitude + 10.0) / 5.0);
+                    if predicted > 10.0 * error && parallax > 0.0 {
+                        let geometric = magnitude - 10.0 + 5.0 * parallax.log10();
+                        let of_magnitude = error / predicted / super::objective::LN_LABEL_PER_MAGNITUDE;
+                        let of_measurement = of_magnitude.powi(2);
+                        found[0].push(Residual { value: value - geometric, of_measurement, of_prediction });
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn calibrate(&mut self, observations: &Observations, held_out: &[usize]) -> Result<()> {
+        // Geometric magnitudes contain binaries, which a mixture means to tell apart.
+        if matches!(self.target, Target::MixtureOfMagnitudes(_)) {
+            return Ok(());
+        }
+        let predicted = self.predict(observations, held_out, &|| Ok(()))?;
+        let own = |row: usize, k: usize| [predicted.values[[row, k]], predicted.own[[row, k]]];
+        self.calibration = match &self.target {
+            Target::Labels { .. } => {
+                let residuals = self.residuals(observations, held_out, own, |row| predicted.values[[row, 0]])?;
+                residuals.iter().map(|residuals| ErrorCalibration::of(residuals)).collect()
+            }
+            target => {
+                // In the parallax, whose errors are Gaussian, every star counts, negative parallaxes too.
+                let all = super::objective::parallaxes(observations, target)?;
+                let residual = |(row, &star): (usize, &usize)| {
+                    let ([parallax, error, apparent], [magnitude, of_prediction]) = (all[star], own(row, 0));
+                    let expected = 10f64.powf((magnitude - apparent + 10.0) / 5.0);
+                    let slope = expected * super::objective::LN_LABEL_PER_MAGNITUDE;
+                    ParallaxResidual { magnitude, difference: expected - parallax, error, slope, of_prediction }
+                };
+                vec![ErrorCalibration::of_parallaxes(&held_out.iter().enumerate().map(residual).collect::<Vec<_>>())]
+            }
+        };
+        Ok(())
+    }
+}
+
+/// What training stars had, by parameter; of luminosities, what is predicted for them.
+fn training_range(model: &RegressionModel, observations: &Observations, training: &[usize]) -> Result<Vec<[f64; 2]>> {
+    let range = |values: &[f64]| percentiles(values, [0.5, 99.5]);
+    if let Target::Labels { names, .. } = &model.target {
+        let of = |name: &String| -> Vec<f64> {
+            training.iter().filter_map(|&star| Some(observations.constraint(name, star)?.0)).collect()
+        };
+        return Ok(names.iter().map(|name| range(&of(name))).collect());
+    }
+    let without = RegressionModel { copies: 0, ..model.clone() };
+    let predicted = without.predict(observations, training, &|| Ok(()))?;
+    Ok(predicted.values.columns().into_iter().map(|column| range(&column.to_vec())).collect())
+}
+
+/// One row per star: the part it was in, and the scalar columns of the file.
+fn stars_table(observations: &Observations, parts: &Parts) -> Result<Table> {
+    let n = observations.len();
+    let column = |name: &str, text: &str, members: &[usize]| {
+        let mut is_member = vec![false; n];
+        members.iter().for_each(|&star| is_member[star] = true);
+        Column::scalar(ColumnSchema::new(name, "", text), Values::Bool(is_member))
+    };
+    let mut table = Table::new(vec![
+        Column::scalar(
+            ColumnSchema::new("source_id", "", "identifier").with_ucd("meta.id;meta.main"),
+            Values::Int64(observations.ids.clone()),
+        ),
+        column("is_training", "the networks learned from it", &parts.training),
+        column("is_held_out", "said when to stop, and calibrated the errors", &parts.held_out),
+        column("is_validation", "never trained on", &parts.validation),
+    ])?;
+    for column in observations.auxiliary.columns() {
+        if column.shape == Shape::Scalar && table.get(&column.schema.name).is_none() {
+            table.push(column.clone())?;
+        }
+    }
+    Ok(table)
+}
+
+/// SHA-256 over identifiers, grid, fluxes, noise, measured quantities and the numeric columns.
+fn hash(observations: &Observations) -> String {
+    let mut hash = Sha256::new();
+    observations.ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
+    for array in [&observations.flux, &observations.flux_error] {
+        array.iter().for_each(|value| hash.update(value.to_le_bytes()));
+    }
+    observations.whitening.triangle.iter().for_each(|value| hash.update(value.to_le_bytes()));
+    observations.grid.wavelength.iter().for_each(|nm| hash.update(nm.to_le_bytes()));
+    observations.grid.names.iter().for_each(|name| hash.update(name));
+    for column in observations.auxiliary.columns() {
+        hash.update(&column.schema.name);
+        column.to_f64().unwrap_or_default().iter().for_each(|value| hash.update(value.to_le_bytes()));
+    }
+    for (name, constraint) in &observations.constraints {
+        hash.update(name);
+        for star in 0..observations.len() {
+            let (value, error) = constraint.get(star).unwrap_or((f64::NAN, f64::INFINITY));
+            hash.update(value.to_le_bytes());
+            hash.update(error.to_le_bytes());
+        }
+    }
+    hexadecimal(hash)
+}

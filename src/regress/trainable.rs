@@ -1,0 +1,56 @@
+//! The training of direct networks by recipes of the kind `regression`.
+
+use super::directory::{MODEL_FOLDER, STARS_FILE};
+use super::model::RegressionModel;
+use super::recipe::RegressionRecipe;
+use super::train::{Taking, train};
+use crate::error::Result;
+use crate::model::Registry;
+use crate::observations::{Grid, Observations, ReadOptions};
+use crate::package::{Trainable, Trained, TrainingContext};
+use crate::table::{FolderKind, Table};
+use serde_json::{Value, json};
+use std::path::Path;
+
+impl Trainable for RegressionModel {
+    type Recipe = RegressionRecipe;
+
+    const FOLDER: FolderKind = MODEL_FOLDER;
+
+    fn recipe(text: &str, place: &str, _folder: &Path, seed: Option<u64>) -> Result<RegressionRecipe> {
+        let recipe = RegressionRecipe::parse(text, place)?;
+        Ok(RegressionRecipe { seed: seed.unwrap_or(recipe.seed), ..recipe })
+    }
+
+    fn choices(recipe: &RegressionRecipe) -> Result<String> {
+        recipe.to_toml()
+    }
+
+    fn read_options(recipe: &RegressionRecipe, _effects: &Registry, table: &Table) -> Result<ReadOptions> {
+        Ok(recipe.read_options(Grid::of_table(table)?.len()))
+    }
+
+    fn train(recipe: &RegressionRecipe, observations: &Observations, context: &TrainingContext<'_>) -> Result<Trained<Self>> {
+        let taking = Taking { path: context.checkpoint, interval: context.checkpoint_every, resume: context.resume };
+        let report = &mut |done: f64, text: &str| (context.report)(done, text);
+        let (package, stars) = train(recipe, observations, context.device, Some(taking), report)?;
+        Ok(Trained { package, tables: vec![(STARS_FILE, stars)] })
+    }
+
+    fn save_in(&self, folder: &Path) -> Result<()> {
+        self.save(folder, true)
+    }
+
+    fn summary(&self) -> Value {
+        json!({
+            "training_stars": self.card.n_training,
+            "validation_stars": self.card.n_validation,
+            "metrics": self.card.metrics,
+            "comparison": self.log.comparison,
+        })
+    }
+
+    fn conclusions(&self) -> (Vec<String>, Vec<String>) {
+        (self.log.comparison.to_string().lines().map(str::to_owned).collect(), Vec::new())
+    }
+}

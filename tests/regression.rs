@@ -1,0 +1,57 @@
+//! `train`, `fit` and `inspect` of a direct network from the command line: the same run again, partitions,
+//! and what is refused.
+
+use photosphere::cli::{Program, run};
+use photosphere::simulate::{SurveyConfig, simulate};
+use photosphere::table;
+
+const RECIPE: &str = "
+kind = 'regression'
+description = 'a test'
+layer = [{ layer = 'linear', outputs = 8 }, { layer = 'tanh' }]
+[inputs]
+step = [{ step = 'asinh' }, { step = 'pca', components = 6 }, { step = 'standardise' }]
+[target]
+of = 'labels'
+names = ['teff', 'feh']
+[training]
+members = 2
+plan = { epochs = 3, learning_rate = 0.01 }
+[errors]
+copies = 2
+";
+
+#[test]
+fn a_recipe_of_a_regression_trains_and_its_model_makes_catalogues() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let survey = |n_stars, first_star| simulate(&SurveyConfig { n_stars, first_star, ..Default::default() }).unwrap();
+    table::write(&survey(400, 0), path("overlap.parquet").as_ref(), false).unwrap();
+    table::write(&survey(60, 1_000_000), path("new.parquet").as_ref(), false).unwrap();
+    std::fs::write(path("recipe.toml"), RECIPE).unwrap();
+    std::fs::write(path("wrong.toml"), RECIPE.replace("members", "member")).unwrap();
+    let command = |arguments: &str| {
+        let words = ["photosphere", "--quiet"].into_iter().chain(arguments.split(' ')).map(Into::into);
+        run(Program::standard(), words.collect::<Vec<_>>())
+    };
+    let (recipe, overlap, new, model) = (path("recipe.toml"), path("overlap.parquet"), path("new.parquet"), path("model"));
+    assert_eq!(command(&format!("train {} {overlap} -o {model}", path("wrong.toml"))), 2);
+    assert_eq!(command(&format!("train {recipe} {overlap} -o {model}")), 0);
+    assert_eq!(command(&format!("train {recipe} {overlap} -o {model}")), 1, "it exists");
+    assert_eq!(command(&format!("train {recipe} {overlap} -o {model} --resume")), 0, "the same run is finished");
+    assert_eq!(command(&format!("train {recipe} {new} -o {model} --resume")), 2, "another run");
+    assert_eq!(command(&format!("inspect {model}")), 0);
+    let comparison = std::fs::read_to_string(folder.path().join("model/comparison.md")).unwrap();
+    assert!(["network", "linear", "k-NN", "gradient boosting"].iter().all(|method| comparison.contains(method)));
+
+    let catalogue = path("catalogue.fits");
+    assert_eq!(command(&format!("fit {model} {new} -o {catalogue}")), 0);
+    assert_eq!(command(&format!("fit {model} {new} -o {catalogue} --resume")), 0);
+    assert_eq!(command(&format!("fit {model} {new} {overlap} -o {}", path("run/"))), 0, "a run over partitions");
+    assert_eq!(command(&format!("fit {model} {new} -o {} --hold feh=0", path("held.fits"))), 2, "no fit, nothing to hold");
+    let catalogue = table::read(catalogue.as_ref()).unwrap();
+    for name in ["teff", "teff_error", "feh", "domain_distance"] {
+        let values = catalogue.column(name).unwrap().to_f64().unwrap();
+        assert!(values.len() == 60 && values.iter().filter(|value| value.is_finite()).count() > 30, "{name}");
+    }
+}
