@@ -2,6 +2,7 @@
 
 use super::super::{GradientLibrary, LabelSpace, LabelledSpectra, NetworkEngine, emulate};
 use super::*;
+use crate::error::Error;
 use crate::simulate::line_list::{LABELS, LineList, Population, References, Synthesis};
 use ndarray::s;
 
@@ -31,9 +32,9 @@ fn rms_error(training: &Training, synthesis: &Synthesis) -> f64 {
 #[test]
 fn networks_learn_the_flux_and_physics_keeps_them_from_learning_noise() {
     let (set, synthesis) = training_set(24, 1000, Some(References::Scattered));
-    let trained = train(&set, &TrainingOptions::default(), &Checkpoint::default(), &|_, _| ()).unwrap();
+    let trained = train(&set, &TrainingOptions::default(), &Checkpoint::default(), &|_, _| Ok(())).unwrap();
     let without =
-        train(&TrainingSet { library: None, ..set.clone() }, &TrainingOptions::default(), &Checkpoint::default(), &|_, _| ())
+        train(&TrainingSet { library: None, ..set.clone() }, &TrainingOptions::default(), &Checkpoint::default(), &|_, _| Ok(()))
             .unwrap();
     let [with, without] = [&trained, &without].map(|training| rms_error(training, &synthesis));
     println!("model error {with:.2e}, without physics {without:.2e}");
@@ -51,7 +52,7 @@ fn a_network_is_the_same_on_any_threads_and_missing_pixels_do_not_count() {
     let options = TrainingOptions { hidden: 6, iterations: 8, ..TrainingOptions::default() };
     let on = |threads: usize, set: &TrainingSet| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| train(set, &options, &Checkpoint::default(), &|_, _| ())).unwrap().networks
+        pool.install(|| train(set, &options, &Checkpoint::default(), &|_, _| Ok(()))).unwrap().networks
     };
     let whole = on(1, &set);
     assert_eq!(whole, on(2, &set));
@@ -75,6 +76,7 @@ fn an_interrupted_training_goes_on_to_the_same_bits() {
         if pixel % 2 == 1 {
             seen.lock().unwrap().pixels.insert(pixel, result.clone());
         }
+        Ok(())
     };
     let whole = train(&set, &options, &Checkpoint::default(), &done).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -82,9 +84,11 @@ fn an_interrupted_training_goes_on_to_the_same_bits() {
     seen.lock().unwrap().write(&path, "this run").unwrap();
     let read = Checkpoint::read(&path, "this run").unwrap();
     assert_eq!(read, *seen.lock().unwrap());
-    let again = train(&set, &options, &read, &|_, _| ()).unwrap();
+    let again = train(&set, &options, &read, &|_, _| Ok(())).unwrap();
     assert_eq!(again.networks, whole.networks);
     assert_eq!(again.pixels, whole.pixels);
+    let stop = |_: usize, _: &PixelResult| Err(Error::data("the caller").found("enough"));
+    assert!(train(&set, &options, &read, &stop).err().unwrap().to_string().contains("enough"));
     let error = Checkpoint::read(&path, "another run").unwrap_err().to_string();
     assert!(error.contains("other inputs") && error.contains("--overwrite"), "{error}");
 }
@@ -93,7 +97,7 @@ fn an_interrupted_training_goes_on_to_the_same_bits() {
 fn impossible_trainings_are_refused() {
     let (set, _) = training_set(4, 60, Some(References::Scattered));
     let refused = |set: &TrainingSet, options: TrainingOptions, expected: &str| {
-        let error = train(set, &options, &Checkpoint::default(), &|_, _| ()).err().unwrap().to_string();
+        let error = train(set, &options, &Checkpoint::default(), &|_, _| Ok(())).err().unwrap().to_string();
         assert!(error.contains(expected), "{error}");
     };
     let options = TrainingOptions::default;
