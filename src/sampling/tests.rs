@@ -114,7 +114,7 @@ fn moments_and_shares_of_two_bananas_are_the_analytic_ones() {
     }
     let (size, _) = of(&|s| s.effective_size);
     let draws = of(&|s| s.weights.len() as f64).0;
-    assert!(size > 0.6 * draws, "{size} of {draws}");
+    assert!(size > 0.45 * draws, "{size} of {draws}");
     // A Gaussian proposal in all coordinates, as good as it can be adapted, does not follow the bend.
     let all = Layout { outer: vec![0, 1, 2], inner: Vec::new(), bounds: Bounds::unbounded(3) };
     let naive = sample(&mut AllOuter(&mut target), &all, &modes, &SETTINGS, 1).unwrap();
@@ -168,6 +168,8 @@ fn quantiles_of_equal_weights_are_those_of_numpy() {
     let found = quantiles(&[3.0, 1.0, -7.0], &[0.5, 0.5, 0.0], [0.025, 0.5, 0.975]);
     assert!(found.iter().zip([1.0, 2.0, 3.0]).all(|(found, expected)| (found - expected).abs() < 1e-12), "{found:?}");
     assert!(quantiles(&[1.0], &[0.0], [0.5])[0].is_nan());
+    let nothing = moments(ndarray::array![[1.0, 2.0]].view(), &[0.0]);
+    assert!(nothing.mean.iter().chain(&nothing.covariance).all(|x| x.is_nan()));
 }
 
 #[test]

@@ -9,9 +9,12 @@ pub struct Moments {
     pub covariance: Vec<f64>,
 }
 
-/// Moments of draws `[n, P]` with normalised weights.
+/// Moments of draws `[n, P]` with normalised weights; NaN where no draw has one.
 pub fn moments(draws: ArrayView2<'_, f64>, weights: &[f64]) -> Moments {
     let p = draws.ncols();
+    if !weights.iter().any(|weight| *weight > 0.0) {
+        return Moments { mean: vec![f64::NAN; p], covariance: vec![f64::NAN; p * p] };
+    }
     let (mut mean, mut covariance) = (vec![0.0; p], vec![0.0; p * p]);
     let heavy = || draws.rows().into_iter().zip(weights).filter(|(_, weight)| **weight > 0.0);
     for (row, weight) in heavy() {
