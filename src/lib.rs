@@ -28,6 +28,7 @@
 //! | [`package`] | saved models of any kind, and the registry of kinds |
 //! | [`prior`] | Gaussian constraints, the mixture prior of the labels, Jacobians of positive parameters |
 //! | [`optimise`] | batches of small problems: Levenberg–Marquardt, first-order rounds |
+//! | [`sampling`] | importance sampling around the optima of small problems |
 //! | [`per_pixel`] | spectra with a small model per pixel, held to label gradients of stellar physics |
 //! | [`posterior`] | −2 ln P of stars under a model, as normal equations |
 //! | [`learn`] | epochs of anything that learns: schedules, patience, checkpoints, folds, ensembles |
@@ -86,6 +87,7 @@ pub mod prior;
 pub mod quantity;
 pub mod regress;
 pub mod run;
+pub mod sampling;
 pub mod simulate;
 pub mod spectrum;
 pub mod statistics;

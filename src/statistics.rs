@@ -1,4 +1,5 @@
-//! Robust statistics of residuals and pulls. Non-finite values are ignored everywhere; a statistic of nothing is NaN.
+//! Robust statistics of residuals and pulls. Non-finite values are ignored everywhere; a statistic of nothing
+//! is NaN.
 
 use serde::Serialize;
 
@@ -30,9 +31,99 @@ pub fn normal_cdf(value: f64) -> f64 {
     0.5 * libm::erfc(-value * std::f64::consts::FRAC_1_SQRT_2)
 }
 
-/// Probability that χ² with `degrees_of_freedom` (not necessarily an integer) is `chi_square` or larger: the regularised incomplete gamma function
-/// Q(n/2, χ²/2), by its series below the mean and by its continued fraction (Lentz's method) above (Press et al. 2007, sec. 6.2).
-/// NaN for numbers that make no sense.
+/// The value below which N(0, 1) has the `probability`: the rational approximations of Wichura (1988,
+/// algorithm AS 241), with a relative error of 1e-15. Infinite at 0 and 1, NaN beyond.
+pub fn normal_quantile(probability: f64) -> f64 {
+    let ratio = |x: f64, above: [f64; 8], below: [f64; 8]| {
+        let polynomial = |c: [f64; 8]| c.iter().rev().fold(0.0, |sum, c| sum * x + c);
+        polynomial(above) / polynomial(below)
+    };
+    let q = probability - 0.5;
+    if q.abs() <= 0.425 {
+        return q * ratio(0.180_625 - q * q, CENTRE[0], CENTRE[1]);
+    }
+    let tail = probability.min(1.0 - probability);
+    if tail <= 0.0 || tail.is_nan() {
+        return if tail == 0.0 { f64::INFINITY.copysign(q) } else { f64::NAN };
+    }
+    let r = (-tail.ln()).sqrt();
+    let value = if r <= 5.0 { ratio(r - 1.6, SHOULDER[0], SHOULDER[1]) } else { ratio(r - 5.0, TAIL[0], TAIL[1]) };
+    value.copysign(q)
+}
+
+/// Numerators and denominators of AS 241, lowest power first: near the median, …
+const CENTRE: [[f64; 8]; 2] = [
+    [
+        3.387_132_872_796_366_5,
+        133.141_667_891_784_38,
+        1_971.590_950_306_551_3,
+        13_731.693_765_509_46,
+        45_921.953_931_549_87,
+        67_265.770_927_008_7,
+        33_430.575_583_588_13,
+        2_509.080_928_730_122_7,
+    ],
+    [
+        1.0,
+        42.313_330_701_600_91,
+        687.187_007_492_057_9,
+        5_394.196_021_424_751,
+        21_213.794_301_586_597,
+        39_307.895_800_092_71,
+        28_729.085_735_721_943,
+        5_226.495_278_852_854,
+    ],
+];
+/// … away from it, …
+const SHOULDER: [[f64; 8]; 2] = [
+    [
+        1.423_437_110_749_683_5,
+        4.630_337_846_156_546,
+        5.769_497_221_460_691,
+        3.647_848_324_763_204_5,
+        1.270_458_252_452_368_4,
+        0.241_780_725_177_450_6,
+        0.022_723_844_989_269_184,
+        7.745_450_142_783_414e-4,
+    ],
+    [
+        1.0,
+        2.053_191_626_637_759,
+        1.676_384_830_183_803_8,
+        0.689_767_334_985_1,
+        0.148_103_976_427_480_08,
+        0.015_198_666_563_616_457,
+        5.475_938_084_995_345e-4,
+        1.050_750_071_644_416_9e-9,
+    ],
+];
+/// … and below e⁻²⁵.
+const TAIL: [[f64; 8]; 2] = [
+    [
+        6.657_904_643_501_103,
+        5.463_784_911_164_114,
+        1.784_826_539_917_291_3,
+        0.296_560_571_828_504_87,
+        0.026_532_189_526_576_124,
+        0.001_242_660_947_388_078_4,
+        2.711_555_568_743_487_6e-5,
+        2.010_334_399_292_288_1e-7,
+    ],
+    [
+        1.0,
+        0.599_832_206_555_888,
+        0.136_929_880_922_735_8,
+        0.014_875_361_290_850_615,
+        7.868_691_311_456_133e-4,
+        1.846_318_317_510_054_8e-5,
+        1.421_511_758_316_446e-7,
+        2.044_263_103_389_939_7e-15,
+    ],
+];
+
+/// Probability that χ² with `degrees_of_freedom` (not necessarily an integer) is `chi_square` or larger: the
+/// regularised incomplete gamma function Q(n/2, χ²/2), by its series below the mean and by its continued
+/// fraction (Lentz's method) above (Press et al. 2007, sec. 6.2). NaN for numbers that make no sense.
 pub fn chi_square_tail(chi_square: f64, degrees_of_freedom: f64) -> f64 {
     let (a, x) = (0.5 * degrees_of_freedom, 0.5 * chi_square);
     if !(a > 0.0 && a.is_finite() && x >= 0.0) {
@@ -73,7 +164,8 @@ fn nonzero(x: f64) -> f64 {
     if x.abs() < 1e-290 { 1e-290 } else { x }
 }
 
-/// What pulls, (estimate − truth)/σ, say about the errors; all numbers would be 0, 1, 0.683, 0.95 for perfect ones.
+/// What pulls, (estimate − truth)/σ, say about the errors; all numbers would be 0, 1, 0.683, 0.95 for perfect
+/// ones.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct PullStatistics {
     /// Number of finite pulls.
@@ -144,7 +236,8 @@ pub fn robust_scatter(values: &[f64]) -> f64 {
     MAD_TO_SIGMA * median(&deviations)
 }
 
-/// 1.4826 times the median absolute value: the scatter of pulls about zero. Infinite values count as large; NaN for none.
+/// 1.4826 times the median absolute value: the scatter of pulls about zero. Infinite values count as large;
+/// NaN for none.
 pub fn scatter_about_zero(values: &[f64]) -> f64 {
     let mut absolute: Vec<f64> = values.iter().map(|value| value.abs()).filter(|value| !value.is_nan()).collect();
     absolute.sort_unstable_by(f64::total_cmp);
@@ -159,8 +252,8 @@ pub fn coverage(pulls: &[f64], n_sigma: f64) -> Measured {
     Measured { value, error: (value * (1.0 - value) / finite as f64).sqrt() }
 }
 
-/// 95 % interval of the probability of which `count` of `n` trials are a sample (Wilson 1927): right also where `count` is zero
-/// or `n`; the whole range where there are no trials.
+/// 95 % interval of the probability of which `count` of `n` trials are a sample (Wilson 1927): right also
+/// where `count` is zero or `n`; the whole range where there are no trials.
 pub fn wilson_interval(count: usize, n: usize) -> [f64; 2] {
     if n == 0 {
         return [0.0, 1.0];
@@ -198,8 +291,8 @@ pub fn equal_count_edges(x: &[f64], n_bins: usize) -> Vec<f64> {
     edges
 }
 
-/// Median and 16th–84th percentiles of y in bins of x: `[edge, next edge)`, the last bin closed. Pairs in which either is
-/// not finite, and bins without pairs, are left out.
+/// Median and 16th–84th percentiles of y in bins of x: `[edge, next edge)`, the last bin closed. Pairs in
+/// which either is not finite, and bins without pairs, are left out.
 pub fn running_median(x: &[f64], y: &[f64], edges: &[f64]) -> Vec<RunningBin> {
     let Some(n_bins) = edges.len().checked_sub(1) else { return Vec::new() };
     let mut bins: Vec<(Vec<f64>, Vec<f64>)> = vec![Default::default(); n_bins];
@@ -221,8 +314,8 @@ pub fn running_median(x: &[f64], y: &[f64], edges: &[f64]) -> Vec<RunningBin> {
         .collect()
 }
 
-/// The largest of values that are not negative, zero without any; NaN where one is NaN, so that what is not known is
-/// not small.
+/// The largest of values that are not negative, zero without any; NaN where one is NaN, so that what is not
+/// known is not small.
 pub fn largest(values: impl Iterator<Item = f64>) -> f64 {
     values.fold(0.0, |largest, value| if largest.is_nan() || value <= largest { largest } else { value })
 }
@@ -237,6 +330,28 @@ mod tests {
 
     fn close(found: f64, expected: f64) {
         assert!((found - expected).abs() < 1e-12 * expected.abs().max(1.0), "{found} is not {expected}");
+    }
+
+    /// SciPy 1.17.1: scipy.stats.norm.ppf.
+    #[test]
+    fn normal_quantiles_are_those_of_scipy() {
+        for (probability, expected) in [
+            (1e-300, -37.0471),
+            (1e-20, -9.262340089798408),
+            (0.025, -1.9599639845400545),
+            (0.1, -1.2815515655446004),
+            (0.5, 0.0),
+            (0.84, 0.994457883209753),
+            (0.975, 1.959963984540054),
+        ] {
+            let found = normal_quantile(probability);
+            assert!(
+                (found - expected).abs() <= 1e-13 * expected.abs() + if probability < 1e-100 { 1e-4 } else { 0.0 },
+                "{found} {expected}"
+            );
+        }
+        assert_eq!((normal_quantile(0.0), normal_quantile(1.0)), (f64::NEG_INFINITY, f64::INFINITY));
+        assert!(normal_quantile(1.1).is_nan() && normal_quantile(f64::NAN).is_nan());
     }
 
     #[test]

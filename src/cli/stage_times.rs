@@ -18,6 +18,8 @@ pub struct StageTimes {
     pub optimise: f64,
     /// Covariances, exact Hessians and flags.
     pub describe: f64,
+    /// Posteriors by weighted draws.
+    pub posterior: f64,
     /// Catalogue to file.
     pub write: f64,
     /// Everything else: reading, parsing, preparing and whitening, and what an engine does in threads of its own (tensors, devices).
@@ -25,13 +27,14 @@ pub struct StageTimes {
 }
 
 impl StageTimes {
-    fn stages(&self) -> [(&'static str, f64); 6] {
-        let Self { hash, start, optimise, describe, write, rest } = *self;
+    fn stages(&self) -> [(&'static str, f64); 7] {
+        let Self { hash, start, optimise, describe, posterior, write, rest } = *self;
         [
             ("hash", hash),
             ("start", start),
             ("optimise", optimise),
             ("describe", describe),
+            ("posterior", posterior),
             ("write", write),
             ("reading, whitening and the rest", rest),
         ]
@@ -47,7 +50,8 @@ impl std::fmt::Display for StageTimes {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let total = self.total();
         write!(formatter, "{total:.1} s of processor time")?;
-        for (position, (name, seconds)) in self.stages().into_iter().enumerate() {
+        let stages = self.stages().into_iter().filter(|(name, seconds)| *name != "posterior" || *seconds > 0.0);
+        for (position, (name, seconds)) in stages.enumerate() {
             let share = 100.0 * seconds / total.max(f64::MIN_POSITIVE);
             write!(formatter, "{} {name} {share:.0} %", if position == 0 { ":" } else { "," })?;
         }
@@ -61,6 +65,7 @@ impl std::ops::AddAssign for StageTimes {
         self.start += other.start;
         self.optimise += other.optimise;
         self.describe += other.describe;
+        self.posterior += other.posterior;
         self.write += other.write;
         self.rest += other.rest;
     }
@@ -96,6 +101,7 @@ impl FitClock {
                 laps.times.optimise += lap;
             }
             FitStage::Description => laps.times.describe += lap,
+            FitStage::Posterior => laps.times.posterior += lap,
         }
     }
 

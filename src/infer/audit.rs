@@ -4,7 +4,7 @@
 //! prior, every other parameter from its own prior or over its training range.
 
 use super::options::FitOptions;
-use super::problem::{Problem, Setup};
+use super::problem::{Covariances, Problem, Setup};
 use crate::error::{Error, Result};
 use crate::model::{Parameter, Transform};
 use crate::observations::{Observations, hash64};
@@ -172,7 +172,7 @@ pub fn audit(
         random.loss[rows].iter().filter(|&&loss| loss - best_loss[star] < EQUAL_LOSS).count() as u32
     };
     let information = posterior.local(&runs.each_once(), start.view(), false)?.information;
-    let (_, exact) = problem.covariances(&posterior, &runs.each_once(), start.view(), information)?;
+    let Covariances { covariance: exact, .. } = problem.covariances(&posterior, &runs.each_once(), start.view(), information)?;
     let error = Array2::from_shape_fn(start.dim(), |(star, p)| exact[[star, p, p]].sqrt());
     let rounding = rounding(&as_fitted.posterior()?, &posterior, &parameters, start.view(), error.view())?;
     Ok(Audit {

@@ -17,9 +17,16 @@ impl Estimates {
             let schema = ColumnSchema::new(&derived.name, &derived.unit, &derived.description);
             Column::nullable(schema.with_ucd(&derived.ucd), values.clone())
         });
+        let mut diagnostics = self.diagnostics();
+        if let Some(posterior) = &self.posterior {
+            let named = |position: &usize| (self.parameters[*position].0.as_str(), self.parameters[*position].1.as_str());
+            let fitted: Vec<(&str, &str)> = self.fitted.iter().map(named).collect();
+            let derived = self.derived.iter().map(|(derived, _)| (derived.name.as_str(), derived.unit.as_str()));
+            diagnostics.extend(posterior.columns(&fitted, &derived.collect::<Vec<_>>()));
+        }
         let columns = CatalogueColumns {
             derived: derived.collect(),
-            diagnostics: self.diagnostics(),
+            diagnostics,
             after_flags: vec![Column::scalar(
                 ColumnSchema::new("n_iterations", "", "iterations of the optimiser from the start that won"),
                 Values::Int32(self.n_iterations.iter().map(|&count| count as i32).collect()),
@@ -70,6 +77,9 @@ impl Estimates {
         let description = "-2 ln posterior at the second optimum less that at the first";
         let schema = ColumnSchema::new("second_delta_loss", "", description).with_ucd("stat.probability;arith.diff");
         columns.push(Column::nullable(schema, self.second_delta_loss.clone()));
+        let description = "share of the second optimum in the posterior, by Laplace's approximation of all optima";
+        let schema = ColumnSchema::new("second_weight", "", description).with_ucd("stat.probability");
+        columns.push(Column::nullable(schema, self.second_weight.clone()));
         columns
     }
 }

@@ -5,27 +5,32 @@ use super::degrees::fitted_to_flux;
 use super::engine::is_on_device;
 use super::estimates::Estimates;
 use super::flags;
+use super::importance::Sampler;
+use super::modes::Modes;
 use super::options::FitOptions;
-use super::problem::{Problem, Setup};
+use super::problem::{Covariances, Problem, Setup};
 use super::quality::Quality;
+use super::sampled::{PosteriorMethod, SampledPosterior, StarPosterior};
 use super::searches::{Search, Searches};
 use super::second_optimum::Separations;
 use super::start::StartGrid;
 use crate::catalogue;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Derived, ForwardModel, Parameter, ParameterSpace};
 use crate::observations::{Observations, ReadOptions};
 use crate::optimise::dense::smallest_eigenvalue;
 use crate::optimise::{Bounds, NormalEquations};
 use crate::package::{FitStage, Reached};
 use crate::posterior::{Local, Posterior};
+use crate::sampling::UNRELIABLE_TAIL;
 use crate::train::TrainedModel;
 use crate::warning::warn_once;
 use ndarray::{Array2, Array3, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 use std::sync::Arc;
 
-/// How an observation file has to be read for a fit with these options: constraints, units, offsets and the model's error.
+/// How an observation file has to be read for a fit with these options: constraints, units, offsets and the
+/// model's error.
 pub fn read_options(trained: &TrainedModel, options: &FitOptions) -> ReadOptions {
     let parameters = &trained.model.space.parameters;
     ReadOptions {
@@ -50,6 +55,9 @@ pub fn fit(trained: &TrainedModel, observations: &Observations, options: &FitOpt
 /// What a model and options need to fit stars, made once; it owns the model.
 pub struct Fitter {
     setup: Setup,
+    /// The same without the Jacobians of the options, where these have them: the density whose integrals are
+    /// wanted.
+    natural: Option<Setup>,
     starts: StartGrid,
     /// Positions of the parameters of the mixture prior.
     labels: Vec<usize>,
@@ -81,6 +89,8 @@ impl Fitter {
     /// When an option names an unknown parameter, every parameter is held, or the model cannot be evaluated.
     pub fn new(trained: impl Into<Arc<TrainedModel>>, options: &FitOptions) -> Result<Self> {
         let setup = Setup::new(trained.into(), options)?;
+        let without = FitOptions { jacobians: false, ..options.clone() };
+        let natural = options.jacobians.then(|| Setup::new(setup.trained.clone(), &without)).transpose()?;
         let trained = &setup.trained;
         let starts =
             StartGrid::new(&setup.model, &trained.prior, (&setup.held, &setup.fixed), (&options.start, options.mixture_prior))?;
@@ -88,7 +98,7 @@ impl Fitter {
         let labels = prior.map(|name| setup.model.space.position(name)).collect::<Result<_>>()?;
         let derived = setup.model.derived()?.into_iter().map(|derived| DerivedColumn::new(derived, &setup.model.space));
         let derived = derived.collect::<Result<_>>()?;
-        Ok(Self { setup, starts, labels, derived })
+        Ok(Self { setup, natural, starts, labels, derived })
     }
 
     /// The model.
@@ -96,7 +106,8 @@ impl Fitter {
         &self.setup.trained
     }
 
-    /// The model as the fits move it: its coordinates are those of [`Estimates`]. The trained model may have other transforms.
+    /// The model as the fits move it: its coordinates are those of [`Estimates`]. The trained model may have
+    /// other transforms.
     pub fn model(&self) -> &ForwardModel {
         &self.setup.model
     }
@@ -109,7 +120,8 @@ impl Fitter {
     /// Fits every star.
     ///
     /// # Errors
-    /// When model and observations have different data vectors, or the engine fails. A star with too few fluxes is a flagged row of NaN.
+    /// When model and observations have different data vectors, or the engine fails. A star with too few
+    /// fluxes is a flagged row of NaN.
     pub fn fit(&self, observations: &Observations) -> Result<Estimates> {
         self.fit_in_stages(observations, &|_| Ok(()))
     }
@@ -132,9 +144,25 @@ impl Fitter {
         let n_fluxes: Vec<usize> = (0..observations.len()).map(|star| observations.n_fluxes(star)).collect();
         let fittable: Vec<usize> = (0..observations.len()).filter(|&star| n_fluxes[star] > posterior.free().len()).collect();
         let (problem, posterior, n_fluxes) = (&problem, &posterior, &n_fluxes);
-        let block = Block { problem, posterior, bounds, separations, observations, n_fluxes, fitter: self };
+        let natural = Problem::new(self.natural.as_ref().unwrap_or(&self.setup), observations);
+        let natural_posterior = natural.posterior()?;
+        let sampler = Sampler::new(&natural, &natural_posterior, options.posterior, options.start.seed);
+        let (natural, natural_posterior, sampler) = (&natural, &natural_posterior, &sampler);
+        let block = Block {
+            problem,
+            posterior,
+            natural,
+            natural_posterior,
+            sampler,
+            bounds,
+            separations,
+            observations,
+            n_fluxes,
+            fitter: self,
+        };
         tracing::debug!("{} stars, {} engine", fittable.len(), posterior.engine_name());
-        // A processor's caches hold the data of some stars from stage to stage; an accelerator wants all at once.
+        // A processor's caches hold the data of some stars from stage to stage; an accelerator wants all at
+        // once.
         let together = if is_on_device(posterior, options) { fittable.len().max(1) } else { posterior.batch(options.chunk) };
         let parts = fittable.par_chunks(together).map(|stars| block.fit(stars, reached)).collect::<Result<Vec<_>>>()?;
         reached(FitStage::Begun)?;
@@ -160,6 +188,10 @@ impl Fitter {
 struct Block<'a> {
     problem: &'a Problem<'a>,
     posterior: &'a Posterior<'a>,
+    /// Without the Jacobians of the options.
+    natural: &'a Problem<'a>,
+    natural_posterior: &'a Posterior<'a>,
+    sampler: &'a Sampler<'a>,
     bounds: &'a Bounds,
     separations: &'a Separations,
     observations: &'a Observations,
@@ -181,9 +213,55 @@ impl Block<'_> {
         // After a search on an accelerator, still only so many stars at a time.
         let together = self.posterior.batch(self.fitter.options().chunk);
         let parts = stars.chunks(together).enumerate().map(|(k, stars)| self.describe(stars, k * together, &searches));
-        let parts = parts.collect::<Result<Vec<_>>>()?;
+        let mut parts = parts.collect::<Result<Vec<_>>>()?;
         reached(FitStage::Description)?;
+        if options.posterior.method == PosteriorMethod::Importance {
+            parts.iter_mut().try_for_each(|part| self.sample(part))?;
+            reached(FitStage::Posterior)?;
+        }
         Ok(parts)
+    }
+
+    /// Posteriors by weighted draws.
+    fn sample(&self, part: &mut Part) -> Result<()> {
+        let least = self.fitter.options().posterior.least_effective;
+        let derive = |values: &[f64]| self.fitter.derived.iter().map(|column| column.value(values)).collect();
+        let mut slices = self.sampler.slices()?;
+        for (i, &star) in part.stars.iter().enumerate() {
+            let shared: Vec<f64> = part.shared.index_axis(Axis(0), i).iter().copied().collect();
+            let found = match &part.modes[i] {
+                Some(modes) => Some(self.sampler.star(&mut slices, star, modes, &shared, &derive)?),
+                None => None,
+            };
+            let is_poor = found.as_ref().is_none_or(|found| {
+                found.effective_size < least || found.effective_size.is_nan() || found.tail_shape > UNRELIABLE_TAIL
+            });
+            part.flags[i] |= if is_poor { flags::POOR_SAMPLE } else { 0 };
+            part.sampled.push(found);
+        }
+        Ok(())
+    }
+
+    /// The modes of the stars of a part, where they are told: those with several, and all where posteriors
+    /// are sampled.
+    fn modes(&self, stars: &[usize], optima: &[Vec<Search<'_>>]) -> Result<Vec<Option<Modes>>> {
+        let samples = self.fitter.options().posterior.method == PosteriorMethod::Importance;
+        let is_told = |optima: &[Search<'_>]| (samples || optima.len() > 1) && optima.iter().all(|o| o.loss().is_finite());
+        let f = self.posterior.free().len();
+        let (mut members, mut flat) = (Vec::new(), Vec::new());
+        for (&star, optima) in stars.iter().zip(optima).filter(|(_, optima)| is_told(optima)) {
+            for optimum in optima {
+                members.push(star);
+                flat.extend(self.posterior.free().iter().enumerate().map(|(p, &position)| {
+                    let value = self.problem.model.space.parameters[position].model_value(optimum.coordinate(p));
+                    self.natural.model.space.parameters[position].coordinate(value)
+                }));
+            }
+        }
+        let shape = |error: ndarray::ShapeError| Error::numerical("modes of stars").source(error);
+        let coordinates = Array2::from_shape_vec((members.len(), f), flat).map_err(shape)?;
+        let mut found = Modes::of(self.natural, self.natural_posterior, &members, coordinates.view())?.into_iter();
+        Ok(optima.iter().map(|optima| if is_told(optima) { found.next() } else { None }).collect())
     }
 
     /// ϖ/σ of a star as far as it enters, infinite where the distance is held or plays no role.
@@ -196,7 +274,8 @@ impl Block<'_> {
         measured.map_or(0.0, |(value, error)| value / error)
     }
 
-    /// Covariances, exact Hessians and flags at the best optima; the searches of the `stars` stand from row `first` on.
+    /// Covariances, exact Hessians and flags at the best optima; the searches of the `stars` stand from row
+    /// `first` on.
     fn describe(&self, stars: &[usize], first: usize, searches: &Searches) -> Result<Part> {
         let Self { problem, posterior, observations, fitter, .. } = *self;
         let (model, trained, options) = (problem.model, fitter.trained(), fitter.options());
@@ -209,7 +288,7 @@ impl Block<'_> {
         let local = posterior.local(stars, free.view(), options.exact_hessian)?;
         let degrees_of_freedom = self.degrees_of_freedom(stars, &best, &free, &local)?;
         let Local { chi_square, information, hessian, .. } = local;
-        let (information, covariance) = problem.covariances(posterior, stars, free.view(), information)?;
+        let Covariances { information, covariance, shared } = problem.covariances(posterior, stars, free.view(), information)?;
         let eigenvalue = match hessian {
             None => vec![f64::NAN; n],
             Some(hessian) => (0..n).map(|i| smallest_inside(hessian.index_axis(Axis(0), i), free.row(i), self.bounds)).collect(),
@@ -219,7 +298,11 @@ impl Block<'_> {
                 trained.prior.ln_density(&fitter.labels.iter().map(|&p| values[[i, p]] * file_factor[p]).collect::<Vec<_>>())
             })
             .collect();
-        let second: Vec<Option<Search<'_>>> = (0..n).map(|i| searches.second(first + i, best[i], self.separations)).collect();
+        let optima: Vec<Vec<Search<'_>>> = (0..n).map(|i| searches.modes(first + i, best[i], self.separations)).collect();
+        let modes = self.modes(stars, &optima)?;
+        let second: Vec<Option<Search<'_>>> = optima.iter().map(|optima| optima.get(1).copied()).collect();
+        let second_weight =
+            modes.iter().map(|modes| modes.as_ref().and_then(|m| m.weights().get(1).copied()).unwrap_or(f64::NAN));
         let second_delta_loss =
             second.iter().zip(&best).map(|(second, best)| second.map_or(f64::NAN, |s| s.loss() - best.loss()));
         let second_coordinates =
@@ -238,6 +321,10 @@ impl Block<'_> {
             stars: stars.to_vec(),
             second: problem.values(posterior.free(), second_coordinates.view()),
             second_delta_loss: second_delta_loss.collect(),
+            second_weight: second_weight.collect(),
+            modes,
+            shared,
+            sampled: Vec::new(),
             degrees_of_freedom,
             values,
             coordinates: all,
@@ -262,7 +349,8 @@ impl Block<'_> {
         Ok(part)
     }
 
-    /// Finite fluxes of the stars less the number of parameters fitted to them at the `best` optima, whose `free` coordinates are `[n, F]`.
+    /// Finite fluxes of the stars less the number of parameters fitted to them at the `best` optima, whose
+    /// `free` coordinates are `[n, F]`.
     fn degrees_of_freedom(&self, stars: &[usize], best: &[Search<'_>], free: &Array2<f64>, local: &Local) -> Result<Vec<f64>> {
         let left_behind: Option<Vec<ArrayView2<'_, f64>>> = best.iter().map(Search::curvature).collect();
         let evaluated = match left_behind {
@@ -301,6 +389,13 @@ pub(super) struct Part {
     derived: Vec<Vec<f64>>,
     second: Array2<f64>,
     pub second_delta_loss: Vec<f64>,
+    second_weight: Vec<f64>,
+    /// The optima as modes of the posterior, where they were wanted.
+    modes: Vec<Option<Modes>>,
+    /// By what the error of the model's zero points widens the covariances `[n, F, F]`.
+    shared: Array3<f64>,
+    /// Posteriors by weighted draws, of all stars or none.
+    sampled: Vec<Option<StarPosterior>>,
 }
 
 /// The coordinates that are not on a bound.
@@ -309,8 +404,8 @@ fn inside(coordinates: ArrayView1<'_, f64>, bounds: &Bounds) -> Vec<usize> {
     (0..coordinates.len()).filter(is_inside).collect()
 }
 
-/// The smallest eigenvalue of a Hessian `[F, F]` over the coordinates that are not on a bound, where an optimum need not be flat; infinite
-/// where all are.
+/// The smallest eigenvalue of a Hessian `[F, F]` over the coordinates that are not on a bound, where an
+/// optimum need not be flat; infinite where all are.
 fn smallest_inside(hessian: ArrayView2<'_, f64>, coordinates: ArrayView1<'_, f64>, bounds: &Bounds) -> f64 {
     let inside = inside(coordinates, bounds);
     let elements: Vec<f64> = inside.iter().flat_map(|&p| inside.iter().map(move |&q| hessian[[p, q]])).collect();
@@ -345,6 +440,9 @@ fn empty(fitter: &Fitter, posterior: &Posterior<'_>, observations: &Observations
         derived: fitter.derived.iter().map(|column| (column.derived.clone(), nan())).collect(),
         second: Array2::from_elem((n, f), f64::NAN),
         second_delta_loss: nan(),
+        second_weight: nan(),
+        posterior: (fitter.options().posterior.method == PosteriorMethod::Importance)
+            .then(|| SampledPosterior::empty(n, f, fitter.derived.len())),
     }
 }
 
@@ -366,4 +464,8 @@ fn put(estimates: &mut Estimates, part: &Part, i: usize, star: usize) {
     }
     estimates.second.row_mut(star).assign(&row(part.second.view()));
     estimates.second_delta_loss[star] = part.second_delta_loss[i];
+    estimates.second_weight[star] = part.second_weight[i];
+    if let (Some(posterior), Some(found)) = (&mut estimates.posterior, part.sampled.get(i).and_then(Option::as_ref)) {
+        posterior.put(star, found);
+    }
 }

@@ -23,6 +23,7 @@ pub const COVARIANCE_FLOORED: i32 = 1 << 13;
 pub const MISSING_CONSTRAINT: i32 = 1 << 14;
 pub const CONSTRAINT_VIOLATED: i32 = 1 << 15;
 pub const AT_LIMIT: i32 = 1 << 16;
+pub const POOR_SAMPLE: i32 = 1 << 17;
 
 /// Meaning of every bit, for the column's description and the documentation.
 pub const DESCRIPTION: &str = "bit 0-2: confidence of teff, feh, logg below 0.5 (unset without classifiers); 3: chi2 with a tail probability below 0.001 for n_dof degrees of freedom; \
@@ -30,7 +31,8 @@ pub const DESCRIPTION: &str = "bit 0-2: confidence of teff, feh, logg below 0.5 
 7: exact Hessian not positive-definite; 8: labels outside the training range; 9: a second optimum, nearly as good, that is another star (columns second_...); \
 10: some fluxes were unusable; 11: not fitted (too few fluxes); 12: a constraint had an impossible value or error; \
 13: flux covariance not positive-definite, floored; 14: a requested constraint is missing whose column the file has; 15: a constraint more than 10 sigma from the fit; \
-16: a parameter at its limit (an amount of dust of zero is none). Below 8: the basic cut";
+16: a parameter at its limit (an amount of dust of zero is none); 17: the posterior's draws say little: their effective number is below the option \
+posterior.least_effective, or the tail of their weights unreliable. Below 8: the basic cut";
 
 /// The catalogue bits of a star's input flags.
 pub fn of_input(input: u32) -> i32 {

@@ -1,6 +1,7 @@
 //! How stars are fitted: every choice of a run, with visible defaults.
 
 use super::engine::Engine;
+use super::sampled::{PosteriorMethod, PosteriorOptions};
 use super::second_optimum::SecondOptimumOptions;
 use crate::error::{Error, Result};
 use crate::model::{ParameterSpace, Role, Transform, check_held};
@@ -16,19 +17,20 @@ const REMEDY: &str = "Leave the option out for its default; `photosphere recipe 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FitOptions {
-    /// Parameters whose measured values constrain the fit, by their names or that of their role (label, amount, distance, shape); columns that a
-    /// file lacks are skipped.
+    /// Parameters whose measured values constrain the fit, by their names or that of their role (label,
+    /// amount, distance, shape); columns that a file lacks are skipped.
     pub constraints: Vec<String>,
     /// Constants added to measured values, by parameter (parallax zero-point, mas).
     pub offsets: BTreeMap<String, f64>,
     /// Whether the mixture prior of the labels enters.
     pub mixture_prior: bool,
-    /// Whether the optimum is that in ln ϖ and ln E, the convention of the published catalogue (eq. 19: the Jacobians −2 ln ϖ − 2 ln E of
-    /// flat priors). It shifts whole samples of stars with little dust, by about 1σ in E and what goes with it. By default the
-    /// optimum is that in ϖ and E themselves, with E ≥ 0, which has no such shift.
+    /// Whether the optimum is that in ln ϖ and ln E, the convention of the published catalogue (eq. 19: the
+    /// Jacobians −2 ln ϖ − 2 ln E of flat priors). It shifts whole samples of stars with little dust, by
+    /// about 1σ in E and what goes with it. By default the optimum is that in ϖ and E themselves, with E ≥ 0,
+    /// which has no such shift.
     pub jacobians: bool,
-    /// Whether the model's own errors, estimated in training, count: the one per wavelength widens the flux errors, that of its zero
-    /// points (its calibration) the covariances of the estimates.
+    /// Whether the model's own errors, estimated in training, count: the one per wavelength widens the flux
+    /// errors, that of its zero points (its calibration) the covariances of the estimates.
     pub model_error: bool,
     /// Parameters held at a value (file units) instead of fitted.
     pub hold: BTreeMap<String, f64>,
@@ -37,6 +39,8 @@ pub struct FitOptions {
     pub start: StartOptions,
     /// What counts as a second optimum.
     pub second_optimum: SecondOptimumOptions,
+    /// How posteriors are described besides the optimum.
+    pub posterior: PosteriorOptions,
     pub optimiser: Method,
     /// Whether the exact Hessian's smallest eigenvalue is computed (eq. 20).
     pub exact_hessian: bool,
@@ -54,19 +58,22 @@ pub struct FitOptions {
 pub struct StartOptions {
     /// Draws of the prior that are scored for every star.
     pub draws: usize,
-    /// Most starting points of a star. All are evaluated; the optimiser runs from the best, and from others that promise another optimum.
+    /// Most starting points of a star. All are evaluated; the optimiser runs from the best, and from others
+    /// that promise another optimum.
     pub runs: usize,
-    /// The same of a star without a measured distance, if it is more; as with all that is said of such stars here.
+    /// The same of a star without a measured distance, if it is more; as with all that is said of such stars
+    /// here.
     pub runs_without_distance: usize,
     /// ϖ/σ above which a distance counts as measured: it tells the luminosity of a star.
     pub measured_distance: f64,
-    /// Width in ln λ of the pools of neighbouring wavelengths on which draws are scored. By default 0.08, or less where a short
-    /// spectrum would have fewer than two pools for every parameter.
+    /// Width in ln λ of the pools of neighbouring wavelengths on which draws are scored. By default 0.08, or
+    /// less where a short spectrum would have fewer than two pools for every parameter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool_width: Option<f64>,
     /// Draws that are worse than the best by more than this in −2 ln P are left out, …
     pub window: f64,
-    /// … and this many of the others, which differ as much as can be, are moved towards their optima: no star has more starts.
+    /// … and this many of the others, which differ as much as can be, are moved towards their optima: no star
+    /// has more starts.
     pub candidates: usize,
     /// Distance in standardised labels from which two of these are two starts, …
     pub other_labels: f64,
@@ -76,7 +83,8 @@ pub struct StartOptions {
     pub start_window: f64,
     /// The same of a star without a measured distance, whose optima are far from one another.
     pub start_window_without_distance: f64,
-    /// A start is searched from where it promises an optimum that is worse than the first by no more than this.
+    /// A start is searched from where it promises an optimum that is worse than the first by no more than
+    /// this.
     pub rival_window: f64,
     /// The same of a star without a measured distance: local models promise up to 20 too little there.
     pub rival_window_without_distance: f64,
@@ -95,6 +103,7 @@ impl Default for FitOptions {
             transforms: BTreeMap::new(),
             start: StartOptions::default(),
             second_optimum: SecondOptimumOptions::default(),
+            posterior: PosteriorOptions::default(),
             optimiser: Method::default(),
             exact_hessian: true,
             chunk: 512,
@@ -139,6 +148,17 @@ impl FitOptions {
             options.constraints.clone_from(constraints);
         }
         options.hold.extend(request.hold.iter().cloned());
+        options.posterior.method = match request.posterior.as_deref() {
+            None => options.posterior.method,
+            Some("laplace") => PosteriorMethod::Laplace,
+            Some("importance") => PosteriorMethod::Importance,
+            Some(other) => {
+                return Err(Error::usage("--posterior")
+                    .found(format!("'{other}'"))
+                    .expected("'laplace' or 'importance'")
+                    .remedy(REMEDY));
+            }
+        };
         options.start.seed = request.seed.unwrap_or(options.start.seed);
         options.validate()?;
         Ok(options)
@@ -163,6 +183,7 @@ impl FitOptions {
             ("start.runs_without_distance", self.start.runs_without_distance, 10_000),
             ("start.candidates", self.start.candidates, 10_000),
             ("chunk", self.chunk, 1 << 20),
+            ("posterior.draws", self.posterior.draws, 100_000),
         ] {
             if !(1..=most).contains(&value) {
                 return fault(option, value.to_string(), &format!("1 to {most}"));
@@ -186,6 +207,9 @@ impl FitOptions {
         if !(self.device_memory > 0.0 && self.device_memory <= 1e6) {
             return fault("device_memory", self.device_memory.to_string(), "a positive number of GiB");
         }
+        if !(self.posterior.least_effective >= 0.0 && self.posterior.least_effective.is_finite()) {
+            return fault("posterior.least_effective", self.posterior.least_effective.to_string(), "zero or a positive number");
+        }
         self.engine.validate(&self.optimiser)?;
         self.second_optimum.validate()?;
         for (option, numbers) in [("hold", &self.hold), ("offsets", &self.offsets)] {
@@ -202,8 +226,8 @@ impl FitOptions {
     /// Checks every option, and that a model with these parameters can be fitted with them.
     ///
     /// # Errors
-    /// As [`FitOptions::validate`]; also when an option names a parameter that the model does not have, all are held, or one at a value that
-    /// it cannot have.
+    /// As [`FitOptions::validate`]; also when an option names a parameter that the model does not have, all
+    /// are held, or one at a value that it cannot have.
     pub fn validate_for(&self, space: &ParameterSpace) -> Result<()> {
         self.validate()?;
         let names: Vec<&str> = space.parameters.iter().map(|parameter| parameter.name.as_str()).collect();

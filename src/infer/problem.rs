@@ -1,4 +1,5 @@
-//! What the options of a fit make of a model and observations: transforms, held parameters, terms and bounds of −2 ln P.
+//! What the options of a fit make of a model and observations: transforms, held parameters, terms and bounds
+//! of −2 ln P.
 
 use super::calibration::ZeroPoints;
 use super::engine::Engine;
@@ -70,6 +71,16 @@ impl Setup {
     }
 }
 
+/// Matrices `[n, F, F]` of the free parameters of stars, file units.
+pub(super) struct Covariances {
+    /// Fisher information.
+    pub information: Array3<f64>,
+    /// Its inverse, widened by the error of the model's zero points; NaN where there is none.
+    pub covariance: Array3<f64>,
+    /// What it is widened by.
+    pub shared: Array3<f64>,
+}
+
 /// The minimisation that some options ask for.
 pub(super) struct Problem<'a> {
     /// The model with the transforms of the options.
@@ -107,8 +118,9 @@ impl<'a> Problem<'a> {
         Ok(if self.options.engine == Engine::Auto { posterior } else { posterior.with_tensors() })
     }
 
-    /// Bounds of the free coordinates. An amount is not negative; all others are far outside of what data prefer: they stop ln E of a star
-    /// without dust on its way to −∞, and labels where the network was never trained.
+    /// Bounds of the free coordinates. An amount is not negative; all others are far outside of what data
+    /// prefer: they stop ln E of a star without dust on its way to −∞, and labels where the network was never
+    /// trained.
     pub fn bounds(&self, free: &[usize]) -> Bounds {
         let limits = free.iter().map(|&position| {
             let parameter = &self.model.space.parameters[position];
@@ -145,9 +157,15 @@ impl<'a> Problem<'a> {
         })
     }
 
-    /// Fisher information and covariance `[n, F, F]` of the free parameters in file units, from the information in model units at
-    /// free coordinates `[n, F]`. The covariance contains the error of the model's zero points, if the options want it; one that
-    /// does not exist is NaN. That of an amount at zero is about zero (see `infer/truncated.rs`).
+    /// Model values `[P]` of the held parameters; the others are whatever their coordinate of zero means.
+    pub fn fixed_values(&self) -> Vec<f64> {
+        self.model.space.parameters.iter().zip(self.fixed).map(|(parameter, &u)| parameter.model_value(u)).collect()
+    }
+
+    /// Fisher information and covariance `[n, F, F]` of the free parameters in file units, from the
+    /// information in model units at free coordinates `[n, F]`. The covariance contains the error of the
+    /// model's zero points, if the options want it; one that does not exist is NaN. That of an amount at zero
+    /// is about zero (see `infer/truncated.rs`).
     ///
     /// # Errors
     /// What the evaluation of gradients returns.
@@ -157,7 +175,7 @@ impl<'a> Problem<'a> {
         stars: &[usize],
         coordinates: ArrayView2<'_, f64>,
         mut information: Array3<f64>,
-    ) -> Result<(Array3<f64>, Array3<f64>)> {
+    ) -> Result<Covariances> {
         let (free, space) = (posterior.free(), &self.model.space);
         let factor: Vec<f64> = free.iter().map(|&p| space.parameters[p].model_units_per_file_unit).collect();
         information.indexed_iter_mut().for_each(|((_, p, q), element)| *element *= factor[p] * factor[q]);
@@ -168,22 +186,26 @@ impl<'a> Problem<'a> {
         let values = self.values(&all, posterior.all_coordinates(stars, coordinates).view());
         let slopes = self.slopes_at_zero(posterior, stars, coordinates)?;
         let mut covariance = Array3::from_elem(information.dim(), f64::NAN);
+        let mut shared = Array3::zeros(information.dim());
         for (i, &star) in stars.iter().enumerate() {
             let flat: Vec<f64> = information.slice(s![i, .., ..]).iter().copied().collect();
             let Some(mut inverse) = invert_positive_semidefinite(&flat, factor.len()) else { continue };
             let formal = inverse.matrix.clone();
             if let Some(zero_points) = &zero_points {
                 zero_points.widen(self.observations, star, &values.row(i).to_vec(), &mut inverse.matrix);
+                let added = inverse.matrix.iter().zip(&formal).map(|(wide, formal)| wide - formal);
+                shared.slice_mut(s![i, .., ..]).iter_mut().zip(added).for_each(|(to, from)| *to = from);
             }
             for &(_, p, slope) in slopes.iter().filter(|(row, _, _)| *row == i) {
                 truncate(&mut inverse.matrix, factor.len(), p, slope, formal[p * factor.len() + p]);
             }
             covariance.slice_mut(s![i, .., ..]).iter_mut().zip(inverse.matrix).for_each(|(to, from)| *to = from);
         }
-        Ok((information, covariance))
+        Ok(Covariances { information, covariance, shared })
     }
 
-    /// Row, free position and slope of −2 ln P per file unit, for every amount at zero in the coordinates `[n, F]` of `stars`.
+    /// Row, free position and slope of −2 ln P per file unit, for every amount at zero in the coordinates
+    /// `[n, F]` of `stars`.
     fn slopes_at_zero(
         &self,
         posterior: &Posterior<'_>,

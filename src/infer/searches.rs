@@ -25,6 +25,9 @@ pub(super) struct Searches {
     n_evaluated: usize,
 }
 
+/// Optima of a star that are told apart, at most.
+const MOST_MODES: usize = 4;
+
 /// One search of a star.
 #[derive(Clone, Copy)]
 pub(super) struct Search<'a> {
@@ -184,12 +187,19 @@ impl Searches {
         self.of(index).min_by(|a, b| loss(a).total_cmp(&loss(b))).unwrap_or(first)
     }
 
-    /// The best converged search of a star that ended as another star than the `best` one, nearly as well.
-    pub fn second(&self, index: usize, best: Search<'_>, separations: &Separations) -> Option<Search<'_>> {
-        self.of(index)
-            .filter(|search| search.has_converged() && search.loss() - best.loss() <= separations.window)
-            .filter(|search| separations.are_apart(search.coordinates(), best.coordinates()))
-            .min_by(|a, b| a.loss().total_cmp(&b.loss()))
+    /// The `best` search of a star, and the best converged ones that ended as other stars than it and than one another, nearly as well.
+    pub fn modes<'a>(&'a self, index: usize, best: Search<'a>, separations: &Separations) -> Vec<Search<'a>> {
+        let close = |search: &Search<'_>| search.has_converged() && search.loss() - best.loss() <= separations.window;
+        let mut others: Vec<Search<'_>> = self.of(index).filter(close).collect();
+        others.sort_by(|a, b| a.loss().total_cmp(&b.loss()));
+        let mut modes = vec![best];
+        for other in others {
+            if modes.iter().all(|mode| separations.are_apart(other.coordinates(), mode.coordinates())) {
+                modes.push(other);
+            }
+        }
+        modes.truncate(MOST_MODES);
+        modes
     }
 }
 

@@ -16,6 +16,8 @@ pub enum FitStage {
     Optimum { n_evaluations: u64 },
     /// Covariances, exact Hessians and flags; of a direct prediction, all of it.
     Description,
+    /// Posteriors by weighted draws, where a fit makes them.
+    Posterior,
 }
 
 /// What is called when a stage is reached, from any thread; its error ends the work and is its outcome.

@@ -16,6 +16,8 @@ pub struct Request {
     pub constraints: Option<Vec<String>>,
     /// Parameters held at values, file units.
     pub hold: Vec<(String, f64)>,
+    /// How posteriors are described (`laplace`, `importance`).
+    pub posterior: Option<String>,
     pub seed: Option<u64>,
 }
 
@@ -37,6 +39,7 @@ impl Request {
             ("--likelihood-only", self.likelihood_only),
             ("--constraint", self.constraints.is_some()),
             ("--hold", !self.hold.is_empty()),
+            ("--posterior", self.posterior.is_some()),
         ];
         match choices.into_iter().find(|(_, is_made)| *is_made) {
             None => Ok(()),

@@ -93,7 +93,8 @@ impl<'a> HostTerms<'a> {
         let loss: f64 = self.parameters.iter().zip(coordinates).map(|(terms, &u)| terms.term(star, u, false).loss).sum();
         let Some((mixture, positions)) = &self.mixture else { return loss };
         self.set_labels(positions, coordinates, work);
-        loss - 2.0 * mixture.ln_density(&work.labels)
+        // With derivatives it is one vectorised pass; without, a slow one.
+        loss + mixture.add_loss(&work.labels, &mut work.gradient, &mut work.curvature, &mut work.mixture)
     }
 
     /// Adds loss, gradient and curvature (positive semi-definite, or the exact Hessian when `exact`) for the free parameters of `work`.

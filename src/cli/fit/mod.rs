@@ -48,6 +48,10 @@ pub struct Arguments {
     /// distance, shape), commas between several, none for none.
     #[arg(long, value_name = "PARAMETERS", value_delimiter = ',')]
     constraint: Vec<String>,
+    /// How posteriors are described: by the optimum and its covariance alone (laplace), or besides by weighted draws (importance): means, covariances,
+    /// quantiles, joint regions, the weight of the second optimum.
+    #[arg(long, value_name = "METHOD", value_parser = ["laplace", "importance"])]
+    posterior: Option<String>,
     /// Fit only part i of n, 0 ≤ i < n: of the inputs, every n-th, where the output is a folder; of the stars, by identifier,
     /// where it is a file.
     #[arg(long, value_name = "i/n")]

@@ -58,6 +58,7 @@ impl Arguments {
             likelihood_only: self.likelihood_only,
             constraints: (!self.constraint.is_empty()).then_some(constraints),
             hold: self.hold.clone(),
+            posterior: self.posterior.clone(),
             seed: settings.seed,
         }
     }

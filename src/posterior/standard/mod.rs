@@ -91,12 +91,13 @@ impl StandardEngine {
     }
 
     fn take_workspace(&self, n_free: usize) -> Workspace {
-        let own = |spare: &[(ThreadId, Workspace)]| spare.iter().position(|(thread, _)| *thread == std::thread::current().id());
-        let spare = self.spare.lock().ok().and_then(|mut spare| match own(&spare) {
-            Some(position) => Some(spare.swap_remove(position).1),
-            None => spare.pop().map(|(_, work)| work),
+        let this = std::thread::current().id();
+        let spare = self.spare.lock().ok().and_then(|mut spare| {
+            let suits = |own: bool| spare.iter().position(|(thread, work)| work.n_free() == n_free && (*thread == this || !own));
+            let position = suits(true).or_else(|| suits(false))?;
+            Some(spare.swap_remove(position).1)
         });
-        spare.filter(|work| work.n_free() == n_free).unwrap_or_else(|| Workspace::new(&self.family, n_free))
+        spare.unwrap_or_else(|| Workspace::new(&self.family, n_free))
     }
 
     fn give_back(&self, work: Workspace) {

@@ -144,7 +144,8 @@ pub fn evaluate<V: Lanes>(
     for (label, &position) in work.labels.iter_mut().zip(&family.labels) {
         *label = coordinates[position] as f32;
     }
-    family.network.forward::<V>(&work.labels, order != Order::Value, &mut work.tape);
+    let needs_slopes = order == Order::Second || free.iter().any(|&position| matches!(family.roles[position], Role::Label(_)));
+    family.network.forward::<V>(&work.labels, needs_slopes, &mut work.tape);
     floats_mut(&mut work.observed)[..w].copy_from_slice(data.flux);
     let n_streams = even(1 + free.len());
     make_streams::<V>(family, &factors, free, work);
