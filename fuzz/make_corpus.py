@@ -62,6 +62,20 @@ def make_fits():
     put("fits", "truncated.fits", buffer.getvalue()[:9000])
 
 
+def make_images():
+    pixels = np.arange(60, dtype="float32").reshape(5, 12)
+    plain = [fits.PrimaryHDU(pixels), fits.ImageHDU(pixels.astype("int16"), name="MASK"), fits.table_to_hdu(sample())]
+    tiles = [
+        fits.PrimaryHDU(),
+        fits.CompImageHDU(pixels.astype("int32"), name="RICE", compression_type="RICE_1"),
+        fits.CompImageHDU(pixels, name="GZIP", compression_type="GZIP_2", quantize_level=0),
+    ]
+    for name, hdus in {"plain": plain, "tiles": tiles}.items():
+        buffer = io.BytesIO()
+        fits.HDUList(hdus).writeto(buffer, checksum=True)
+        put("images", f"{name}.fits", buffer.getvalue())
+
+
 def make_votable():
     for form in ["tabledata", "binary", "binary2"]:
         table = sample()
@@ -170,5 +184,5 @@ def make_survey():
         put("recipes", recipe.name, recipe.read_bytes())
 
 
-for make in [make_fits, make_votable, make_parquet, make_text, make_instrument, make_survey]:
+for make in [make_fits, make_images, make_votable, make_parquet, make_text, make_instrument, make_survey]:
     make()

@@ -11,7 +11,7 @@
 
 The second argument has the reference: `true_<name>` of simulated stars (single ones with 0.02 < E < 0.04 are taken), or measured labels `<name>` of real ones
 (all with a label are taken). A median is judged by its own error, 1.2533 sigma / sqrt(n) with sigma from the MAD, and the model's own
-zero-point error ([calibration] in its model.toml) in quadrature; the exit code is 1 where that of the first catalogue is off by more than --limit of them.
+zero-point error ([calibration] in its model.toml, by regions of the labels where it has them) in quadrature; the exit code is 1 where that of the first catalogue is off by more than --limit of them.
 Needs numpy, pyarrow and Python 3.11.
 """
 
@@ -33,14 +33,28 @@ def columns(path, names):
     return {name: table[name].to_numpy(zero_copy_only=False) for name in present}
 
 
-def zero_point_errors(folder):
-    """1-sigma errors of the model's zero points in file units, by parameter; of the parallax, that of its logarithm."""
+def zero_point_errors(folder, found, good):
+    """1-sigma zero-point errors of the mean of the good stars in file units, by parameter; of the parallax, that of its logarithm.
+
+    Stars of a region of the labels share an error; regions do not.
+    """
     model = tomllib.loads((Path(folder) / "model.toml").read_text())
-    covariance = model.get("calibration", {}).get("covariance")
-    errors = {}
-    for k, parameter in enumerate(model["parameter"]):
-        errors[parameter["name"]] = np.sqrt(covariance[k][k]) / parameter["model_units_per_file_unit"] if covariance else 0.0
-    return errors
+    calibration = model.get("calibration")
+    names = [parameter["name"] for parameter in model["parameter"]]
+    factors = {parameter["name"]: parameter["model_units_per_file_unit"] for parameter in model["parameter"]}
+    if calibration is None:
+        return dict.fromkeys(names, 0.0)
+    left, parts = good.copy(), []
+    for region in calibration.get("region", []):
+        inside = left.copy()
+        for name, (low, high) in region["bounds"].items():
+            inside &= (found[name] * factors[name] >= low) & (found[name] * factors[name] < high)
+        parts.append((inside.sum(), region["covariance"]))
+        left &= ~inside
+    parts.append((left.sum(), calibration["covariance"]))
+    share = [n / max(good.sum(), 1) for n, _ in parts]
+    variance = {name: sum(w * w * of[k][k] for w, (_, of) in zip(share, parts)) for k, name in enumerate(names)}
+    return {name: np.sqrt(variance[name]) / factors[name] for name in names}
 
 
 def main():
@@ -59,7 +73,6 @@ def main():
     if simulated:
         low, high = arguments.extinction
         chosen = (reference["true_extinction"] > low) & (reference["true_extinction"] < high) & ~reference["true_is_binary"].astype(bool)
-    zero_points = zero_point_errors(arguments.model)
     failed = False
     for k, path in enumerate(arguments.catalogue):
         found = columns(path, ["source_id", "quality_flags"] + NAMES + [name + "_error" for name in NAMES])
@@ -72,6 +85,7 @@ def main():
             residual = found[name] - np.asarray(reference[prefix + name], float)
             good = chosen & np.isfinite(residual) & (found["quality_flags"] & NOT_FITTED == 0)
             residual = residual[good]
+            zero_points = zero_point_errors(arguments.model, found, good)
             median = np.median(residual)
             scatter = 1.4826 * np.median(np.abs(residual - median))
             error = 1.2533 * scatter / np.sqrt(len(residual))

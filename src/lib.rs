@@ -53,7 +53,7 @@
 //! let recipe = Recipe::read("models/recipes/xp.toml".as_ref())?;
 //! let options = ReadOptions { constraints: recipe.constraints(&Registry::standard())?, ..ReadOptions::default() };
 //! let overlap = Observations::from_table(simulate(&SurveyConfig::default())?, &options)?;
-//! let (trained, _) = train(&recipe, &overlap, &Registry::standard(), &Device::cpu(), None, &mut |_, _| {})?;
+//! let (trained, _) = train(&recipe, &overlap, &Registry::standard(), &Device::cpu(), None, &mut |_, _| Ok(()))?;
 //!
 //! let options = FitOptions::default();
 //! let new = simulate(&SurveyConfig { n_stars: 100, first_star: 1_000_000, ..SurveyConfig::default() })?;

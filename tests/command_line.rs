@@ -100,6 +100,11 @@ fn from_simulation_to_validation() {
     assert_eq!((star["source_id"].to_string(), star["parameters"].as_array().unwrap().len()), (id.clone(), 5));
     assert!(std::fs::read_to_string(path.join("star.svg")).unwrap().contains(&id));
     assert_eq!(run(path, "inspect model --star 1 --data new.parquet").0, 1);
+
+    let prior = std::fs::read_to_string(path.join("model/prior.toml")).unwrap();
+    std::fs::write(path.join("model/prior.toml"), format!("{prior}# of somebody else\n")).unwrap();
+    let (code, _, said) = run(path, "inspect model");
+    assert!(code == 0 && said.contains("prior.toml: not as the training wrote it"), "{said}");
 }
 
 #[test]
@@ -193,6 +198,9 @@ fn fluxes_are_predicted_at_labels_in_any_unit_and_incomplete_rows_are_flagged() 
     // The output is a table of observations.
     succeed(path, &format!("fit {} fluxes.parquet -o again.parquet", model().display()));
     fail(path, &format!("{predict} kelvin.ecsv -o other.parquet --hold mass=1"), 2, &["'mass'", "teff"]);
+    for (held, expected) in [("feh=400", "-10 to 3 dex"), ("teff=1e9", "300000 K"), ("parallax=0", "a positive number")] {
+        fail(path, &format!("{predict} kelvin.ecsv -o other.parquet --hold {held}"), 2, &["--hold", expected]);
+    }
     let without = table::Table::new(vec![column("teff", "K", &[5000.0]), column("feh", "", &[0.0])]).unwrap();
     write(&without, path, "without.fits");
     fail(path, &format!("{predict} without.fits -o other.parquet"), 1, &["'logg'", "--hold logg"]);

@@ -17,6 +17,7 @@ fn seeds_do_no_harm() {
                 "observations" => targets::read_observations(&bytes),
                 "spectra" => targets::read_spectra(&bytes),
                 "recipes" => targets::read_recipes(&bytes),
+                "images" => targets::read_images(&bytes),
                 "instrument" => targets::read_instrument(&bytes),
                 "votable" => targets::read_table(&bytes, "table.xml"),
                 format => targets::read_table(&bytes, &format!("table.{format}")),

@@ -1,4 +1,4 @@
-//! A third kind of package from outside the crate: a linear regression from flux to labels trains, is saved
+//! A kind of package from outside the crate: a linear regression from flux to labels is trained by `train`, saved
 //! and loaded, and `fit` and `inspect` work with it. Its only registration is that of the program in the
 //! test.
 
@@ -8,12 +8,14 @@ use photosphere::catalogue::{CatalogueColumns, Estimates};
 use photosphere::cli::{Program, run};
 use photosphere::error::{Error, Result};
 use photosphere::model::Registry;
-use photosphere::observations::{Grid, Observations, ReadOptions};
-use photosphere::package::{Estimated, Estimator, FitStage, Kind, Package, Reached, Request};
+use photosphere::observations::{Grid, Observations, ReadOptions, hash64};
+use photosphere::package::{
+    Estimated, Estimator, FitStage, Kind, Package, Reached, Request, Trainable, Trained, TrainingContext,
+};
 use photosphere::quantity::Facts;
 use photosphere::simulate::{SurveyConfig, simulate};
 use photosphere::statistics::robust_scatter;
-use photosphere::table;
+use photosphere::table::{self, Column, ColumnSchema, FolderKind, Table, Values};
 use photosphere::tensor::Device;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -39,7 +41,7 @@ struct Regression {
 
 impl Regression {
     /// By least squares with a small ridge, over the stars that have all labels and fluxes.
-    fn train(observations: &Observations, labels: &[&str]) -> Self {
+    fn solve(observations: &Observations, labels: &[String]) -> Self {
         let measured =
             |star: usize| labels.iter().map(|name| Some(observations.constraint(name, star)?.0)).collect::<Option<Vec<f64>>>();
         let rows: Vec<(DVector<f64>, Vec<f64>)> =
@@ -52,7 +54,7 @@ impl Regression {
         let residual = |k: usize| rows.iter().map(|(x, y)| y[k] - coefficients[k].dot(x)).collect::<Vec<f64>>();
         Self {
             kind: Self::KIND.into(),
-            labels: labels.iter().map(|&name| name.into()).collect(),
+            labels: labels.to_vec(),
             grid: observations.grid.clone(),
             flux_unit: observations.flux_unit.clone(),
             scatter: (0..labels.len()).map(|k| robust_scatter(&residual(k))).collect(),
@@ -60,10 +62,16 @@ impl Regression {
             sha256: String::new(),
         }
     }
+}
 
-    fn save(&self, folder: &Path) {
-        std::fs::create_dir(folder).unwrap();
-        std::fs::write(folder.join("model.toml"), toml::to_string(self).unwrap()).unwrap();
+impl Regression {
+    fn text(&self) -> Result<String> {
+        toml::to_string(self).map_err(|error| Error::output("model.toml").found(error.to_string()))
+    }
+
+    fn with_hash(self) -> Result<Self> {
+        let digest = hash64(self.text()?.bytes().fold(0, |sum, byte| hash64(sum, u64::from(byte)) as i64), 1);
+        Ok(Self { sha256: format!("{digest:016x}"), ..self })
     }
 }
 
@@ -105,8 +113,53 @@ impl Kind for Regression {
         let text = std::fs::read_to_string(&path).map_err(|error| Error::reading(&path, error))?;
         let read: Self =
             toml::from_str(&text).map_err(|error| Error::model(path.display().to_string()).found(error.to_string()))?;
-        let sha256 = photosphere::run::provenance::sha256_of_file(&path)?;
-        Ok(Self { sha256, ..read })
+        read.with_hash()
+    }
+}
+
+/// Which labels.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Recipe {
+    kind: String,
+    labels: Vec<String>,
+}
+
+impl Trainable for Regression {
+    type Recipe = Recipe;
+
+    const FOLDER: FolderKind = FolderKind {
+        name: "a linear regression",
+        mark: "model.toml",
+        files: &["model.toml", "provenance.json", "stars.parquet"],
+    };
+
+    fn recipe(text: &str, place: &str, _folder: &Path, _seed: Option<u64>) -> Result<Recipe> {
+        toml::from_str(text).map_err(|error| Error::usage(place).found(error.to_string()))
+    }
+
+    fn choices(recipe: &Recipe) -> Result<String> {
+        toml::to_string(recipe).map_err(|error| Error::usage("recipe").found(error.to_string()))
+    }
+
+    fn read_options(recipe: &Recipe, _effects: &Registry, _table: &Table) -> Result<ReadOptions> {
+        Ok(ReadOptions { constraints: recipe.labels.clone(), ..ReadOptions::default() })
+    }
+
+    fn train(recipe: &Recipe, observations: &Observations, context: &TrainingContext<'_>) -> Result<Trained<Self>> {
+        (context.report)(0.0, "solving")?;
+        let ids = Column::scalar(ColumnSchema::new("source_id", "", ""), Values::Int64(observations.ids.clone()));
+        let package = Self::solve(observations, &recipe.labels).with_hash()?;
+        Ok(Trained { package, tables: vec![("stars.parquet", Table::new(vec![ids])?)] })
+    }
+
+    fn save_in(&self, folder: &Path) -> Result<()> {
+        let path = folder.join("model.toml");
+        std::fs::write(&path, self.text()?).map_err(|error| Error::writing(&path, error))
+    }
+
+    fn summary(&self) -> serde_json::Value {
+        serde_json::json!({ "scatter": self.scatter })
     }
 }
 
@@ -159,17 +212,24 @@ fn a_kind_of_ones_own_trains_is_saved_and_makes_catalogues() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let labels = ["teff", "feh", "logg"];
-    let constraints = labels.map(String::from).to_vec();
     let training = simulate(&SurveyConfig { n_stars: 2000, ..Default::default() }).unwrap();
-    let training = Observations::from_table(training, &ReadOptions { constraints, ..Default::default() }).unwrap();
-    Regression::train(&training, &labels).save(&folder.path().join("model"));
+    table::write(&training, &folder.path().join("training.parquet"), false).unwrap();
+    std::fs::write(path("recipe.toml"), "kind = 'linear_regression'\nlabels = ['teff', 'feh', 'logg']\n").unwrap();
+    std::fs::write(path("typo.toml"), "kind = 'linear_regression'\nlabel = ['teff']\n").unwrap();
+    std::fs::write(path("unknown.toml"), "kind = 'tree'\n").unwrap();
     let new = simulate(&SurveyConfig { n_stars: 300, first_star: 1_000_000, ..Default::default() }).unwrap();
     table::write(&new, &folder.path().join("new.parquet"), false).unwrap();
 
     let command = |arguments: &str| {
         let words = ["photosphere", "--quiet"].into_iter().chain(arguments.split(' ')).map(Into::into);
-        run(Program::standard().with_kind::<Regression>(), words.collect::<Vec<_>>())
+        run(Program::standard().with_trained_kind::<Regression>(), words.collect::<Vec<_>>())
     };
+    let train = |recipe: &str, more: &str| {
+        command(&format!("train {} {} -o {}{more}", path(recipe), path("training.parquet"), path("model")))
+    };
+    assert_eq!((train("typo.toml", ""), train("unknown.toml", "")), (2, 2));
+    assert_eq!(train("recipe.toml", ""), 0);
+    assert_eq!((train("recipe.toml", ""), train("recipe.toml", " --resume"), train("recipe.toml", " --overwrite")), (1, 0, 0));
     let (model, stars, catalogue) = (path("model"), path("new.parquet"), path("catalogue.fits"));
     assert_eq!(command(&format!("fit {model} {stars} -o {catalogue} --keep-truth")), 0);
     assert_eq!(command(&format!("inspect {model}")), 0);

@@ -7,7 +7,8 @@ use photosphere::infer::{Estimates, FitOptions, fit, flags, read_options};
 use photosphere::model::Registry;
 use photosphere::observations::{Observations, in_validation};
 use photosphere::statistics::{median, pull_statistics, robust_scatter};
-use photosphere::survey::prepare::{Preparation, PrepareRecipe};
+use photosphere::survey::prepare::{PrepareRecipe, source_of};
+use photosphere::survey::read_all;
 use photosphere::table::Table;
 use photosphere::tensor::Device;
 use photosphere::train::{Recipe, TrainedModel};
@@ -27,16 +28,14 @@ fn overlap() -> Option<Table> {
     let text = text.replace("lamost_overlap_8964.fits", file.to_str().unwrap());
     let mut whole: Option<Table> = None;
     let recipe = PrepareRecipe::parse(&text).unwrap();
-    Preparation::new(recipe)
-        .unwrap()
-        .run(|chunk| match &mut whole {
-            None => {
-                whole = Some(chunk);
-                Ok(())
-            }
-            Some(table) => table.append(chunk),
-        })
-        .unwrap();
+    read_all(source_of(recipe).unwrap().as_ref(), |chunk| match &mut whole {
+        None => {
+            whole = Some(chunk);
+            Ok(())
+        }
+        Some(table) => table.append(chunk),
+    })
+    .unwrap();
     whole
 }
 

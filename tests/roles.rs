@@ -302,7 +302,7 @@ fn a_model_of_labels_alone_trains_fits_and_writes_a_catalogue() {
         let measured = (0..4000).map(|i| truth[[i, k]] + 0.02 * random.sample::<f64, _>(StandardNormal)).collect();
         training = training.with_constraint(name, measured, vec![0.02; 4000]).unwrap();
     }
-    let (trained, _) = train(&recipe, &training, &Registry::standard(), &Device::cpu(), None, &mut |_, _| ()).unwrap();
+    let (trained, _) = train(&recipe, &training, &Registry::standard(), &Device::cpu(), None, &mut |_, _| Ok(())).unwrap();
 
     let truth = truths(1000, 14);
     let observations = observed(&truth, false, 15);

@@ -1,13 +1,14 @@
 //! Training on a small simulated overlap: every tensor moves, binaries are found, the wavelength step does what alternation
 //! cannot, a stage that would destroy the state does not, priors give way to data, and what is not there is refused at once.
 
+use photosphere::error::Error;
 use photosphere::infer::{FitOptions, fit, read_options};
 use photosphere::model::Registry;
 use photosphere::observations::{Observations, ReadOptions};
 use photosphere::simulate::{SurveyConfig, simulate};
 use photosphere::table::{Table, Values};
 use photosphere::tensor::Device;
-use photosphere::train::{Recipe, TrainedModel, train};
+use photosphere::train::{Checkpoints, Recipe, TrainedModel, checkpoint_path, train};
 
 const HEAD: &str = "description = 'test'\n[transforms]\nextinction = 'identity'\n[loss]\nrobust_scale = 1000.0\n\
     [prior]\nn_components = 2\nn_restarts = 1\n\
@@ -33,7 +34,7 @@ fn observe(table: Table) -> Observations {
 
 fn run(observations: &Observations, stages: &[&str]) -> (TrainedModel, Table) {
     let recipe = Recipe::parse(&format!("{HEAD}{}", stages.concat()), "test").unwrap();
-    train(&recipe, observations, &Registry::standard(), &Device::cpu(), None, &mut |_, _| ()).unwrap()
+    train(&recipe, observations, &Registry::standard(), &Device::cpu(), None, &mut |_, _| Ok(())).unwrap()
 }
 
 #[test]
@@ -126,7 +127,8 @@ fn a_prior_of_the_infrared_index_gives_way_where_a_penalty_overrules_the_data() 
     let index = |section: &str| {
         let stages = [FIRST, ALTERNATE, SOLVE].concat();
         let recipe = Recipe::parse(&format!("{head}{stages}{section}\ninfrared_index = 1.0\n"), "test").unwrap();
-        let (trained, _) = train(&recipe, &observations, &Registry::standard(), &Device::cpu(), None, &mut |_, _| ()).unwrap();
+        let (trained, _) =
+            train(&recipe, &observations, &Registry::standard(), &Device::cpu(), None, &mut |_, _| Ok(())).unwrap();
         let ln_curve = trained.model.weights.values("extinction.ln_curve").unwrap();
         let nm = &trained.model.grid.wavelength;
         let at = |wanted: f64| nm.iter().position(|nm| (nm - wanted).abs() < 1.0).unwrap();
@@ -145,7 +147,10 @@ fn what_the_recipe_names_and_the_file_lacks_is_refused_before_the_first_epoch() 
         let recipe = Recipe::parse(&recipe(format!("{HEAD}{FIRST}")), "test").unwrap();
         let observations = observe(table);
         let mut epochs = 0;
-        let trained = train(&recipe, &observations, &Registry::standard(), &Device::cpu(), None, &mut |_, _| epochs += 1);
+        let trained = train(&recipe, &observations, &Registry::standard(), &Device::cpu(), None, &mut |_, _| {
+            epochs += 1;
+            Ok(())
+        });
         assert!(trained.is_ok() || epochs == 0);
         trained.err().map(|error| error.to_string())
     };
@@ -191,7 +196,7 @@ fn a_model_of_labels_alone_is_trained_and_fitted_with_the_default_options() {
     );
     let recipe = Recipe::parse(&recipe, "test").unwrap();
     let observations = observe(table.clone());
-    let (trained, _) = train(&recipe, &observations, &Registry::standard(), &Device::cpu(), None, &mut |_, _| ()).unwrap();
+    let (trained, _) = train(&recipe, &observations, &Registry::standard(), &Device::cpu(), None, &mut |_, _| Ok(())).unwrap();
     let options = FitOptions::default();
     let observations = Observations::from_table(table, &read_options(&trained, &options)).unwrap();
     let estimates = fit(&trained, &observations, &options).unwrap();
@@ -205,8 +210,34 @@ fn a_cut_on_the_sample_leaves_stars_out() {
     let recipe =
         format!("{HEAD}{FIRST}[data]\ncut = [{{ quantity = 'teff', minimum = 5000.0 }}]\n").replace("epochs = 40", "epochs = 2");
     let recipe = Recipe::parse(&recipe, "test").unwrap();
-    let (trained, stars) = train(&recipe, &observations, &Registry::standard(), &Device::cpu(), None, &mut |_, _| ()).unwrap();
+    let (trained, stars) =
+        train(&recipe, &observations, &Registry::standard(), &Device::cpu(), None, &mut |_, _| Ok(())).unwrap();
     let expected = (0..600).filter(|&star| observations.constraint("teff", star).is_some_and(|(teff, _)| teff >= 5000.0)).count();
     assert_eq!((stars.n_rows(), trained.card.n_training + trained.card.n_validation), (expected, expected));
     assert!((100..500).contains(&expected));
+}
+
+/// Whoever watches a training can end it; it goes on from there to the weights of one that nobody ended.
+#[test]
+fn a_training_that_is_stopped_goes_on_to_the_same_weights() {
+    let observations = survey(200);
+    let stages = [FIRST, ALTERNATE].concat().replace("epochs = 40", "epochs = 6").replace("epochs = 25", "epochs = 4");
+    let recipe = Recipe::parse(&format!("{HEAD}{stages}"), "test").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("model");
+    let train = |resume: bool, stop_after: usize| {
+        let checkpoints = Checkpoints { output: &output, interval: std::time::Duration::from_secs(3600), resume };
+        let mut n_reports = 0;
+        let mut report = |_: f64, _: &str| {
+            n_reports += 1;
+            if n_reports == stop_after { Err(Error::data("the watcher").found("enough")) } else { Ok(()) }
+        };
+        train(&recipe, &observations, &Registry::standard(), &Device::cpu(), Some(checkpoints), &mut report)
+    };
+    let whole = train(false, usize::MAX).unwrap().0.sha256;
+    for stop_after in [4, 9] {
+        assert!(train(false, stop_after).err().unwrap().to_string().contains("enough"));
+        assert!(checkpoint_path(&output).is_file());
+        assert_eq!(train(true, usize::MAX).unwrap().0.sha256, whole, "stopped after report {stop_after}");
+    }
 }

@@ -36,7 +36,7 @@ pub fn short_recipe(epochs: u32) -> Result<Recipe> {
 pub fn train_on(table: Table, recipe: &Recipe, registry: &Registry) -> Result<TrainedModel> {
     let options = ReadOptions { constraints: recipe.constraints(registry)?, ..ReadOptions::default() };
     let observations = Observations::from_table(table, &options)?;
-    let (trained, _) = train(recipe, &observations, registry, &Device::cpu(), None, &mut |_, _| {})?;
+    let (trained, _) = train(recipe, &observations, registry, &Device::cpu(), None, &mut |_, _| Ok(()))?;
     let metric = |name: &str| trained.card.metrics.get(name).copied().unwrap_or(f64::NAN);
     println!(
         "trained {} weights on {} stars: loss per flux {:.2}, {:.2} on {} stars never trained on",

@@ -3,7 +3,7 @@
 use photosphere::observations::{Observations, ReadOptions};
 use photosphere::survey::prepare::PrepareRecipe;
 use photosphere::survey::xp::{DEFAULT_WAVELENGTHS, ErrorConvention, Instrument, spectra_from_table};
-use photosphere::table::{self, Table};
+use photosphere::table::{self, FitsFile, Table};
 use std::path::PathBuf;
 
 /// The file that holds the bytes; one a process, in memory where the system has such a folder.
@@ -34,6 +34,18 @@ pub fn read_table(bytes: &[u8], name: &str) {
     if let Some(table) = read(bytes, name) {
         for column in table.columns() {
             let _ = (column.flat_f64(), column.to_i64(), column.to_matrix(3));
+        }
+    }
+}
+
+/// Reads bytes as a FITS file of images beside tables, a few rows of each at a time.
+pub fn read_images(bytes: &[u8]) {
+    let Ok(file) = FitsFile::from_bytes(std::path::Path::new("images.fits"), bytes.to_vec()) else { return };
+    for number in 0..file.n_hdus().min(8) {
+        let _ = (file.header(number), file.table(number, None));
+        let Ok(mut image) = file.image(number) else { continue };
+        for _ in 0..3 {
+            let _ = image.read(2);
         }
     }
 }

@@ -1,8 +1,6 @@
 //! Recipes that come with the program.
 
 use crate::error::{Error, Result};
-use crate::pixel_networks::PixelRecipe;
-use crate::train::Recipe;
 use std::path::Path;
 
 /// What a built-in recipe is for.
@@ -66,32 +64,37 @@ pub fn find(name: &str) -> Option<&'static BuiltIn> {
     ALL.iter().find(|recipe| recipe.name == name)
 }
 
-/// A training recipe: a file, or a built-in one by name.
-///
-/// # Errors
-/// When there is neither, or the recipe has an unknown key or an impossible value.
-pub fn training_recipe(name_or_path: &str) -> Result<Recipe> {
-    let path = Path::new(name_or_path);
-    match find(name_or_path).filter(|recipe| recipe.purpose == Purpose::Train) {
-        Some(recipe) => Recipe::parse(recipe.text, &format!("built-in recipe '{}'", recipe.name)),
-        None if path.exists() => Recipe::read(path),
-        None => Err(Error::usage(format!("recipe '{name_or_path}'"))
-            .found("no such file")
-            .expected(format!("a recipe (TOML) or one of {}", names(Purpose::Train)))
-            .remedy("`photosphere recipe` lists the built-in recipes.")),
-    }
+/// The text of a recipe to train by, of whatever kind.
+pub struct TrainingRecipe {
+    pub text: String,
+    /// Where it is from, for messages.
+    pub place: String,
 }
 
-/// A recipe of pixel networks, where the file is one; otherwise it is left to [`training_recipe`].
-///
-/// # Errors
-/// When the recipe has an unknown key or an impossible value.
-pub fn pixel_recipe(name_or_path: &str) -> Result<Option<PixelRecipe>> {
-    let path = Path::new(name_or_path);
-    let is_one = |path: &Path| std::fs::read_to_string(path).is_ok_and(|text| PixelRecipe::is_one(&text));
-    match find(name_or_path) {
-        None if is_one(path) => PixelRecipe::read(path).map(Some),
-        _ => Ok(None),
+impl TrainingRecipe {
+    /// In a file, or a built-in one by name.
+    ///
+    /// # Errors
+    /// When there is neither, or the file cannot be read.
+    pub fn named(name_or_path: &str) -> Result<Self> {
+        let path = Path::new(name_or_path);
+        match find(name_or_path).filter(|recipe| recipe.purpose == Purpose::Train) {
+            Some(recipe) => Ok(Self { text: recipe.text.into(), place: format!("built-in recipe '{}'", recipe.name) }),
+            None if path.exists() => {
+                let text = std::fs::read_to_string(path).map_err(|error| Error::reading(path, error))?;
+                Ok(Self { text, place: path.display().to_string() })
+            }
+            None => Err(Error::usage(format!("recipe '{name_or_path}'"))
+                .found("no such file")
+                .expected(format!("a recipe (TOML) or one of {}", names(Purpose::Train)))
+                .remedy("`photosphere recipe` lists the built-in recipes.")),
+        }
+    }
+
+    /// The kind of package that it says it trains; `None` where it does not say it, or is no TOML.
+    pub fn kind(&self) -> Option<String> {
+        let table = self.text.parse::<toml::Table>().ok()?;
+        Some(table.get("kind")?.as_str()?.to_owned())
     }
 }
 
@@ -105,6 +108,7 @@ pub fn names(purpose: Purpose) -> String {
 mod tests {
     use super::*;
     use crate::survey::prepare::PrepareRecipe;
+    use crate::train::Recipe;
 
     #[test]
     fn all_are_valid() {

@@ -7,8 +7,7 @@ use super::fit::CatalogueTask;
 use super::outcome::Outcome;
 use super::settings::Settings;
 use super::simulate::{new_stars, survey};
-use super::train::read_observations;
-use super::training_task::Task;
+use super::training_task::{Task, read_observations};
 use crate::error::{Error, Result};
 use crate::infer::{FitOptions, Fitter, fit, read_options};
 use crate::model::Registry;
@@ -100,7 +99,7 @@ pub(super) fn fit_new_stars(
         estimator,
         model_path,
         inputs: std::slice::from_ref(stars),
-        preparation: None,
+        source: None,
         output,
         existing,
         has_record: true,
@@ -147,7 +146,8 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
 
     let recipe_name = arguments.recipe.as_deref().unwrap_or("xp");
     let mut config = SurveyConfig { n_stars: arguments.stars.unwrap_or(20_000), ..SurveyConfig::default() };
-    let mut recipe = built_in::training_recipe(recipe_name)?;
+    let named = built_in::TrainingRecipe::named(recipe_name)?;
+    let mut recipe = Recipe::parse(&named.text, &named.place)?;
     config.seed = settings.seed.unwrap_or(config.seed);
     recipe.seed = settings.seed.unwrap_or(recipe.seed);
     survey(&config, &files.overlap, existing, settings)?;
@@ -157,8 +157,8 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let inputs = [files.overlap.clone()];
     let checkpoint_every = Duration::from_secs(5);
     let recipe_path = Path::new(recipe_name);
-    let task = Task { recipe_path, recipe: &recipe, inputs: &inputs, output: &files.model, existing, checkpoint_every };
-    let trained = task.run(settings)?;
+    let task = Task { recipe_path, inputs: &inputs, output: &files.model, existing, checkpoint_every };
+    let trained: TrainedModel = task.run(&recipe, settings)?;
     step("train");
 
     for (output, options) in
@@ -214,7 +214,7 @@ fn comparison(files: &Files) -> Result<String> {
 /// Writes the standard report, which replaces that of an earlier run.
 fn write_report(files: &Files, recipe: &Recipe, trained: &TrainedModel, with_controls: bool) -> Result<PathBuf> {
     let training_stars = table::read(&files.model.join(STARS_FILE))?;
-    let training = read_observations(recipe, &Registry::standard(), std::slice::from_ref(&files.overlap))?;
+    let training = read_observations::<TrainedModel>(recipe, &Registry::standard(), std::slice::from_ref(&files.overlap))?;
     let new_stars = table::read(&files.new_stars)?;
     let truth_curve: Option<Vec<f64>> = new_stars.metadata.get(TRUE_CURVE).and_then(|text| serde_json::from_str(text).ok());
     let options = FitOptions::default();

@@ -96,15 +96,9 @@ impl PayneDemo<'_> {
             let recipe = PixelRecipe::read(&recipe_path)?;
             let inputs = [files.training.clone()];
             let (model, catalogue) = (path(&format!("model{suffix}")), path(&format!("catalogue{suffix}.parquet")));
-            let task = Task {
-                recipe_path: &recipe_path,
-                recipe: &recipe,
-                inputs: &inputs,
-                output: &model,
-                existing,
-                checkpoint_every: CHECKPOINT_EVERY,
-            };
-            let package = Arc::new(task.run(settings)?);
+            let task =
+                Task { recipe_path: &recipe_path, inputs: &inputs, output: &model, existing, checkpoint_every: CHECKPOINT_EVERY };
+            let package = Arc::new(task.run::<PixelPackage>(&recipe, settings)?);
             step("train");
             let estimator = package.clone().estimator(&Request::default())?;
             fit_new_stars((package.as_ref(), estimator.as_ref(), &model), (&files.new_stars, &catalogue), existing, settings)?;

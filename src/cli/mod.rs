@@ -35,6 +35,7 @@ mod settings;
 mod simulate;
 mod stage_times;
 mod train;
+mod train_forward;
 mod train_pixels;
 mod training_task;
 mod validate;

@@ -3,8 +3,8 @@
 use super::fit::held;
 use super::outcome::Outcome;
 use super::settings::Settings;
-use crate::error::{Error, Result};
-use crate::model::{ForwardModel, Parameter, Role, Transform};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{ForwardModel, Parameter, Role, Transform, check_held};
 use crate::observations::columns;
 use crate::quantity::{self, Notices, Quantity};
 use crate::run::identifiers::Identifiers;
@@ -52,8 +52,10 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let package = settings.package(&arguments.model)?;
     let trained: &TrainedModel = package.require("predict")?;
     let held: BTreeMap<String, f64> = arguments.hold.iter().cloned().collect();
-    for name in held.keys() {
-        trained.model.space.position(name).map_err(|error| error.of_kind(crate::error::ErrorKind::Usage).within("--hold"))?;
+    for (name, value) in &held {
+        let space = &trained.model.space;
+        let parameter = space.get(name).map_err(|error| error.of_kind(ErrorKind::Usage).within("--hold"))?;
+        check_held(&format!("--hold {name}"), parameter, *value, parameter.transform)?;
     }
     let described = Input { path: input.clone(), n_rows: row_count(input)?, sha256: sha256_of_file(input)? };
     let provenance = Provenance::new("predict")

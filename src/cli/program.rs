@@ -1,11 +1,13 @@
 //! What a program of the command line knows beyond its commands: effects and kinds of models.
 
 use super::settings::Settings;
+use super::training_task::{Trainer, trainer, warn_of_changed_files};
 use crate::error::Result;
 use crate::model::Registry;
-use crate::package::{Kind, Kinds, Package};
+use crate::package::{Kind, Kinds, Package, Trainable};
 use crate::pixel_networks::PixelPackage;
 use crate::train::TrainedModel;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,17 +19,26 @@ pub struct Program {
     pub effects: Registry,
     /// Kinds of packages.
     pub kinds: Kinds,
+    /// Those that recipes train, by their names.
+    pub(super) trainers: BTreeMap<&'static str, Trainer>,
 }
 
 impl Program {
     /// What photosphere brings.
     pub fn standard() -> Self {
-        Self { effects: Registry::standard(), kinds: Kinds::default().with::<TrainedModel>().with::<PixelPackage>() }
+        let none = Self { effects: Registry::standard(), kinds: Kinds::default(), trainers: BTreeMap::new() };
+        none.with_trained_kind::<TrainedModel>().with_trained_kind::<PixelPackage>()
     }
 
     /// The same with one more kind of model.
     pub fn with_kind<K: Kind>(self) -> Self {
         Self { kinds: self.kinds.with::<K>(), ..self }
+    }
+
+    /// The same with one more kind of model, which `train` trains by recipes that say `kind = "…"`.
+    pub fn with_trained_kind<K: Trainable>(mut self) -> Self {
+        self.trainers.insert(K::KIND, trainer::<K>());
+        self.with_kind::<K>()
     }
 }
 
@@ -55,6 +66,8 @@ impl Settings {
     /// # Errors
     /// As [`Kinds::load`], and when the device is absent.
     pub fn package(&self, directory: &Path) -> Result<Arc<dyn Package>> {
-        self.program.kinds.load(directory, &self.program.effects, &self.device()?)
+        let package = self.program.kinds.load(directory, &self.program.effects, &self.device()?)?;
+        warn_of_changed_files(directory);
+        Ok(package)
     }
 }

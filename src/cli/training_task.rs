@@ -1,28 +1,37 @@
 //! What trainings of every kind do around their work: checks of inputs and output, what is finished already, and the
 //! provenance beside the model.
 
+use super::built_in::TrainingRecipe;
+use super::outcome::Outcome;
+use super::progress::Progress;
+use super::settings::Settings;
 use super::train::Arguments;
 use crate::error::{Error, Result};
-use crate::observations::{Grid, require_same_flux_unit};
+use crate::model::Registry;
+use crate::observations::{Grid, Observations, require_same_flux_unit};
+use crate::package::{Trainable, TrainingContext};
 use crate::quantity::append;
+use crate::run::identifiers::scan;
 use crate::run::inputs::{Inputs, require_utf8};
+use crate::run::interrupt;
 use crate::run::provenance::{Provenance, RUN, sha256_of_file};
 use crate::run::{Existing, read_json, require_same_run};
-use crate::table::{self, AtomicFile, FolderKind, Table, check_target_directory};
+use crate::table::{self, AtomicFile, FolderKind, Table, check_target_directory, write_directory_atomically};
 use crate::train::{PROVENANCE_FILE, checkpoint_path};
+use crate::warning::warn_once;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Key of the provenance under which the hashes of the model's files stand.
 const FILES: &str = "files";
 
 /// A training to be done, by a recipe of some kind.
-pub struct Task<'a, R> {
+pub struct Task<'a> {
     /// Where the recipe is from, if it is from a file.
     pub recipe_path: &'a Path,
-    pub recipe: &'a R,
     pub inputs: &'a [PathBuf],
     pub output: &'a Path,
     pub existing: Existing,
@@ -30,17 +39,86 @@ pub struct Task<'a, R> {
     pub checkpoint_every: Duration,
 }
 
-impl<'a, R> Task<'a, R> {
-    /// What the command line asks for.
-    pub fn of(arguments: &'a Arguments, recipe: &'a R) -> Self {
-        Self {
-            recipe_path: Path::new(&arguments.recipe),
-            recipe,
+/// What `train` does with a recipe of a kind.
+pub type Trainer = fn(&TrainingRecipe, &Arguments, &Settings) -> Result<Outcome>;
+
+/// The trainer of a kind.
+pub fn trainer<K: Trainable>() -> Trainer {
+    |recipe, arguments, settings| {
+        let path = Path::new(&arguments.recipe);
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let parsed = K::recipe(&recipe.text, &recipe.place, folder, settings.seed)?;
+        let task = Task {
+            recipe_path: path,
             inputs: &arguments.observations,
             output: &arguments.output,
             existing: arguments.existing.into(),
             checkpoint_every: Duration::from_secs(arguments.checkpoint_every),
+        };
+        let package = task.run::<K>(&parsed, settings)?;
+        let mut summary = json!({ "output": arguments.output, "sha256": package.sha256() });
+        if let (Some(summary), serde_json::Value::Object(more)) = (summary.as_object_mut(), package.summary()) {
+            summary.extend(more);
         }
+        Ok(Outcome::files(summary))
+    }
+}
+
+impl Task<'_> {
+    /// Trains and writes the package, or reads it where the same run is finished.
+    ///
+    /// # Errors
+    /// When the output may not be written, an input cannot be read, or training fails.
+    pub fn run<K: Trainable>(&self, recipe: &K::Recipe, settings: &Settings) -> Result<K> {
+        let (effects, device) = (&settings.program.effects, settings.device()?);
+        K::check(recipe, effects).map_err(|error| error.within(self.recipe_path.display()))?;
+        let others = K::other_inputs(recipe);
+        self.check_output(&K::FOLDER, others.iter().map(|(_, path)| path.as_path()))?;
+        let mut provenance = Provenance::new("train").with("recipe", K::choices(recipe)?).with_inputs(&scan(self.inputs)?);
+        for (name, path) in &others {
+            let content = sha256_of_file(path)?;
+            provenance = provenance.with(&format!("{name}_sha256"), content).noted(name, path.display().to_string());
+        }
+        if self.is_finished(&provenance, &K::FOLDER)? {
+            return K::load(self.output, effects, &device);
+        }
+        let observations = read_observations::<K>(recipe, effects, self.inputs)?;
+        tracing::info!("training on {} stars, {} fluxes each", observations.len(), observations.grid.len());
+        let progress = Mutex::new(Progress::of_fraction("training", settings));
+        let checkpoint = checkpoint_path(self.output);
+        let context = TrainingContext {
+            effects,
+            device: &device,
+            output: self.output,
+            checkpoint: &checkpoint,
+            checkpoint_every: self.checkpoint_every,
+            resume: self.existing.resume,
+            run: &provenance.run(),
+            report: &|done, text| {
+                progress.lock().unwrap_or_else(PoisonError::into_inner).fraction(done, text);
+                let remedy = "Give --resume to go on from the checkpoint.";
+                interrupt::check(|| self.output.display().to_string(), remedy)
+            },
+        };
+        let trained = K::train(recipe, &observations, &context)?;
+        let package = trained.package;
+        let provenance = provenance.noted("model_sha256", package.sha256());
+        write_directory_atomically(self.output, self.existing.overwrite, &K::FOLDER, |folder| {
+            package.save_in(folder)?;
+            for (name, mut table) in trained.tables {
+                table.metadata.extend(provenance.metadata());
+                table::write(&table, &folder.join(name), false)?;
+            }
+            write_provenance(folder, &K::FOLDER, &provenance)
+        })?;
+        // What is left of it harms nothing.
+        let _ = std::fs::remove_file(&checkpoint);
+        let (lines, warnings) = package.conclusions();
+        lines.iter().for_each(|line| tracing::info!("{line}"));
+        warnings.iter().for_each(|warning| warn_once(format!("{}: {warning}", self.output.display())));
+        let seconds = progress.into_inner().unwrap_or_else(PoisonError::into_inner).seconds();
+        tracing::info!("{}: model {} in {seconds:.1} s", self.output.display(), package.id());
+        Ok(package)
     }
 
     /// Finds out before the work whether the result can be written as a folder of this kind, and that neither an input
@@ -48,7 +126,7 @@ impl<'a, R> Task<'a, R> {
     ///
     /// # Errors
     /// When it cannot, or would be.
-    pub fn check_output(&self, kind: &FolderKind, more: Option<&Path>) -> Result<()> {
+    fn check_output<'b>(&'b self, kind: &FolderKind, more: impl Iterator<Item = &'b Path>) -> Result<()> {
         let existing = self.existing;
         require_utf8(self.output)?;
         let inputs = Inputs::of(self.inputs.iter().map(PathBuf::as_path).chain([self.recipe_path]).chain(more));
@@ -72,7 +150,7 @@ impl<'a, R> Task<'a, R> {
     ///
     /// # Errors
     /// When there is the model of another run, or one that is not as it was written.
-    pub fn is_finished(&self, provenance: &Provenance, kind: &FolderKind) -> Result<bool> {
+    fn is_finished(&self, provenance: &Provenance, kind: &FolderKind) -> Result<bool> {
         if !(self.existing.resume && self.output.exists()) {
             return Ok(false);
         }
@@ -89,7 +167,7 @@ impl<'a, R> Task<'a, R> {
 ///
 /// # Errors
 /// When a file cannot be read or written.
-pub fn write_provenance(folder: &Path, kind: &FolderKind, provenance: &Provenance) -> Result<()> {
+fn write_provenance(folder: &Path, kind: &FolderKind, provenance: &Provenance) -> Result<()> {
     let path = folder.join(PROVENANCE_FILE);
     let mut entries = provenance.entries();
     entries.insert(FILES.into(), json!(hashes(folder, kind)?).to_string());
@@ -123,11 +201,35 @@ fn require_same_files(directory: &Path, provenance: &BTreeMap<String, String>, k
     }
 }
 
+/// Warns of files of a model that are not as its training wrote them: damaged, or changed by hand. Tables, which decide no estimate, are
+/// not read; nor is anything outside the folder.
+pub fn warn_of_changed_files(directory: &Path) {
+    let written = read_json::<BTreeMap<String, String>>(&directory.join(PROVENANCE_FILE)).ok();
+    let written: BTreeMap<String, String> =
+        written.and_then(|entries| serde_json::from_str(entries.get(FILES)?).ok()).unwrap_or_default();
+    for (name, sha256) in written.iter().filter(|(name, _)| !name.contains(['/', '\\']) && !name.ends_with(".parquet")) {
+        let path = directory.join(name);
+        if sha256_of_file(&path).is_ok_and(|found| found != *sha256) {
+            warn_once(format!("{}: not as the training wrote it (its hash in {PROVENANCE_FILE} is another)", path.display()));
+        }
+    }
+}
+
+/// The observations in all files, as a recipe wants them.
+///
+/// # Errors
+/// When a file cannot be read, files have other columns than the first or units of another kind, or a row is impossible.
+pub fn read_observations<K: Trainable>(recipe: &K::Recipe, effects: &Registry, paths: &[PathBuf]) -> Result<Observations> {
+    let (place, table) = read_tables(paths)?;
+    let options = K::read_options(recipe, effects, &table)?;
+    Observations::from_table_of(&place, table, &options).map_err(|error| error.within(&place))
+}
+
 /// The rows of all files as one table, and the names of the files.
 ///
 /// # Errors
 /// When a file cannot be read, or has other columns than the first or units of another kind.
-pub fn read_tables(paths: &[PathBuf]) -> Result<(String, Table)> {
+fn read_tables(paths: &[PathBuf]) -> Result<(String, Table)> {
     let mut whole: Option<Table> = None;
     for path in paths {
         let table = table::read(path)?;
@@ -149,6 +251,6 @@ pub fn read_tables(paths: &[PathBuf]) -> Result<(String, Table)> {
 }
 
 /// The names of files, for messages.
-pub fn names(paths: &[PathBuf]) -> String {
+fn names(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }

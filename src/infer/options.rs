@@ -2,8 +2,8 @@
 
 use super::engine::Engine;
 use super::second_optimum::SecondOptimumOptions;
-use crate::error::{Error, ErrorKind, Result};
-use crate::model::{ParameterSpace, Role, Transform, check_kelvin};
+use crate::error::{Error, Result};
+use crate::model::{ParameterSpace, Role, Transform, check_held};
 use crate::optimise::{Method, Minimiser};
 use crate::package::Request;
 use crate::text::first_repeated;
@@ -231,18 +231,8 @@ impl FitOptions {
         }
         for (name, &value) in &self.hold {
             let parameter = space.get(name)?;
-            let place = || format!("fit option hold.{name}");
-            check_kelvin(parameter, value).map_err(|error| error.within(place()).of_kind(ErrorKind::Usage))?;
             let transform = self.transforms.get(name).copied().unwrap_or(parameter.transform);
-            let coordinate = parameter.clone().with_transform(transform).coordinate_from_file(value);
-            // Zero is the limit of small amounts (extinction=0), but of no distance.
-            let is_limit = value == 0.0 && parameter.is_amount();
-            if !(coordinate.is_finite() || is_limit) {
-                return Err(Error::usage(place())
-                    .found(value.to_string())
-                    .expected(if parameter.is_amount() { "zero or a positive number" } else { "a positive number" })
-                    .remedy("Give another value, or transforms = { … = \"identity\" } in the options."));
-            }
+            check_held(&format!("fit option hold.{name}"), parameter, value, transform)?;
         }
         Ok(())
     }

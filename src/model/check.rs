@@ -1,8 +1,9 @@
 //! Whether a description of a model can be that of a model: names, ranges, signs, lengths and sizes, before anything is allocated for it.
 
-use super::parameter::{Parameter, ParameterSpace};
+use super::parameter::{Parameter, ParameterSpace, Transform};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observations::{Grid, Observations};
+use crate::quantity::Quantity;
 use crate::statistics::median;
 use crate::tensor::Weights;
 use crate::text::first_repeated;
@@ -118,6 +119,29 @@ pub(crate) fn check_kelvin(parameter: &Parameter, value: f64) -> Result<()> {
         .found(format!("{value} K{guess}"))
         .expected(format!("{} to {} K", KELVIN.start(), KELVIN.end()))
         .remedy("Give the values in K (in kK where the model itself is described)."))
+}
+
+/// Fails where a parameter cannot be held at a value (file unit): no star has it, or the parameter, moved with `transform`, cannot reach it; `place`
+/// is what holds it, for the message.
+///
+/// # Errors
+/// `Usage`, with what is possible.
+pub(crate) fn check_held(place: &str, parameter: &Parameter, value: f64, transform: Transform) -> Result<()> {
+    let usage = || Error::usage(place).found(value.to_string());
+    check_kelvin(parameter, value).map_err(|error| error.within(place).of_kind(ErrorKind::Usage))?;
+    let quantity = Quantity::of(&parameter.name).with_unit(&parameter.unit);
+    if !(quantity.range[0]..=quantity.range[1]).contains(&value) {
+        return Err(usage().expected(quantity.possible()).remedy("Give a value that a star can have."));
+    }
+    let coordinate = parameter.clone().with_transform(transform).coordinate_from_file(value);
+    // Zero is the limit of small amounts (extinction=0), but of no distance.
+    let is_limit = value == 0.0 && parameter.is_amount();
+    if coordinate.is_finite() || is_limit {
+        return Ok(());
+    }
+    Err(usage()
+        .expected(if parameter.is_amount() { "zero or a positive number" } else { "a positive number" })
+        .remedy("Give another value, or transforms = { … = \"identity\" } in the options."))
 }
 
 /// Fails where measured values are not in the unit of their parameter, by their median: temperatures of a few K are given in kK.

@@ -17,7 +17,7 @@ mod registry;
 mod role;
 
 pub use calibration::{Calibration, CalibrationRegion};
-pub(crate) use check::{check_grid, check_kelvin, check_measured};
+pub(crate) use check::{check_grid, check_held, check_kelvin, check_measured};
 pub use closed_form::ClosedForm;
 pub use derived::Derived;
 pub(crate) use directory::hexadecimal;

@@ -2,12 +2,15 @@
 //!
 //! Commands that work on a model know this room alone: [`Kinds`] finds the room that reads the folder,
 //! [`Package::estimator`] gives what makes a catalogue from observations. A new family of models is a room of
-//! its own that implements [`Kind`] and [`Estimator`], and one line where the program's kinds are listed.
+//! its own that implements [`Kind`] and [`Estimator`] (and [`Trainable`], if recipes train it), and one line where the
+//! program's kinds are listed.
 
 mod estimator;
 mod kinds;
 mod request;
+mod training;
 
 pub use estimator::{Estimated, Estimator, FitStage, Reached};
 pub use kinds::{Kind, Kinds, Package};
 pub use request::{Request, read_toml};
+pub use training::{Report, Trainable, Trained, TrainingContext};

@@ -37,7 +37,7 @@ fn case(kind: Option<References>) -> Case {
 
 /// Noise-free responses, gradient fidelities, and pulls of noisy spectra.
 fn judge(case: &Case) -> (Vec<Response>, Vec<Fidelity>, Vec<f64>) {
-    let trained = train(&case.set, &TrainingOptions::default(), &Checkpoint::default(), &|_, _| ()).unwrap();
+    let trained = train(&case.set, &TrainingOptions::default(), &Checkpoint::default(), &|_, _| Ok(())).unwrap();
     let engine = Arc::new(NetworkEngine::new(&trained.networks));
     let options = SpectrumFitOptions { margin: 0.5, ..SpectrumFitOptions::default() };
     let fitter = SpectrumFitter::new(engine.clone(), case.set.spectra.labels.slice(s![..100, ..]), options).unwrap();

@@ -147,7 +147,10 @@ impl PixelEstimator {
         let count = |name: &str, description: &str, ucd: &str, values: Vec<i32>| {
             Column::scalar(ColumnSchema::new(name, "", description).with_ucd(ucd), Values::Int32(values))
         };
-        let pixels = |subtracted: usize| (0..n).map(|i| fits.n_pixels[i] as f64 - subtracted as f64).collect::<Vec<f64>>();
+        let n_flux: Vec<i32> = fits.n_pixels.iter().map(|n| *n as i32).collect();
+        let is_fitted = |i: &usize| fits.endings[*i] != Ending::TooFewPixels;
+        let degrees = |i: usize| Some(i).filter(is_fitted).map_or(f64::NAN, |i| fits.n_pixels[i] as f64 - n_parameters as f64);
+        let degrees: Vec<f64> = (0..n).map(degrees).collect();
         let against =
             "(chi2/n_flux - median)/MAD, of good spectra of the same signal-to-noise ratio (null: the model knows none)";
         let columns = CatalogueColumns {
@@ -157,9 +160,9 @@ impl PixelEstimator {
                     "n_dof",
                     "degrees of freedom of chi2: n_flux less the number of fitted parameters",
                     "stat.fit.dof",
-                    pixels(n_parameters),
+                    degrees,
                 ),
-                count("n_flux", "fluxes with a finite error", "meta.number", pixels(0).iter().map(|n| *n as i32).collect()),
+                count("n_flux", "fluxes with a finite error", "meta.number", n_flux),
                 scalar("qflag_chi2", against, "stat.value", quality),
                 scalar("snr", "median of 1/error over the good pixels", "stat.snr", ratios),
             ],

@@ -110,3 +110,18 @@ fn a_damaged_package_says_what_is_wrong() {
     let short = crate::observations::Grid::new(vec![500.0], vec!["a".into()]).unwrap();
     assert!(PixelPackage::new(PixelCard::of_grid(short), networks, ndarray::array![[5000.0]]).is_err());
 }
+
+#[test]
+fn spectra_that_are_not_normalised_and_too_few_stars_are_refused() {
+    let list = LineList { n_pixels: 20, ..LineList::default() };
+    let population = Population::default();
+    let spectra = population.observe(&Synthesis::new(&list), population.labels(40).view(), [50.0, 150.0]);
+    let recipe = PixelRecipe::default();
+    training::check_spectra(&recipe, &spectra).unwrap();
+    let mut counts = spectra.clone();
+    counts.flux.mapv_inplace(|flux| flux * 1e30);
+    let error = training::check_spectra(&recipe, &counts).unwrap_err().to_string();
+    assert!(error.contains("'flux'") && error.contains("continuum"), "{error}");
+    let error = training::check_spectra(&recipe, &spectra.select(&[0, 1, 2])).unwrap_err().to_string();
+    assert!(error.contains("3 for 15 labels"), "{error}");
+}

@@ -10,6 +10,7 @@ use crate::per_pixel::train::{Checkpoint, PixelResult, Training, TrainingSet};
 use crate::per_pixel::{GradientLibrary, LabelSpace, LabelledSpectra, NetworkEngine, SpectrumFitOptions, SpectrumFitter};
 use crate::quantity::Facts;
 use crate::spectrum::Medium;
+use crate::statistics::median;
 use crate::table::{Column, ColumnSchema, Table, Values};
 use ndarray::{Array2, Axis};
 use std::sync::Arc;
@@ -29,17 +30,48 @@ pub struct TrainedPixels {
     pub pixels: Table,
 }
 
+/// Normal fluxes of spectra that are divided by their continuum, or by any one number of their order.
+const NORMALISED: std::ops::RangeInclusive<f64> = 0.01..=100.0;
+
+/// Fails where spectra are no normalised ones, or too few to say what each label does; warns where they are fewer than the parameters of a
+/// network, which then follows single stars.
+pub(super) fn check_spectra(recipe: &PixelRecipe, spectra: &LabelledSpectra) -> Result<()> {
+    let (n, l) = spectra.labels.dim();
+    if n <= l {
+        return Err(Error::data("training stars")
+            .found(format!("{n} for {l} labels"))
+            .expected(format!("more than {l}, and some hundreds to be of use"))
+            .remedy("Give more stars, or name fewer labels in the recipe."));
+    }
+    // Some of them tell the order of all.
+    let step = spectra.flux.len().div_ceil(100_000).max(1);
+    let good = spectra.flux.iter().zip(&spectra.inverse_variance).step_by(step).filter(|(_, weight)| **weight > 0.0);
+    let fluxes: Vec<f64> = good.map(|(flux, _)| f64::from(*flux)).collect();
+    let middle = median(&fluxes);
+    if !(fluxes.is_empty() || NORMALISED.contains(&middle)) {
+        return Err(Error::data("column 'flux'")
+            .found(format!("a median of {middle:e}"))
+            .expected("spectra divided by their continuum, of the order of 1")
+            .remedy("Prepare them with a [continuum], or divide them by one number."));
+    }
+    let n_parameters = recipe.training.hidden * (l + 2) + 1;
+    if n < n_parameters && recipe.library.is_none() {
+        tracing::warn!("{n} training stars for networks of {n_parameters} parameters each: they may follow single stars");
+    }
+    Ok(())
+}
+
 /// Trains; pixels that are `finished` already, of the same training, are taken as they are, and `done` is
 /// told of all. The result does not depend on the order of the stars, on threads, nor on interruptions.
 ///
 /// # Errors
-/// When stars have no labels, the library does not belong to them, or the training fails.
+/// When stars have no labels, the library does not belong to them, or the training fails; and whatever `done` returns.
 pub fn train(
     recipe: &PixelRecipe,
     observations: &Observations,
     library: Option<GradientLibrary>,
     finished: &Checkpoint,
-    done: &(dyn Fn(usize, &PixelResult) + Sync),
+    done: &(dyn Fn(usize, &PixelResult) -> Result<()> + Sync),
 ) -> Result<TrainedPixels> {
     recipe.validate()?;
     let mut stars: Vec<usize> = (0..observations.len()).filter(|&star| is_labelled(recipe, observations, star)).collect();
@@ -58,6 +90,7 @@ pub fn train(
             .remedy("Join the labels with `photosphere prepare`, or name fewer labels in the recipe."));
     }
     let (spectra, validation_spectra) = (labelled(recipe, observations, &training), labelled(recipe, observations, &validation));
+    check_spectra(recipe, &spectra)?;
     let units: Vec<String> = recipe.labels.iter().map(|name| Facts::of(name).unit_in_files().to_owned()).collect();
     let space = LabelSpace::covering(&recipe.labels, &units, spectra.labels.view())?;
     let wavelength: Vec<f64> = observations.grid.wavelength.iter().map(|nm| ANGSTROM * nm).collect();

@@ -2,5 +2,8 @@
 
 pub mod photometry;
 pub mod prepare;
+mod source;
 pub mod spectra;
 pub mod xp;
+
+pub use source::{AllStars, Source, SourceChunk, SourceReader, Stars, read_all};

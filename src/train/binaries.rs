@@ -178,7 +178,9 @@ fn beside_their_like(pairs: &[Option<Pair>], labels: &Array2<f64>) -> Vec<Option
         .into_par_iter()
         .map(|star| {
             let pair = pairs[star]?;
-            let like = nearest_to(&labels_of_reference, labels.row(star), LIKE, None);
+            // A star is no evidence against itself.
+            let itself = reference.binary_search(&star).ok();
+            let like = nearest_to(&labels_of_reference, labels.row(star), LIKE, itself);
             let mut ratios: Vec<(f64, f64)> = like.into_iter().filter_map(|row| pairs[reference[row]].map(ratio)).collect();
             let zero = weighted_median(&mut ratios);
             Some(Pair { expected: (pair.expected.0 * zero, pair.expected.1), ..pair })

@@ -9,7 +9,7 @@
 use super::checkpoint::Best;
 use super::global_step::{self, BatchLoss};
 use super::recipe::{Learn, StarUpdate};
-use super::run::{Run, no_stars};
+use super::run::{Report, Run, no_stars};
 use super::star_step::{self, Losses};
 use super::state::{EpochRecord, Part};
 use crate::error::{Error, ErrorKind, Result};
@@ -24,7 +24,7 @@ const FOLLOWING_ITERATIONS: u32 = 6;
 
 impl Run<'_> {
     /// Carries out a stage; returns whether the state that is kept is another than the first.
-    pub fn learn(&mut self, stage: &Learn, report: &mut dyn FnMut(f64, &str)) -> Result<bool> {
+    pub fn learn(&mut self, stage: &Learn, report: Report<'_>) -> Result<bool> {
         let device = self.state.model.device().clone();
         self.check_names(stage)?;
         let training = self.stars_passing(&stage.cuts, Part::Training)?;
@@ -70,11 +70,12 @@ impl Run<'_> {
             }
             let (training_loss, loss) = (training_loss.mean(), losses.flux);
             let text = format!("{}: loss {training_loss:.4} in training, {loss:.4} in validation", stage.name);
-            report(self.done(self.state.position.epoch), &text);
-            if self.checkpoint_is_due() {
+            let goes_on = report(self.done(self.state.position.epoch), &text);
+            if goes_on.is_err() || self.checkpoint_is_due() {
                 self.progress.optimiser = Some(descent.to_bytes()?);
                 self.checkpoint()?;
             }
+            goes_on?;
         }
         let Some(best) = self.progress.best.take() else { return Ok(true) };
         self.state.model.weights = best.weights;

@@ -30,7 +30,7 @@ pub use clean::CleaningReport;
 pub use recipe::{
     BinaryRecipe, CardText, Clean, DataRecipe, Learn, LossRecipe, Recipe, Refine, Schedule, Solve, Stage, StarUpdate,
 };
-pub use run::{Checkpoints, StageRecord};
+pub use run::{Checkpoints, Report, StageRecord};
 pub use self_report::{Drift, SelfReport, ZeroPoints};
 pub use state::EpochRecord;
 pub use trained::{MODEL_FOLDER, PRIOR_FILE, PROVENANCE_FILE, STARS_FILE, TrainedModel, TrainingLog, train};

@@ -10,6 +10,8 @@ use super::wavelength_step;
 use crate::error::{Error, Result};
 use crate::observations::{Cut, Observations, select};
 use crate::optimise::{LevenbergMarquardt, Method};
+use crate::tensor::Weights;
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -60,17 +62,21 @@ pub struct StageRecord {
     pub gained_nothing: bool,
 }
 
-/// Runs all stages of a recipe from a started state; `report` is called after every epoch and stage with the fraction done.
+/// What is told after every epoch and stage: the fraction done and where the training stands. An error from it ends the training, after
+/// a checkpoint (if there are any) from which it goes on to the same bits.
+pub type Report<'a> = &'a mut dyn FnMut(f64, &str) -> Result<()>;
+
+/// Runs all stages of a recipe from a started state.
 ///
 /// # Errors
 /// When a checkpoint cannot be read or written, a cut names an unknown quantity, a stage has no stars, or the loss is not
-/// finite.
+/// finite; and whatever `report` returns.
 pub fn run(
     recipe: &Recipe,
     observations: &Observations,
     state: TrainingState,
     checkpoints: Option<(Checkpoints<'_>, &str)>,
-    report: &mut dyn FnMut(f64, &str),
+    report: Report<'_>,
 ) -> Result<Outcome> {
     let mut run = Run {
         recipe,
@@ -116,13 +122,16 @@ pub fn run(
             run.checkpoint()?;
         }
         run.epochs_before += work(stage);
-        report(run.done(0), stage.name());
+        report(run.done(0), stage.name())?;
     }
     // What is estimated from the stars wants all of them at their optima, whatever the last stage was.
     let stars = run.state.kept_stars();
     run.follow(&stars, FOLLOWING_ITERATIONS)?;
     Ok(Outcome { state: run.state, cleanings: run.progress.cleanings, stages: run.progress.stages })
 }
+
+/// Weights, coordinates and binaries of a state.
+type Snapshot = (Weights, Array2<f64>, Option<binaries::Binaries>);
 
 /// Share of a stage in the progress that is shown.
 fn work(stage: &Stage) -> u32 {
@@ -148,7 +157,7 @@ impl Run<'_> {
 
     /// Steps of the wavelength weights; a step that raises the profile loss of the training stars is undone and damped. Returns
     /// whether the best state, by the stopping stars, is another than the first.
-    fn solve(&mut self, stage: &Solve, report: &mut dyn FnMut(f64, &str)) -> Result<bool> {
+    fn solve(&mut self, stage: &Solve, report: Report<'_>) -> Result<bool> {
         let training = self.stars_passing(&stage.cuts, Part::Training)?;
         let stopping = self.state.stars(Part::Stopping);
         if training.is_empty() || stopping.is_empty() {
@@ -158,7 +167,9 @@ impl Run<'_> {
         self.follow(&all, FOLLOWING_ITERATIONS)?;
         let mut lowest = self.losses(&training)?;
         let mut best = self.losses(&stopping)?;
-        let snapshot = |state: &TrainingState| (state.model.weights.clone(), state.coordinates.clone(), state.binaries.clone());
+        let snapshot = |state: &TrainingState| -> Snapshot {
+            (state.model.weights.clone(), state.coordinates.clone(), state.binaries.clone())
+        };
         let mut best_state = snapshot(&self.state);
         let mut damping = stage.damping;
         let mut gained = false;
@@ -176,7 +187,7 @@ impl Run<'_> {
                 if binaries::estimate(&mut self.state, self.observations, self.recipe)? {
                     self.follow(&all, FOLLOWING_ITERATIONS)?;
                     lowest = self.losses(&training)?;
-                    best = if is_best { self.losses(&stopping)? } else { best };
+                    best = if is_best { self.losses(&stopping)? } else { self.losses_elsewhere(&best_state, &stopping)? };
                 }
                 if is_best {
                     gained = true;
@@ -186,7 +197,8 @@ impl Run<'_> {
                 (self.state.model.weights, self.state.coordinates) = before;
                 damping *= 100.0;
             }
-            report(self.done(0), &format!("{}: step {step}, profile loss {:.4}", stage.name, lowest.whole));
+            // What is done of this stage is done again when the training goes on: it is seconds.
+            report(self.done(0), &format!("{}: step {step}, profile loss {:.4}", stage.name, lowest.whole))?;
             if damping >= 1.0 {
                 // No step helps any more.
                 break;
@@ -194,6 +206,16 @@ impl Run<'_> {
         }
         (self.state.model.weights, self.state.coordinates, self.state.binaries) = best_state;
         Ok(gained)
+    }
+
+    /// The losses of the named stars, at their optima, with the weights and coordinates of another state and with what is known of
+    /// binaries now: losses under other constraints do not compare.
+    fn losses_elsewhere(&mut self, other: &Snapshot, stars: &[usize]) -> Result<Losses> {
+        let here = (self.state.model.weights.clone(), self.state.coordinates.clone());
+        (self.state.model.weights, self.state.coordinates) = (other.0.clone(), other.1.clone());
+        let losses = self.follow(stars, FOLLOWING_ITERATIONS).and_then(|()| self.losses(stars));
+        (self.state.model.weights, self.state.coordinates) = here;
+        losses
     }
 
     /// The losses of the named stars where they are.

@@ -2,7 +2,7 @@
 
 use super::clean::CleaningReport;
 use super::recipe::{DataRecipe, Recipe};
-use super::run::{Checkpoints, StageRecord, run};
+use super::run::{Checkpoints, Report, StageRecord, run};
 use super::self_report::SelfReport;
 use super::state::{EpochRecord, Part, TrainingState};
 use super::{calibration, data_check, global_step, model_error};
@@ -70,7 +70,7 @@ pub fn train(
     registry: &Registry,
     device: &Device,
     checkpoints: Option<Checkpoints<'_>>,
-    report: &mut dyn FnMut(f64, &str),
+    report: Report<'_>,
 ) -> Result<(TrainedModel, Table)> {
     recipe.validate_for(registry)?;
     let as_written = recipe.to_toml()?;

@@ -125,7 +125,7 @@ impl PixelBench<'_> {
         let options = TrainingOptions { hidden, seed: self.seed, ..TrainingOptions::default() };
         tracing::info!("training {} networks of {hidden} neurons", self.n_trained);
         let mut clock = Clock::start();
-        let trained = train(&set, &options, &Checkpoint::default(), &|_, _| ())?;
+        let trained = train(&set, &options, &Checkpoint::default(), &|_, _| Ok(()))?;
         let training = clock.lap().cpu / self.n_trained as f64;
         let iterations = trained.pixels.iter().map(|pixel| pixel.n_iterations as f64).sum::<f64>() / self.n_trained as f64;
 

@@ -15,11 +15,12 @@ use crate::run::provenance::{self, Provenance, sha256_of_file};
 use crate::run::shard::Shard;
 use crate::run::tally::Tally;
 use crate::run::{Existing, Standing, record};
-use crate::survey::prepare::Preparation;
+use crate::survey::Source;
 use crate::table::{Column, Shape, Table, Writer, row_count};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A catalogue to be made.
 #[derive(Clone, Copy)]
@@ -28,8 +29,8 @@ pub struct CatalogueTask<'a> {
     pub estimator: &'a dyn Estimator,
     pub model_path: &'a Path,
     pub inputs: &'a [PathBuf],
-    /// How raw XP spectra among the inputs are prepared.
-    pub preparation: Option<&'a Preparation>,
+    /// How raw files of a survey among the inputs are prepared.
+    pub source: Option<&'a Arc<dyn Source>>,
     pub output: &'a Path,
     pub existing: Existing,
     /// Whether the finished catalogue is recorded for `--resume`; that of a partition has a marker instead.
@@ -51,12 +52,14 @@ pub struct Made {
     pub times: StageTimes,
     /// Stars found in each joined table; none where nothing was prepared, or there were no stars.
     pub matches: Option<BTreeMap<String, usize>>,
+    /// Raw files that could not be read, or not to their end, while others could.
+    pub n_failed_files: usize,
 }
 
 impl Made {
     /// What was found finished.
     pub fn before(tally: Tally, inputs: Vec<FileState>) -> Self {
-        Self { tally, inputs, seconds: 0.0, times: StageTimes::default(), matches: None }
+        Self { tally, inputs, seconds: 0.0, times: StageTimes::default(), matches: None, n_failed_files: 0 }
     }
 
     /// For `--json`: numbers of stars, the catalogue, and how long it took.
@@ -84,7 +87,11 @@ impl CatalogueTask<'_> {
         let inputs = self.inputs.iter().map(|path| FileState::read(path)).collect::<Result<Vec<_>>>()?;
         let hash = clock.lap().cpu;
         let described = self.inputs.iter().zip(&inputs).map(|(path, state)| {
-            Ok(provenance::Input { path: path.clone(), n_rows: row_count(path)?, sha256: state.sha256().to_owned() })
+            let n_rows = match self.source.filter(|source| source.takes(path).unwrap_or(false)) {
+                Some(source) => source.n_stars(path)?,
+                None => row_count(path)?,
+            };
+            Ok(provenance::Input { path: path.clone(), n_rows, sha256: state.sha256().to_owned() })
         });
         let described = described.collect::<Result<Vec<_>>>()?;
         let provenance = provenance.clone().with_inputs(&described);
@@ -147,8 +154,10 @@ impl CatalogueTask<'_> {
         let seconds = progress.seconds();
         let per_star = 1e3 * seconds / tally.stars.max(1) as f64;
         tracing::info!("{}: {tally}; {seconds:.1} s ({per_star:.2} ms a star), {times}", self.output.display());
-        let matches = summary.take().filter(|summary| summary.n_stars > 0).map(|summary| summary.n_matched);
-        Ok(Made { tally, inputs, seconds, times, matches })
+        let summary = summary.take();
+        let n_failed_files = summary.as_ref().map_or(0, |summary| summary.n_failed_files);
+        let matches = summary.filter(|summary| summary.n_stars > 0).map(|summary| summary.n_matched);
+        Ok(Made { tally, inputs, seconds, times, matches, n_failed_files })
     }
 
     /// Fails when a signal has come.
@@ -160,7 +169,7 @@ impl CatalogueTask<'_> {
         Input {
             paths: self.inputs.to_vec(),
             shard: self.shard,
-            preparation: self.preparation.cloned(),
+            source: self.source.cloned(),
             options: self.estimator.read_options(),
             on_cpu: self.estimator.is_on_cpu(),
             accepted: self.other_instrument.then(|| self.package.grid().clone()),
@@ -196,11 +205,11 @@ impl CatalogueTask<'_> {
         if let Some(shard) = self.shard {
             provenance = provenance.with("shard", shard.to_string());
         }
-        if let Some(preparation) = self.preparation {
-            let joined = preparation.joined_files()?;
+        if let Some(source) = self.source {
+            let joined = source.joined_files()?;
             let contents = joined.iter().map(|file| Ok(provenance::content(file, &sha256_of_file(file)?)));
             let contents = contents.collect::<Result<Vec<_>>>()?;
-            provenance = provenance.with("prepare_recipe", preparation.choices()?).with("joined_tables", contents.join(" "));
+            provenance = provenance.with("prepare_recipe", source.choices()?).with("joined_tables", contents.join(" "));
         }
         Ok(provenance)
     }

@@ -1,14 +1,16 @@
 //! The reading side of a fit: files to observations, in a thread that runs ahead of the engine.
 
 use crate::cli::prepare::log_notes;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::observations::{Grid, Observations, ReadOptions};
 use crate::prefetch::prefetch;
 use crate::run::identifiers::Identifiers;
 use crate::run::shard::Shard;
-use crate::survey::prepare::{Preparation, Summary};
-use crate::survey::xp::{ColumnMap, SpectrumKind, columns_of_spectra, refuse_epoch_spectra};
-use crate::table::{Chunks, Table, read_chunks, read_schema};
+use crate::survey::prepare::Summary;
+use crate::survey::xp::refuse_epoch_spectra;
+use crate::survey::{Source, SourceChunk, SourceReader, Stars};
+use crate::table::{Chunks, Column, Table, read_chunks};
+use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,15 +19,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 const ROWS: usize = 2048;
 /// Stars read at once for an accelerator.
 const ROWS_OF_A_DEVICE: usize = 8192;
-/// Stars of raw XP files read at once (up to 60 kB each until they are prepared).
-const RAW_ROWS: usize = 2048;
 
 /// What is read, and how.
 pub struct Input {
     pub paths: Vec<PathBuf>,
     pub shard: Option<Shard>,
-    /// For raw XP files.
-    pub preparation: Option<Preparation>,
+    /// For raw files of a survey.
+    pub source: Option<Arc<dyn Source>>,
     pub options: ReadOptions,
     /// Whether the stars are fitted on a processor.
     pub on_cpu: bool,
@@ -44,32 +44,21 @@ pub struct Batch {
     pub other_instrument: Option<String>,
 }
 
-/// Whether a file holds XP spectra as coefficients, in columns of the archive's names or those of a recipe's map.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn is_raw(path: &Path, columns: &ColumnMap) -> Result<bool> {
-    let schemas = read_schema(path)?;
-    Ok(columns_of_spectra(&schemas, columns).is_some_and(|(kind, _)| kind == SpectrumKind::Continuous))
-}
-
 impl Input {
     /// The stars, in the order of files and rows; the iterator ends after an error (a star that occurs twice is one, in any of the
     /// files and whether or not the shard takes it). The next batch is read, prepared and whitened while the consumer works on one.
     /// What the preparation did goes to `summary` at the end.
     pub fn batches(self, summary: SharedSummary) -> Box<dyn Iterator<Item = Result<Batch>> + Send> {
-        let paths = self.paths.into_iter();
         let reader = Reader {
-            paths,
+            paths: self.paths.into_iter().peekable(),
             file: None,
-            identifiers: Identifiers::default(),
+            stars: Wanted { identifiers: Identifiers::default(), shard: self.shard },
             n_read: 0,
-            shard: self.shard,
-            preparation: self.preparation,
+            raw: self.source.as_deref().map(Source::reader),
+            source: self.source,
             options: self.options,
             rows: if self.on_cpu { ROWS } else { ROWS_OF_A_DEVICE },
             accepted: self.accepted,
-            last: String::new(),
             ended: false,
             summary,
         };
@@ -78,20 +67,35 @@ impl Input {
 }
 
 struct Reader {
-    paths: std::vec::IntoIter<PathBuf>,
+    paths: Peekable<std::vec::IntoIter<PathBuf>>,
     file: Option<OpenFile>,
-    /// Those of all rows so far.
-    identifiers: Identifiers,
+    stars: Wanted,
     n_read: usize,
-    shard: Option<Shard>,
-    preparation: Option<Preparation>,
+    source: Option<Arc<dyn Source>>,
+    /// Of the source.
+    raw: Option<Box<dyn SourceReader>>,
     options: ReadOptions,
     rows: usize,
     accepted: Option<Grid>,
-    /// The place of the last chunk, for messages.
-    last: String,
     ended: bool,
     summary: SharedSummary,
+}
+
+/// The stars of a shard; every star once, whether or not it is one of them.
+struct Wanted {
+    /// Those of all rows so far.
+    identifiers: Identifiers,
+    shard: Option<Shard>,
+}
+
+impl Stars for Wanted {
+    fn note(&mut self, ids: &Column, file: &Path, first: usize) -> Result<()> {
+        self.identifiers.add_column(ids, file, first).map(|_| ())
+    }
+
+    fn wants(&self, id: i64) -> bool {
+        self.shard.is_none_or(|shard| shard.contains(id))
+    }
 }
 
 /// What a preparation did, for both threads; nothing where there was none, or it has not come to its end.
@@ -109,72 +113,57 @@ impl SharedSummary {
     }
 }
 
-/// A file that is being read.
+/// A file of observations that is being read.
 struct OpenFile {
     path: PathBuf,
     chunks: Chunks,
-    is_raw: bool,
     n_rows: usize,
 }
 
-/// Rows of a file.
-struct Chunk {
-    table: Table,
-    file: String,
-    /// The file and its rows.
-    place: String,
-    is_raw: bool,
-}
-
 impl Reader {
-    fn open(&self, path: PathBuf) -> Result<OpenFile> {
-        let takes = |preparation: &&Preparation| read_schema(&path).is_ok_and(|schemas| preparation.takes(&schemas));
-        let raw = self.preparation.as_ref().filter(takes);
-        let chunks = match raw {
-            Some(preparation) => preparation.read_chunks(&path, RAW_ROWS)?,
-            None => read_chunks(&path, self.rows)?,
-        };
-        Ok(OpenFile { is_raw: raw.is_some(), path, chunks, n_rows: 0 })
+    /// The next stars as rows of observations; `None` after the last file.
+    fn chunk(&mut self) -> Result<Option<SourceChunk>> {
+        loop {
+            if let Some(file) = &mut self.file {
+                match file.chunks.next().transpose()? {
+                    Some(chunk) => return self.observations(chunk).map(Some),
+                    None => self.file = None,
+                }
+            }
+            if let Some(chunk) = self.raw_chunk()? {
+                return Ok(Some(chunk));
+            }
+            let Some(path) = self.paths.next() else { return Ok(None) };
+            self.file = Some(OpenFile { chunks: read_chunks(&path, self.rows)?, path, n_rows: 0 });
+        }
     }
 
-    /// The next chunk and where it is from; `None` after the last file.
-    fn chunk(&mut self) -> Result<Option<Chunk>> {
-        loop {
-            let file = match &mut self.file {
-                Some(file) => file,
-                None => match self.paths.next() {
-                    Some(path) => {
-                        let file = self.open(path)?;
-                        self.file.insert(file)
-                    }
-                    None => return Ok(None),
-                },
-            };
-            if let Some(chunk) = file.chunks.next().transpose()? {
-                let first = file.n_rows;
-                self.identifiers.add(&chunk, &file.path, first)?;
-                file.n_rows += chunk.n_rows();
-                self.n_read += chunk.n_rows();
-                let place = format!("{}, rows {first}\u{2013}{}", file.path.display(), file.n_rows.saturating_sub(1));
-                let file_name = file.path.display().to_string();
-                return Ok(Some(Chunk { table: chunk, file: file_name, place, is_raw: file.is_raw }));
-            }
-            self.file = None;
+    /// The next stars of raw files, as long as these follow one another.
+    fn raw_chunk(&mut self) -> Result<Option<SourceChunk>> {
+        let (Some(source), Some(raw)) = (&self.source, &mut self.raw) else { return Ok(None) };
+        raw.next(&mut || self.paths.next_if(|path| source.takes(path).unwrap_or(false)), &mut self.stars)
+    }
+
+    /// Rows of the open file of observations.
+    fn observations(&mut self, mut table: Table) -> Result<SourceChunk> {
+        let Some(file) = &mut self.file else { return Err(Error::data("observations").found("no open file")) };
+        let (first, n_read) = (file.n_rows, table.n_rows());
+        self.stars.identifiers.add(&table, &file.path, first)?;
+        file.n_rows += n_read;
+        let place = format!("{}, rows {first}\u{2013}{}", file.path.display(), file.n_rows.saturating_sub(1));
+        if let Some(shard) = self.stars.shard {
+            table = shard.select(table)?;
         }
+        let names = table.columns().iter().map(|column| column.schema.name.as_str());
+        refuse_epoch_spectra(names).map_err(|error| error.within(&place))?;
+        Ok(SourceChunk { file: file.path.clone(), place, n_read, table })
     }
 
     fn batch(&mut self) -> Result<Option<Batch>> {
-        let Some(Chunk { table: mut chunk, file, place, is_raw }) = self.chunk()? else { return Ok(None) };
-        self.last.clone_from(&place);
-        if let Some(shard) = self.shard {
-            chunk = shard.select(chunk)?;
-        }
-        let observations = match self.preparation.as_mut().filter(|_| is_raw) {
-            Some(preparation) => preparation.chunk(chunk),
-            None => refuse_epoch_spectra(chunk.columns().iter().map(|column| column.schema.name.as_str())).map(|()| chunk),
-        };
-        let observations = observations.and_then(|table| Observations::from_table_of(&file, table, &self.options));
-        let mut observations = observations.map_err(|error| error.within(&place))?;
+        let Some(SourceChunk { file, place, n_read, table }) = self.chunk()? else { return Ok(None) };
+        self.n_read += n_read;
+        let file = file.display().to_string();
+        let mut observations = Observations::from_table_of(&file, table, &self.options).map_err(|error| error.within(&place))?;
         let mut other_instrument = None;
         if let Some(model) = self.accepted.as_ref().filter(|model| !model.has_instrument_of(&observations.grid)) {
             other_instrument = Some(observations.grid.instrument.take().unwrap_or_default());
@@ -194,13 +183,11 @@ impl Iterator for Reader {
         let batch = self.batch().transpose();
         self.ended = !matches!(batch, Some(Ok(_)));
         if batch.is_none()
-            && let Some(preparation) = self.preparation.take()
+            && let Some(raw) = self.raw.take()
         {
-            let usable = preparation.require_usable();
-            let summary = preparation.finish();
+            let summary = raw.summary();
             log_notes(&summary);
             self.summary.put(summary);
-            return usable.err().map(|error| Err(error.within(&self.last)));
         }
         batch
     }

@@ -87,7 +87,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         estimator: estimator.as_ref(),
         model_path: &arguments.model,
         inputs: &[],
-        preparation: None,
+        source: None,
         output: &arguments.output,
         existing: arguments.existing.into(),
         has_record: false,
@@ -98,17 +98,18 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     };
     match &survey {
         Some(survey) => {
-            let each = CatalogueTask { preparation: preparations.asked_for(), ..task };
+            let each = CatalogueTask { source: preparations.asked_for(), ..task };
             PartitionedRun::enter(each, &preparations, survey, (arguments.shard, arguments.retry_lost))?.run(settings)
         }
         None => {
             let inputs = expand(&arguments.observations)?;
             Inputs::of(&inputs).require_other(&arguments.output)?;
-            let preparation = preparations.of_any(&inputs)?;
-            let task = CatalogueTask { inputs: &inputs, preparation, has_record: true, shard: arguments.shard, ..task };
+            let source = preparations.of_any(&inputs)?;
+            let task = CatalogueTask { inputs: &inputs, source, has_record: true, shard: arguments.shard, ..task };
             let made = task.run(&task.provenance()?, settings)?;
             let nothing_matched = made.matches.as_ref().is_some_and(warn_of_tables_without_match);
-            Ok(Outcome { nothing_matched, ..Outcome::files(made.summary(&arguments.output)) })
+            let n_failed = made.n_failed_files;
+            Ok(Outcome { nothing_matched, n_failed, ..Outcome::files(made.summary(&arguments.output)) })
         }
     }
 }

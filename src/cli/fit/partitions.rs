@@ -83,9 +83,9 @@ impl<'a> PartitionedRun<'a> {
 
     fn make(&self, partition: &Partition, (output, existing): (&Path, Existing), settings: &Settings) -> Result<Made> {
         let inputs = std::slice::from_ref(&partition.input);
-        let preparation = self.preparations.of(&partition.input)?;
-        let task = CatalogueTask { inputs, output, existing, preparation, ..self.task };
-        task.run(&self.preparations.noted_in(&self.provenance, preparation)?, settings)
+        let source = self.preparations.of(&partition.input)?;
+        let task = CatalogueTask { inputs, output, existing, source, ..self.task };
+        task.run(&self.preparations.noted_in(&self.provenance, source)?, settings)
     }
 }
 

@@ -1,34 +1,36 @@
-//! How raw XP spectra are prepared for a model.
+//! How raw files of surveys are prepared for a model.
 
-use super::input::is_raw;
 use crate::cli::prepare::recipe;
 use crate::error::{Error, Result};
 use crate::observations::Grid;
 use crate::quantity::XP_SAMPLE;
 use crate::run::expand;
 use crate::run::provenance::Provenance;
+use crate::survey::Source;
 use crate::survey::photometry::{PhotometricBand, standard_set};
 use crate::survey::prepare::{self, Duplicates, Preparation, PrepareRecipe, TableSource, XpSource};
-use crate::survey::xp::{ColumnMap, DEFAULT_INSTRUMENT, Instrument};
+use crate::survey::spectra::SpectraPreparation;
+use crate::survey::xp::{ColumnMap, DEFAULT_INSTRUMENT, Instrument, SpectrumKind, columns_of_spectra};
 use crate::table::read_schema;
 use crate::warning::warn_once;
 use clap::Args;
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Sets of bands that are taken from joined tables where the model has them.
 const STANDARD_SETS: [&str; 2] = ["2mass", "wise"];
 
-/// Options for observations that are XP spectra as the archive publishes them.
+/// Options for observations as the archives publish them.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Raw XP spectra (bp_coefficients, ...)")]
+#[command(next_help_heading = "Raw files of surveys (XP coefficients; spectra of DESI, LAMOST, SDSS, tables)")]
 pub struct RawArguments {
-    /// Prepare raw XP spectra by this recipe of `photosphere prepare` (its own XP files are replaced by the observations); otherwise they
-    /// are sampled at the model's wavelengths with the usual calibration errors.
+    /// Prepare raw files by this recipe of `photosphere prepare` (its own files of stars are replaced by the observations). Spectra other than
+    /// Gaia's need one; without it, XP spectra are sampled at the model's wavelengths with the usual calibration errors.
     #[arg(long, value_name = "RECIPE")]
     prepare: Option<String>,
-    /// Join a table to raw XP spectra on source_id: parallax, parallax_error, j_mag, j_mag_error, ... ra, dec; may be repeated. Of a
+    /// Join a table to raw files on source_id: parallax, parallax_error, j_mag, j_mag_error, ... ra, dec; may be repeated. Of a
     /// folder, all tables in it are read as one.
     #[arg(long, value_name = "FILE")]
     join: Vec<PathBuf>,
@@ -56,12 +58,10 @@ pub struct Preparations<'a> {
     grid: &'a Grid,
     constraints: Vec<String>,
     keep: BTreeSet<String>,
-    /// The names of the columns of raw files.
-    columns: ColumnMap,
     /// The one that `--prepare` and `--join` ask for.
-    asked_for: Option<Preparation>,
+    asked_for: Option<Arc<dyn Source>>,
     /// The one that follows from the model alone.
-    usual: OnceCell<Preparation>,
+    usual: OnceCell<Arc<dyn Source>>,
 }
 
 impl<'a> Preparations<'a> {
@@ -74,12 +74,11 @@ impl<'a> Preparations<'a> {
             true => Some(arguments.preparation(grid, &constraints, &keep)?),
             false => None,
         };
-        let columns = arguments.recipe()?.xp.map_or_else(ColumnMap::default, |xp| xp.columns);
-        Ok(Self { arguments, grid, constraints, keep, columns, asked_for, usual: OnceCell::new() })
+        Ok(Self { arguments, grid, constraints, keep, asked_for, usual: OnceCell::new() })
     }
 
     /// The one that the options ask for.
-    pub fn asked_for(&self) -> Option<&Preparation> {
+    pub fn asked_for(&self) -> Option<&Arc<dyn Source>> {
         self.asked_for.as_ref()
     }
 
@@ -87,18 +86,20 @@ impl<'a> Preparations<'a> {
     ///
     /// # Errors
     /// When the model has no XP samples, or an input without raw spectra is to be prepared.
-    pub fn of(&self, input: &Path) -> Result<Option<&Preparation>> {
-        match (is_raw(input, &self.columns), &self.asked_for) {
-            (Ok(false), Some(_)) => Err(nothing_raw(input.display().to_string(), "it")),
-            (_, Some(asked_for)) => Ok(Some(asked_for)),
-            (Ok(true), None) => match self.usual.get() {
+    pub fn of(&self, input: &Path) -> Result<Option<&Arc<dyn Source>>> {
+        match &self.asked_for {
+            Some(asked_for) => match asked_for.takes(input) {
+                Ok(false) => Err(nothing_raw(input.display().to_string(), "it")),
+                Ok(true) | Err(_) => Ok(Some(asked_for)),
+            },
+            None if !is_raw(input).unwrap_or(false) => Ok(None),
+            None => match self.usual.get() {
                 Some(usual) => Ok(Some(usual)),
                 None => {
                     let usual = self.arguments.preparation(self.grid, &self.constraints, &self.keep)?;
                     Ok(Some(self.usual.get_or_init(|| usual)))
                 }
             },
-            (Ok(false) | Err(_), None) => Ok(None),
         }
     }
 
@@ -106,8 +107,9 @@ impl<'a> Preparations<'a> {
     ///
     /// # Errors
     /// As [`Preparations::of`], when none of them is raw.
-    pub fn of_any(&self, inputs: &[PathBuf]) -> Result<Option<&Preparation>> {
-        let kinds: Vec<Result<bool>> = inputs.iter().map(|input| is_raw(input, &self.columns)).collect();
+    pub fn of_any(&self, inputs: &[PathBuf]) -> Result<Option<&Arc<dyn Source>>> {
+        let takes = |input: &PathBuf| self.asked_for.as_ref().map_or_else(|| is_raw(input), |asked_for| asked_for.takes(input));
+        let kinds: Vec<Result<bool>> = inputs.iter().map(takes).collect();
         match inputs.iter().zip(&kinds).find(|(_, kind)| matches!(kind, Ok(true))) {
             Some((raw, _)) => self.of(raw),
             // The reader says what is wrong with it.
@@ -120,13 +122,23 @@ impl<'a> Preparations<'a> {
     /// Provenance with the preparation that follows from the model, which settles it, in the notes.
     ///
     /// # Errors
-    /// As [`Preparation::choices`].
-    pub fn noted_in(&self, provenance: &Provenance, preparation: Option<&Preparation>) -> Result<Provenance> {
+    /// As [`Source::choices`].
+    pub fn noted_in(&self, provenance: &Provenance, preparation: Option<&Arc<dyn Source>>) -> Result<Provenance> {
         match preparation.filter(|_| self.asked_for.is_none()) {
             Some(usual) => Ok(provenance.clone().noted("prepare_recipe", usual.choices()?)),
             None => Ok(provenance.clone()),
         }
     }
+}
+
+/// Whether a file holds XP spectra as coefficients.
+///
+/// # Errors
+/// When it cannot be read.
+fn is_raw(path: &Path) -> Result<bool> {
+    let schemas = read_schema(path)?;
+    let kind = columns_of_spectra(&schemas, &ColumnMap::default());
+    Ok(kind.is_some_and(|(kind, _)| kind == SpectrumKind::Continuous))
 }
 
 fn nothing_raw(place: String, among: &str) -> Error {
@@ -163,10 +175,13 @@ impl RawArguments {
     ///
     /// # Errors
     /// When the recipe does not fit the model, or a joined table cannot be read.
-    fn preparation(&self, grid: &Grid, constraints: &[String], keep: &BTreeSet<String>) -> Result<Preparation> {
+    fn preparation(&self, grid: &Grid, constraints: &[String], keep: &BTreeSet<String>) -> Result<Arc<dyn Source>> {
         let mut recipe = self.recipe()?;
         // Measured labels are not needed to fit, except where they constrain the fit.
         recipe.labels.retain(|label| self.prepare.is_some() && constraints.contains(label));
+        if recipe.spectra.is_some() {
+            return self.of_spectra(recipe, keep);
+        }
         match &mut recipe.xp {
             Some(xp) => xp.files.clear(),
             None => {
@@ -177,18 +192,43 @@ impl RawArguments {
         if let (Some(xp), Some(instrument)) = (&mut recipe.xp, &self.instrument) {
             xp.instrument.clone_from(instrument);
         }
+        self.set_duplicates(&mut recipe);
+        for path in &self.join {
+            recipe.tables.push(joined(path, with_bands(keep.clone(), grid))?);
+        }
+        if self.prepare.is_none() {
+            recipe.photometry.bands = self.bands(grid, &recipe)?;
+        }
+        Ok(Arc::new(Preparation::new(recipe)?.for_data_vector(&grid.names, &grid.wavelength)?))
+    }
+
+    /// The preparation of files of spectra, on the pixels that the recipe says.
+    fn of_spectra(&self, mut recipe: PrepareRecipe, keep: &BTreeSet<String>) -> Result<Arc<dyn Source>> {
+        if let Some(instrument) = &self.instrument {
+            return Err(Error::usage(format!("--instrument {instrument}"))
+                .found("a recipe of spectra that are no XP spectra")
+                .expected("no instrument")
+                .remedy("Leave it out."));
+        }
+        self.set_duplicates(&mut recipe);
+        let mut keep = keep.clone();
+        if let Some(spectra) = &mut recipe.spectra {
+            spectra.files.clear();
+            let velocity = &spectra.velocity;
+            keep.extend([&velocity.column, &velocity.error, &velocity.warning].into_iter().flatten().cloned());
+        }
+        for path in &self.join {
+            recipe.tables.push(joined(path, keep.clone())?);
+        }
+        Ok(Arc::new(SpectraPreparation::new(recipe)?))
+    }
+
+    fn set_duplicates(&self, recipe: &mut PrepareRecipe) {
         match self.join_duplicates {
             Some(JoinDuplicates::Error) => recipe.duplicates = Duplicates::Error,
             Some(JoinDuplicates::KeepFirst) => recipe.duplicates = Duplicates::KeepFirst,
             None => {}
         }
-        for path in &self.join {
-            recipe.tables.push(joined(path, grid, keep)?);
-        }
-        if self.prepare.is_none() {
-            recipe.photometry.bands = self.bands(grid, &recipe)?;
-        }
-        Preparation::new(recipe)?.for_data_vector(&grid.names, &grid.wavelength)
     }
 
     /// The model's bands of the standard sets whose columns the joined tables have.
@@ -239,23 +279,27 @@ fn standard_bands(grid: &Grid) -> impl Iterator<Item = PhotometricBand> + '_ {
 }
 
 /// A table to be joined, or the tables in a folder as one.
-fn joined(path: &Path, grid: &Grid, keep: &BTreeSet<String>) -> Result<TableSource> {
+fn joined(path: &Path, wanted: BTreeSet<String>) -> Result<TableSource> {
     let files = expand(&[path.to_owned()])?;
     let first = files.first().map_or(path, PathBuf::as_path);
     if files.len() > 1 {
         warn_once(format!("--join {}: its {} tables ({}, …) are read as one", path.display(), files.len(), first.display()));
     }
-    let columns = wanted_columns(first, grid, keep)?;
+    let columns = wanted_columns(first, &wanted)?;
     Ok(TableSource { columns: Some(columns), files, ..TableSource::of_file(PathBuf::new()) })
 }
 
-/// The columns of a joined table that a fit uses or carries on.
-fn wanted_columns(path: &Path, grid: &Grid, keep: &BTreeSet<String>) -> Result<Vec<String>> {
-    let mut wanted = keep.clone();
+/// These columns and those of the standard bands of a data vector.
+fn with_bands(mut wanted: BTreeSet<String>, grid: &Grid) -> BTreeSet<String> {
     for band in standard_bands(grid) {
         wanted.extend([band.magnitude_column, band.error_column]);
         wanted.extend(band.crowding.map(|cut| cut.column));
     }
+    wanted
+}
+
+/// The columns of a joined table that a fit uses or carries on: those `wanted` that it has.
+fn wanted_columns(path: &Path, wanted: &BTreeSet<String>) -> Result<Vec<String>> {
     let truth = wanted.contains("true_*");
     let schemas = read_schema(path)?;
     let names = schemas.into_iter().map(|schema| schema.name);

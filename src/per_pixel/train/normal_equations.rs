@@ -229,7 +229,7 @@ impl NormalEquations {
         let kernel: Vec<f32> = hidden_kernel(&pass.parameters, n_labels, n_hidden).iter().map(|value| *value as f32).collect();
         let w = |h: usize, k: usize| kernel[h * (n_labels + 1) + k];
         let weights: Vec<f32> = self.output_weights(pass).iter().map(|value| *value as f32).collect();
-        let [_, first, second] = &pass.of_references;
+        let [_, first, _] = &pass.of_references;
         let rows = &mut self.rows;
         rows.left.resize(LEFT * n, Strip::default());
         rows.of_references(section, task, pass, &kernel, &weights);

@@ -74,15 +74,15 @@ impl TrainingSet {
 }
 
 /// Trains a network for every pixel that is not among the `finished` ones. `done` is told of every pixel that
-/// is; the networks do not depend on threads, nor on interruptions.
+/// is, and ends the training by an error; the networks do not depend on threads, nor on interruptions.
 ///
 /// # Errors
-/// When the set contradicts itself, an option is impossible, or no pixel could be trained.
+/// When the set contradicts itself, an option is impossible, or no pixel could be trained; and whatever `done` returns.
 pub fn train(
     set: &TrainingSet,
     options: &TrainingOptions,
     finished: &Checkpoint,
-    done: &(dyn Fn(usize, &PixelResult) + Sync),
+    done: &(dyn Fn(usize, &PixelResult) -> Result<()> + Sync),
 ) -> Result<Training> {
     options.validate()?;
     set.check()?;
@@ -95,11 +95,11 @@ pub fn train(
             |(work, committee), pixel| {
                 let known = finished.pixels.get(&pixel).filter(|result| result.parameters.len() == n_parameters);
                 let result = known.cloned().unwrap_or_else(|| trainer.pixel(pixel, work, committee));
-                done(pixel, &result);
-                result
+                done(pixel, &result)?;
+                Ok(result)
             },
         )
-        .collect();
+        .collect::<Result<_>>()?;
     let parameters = Array2::from_shape_fn((pixels.len(), n_parameters), |(w, p)| pixels[w].parameters[p]);
     let networks = PixelNetworks::new(set.space.clone(), set.wavelength.clone(), trainer.architecture.clone(), parameters)?;
     Ok(Training { networks, pixels })

@@ -3,6 +3,7 @@
 use super::super::{GradientLibrary, LabelSpace, LabelledSpectra, NetworkEngine, emulate};
 use super::trainer::Trainer;
 use super::*;
+use crate::error::Error;
 use crate::simulate::line_list::{LABELS, LineList, Population, References, Synthesis};
 use ndarray::s;
 
@@ -32,9 +33,9 @@ fn rms_error(training: &Training, synthesis: &Synthesis) -> f64 {
 #[test]
 fn networks_learn_the_flux_and_physics_keeps_them_from_learning_noise() {
     let (set, synthesis) = training_set(24, 1000, Some(References::Scattered));
-    let trained = train(&set, &TrainingOptions::default(), &Checkpoint::default(), &|_, _| ()).unwrap();
+    let trained = train(&set, &TrainingOptions::default(), &Checkpoint::default(), &|_, _| Ok(())).unwrap();
     let without =
-        train(&TrainingSet { library: None, ..set.clone() }, &TrainingOptions::default(), &Checkpoint::default(), &|_, _| ())
+        train(&TrainingSet { library: None, ..set.clone() }, &TrainingOptions::default(), &Checkpoint::default(), &|_, _| Ok(()))
             .unwrap();
     let [with, without] = [&trained, &without].map(|training| rms_error(training, &synthesis));
     println!("model error {with:.2e}, without physics {without:.2e}");
@@ -52,7 +53,7 @@ fn a_network_is_the_same_on_any_threads_and_missing_pixels_do_not_count() {
     let options = TrainingOptions { hidden: 6, iterations: 8, ..TrainingOptions::default() };
     let on = |threads: usize, set: &TrainingSet| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| train(set, &options, &Checkpoint::default(), &|_, _| ())).unwrap().networks
+        pool.install(|| train(set, &options, &Checkpoint::default(), &|_, _| Ok(()))).unwrap().networks
     };
     let whole = on(1, &set);
     assert_eq!(whole, on(2, &set));
@@ -76,6 +77,7 @@ fn an_interrupted_training_goes_on_to_the_same_bits() {
         if pixel % 2 == 1 {
             seen.lock().unwrap().pixels.insert(pixel, result.clone());
         }
+        Ok(())
     };
     let whole = train(&set, &options, &Checkpoint::default(), &done).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -83,9 +85,11 @@ fn an_interrupted_training_goes_on_to_the_same_bits() {
     seen.lock().unwrap().write(&path, "this run").unwrap();
     let read = Checkpoint::read(&path, "this run").unwrap();
     assert_eq!(read, *seen.lock().unwrap());
-    let again = train(&set, &options, &read, &|_, _| ()).unwrap();
+    let again = train(&set, &options, &read, &|_, _| Ok(())).unwrap();
     assert_eq!(again.networks, whole.networks);
     assert_eq!(again.pixels, whole.pixels);
+    let stop = |_: usize, _: &PixelResult| Err(Error::data("the caller").found("enough"));
+    assert!(train(&set, &options, &read, &stop).err().unwrap().to_string().contains("enough"));
     let error = Checkpoint::read(&path, "another run").unwrap_err().to_string();
     assert!(error.contains("other inputs") && error.contains("--overwrite"), "{error}");
 }
@@ -94,7 +98,7 @@ fn an_interrupted_training_goes_on_to_the_same_bits() {
 fn impossible_trainings_are_refused() {
     let (set, _) = training_set(4, 60, Some(References::Scattered));
     let refused = |set: &TrainingSet, options: TrainingOptions, expected: &str| {
-        let error = train(set, &options, &Checkpoint::default(), &|_, _| ()).err().unwrap().to_string();
+        let error = train(set, &options, &Checkpoint::default(), &|_, _| Ok(())).err().unwrap().to_string();
         assert!(error.contains(expected), "{error}");
     };
     let options = TrainingOptions::default;
@@ -128,8 +132,9 @@ fn a_label_acts_within_its_windows_alone() {
         windows_of: [("mg_fe".to_owned(), windows)].into(),
         ..TrainingOptions::default()
     };
-    let trained = train(&set, &options, &Checkpoint::default(), &|_, _| ()).unwrap();
-    let free = train(&set, &TrainingOptions { windows_of: Default::default(), ..options }, &Checkpoint::default(), &|_, _| ());
+    let trained = train(&set, &options, &Checkpoint::default(), &|_, _| Ok(())).unwrap();
+    let free =
+        train(&set, &TrainingOptions { windows_of: Default::default(), ..options }, &Checkpoint::default(), &|_, _| Ok(()));
     let free = free.unwrap();
     let k = set.space.names.iter().position(|name| name == "mg_fe").unwrap();
     let gradient = crate::per_pixel::evaluate_all(&NetworkEngine::new(&trained.networks), set.spectra.labels.view());
@@ -146,7 +151,7 @@ fn a_label_acts_within_its_windows_alone() {
 fn a_committee_is_the_mean_of_its_members() {
     let (set, _) = training_set(3, 200, Some(References::Scattered));
     let options = TrainingOptions { hidden: 5, iterations: 6, ..TrainingOptions::default() };
-    let of = |options: &TrainingOptions| train(&set, options, &Checkpoint::default(), &|_, _| ()).unwrap();
+    let of = |options: &TrainingOptions| train(&set, options, &Checkpoint::default(), &|_, _| Ok(())).unwrap();
     let together = of(&TrainingOptions { committee: 3, ..options.clone() });
     assert_eq!(together.networks.architecture.widths, [set.space.len(), 15]);
     // The first member is the network that is trained alone; the seeds of the others are reached by options.
@@ -191,7 +196,7 @@ fn adam_goes_to_the_same_loss_more_slowly() {
     let second_order = TrainingOptions { hidden: 8, ..TrainingOptions::default() };
     let adam = AdamOptions { epochs: 400, batch: 100, judge_every: 20, ..AdamOptions::default() };
     let options = TrainingOptions { optimiser: Optimiser::Adam, adam, ..second_order.clone() };
-    let of = |options: &TrainingOptions| train(&set, options, &Checkpoint::default(), &|_, _| ()).unwrap();
+    let of = |options: &TrainingOptions| train(&set, options, &Checkpoint::default(), &|_, _| Ok(())).unwrap();
     let [best, start, found] =
         [&second_order, &TrainingOptions { adam: AdamOptions { epochs: 1, ..adam }, ..options.clone() }, &options].map(of);
     let [best_loss, start_loss, loss] = [&best, &start, &found].map(|training| losses(training)[0]);
@@ -199,7 +204,7 @@ fn adam_goes_to_the_same_loss_more_slowly() {
     assert!(loss < 1.15 * best_loss && loss > 0.97 * best_loss && start_loss > 1.5 * loss, "{best_loss} {start_loss} {loss}");
     assert_eq!(found.networks, of(&options).networks);
     let refused = TrainingOptions { adam: AdamOptions { rates: [0.0, 1.0], ..adam }, ..options };
-    let error = train(&set, &refused, &Checkpoint::default(), &|_, _| ()).err().unwrap().to_string();
+    let error = train(&set, &refused, &Checkpoint::default(), &|_, _| Ok(())).err().unwrap().to_string();
     assert!(error.contains("adam.rates"), "{error}");
 }
 
@@ -216,7 +221,7 @@ fn second_order_against_adam() {
             time.tv_sec as f64 + 1e-9 * time.tv_nsec as f64
         };
         let start = seconds();
-        let trained = pool.install(|| train(&set, &options, &Checkpoint::default(), &|_, _| ())).unwrap();
+        let trained = pool.install(|| train(&set, &options, &Checkpoint::default(), &|_, _| Ok(()))).unwrap();
         let [loss, validation] = losses(&trained);
         println!("{name}: {:.3} s a pixel, exact loss {loss:.5}, validation {validation:.5}", (seconds() - start) / 8.0);
     };

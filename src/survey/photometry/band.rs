@@ -10,6 +10,8 @@ const SPEED_OF_LIGHT: f64 = 2.997_924_58e8;
 const LIMITS: std::ops::RangeInclusive<f64> = -30.0..=60.0;
 /// Errors above this (mag) say nothing.
 const LARGEST_ERROR: f64 = 100.0;
+/// Differences of zero points beyond this (mag) are no magnitudes: those of photometric systems are below 6.
+const LARGEST_OFFSET: f64 = 20.0;
 /// Flux density of AB magnitude zero, 3631 Jy, in W m⁻² Hz⁻¹.
 const AB_ZERO_POINT: f64 = 3631e-26;
 
@@ -95,11 +97,11 @@ impl PhotometricBand {
         if !(self.error_floor.is_finite() && self.error_floor >= 0.0) {
             return fault("error_floor", self.error_floor, "zero or a positive number of mag");
         }
-        if !self.offset.is_finite() {
-            return fault("offset", self.offset, "a finite number of mag");
-        }
+        let expected = format!("at most {LARGEST_OFFSET} mag from 0");
+        let is_possible = |offset: f64| offset.abs() <= LARGEST_OFFSET;
         match self.system {
-            MagnitudeSystem::Vega(offset) if !offset.is_finite() => fault("system", offset, "a finite offset in mag"),
+            _ if !is_possible(self.offset) => fault("offset", self.offset, &expected),
+            MagnitudeSystem::Vega(offset) if !is_possible(offset) => fault("system", offset, &expected),
             _ => Ok(()),
         }
     }

@@ -111,6 +111,7 @@ mod tests {
             (&format!("sets = ['2mass']\n{band}{band}"), "photometry.bands: found 'h' twice"),
             ("sets = ['wise']\noffsets = { j = 0.1 }", "photometry.offsets"),
             ("sets = ['wise']\noffsets = { w1 = inf }", "offset"),
+            ("sets = ['wise']\noffsets = { w1 = -1000.0 }", "at most 20 mag"),
         ] {
             let error = bands(text).unwrap_err();
             assert!(error.exit_code() == 2 && error.to_string().contains(key), "{error}");

@@ -16,6 +16,7 @@ pub(super) mod observation;
 mod recipe;
 mod run;
 mod samples;
+mod source;
 mod used;
 #[cfg(test)]
 mod xp_tests;
@@ -26,7 +27,8 @@ pub use note::Note;
 pub(super) use recipe::expand;
 pub use recipe::{Duplicates, Grid, PrepareRecipe, TableSource, XpSource};
 pub(super) use run::JoinedSource;
-pub use run::{Preparation, Summary, prepare};
+pub(super) use run::as_text;
+pub use run::{Preparation, Summary, prepare, source_of};
 pub(super) use used::Used;
 
 /// Name of the column of input notes, whose bits are [`Note`]s.

@@ -3,25 +3,22 @@
 use super::chunk::Parts;
 use super::flux::FluxMaker;
 use super::join::{JoinTable, Normalised, first_occurrences, id_column};
-use super::recipe::expand;
 use super::samples::{XpRows, all_refused};
 use super::used::Used;
 use super::{Duplicates, Note, PrepareRecipe, TableSource, constraints};
 use crate::error::{Error, Result};
-use crate::prefetch::prefetch;
 use crate::quantity::Notices;
-use crate::survey::spectra;
-use crate::survey::xp::{DEFAULT_INSTRUMENT, Fault, SpectrumKind, columns_of_spectra, refuse_epoch_spectra};
-use crate::table::{self, Chunks, ColumnSchema, Table};
+use crate::survey::source::{Source, read_all};
+use crate::survey::spectra::SpectraPreparation;
+use crate::survey::xp::{Fault, columns_of_spectra, refuse_epoch_spectra};
+use crate::table::{self, Chunks, Table};
 use crate::warning::warn_once;
 use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-/// Stars held in memory at once (about 75 MB with XP spectra at 61 samples).
-const CHUNK: usize = 1024;
 /// Examples of unusable spectra that the summary keeps.
-const EXAMPLES: usize = 5;
+pub(super) const EXAMPLES: usize = 5;
 
 /// What a preparation did.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -64,17 +61,17 @@ impl Summary {
 /// the same tables, which it shares.
 #[derive(Debug, Clone)]
 pub struct Preparation {
-    recipe: PrepareRecipe,
+    pub(super) recipe: PrepareRecipe,
     /// The recipe as text, for the metadata.
     recipe_text: String,
     /// Tables joined to the stars, with their sources.
-    tables: Vec<JoinedSource>,
-    maker: FluxMaker,
+    pub(super) tables: Vec<JoinedSource>,
+    pub(super) maker: FluxMaker,
     /// The columns that are read as quantities.
     used: Used,
     seen: HashSet<i64>,
     /// Row of its file with which the next chunk of the first table begins.
-    first_row: usize,
+    pub(super) first_row: usize,
     /// Of the first table, where it is that of the stars.
     notices: Notices,
     summary: Summary,
@@ -85,7 +82,7 @@ pub struct Preparation {
 /// A table joined to the stars.
 #[derive(Debug, Clone)]
 pub(in crate::survey) struct JoinedSource {
-    source: TableSource,
+    pub(super) source: TableSource,
     pub(in crate::survey) table: Arc<JoinTable>,
     /// Stars found in it so far.
     pub(in crate::survey) n_used: usize,
@@ -123,8 +120,7 @@ impl Preparation {
         if recipe.spectra.is_some() {
             return Err(Error::usage("prepare recipe, spectra")
                 .found("spectra of a survey")
-                .expected("XP spectra or photometry")
-                .remedy("Make an observation file of spectra with `photosphere prepare` first."));
+                .expected("XP spectra or photometry"));
         }
         let bands = recipe.photometry.bands()?;
         let used = Used::new(&recipe, &bands);
@@ -146,60 +142,8 @@ impl Preparation {
         Ok(self)
     }
 
-    /// The recipe in TOML without the names of its files, and its instrument: what, beside the files' content, decides the result.
-    ///
-    /// # Errors
-    /// When the recipe holds values that TOML cannot hold.
-    pub fn choices(&self) -> Result<String> {
-        let mut recipe = self.recipe.clone();
-        recipe.xp.iter_mut().for_each(|xp| xp.files.clear());
-        recipe.tables.iter_mut().for_each(|table| table.files.clear());
-        let mut text = as_text(&recipe)?;
-        // What a file of that name contains, which may be another time than another.
-        if let (Some(xp), Some(options)) = (&recipe.xp, self.maker.spectrum_options())
-            && xp.instrument != DEFAULT_INSTRUMENT
-        {
-            text += &format!("# instrument {}\n", options.instrument.identity());
-        }
-        Ok(text)
-    }
-
-    /// The files of the joined tables.
-    ///
-    /// # Errors
-    /// When one has gone since they were read.
-    pub fn joined_files(&self) -> Result<Vec<PathBuf>> {
-        let files = self.tables.iter().map(|joined| expand(&joined.source.files)).collect::<Result<Vec<_>>>()?;
-        Ok(files.concat())
-    }
-
-    /// Reads the stars chunk by chunk and hands every chunk of the observation file to `sink`, in the order of the input.
-    ///
-    /// # Errors
-    /// When a file cannot be read, a column is absent or of the wrong type, an identifier occurs twice, or `sink` fails. A star with
-    /// bad data is no error: it becomes a row with missing values and [`Note`]s.
-    pub fn run(mut self, mut sink: impl FnMut(Table) -> Result<()>) -> Result<Summary> {
-        let files = match &self.recipe.xp {
-            Some(xp) => expand(&xp.files)?,
-            None => expand(&self.recipe.tables[0].files)?,
-        };
-        for file in &files {
-            self.first_row = 0;
-            for chunk in prefetch(self.read_chunks(file, CHUNK)?, 1) {
-                let prepared = self.chunk(chunk?).map_err(|error| error.within(file.display()))?;
-                sink(prepared)?;
-            }
-        }
-        let place = || files.iter().take(EXAMPLES).map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
-        self.require_usable().map_err(|error| error.within(place()))?;
-        Ok(self.finish())
-    }
-
     /// The chunks of a file of stars, of at most `rows` rows and with the columns that are used.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn read_chunks(&self, file: &Path, rows: usize) -> Result<Chunks> {
+    pub(super) fn read_chunks(&self, file: &Path, rows: usize) -> Result<Chunks> {
         let Some(xp) = &self.recipe.xp else { return table::read_chunks(file, rows) };
         let schemas = table::read_schema(file)?;
         let names = schemas.iter().map(|schema| schema.name.as_str());
@@ -215,18 +159,9 @@ impl Preparation {
         Ok(Box::new(chunks.map(move |chunk| columns.renamed(chunk?))))
     }
 
-    /// Whether a file with these columns holds continuous spectra, which [`Preparation::chunk`] takes.
-    pub fn takes(&self, schemas: &[ColumnSchema]) -> bool {
-        let kind = self.recipe.xp.as_ref().and_then(|xp| columns_of_spectra(schemas, &xp.columns));
-        kind.is_some_and(|(kind, _)| kind == SpectrumKind::Continuous)
-    }
-
     /// Fails when there were spectra, none could be used and some were of another instrument: the file is then the wrong one, or its
     /// instrument was not named.
-    ///
-    /// # Errors
-    /// As said.
-    pub fn require_usable(&self) -> Result<()> {
+    pub(super) fn require_usable(&self) -> Result<()> {
         let (n, n_unusable) = (self.summary.n_stars, self.summary.noted.get(&Note::SpectrumUnusable).copied().unwrap_or(0));
         match (self.maker.spectrum_options(), &self.of_other_instrument) {
             (Some(options), Some(example)) if n == n_unusable => Err(all_refused(n, example, options)),
@@ -235,7 +170,7 @@ impl Preparation {
     }
 
     /// What has been done.
-    pub fn finish(self) -> Summary {
+    pub(super) fn finish(self) -> Summary {
         let mut summary = self.summary;
         if let Some(source) = self.recipe.tables.first() {
             self.notices.say_beyond(&source.name());
@@ -251,7 +186,7 @@ impl Preparation {
     /// The observation file's rows for a chunk of the stars' own file (XP spectra or the first table), in its order.
     ///
     /// # Errors
-    /// As [`Preparation::run`].
+    /// When a column is absent or of the wrong type, or an identifier occurs twice.
     pub fn chunk(&mut self, chunk: Table) -> Result<Table> {
         let n_rows = chunk.n_rows();
         let Normalised { table: chunk, rows: file_rows } = match (&self.recipe.xp, self.recipe.tables.first()) {
@@ -296,23 +231,30 @@ impl Preparation {
     }
 }
 
-fn as_text(recipe: &PrepareRecipe) -> Result<String> {
+pub(in crate::survey) fn as_text(recipe: &PrepareRecipe) -> Result<String> {
     toml::to_string(recipe).map_err(|error| Error::usage("prepare recipe").found("values that TOML cannot hold").source(error))
+}
+
+/// What a recipe makes of its survey.
+///
+/// # Errors
+/// When the recipe is impossible or a table cannot be read, lacks a column or has duplicate identifiers.
+pub fn source_of(recipe: PrepareRecipe) -> Result<Box<dyn Source>> {
+    match recipe.spectra {
+        Some(_) => Ok(Box::new(SpectraPreparation::new(recipe)?)),
+        None => Ok(Box::new(Preparation::new(recipe)?)),
+    }
 }
 
 /// Prepares an observation file: reads the recipe's inputs and writes `output` (Parquet, FITS, ECSV or CSV by its extension).
 ///
 /// # Errors
-/// As [`Preparation::new`] and [`Preparation::run`], and when the output exists without `overwrite` or cannot be written. Nothing is left
+/// As [`source_of`] and [`read_all`], and when the output exists without `overwrite` or cannot be written. Nothing is left
 /// behind then.
 pub fn prepare(recipe: PrepareRecipe, output: &Path, overwrite: bool) -> Result<Summary> {
     recipe.validate()?;
     let mut writer = table::Writer::create(output, overwrite)?;
-    let sink = |chunk: Table| writer.write(&chunk);
-    let summary = match recipe.spectra.clone() {
-        Some(source) => spectra::prepare(&recipe, &source, as_text(&recipe)?, sink)?,
-        None => Preparation::new(recipe)?.run(sink)?,
-    };
+    let summary = read_all(source_of(recipe)?.as_ref(), |chunk| writer.write(&chunk))?;
     writer.finish()?;
     Ok(summary)
 }

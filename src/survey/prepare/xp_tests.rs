@@ -1,6 +1,7 @@
 //! Tests of preparing XP spectra of several kinds and instruments, from files.
 
 use super::*;
+use crate::survey::Source;
 use crate::survey::xp::{Instrument, archive_wavelengths};
 use crate::table::{self, Column, ColumnSchema, Table, Values};
 use std::path::Path;

@@ -35,6 +35,7 @@ mod sample_truth;
 #[cfg(test)]
 mod samples;
 mod sdss;
+mod source;
 mod star;
 mod table;
 #[cfg(test)]
@@ -48,5 +49,5 @@ mod velocity_tests;
 pub use fact::Fact;
 pub use layout::Layout;
 pub use observed::{ObservedSpectrum, ReadOptions, Segment, Spectra, read_spectra};
-pub(super) use prepare::prepare;
 pub use recipe::{PixelColumns, SpectraSource, VelocityOptions, VelocitySource};
+pub use source::SpectraPreparation;

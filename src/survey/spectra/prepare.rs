@@ -1,197 +1,206 @@
 //! The preparation of many spectra: file after file, in chunks of bounded size, the stars of a chunk in
 //! parallel.
 
-use super::SpectraSource;
-use super::identifiers::{Identifiers, file_key};
-use super::observed::{ObservedSpectrum, ReadOptions, Spectra, read_spectra};
+use super::identifiers::file_key;
+use super::observed::{ObservedSpectrum, Spectra, read_spectra};
 use super::output::Header;
-use super::star::{Exposure, Finished, Pipeline, Star};
-use super::velocity::Velocities;
+use super::source::Shared;
+use super::star::{Exposure, Finished, Star};
 use crate::error::{Error, Result};
-use crate::survey::prepare::{Duplicates, JoinedSource, Note, PrepareRecipe, Summary, Used, constraints, id_column};
+use crate::survey::prepare::{Duplicates, JoinedSource, Note, Summary, constraints, id_column};
+use crate::survey::source::{SourceChunk, SourceReader, Stars};
 use crate::table::{Table, file_of};
 use crate::warning::warn_once;
 use rayon::prelude::*;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Spectra taken at once.
 const BATCH: usize = 64;
-/// Bytes of flux and errors of a chunk of the output.
-const CHUNK_BYTES: usize = 32 << 20;
 /// Examples of spectra and files that cannot be used, that the summary keeps.
 const EXAMPLES: usize = 5;
 
-/// Prepares the spectra of a recipe and hands every chunk of the observation file to `sink`, in the order
-/// of the input.
-///
-/// # Errors
-/// When the recipe or a joined table cannot be used, no file could be read, an identifier occurs twice, or
-/// `sink` fails. A file that cannot be read is left out and named in the summary; a spectrum that cannot be
-/// used is a row without flux, with [`Note`]s.
-pub(in crate::survey) fn prepare(
-    recipe: &PrepareRecipe,
-    source: &SpectraSource,
-    recipe_text: String,
-    mut sink: impl FnMut(Table) -> Result<()>,
-) -> Result<Summary> {
-    let mut run = Run::new(recipe, source, recipe_text)?;
-    let files = files(source)?;
-    let mut next = 0;
-    while next < files.len() {
-        // One spectrum a file: many files at once. Many spectra: one file after the other.
-        let opened = run.open(&files[next]);
-        let is_single = matches!(&opened, Ok(spectra) if spectra.layout.is_single());
-        let end = if is_single { files.len().min(next + BATCH) } else { next + 1 };
-        let mut batch = vec![opened];
-        batch.par_extend(files[next + 1..end].par_iter().map(|file| run.open(file)));
-        for (file, spectra) in files[next..end].iter().zip(batch) {
-            run.file(file, spectra, &mut sink)?;
-        }
-        run.work(&mut sink)?;
-        next = end;
-    }
-    run.close(&files, sink)
-}
-
-/// The files of the recipe, in the order of their names.
-fn files(source: &SpectraSource) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in &source.files {
-        if !entry.is_dir() {
-            if !file_of(entry).is_file() {
-                return Err(Error::data(entry.display().to_string())
-                    .found("no such file or folder")
-                    .remedy("Correct the path in the recipe; it is relative to the working directory."));
-            }
-            files.push(entry.clone());
-            continue;
-        }
-        for found in walkdir::WalkDir::new(entry).follow_links(true).sort_by_file_name() {
-            let found = found.map_err(|error| Error::data(entry.display().to_string()).found(error.to_string()).source(error))?;
-            let name = found.file_name().to_string_lossy();
-            if found.file_type().is_file() && !name.starts_with('.') && matches(&source.pattern, &name) {
-                files.push(found.into_path());
-            }
-        }
-    }
-    match files.is_empty() {
-        true => Err(Error::data("prepare recipe, spectra.files")
-            .found(format!("no files whose names are as '{}'", source.pattern))
-            .expected("at least one")
-            .remedy("Correct the paths, or `pattern`.")),
-        false => Ok(files),
-    }
-}
-
-/// Whether a name is as a pattern, in which `*` stands for anything.
-fn matches(pattern: &str, name: &str) -> bool {
-    let parts: Vec<&str> = pattern.split('*').collect();
-    let [first, middle @ .., last] = parts.as_slice() else { return pattern == name };
-    let Some(mut rest) = name.strip_prefix(first).and_then(|rest| rest.strip_suffix(last)) else { return false };
-    for part in middle {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    true
-}
-
-struct Run<'a> {
-    recipe: &'a PrepareRecipe,
-    pipeline: Pipeline,
-    options: ReadOptions,
-    identifiers: Identifiers,
+/// Files that are being read.
+pub(super) struct Run {
+    shared: Arc<Shared>,
     tables: Vec<JoinedSource>,
-    velocities: Velocities,
     header: Header,
-    /// Spectra that wait to be worked on, with the names of their files.
+    /// Files that are open, the one that is read first; many only where each has one spectrum.
+    opened: VecDeque<OpenFile>,
+    /// Spectra that wait to be worked on.
     waiting: Vec<(i64, ObservedSpectrum)>,
     /// Stars of which exposures are to follow, numbered as they came.
     open: HashMap<i64, (usize, Star)>,
     n_opened: usize,
-    finished: Vec<Finished>,
-    rows_per_chunk: usize,
+    finished: VecDeque<Finished>,
+    /// The first few files, for messages, and their number.
+    places: Vec<String>,
+    n_files: usize,
+    /// Spectra taken since the last chunk.
+    n_spectra: usize,
+    /// Whether a chunk was given, be it one without stars.
+    has_given: bool,
     seen: HashSet<i64>,
     summary: Summary,
     first_fault: Option<Error>,
     n_read: usize,
 }
 
-impl<'a> Run<'a> {
-    fn new(recipe: &'a PrepareRecipe, source: &SpectraSource, recipe_text: String) -> Result<Self> {
-        let pipeline = Pipeline::new(source)?;
-        let used = Used::new(recipe, &[]);
-        let tables = JoinedSource::read_all(&recipe.tables, &used, recipe.duplicates)?;
-        let rows_per_chunk = (CHUNK_BYTES / (8 * pipeline.grid().len())).clamp(16, 8192);
-        Ok(Self {
-            options: ReadOptions {
-                layout: source.layout,
-                carry: source.carry.clone(),
-                line_spread: source.line_spread,
-                or_mask: source.or_mask,
-                columns: source.columns.clone(),
-            },
-            identifiers: Identifiers::read(source.identifiers.as_ref())?,
-            header: Header::new(recipe_text, source),
-            recipe,
-            pipeline,
-            velocities: Velocities::new(&source.velocity, &tables)?,
+/// A file that is being read, or could not be opened.
+struct OpenFile {
+    path: PathBuf,
+    spectra: Result<Spectra>,
+    /// Whether nothing of it has failed.
+    is_whole: bool,
+    /// Whether it is known how many of its fibres are no stars.
+    is_begun: bool,
+}
+
+impl SourceReader for Run {
+    fn next(&mut self, files: &mut dyn FnMut() -> Option<PathBuf>, stars: &mut dyn Stars) -> Result<Option<SourceChunk>> {
+        while self.finished.len() < self.shared.rows_per_chunk {
+            if self.opened.is_empty() && !self.open_files(files) {
+                self.at_end()?;
+                break;
+            }
+            self.read(stars)?;
+        }
+        let n = self.finished.len().min(self.shared.rows_per_chunk);
+        if n == 0 && self.has_given {
+            return Ok(None);
+        }
+        self.has_given = true;
+        let rows: Vec<Finished> = self.finished.drain(..n).collect();
+        let place = match rows.as_slice() {
+            [] => self.places.join(", "),
+            [one] => one.place.clone(),
+            [first, .., last] => format!("{} to {}", first.place, last.place),
+        };
+        let file = PathBuf::from(self.places.first().map_or("", String::as_str));
+        Ok(Some(SourceChunk { file, place, n_read: std::mem::take(&mut self.n_spectra), table: self.chunk(rows)? }))
+    }
+
+    fn summary(mut self: Box<Self>) -> Summary {
+        for (what, n) in [
+            ("fibres that are no stars (sky, unassigned, stuck)", self.summary.n_not_stars),
+            ("spectra without an identifier", self.summary.n_without_id),
+        ] {
+            if n > 0 {
+                warn_once(format!("{n} {what} are left out"));
+            }
+        }
+        for name in self.header.facts.unknown() {
+            warn_once(format!("no file has '{name}' (spectra.carry): its column is empty"));
+        }
+        for joined in &self.tables {
+            joined.account(&mut self.summary);
+        }
+        self.summary
+    }
+}
+
+impl Run {
+    /// Before the first file.
+    pub fn new(shared: Arc<Shared>, tables: Vec<JoinedSource>) -> Self {
+        Self {
+            header: Header::new(shared.recipe_text.clone(), &shared.source),
+            shared,
             tables,
+            opened: VecDeque::new(),
             waiting: Vec::new(),
             open: HashMap::new(),
             n_opened: 0,
-            finished: Vec::new(),
-            rows_per_chunk,
+            finished: VecDeque::new(),
+            places: Vec::new(),
+            n_files: 0,
+            n_spectra: 0,
+            has_given: false,
             seen: HashSet::new(),
             summary: Summary::default(),
             first_fault: None,
             n_read: 0,
-        })
+        }
     }
 
-    fn open(&self, file: &Path) -> Result<Spectra> {
-        read_spectra(file, &self.options)
+    /// Opens the next file, and where that has one spectrum many at once; returns whether there is one.
+    fn open_files(&mut self, files: &mut dyn FnMut() -> Option<PathBuf>) -> bool {
+        let Some(first) = files() else { return false };
+        let options = &self.shared.options;
+        let open = |path: PathBuf| OpenFile { spectra: read_spectra(&path, options), path, is_whole: true, is_begun: false };
+        let first = open(first);
+        let is_single = matches!(&first.spectra, Ok(spectra) if spectra.layout.is_single());
+        let more: Vec<PathBuf> = if is_single { std::iter::from_fn(files).take(BATCH - 1).collect() } else { Vec::new() };
+        let mut opened = vec![first];
+        opened.par_extend(more.into_par_iter().map(open));
+        self.n_files += opened.len();
+        let places = opened.iter().map(|file| file.path.display().to_string());
+        self.places.extend(places.take(EXAMPLES.saturating_sub(self.places.len())));
+        self.opened = opened.into();
+        true
     }
 
-    /// Takes the spectra of a file. One that breaks off gives what came before, and is named.
-    fn file(&mut self, file: &Path, spectra: Result<Spectra>, sink: &mut impl FnMut(Table) -> Result<()>) -> Result<()> {
-        let spectra = match spectra {
-            Ok(spectra) => spectra,
-            Err(error) => {
-                self.failed(file, error);
-                return Ok(());
-            }
-        };
-        self.summary.n_not_stars += spectra.n_not_stars;
-        self.header.facts.learn_types(&spectra.fact_types);
-        let key = file_key(&file_of(file));
-        let is_single = spectra.layout.is_single();
-        let mut is_whole = true;
-        for observed in spectra {
-            match observed {
-                Ok(observed) => self.take(&key, observed)?,
-                Err(error) => {
-                    self.failed(file, error);
-                    is_whole = false;
+    /// Takes spectra of the first open file, to its end or as many as are worked on at once. One that breaks off gives what came before,
+    /// and is named.
+    fn read(&mut self, stars: &mut dyn Stars) -> Result<()> {
+        let Some(mut file) = self.opened.pop_front() else { return Ok(()) };
+        match std::mem::replace(&mut file.spectra, Err(Error::data(""))) {
+            Err(error) => self.failed(&file.path, error),
+            Ok(mut spectra) => {
+                if !std::mem::replace(&mut file.is_begun, true) {
+                    self.summary.n_not_stars += spectra.n_not_stars;
+                    self.header.facts.learn_types(&spectra.fact_types);
+                }
+                let key = file_key(&file_of(&file.path));
+                let is_single = spectra.layout.is_single();
+                while let Some(observed) = spectra.next() {
+                    match observed {
+                        Ok(observed) => self.take(&key, observed, stars)?,
+                        Err(error) => {
+                            self.failed(&file.path, error);
+                            file.is_whole = false;
+                        }
+                    }
+                    if !is_single && self.waiting.len() >= BATCH {
+                        file.spectra = Ok(spectra);
+                        self.opened.push_front(file);
+                        return self.work();
+                    }
+                }
+                if file.is_whole {
+                    self.n_read += 1;
+                }
+                if !is_single {
+                    self.work()?;
+                    // Exposures that a damaged file does not have any more.
+                    let mut left: Vec<(usize, Star)> = self.open.drain().map(|(_, numbered)| numbered).collect();
+                    left.sort_unstable_by_key(|(number, _)| *number);
+                    self.finish(left.into_iter().map(|(_, star)| star).collect())?;
                 }
             }
-            if !is_single && self.waiting.len() >= BATCH {
-                self.work(sink)?;
-            }
         }
-        if is_whole {
-            self.n_read += 1;
+        if self.opened.is_empty() { self.work() } else { Ok(()) }
+    }
+
+    /// Once all files are read: fails when none could be, or none of the spectra comes into the rest frame.
+    fn at_end(&mut self) -> Result<()> {
+        if let Some(error) = self.first_fault.take_if(|_| self.n_read == 0) {
+            return Err(error);
         }
-        if !is_single {
-            self.work(sink)?;
-            // Exposures that a damaged file does not have any more.
-            let mut left: Vec<(usize, Star)> = self.open.drain().map(|(_, numbered)| numbered).collect();
-            left.sort_unstable_by_key(|(number, _)| *number);
-            self.finish(left.into_iter().map(|(_, star)| star).collect(), sink)?;
+        let without = self.summary.noted.get(&Note::VelocityMissing).copied().unwrap_or(0)
+            + self.finished.iter().filter(|star| star.notes & Note::VelocityMissing.bit() != 0).count();
+        let n_stars = self.summary.n_stars + self.finished.len();
+        if n_stars == 0 || without < n_stars {
+            return Ok(());
         }
-        Ok(())
+        let more = if self.n_files > self.places.len() { ", …" } else { "" };
+        Err(Error::usage(format!("{}{more}", self.places.join(", ")))
+            .found("no spectrum with a radial velocity")
+            .expected("velocities by which spectra come into the rest frame")
+            .remedy(
+                "Join a table that has them ([[tables]]) and name its column: velocity = { source = \"column\", column = \"VRAD\" } under \
+                 [spectra]; or say velocity = { source = \"none\" } for spectra in the rest frame.",
+            ))
     }
 
     fn failed(&mut self, file: &Path, error: Error) {
@@ -203,11 +212,15 @@ impl<'a> Run<'a> {
         self.first_fault.get_or_insert(error);
     }
 
-    fn take(&mut self, key: &str, observed: ObservedSpectrum) -> Result<()> {
-        let Some(id) = self.identifiers.of(key, observed.id) else {
+    fn take(&mut self, key: &str, observed: ObservedSpectrum, stars: &mut dyn Stars) -> Result<()> {
+        self.n_spectra += usize::from(observed.n_following == 0);
+        let Some(id) = self.shared.identifiers.of(key, observed.id) else {
             self.summary.n_without_id += 1;
             return Ok(());
         };
+        if !stars.wants(id) {
+            return Ok(());
+        }
         self.header.require_unit(&observed.flux_unit, &observed.place)?;
         self.header.facts.learn_facts(&observed.facts);
         self.waiting.push((id, observed));
@@ -215,9 +228,9 @@ impl<'a> Run<'a> {
     }
 
     /// Works on the spectra that wait: all in parallel, and then the stars that are complete.
-    fn work(&mut self, sink: &mut impl FnMut(Table) -> Result<()>) -> Result<()> {
+    fn work(&mut self) -> Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
-        let (pipeline, velocities) = (&self.pipeline, &self.velocities);
+        let (pipeline, velocities) = (&self.shared.pipeline, &self.shared.velocities);
         let expose = |(id, observed): &(i64, ObservedSpectrum)| pipeline.expose(observed, velocities.of(*id, observed));
         let exposures: Vec<Result<Exposure>> = waiting.par_iter().map(expose).collect();
         let mut complete = Vec::new();
@@ -233,15 +246,15 @@ impl<'a> Run<'a> {
                 _ => drop(self.open.insert(id, (number, star))),
             }
         }
-        self.finish(complete, sink)
+        self.finish(complete)
     }
 
-    fn finish(&mut self, stars: Vec<Star>, sink: &mut impl FnMut(Table) -> Result<()>) -> Result<()> {
+    fn finish(&mut self, stars: Vec<Star>) -> Result<()> {
         let mut first = Vec::with_capacity(stars.len());
         for star in stars {
             if self.seen.insert(star.id) {
                 first.push(star);
-            } else if self.recipe.duplicates == Duplicates::KeepFirst {
+            } else if self.shared.recipe.duplicates == Duplicates::KeepFirst {
                 self.summary.n_duplicates += 1;
             } else {
                 return Err(Error::data(star.place)
@@ -250,13 +263,8 @@ impl<'a> Run<'a> {
                     .remedy("Leave one of the files out, or keep the first spectrum of each star: duplicates = \"keep-first\" in the recipe."));
             }
         }
-        let pipeline = &self.pipeline;
+        let pipeline = &self.shared.pipeline;
         self.finished.par_extend(first.into_par_iter().map(|star| pipeline.finish(star)));
-        while self.finished.len() >= self.rows_per_chunk {
-            let rest = self.finished.split_off(self.rows_per_chunk);
-            let chunk = std::mem::replace(&mut self.finished, rest);
-            sink(self.chunk(chunk)?)?;
-        }
         Ok(())
     }
 
@@ -267,7 +275,7 @@ impl<'a> Run<'a> {
             source.n_used += source.table.join(&ids, &mut joined)?;
         }
         let mut notes: Vec<i32> = stars.iter().map(|star| star.notes).collect();
-        let constraints = constraints::take(self.recipe, &mut joined, &mut notes)?;
+        let constraints = constraints::take(&self.shared.recipe, &mut joined, &mut notes)?;
         for (star, notes) in stars.iter_mut().zip(notes) {
             star.notes = notes;
             if let Some(fault) = star.fault.as_ref().filter(|_| self.summary.examples.len() < EXAMPLES) {
@@ -275,65 +283,6 @@ impl<'a> Run<'a> {
             }
         }
         self.summary.count(stars.iter().map(|star| star.notes));
-        self.header.table(stars, constraints, &joined, &self.pipeline)
-    }
-
-    fn close(mut self, files: &[PathBuf], mut sink: impl FnMut(Table) -> Result<()>) -> Result<Summary> {
-        if let Some(error) = self.first_fault.take_if(|_| self.n_read == 0) {
-            return Err(error);
-        }
-        let rest = std::mem::take(&mut self.finished);
-        if !rest.is_empty() || self.summary.n_stars == 0 {
-            sink(self.chunk(rest)?)?;
-        }
-        let without = self.summary.noted.get(&Note::VelocityMissing).copied().unwrap_or(0);
-        if self.summary.n_stars > 0 && without == self.summary.n_stars {
-            let mut place: Vec<String> = files.iter().take(EXAMPLES).map(|file| file.display().to_string()).collect();
-            if files.len() > EXAMPLES {
-                place.push("…".into());
-            }
-            return Err(Error::usage(place.join(", "))
-                .found("no spectrum with a radial velocity")
-                .expected("velocities by which spectra come into the rest frame")
-                .remedy(
-                    "Join a table that has them ([[tables]]) and name its column: velocity = { source = \"column\", column = \"VRAD\" } under \
-                     [spectra]; or say velocity = { source = \"none\" } for spectra in the rest frame.",
-                ));
-        }
-        for (what, n) in [
-            ("fibres that are no stars (sky, unassigned, stuck)", self.summary.n_not_stars),
-            ("spectra without an identifier", self.summary.n_without_id),
-        ] {
-            if n > 0 {
-                warn_once(format!("{n} {what} are left out"));
-            }
-        }
-        for name in self.header.facts.unknown() {
-            warn_once(format!("no file has '{name}' (spectra.carry): its column is empty"));
-        }
-        for joined in &self.tables {
-            joined.account(&mut self.summary);
-        }
-        Ok(self.summary)
-    }
-}
-
-#[cfg(test)]
-mod pattern_tests {
-    use super::*;
-
-    #[test]
-    fn patterns() {
-        for (pattern, name, is) in [
-            ("*", "a.fits", true),
-            ("coadd-*", "coadd-main-bright-1.fits", true),
-            ("coadd-*", "redrock-main.fits", false),
-            ("spec-*-*.fits.gz", "spec-1-2.fits.gz", true),
-            ("*.fits", "a.fits.gz", false),
-            ("a.fits", "a.fits", true),
-            ("a*a", "a", false),
-        ] {
-            assert_eq!(matches(pattern, name), is, "{pattern} {name}");
-        }
+        self.header.table(stars, constraints, &joined, &self.shared.pipeline)
     }
 }

@@ -200,9 +200,6 @@ impl SpectraSource {
         let fault = |key: &str, found: String, expected: &str| {
             Err(Error::usage(format!("prepare recipe, spectra.{key}")).found(found).expected(expected).remedy(REMEDY))
         };
-        if self.files.is_empty() {
-            return fault("files", "no files".into(), "at least one file or folder");
-        }
         let grid = PixelGrid::new(&self.grid)?;
         self.continuum.validate(&grid)?;
         if !(0.0..=1.0).contains(&self.least_coverage) {
@@ -284,7 +281,6 @@ mod tests {
             let found = message(text);
             assert!(found.contains(words), "{found}");
         }
-        assert!(SpectraSource::default().validate().unwrap_err().to_string().contains("no files"));
         for unknown in ["typo = 1", "[continuum]\nkernal = 2", "[velocity]\nsign = 1"] {
             assert!(toml::from_str::<SpectraSource>(unknown).is_err(), "{unknown}");
         }

@@ -177,7 +177,7 @@ pub fn selection_control(
     let recipe = Recipe::parse(&trained.card.recipe, "recipe in the model card")?;
     let cut = Cut { quantity: "parallax_over_error".into(), minimum: Some(NAIVE_PARALLAX_SIGNAL), maximum: None };
     let near = training.select(&select(training, &[cut])?);
-    let (naive, _) = train(&recipe, &near, registry, trained.model.device(), None, &mut |_, _| {})?;
+    let (naive, _) = train(&recipe, &near, registry, trained.model.device(), None, &mut |_, _| Ok(()))?;
     let giants = simulate(&SurveyConfig {
         n_stars: options.n_new,
         seed: options.seed,

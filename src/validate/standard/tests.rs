@@ -34,7 +34,8 @@ impl Tiny {
         let read = ReadOptions { constraints: recipe.constraints(&Registry::standard()).unwrap(), ..Default::default() };
         let survey = |n_stars, first_star| simulate(&SurveyConfig { n_stars, first_star, ..Default::default() }).unwrap();
         let training = Observations::from_table(survey(150, 0), &read).unwrap();
-        let (trained, stars) = train(&recipe, &training, &Registry::standard(), &Device::cpu(), None, &mut |_, _| {}).unwrap();
+        let (trained, stars) =
+            train(&recipe, &training, &Registry::standard(), &Device::cpu(), None, &mut |_, _| Ok(())).unwrap();
         let start = StartOptions { draws: 64, runs: 1, runs_without_distance: 1, ..StartOptions::default() };
         let options = FitOptions { start, ..FitOptions::default() };
         let mut table = survey(50, 10_000);

@@ -1,0 +1,72 @@
+//! The training of forward models.
+
+use super::self_report::lines;
+use crate::error::Result;
+use crate::model::{ParameterSpace, Registry, check_measured};
+use crate::observations::{Observations, ReadOptions, columns};
+use crate::package::{Trainable, Trained, TrainingContext};
+use crate::table::{FolderKind, Table};
+use crate::train::{Checkpoints, MODEL_FOLDER, Recipe, STARS_FILE, TrainedModel, train};
+use serde_json::{Value, json};
+use std::path::Path;
+
+impl Trainable for TrainedModel {
+    type Recipe = Recipe;
+
+    const FOLDER: FolderKind = MODEL_FOLDER;
+
+    fn recipe(text: &str, place: &str, _folder: &Path, seed: Option<u64>) -> Result<Recipe> {
+        let recipe = Recipe::parse(text, place)?;
+        Ok(Recipe { seed: seed.unwrap_or(recipe.seed), ..recipe })
+    }
+
+    fn check(recipe: &Recipe, effects: &Registry) -> Result<()> {
+        recipe.validate_for(effects)
+    }
+
+    fn choices(recipe: &Recipe) -> Result<String> {
+        recipe.to_toml()
+    }
+
+    /// The recipe's constraints, offsets and fractional error.
+    fn read_options(recipe: &Recipe, effects: &Registry, table: &Table) -> Result<ReadOptions> {
+        let length = table.get(columns::FLUX).filter(|flux| flux.n_rows() > 0).map_or(0, |flux| flux.range(0).len());
+        Ok(ReadOptions {
+            constraints: recipe.constraints(effects)?,
+            offsets: recipe.data.offsets.clone(),
+            model_error: vec![recipe.data.fractional_error; length],
+            ..Default::default()
+        })
+    }
+
+    fn train(recipe: &Recipe, observations: &Observations, context: &TrainingContext<'_>) -> Result<Trained<Self>> {
+        let effects = context.effects.effects(&recipe.effects)?;
+        let space = ParameterSpace::union(effects.iter().flat_map(|effect| effect.parameters()))?;
+        check_measured(&space, observations)?;
+        let checkpoints = Checkpoints { output: context.output, interval: context.checkpoint_every, resume: context.resume };
+        let report = &mut |done: f64, text: &str| (context.report)(done, text);
+        let (package, stars) = train(recipe, observations, context.effects, context.device, Some(checkpoints), report)?;
+        Ok(Trained { package, tables: vec![(STARS_FILE, stars)] })
+    }
+
+    fn save_in(&self, folder: &Path) -> Result<()> {
+        self.save(folder, true)
+    }
+
+    fn summary(&self) -> Value {
+        json!({
+            "training_stars": self.card.n_training,
+            "validation_stars": self.card.n_validation,
+            "metrics": self.card.metrics,
+            "report": self.log.report,
+        })
+    }
+
+    fn conclusions(&self) -> (Vec<String>, Vec<String>) {
+        let cleaned = self.log.cleanings.iter();
+        let cleaned = cleaned.map(|one| format!("{}: {} of {} stars removed", one.stage, one.n_removed, one.n_before));
+        let report = self.log.report.as_ref();
+        let warnings = report.map_or_else(Vec::new, |report| report.warnings.clone());
+        (cleaned.chain(report.map(lines).into_iter().flatten()).collect(), warnings)
+    }
+}

@@ -1,0 +1,102 @@
+//! What a kind of package says of its recipes, so that the program can train it.
+
+use super::kinds::Kind;
+use crate::error::Result;
+use crate::model::Registry;
+use crate::observations::{Observations, ReadOptions};
+use crate::table::{FolderKind, Table};
+use crate::tensor::Device;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A kind whose packages come from recipes (TOML, with its [`Kind::KIND`] as `kind`) and observations.
+///
+/// The program reads the observations, checks that nothing is written over, keeps the provenance, takes up what was interrupted, and
+/// writes the folder.
+pub trait Trainable: Kind {
+    /// What a recipe says.
+    type Recipe;
+
+    /// The folder in which packages are saved, with all files that may be in it.
+    const FOLDER: FolderKind;
+
+    /// Reads a recipe; `place` is for messages, `folder` that to which paths in it are relative, and `seed` takes the place of its own.
+    ///
+    /// # Errors
+    /// `Usage` for an unknown key or an impossible value.
+    fn recipe(text: &str, place: &str, folder: &Path, seed: Option<u64>) -> Result<Self::Recipe>;
+
+    /// Checks what the recipe says against the effects that the program knows.
+    ///
+    /// # Errors
+    /// `Usage`, naming the key.
+    fn check(_recipe: &Self::Recipe, _effects: &Registry) -> Result<()> {
+        Ok(())
+    }
+
+    /// All of a recipe that decides the package, but for other files, as text.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn choices(recipe: &Self::Recipe) -> Result<String>;
+
+    /// The files that a training reads besides the observations, by what they are; their content decides the package too.
+    fn other_inputs(_recipe: &Self::Recipe) -> Vec<(&'static str, PathBuf)> {
+        Vec::new()
+    }
+
+    /// How the observations are read, whose table begins as this one.
+    ///
+    /// # Errors
+    /// When the recipe names an effect that is not there.
+    fn read_options(recipe: &Self::Recipe, effects: &Registry, table: &Table) -> Result<ReadOptions>;
+
+    /// Trains.
+    ///
+    /// # Errors
+    /// When recipe and observations do not fit each other, the training fails, or it is told to end.
+    fn train(recipe: &Self::Recipe, observations: &Observations, context: &TrainingContext<'_>) -> Result<Trained<Self>>;
+
+    /// Writes the package into a folder that is there.
+    ///
+    /// # Errors
+    /// When something cannot be written.
+    fn save_in(&self, folder: &Path) -> Result<()>;
+
+    /// What `train --json` says of it beside its hash.
+    fn summary(&self) -> Value;
+
+    /// What a training says at its end: lines, and warnings.
+    fn conclusions(&self) -> (Vec<String>, Vec<String>) {
+        (Vec::new(), Vec::new())
+    }
+}
+
+/// What a training has besides its recipe and the observations.
+pub struct TrainingContext<'a> {
+    pub effects: &'a Registry,
+    pub device: &'a Device,
+    /// The folder to be written. Nothing is written there yet; see [`TrainingContext::checkpoint`].
+    pub output: &'a Path,
+    /// Where the state of the training may lie meanwhile: a file beside the output, which the program removes at the end.
+    pub checkpoint: &'a Path,
+    /// Shortest time between two checkpoints.
+    pub checkpoint_every: Duration,
+    /// Whether a checkpoint that is there is taken up.
+    pub resume: bool,
+    /// Recipe and inputs as a hash: a checkpoint of another run is refused.
+    pub run: &'a str,
+    /// Told of the fraction done and where the training stands; its error (the program is told to stop) ends the training, after a
+    /// checkpoint.
+    pub report: Report<'a>,
+}
+
+/// See [`TrainingContext::report`].
+pub type Report<'a> = &'a (dyn Fn(f64, &str) -> Result<()> + Sync);
+
+/// A trained package, and tables that are kept beside it, by their names among the files of its folder.
+pub struct Trained<K> {
+    pub package: K,
+    pub tables: Vec<(&'static str, Table)>,
+}
