@@ -101,7 +101,7 @@ impl NormalEquations {
             cross: Sums::zeros(n_hidden * n_hidden, n_labels * n_inputs),
             diagonal: Sums::zeros(n_hidden * n_hidden + n_pairs + n_hidden, 2 * n_labels),
             single: Sums::zeros(n_hidden, n_inputs),
-            by_pull: Sums::zeros(n_hidden, 2 * n_labels),
+            by_pull: Sums::zeros(n_hidden, (2 * n_labels).next_multiple_of(RIGHT) - first_pull(n_labels)),
             rows: Rows::default(),
         }
     }
@@ -169,8 +169,7 @@ impl NormalEquations {
         self.single.clear();
         in_tiles(left, n, 0..n_hidden, &mut self.single, 0, &section.inputs, |h, out| multiply(&p[at(h)], &pull[at(h)], out));
         self.by_pull.clear();
-        // From the first of a group of right rows on, as products need them.
-        let first = n_labels - n_labels % RIGHT;
+        let first = first_pull(n_labels);
         in_tiles(left, n, 0..n_hidden, &mut self.by_pull, 0, &omega[first * n..], |h, out| out.copy_from_slice(&q[at(h)]));
         for h in 0..n_hidden {
             for l in 0..=n_labels {
@@ -336,6 +335,11 @@ impl NormalEquations {
         put(output(n_hidden), output(n_hidden), self.outputs.get(n_hidden, n_hidden));
         self.gradient[output(n_hidden)] = self.outputs.get(n_hidden, n_hidden + 1);
     }
+}
+
+/// First right row of the group of four that has the first ω d: products take whole groups.
+const fn first_pull(n_labels: usize) -> usize {
+    n_labels - n_labels % RIGHT
 }
 
 fn pairs_of(n: usize) -> impl Iterator<Item = (usize, usize)> {
