@@ -202,9 +202,9 @@ fn rows_of_observed_spectra_are_their_derivatives() {
             lines.observed(&scaled, 100.0 * values[0], &[0.5 * values[1], 0.5 * values[2]])
         };
         let exact = truth(&values);
-        for i in ends..W - ends {
+        for (i, exact) in exact.iter().enumerate().take(W - ends).skip(ends) {
             // Seen: 9e-5, of interpolation.
-            assert!((get(&own, 0, i) - exact[i]).abs() < 3e-4, "pixel {i}");
+            assert!((get(&own, 0, i) - exact).abs() < 3e-4, "pixel {i}");
         }
         for k in 0..3 {
             let h = 1e-3;
