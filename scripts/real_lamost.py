@@ -23,7 +23,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pyarrow.parquet as pq
 
-from payne_files import LABELS, LEAST_QUALITY, Networks, column, columns, read_tensors, robust_scatter, run, write_library, write_observations
+from payne_files import LABELS, LEAST_QUALITY, Networks, column, read_tensors, robust_scatter, run, write_library, write_observations
 
 CORE = ["teff", "logg", "feh"]
 KERNEL = 20.0
