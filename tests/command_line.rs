@@ -119,6 +119,9 @@ fn a_bench_measures_every_stage() {
     assert!(report["steps_per_star"].as_f64().unwrap() > 1.0 && report["machine"]["flops"].as_f64().unwrap() > 1e8);
     assert!(report["engines"]["engine"][2].as_f64().unwrap() < 0.05, "{report:#}");
     assert!(files(folder.path()).is_empty());
+    let pixels = json(folder.path(), "bench --pixel-networks 4 --pixels 40 --trained-pixels 30 --stars 20 --repeats 1 --json");
+    let times = &pixels["networks"][0];
+    assert!(times["fit_milliseconds_per_star"].as_f64().unwrap() > 0.0 && times["training_iterations"].as_f64().unwrap() > 2.0);
     assert_eq!(run(folder.path(), &format!("bench --model {model} --stars 0")).0, 2);
     assert_eq!(run(folder.path(), "bench --model nowhere").0, 1);
 }

@@ -20,6 +20,9 @@ pub trait PixelModel: Send + Sync {
     /// Number of pixels W.
     fn n_pixels(&self) -> usize;
 
+    /// `[W]`, Å; empty where it is not known.
+    fn wavelength(&self) -> &[f64];
+
     /// Fluxes, and with `derivatives` those by the scaled labels, of blocks of eight pixels.
     ///
     /// # Shapes

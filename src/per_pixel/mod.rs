@@ -12,7 +12,7 @@
 //! | `train` | training, a pixel at a time |
 //! | `engine` | what fits need of a model of pixels; emulated spectra |
 //! | `diagnosis` | do labels come from their own lines? |
-//! | `fit` | all labels from all pixels of a spectrum |
+//! | `fit` | all labels from all pixels of a spectrum, with velocity and continuum |
 //! | `strip_rows` | arithmetic on rows of strips |
 //! | `network_engine` | networks in single precision, lanes being pixels |
 

@@ -32,6 +32,7 @@ struct Layer {
 pub struct NetworkEngine {
     space: LabelSpace,
     n_pixels: usize,
+    wavelength: Vec<f64>,
     activation: Activation,
     hidden: Vec<Layer>,
     /// Weights of the output neuron and its bias, `[blocks][outputs of the last hidden layer + 1]`.
@@ -83,7 +84,8 @@ impl NetworkEngine {
             }
             output[width] = lanes(block, bias.start);
         }
-        Self { space: networks.space.clone(), n_pixels: w, activation: architecture.activation, hidden, output }
+        let wavelength = networks.wavelength.clone();
+        Self { space: networks.space.clone(), n_pixels: w, wavelength, activation: architecture.activation, hidden, output }
     }
 }
 
@@ -94,6 +96,10 @@ impl PixelModel for NetworkEngine {
 
     fn n_pixels(&self) -> usize {
         self.n_pixels
+    }
+
+    fn wavelength(&self) -> &[f64] {
+        &self.wavelength
     }
 
     fn evaluate(&self, blocks: Range<usize>, scaled: &[f32], derivatives: bool, out: &mut [Block]) {

@@ -6,11 +6,11 @@ use crate::error::{Error, Result};
 use crate::infer::flags;
 use crate::observations::{Observations, ReadOptions, input_flag};
 use crate::package::{Estimated, Estimator, FitStage, Kind, Package, Reached, Request};
-use crate::per_pixel::{Ending, SpectrumFitOptions, SpectrumFits, SpectrumFitter, emulate};
+use crate::per_pixel::{Ending, SpectrumFitOptions, SpectrumFits, SpectrumFitter};
 use crate::quantity::Facts;
 use crate::statistics::median;
 use crate::table::{Column, ColumnSchema, Values};
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 use std::sync::Arc;
 
 /// A fit whose χ² is further above the median than this, in median absolute deviations, is flagged (Zhang et
@@ -74,7 +74,7 @@ impl Estimator for PixelEstimator {
         reached(FitStage::Begun)?;
         self.package.card.grid.require_same(&observations.grid)?;
         let mut weight = inverse_variance(observations);
-        self.package.card.untrained.iter().for_each(|&pixel| weight.column_mut(pixel).fill(0.0));
+        self.without_model(weight.ncols()).for_each(|pixel| weight.column_mut(pixel).fill(0.0));
         let fits = self.fitter.fit(observations.flux.view(), weight.view())?;
         reached(FitStage::Optimum { n_evaluations: fits.n_iterations.iter().map(|n| *n as u64 + 1).sum() })?;
         let estimated = self.describe(observations, fits)?;
@@ -83,13 +83,20 @@ impl Estimator for PixelEstimator {
     }
 
     fn flux(&self, values: ArrayView2<'_, f64>) -> Result<Option<Array2<f64>>> {
-        let mut flux = emulate(self.package.engine().as_ref(), values).mapv(f64::from);
-        self.package.card.untrained.iter().for_each(|&pixel| flux.column_mut(pixel).fill(f64::NAN));
+        let mut flux = self.fitter.flux(values).mapv(f64::from);
+        self.without_model(flux.ncols()).for_each(|pixel| flux.column_mut(pixel).fill(f64::NAN));
         Ok(Some(flux))
     }
 }
 
 impl PixelEstimator {
+    /// Pixels of `n` that were not trained, and those around them that a shifted spectrum takes from them.
+    fn without_model(&self, n: usize) -> impl Iterator<Item = usize> + '_ {
+        let reach = self.fitter.reach();
+        let untrained = self.package.card.untrained.iter();
+        untrained.flat_map(move |&pixel| pixel.saturating_sub(reach)..(pixel + reach + 1).min(n))
+    }
+
     fn describe(&self, observations: &Observations, fits: SpectrumFits) -> Result<Estimated> {
         let space = &self.package.networks.space;
         let (n, l) = fits.labels.dim();
@@ -113,11 +120,24 @@ impl PixelEstimator {
             .fold(0, |bits, (_, bit)| bits | bit)
         };
         let describe = |k: usize| (space.names[k].clone(), space.units[k].clone(), Facts::of(&space.names[k]).description);
+        let others = self.fitter.nuisances().into_iter().map(|(name, unit)| {
+            let description = match name.strip_prefix("continuum_") {
+                Some(order) => {
+                    format!("Coefficient of the Chebyshev polynomial of order {order} over the grid in the fitted continuum")
+                }
+                None => "Velocity beyond that which the spectrum was freed of, positive receding".to_owned(),
+            };
+            (name, unit.to_owned(), description)
+        });
+        let parameters: Vec<(String, String, String)> = (0..l).map(describe).chain(others).collect();
+        let values = ndarray::concatenate(Axis(1), &[fits.labels.view(), fits.nuisances.view()])
+            .map_err(|error| Error::data("fitted parameters").found(error.to_string()).source(error))?;
+        let n_parameters = parameters.len();
         let estimates = Estimates {
             ids: observations.ids.clone(),
-            parameters: (0..l).map(describe).collect(),
-            fitted: (0..l).collect(),
-            values: fits.labels,
+            parameters,
+            fitted: (0..n_parameters).collect(),
+            values,
             covariance: fits.covariance,
             flags: (0..n).map(bits).collect(),
         };
@@ -129,14 +149,19 @@ impl PixelEstimator {
         };
         let n_flux: Vec<i32> = fits.n_pixels.iter().map(|n| *n as i32).collect();
         let is_fitted = |i: &usize| fits.endings[*i] != Ending::TooFewPixels;
-        let degrees = |i: usize| Some(i).filter(is_fitted).map_or(f64::NAN, |i| fits.n_pixels[i] as f64 - l as f64);
+        let degrees = |i: usize| Some(i).filter(is_fitted).map_or(f64::NAN, |i| fits.n_pixels[i] as f64 - n_parameters as f64);
         let degrees: Vec<f64> = (0..n).map(degrees).collect();
         let against =
             "(chi2/n_flux - median)/MAD, of good spectra of the same signal-to-noise ratio (null: the model knows none)";
         let columns = CatalogueColumns {
             diagnostics: vec![
                 scalar("chi2", "chi-square of the flux", "stat.fit.chi2", fits.chi_square),
-                scalar("n_dof", "degrees of freedom of chi2: n_flux less the number of labels", "stat.fit.dof", degrees),
+                scalar(
+                    "n_dof",
+                    "degrees of freedom of chi2: n_flux less the number of fitted parameters",
+                    "stat.fit.dof",
+                    degrees,
+                ),
                 count("n_flux", "fluxes with a finite error", "meta.number", n_flux),
                 scalar("qflag_chi2", against, "stat.value", quality),
                 scalar("snr", "median of 1/error over the good pixels", "stat.snr", ratios),

@@ -28,9 +28,11 @@ impl Goodness {
         if known.len() < FEWEST {
             return Self::default();
         }
-        let edges = equal_count_edges(&ratios, (known.len() / FEWEST).clamp(1, MOST_BINS));
+        let mut edges = equal_count_edges(&ratios, (known.len() / FEWEST).clamp(1, MOST_BINS));
+        // One bin where all ratios are the same.
+        edges.resize(edges.len().max(2), ratios[0]);
         let mut goodness = Self { edges, ..Self::default() };
-        for bin in 0..goodness.edges.len().saturating_sub(1).max(1) {
+        for bin in 0..goodness.edges.len() - 1 {
             let inside: Vec<f64> = known.iter().filter(|&&i| goodness.bin(ratio[i]) == bin).map(|&i| chi_square[i]).collect();
             let middle = median(&inside);
             goodness.median.push(middle);
@@ -75,6 +77,14 @@ impl Goodness {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spectra_of_one_ratio_are_one_bin() {
+        let chi_square: Vec<f64> = (0..100).map(|i| 0.9 + 0.002 * f64::from(i)).collect();
+        let goodness = Goodness::of(&[300.0; 100], &chi_square);
+        goodness.validate().unwrap();
+        assert!((goodness.judge(20.0, 1.099) - 2.0).abs() < 0.05 && goodness.judge(300.0, 0.999).abs() < 1e-9);
+    }
 
     #[test]
     fn a_fit_is_judged_by_spectra_of_its_own_ratio() {

@@ -3,6 +3,7 @@
 mod machine;
 mod operations;
 mod pipeline;
+mod pixel_networks;
 mod report;
 
 use super::outcome::Outcome;
@@ -16,6 +17,7 @@ use crate::train::TrainedModel;
 use machine::Machine;
 use operations::Operations;
 use pipeline::{Pass, Pipeline, Stage};
+use pixel_networks::PixelBench;
 use report::{BenchReport, EngineReport, StageReport};
 use std::path::PathBuf;
 
@@ -36,6 +38,15 @@ pub struct Arguments {
     /// How often everything is done.
     #[arg(long, value_name = "N", default_value_t = 3)]
     repeats: usize,
+    /// Time networks per pixel with these numbers of neurons instead (as 20,40): training, emulated spectra, fits of 15 labels.
+    #[arg(long, value_name = "NEURONS", value_delimiter = ',')]
+    pixel_networks: Vec<usize>,
+    /// Pixels of the spectra, with --pixel-networks.
+    #[arg(long, value_name = "N", default_value_t = 5000)]
+    pixels: usize,
+    /// Pixels that are trained, with --pixel-networks; the others repeat them.
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    trained_pixels: usize,
     /// Options of the fit (TOML; `photosphere recipe fit` prints the defaults).
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -50,6 +61,17 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
                 .expected(format!("1 to {MOST}"))
                 .remedy("Give another number; 4096 stars and 3 repeats are the defaults."));
         }
+    }
+    if !arguments.pixel_networks.is_empty() {
+        let bench = PixelBench {
+            hidden: &arguments.pixel_networks,
+            n_pixels: arguments.pixels,
+            n_trained: arguments.trained_pixels,
+            n_stars: arguments.stars,
+            repeats: arguments.repeats,
+            seed: settings.seed.unwrap_or(1),
+        };
+        return bench.run();
     }
     let options: FitOptions = match &arguments.config {
         Some(path) => read_toml(path)?,

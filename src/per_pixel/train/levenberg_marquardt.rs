@@ -29,7 +29,7 @@ pub(super) struct Workspace {
     pub current: Pass,
     trial: Pass,
     validation: Pass,
-    equations: NormalEquations,
+    pub equations: NormalEquations,
     factor: Factor,
 }
 
@@ -59,6 +59,13 @@ pub struct Iteration {
     pub validation: f64,
 }
 
+impl Iteration {
+    /// By which the best network is chosen.
+    pub(super) fn criterion(&self) -> f64 {
+        self.validation + self.gradient
+    }
+}
+
 /// The network of a pixel.
 #[derive(Debug, Clone)]
 pub(super) struct Trained {
@@ -77,6 +84,8 @@ pub(super) struct Pixel<'a> {
     /// εₖ of every stage.
     pub smoothing: Vec<Vec<f64>>,
     pub is_ratio: &'a [bool],
+    /// Labels that may act; the weights of the others are and stay zero.
+    pub acts: Vec<bool>,
     pub seed: u64,
 }
 
@@ -103,8 +112,7 @@ impl Pixel<'_> {
                 }
                 let iteration = self.iteration(stage, work);
                 history.push(iteration);
-                let criterion = |iteration: Iteration| iteration.validation + iteration.gradient;
-                if criterion(iteration) <= criterion(best.0) || self.validation.0.sections.is_empty() {
+                if iteration.criterion() <= best.0.criterion() || self.validation.0.sections.is_empty() {
                     best = (iteration, work.current.parameters.clone());
                     n_rising = 0;
                 } else {
@@ -123,14 +131,15 @@ impl Pixel<'_> {
     }
 
     /// Random hidden neurons; the output is that of least squares.
-    fn start(&self, work: &mut Workspace) {
+    pub(super) fn start(&self, work: &mut Workspace) {
         let (n_labels, n_hidden) = (self.shared.n_labels, self.task.n_hidden);
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         let parameters = &mut work.current.parameters;
         for h in 0..n_hidden {
             for k in 0..n_labels {
                 let normal: f64 = StandardNormal.sample(&mut random);
-                parameters[h * n_labels + k] = FIRST_WEIGHTS * normal * if self.is_ratio[k] { OF_RATIOS } else { 1.0 };
+                let weight = FIRST_WEIGHTS * normal * if self.is_ratio[k] { OF_RATIOS } else { 1.0 };
+                parameters[h * n_labels + k] = if self.acts[k] { weight } else { 0.0 };
             }
             parameters[n_hidden * n_labels + h] = random.gen_range(-1.0..1.0);
         }
@@ -154,6 +163,7 @@ impl Pixel<'_> {
     fn step(&self, work: &mut Workspace, damping: &mut f64, growth: &mut f64) -> bool {
         work.equations.set(self.shared, &self.task, &work.current);
         let size = work.current.parameters.len();
+        self.hold(&mut work.equations, size);
         let diagonal: Vec<f64> = (0..size).map(|i| work.equations.matrix[i * size + i]).collect();
         while *damping < LARGEST_DAMPING {
             let damped: Vec<f64> = diagonal.iter().map(|value| *damping * value + f64::MIN_POSITIVE).collect();
@@ -181,7 +191,31 @@ impl Pixel<'_> {
         false
     }
 
-    fn iteration(&self, stage: usize, work: &mut Workspace) -> Iteration {
+    /// Places of the weights of labels that may not act.
+    fn held(&self) -> impl Iterator<Item = usize> + '_ {
+        let n_labels = self.shared.n_labels;
+        let labels = (0..n_labels).filter(|&k| !self.acts[k]);
+        labels.flat_map(move |k| (0..self.task.n_hidden).map(move |h| h * n_labels + k))
+    }
+
+    /// Takes them out of the equations.
+    fn hold(&self, equations: &mut NormalEquations, size: usize) {
+        for i in self.held() {
+            for j in 0..size {
+                equations.matrix[i * size + j] = 0.0;
+                equations.matrix[j * size + i] = 0.0;
+            }
+            equations.matrix[i * size + i] = 1.0;
+        }
+        self.hold_gradient(&mut equations.gradient);
+    }
+
+    /// Takes them out of a gradient.
+    pub(super) fn hold_gradient(&self, gradient: &mut [f64]) {
+        self.held().for_each(|i| gradient[i] = 0.0);
+    }
+
+    pub(super) fn iteration(&self, stage: usize, work: &mut Workspace) -> Iteration {
         let (shared, task) = (self.validation.0, &self.validation.1);
         work.validation.parameters.copy_from_slice(&work.current.parameters);
         work.validation.evaluate(shared, task);

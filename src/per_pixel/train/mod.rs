@@ -7,10 +7,14 @@
 //! | `pass` | a network's fluxes and gradients at all samples |
 //! | `normal_equations` | Gauss–Newton equations from products of rows |
 //! | `levenberg_marquardt` | the optimiser of a pixel |
+//! | `adam` | Adam as published |
+//! | `committee` | the mean of networks from different starts |
 //! | `options`, `trainer` | choices, and the training of all pixels |
 //! | `checkpoint` | finished pixels in a file |
 
+mod adam;
 mod checkpoint;
+mod committee;
 mod levenberg_marquardt;
 mod loss;
 #[cfg(test)]
@@ -25,8 +29,9 @@ mod trainer;
 #[cfg(test)]
 mod trainer_tests;
 
+pub use adam::AdamOptions;
 pub use checkpoint::Checkpoint;
 pub use levenberg_marquardt::Iteration;
 pub use loss::{Loss, PixelTask, loss_and_gradient};
-pub use options::TrainingOptions;
+pub use options::{Optimiser, TrainingOptions};
 pub use trainer::{PixelResult, Training, TrainingSet, train};

@@ -33,6 +33,9 @@ pub(super) struct NormalEquations {
     cross: Sums,
     /// (h, h') of q h′, (h ≤ h') of q q, h of q, by ω_l and ω_l d_l.
     diagonal: Sums,
+    /// Of the gradient alone: h by l, and h by ω_l d_l.
+    single: Sums,
+    by_pull: Sums,
     rows: Rows,
 }
 
@@ -54,6 +57,34 @@ struct Rows {
     pull: Vec<Strip>,
 }
 
+impl Rows {
+    /// q, p, ω and ω d of the references, zero beyond the last, and Σₖ ωₖ dₖ W_hk of every neuron.
+    fn of_references(&mut self, section: &Section, task: &StripTask, pass: &Pass, kernel: &[f32], weights: &[f32]) {
+        let n = section.n;
+        let n_labels = task.strength.len();
+        let [_, first, second] = &pass.of_references;
+        scaled(first, weights, n, &mut self.q);
+        scaled(second, weights, n, &mut self.p);
+        self.omega.resize((2 * n_labels).next_multiple_of(RIGHT) * n, Strip::default());
+        for k in 0..n_labels {
+            for s in 0..n {
+                for lane in 0..16 {
+                    let is_sample = s * 16 + lane < section.n_samples;
+                    let d = f64::from(pass.deviations[k * n + s].0[lane]);
+                    let root = (d * d + task.smoothing[k] * task.smoothing[k]).sqrt();
+                    let omega = if is_sample && root > 0.0 { 0.5 * task.strength[k] / root } else { 0.0 };
+                    self.omega[k * n + s].0[lane] = omega as f32;
+                    self.omega[(n_labels + k) * n + s].0[lane] = (omega * d) as f32;
+                }
+            }
+        }
+        self.pull.resize(weights.len() * n, Strip::default());
+        for (factors, pull) in kernel.chunks_exact(n_labels + 1).zip(self.pull.chunks_exact_mut(n)) {
+            combine(&self.omega[n_labels * n..2 * n_labels * n], &factors[..n_labels], pull);
+        }
+    }
+}
+
 impl NormalEquations {
     /// For networks of `n_hidden` neurons.
     pub fn new(n_labels: usize, n_hidden: usize) -> Self {
@@ -69,6 +100,8 @@ impl NormalEquations {
             outputs: Sums::zeros(n_hidden + 2, n_hidden + 2),
             cross: Sums::zeros(n_hidden * n_hidden, n_labels * n_inputs),
             diagonal: Sums::zeros(n_hidden * n_hidden + n_pairs + n_hidden, 2 * n_labels),
+            single: Sums::zeros(n_hidden, n_inputs),
+            by_pull: Sums::zeros(n_hidden, (2 * n_labels).next_multiple_of(RIGHT) - first_pull(n_labels)),
             rows: Rows::default(),
         }
     }
@@ -90,6 +123,63 @@ impl NormalEquations {
         for i in 0..last {
             self.matrix[i * (last + 1) + i] += task.decay;
             self.gradient[i] += task.decay * pass.parameters[i];
+        }
+    }
+
+    /// The gradient alone, of half the loss: that of a section's fluxes times `share`, and of the references.
+    pub fn set_gradient(&mut self, shared: &Shared, task: &StripTask, pass: &Pass, at: usize, share: f64) {
+        let (section, n_hidden, n_labels) = (&shared.sections[at], self.n_hidden, self.n_labels);
+        let weights: Vec<f32> = self.output_weights(pass).iter().map(|value| *value as f32).collect();
+        let output = n_hidden * (n_labels + 1);
+        self.gradient.fill(0.0);
+        let (n, rows) = (section.n, &mut self.rows);
+        rows.left.resize(LEFT * n, Strip::default());
+        rows.q.resize(n_hidden * n, Strip::default());
+        rows.pull.resize(n, Strip::default());
+        slopes(task, &pass.activations[at], &weights, n, &mut rows.q);
+        multiply(&pass.residuals[at], &task.weight[at], &mut rows.pull);
+        self.single.clear();
+        let Rows { q, left, pull, .. } = rows;
+        let of = |h: usize| h * n..(h + 1) * n;
+        in_tiles(left, n, 0..n_hidden, &mut self.single, 0, &section.inputs, |h, out| multiply(&q[of(h)], pull, out));
+        for h in 0..n_hidden {
+            for l in 0..=n_labels {
+                let place = if l < n_labels { h * n_labels + l } else { n_hidden * n_labels + h };
+                self.gradient[place] = share * self.single.get(h, l);
+            }
+            self.gradient[output + h] = share * dot(&pass.activations[at][of(h)], pull);
+        }
+        self.gradient[output + n_hidden] = share * pull.iter().flat_map(|strip| strip.0).map(f64::from).sum::<f64>();
+        if let Some(section) = &shared.references {
+            self.add_reference_gradient(section, task, pass, &weights);
+        }
+        let last = self.gradient.len() - 1;
+        for i in 0..last {
+            self.gradient[i] += task.decay * pass.parameters[i];
+        }
+    }
+
+    fn add_reference_gradient(&mut self, section: &Section, task: &StripTask, pass: &Pass, weights: &[f32]) {
+        let (n, n_hidden, n_labels) = (section.n, self.n_hidden, self.n_labels);
+        let kernel: Vec<f32> = hidden_kernel(&pass.parameters, n_labels, n_hidden).iter().map(|value| *value as f32).collect();
+        self.rows.of_references(section, task, pass, &kernel, weights);
+        let Rows { q, p, omega, pull, left, .. } = &mut self.rows;
+        left.resize(LEFT * n, Strip::default());
+        let at = |h: usize| h * n..(h + 1) * n;
+        self.single.clear();
+        in_tiles(left, n, 0..n_hidden, &mut self.single, 0, &section.inputs, |h, out| multiply(&p[at(h)], &pull[at(h)], out));
+        self.by_pull.clear();
+        let first = first_pull(n_labels);
+        in_tiles(left, n, 0..n_hidden, &mut self.by_pull, 0, &omega[first * n..], |h, out| out.copy_from_slice(&q[at(h)]));
+        for h in 0..n_hidden {
+            for l in 0..=n_labels {
+                let place = if l < n_labels { h * n_labels + l } else { n_hidden * n_labels + h };
+                self.gradient[place] += self.single.get(h, l);
+                if l < n_labels {
+                    self.gradient[place] += self.by_pull.get(h, n_labels - first + l);
+                }
+            }
+            self.gradient[n_hidden * (n_labels + 1) + h] += dot(&pass.of_references[1][at(h)], &pull[at(h)]);
         }
     }
 
@@ -138,36 +228,16 @@ impl NormalEquations {
         let kernel: Vec<f32> = hidden_kernel(&pass.parameters, n_labels, n_hidden).iter().map(|value| *value as f32).collect();
         let w = |h: usize, k: usize| kernel[h * (n_labels + 1) + k];
         let weights: Vec<f32> = self.output_weights(pass).iter().map(|value| *value as f32).collect();
-        let [_, first, second] = &pass.of_references;
+        let [_, first, _] = &pass.of_references;
         let rows = &mut self.rows;
         rows.left.resize(LEFT * n, Strip::default());
-        scaled(first, &weights, n, &mut rows.q);
-        scaled(second, &weights, n, &mut rows.p);
-        // ω and ω d, zero beyond the last reference.
-        rows.omega.resize((2 * n_labels).next_multiple_of(RIGHT) * n, Strip::default());
-        for k in 0..n_labels {
-            for s in 0..n {
-                for lane in 0..16 {
-                    let is_sample = s * 16 + lane < section.n_samples;
-                    let d = f64::from(pass.deviations[k * n + s].0[lane]);
-                    let root = (d * d + task.smoothing[k] * task.smoothing[k]).sqrt();
-                    let omega = if is_sample && root > 0.0 { 0.5 * task.strength[k] / root } else { 0.0 };
-                    rows.omega[k * n + s].0[lane] = omega as f32;
-                    rows.omega[(n_labels + k) * n + s].0[lane] = (omega * d) as f32;
-                }
-            }
-        }
-        // Σₖ ωₖ W_hk W_h'k, and Σₖ ωₖ dₖ W_hk.
+        rows.of_references(section, task, pass, &kernel, &weights);
+        // Σₖ ωₖ W_hk W_h'k.
         let n_pairs = n_hidden * (n_hidden + 1) / 2;
         rows.collapsed.resize(n_pairs * n, Strip::default());
         for (index, (h, h2)) in pairs_of(n_hidden).enumerate() {
             let factors: Vec<f32> = (0..n_labels).map(|k| w(h, k) * w(h2, k)).collect();
             combine(&rows.omega[..n_labels * n], &factors, &mut rows.collapsed[index * n..(index + 1) * n]);
-        }
-        rows.pull.resize(n_hidden * n, Strip::default());
-        for h in 0..n_hidden {
-            let factors = &kernel[h * (n_labels + 1)..][..n_labels];
-            combine(&rows.omega[n_labels * n..2 * n_labels * n], factors, &mut rows.pull[h * n..(h + 1) * n]);
         }
         // ω_l' x_l.
         let n_inputs = n_labels + 1;
@@ -265,6 +335,11 @@ impl NormalEquations {
         put(output(n_hidden), output(n_hidden), self.outputs.get(n_hidden, n_hidden));
         self.gradient[output(n_hidden)] = self.outputs.get(n_hidden, n_hidden + 1);
     }
+}
+
+/// First right row of the group of four that has the first ω d: products take whole groups.
+const fn first_pull(n_labels: usize) -> usize {
+    n_labels - n_labels % RIGHT
 }
 
 fn pairs_of(n: usize) -> impl Iterator<Item = (usize, usize)> {

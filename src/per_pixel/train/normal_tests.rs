@@ -69,6 +69,21 @@ fn equations_and_losses_are_those_of_double_precision() {
                 for (own, expected) in equations.gradient.iter().zip(&gradient) {
                     assert!((2.0 * own - expected).abs() < 1e-5 * scale, "{activation:?}: {} against {expected}", 2.0 * own);
                 }
+                // The gradient alone, section by section.
+                let whole = equations.gradient.clone();
+                let mut part = |at: usize, share: f64| {
+                    equations.set_gradient(&shared, &strips, &pass, at, share);
+                    equations.gradient.clone()
+                };
+                let mut sum = part(0, 0.0);
+                for at in 0..shared.sections.len() {
+                    let (with, without) = (part(at, 1.0), part(at, 0.0));
+                    sum.iter_mut().zip(with.iter().zip(&without)).for_each(|(sum, (with, without))| *sum += with - without);
+                }
+                for (own, expected) in sum.iter().zip(&whole) {
+                    assert!((own - expected).abs() < 1e-6 * scale, "{activation:?}: {own} against {expected}");
+                }
+                equations.set(&shared, &strips, &pass);
                 // Differences of slopes know nothing where a step crosses a kink.
                 if activation == Activation::LeakyRelu {
                     return;

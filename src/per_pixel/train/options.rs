@@ -1,9 +1,20 @@
 //! How pixel networks are trained: every choice, with visible defaults.
 
 use super::super::activation::Activation;
+use super::adam::AdamOptions;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// How networks are optimised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Optimiser {
+    /// Second order: seconds in place of minutes.
+    LevenbergMarquardt,
+    /// As published; `iterations`, `tolerance`, `damping` and all but the last of `smoothing` are not its.
+    Adam,
+}
 
 /// Choices of a training (TOML; unknown keys are errors).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,10 +23,17 @@ pub struct TrainingOptions {
     /// Neurons of the hidden layer.
     pub hidden: usize,
     pub activation: Activation,
+    pub optimiser: Optimiser,
+    /// Networks of a pixel, from different starts, whose mean is the model: one network with the neurons of
+    /// all. More than one where references are few.
+    pub committee: usize,
     /// D′: weight of the gradient term of every label, in units of the label's own gradients. 0: no physics.
     pub regularisation: f64,
     /// The same for single labels.
     pub regularisation_of: BTreeMap<String, f64>,
+    /// Windows (Å, from and to) of the pixels that a label may act on; on all others it has no effect at all.
+    /// Labels that are not named act everywhere.
+    pub windows_of: BTreeMap<String, Vec<[f64; 2]>>,
     /// λ of the weight decay λ/N |θ|².
     pub weight_decay: f64,
     /// Smoothing of the absolute values, in units of the label's own gradients, one stage after the other.
@@ -29,6 +47,7 @@ pub struct TrainingOptions {
     /// Damping of the first step, relative to the diagonal.
     pub damping: f64,
     pub seed: u64,
+    pub adam: AdamOptions,
 }
 
 impl Default for TrainingOptions {
@@ -36,8 +55,11 @@ impl Default for TrainingOptions {
         Self {
             hidden: 20,
             activation: Activation::Tanh,
+            optimiser: Optimiser::LevenbergMarquardt,
+            committee: 1,
             regularisation: 1.0,
             regularisation_of: BTreeMap::new(),
+            windows_of: BTreeMap::new(),
             weight_decay: 1.0,
             smoothing: vec![0.3, 0.1, 0.03],
             iterations: 30,
@@ -45,6 +67,7 @@ impl Default for TrainingOptions {
             patience: 3,
             damping: 1e-2,
             seed: 1,
+            adam: AdamOptions::default(),
         }
     }
 }
@@ -58,8 +81,12 @@ impl TrainingOptions {
         let fault = |option: &str, found: String, expected: &str| {
             Err(Error::usage(format!("training option {option}")).found(found).expected(expected))
         };
+        self.adam.validate()?;
         if !(1..=512).contains(&self.hidden) {
             return fault("hidden", self.hidden.to_string(), "1 to 512 neurons");
+        }
+        if !(1..=64).contains(&self.committee) || self.committee * self.hidden > 512 {
+            return fault("committee", self.committee.to_string(), "1 to 64 networks, with 512 neurons together at most");
         }
         if !(1..=10_000).contains(&self.iterations) {
             return fault("iterations", self.iterations.to_string(), "1 to 10000");
@@ -78,11 +105,23 @@ impl TrainingOptions {
         if !(self.damping > 0.0 && self.damping.is_finite()) {
             return fault("damping", self.damping.to_string(), "a positive number");
         }
+        for (label, windows) in &self.windows_of {
+            let is_impossible = |window: &&[f64; 2]| !(window[0] < window[1] && window[1].is_finite());
+            if let Some([from, to]) = windows.iter().find(is_impossible) {
+                return fault(&format!("windows_of.{label}"), format!("[{from}, {to}]"), "wavelengths in Å, the second larger");
+            }
+        }
         match self.smoothing.iter().find(|value| !(**value > 0.0 && value.is_finite())) {
             Some(value) => fault("smoothing", value.to_string(), "positive numbers"),
             None if self.smoothing.is_empty() => fault("smoothing", "no stage".into(), "at least one"),
             None => Ok(()),
         }
+    }
+
+    /// Whether a label may act on a pixel at a wavelength (Å).
+    pub fn acts(&self, label: &str, wavelength: f64) -> bool {
+        let within = |[from, to]: &[f64; 2]| (*from..=*to).contains(&wavelength);
+        self.windows_of.get(label).is_none_or(|windows| windows.iter().any(within))
     }
 
     /// D′ of a label.

@@ -88,26 +88,40 @@ impl Pass {
 
     /// Computes everything at the pass's parameters.
     pub fn evaluate(&mut self, shared: &Shared, task: &StripTask) {
+        self.loss = Loss::default();
+        for at in 0..shared.sections.len() {
+            self.loss.flux += self.evaluate_section(shared, task, at);
+        }
+        self.evaluate_references(shared, task);
+        let decayed = &self.parameters[..self.parameters.len() - 1];
+        self.loss.decay = task.decay * decayed.iter().map(|value| value * value).sum::<f64>();
+    }
+
+    /// The part of a section's samples; its χ².
+    pub fn evaluate_section(&mut self, shared: &Shared, task: &StripTask, at: usize) -> f64 {
+        let (n_labels, n_hidden) = (shared.n_labels, task.n_hidden);
+        let single: Vec<f32> = self.parameters.iter().map(|value| *value as f32).collect();
+        let outputs = &single[n_hidden * (n_labels + 1)..];
+        let (activations, residuals) = (&mut self.activations[at], &mut self.residuals[at]);
+        hidden(&shared.sections[at], &hidden_kernel(&single, n_labels, n_hidden), task, n_labels, activations);
+        // The flux is negated so that residuals are sums.
+        dispatch(Combine {
+            rows: halves(activations),
+            weights: &outputs[..n_hidden],
+            offset: outputs[n_hidden],
+            subtracted: halves(&task.flux[at]),
+            out: halves_mut(residuals),
+        });
+        weighted_squares(&task.weight[at], residuals)
+    }
+
+    /// The part of the references, with the gradient terms of the loss.
+    pub fn evaluate_references(&mut self, shared: &Shared, task: &StripTask) {
         let (n_labels, n_hidden) = (shared.n_labels, task.n_hidden);
         let single: Vec<f32> = self.parameters.iter().map(|value| *value as f32).collect();
         let kernel = hidden_kernel(&single, n_labels, n_hidden);
         let outputs = &single[n_hidden * (n_labels + 1)..];
-        self.loss = Loss::default();
-        for (at, section) in shared.sections.iter().enumerate() {
-            let (activations, residuals) = (&mut self.activations[at], &mut self.residuals[at]);
-            hidden(section, &kernel, task, n_labels, activations);
-            // The flux is negated so that residuals are sums.
-            let weights = &outputs[..n_hidden];
-            dispatch(Combine {
-                rows: halves(activations),
-                weights,
-                offset: outputs[n_hidden],
-                subtracted: halves(&task.flux[at]),
-                out: halves_mut(residuals),
-            });
-            self.loss.flux += weighted_squares(&task.weight[at], residuals);
-        }
-        self.exact_gradient = 0.0;
+        (self.loss.gradient, self.exact_gradient) = (0.0, 0.0);
         if let Some(section) = &shared.references {
             let n = section.n;
             let [values, first, second] = &mut self.of_references;
@@ -139,8 +153,6 @@ impl Pass {
                 self.exact_gradient += task.strength[k] * exact;
             }
         }
-        let decayed = &self.parameters[..self.parameters.len() - 1];
-        self.loss.decay = task.decay * decayed.iter().map(|value| value * value).sum::<f64>();
     }
 }
 

@@ -39,7 +39,12 @@ pub(super) const fn pair(l: usize, l2: usize, n: usize) -> usize {
 impl Shared {
     /// From scaled labels `[N, L]` and those of the references `[R, L]`.
     pub fn new(scaled: ArrayView2<f64>, references: ArrayView2<f64>) -> Self {
-        let n_sections = strips(scaled.nrows()).div_ceil(SECTION).max(1);
+        Self::in_sections(scaled, references, SECTION)
+    }
+
+    /// The same with sections of so many strips, at most.
+    pub fn in_sections(scaled: ArrayView2<f64>, references: ArrayView2<f64>, most: usize) -> Self {
+        let n_sections = strips(scaled.nrows()).div_ceil(most).max(1);
         let length = strips(scaled.nrows().div_ceil(n_sections)).max(1) * WIDTH;
         let sections = (0..scaled.nrows())
             .step_by(length)

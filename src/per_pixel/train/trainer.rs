@@ -5,12 +5,14 @@ use super::super::library::GradientLibrary;
 use super::super::network::{Architecture, PixelNetworks};
 use super::super::spectra::LabelledSpectra;
 use super::checkpoint::Checkpoint;
+use super::committee::{Committee, seed_of_member};
 use super::levenberg_marquardt::{Iteration, Pixel, Workspace};
 use super::loss::PixelTask;
-use super::options::TrainingOptions;
+use super::options::{Optimiser, TrainingOptions};
 use super::pass::StripTask;
 use super::shared::Shared;
 use crate::error::{Error, Result};
+use crate::tensor::row_products::WIDTH;
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
@@ -89,10 +91,10 @@ pub fn train(
     let pixels: Vec<PixelResult> = (0..set.wavelength.len())
         .into_par_iter()
         .map_init(
-            || trainer.workspace(),
-            |work, pixel| {
+            || (trainer.workspace(), trainer.committee()),
+            |(work, committee), pixel| {
                 let known = finished.pixels.get(&pixel).filter(|result| result.parameters.len() == n_parameters);
-                let result = known.cloned().unwrap_or_else(|| trainer.pixel(pixel, work));
+                let result = known.cloned().unwrap_or_else(|| trainer.pixel(pixel, work, committee));
                 done(pixel, &result)?;
                 Ok(result)
             },
@@ -120,9 +122,16 @@ pub(super) struct Trainer<'a> {
 impl<'a> Trainer<'a> {
     pub fn new(set: &'a TrainingSet, options: &'a TrainingOptions) -> Result<Self> {
         let n_labels = set.space.len();
-        let architecture = Architecture::new(n_labels, &[options.hidden], options.activation)?;
-        if let Some(unknown) = options.regularisation_of.keys().find(|name| !set.space.names.contains(name)) {
-            return Err(Error::usage("training option regularisation_of")
+        let architecture = Architecture::new(n_labels, &[options.hidden * options.committee], options.activation)?;
+        let named = [
+            ("regularisation_of", options.regularisation_of.keys().collect::<Vec<_>>()),
+            ("windows_of", options.windows_of.keys().collect()),
+        ];
+        let unknown = |(option, names): (&'static str, Vec<&'a String>)| {
+            names.into_iter().find(|name| !set.space.names.contains(name)).map(|name| (option, name))
+        };
+        if let Some((option, unknown)) = named.into_iter().find_map(unknown) {
+            return Err(Error::usage(format!("training option {option}"))
                 .found(format!("'{unknown}'"))
                 .expected(format!("labels of the training: {}", set.space.names.join(", "))));
         }
@@ -139,7 +148,10 @@ impl<'a> Trainer<'a> {
         let none = Array2::zeros((0, n_labels));
         Ok(Self {
             architecture,
-            shared: Shared::new(scaled[0].view(), scaled[2].view()),
+            shared: match options.optimiser {
+                Optimiser::LevenbergMarquardt => Shared::new(scaled[0].view(), scaled[2].view()),
+                Optimiser::Adam => Shared::in_sections(scaled[0].view(), scaled[2].view(), options.adam.batch.div_ceil(WIDTH)),
+            },
             validation: Shared::new(scaled[1].view(), none.view()),
             scaled,
             strength: (0..n_labels).map(strength).collect(),
@@ -152,6 +164,10 @@ impl<'a> Trainer<'a> {
 
     pub fn workspace(&self) -> Workspace {
         Workspace::new(&self.shared, &self.validation, self.options.hidden)
+    }
+
+    pub fn committee(&self) -> Committee {
+        Committee::new(&self.shared, &self.validation, self.options)
     }
 
     /// What the network of a pixel is to learn, at the last smoothing.
@@ -173,28 +189,53 @@ impl<'a> Trainer<'a> {
             weight: weight.into_iter().map(|weight| weight / n).collect(),
             gradient: Array2::from_shape_fn(references.dim(), gradient),
             references,
-            strength: self.strength.clone(),
+            // The physics of a label that may not act is no matter of this pixel.
+            strength: self.strength.iter().zip(self.acting(pixel)).map(|(d, acts)| if acts { *d } else { 0.0 }).collect(),
             smoothing: self.rms.iter().map(|rms| rms * self.options.smoothing.last().unwrap_or(&1.0)).collect(),
             decay: self.options.weight_decay / n,
         }
     }
 
+    /// Which labels may act on a pixel `[L]`.
+    fn acting(&self, pixel: usize) -> Vec<bool> {
+        let at = self.set.wavelength[pixel];
+        self.set.space.names.iter().map(|name| self.options.acts(name, at)).collect()
+    }
+
     /// Trains a pixel.
-    pub fn pixel(&self, pixel: usize, work: &mut Workspace) -> PixelResult {
+    pub fn pixel(&self, pixel: usize, work: &mut Workspace, committee: &mut Committee) -> PixelResult {
         let strips =
             |task: &PixelTask, shared: &Shared| StripTask::new(task, shared, self.options.activation, self.options.hidden);
         let task = self.task(pixel);
         let validation = self.task_of(&self.set.validation, self.scaled[1].view(), pixel);
         let smoothing = |stage: &f64| self.rms.iter().map(|rms| stage * rms).collect();
+        let seed = self.options.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(pixel as u64);
+        let acts = self.acting(pixel);
         let mut pixel = Pixel {
             shared: &self.shared,
             task: strips(&task, &self.shared),
             validation: (&self.validation, strips(&validation, &self.validation)),
             smoothing: self.options.smoothing.iter().map(smoothing).collect(),
             is_ratio: &self.is_ratio,
-            seed: self.options.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(pixel as u64),
+            acts,
+            seed,
         };
-        let trained = pixel.train(self.options, work);
+        let mut one = |pixel: &mut Pixel| match self.options.optimiser {
+            Optimiser::LevenbergMarquardt => pixel.train(self.options, work),
+            Optimiser::Adam => pixel.train_with_adam(self.options, work),
+        };
+        let first = one(&mut pixel);
+        let trained = match self.options.committee {
+            1 => first,
+            n => {
+                let mut members = vec![first];
+                for member in 1..n {
+                    pixel.seed = seed_of_member(seed, member);
+                    members.push(one(&mut pixel));
+                }
+                committee.mean(&pixel, &members)
+            }
+        };
         let parameters = trained.parameters.iter().map(|value| *value as f32).collect();
         PixelResult { parameters, kept: trained.kept, n_iterations: trained.history.len() }
     }

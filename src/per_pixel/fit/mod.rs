@@ -1,0 +1,309 @@
+//! All labels of a spectrum from all its pixels: Levenberg–Marquardt within bounds, for groups of spectra, so
+//! that a network's weights are read once for all of them. A spectrum's path depends on its own numbers
+//! alone.
+//!
+//! | file | concept |
+//! |---|---|
+//! | `options` | choices |
+//! | `search` | the search of one spectrum, its steps within bounds |
+//! | `evaluation` | χ², Fisher matrices and gradients of a group of spectra |
+//! | `nuisances`, `interpolation` | what is fitted with the labels: velocity, continuum; values between pixels |
+
+mod evaluation;
+mod interpolation;
+#[cfg(test)]
+mod nuisance_tests;
+mod nuisances;
+mod options;
+mod search;
+
+pub use options::SpectrumFitOptions;
+
+use super::engine::PixelModel;
+use super::strip_rows::{subtract, weighted_squares};
+use crate::error::{Error, Result};
+use crate::tensor::cholesky::Factor;
+use crate::tensor::row_products::{Strip, WIDTH, strips};
+use evaluation::Work;
+use ndarray::{Array2, Array3, ArrayView2, s};
+use nuisances::Nuisances;
+use rayon::prelude::*;
+use search::{Evaluated, Search, bounded_step};
+use std::sync::Arc;
+
+/// Spectra that are fitted together.
+const GROUP: usize = 16;
+/// Damping beyond which no step is sought any more.
+const LARGEST_DAMPING: f64 = 1e10;
+const FIRST_DAMPING: f64 = 1e-3;
+/// Scaled labels this near to a bound are at it.
+const AT_BOUND: f64 = 1e-9;
+
+/// How the search of a spectrum ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// At an optimum.
+    Converged,
+    /// Without one, after the most iterations.
+    Unfinished,
+    /// There were too few pixels.
+    TooFewPixels,
+}
+
+/// Labels of N spectra.
+#[derive(Debug, Clone)]
+pub struct SpectrumFits {
+    /// `[N, L]`, in the labels' units; NaN where a spectrum has too few pixels.
+    pub labels: Array2<f64>,
+    /// What is fitted beside the labels `[N, E]` ([`SpectrumFitter::nuisances`]).
+    pub nuisances: Array2<f64>,
+    /// Inverse of the Fisher matrix of labels and nuisances `[N, L + E, L + E]`, whose diagonal is the
+    /// Cramér–Rao bound; NaN where it is singular.
+    pub covariance: Array3<f64>,
+    pub chi_square: Vec<f64>,
+    pub n_pixels: Vec<usize>,
+    pub n_iterations: Vec<usize>,
+    pub endings: Vec<Ending>,
+    /// Whether a label, or another parameter, ended at a bound.
+    pub at_bound: Vec<bool>,
+}
+
+/// Fits spectra with a model.
+pub struct SpectrumFitter {
+    model: Arc<dyn PixelModel>,
+    options: SpectrumFitOptions,
+    /// Scaled labels of spectra among which a fit begins with the most similar `[T, L]`, and their fluxes
+    /// `[T][strips]`.
+    templates: Array2<f64>,
+    fluxes: Vec<Vec<Strip>>,
+    nuisances: Nuisances,
+    /// Of labels and nuisances as they are scaled `[L + E]`.
+    limits: Vec<f64>,
+}
+
+impl SpectrumFitter {
+    /// With `templates [T, L]`, labels (in their units) of stars as they occur, from the most similar of
+    /// which a fit begins.
+    ///
+    /// # Errors
+    /// When an option is impossible, or the templates are none or of other labels.
+    pub fn new(model: Arc<dyn PixelModel>, templates: ArrayView2<f64>, options: SpectrumFitOptions) -> Result<Self> {
+        options.validate()?;
+        let space = model.space();
+        super::labels::check_columns("templates", space.len(), templates)?;
+        if templates.nrows() == 0 {
+            return Err(Error::model("templates").found("none").expected("labels of at least one star"));
+        }
+        let flux = super::engine::emulate(model.as_ref(), templates);
+        let fluxes = flux.outer_iter().map(|row| to_strips(row.len(), |i| row[i])).collect();
+        let templates = space.scale(templates);
+        let nuisances = Nuisances::new(&options, model.wavelength(), model.n_pixels())?;
+        let limits = (0..space.len()).map(|_| 0.5 + options.margin).chain((0..nuisances.len()).map(|_| 1.0)).collect();
+        Ok(Self { model, options, templates, fluxes, nuisances, limits })
+    }
+
+    /// Names and units of what is fitted beside the labels.
+    pub fn nuisances(&self) -> Vec<(String, &'static str)> {
+        self.nuisances.names()
+    }
+
+    /// How many pixels around one without a model take no part in fits.
+    pub fn reach(&self) -> usize {
+        self.nuisances.reach()
+    }
+
+    /// Fluxes `[N, W]` at labels and nuisances `[N, L + E]`, in their units; NaN where there is none.
+    pub fn flux(&self, values: ArrayView2<f64>) -> Array2<f32> {
+        let (labels, others) = values.split_at(ndarray::Axis(1), self.model.space().len());
+        let flux = super::engine::emulate(self.model.as_ref(), labels);
+        match self.nuisances.len() {
+            0 => flux,
+            _ => self.nuisances.fluxes(flux.view(), others),
+        }
+    }
+
+    /// Fits `flux [N, W]` with `inverse_variance [N, W]` (0, or anything that is not a positive number, for a
+    /// missing pixel), on the threads of the current rayon pool.
+    ///
+    /// # Errors
+    /// When the shapes are not those of the model.
+    pub fn fit(&self, flux: ArrayView2<f32>, inverse_variance: ArrayView2<f32>) -> Result<SpectrumFits> {
+        let (n, w) = (flux.nrows(), self.model.n_pixels());
+        if flux.ncols() != w || inverse_variance.dim() != flux.dim() {
+            return Err(Error::data("spectra to be fitted")
+                .found(format!("fluxes {:?}, inverse variances {:?}", flux.dim(), inverse_variance.dim()))
+                .expected(format!("{w} pixels, those of the model, in both")));
+        }
+        let groups: Vec<usize> = (0..n).step_by(GROUP).collect();
+        let parts: Vec<Vec<Search>> = groups
+            .into_par_iter()
+            .map(|first| {
+                let rows = s![first..(first + GROUP).min(n), ..];
+                self.fit_group(flux.slice(rows), inverse_variance.slice(rows))
+            })
+            .collect();
+        Ok(self.collect(&parts.into_iter().flatten().collect::<Vec<_>>()))
+    }
+
+    fn fit_group(&self, flux: ArrayView2<f32>, inverse_variance: ArrayView2<f32>) -> Vec<Search> {
+        let mut searches: Vec<Search> =
+            flux.outer_iter().zip(inverse_variance.outer_iter()).map(|(flux, weight)| self.begin(flux, weight)).collect();
+        let mut work = Work::new(self.model.space().len(), self.limits.len());
+        let model = self.model.as_ref();
+        let first: Vec<usize> = (0..searches.len()).filter(|&i| searches[i].ending.is_none()).collect();
+        for (i, found) in first.iter().zip(work.evaluate(model, &self.nuisances, &searches, &first)) {
+            searches[*i].take(found);
+        }
+        loop {
+            let active: Vec<usize> = (0..searches.len()).filter(|&i| searches[i].ending.is_none()).collect();
+            let moving: Vec<usize> = active.into_iter().filter(|&i| self.propose(&mut searches[i], &mut work.factors)).collect();
+            if moving.is_empty() {
+                return searches;
+            }
+            let evaluated = work.evaluate(model, &self.nuisances, &searches, &moving);
+            for (i, found) in moving.iter().zip(evaluated) {
+                self.judge(&mut searches[*i], found);
+            }
+        }
+    }
+
+    /// The start: the most similar template, by χ².
+    fn begin(&self, flux: ndarray::ArrayView1<f32>, inverse_variance: ndarray::ArrayView1<f32>) -> Search {
+        let w = self.model.n_pixels();
+        let ends = self.nuisances.reach();
+        let is_good = |i: usize| {
+            let weight = inverse_variance[i];
+            i >= ends && i + ends < w && weight > 0.0 && weight.is_finite() && flux[i].is_finite()
+        };
+        let weight = to_strips(w, |i| if is_good(i) { inverse_variance[i] } else { 0.0 });
+        let flux = to_strips(w, |i| if is_good(i) { flux[i] } else { 0.0 });
+        let n_pixels = (0..w).filter(|&i| is_good(i)).count();
+        let is_enough = n_pixels as f64 >= self.options.pixels_per_label * self.limits.len() as f64;
+        let mut difference = vec![Strip::default(); flux.len()];
+        let distance = |template: &Vec<Strip>, difference: &mut Vec<Strip>| {
+            difference.copy_from_slice(template);
+            subtract(difference, &flux);
+            weighted_squares(&weight, difference)
+        };
+        let mut best = (f64::INFINITY, 0);
+        for (index, template) in self.fluxes.iter().enumerate().filter(|_| is_enough) {
+            let found = distance(template, &mut difference);
+            if found < best.0 {
+                best = (found, index);
+            }
+        }
+        // Templates at the edge of the range are just within the bounds.
+        let mut scaled: Vec<f64> = self.templates.row(best.1).iter().map(|value| value.clamp(-0.5, 0.5)).collect();
+        scaled.resize(self.limits.len(), 0.0);
+        let mut search = Search::new(scaled, [flux, weight], n_pixels);
+        search.ending = (!is_enough).then_some(Ending::TooFewPixels);
+        search
+    }
+
+    /// Sets the next trial; false, with the search ended, where there is none.
+    fn propose(&self, search: &mut Search, factors: &mut [Option<Factor>]) -> bool {
+        let l = search.scaled.len();
+        let limits = &self.limits;
+        while search.damping < LARGEST_DAMPING {
+            // Parameters at a bound that are pushed against it are held.
+            let is_free = |k: usize| {
+                let (x, slope) = (search.scaled[k], search.gradient[k]);
+                !((x >= limits[k] - AT_BOUND && slope < 0.0) || (x <= AT_BOUND - limits[k] && slope > 0.0))
+            };
+            let free: Vec<usize> = (0..l).filter(|&k| is_free(k)).collect();
+            if free.is_empty() {
+                search.ending = Some(Ending::Converged);
+                return false;
+            }
+            search.trial.clone_from(&search.scaled);
+            if bounded_step(search, free, limits, factors) {
+                let moved: Vec<f64> = (0..l).map(|k| search.trial[k] - search.scaled[k]).collect();
+                let linear: f64 = moved.iter().zip(&search.gradient).map(|(d, g)| d * g).sum();
+                let quadratic: f64 =
+                    (0..l).map(|i| moved[i] * (0..l).map(|j| search.matrix[i * l + j] * moved[j]).sum::<f64>()).sum();
+                search.predicted = -2.0 * linear - quadratic;
+                if search.predicted.abs() < self.options.tolerance && search.damping <= FIRST_DAMPING {
+                    search.ending = Some(Ending::Converged);
+                    return false;
+                }
+                if search.predicted > 0.0 {
+                    if search.n_iterations >= self.options.iterations {
+                        search.ending = Some(Ending::Unfinished);
+                        return false;
+                    }
+                    search.n_iterations += 1;
+                    return true;
+                }
+            }
+            search.refuse();
+        }
+        search.ending = Some(match search.predicted.abs() < 1.0 {
+            // Rounding of χ² hides what little there is to gain.
+            true => Ending::Converged,
+            false => Ending::Unfinished,
+        });
+        false
+    }
+
+    /// Takes the trial where it is better.
+    fn judge(&self, search: &mut Search, found: Evaluated) {
+        let gain = (search.chi_square - found.chi_square) / search.predicted;
+        if gain > 0.0 {
+            search.scaled.clone_from(&search.trial);
+            search.damping = (search.damping * (1.0 - (2.0 * gain - 1.0).powi(3)).max(0.1)).max(1e-10);
+            search.growth = 2.0;
+            search.take(found);
+        } else {
+            search.refuse();
+        }
+    }
+
+    fn collect(&self, searches: &[Search]) -> SpectrumFits {
+        let space = self.model.space();
+        let (n, l, k) = (searches.len(), space.len(), self.limits.len());
+        let far = self.nuisances.limits();
+        let is_at_bound = |search: &Search| search.scaled.iter().zip(&self.limits).any(|(x, limit)| x.abs() >= limit - AT_BOUND);
+        // A parameter's unit over that in which it is scaled.
+        let width = |j: usize| if j < l { space.width(j) } else { far[j - l] };
+        let mut fits = SpectrumFits {
+            labels: Array2::from_elem((n, l), f64::NAN),
+            nuisances: Array2::from_elem((n, k - l), f64::NAN),
+            covariance: Array3::from_elem((n, k, k), f64::NAN),
+            chi_square: searches.iter().map(|search| search.chi_square).collect(),
+            n_pixels: searches.iter().map(|search| search.n_pixels).collect(),
+            n_iterations: searches.iter().map(|search| search.n_iterations).collect(),
+            endings: searches.iter().map(|search| search.ending.unwrap_or(Ending::Unfinished)).collect(),
+            at_bound: searches.iter().map(is_at_bound).collect(),
+        };
+        let mut factor = Factor::new(k);
+        for (i, search) in searches.iter().enumerate() {
+            if search.ending == Some(Ending::TooFewPixels) {
+                (fits.chi_square[i], fits.at_bound[i]) = (f64::NAN, false);
+                continue;
+            }
+            for j in 0..l {
+                fits.labels[[i, j]] = (search.scaled[j] + 0.5) * space.width(j) + space.minimum[j];
+            }
+            for j in l..k {
+                fits.nuisances[[i, j - l]] = search.scaled[j] * width(j);
+            }
+            if !factor.decompose(&search.matrix, &vec![0.0; k]) {
+                continue;
+            }
+            for first in 0..k {
+                let mut column = vec![0.0; k];
+                column[first] = 1.0;
+                factor.solve(&mut column);
+                for (j, value) in column.into_iter().enumerate() {
+                    fits.covariance[[i, j, first]] = value * width(j) * width(first);
+                }
+            }
+        }
+        fits
+    }
+}
+
+fn to_strips(n: usize, value: impl Fn(usize) -> f32) -> Vec<Strip> {
+    let at = |i: usize| if i < n { value(i) } else { 0.0 };
+    (0..strips(n)).map(|s| Strip(std::array::from_fn(|lane| at(s * WIDTH + lane)))).collect()
+}

@@ -1,0 +1,73 @@
+//! How spectra are fitted: every choice, with visible defaults.
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// Most terms of a continuum.
+const MOST_TERMS: usize = 20;
+
+/// How spectra are fitted (TOML; unknown keys are errors).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SpectrumFitOptions {
+    /// Most iterations.
+    pub iterations: usize,
+    /// A fit has converged when the next step would lower χ² by less than this.
+    pub tolerance: f64,
+    /// Labels may leave the range of the training by this part of its width.
+    pub margin: f64,
+    /// Fewest pixels for a fit, relative to the number of fitted parameters.
+    pub pixels_per_label: f64,
+    /// Fit a velocity beyond that which the spectra were freed of.
+    pub velocity: bool,
+    /// Largest such velocity, km/s.
+    pub largest_velocity: f64,
+    /// Terms of a continuum 1 + Σ cₘ Tₘ (Chebyshev polynomials over the grid) that is fitted; 0: none, 1: a
+    /// factor, 2: a slope too.
+    pub continuum_terms: usize,
+}
+
+impl Default for SpectrumFitOptions {
+    fn default() -> Self {
+        Self {
+            iterations: 60,
+            tolerance: 1e-3,
+            margin: 0.3,
+            pixels_per_label: 2.0,
+            velocity: false,
+            largest_velocity: 100.0,
+            continuum_terms: 0,
+        }
+    }
+}
+
+impl SpectrumFitOptions {
+    /// Checks every option.
+    ///
+    /// # Errors
+    /// `Usage`, naming the option and its range.
+    pub fn validate(&self) -> Result<()> {
+        let fault = |option: &str, found: String, expected: &str| {
+            Err(Error::usage(format!("fit option {option}")).found(found).expected(expected))
+        };
+        if !(1..=100_000).contains(&self.iterations) {
+            return fault("iterations", self.iterations.to_string(), "1 to 100000");
+        }
+        if !(self.tolerance > 0.0 && self.tolerance < 1.0) {
+            return fault("tolerance", self.tolerance.to_string(), "a number between 0 and 1");
+        }
+        if !(0.0..=1.0).contains(&self.margin) {
+            return fault("margin", self.margin.to_string(), "a number from 0 to 1");
+        }
+        if !(self.largest_velocity > 0.0 && self.largest_velocity <= 1000.0) {
+            return fault("largest_velocity", self.largest_velocity.to_string(), "above 0, 1000 km/s at most");
+        }
+        if self.continuum_terms > MOST_TERMS {
+            return fault("continuum_terms", self.continuum_terms.to_string(), &format!("0 to {MOST_TERMS}"));
+        }
+        match self.pixels_per_label >= 1.0 && self.pixels_per_label.is_finite() {
+            true => Ok(()),
+            false => fault("pixels_per_label", self.pixels_per_label.to_string(), "1 or more"),
+        }
+    }
+}

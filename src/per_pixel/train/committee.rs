@@ -1,0 +1,62 @@
+//! Committees: networks of a pixel from different starts, whose mean is the model. Between the references each
+//! errs in its own way, and the mean errs less; at the references and stars all agree.
+
+use super::levenberg_marquardt::{Iteration, Pixel, Trained};
+use super::options::TrainingOptions;
+use super::pass::{Pass, StripTask};
+use super::shared::Shared;
+
+/// Odd, so that members of a committee have starts of their own.
+const BETWEEN_MEMBERS: u64 = 0xD1B5_4A32_D192_ED03;
+
+/// Seed of a member's start; that of the first is the pixel's.
+pub(super) fn seed_of_member(seed: u64, member: usize) -> u64 {
+    seed.wrapping_add(BETWEEN_MEMBERS.wrapping_mul(member as u64))
+}
+
+/// The mean of networks with one hidden layer of `n_hidden` neurons each, as one network with the neurons of
+/// all ([`super::super::network::Architecture`]).
+fn mean_network(members: &[Trained], n_labels: usize, n_hidden: usize) -> Vec<f64> {
+    let (biases, outputs) = (n_hidden * n_labels, n_hidden * (n_labels + 1));
+    let last = outputs + n_hidden;
+    let share = 1.0 / members.len() as f64;
+    let parts = |from: usize, to: usize| members.iter().flat_map(move |member| &member.parameters[from..to]).copied();
+    let mut mean: Vec<f64> = parts(0, biases).chain(parts(biases, outputs)).collect();
+    mean.extend(parts(outputs, last).map(|weight| share * weight));
+    mean.push(share * parts(last, last + 1).sum::<f64>());
+    mean
+}
+
+/// Work space for the mean networks of pixels.
+pub(super) struct Committee {
+    training: Pass,
+    validation: Pass,
+}
+
+impl Committee {
+    pub fn new(shared: &Shared, validation: &Shared, options: &TrainingOptions) -> Self {
+        let n_hidden = options.hidden * options.committee;
+        Self { training: Pass::new(shared, n_hidden), validation: Pass::new(validation, n_hidden) }
+    }
+
+    /// The mean of a pixel's networks, with its own loss and the iterations of all.
+    pub fn mean(&mut self, pixel: &Pixel, members: &[Trained]) -> Trained {
+        let parameters = mean_network(members, pixel.shared.n_labels, pixel.task.n_hidden);
+        let n_hidden = pixel.task.n_hidden * members.len();
+        let passed = |shared: &Shared, task: &StripTask, pass: &mut Pass| {
+            let task = StripTask { n_hidden, ..task.clone() };
+            pass.parameters.copy_from_slice(&parameters);
+            pass.evaluate(shared, &task);
+        };
+        passed(pixel.shared, &pixel.task, &mut self.training);
+        passed(pixel.validation.0, &pixel.validation.1, &mut self.validation);
+        let kept = Iteration {
+            stage: members.last().map_or(0, |member| member.kept.stage),
+            flux: self.training.loss.flux,
+            gradient: self.training.exact_gradient,
+            validation: self.validation.loss.flux,
+        };
+        let history = members.iter().flat_map(|member| &member.history).copied().collect();
+        Trained { parameters, history, kept }
+    }
+}
