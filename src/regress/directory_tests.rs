@@ -62,7 +62,8 @@ fn damaged_and_hostile_directories_are_refused_by_what_is_wrong_with_them() {
         refused(place);
     }
     std::fs::write(&description, &whole).unwrap();
-    let changes: [(&str, &str, &dyn Fn(&mut Parts)); 5] = [
+    type Change<'a> = (&'a str, &'a str, &'a dyn Fn(&mut Parts));
+    let changes: [Change<'_>; 5] = [
         ("domain.mean", "length 0", &|parts| drop(parts.insert("domain.mean".into(), (vec![0, 1 << 60], vec![])))),
         ("inputs.fallback", "none of that name", &|parts| drop(parts.remove("inputs.fallback"))),
         ("more", "nothing uses", &|parts| drop(parts.insert("more".into(), (vec![1], vec![0; 4])))),

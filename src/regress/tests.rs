@@ -285,17 +285,15 @@ fn overlap() -> Option<Table> {
     let text = include_str!("../../models/recipes/prepare-photometry-lamost.toml");
     let text = text.replace("lamost_overlap_8964.fits", file.to_str().unwrap());
     let mut whole: Option<Table> = None;
-    let preparation = crate::survey::prepare::Preparation::new(crate::survey::prepare::PrepareRecipe::parse(&text).unwrap());
-    preparation
-        .unwrap()
-        .run(|chunk| match &mut whole {
-            None => {
-                whole = Some(chunk);
-                Ok(())
-            }
-            Some(table) => table.append(chunk),
-        })
-        .unwrap();
+    let source = crate::survey::prepare::source_of(crate::survey::prepare::PrepareRecipe::parse(&text).unwrap()).unwrap();
+    crate::survey::read_all(source.as_ref(), |chunk| match &mut whole {
+        None => {
+            whole = Some(chunk);
+            Ok(())
+        }
+        Some(table) => table.append(chunk),
+    })
+    .unwrap();
     whole
 }
 

@@ -101,7 +101,8 @@ fn moments_and_shares_of_two_bananas_are_the_analytic_ones() {
     let of = |value: &dyn Fn(&Sample) -> f64| mean_and_error(&found.iter().map(value).collect::<Vec<f64>>());
     // ⟨x⟩ = Σ s c, ⟨x²⟩ = Σ s (c² + w²), ⟨y⟩ = bend ⟨x²⟩ + offset.
     let (mean, second) = (0.3 * 6.0, 0.7 * 0.25 + 0.3 * (36.0 + 0.09));
-    let checks: [(&str, f64, &dyn Fn(&Sample) -> f64); 5] = [
+    type Check<'a> = (&'a str, f64, &'a dyn Fn(&Sample) -> f64);
+    let checks: [Check<'_>; 5] = [
         ("x", mean, &|s| moments(s.points.view(), &s.weights).mean[0]),
         ("z", 0.0, &|s| moments(s.points.view(), &s.weights).mean[1]),
         ("y", 3.0 * second + 1.0, &|s| moments(s.points.view(), &s.weights).mean[2]),
