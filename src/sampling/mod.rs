@@ -6,8 +6,8 @@
 //! known optima, and for each draw the *inner* ones from the Gaussian that the normal equations find there,
 //! cut at their lower bounds. Exact weights make up for what is not so. The first round adapts the mixture
 //! for the second, and all rounds count by the balance heuristic (adaptive multiple importance sampling;
-//! Cornuet et al. 2012). Of stars with poor parallaxes half have an effective size above 0.54 of the draws, and
-//! 5 % one below 0.48; from a Student mixture in all coordinates, adapted once, 0.3 and 0.03.
+//! Cornuet et al. 2012). Of stars with poor parallaxes half have an effective size above 0.54 of the draws,
+//! and 5 % one below 0.48; from a Student mixture in all coordinates, adapted once, 0.3 and 0.03.
 //!
 //! | file | concept |
 //! |---|---|
