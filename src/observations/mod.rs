@@ -2,6 +2,7 @@
 
 mod constraint;
 mod cut;
+mod digest;
 mod flux;
 mod flux_unit;
 #[cfg(test)]

@@ -63,7 +63,7 @@ pub fn train(
     report: &mut dyn FnMut(f64, &str) -> Result<()>,
 ) -> Result<(RegressionModel, Table)> {
     let as_written = recipe.to_toml()?;
-    let data_sha256 = hash(observations);
+    let data_sha256 = hexadecimal(observations.hash());
     let passing = select(observations, &recipe.data.cuts)?;
     let is_usable = |star: &&usize| usable(recipe, observations, **star);
     let in_training = |star: &&usize| !in_validation(observations.ids[**star], recipe.data.validation_fraction);
@@ -277,29 +277,4 @@ fn stars_table(observations: &Observations, parts: &Parts) -> Result<Table> {
         }
     }
     Ok(table)
-}
-
-/// SHA-256 over identifiers, grid, fluxes, noise, measured quantities and the numeric columns.
-fn hash(observations: &Observations) -> String {
-    let mut hash = Sha256::new();
-    observations.ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
-    for array in [&observations.flux, &observations.flux_error] {
-        array.iter().for_each(|value| hash.update(value.to_le_bytes()));
-    }
-    observations.whitening.triangle.iter().for_each(|value| hash.update(value.to_le_bytes()));
-    observations.grid.wavelength.iter().for_each(|nm| hash.update(nm.to_le_bytes()));
-    observations.grid.names.iter().for_each(|name| hash.update(name));
-    for column in observations.auxiliary.columns() {
-        hash.update(&column.schema.name);
-        column.to_f64().unwrap_or_default().iter().for_each(|value| hash.update(value.to_le_bytes()));
-    }
-    for (name, constraint) in &observations.constraints {
-        hash.update(name);
-        for star in 0..observations.len() {
-            let (value, error) = constraint.get(star).unwrap_or((f64::NAN, f64::INFINITY));
-            hash.update(value.to_le_bytes());
-            hash.update(error.to_le_bytes());
-        }
-    }
-    hexadecimal(hash)
 }

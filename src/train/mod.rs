@@ -27,9 +27,7 @@ mod wavelength_step;
 
 pub use checkpoint::path as checkpoint_path;
 pub use clean::CleaningReport;
-pub use recipe::{
-    BinaryRecipe, CardText, Clean, DataRecipe, Learn, LossRecipe, Recipe, Refine, Schedule, Solve, Stage, StarUpdate,
-};
+pub use recipe::{BinaryRecipe, CardText, Clean, DataRecipe, Learn, LossRecipe, Recipe, Refine, Solve, Stage, StarUpdate};
 pub use run::{Checkpoints, Report, StageRecord};
 pub use self_report::{Drift, SelfReport, ZeroPoints};
 pub use state::EpochRecord;

@@ -1,6 +1,7 @@
 //! The training recipe: everything that decides a model, as TOML. Unknown keys are errors; defaults print themselves.
 
 use crate::error::{Error, Result};
+use crate::learn::Schedule;
 use crate::model::{ParameterSpace, Registry, Role, Transform};
 use crate::observations::Cut;
 use crate::optimise::Method;
@@ -167,32 +168,6 @@ pub enum StarUpdate {
     Profile { iterations: u32 },
     /// A step of gradient descent for the stars of each batch, after the step of the weights (the published method).
     GradientStep { learning_rate: f64 },
-}
-
-/// How the learning rates change over the epochs of a stage.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(tag = "shape", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Schedule {
-    #[default]
-    Constant,
-    /// Times `factor` at each of the `epochs`.
-    Steps { epochs: Vec<u32>, factor: f64 },
-    /// Half a cosine down to `end_fraction` of the first rate.
-    Cosine { end_fraction: f64 },
-}
-
-impl Schedule {
-    /// Factor on the rates in an epoch of a stage of `n_epochs`.
-    pub fn factor(&self, epoch: u32, n_epochs: u32) -> f64 {
-        match self {
-            Self::Constant => 1.0,
-            Self::Steps { epochs, factor } => factor.powi(epochs.iter().filter(|at| epoch >= **at).count() as i32),
-            Self::Cosine { end_fraction } => {
-                let phase = f64::from(epoch) / f64::from(n_epochs.max(1));
-                end_fraction + (1.0 - end_fraction) * 0.5 * (1.0 + (std::f64::consts::PI * phase).cos())
-            }
-        }
-    }
 }
 
 /// Settings of a refinement.

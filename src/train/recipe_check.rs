@@ -1,7 +1,8 @@
 //! Whether a training recipe can be carried out: every key's range first, then what belongs to the effects.
 
-use super::recipe::{Clean, DataRecipe, Learn, Recipe, Refine, Schedule, Solve, Stage, StarUpdate};
+use super::recipe::{Clean, DataRecipe, Learn, Recipe, Refine, Solve, Stage, StarUpdate};
 use crate::error::{Error, Result};
+use crate::learn::Schedule;
 use crate::model::Registry;
 use crate::observations::Cut;
 use crate::optimise::Minimiser;

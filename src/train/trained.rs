@@ -82,7 +82,7 @@ pub fn train(
     for (name, transform) in &recipe.transforms {
         model.set_transform(name, *transform)?;
     }
-    let data_sha256 = hash(observations);
+    let data_sha256 = hexadecimal(observations.hash());
     let passing = match recipe.data.cuts.as_slice() {
         [] => None,
         cuts => Some(observations.select(&select(observations, cuts)?)),
@@ -279,28 +279,4 @@ fn stars_table(state: &TrainingState, observations: &Observations) -> Result<Tab
         }
     }
     Ok(table)
-}
-
-/// SHA-256 over identifiers, grid, fluxes, errors, whitening, constraints and the numeric columns that cuts may use.
-fn hash(observations: &Observations) -> String {
-    let mut hash = Sha256::new();
-    observations.ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
-    for array in [&observations.flux, &observations.flux_error] {
-        array.iter().for_each(|value| hash.update(value.to_le_bytes()));
-    }
-    observations.whitening.triangle.iter().for_each(|value| hash.update(value.to_le_bytes()));
-    observations.grid.wavelength.iter().for_each(|nm| hash.update(nm.to_le_bytes()));
-    observations.grid.names.iter().for_each(|name| hash.update(name.as_bytes()));
-    for values in observations.auxiliary.columns().iter().filter_map(|column| column.to_f64().ok()) {
-        values.iter().for_each(|value| hash.update(value.to_le_bytes()));
-    }
-    for (name, constraint) in &observations.constraints {
-        hash.update(name.as_bytes());
-        for star in 0..observations.len() {
-            let (value, error) = constraint.get(star).unwrap_or((f64::NAN, f64::INFINITY));
-            hash.update(value.to_le_bytes());
-            hash.update(error.to_le_bytes());
-        }
-    }
-    hexadecimal(hash)
 }
