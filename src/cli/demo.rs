@@ -1,6 +1,7 @@
 //! `photosphere demo`: everything from nothing, on a simulated survey.
 
 use super::built_in;
+use super::demo_direct::DirectDemo;
 use super::demo_payne::PayneDemo;
 use super::existing::ExistingArguments;
 use super::fit::CatalogueTask;
@@ -42,7 +43,7 @@ pub struct Arguments {
     /// New stars, to fit [default: 5000, of payne 1000].
     #[arg(long, value_name = "N")]
     new: Option<usize>,
-    /// Recipe of the training (TOML), or the name of a built-in one [default: xp; payne has its own].
+    /// Recipe of the training (TOML), or the name of a built-in one [default: xp; payne and direct have their own].
     #[arg(long, value_name = "RECIPE")]
     recipe: Option<String>,
     /// Leave the negative controls (naive ways of doing it, shown to fail) out of the report; they take about 15 s.
@@ -59,6 +60,8 @@ enum Subject {
     Xp,
     /// Blended spectra of fifteen labels: a network per pixel, held to physics.
     Payne,
+    /// Absolute magnitudes from spectra and noisy parallaxes, and the distances that they give.
+    Direct,
 }
 
 /// Metadata key of the true R(λ) of a simulated survey.
@@ -90,7 +93,7 @@ impl Files {
 /// Makes the catalogue of the new stars, with their truth.
 pub(super) fn fit_new_stars(
     (package, estimator, model_path): (&dyn Package, &dyn Estimator, &Path),
-    (stars, output): (&PathBuf, &Path),
+    (stars, output, keep): (&PathBuf, &Path, &[String]),
     existing: Existing,
     settings: &Settings,
 ) -> Result<()> {
@@ -104,7 +107,7 @@ pub(super) fn fit_new_stars(
         existing,
         has_record: true,
         shard: None,
-        keep: &[],
+        keep,
         keep_truth: true,
         other_instrument: false,
     };
@@ -118,21 +121,24 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     require_utf8(folder)?;
     std::fs::create_dir_all(folder).map_err(|error| Error::writing(folder, error))?;
     remove_leftovers(folder);
-    if arguments.subject == Subject::Payne {
-        if let Some(recipe) = &arguments.recipe {
-            return Err(Error::usage("--recipe")
-                .found(format!("'{recipe}' with the demo of networks per pixel"))
-                .expected("none: it writes its own")
-                .remedy("Leave the option out, or train with `photosphere train`."));
+    if let (Subject::Payne | Subject::Direct, Some(recipe)) = (arguments.subject, &arguments.recipe) {
+        return Err(Error::usage("--recipe")
+            .found(format!("'{recipe}' with a demo that writes its own"))
+            .expected("none")
+            .remedy("Leave the option out, or train with `photosphere train`."));
+    }
+    let with_controls = !arguments.no_controls;
+    match arguments.subject {
+        Subject::Xp => {}
+        Subject::Payne => {
+            let (n_stars, n_new) = (arguments.stars.unwrap_or(3_600), arguments.new.unwrap_or(1_000));
+            let demo = PayneDemo { folder, n_stars, n_new, with_control: with_controls, existing: arguments.existing };
+            return demo.run(settings);
         }
-        let demo = PayneDemo {
-            folder,
-            n_stars: arguments.stars.unwrap_or(3_600),
-            n_new: arguments.new.unwrap_or(1_000),
-            with_control: !arguments.no_controls,
-            existing: arguments.existing,
-        };
-        return demo.run(settings);
+        Subject::Direct => {
+            let (n_stars, n_new) = (arguments.stars.unwrap_or(20_000), arguments.new.unwrap_or(5_000));
+            return DirectDemo { folder, n_stars, n_new, with_controls, existing: arguments.existing }.run(settings);
+        }
     }
     let files = Files::new(folder);
     // Unless it is told to start anew, a demo goes on.
@@ -165,11 +171,11 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         [(&files.catalogue, FitOptions::default()), (&files.likelihood, FitOptions::default().likelihood_only())]
     {
         let estimator = Fitter::new(trained.clone(), &options)?;
-        fit_new_stars((&trained, &estimator, &files.model), (&files.new_stars, output), existing, settings)?;
+        fit_new_stars((&trained, &estimator, &files.model), (&files.new_stars, output, &[]), existing, settings)?;
     }
     step("fit");
 
-    let page = write_report(&files, &recipe, &trained, !arguments.no_controls)?;
+    let page = write_report(&files, &recipe, &trained, with_controls)?;
     step("report");
     let times: Vec<String> = seconds.iter().map(|(name, seconds)| format!("{name} {seconds:.1} s")).collect();
     let text = format!(

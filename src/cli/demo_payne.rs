@@ -101,7 +101,12 @@ impl PayneDemo<'_> {
             let package = Arc::new(task.run::<PixelPackage>(&recipe, settings)?);
             step("train");
             let estimator = package.clone().estimator(&Request::default())?;
-            fit_new_stars((package.as_ref(), estimator.as_ref(), &model), (&files.new_stars, &catalogue), existing, settings)?;
+            fit_new_stars(
+                (package.as_ref(), estimator.as_ref(), &model),
+                (&files.new_stars, &catalogue, &[]),
+                existing,
+                settings,
+            )?;
             catalogues.push(table::read(&catalogue)?);
             models.push((name, package));
             step("fit");

@@ -15,6 +15,7 @@ mod bench;
 mod built_in;
 mod cite;
 mod demo;
+mod demo_direct;
 mod demo_payne;
 mod distance;
 mod existing;

@@ -10,6 +10,9 @@
 //! nothing but the comparison at the end; of the others, the stars *held out* say when to stop and calibrate the
 //! errors.
 
+mod attribution;
+#[cfg(test)]
+mod attribution_tests;
 mod baselines;
 mod boosting;
 mod calibration;
@@ -31,6 +34,7 @@ mod package;
 mod pca;
 mod predict;
 mod recipe;
+mod slopes;
 #[cfg(test)]
 mod speed_tests;
 mod steps;
@@ -40,6 +44,7 @@ mod tests;
 mod train;
 mod trainable;
 
+pub use attribution::Attribution;
 pub use calibration::ErrorCalibration;
 pub use comparison::{Comparison, Row};
 pub use directory::{MODEL_FOLDER, STARS_FILE};

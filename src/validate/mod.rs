@@ -10,6 +10,7 @@
 //! | [`compare`] | a catalogue against a reference table |
 //! | [`number`] | numbers as readers want them |
 //! | [`figure`] | axes, marks and one file per figure |
+//! | [`luminosities`] | the report of luminosities from noisy parallaxes and of their distances |
 //! | [`report`] | one self-contained HTML page with figures and tables |
 //! | [`pixel_networks`] | the report of pixel networks: cheat test, gradients, errors |
 //! | [`standard`] | the standard report of a trained model, with its negative controls |
@@ -19,6 +20,8 @@ pub mod compare;
 pub mod correlation;
 #[cfg(feature = "report")]
 pub mod figure;
+#[cfg(feature = "report")]
+pub mod luminosities;
 pub mod nearest_neighbours;
 pub mod normality;
 pub mod number;

@@ -18,7 +18,7 @@ use crate::run::interrupt;
 use crate::run::shard::Shard;
 use crate::run::{Survey, expand};
 use crate::warning::warn_once;
-use catalogue::DistanceTask;
+pub(super) use catalogue::DistanceTask;
 use std::path::PathBuf;
 
 /// Distances from parallaxes, magnitudes and predicted luminosities, and unresolved binaries.
