@@ -1,4 +1,5 @@
-//! The steps that decide how long training and fitting take: `cargo bench` (figures in docs/src/performance.md).
+//! The steps that decide how long training and fitting take: `cargo bench` (figures in
+//! docs/src/performance.md).
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::Array2;
@@ -99,8 +100,8 @@ fn engine(criterion: &mut Criterion) -> Result<()> {
     Ok(())
 }
 
-/// Whole minimisations of unlabelled stars with the model of the repository, from starts about half a standard deviation of the
-/// sample off, by both engines for any model.
+/// Whole minimisations of unlabelled stars with the model of the repository, from starts about half a
+/// standard deviation of the sample off, by both engines for any model.
 fn minimisation(criterion: &mut Criterion) -> Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/xp-simulated");
     let trained = TrainedModel::load(&folder, &Registry::standard(), &Device::cpu())?;

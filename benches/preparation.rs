@@ -1,5 +1,5 @@
-//! The way from the archive's files to whitened observations, on one thread: `cargo bench --bench preparation` (figures in
-//! docs/src/performance.md).
+//! The way from the archive's files to whitened observations, on one thread: `cargo bench --bench
+//! preparation` (figures in docs/src/performance.md).
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use photosphere::error::{Error, Result};

@@ -1,7 +1,8 @@
 //! One label more: only the recipe names it.
 //!
-//! Simulated stars get an [α/Fe] that deepens their spectrum around the magnesium triplet (517 nm). The recipe's emulator and
-//! constraints name `alpha_fe`; standardisation, prior, fit, covariances and the catalogue's columns follow.
+//! Simulated stars get an [α/Fe] that deepens their spectrum around the magnesium triplet (517 nm). The
+//! recipe's emulator and constraints name `alpha_fe`; standardisation, prior, fit, covariances and the
+//! catalogue's columns follow.
 //!
 //! `cargo run --release --example add_a_label`
 
@@ -13,13 +14,15 @@ use photosphere::model::Registry;
 use photosphere::observations::hash64;
 use photosphere::table::Table;
 
-/// [α/Fe] of a star: the usual trend with [Fe/H], and a uniform scatter of ±0.2 dex that depends on the identifier.
+/// [α/Fe] of a star: the usual trend with [Fe/H], and a uniform scatter of ±0.2 dex that depends on the
+/// identifier.
 fn alpha_fe(id: i64, feh: f64) -> f64 {
     let uniform = hash64(id, 17) as f64 / u64::MAX as f64;
     0.1 - 0.2 * feh + 0.4 * (uniform - 0.5)
 }
 
-/// Simulated stars whose flux at 512 and 522 nm falls with [α/Fe], with a measured `alpha_fe` (±0.02 dex) and the true one.
+/// Simulated stars whose flux at 512 and 522 nm falls with [α/Fe], with a measured `alpha_fe` (±0.02 dex) and
+/// the true one.
 fn survey(n_stars: usize, first_star: u64) -> Result<Table> {
     let table = support::survey(n_stars, first_star)?;
     let ids = table.column("source_id")?.to_i64()?;
@@ -41,7 +44,8 @@ fn survey(n_stars: usize, first_star: u64) -> Result<Table> {
 
 fn main() -> Result<()> {
     let mut recipe = support::short_recipe(40)?;
-    // In a recipe file: labels = ["teff", "feh", "logg", "alpha_fe"] in the emulator, and "alpha_fe" in data.constraints.
+    // In a recipe file: labels = ["teff", "feh", "logg", "alpha_fe"] in the emulator, and "alpha_fe" in
+    // data.constraints.
     let labels = ["teff", "feh", "logg", "alpha_fe"];
     recipe.effects[0].insert("labels".into(), toml::Value::from(labels.to_vec()));
     recipe.data.constraints.push("alpha_fe".into());

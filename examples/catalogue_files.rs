@@ -1,6 +1,7 @@
 //! From simulated stars to catalogue files: train a small model, fit new stars, write FITS, Parquet and ECSV.
 //!
-//! `cargo run --release --example catalogue_files FOLDER` — `.ci/check_catalogue.py` opens the files with astropy and pandas.
+//! `cargo run --release --example catalogue_files FOLDER` — `.ci/check_catalogue.py` opens the files with
+//! astropy and pandas.
 
 mod support;
 

@@ -1,8 +1,9 @@
 //! New physics in one file, outside the crate: warm dust around stars.
 //!
-//! [`WarmDust`] adds the thermal emission of dust of one temperature to the star's own infrared spectrum. It declares a parameter
-//! of the star (the ratio of dust to star at 4.6 µm) and a global weight (ln of the dust's temperature, learned with
-//! everything else). Registered, it keeps the contract, trains, fits, and is a column of the catalogue.
+//! [`WarmDust`] adds the thermal emission of dust of one temperature to the star's own infrared spectrum. It
+//! declares a parameter of the star (the ratio of dust to star at 4.6 µm) and a global weight (ln of the
+//! dust's temperature, learned with everything else). Registered, it keeps the contract, trains, fits, and is
+//! a column of the catalogue.
 //!
 //! `cargo run --release --example custom_effect`
 
@@ -26,7 +27,8 @@ const LN_TEMPERATURE: &str = "warm_dust.ln_temperature";
 
 /// Flux times 1 + d·s(λ; T): d is the star's ratio of dust to starlight at 4.6 µm.
 ///
-/// s is a Planck spectrum over the Rayleigh–Jeans tail of the star, s ∝ λ⁻¹/(exp(hc/λkT) − 1), with s(4.6 µm) = 1.
+/// s is a Planck spectrum over the Rayleigh–Jeans tail of the star, s ∝ λ⁻¹/(exp(hc/λkT) − 1), with s(4.6
+/// µm) = 1.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WarmDust {

@@ -1,7 +1,7 @@
 //! One star through the library: data, fit, errors, correlations, flags.
 //!
-//! `cargo run --release --example fit_one_star [MODEL_DIRECTORY]` — without a model for the 66 fluxes of the simulated survey it
-//! trains a small one first.
+//! `cargo run --release --example fit_one_star [MODEL_DIRECTORY]` — without a model for the 66 fluxes of the
+//! simulated survey it trains a small one first.
 
 mod support;
 

@@ -28,7 +28,8 @@ pub enum ErrorKind {
     Interrupted(u8),
 }
 
-/// An error with its place, what was found, what was expected and the remedy; empty parts are left out of the message.
+/// An error with its place, what was found, what was expected and the remedy; empty parts are left out of the
+/// message.
 ///
 /// ```
 /// use photosphere::error::Error;
@@ -151,7 +152,8 @@ impl Error {
         self
     }
 
-    /// Says `name` wherever the path of a file stands that is only a copy of what the user knows by that name.
+    /// Says `name` wherever the path of a file stands that is only a copy of what the user knows by that
+    /// name.
     pub fn renamed(mut self, path: &Path, name: &str) -> Self {
         let path = path.display().to_string();
         self.0.place = self.0.place.replace(&path, name);

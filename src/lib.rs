@@ -1,8 +1,9 @@
-//! Differentiable forward models of stars: learn a generative model of survey data, then fit any star with covariances.
+//! Differentiable forward models of stars: learn a generative model of survey data, then fit any star with
+//! covariances.
 //!
-//! From stars with known labels, a network from labels to ln flux and an extinction curve are learned,
-//! f = ϖ² · exp(y(Θ) − E·R(λ)); other stars are then fitted for labels, extinction and parallax, under the full noise of their
-//! data. The method is that of Zhang, Green & Rix (2023, MNRAS 524, 1855).
+//! From stars with known labels, a network from labels to ln flux and an extinction curve are learned, f = ϖ²
+//! · exp(y(Θ) − E·R(λ)); other stars are then fitted for labels, extinction and parallax, under the full
+//! noise of their data. The method is that of Zhang, Green & Rix (2023, MNRAS 524, 1855).
 //!
 //! ```text
 //! survey files ─ table ─► Table ─ survey ─► Observations ─┬─ train ─► model directory
@@ -42,8 +43,8 @@
 //! | [`run`] | partitions, locks, markers, provenance: runs over many files |
 //! | [`cli`] | the command line, one file per command |
 //!
-//! A module uses only modules above it (`docs/src/architecture.md` says why each is where it is). A training and a fit, from
-//! simulated stars:
+//! A module uses only modules above it (`docs/src/architecture.md` says why each is where it is). A training
+//! and a fit, from simulated stars:
 //!
 //! ```no_run
 //! use photosphere::infer::{FitOptions, fit, read_options};

@@ -3,7 +3,8 @@
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
-/// The items of an iterator that runs in its own thread: while the consumer works on one item, the next is made. Order is kept.
+/// The items of an iterator that runs in its own thread: while the consumer works on one item, the next is
+/// made. Order is kept.
 #[derive(Debug)]
 pub struct Prefetched<T> {
     /// `None` once the consumer has gone, so that the thread ends at its next item.
@@ -11,10 +12,12 @@ pub struct Prefetched<T> {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Runs `items` in a thread of its own, at most `ahead` finished items (and the one in the making) before the consumer. With a
-/// pool of one thread (`--threads 1`) the items are made by the consumer's thread instead, as it asks for them.
+/// Runs `items` in a thread of its own, at most `ahead` finished items (and the one in the making) before the
+/// consumer. With a pool of one thread (`--threads 1`) the items are made by the consumer's thread instead,
+/// as it asks for them.
 ///
-/// Errors are items like others. Dropping the result ends the thread after the item that it is making, and waits for that.
+/// Errors are items like others. Dropping the result ends the thread after the item that it is making, and
+/// waits for that.
 ///
 /// # Panics
 /// When making an item does: the panic goes on in the consumer's thread.

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-/// The folder of real data (`PHOTOSPHERE_SHARED_DATA`, or `../shared/data` beside the project), or `None` with a notice. Where
-/// `PHOTOSPHERE_REQUIRE_DATA` is set, as `.ci/run` sets it where the folder exists, a test that misses it fails.
+/// The folder of real data (`PHOTOSPHERE_SHARED_DATA`, or `../shared/data` beside the project), or `None`
+/// with a notice. Where `PHOTOSPHERE_REQUIRE_DATA` is set, as `.ci/run` sets it where the folder exists, a
+/// test that misses it fails.
 pub fn shared_data() -> Option<PathBuf> {
     let folder = std::env::var_os("PHOTOSPHERE_SHARED_DATA")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
@@ -15,8 +16,8 @@ pub fn shared_data() -> Option<PathBuf> {
     None
 }
 
-/// Gradient of `function` at `x` by five-point central differences in f64 (relative error about 1e-10 for smooth functions of
-/// order one).
+/// Gradient of `function` at `x` by five-point central differences in f64 (relative error about 1e-10 for
+/// smooth functions of order one).
 pub fn central_difference(function: impl Fn(&[f64]) -> f64, x: &[f64]) -> Vec<f64> {
     (0..x.len())
         .map(|i| {

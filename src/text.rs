@@ -1,17 +1,18 @@
-//! Text from files as it may be shown: nothing in it moves the cursor, colours the terminal or turns the direction of writing.
+//! Text from files as it may be shown: nothing in it moves the cursor, colours the terminal or turns the
+//! direction of writing.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-/// Characters that a terminal obeys rather than shows: control characters of both sets, line and paragraph separators, marks that turn the
-/// direction of writing, and the byte-order mark.
+/// Characters that a terminal obeys rather than shows: control characters of both sets, line and paragraph
+/// separators, marks that turn the direction of writing, and the byte-order mark.
 fn is_obeyed(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// The text on one line with every character that a terminal obeys written out, `\x1b` for escape; line ends and tabulators become
-/// spaces. Applied twice it changes nothing more.
+/// The text on one line with every character that a terminal obeys written out, `\x1b` for escape; line ends
+/// and tabulators become spaces. Applied twice it changes nothing more.
 ///
 /// ```
 /// assert_eq!(photosphere::text::printable("a\u{1b}[31mb\nc"), "a\\x1b[31mb c");
@@ -44,7 +45,8 @@ fn escaped(text: &str, kept: impl Fn(char) -> Option<char>) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// JSON text in which those characters are escaped too that JSON itself lets stand (the second set of control characters, say).
+/// JSON text in which those characters are escaped too that JSON itself lets stand (the second set of control
+/// characters, say).
 pub fn printable_json(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
     for character in json.chars() {
@@ -61,8 +63,9 @@ pub fn printable_json(json: &str) -> String {
     shown
 }
 
-/// A text on one line, for metadata: as it is, or as a JSON string where it has several lines or other control characters, which no FITS
-/// card can hold and which astropy drops from other formats' metadata when it writes FITS. [`of_one_line`] is the way back.
+/// A text on one line, for metadata: as it is, or as a JSON string where it has several lines or other
+/// control characters, which no FITS card can hold and which astropy drops from other formats' metadata when
+/// it writes FITS. [`of_one_line`] is the way back.
 pub fn on_one_line(text: &str) -> Cow<'_, str> {
     if text.chars().any(is_obeyed) || text.starts_with('"') {
         return Cow::Owned(printable_json(&serde_json::Value::from(text).to_string()));

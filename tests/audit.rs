@@ -1,4 +1,5 @@
-//! `photosphere audit` on simulated stars with the shipped model: a good catalogue passes, a spoiled one is found out.
+//! `photosphere audit` on simulated stars with the shipped model: a good catalogue passes, a spoiled one is
+//! found out.
 
 mod common;
 
@@ -38,8 +39,8 @@ fn a_good_catalogue_passes_and_a_spoiled_one_is_found_out() {
     let all = &report["audit"]["all"];
     let largest = |key: &str| all[key][2].as_f64().unwrap();
     assert_eq!((report["sampled"].as_u64(), n_above(&report, 1)), (Some(60), 0));
-    // Observed: no gap above 0.005, shifts of 0.001 in the median and 0.11 at most, covariances equal to 0.011 (2e-5 with the tensor
-    // engine), all starts agree.
+    // Observed: no gap above 0.005, shifts of 0.001 in the median and 0.11 at most, covariances equal to
+    // 0.011 (2e-5 with the tensor engine), all starts agree.
     assert!(n_above(&report, 0) <= 1 && largest("shift") < 0.2 && largest("covariance_difference") < 5e-3, "{all:#}");
     assert!(report["audit"]["reached"].as_f64().unwrap() > 0.9);
     let rows = table::read(&path.join("stars.fits")).unwrap();

@@ -1,4 +1,5 @@
-//! Bad input, through the program: a clear error with exit code 1 or 2 or a flagged row; no panic, no partial output, nothing lost.
+//! Bad input, through the program: a clear error with exit code 1 or 2 or a flagged row; no panic, no partial
+//! output, nothing lost.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! The command line as its users see it: help, a whole run on a tiny sample, and runs that are killed and resumed.
+//! The command line as its users see it: help, a whole run on a tiny sample, and runs that are killed and
+//! resumed.
 
 mod common;
 

@@ -1,5 +1,6 @@
-//! What is known of every star beforehand (airmass, velocity, width of the line spread) enters as a shape parameter with its measured
-//! value as a constraint: an effect reads it, fits hold it to the measurement within its error.
+//! What is known of every star beforehand (airmass, velocity, width of the line spread) enters as a shape
+//! parameter with its measured value as a constraint: an effect reads it, fits hold it to the measurement
+//! within its error.
 
 use ndarray::Array2;
 use photosphere::error::Result;

@@ -1,4 +1,5 @@
-//! `photosphere distance` as its users see it: catalogues in every format, runs over partitions, names of the papers, bad input.
+//! `photosphere distance` as its users see it: catalogues in every format, runs over partitions, names of the
+//! papers, bad input.
 
 mod common;
 
@@ -10,8 +11,9 @@ use tempfile::tempdir;
 
 const N: usize = 60;
 
-/// Stars from 0.2 to 6 kpc with M = 2 ± 0.2; their parallaxes are 0.03 mas off, at a colour and magnitude where the zero point is near that. The last
-/// three: no parallax, nothing usable, an equal-mass binary at 0.5 kpc.
+/// Stars from 0.2 to 6 kpc with M = 2 ± 0.2; their parallaxes are 0.03 mas off, at a colour and magnitude
+/// where the zero point is near that. The last three: no parallax, nothing usable, an equal-mass binary at
+/// 0.5 kpc.
 fn stars() -> Table {
     let distances: Vec<f64> = (0..N).map(|star| 0.2 * 30f64.powf(star as f64 / (N - 1) as f64)).collect();
     let noise = |star: usize| ((star * 37 % 61) as f64 / 30.0 - 1.0) * 1.2;
@@ -252,7 +254,8 @@ fn catalogues_of_fits_are_taken() {
     }
 }
 
-/// Simulated OB stars with a tenth of equal-mass binaries: the recipe that is written has what went in, and can be used.
+/// Simulated OB stars with a tenth of equal-mass binaries: the recipe that is written has what went in, and
+/// can be used.
 #[test]
 fn a_recipe_is_calibrated() {
     let folder = tempdir().unwrap();

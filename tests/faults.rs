@@ -1,6 +1,7 @@
-//! Fault trials of a run over partitions: processes that are killed or told to stop at random moments, corrupt and altered files,
-//! bad stars, read-only and full disks, two processes on the same work, another model. Whatever happened, the finished catalogue is
-//! bytewise that of an undisturbed run. `cargo test --release --test faults -- --nocapture` prints the counts.
+//! Fault trials of a run over partitions: processes that are killed or told to stop at random moments,
+//! corrupt and altered files, bad stars, read-only and full disks, two processes on the same work, another
+//! model. Whatever happened, the finished catalogue is bytewise that of an undisturbed run. `cargo
+//! test --release --test faults -- --nocapture` prints the counts.
 #![cfg(unix)]
 
 mod common;
@@ -55,8 +56,8 @@ fn survey() -> &'static (TempDir, Files, Duration) {
 /// Contents by relative path.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// All files of a catalogue but `.photosphere/`; a temporary one that is left over is one too many. None where a run was stopped
-/// before it made the folder.
+/// All files of a catalogue but `.photosphere/`; a temporary one that is left over is one too many. None
+/// where a run was stopped before it made the folder.
 fn catalogue(folder: &Path) -> Files {
     if !folder.exists() {
         return Files::new();
@@ -329,7 +330,8 @@ fn a_full_disk_and_a_read_only_one() {
     let n_done = no_torn_file("disk/run");
     assert!(code == 3 && error.contains("No space left on device") && error.contains("has space left"), "{code}: {error}");
     assert!((1..N_PARTITIONS).contains(&n_done) && catalogue(&output("disk/run")).len() == n_done, "nothing temporary is left");
-    // The disk may be full for the marker of a catalogue that still found room: that partition is reported and will be made again.
+    // The disk may be full for the marker of a catalogue that still found room: that partition is reported
+    // and will be made again.
     let n_reported = error.matches("not fitted").count();
     assert!((N_PARTITIONS - n_done..=N_PARTITIONS - n_done + 1).contains(&n_reported), "all were tried: {error}");
     println!("full disk (tmpfs of {} kB): {n_done} partitions written, {n_reported} reported", size / 2048);
@@ -344,7 +346,8 @@ fn a_full_disk_and_a_read_only_one() {
     println!("read-only output folder (tmpfs remounted): refused with a message, finished once it was writable");
 }
 
-/// For who may not mount: the largest file is limited so that no catalogue can be written, and a folder has no write permission.
+/// For who may not mount: the largest file is limited so that no catalogue can be written, and a folder has
+/// no write permission.
 fn limited_files_and_a_folder_without_write_permission() {
     let path = survey().0.path();
     let program = photosphere(path).get_program().to_owned();

@@ -1,5 +1,6 @@
-//! The files that were read wrongly, refused wrongly, or that harm the reader (`faulty_files` of the shared data), through the program: each gives what
-//! its README says. Inputs of the same kinds, written anew, are in the tests of the rooms; this file skips with a notice where the data are absent.
+//! The files that were read wrongly, refused wrongly, or that harm the reader (`faulty_files` of the shared
+//! data), through the program: each gives what its README says. Inputs of the same kinds, written anew, are
+//! in the tests of the rooms; this file skips with a notice where the data are absent.
 
 mod common;
 
@@ -198,7 +199,8 @@ fn references_of_validate_are_converted_and_need_only_their_columns() {
     assert!(converted.0 == plain.0 && (converted.1 - plain.1).abs() < 1e-9, "{converted:?} {plain:?}");
 }
 
-/// No hostile file may panic, end by a signal, or take long: all of them in one test, so that the times add up.
+/// No hostile file may panic, end by a signal, or take long: all of them in one test, so that the times add
+/// up.
 #[test]
 fn hostile_files_are_refused_at_once() {
     let Some(faulty) = faulty_files() else { return };
@@ -210,7 +212,8 @@ fn hostile_files_are_refused_at_once() {
     for path in names {
         let begun = std::time::Instant::now();
         let (code, _, said) = run(folder.path(), &format!("inspect {}", path.display()));
-        // A text of 29 000 bytes and a name of 65 536 characters are valid: what harmed was how they were read.
+        // A text of 29 000 bytes and a name of 65 536 characters are valid: what harmed was how they were
+        // read.
         let is_valid = ["__A1_", "__A6_"].iter().any(|name| path.to_string_lossy().contains(name));
         assert_eq!(code, i32::from(!is_valid), "{}: {said}", path.display());
         assert!(!said.contains("panicked"), "{}: {said}", path.display());

@@ -1,4 +1,5 @@
-//! A label more by the recipe alone, also where half of the training stars lack it: trained, fitted, in the catalogue, and right.
+//! A label more by the recipe alone, also where half of the training stars lack it: trained, fitted, in the
+//! catalogue, and right.
 
 #[path = "../examples/support/mod.rs"]
 mod support;
@@ -68,7 +69,8 @@ fn quality(model: &TrainedModel) -> (f64, f64, f64) {
 fn a_label_that_half_of_the_stars_lack_is_learned_too() {
     let model = trained(0.5);
     assert_eq!(model.prior.parameters(), ["teff", "feh", "logg", "alpha_fe"]);
-    // After so few epochs the model's own errors count: with 400 epochs and 4 000 stars the scatter is 1.05 (0.97 where all have the label).
+    // After so few epochs the model's own errors count: with 400 epochs and 4 000 stars the scatter is 1.05
+    // (0.97 where all have the label).
     let (scatter, median, correlation) = quality(&model);
     assert!((0.8..1.8).contains(&scatter) && median.abs() < 0.6 && correlation > 0.9, "{scatter} {median} {correlation}");
 }

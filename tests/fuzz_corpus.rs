@@ -1,4 +1,5 @@
-//! The seeds of the fuzz targets go through what the targets do (`fuzz/`), so that both keep compiling and no seed does harm.
+//! The seeds of the fuzz targets go through what the targets do (`fuzz/`), so that both keep compiling and no
+//! seed does harm.
 
 #[path = "../fuzz/src/lib.rs"]
 mod targets;

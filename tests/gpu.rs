@@ -1,6 +1,7 @@
 //! Operations, fluxes and fits on an accelerator and on the processor, in double precision. Needs a GPU:
-//! `cargo test --release --features cuda --test gpu -- --ignored`. The variable `PHOTOSPHERE_TEST_DEVICE` names another device;
-//! with `cpu` the same paths run in single precision on the processor, as a check of these tests (`scripts/check_gpu.sh --cpu`).
+//! `cargo test --release --features cuda --test gpu -- --ignored`. The variable `PHOTOSPHERE_TEST_DEVICE`
+//! names another device; with `cpu` the same paths run in single precision on the processor, as a check of
+//! these tests (`scripts/check_gpu.sh --cpu`).
 
 use photosphere::infer::{Engine, FitOptions, fit, flags, read_options};
 use photosphere::model::Registry;
@@ -42,8 +43,8 @@ fn noise<const D: usize>(device: &Device, shape: [usize; D], seed: f64) -> Tenso
     device.tensor(&values, shape)
 }
 
-/// The tensor operations that models and methods are made of, in the shapes in which they occur: three labels, 66 fluxes, and a
-/// leading block of 61, none of which is a multiple of what a kernel likes.
+/// The tensor operations that models and methods are made of, in the shapes in which they occur: three
+/// labels, 66 fluxes, and a leading block of 61, none of which is a multiple of what a kernel likes.
 #[test]
 #[ignore = "needs an accelerator"]
 fn operations_are_those_of_the_processor() {
@@ -138,7 +139,8 @@ fn flux_is_that_of_the_processor() {
 #[test]
 #[ignore = "needs an accelerator"]
 fn optima_and_covariances_are_those_of_the_processor() {
-    // Both to the last digits of single precision, so that the engines are compared and not the stopping rule.
+    // Both to the last digits of single precision, so that the engines are compared and not the stopping
+    // rule.
     let rule = LevenbergMarquardt { decrease_tolerance: 1e-7, gradient_tolerance: 1e-3, ..LevenbergMarquardt::default() };
     let options = FitOptions { optimiser: Method::LevenbergMarquardt(rule), ..FitOptions::default() };
     let double = load(&Device::cpu().with_precision(Precision::Double));

@@ -1,5 +1,5 @@
-//! Inputs and folders that mean harm, or that somebody damaged: one partition never ends the others, no input is written over, nothing that is not
-//! ours is replaced, and what was changed is not taken for finished.
+//! Inputs and folders that mean harm, or that somebody damaged: one partition never ends the others, no input
+//! is written over, nothing that is not ours is replaced, and what was changed is not taken for finished.
 #![cfg(unix)]
 
 mod common;

@@ -1,4 +1,5 @@
-//! Fits with the true emulator of the simulation: what a correct inference gives before any training enters (spec 1 §7).
+//! Fits with the true emulator of the simulation: what a correct inference gives before any training enters
+//! (spec 1 §7).
 
 use ndarray::{Array2, s};
 use photosphere::error::Result;
@@ -56,7 +57,8 @@ impl Effect for TrueEmulator {
     }
 }
 
-/// The true model of the simulated survey with a mixture prior fitted to labels of another part of the same sky.
+/// The true model of the simulated survey with a mixture prior fitted to labels of another part of the same
+/// sky.
 fn true_model() -> TrainedModel {
     let wavelength = truth::wavelengths();
     let survey = simulate(&SurveyConfig { n_stars: 4000, first_star: 9_000_000, ..Default::default() }).unwrap();
@@ -125,8 +127,8 @@ fn likelihood_pulls_of_single_stars_are_standard_normal() {
     assert!(converged as f64 >= 0.995 * estimates.len() as f64);
 }
 
-/// Bit 3 is a tail probability of what was fitted: good stars with 8 bands, most of whose parameters the parallax and the prior determine, are flagged
-/// as rarely as those with 66.
+/// Bit 3 is a tail probability of what was fitted: good stars with 8 bands, most of whose parameters the
+/// parallax and the prior determine, are flagged as rarely as those with 66.
 #[test]
 fn good_stars_are_poor_fits_at_the_nominal_rate() {
     let trained = true_model();
@@ -175,7 +177,8 @@ fn good_stars_are_poor_fits_at_the_nominal_rate() {
     }
 }
 
-/// The optimum in E and ϖ themselves shifts no sample of stars with little dust; that in ln E, the published convention, does.
+/// The optimum in E and ϖ themselves shifts no sample of stars with little dust; that in ln E, the published
+/// convention, does.
 #[test]
 fn stars_with_little_dust_are_unbiased_by_default() {
     let trained = true_model();
@@ -202,7 +205,8 @@ fn stars_with_little_dust_are_unbiased_by_default() {
             default.value, default.error, likelihood.value, likelihood.error, published.value
         );
         assert!(likelihood.value.abs() < 2.0 * likelihood.error, "{name}");
-        // The prior is that of the whole sky; stars with little dust are near ones, a little richer in metals.
+        // The prior is that of the whole sky; stars with little dust are near ones, a little richer in
+        // metals.
         let allowed = if name == "feh" { 4.0 } else { 2.0 };
         assert!(default.value.abs() < allowed * default.error, "{name}");
         if ["teff", "extinction"].contains(&name) {

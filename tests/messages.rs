@@ -1,4 +1,5 @@
-//! The texts of errors, as a snapshot: where, what was found, what was expected, and what to do about it. One run of the program for each.
+//! The texts of errors, as a snapshot: where, what was found, what was expected, and what to do about it. One
+//! run of the program for each.
 
 mod common;
 

@@ -1,6 +1,6 @@
-//! A kind of package from outside the crate: a linear regression from flux to labels is trained by `train`, saved
-//! and loaded, and `fit` and `inspect` work with it. Its only registration is that of the program in the
-//! test.
+//! A kind of package from outside the crate: a linear regression from flux to labels is trained by `train`,
+//! saved and loaded, and `fit` and `inspect` work with it. Its only registration is that of the program in
+//! the test.
 
 use nalgebra::{DMatrix, DVector};
 use ndarray::{Array2, Array3};

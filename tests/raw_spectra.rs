@@ -1,5 +1,5 @@
-//! Files of a survey's spectra are fitted as they are, by a recipe of `prepare`, to the same values as when they are prepared first: in
-//! one catalogue, in shards, and a catalogue for every file.
+//! Files of a survey's spectra are fitted as they are, by a recipe of `prepare`, to the same values as when
+//! they are prepared first: in one catalogue, in shards, and a catalogue for every file.
 
 mod common;
 

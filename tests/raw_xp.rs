@@ -1,4 +1,5 @@
-//! Raw XP spectra fitted directly: the same catalogue as from prepared observations, and bad stars that stay in it.
+//! Raw XP spectra fitted directly: the same catalogue as from prepared observations, and bad stars that stay
+//! in it.
 
 mod common;
 
@@ -48,8 +49,8 @@ fn raw_spectra_give_the_catalogue_of_prepared_ones() {
         assert!(inputs.contains(r#""sha256""#) && inputs.contains(r#""rows":70"#) != name.ends_with(".gz"), "{inputs}");
     }
     // Plain CSV does not say that errors and correlations are single precision: their last digits differ, and
-    // the optimiser stops elsewhere within its tolerance, which the noise of the loss sets for this hastily trained
-    // model (χ² of some hundreds in single precision).
+    // the optimiser stops elsewhere within its tolerance, which the noise of the loss sets for this hastily
+    // trained model (χ² of some hundreds in single precision).
     fit(path, "xp.csv.gz --join stars.parquet -o plain.parquet");
     let [plain, expected] = ["plain.parquet", "expected.parquet"].map(|name| table::read(&path.join(name)).unwrap());
     let numbers = |table: &Table, name: &str| table.column(name).unwrap().to_f64().unwrap();
@@ -154,7 +155,8 @@ fn bad_files_are_errors() {
     }
 }
 
-/// DR4 spectra have other numbers of coefficients on other bases: read with DR3's they would give a flux that is finite and wrong.
+/// DR4 spectra have other numbers of coefficients on other bases: read with DR3's they would give a flux that
+/// is finite and wrong.
 #[test]
 fn spectra_of_another_instrument_are_refused() {
     let folder = tempdir().unwrap();
@@ -182,7 +184,8 @@ fn spectra_of_another_instrument_are_refused() {
     fail(path, &toy, 2, &["gaia-cycle04-toy", "no external calibration"]);
 }
 
-/// An observation file of another instrument than the model's is fitted when told, and the offsets of the bands are logged.
+/// An observation file of another instrument than the model's is fitted when told, and the offsets of the
+/// bands are logged.
 #[test]
 fn observations_of_another_instrument_are_fitted_when_told() {
     let folder = tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! The shipped photometric model on the real overlap: LAMOST stars of the 20 % hash split that it never trained on.
+//! The shipped photometric model on the real overlap: LAMOST stars of the 20 % hash split that it never
+//! trained on.
 //!
 //! Needs the real data (see CONTRIBUTING); skipped with a notice without them.
 
@@ -63,8 +64,8 @@ fn load_with(options: &FitOptions) -> Option<Overlap> {
     Some(Overlap { trained, all, validation, training })
 }
 
-/// Stars without serious flags that have a value in the catalogue; residuals fitted − catalogue, their pulls with both errors, and the
-/// errors of the catalogue.
+/// Stars without serious flags that have a value in the catalogue; residuals fitted − catalogue, their pulls
+/// with both errors, and the errors of the catalogue.
 struct Residuals {
     stars: Vec<usize>,
     values: Vec<f64>,
@@ -87,7 +88,8 @@ fn residuals(data: &Observations, estimates: &Estimates, parameter: usize) -> Re
     residuals
 }
 
-/// Observed less predicted M_G of stars with ϖ/σ > 20, at the catalogue's labels, reddening and parallax, with the parallaxes.
+/// Observed less predicted M_G of stars with ϖ/σ > 20, at the catalogue's labels, reddening and parallax,
+/// with the parallaxes.
 fn magnitude_residuals(trained: &TrainedModel, data: &Observations) -> Vec<(f64, f64)> {
     let model = &trained.model;
     let g = data.grid.names.iter().position(|name| name == "g").unwrap();
@@ -114,8 +116,8 @@ fn absolute_magnitudes_from_catalogue_labels_agree_with_parallaxes() {
     assert!(residual.len() > 500 && median(&residual).abs() < 0.05 && robust_scatter(&residual) <= 0.27);
 }
 
-/// The zero-point of DR2 parallaxes is known to about 0.02 mas. (That of Lindegren et al. 2021 is for EDR3 and needs ν_eff, the
-/// ecliptic latitude and the kind of solution, which the sample does not have.)
+/// The zero-point of DR2 parallaxes is known to about 0.02 mas. (That of Lindegren et al. 2021 is for EDR3
+/// and needs ν_eff, the ecliptic latitude and the kind of solution, which the sample does not have.)
 #[test]
 fn the_parallax_zero_point_is_a_small_part_of_the_error() {
     let shift = 0.02;
@@ -157,8 +159,9 @@ fn the_parallax_zero_point_is_a_small_part_of_the_error() {
     }
 }
 
-/// Fits and regressions on the same stars: those of the validation part whose fit is in the cut of [`residuals`] and that have the value.
-/// `scripts/real_overlap.py` does it for five trainings, beside boosting, which is the better regression.
+/// Fits and regressions on the same stars: those of the validation part whose fit is in the cut of
+/// [`residuals`] and that have the value. `scripts/real_overlap.py` does it for five trainings, beside
+/// boosting, which is the better regression.
 #[test]
 fn fits_without_labels_hold_against_nearest_neighbours_on_the_same_stars() {
     let Some(Overlap { trained, all, validation: data, training }) = load() else { return };
@@ -167,7 +170,8 @@ fn fits_without_labels_hold_against_nearest_neighbours_on_the_same_stars() {
         let is_measured = observations.flux_error[[star, w]].is_finite();
         if is_measured { f64::from(observations.flux[[star, w]]).ln() } else { f64::NAN }
     };
-    // The same inputs for the regression: G magnitude, colours against G, and the parallax or what it makes of G.
+    // The same inputs for the regression: G magnitude, colours against G, and the parallax or what it makes
+    // of G.
     let inputs = |observations: &Observations, absolute: bool| {
         Array2::from_shape_fn((observations.len(), 14), |(star, column)| {
             let g = ln_flux(observations, star, 0);
@@ -214,8 +218,9 @@ fn photometric_parallaxes_have_honest_errors() {
     let options = FitOptions { constraints: Vec::new(), ..Default::default() }.likelihood_only();
     let estimates = fit(&trained, &data, &options).unwrap();
     let parallax = estimates.parameters.iter().position(|parameter| parameter.0 == "parallax").unwrap();
-    // Without a prior and a parallax, photometry often leaves a second optimum (a dwarf, or a giant), of which the covariance at
-    // the first knows nothing; the flag says so. The better the search, the more often that other star is the likeliest one.
+    // Without a prior and a parallax, photometry often leaves a second optimum (a dwarf, or a giant), of
+    // which the covariance at the first knows nothing; the flag says so. The better the search, the more
+    // often that other star is the likeliest one.
     let mut single = estimates.clone();
     for (flags, poor) in single.flags.iter_mut().zip(&estimates.flags) {
         *flags |= if poor & flags::SECOND_OPTIMUM != 0 { flags::NOT_CONVERGED } else { 0 };

@@ -1,5 +1,5 @@
-//! Second optima with known truth: stars drawn from the shipped photometric model, without parallaxes, whose optima an audit from many
-//! random starts in double precision knows.
+//! Second optima with known truth: stars drawn from the shipped photometric model, without parallaxes, whose
+//! optima an audit from many random starts in double precision knows.
 
 use ndarray::{Array2, ArrayView2};
 use photosphere::infer::audit::{Audit, AuditOptions, audit};
@@ -95,7 +95,8 @@ fn dwarfs_that_may_be_giants_say_so_with_both_values() {
         println!("pairs 1 dex apart, −2 ln P worse by {name}: {} of which {flagged} flagged", pairs.len());
         assert!(pairs.len() >= 10 && flagged as f64 >= least * pairs.len() as f64, "{name}");
     }
-    // The rule of three σ of the fit would have missed some of them: σ(log g) of one optimum knows nothing of the other.
+    // The rule of three σ of the fit would have missed some of them: σ(log g) of one optimum knows nothing of
+    // the other.
     let hidden = |star: &&usize| {
         let apart = (audited.second[[**star, logg]] - audited.best[[**star, logg]]).abs();
         apart < 3.0 * estimates.error(**star, logg)

@@ -1,4 +1,5 @@
-//! Fits of new simulated stars with the emulator that was trained on 20 000 noisy ones (`models/xp-simulated`): spec 1 §7, last row.
+//! Fits of new simulated stars with the emulator that was trained on 20 000 noisy ones
+//! (`models/xp-simulated`): spec 1 §7, last row.
 
 use arrow_array::RecordBatch;
 use nalgebra::{DMatrix, DVector};
@@ -62,7 +63,8 @@ fn likelihood_pulls_of_new_stars_are_standard_normal() {
     assert!(n_converged as f64 >= 0.995 * stars.len() as f64, "{n_converged} converged");
 }
 
-/// The description in docs/src/file-formats.md is one that loads, with the shapes, the order and the prior that the page says.
+/// The description in docs/src/file-formats.md is one that loads, with the shapes, the order and the prior
+/// that the page says.
 #[test]
 fn the_documented_description_is_a_model() {
     let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/src/file-formats.md")).unwrap();
@@ -107,7 +109,8 @@ fn the_documented_description_is_a_model() {
     }
 }
 
-/// Coordinates and values of a fit are those of the model as the fit moves it, whose E is moved as itself or as ln E.
+/// Coordinates and values of a fit are those of the model as the fit moves it, whose E is moved as itself or
+/// as ln E.
 #[test]
 fn the_flux_at_an_estimate_has_the_chi_square_of_the_fit() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/xp-simulated");
@@ -132,7 +135,8 @@ fn the_flux_at_an_estimate_has_the_chi_square_of_the_fit() {
     }
 }
 
-/// What a Python module needs: Arrow in, Arrow out, a fitter of its own in another thread, and a way to stop it.
+/// What a Python module needs: Arrow in, Arrow out, a fitter of its own in another thread, and a way to stop
+/// it.
 #[test]
 fn a_fit_from_arrow_to_arrow_can_be_stopped() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/xp-simulated");
@@ -164,7 +168,8 @@ fn a_fit_from_arrow_to_arrow_can_be_stopped() {
     .unwrap();
 }
 
-/// Gauss–Newton steps, halved until the loss falls: a method from outside, which uses nothing but normal equations and losses.
+/// Gauss–Newton steps, halved until the loss falls: a method from outside, which uses nothing but normal
+/// equations and losses.
 #[derive(Debug)]
 struct HalvedSteps;
 

@@ -1,5 +1,6 @@
-//! Training on a small simulated overlap: every tensor moves, binaries are found, the wavelength step does what alternation
-//! cannot, a stage that would destroy the state does not, priors give way to data, and what is not there is refused at once.
+//! Training on a small simulated overlap: every tensor moves, binaries are found, the wavelength step does
+//! what alternation cannot, a stage that would destroy the state does not, priors give way to data, and what
+//! is not there is refused at once.
 
 use photosphere::error::Error;
 use photosphere::infer::{FitOptions, fit, read_options};
@@ -79,8 +80,9 @@ fn every_tensor_moves_and_binaries_are_cleaned() {
 
 #[test]
 fn the_wavelength_step_moves_what_alternation_cannot() {
-    // The zero point of E trades off against the colour of the emulator: only the measured reddenings, of little weight beside
-    // the fluxes, decide. Both runs see the same stars; the mean of what they measure is what the zero point should become.
+    // The zero point of E trades off against the colour of the emulator: only the measured reddenings, of
+    // little weight beside the fluxes, decide. Both runs see the same stars; the mean of what they measure is
+    // what the zero point should become.
     let observations = survey(1500);
     let zero_point = |stages: &[&str]| {
         let (_, stars) = run(&observations, stages);

@@ -1,7 +1,8 @@
-//! Fits of a model whose extinction curve varies (ξ): searches end, and their optima are the best, also where the model does not explain the fluxes.
+//! Fits of a model whose extinction curve varies (ξ): searches end, and their optima are the best, also where
+//! the model does not explain the fluxes.
 //!
-//! The model is the shipped one of the simulation with the family of curves of Cardelli, Clayton & Mathis (1989) in R_V, the stars are simulated with
-//! R_V scattered by 0.3.
+//! The model is the shipped one of the simulation with the family of curves of Cardelli, Clayton & Mathis
+//! (1989) in R_V, the stars are simulated with R_V scattered by 0.3.
 
 use photosphere::infer::audit::{AuditOptions, audit};
 use photosphere::infer::{Estimates, FitOptions, fit, flags, read_options};

@@ -1,4 +1,5 @@
-//! What the examples share: a small simulated survey that can be changed, and the shipped recipe with fewer epochs.
+//! What the examples share: a small simulated survey that can be changed, and the shipped recipe with fewer
+//! epochs.
 
 // Each example uses a part of this.
 #![allow(dead_code)]
@@ -18,7 +19,8 @@ pub fn survey(n_stars: usize, first_star: u64) -> Result<Table> {
     simulate(&SurveyConfig { n_stars, first_star, binary_fraction: 0.0, ..SurveyConfig::default() })
 }
 
-/// The recipe for XP spectra, every stage cut to a few epochs and the prior to four Gaussians: enough to see a model learn.
+/// The recipe for XP spectra, every stage cut to a few epochs and the prior to four Gaussians: enough to see
+/// a model learn.
 pub fn short_recipe(epochs: u32) -> Result<Recipe> {
     let mut recipe = Recipe::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/recipes/xp.toml"))?;
     for stage in &mut recipe.stages {

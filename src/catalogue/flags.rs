@@ -1,4 +1,5 @@
-//! What the quality flags of every catalogue have in common, whatever made it; the other bits are the method's own.
+//! What the quality flags of every catalogue have in common, whatever made it; the other bits are the
+//! method's own.
 
 /// Quality flags below this are the basic cut.
 pub const BASIC_CUT: i32 = 8;

@@ -26,7 +26,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Simulate a survey, train a model on it, fit new stars, and write a report that compares them with the truth.
+/// Simulate a survey, train a model on it, fit new stars, and write a report that compares them with the
+/// truth.
 ///
 /// An interrupted demo goes on where it was when it is started again with the same options.
 #[derive(Debug, clap::Args)]
@@ -43,10 +44,12 @@ pub struct Arguments {
     /// New stars, to fit [default: 5000, of payne 1000].
     #[arg(long, value_name = "N")]
     new: Option<usize>,
-    /// Recipe of the training (TOML), or the name of a built-in one [default: xp; payne and direct have their own].
+    /// Recipe of the training (TOML), or the name of a built-in one [default: xp; payne and direct have their
+    /// own].
     #[arg(long, value_name = "RECIPE")]
     recipe: Option<String>,
-    /// Leave the negative controls (naive ways of doing it, shown to fail) out of the report; they take about 15 s.
+    /// Leave the negative controls (naive ways of doing it, shown to fail) out of the report; they take about
+    /// 15 s.
     #[arg(long)]
     no_controls: bool,
     #[command(flatten)]

@@ -1,5 +1,5 @@
-//! `photosphere demo direct`: luminosities from noisy parallaxes and the distances that they give, from nothing, with
-//! the naive ways that fail.
+//! `photosphere demo direct`: luminosities from noisy parallaxes and the distances that they give, from
+//! nothing, with the naive ways that fail.
 
 use super::built_in::TrainingRecipe;
 use super::demo::fit_new_stars;
@@ -45,8 +45,8 @@ pub struct DirectDemo<'a> {
     pub existing: ExistingArguments,
 }
 
-/// A training of the demo: its name, the suffix of its files, its recipe, and the parameter that stands for the
-/// absolute magnitude.
+/// A training of the demo: its name, the suffix of its files, its recipe, and the parameter that stands for
+/// the absolute magnitude.
 struct Way {
     name: &'static str,
     suffix: &'static str,
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(demo(folder.path(), "--stars 100"), 2, "too few");
         assert_eq!(demo(folder.path(), "--recipe specdis"), 2, "it has its own");
         for _ in 0..2 {
-            assert_eq!(demo(folder.path(), "--stars 900 --new 500"), 0);
+            assert_eq!(demo(folder.path(), "--stars 5000 --new 500"), 0);
         }
         let page = std::fs::read_to_string(folder.path().join("report/report.html")).unwrap();
         assert!(["1/ϖ", "giants", "z of the network", "spectrum alone"].iter().all(|text| page.contains(text)));

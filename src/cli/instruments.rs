@@ -5,10 +5,12 @@ use crate::error::Result;
 use crate::survey::xp::{DEFAULT_INSTRUMENT, Instrument};
 use serde_json::json;
 
-/// List the instruments of Gaia XP spectra that are built in, or describe those named (a recipe takes one as xp.instrument).
+/// List the instruments of Gaia XP spectra that are built in, or describe those named (a recipe takes one as
+/// xp.instrument).
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Names of built-in instruments, or instrument files (scripts/make_xp_instrument.py makes them from configuration files).
+    /// Names of built-in instruments, or instrument files (scripts/make_xp_instrument.py makes them from
+    /// configuration files).
     #[arg(value_name = "NAME|FILE")]
     instruments: Vec<String>,
 }

@@ -23,7 +23,8 @@ pub fn start(settings: &Settings) {
     let _ = subscriber.try_init();
 }
 
-/// Standard error, with progress bars lifted away while a message is written, which comes whole and ends with a line end.
+/// Standard error, with progress bars lifted away while a message is written, which comes whole and ends with
+/// a line end.
 struct BesideBars;
 
 impl Write for BesideBars {

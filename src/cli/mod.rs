@@ -1,5 +1,5 @@
-//! The command line: one file per command. Results go to files (or, for commands that answer a question, to standard output),
-//! logs to standard error.
+//! The command line: one file per command. Results go to files (or, for commands that answer a question, to
+//! standard output), logs to standard error.
 //!
 //! | exit code | |
 //! |---|---|
@@ -50,7 +50,8 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Differentiable forward models of stars: learn a generative model of survey data, then fit any star with covariances.
+/// Differentiable forward models of stars: learn a generative model of survey data, then fit any star with
+/// covariances.
 #[derive(Debug, Parser)]
 #[command(name = "photosphere", version, propagate_version = true, arg_required_else_help = true, max_term_width = 110)]
 #[command(after_help = "Start with `photosphere demo`. Exit codes: 0 done, 1 failed, 2 bad usage or configuration, \
@@ -88,7 +89,8 @@ pub fn main() -> ExitCode {
     main_with(Program::standard())
 }
 
-/// Runs a program with effects or kinds of models of its own, with the arguments of the process: every command has them.
+/// Runs a program with effects or kinds of models of its own, with the arguments of the process: every
+/// command has them.
 pub fn main_with(program: impl Into<Program>) -> ExitCode {
     ExitCode::from(run(program, std::env::args_os()))
 }

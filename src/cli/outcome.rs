@@ -34,8 +34,8 @@ impl Outcome {
         Self { text, summary, ..Self::default() }
     }
 
-    /// Prints the answer, with `json` the summary and the warnings that were logged; a reader that has seen enough (`| head`) is no
-    /// failure. Returns the exit code.
+    /// Prints the answer, with `json` the summary and the warnings that were logged; a reader that has seen
+    /// enough (`| head`) is no failure. Returns the exit code.
     pub fn print(mut self, json: bool) -> u8 {
         let text = if json {
             if let Value::Object(summary) = &mut self.summary {

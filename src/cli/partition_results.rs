@@ -25,8 +25,8 @@ pub struct PartitionResults {
 }
 
 impl PartitionResults {
-    /// Works through the partitions of a walk: `make` writes the output of one, `summary` says for `--json` what stands at an output.
-    /// `failure` is how the log says that nothing came of an input: "not fitted".
+    /// Works through the partitions of a walk: `make` writes the output of one, `summary` says for `--json`
+    /// what stands at an output. `failure` is how the log says that nothing came of an input: "not fitted".
     ///
     /// # Errors
     /// When a signal stops the work.

@@ -22,20 +22,22 @@ const ROWS: usize = 16_384;
 
 /// Predict fluxes: a model at the labels, extinctions and parallaxes of a table.
 ///
-/// The output is a table as observations are: identifiers, flux, its error (that of the model), and the parameters as they were used.
-/// A row whose parameters are incomplete or impossible has null fluxes and says so in `is_predicted`.
+/// The output is a table as observations are: identifiers, flux, its error (that of the model), and the
+/// parameters as they were used. A row whose parameters are incomplete or impossible has null fluxes and says
+/// so in `is_predicted`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Model directory.
     model: PathBuf,
-    /// Table of any format with the parameters of the model in columns of their names (teff, feh, logg, extinction, parallax), in any
-    /// unit that it states.
+    /// Table of any format with the parameters of the model in columns of their names (teff, feh, logg,
+    /// extinction, parallax), in any unit that it states.
     parameters: PathBuf,
     /// Table to write (.parquet, .fits, .ecsv, .csv).
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// A parameter for all rows, in the model's unit in files, in place of a column; without column and value, amounts (extinction) are 0,
-    /// the distance is that at which it starts (1 mas) and any other parameter is at the mean of its prior. May be repeated.
+    /// A parameter for all rows, in the model's unit in files, in place of a column; without column and
+    /// value, amounts (extinction) are 0, the distance is that at which it starts (1 mas) and any other
+    /// parameter is at the mean of its prior. May be repeated.
     #[arg(long, value_name = "PARAMETER=VALUE", value_parser = held)]
     hold: Vec<(String, f64)>,
     /// Replace the output if it exists.

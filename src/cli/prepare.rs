@@ -55,7 +55,8 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     Ok(Outcome { nothing_matched, n_failed, ..Outcome::files(summary) })
 }
 
-/// Warns of joined tables in which no star was found, by the numbers found in each; returns whether there is one.
+/// Warns of joined tables in which no star was found, by the numbers found in each; returns whether there is
+/// one.
 pub fn warn_of_tables_without_match(n_matched: &BTreeMap<String, usize>) -> bool {
     let without = || n_matched.iter().filter(|(_, n_matched)| **n_matched == 0);
     for (table, _) in without() {

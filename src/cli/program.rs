@@ -13,7 +13,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Effects and kinds of models that commands may meet. A program of its own adds to them, and has every command.
+/// Effects and kinds of models that commands may meet. A program of its own adds to them, and has every
+/// command.
 #[derive(Clone)]
 pub struct Program {
     /// Effects of forward models.

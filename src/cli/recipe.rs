@@ -14,10 +14,12 @@ use crate::train::Recipe;
 use serde::Serialize;
 use serde_json::json;
 
-/// Print a built-in recipe, or the defaults of `fit`, `distance`, `simulate`, `prepare` or pixel networks, as TOML to start from.
+/// Print a built-in recipe, or the defaults of `fit`, `distance`, `simulate`, `prepare` or pixel networks, as
+/// TOML to start from.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Name of a built-in recipe, or fit, pixel-networks, fit-pixel-networks, distance, simulate, prepare; without it, what there is.
+    /// Name of a built-in recipe, or fit, pixel-networks, fit-pixel-networks, distance, simulate, prepare;
+    /// without it, what there is.
     name: Option<String>,
     /// Print every key of a recipe with its value, also those left at their defaults.
     #[arg(long)]

@@ -48,7 +48,8 @@ impl Settings {
         Device::named(&self.device)
     }
 
-    /// Sets what holds for the whole process: the limit to compressed files, and the pool of `--threads` threads.
+    /// Sets what holds for the whole process: the limit to compressed files, and the pool of `--threads`
+    /// threads.
     ///
     /// # Errors
     /// When the system refuses that many.

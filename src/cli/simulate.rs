@@ -19,14 +19,16 @@ const FIRST_NEW_STAR: u64 = 1 << 34;
 /// Stars in memory at once (8.5 kB each).
 const CHUNK: usize = 4096;
 
-/// Simulate a survey of Gaia XP spectra with infrared photometry, parallaxes, labels and reddenings, truth included.
+/// Simulate a survey of Gaia XP spectra with infrared photometry, parallaxes, labels and reddenings, truth
+/// included.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Observation file to write (.parquet, .fits, .ecsv, .csv).
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Write the XP spectra to this file, as the Gaia archive publishes them (coefficients, errors, correlations); the output then
-    /// holds everything else of the stars: magnitudes, parallaxes, labels and the truth, to be joined on source_id.
+    /// Write the XP spectra to this file, as the Gaia archive publishes them (coefficients, errors,
+    /// correlations); the output then holds everything else of the stars: magnitudes, parallaxes, labels and
+    /// the truth, to be joined on source_id.
     #[arg(long, value_name = "FILE")]
     raw: Option<PathBuf>,
     /// Number of stars [default: 25000].

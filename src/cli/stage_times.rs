@@ -22,7 +22,8 @@ pub struct StageTimes {
     pub posterior: f64,
     /// Catalogue to file.
     pub write: f64,
-    /// Everything else: reading, parsing, preparing and whitening, and what an engine does in threads of its own (tensors, devices).
+    /// Everything else: reading, parsing, preparing and whitening, and what an engine does in threads of its
+    /// own (tensors, devices).
     pub rest: f64,
 }
 

@@ -10,7 +10,8 @@ use crate::run::interrupt;
 use crate::train::TrainedModel;
 use std::path::PathBuf;
 
-/// Train a model; it is written as a directory, with the table of its training stars (training_stars.parquet) in it.
+/// Train a model; it is written as a directory, with the table of its training stars (training_stars.parquet)
+/// in it.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Recipe (TOML), or the name of a built-in one (`photosphere recipe` lists them).
@@ -21,7 +22,8 @@ pub struct Arguments {
     /// Model directory to write.
     #[arg(short, long, value_name = "DIRECTORY")]
     pub(super) output: PathBuf,
-    /// Shortest time between two checkpoints, in seconds; they lie in <DIRECTORY>.checkpoint until the model is finished.
+    /// Shortest time between two checkpoints, in seconds; they lie in <DIRECTORY>.checkpoint until the model
+    /// is finished.
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     pub(super) checkpoint_every: u64,
     #[command(flatten)]

@@ -1,5 +1,5 @@
-//! What trainings of every kind do around their work: checks of inputs and output, what is finished already, and the
-//! provenance beside the model.
+//! What trainings of every kind do around their work: checks of inputs and output, what is finished already,
+//! and the provenance beside the model.
 
 use super::built_in::TrainingRecipe;
 use super::outcome::Outcome;
@@ -121,8 +121,8 @@ impl Task<'_> {
         Ok(package)
     }
 
-    /// Finds out before the work whether the result can be written as a folder of this kind, and that neither an input
-    /// (`more` than the observations and the recipe) nor an interrupted run is lost by mistake.
+    /// Finds out before the work whether the result can be written as a folder of this kind, and that neither
+    /// an input (`more` than the observations and the recipe) nor an interrupted run is lost by mistake.
     ///
     /// # Errors
     /// When it cannot, or would be.
@@ -201,8 +201,8 @@ fn require_same_files(directory: &Path, provenance: &BTreeMap<String, String>, k
     }
 }
 
-/// Warns of files of a model that are not as its training wrote them: damaged, or changed by hand. Tables, which decide no estimate, are
-/// not read; nor is anything outside the folder.
+/// Warns of files of a model that are not as its training wrote them: damaged, or changed by hand. Tables,
+/// which decide no estimate, are not read; nor is anything outside the folder.
 pub fn warn_of_changed_files(directory: &Path) {
     let written = read_json::<BTreeMap<String, String>>(&directory.join(PROVENANCE_FILE)).ok();
     let written: BTreeMap<String, String> =
@@ -218,7 +218,8 @@ pub fn warn_of_changed_files(directory: &Path) {
 /// The observations in all files, as a recipe wants them.
 ///
 /// # Errors
-/// When a file cannot be read, files have other columns than the first or units of another kind, or a row is impossible.
+/// When a file cannot be read, files have other columns than the first or units of another kind, or a row is
+/// impossible.
 pub fn read_observations<K: Trainable>(recipe: &K::Recipe, effects: &Registry, paths: &[PathBuf]) -> Result<Observations> {
     let (place, table) = read_tables(paths)?;
     let options = K::read_options(recipe, effects, &table)?;

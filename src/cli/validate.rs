@@ -17,9 +17,11 @@ use std::path::{Path, PathBuf};
 /// Compare a catalogue with a truth or a reference table: residuals, pulls and coverage.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Catalogue of `photosphere fit`, or any table with source_id, values and errors (<name>_error); of a folder, all tables in it.
+    /// Catalogue of `photosphere fit`, or any table with source_id, values and errors (<name>_error); of a
+    /// folder, all tables in it.
     catalogue: PathBuf,
-    /// Table with source_id and reference values (true_<name> or <name>, with or without errors); of a folder, all tables in it.
+    /// Table with source_id and reference values (true_<name> or <name>, with or without errors); of a
+    /// folder, all tables in it.
     reference: PathBuf,
     /// Folder for a report (report.html) with figures.
     #[arg(short, long, value_name = "FOLDER")]

@@ -132,8 +132,8 @@ impl ColumnMap {
     }
 
     /// Finds the columns. A catalogue of `photosphere fit` is known by its metadata: its parallax is the
-    /// spectroscopic one, and the measured one is called `measured_parallax` if it is there, unless the parallax is a
-    /// column that the run was told to keep.
+    /// spectroscopic one, and the measured one is called `measured_parallax` if it is there, unless the
+    /// parallax is a column that the run was told to keep.
     ///
     /// # Errors
     /// When a named column is absent, there is neither a parallax nor something of the spectrum, identifiers
@@ -174,8 +174,8 @@ fn of_name(table: &Table, name: &str) -> Option<String> {
     table.get_in_any_case(name).map(|column| column.schema.name.clone())
 }
 
-/// What the fitted parallax in a column of a fit's catalogue is made of. Where the catalogue does not say whether the
-/// measured one constrained it, that is taken for so, because then nothing is counted twice.
+/// What the fitted parallax in a column of a fit's catalogue is made of. Where the catalogue does not say
+/// whether the measured one constrained it, that is taken for so, because then nothing is counted twice.
 fn content_of_fit(table: &Table, name: &str) -> ParallaxContent {
     match was_constraint(table, &[name, model::Role::Distance.name()]) {
         Some(false) => ParallaxContent::Flux,

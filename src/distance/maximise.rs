@@ -14,8 +14,8 @@ pub trait LogLikelihood {
     fn value_and_gradient(&self, parameters: &[f64]) -> (f64, Vec<f64>);
 }
 
-/// A likelihood that remembers its last point: minimisers ask for the value and for the gradient there, one after the
-/// other.
+/// A likelihood that remembers its last point: minimisers ask for the value and for the gradient there, one
+/// after the other.
 struct Remembered<'a, L> {
     likelihood: &'a L,
     last: RefCell<Option<Point>>,

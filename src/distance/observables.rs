@@ -1,5 +1,5 @@
-//! What of a star its distance follows from: the numbers of a catalogue checked, corrected and put together, with
-//! the flags of what cannot be used.
+//! What of a star its distance follows from: the numbers of a catalogue checked, corrected and put together,
+//! with the flags of what cannot be used.
 
 use super::flags;
 use super::measurements::Measurements;

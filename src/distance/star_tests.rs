@@ -90,9 +90,10 @@ fn both_together_beat_the_parallax_alone() {
     }
 }
 
-/// The controls of spec 3 A in their simplest form, without its networks and so without its numbers: one class of
-/// giants at 10–30 kpc whose luminosity is to be found. The mean of the label, which is linear in the parallax, is
-/// right; a cut in ϖ/σ (of 2: none of these giants has 10) and magnitudes from 1/ϖ > 0 are far too faint.
+/// The controls of spec 3 A in their simplest form, without its networks and so without its numbers: one
+/// class of giants at 10–30 kpc whose luminosity is to be found. The mean of the label, which is linear in
+/// the parallax, is right; a cut in ϖ/σ (of 2: none of these giants has 10) and magnitudes from 1/ϖ > 0 are
+/// far too faint.
 #[test]
 fn cuts_in_signal_to_noise_and_inverted_parallaxes_bias_luminosities() {
     use super::super::magnitude::{absolute_magnitude_of_label, ln_label_of_parallax};

@@ -1,7 +1,8 @@
-//! Audit of estimates: are they the optimum? Re-fits in double precision from the estimates and from random starts.
+//! Audit of estimates: are they the optimum? Re-fits in double precision from the estimates and from random
+//! starts.
 //!
-//! Nothing of the search for starting points is used, and no start depends on another star: labels are drawn from the mixture
-//! prior, every other parameter from its own prior or over its training range.
+//! Nothing of the search for starting points is used, and no start depends on another star: labels are drawn
+//! from the mixture prior, every other parameter from its own prior or over its training range.
 
 use super::options::FitOptions;
 use super::problem::{Covariances, Problem, Setup};
@@ -43,7 +44,8 @@ impl Default for AuditOptions {
 /// What re-fits of N stars found. Values are in file units; numbers that could not be had are NaN.
 ///
 /// # Shapes
-/// `estimate`, `polished`, `best`, `second` and `error` are `[N, F]` over the fitted parameters, the others `[N]`.
+/// `estimate`, `polished`, `best`, `second` and `error` are `[N, F]` over the fitted parameters, the others
+/// `[N]`.
 #[derive(Debug, Clone)]
 pub struct Audit {
     pub ids: Vec<i64>,
@@ -68,10 +70,11 @@ pub struct Audit {
     pub second_delta_loss: Vec<f64>,
     /// How many of the random starts end within 0.01 in −2 ln P of the best.
     pub n_reached: Vec<u32>,
-    /// Largest |C − C₆₄|ᵢⱼ/(σᵢσⱼ) between the covariance under audit and that in double precision at the same values.
+    /// Largest |C − C₆₄|ᵢⱼ/(σᵢσⱼ) between the covariance under audit and that in double precision at the same
+    /// values.
     pub covariance_difference: Vec<f64>,
-    /// Largest shift of a parameter, in σ, by the rounding of the engine that fits: that of a Newton step from the estimate with the
-    /// engine's gradient from one with the gradient in double precision.
+    /// Largest shift of a parameter, in σ, by the rounding of the engine that fits: that of a Newton step
+    /// from the estimate with the engine's gradient from one with the gradient in double precision.
     pub rounding: Vec<f64>,
     /// Random starts of every star.
     pub n_starts: usize,
@@ -88,8 +91,8 @@ impl Audit {
         self.ids.is_empty()
     }
 
-    /// By how much −2 ln P at the estimate exceeds the best known; infinite where the estimate is impossible (a parameter that
-    /// must be positive is not), NaN where there is no estimate.
+    /// By how much −2 ln P at the estimate exceeds the best known; infinite where the estimate is impossible
+    /// (a parameter that must be positive is not), NaN where there is no estimate.
     pub fn gap(&self, star: usize) -> f64 {
         if self.estimate.row(star).iter().any(|value| value.is_nan()) {
             return f64::NAN;
@@ -104,8 +107,8 @@ impl Audit {
     }
 }
 
-/// Re-fits all stars of `observations`, whose estimates are `values [N, P]` (all parameters, file units) with `covariance
-/// [N, F, F]` (the fitted ones), made by [`fit`](super::fit()) with `options`.
+/// Re-fits all stars of `observations`, whose estimates are `values [N, P]` (all parameters, file units) with
+/// `covariance [N, F, F]` (the fitted ones), made by [`fit`](super::fit()) with `options`.
 ///
 /// # Errors
 /// As [`fit`](super::fit()), and when the shapes do not belong together.
@@ -250,8 +253,8 @@ impl Runs<'_> {
     }
 }
 
-/// A coordinate from the parameter's own Gaussian prior, or else uniform over its training range (its logarithm where it is moved
-/// so), or else from N(0, 1).
+/// A coordinate from the parameter's own Gaussian prior, or else uniform over its training range (its
+/// logarithm where it is moved so), or else from N(0, 1).
 fn random_coordinate(parameter: &Parameter, random: &mut impl Rng) -> f64 {
     let normal: f64 = random.sample(StandardNormal);
     match (parameter.prior, parameter.training_range) {
@@ -267,7 +270,8 @@ fn random_coordinate(parameter: &Parameter, random: &mut impl Rng) -> f64 {
     }
 }
 
-/// The difference of the Newton steps of two engines at the same coordinates, in σ (`error [N, F]`, file units).
+/// The difference of the Newton steps of two engines at the same coordinates, in σ (`error [N, F]`, file
+/// units).
 fn rounding(
     found: &Posterior<'_>,
     exact: &Posterior<'_>,

@@ -1,9 +1,9 @@
 //! The error of a model's zero points in the covariance of a star.
 //!
-//! The flux draws a star by δ, the constraints hold it: with the Fisher information A = A_flux + A_constraints, a zero-point error
-//! δ of the model shifts the optimum by S δ, S = A⁻¹ A_flux = 1 − A⁻¹ A_constraints. So Cov = A⁻¹ + S K Sᵀ with K = Cov(δ)
-//! ([`Calibration`]): error propagation, which leaves the estimate and its weights as they are. Parameters that are held take no
-//! part.
+//! The flux draws a star by δ, the constraints hold it: with the Fisher information A = A_flux +
+//! A_constraints, a zero-point error δ of the model shifts the optimum by S δ, S = A⁻¹ A_flux = 1 − A⁻¹
+//! A_constraints. So Cov = A⁻¹ + S K Sᵀ with K = Cov(δ) ([`Calibration`]): error propagation, which leaves
+//! the estimate and its weights as they are. Parameters that are held take no part.
 
 use crate::model::{Calibration, ParameterSpace};
 use crate::observations::Observations;
@@ -19,7 +19,8 @@ pub(super) struct ZeroPoints<'a> {
 }
 
 impl ZeroPoints<'_> {
-    /// Widens the covariance `[F, F]` (row-major, file units) of a star with fitted `values [P]` (file units).
+    /// Widens the covariance `[F, F]` (row-major, file units) of a star with fitted `values [P]` (file
+    /// units).
     pub fn widen(&self, observations: &Observations, star: usize, values: &[f64], covariance: &mut [f64]) {
         let f = self.free.len();
         // A_constraints, and d(value)/d(zero point) in file units.
@@ -73,7 +74,8 @@ mod tests {
     use crate::table::Table;
     use std::collections::BTreeMap;
 
-    /// Two parameters, T_eff (kK in the model, K in files) and ϖ, with flux information A and a parallax of error σ.
+    /// Two parameters, T_eff (kK in the model, K in files) and ϖ, with flux information A and a parallax of
+    /// error σ.
     #[test]
     fn the_covariance_is_that_of_refits_with_shifted_zero_points() {
         let space =

@@ -8,7 +8,8 @@ use crate::quantity::Facts;
 use crate::table::{Column, ColumnSchema, Table, Values};
 
 impl Estimates {
-    /// The catalogue: one row per star, in the order of the observations. `model_id` names the model that made it.
+    /// The catalogue: one row per star, in the order of the observations. `model_id` names the model that
+    /// made it.
     ///
     /// # Errors
     /// When two columns would have the same name.

@@ -1,15 +1,17 @@
 //! Degrees of freedom of χ² of the flux: the fluxes less what was fitted to them.
 //!
-//! With J the whitened Jacobian of the fluxes and A the curvature of −½ ln P in all its terms, the whitened residuals of an optimum are those of
-//! the noise less H = J A⁻¹ Jᵀ of it, plus the pull of the other terms towards their own centres. Where these terms are true (a parallax with
-//! its error, stars that are draws of the prior) the residuals are N(0, 1 − H), and the mean of χ² is W − tr H. A parameter that a
-//! parallax or a prior determines takes no degree of freedom from the fluxes; one that they alone determine takes one.
+//! With J the whitened Jacobian of the fluxes and A the curvature of −½ ln P in all its terms, the whitened
+//! residuals of an optimum are those of the noise less H = J A⁻¹ Jᵀ of it, plus the pull of the other terms
+//! towards their own centres. Where these terms are true (a parallax with its error, stars that are draws of
+//! the prior) the residuals are N(0, 1 − H), and the mean of χ² is W − tr H. A parameter that a parallax or a
+//! prior determines takes no degree of freedom from the fluxes; one that they alone determine takes one.
 
 use crate::optimise::dense::{cholesky_in_place, cholesky_solve_in_place};
 use ndarray::ArrayView2;
 
-/// tr(F A⁻¹): how many of the parameters named in `moving` the fluxes determine, from their curvature F and that of all terms A (`[F, F]` each, the same
-/// factor and coordinates). All of them count where A is singular.
+/// tr(F A⁻¹): how many of the parameters named in `moving` the fluxes determine, from their curvature F and
+/// that of all terms A (`[F, F]` each, the same factor and coordinates). All of them count where A is
+/// singular.
 pub(super) fn fitted_to_flux(flux: ArrayView2<'_, f64>, total: ArrayView2<'_, f64>, moving: &[usize]) -> f64 {
     let n = moving.len();
     let mut factor: Vec<f64> = moving.iter().flat_map(|&p| moving.iter().map(move |&q| total[[p, q]])).collect();

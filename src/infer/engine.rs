@@ -11,13 +11,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Engine {
-    /// `device` on an accelerator, for methods that it has. On the processor a model of the standard family (tanh emulator,
-    /// extinction, distance) has an engine of its own, and others are `tensor`.
+    /// `device` on an accelerator, for methods that it has. On the processor a model of the standard family
+    /// (tanh emulator, extinction, distance) has an engine of its own, and others are `tensor`.
     #[default]
     Auto,
-    /// Any model: flux and Jacobian as tensors; whitening, small solves and all decisions on the host, chunk by chunk on all threads.
+    /// Any model: flux and Jacobian as tensors; whitening, small solves and all decisions on the host, chunk
+    /// by chunk on all threads.
     Tensor,
-    /// Everything on the model's device, in batches that fit its memory; for methods that can ([`Minimiser::on_device`]).
+    /// Everything on the model's device, in batches that fit its memory; for methods that can
+    /// ([`Minimiser::on_device`]).
     Device,
 }
 
@@ -48,8 +50,8 @@ pub(super) fn is_on_device(posterior: &Posterior<'_>, options: &FitOptions) -> b
     options.engine.resolved(&options.optimiser, posterior.device().is_cpu()) == Engine::Device
 }
 
-/// Minimises `problem` from `start [n, P_free]` with the engine of `options` on the posterior's device. Row `i` belongs to star
-/// `stars[i]` of the posterior, whose problem it is.
+/// Minimises `problem` from `start [n, P_free]` with the engine of `options` on the posterior's device. Row
+/// `i` belongs to star `stars[i]` of the posterior, whose problem it is.
 pub(super) fn minimise(
     posterior: &Posterior<'_>,
     problem: &dyn Problems,

@@ -3,14 +3,16 @@
 pub use crate::catalogue::flags::{BASIC_CUT, NOT_CONVERGED, NOT_FITTED};
 use crate::observations::input_flag;
 
-/// Probability of χ² as large, or larger, by noise alone, below which a fit is flagged: one good star in a thousand.
+/// Probability of χ² as large, or larger, by noise alone, below which a fit is flagged: one good star in a
+/// thousand.
 pub const SMALLEST_TAIL_PROBABILITY: f64 = 1e-3;
 /// |x − x̂|/σ of a measured parameter above which a fit is flagged.
 pub const LARGEST_PULL: f64 = 10.0;
 
 /// The labels of bits 0–2.
 pub const CONFIDENCES: [&str; 3] = ["teff", "feh", "logg"];
-/// Bits 0–2 belong to the confidences of T_eff, [Fe/H] and log g (spec 1 §5); they stay unset while a model has no classifiers.
+/// Bits 0–2 belong to the confidences of T_eff, [Fe/H] and log g (spec 1 §5); they stay unset while a model
+/// has no classifiers.
 pub const POOR_FIT: i32 = 1 << 3;
 pub const UNLIKELY_LABELS: i32 = 1 << 4;
 pub const PARALLAX_DISAGREES: i32 = 1 << 5;

@@ -1,4 +1,5 @@
-//! Inference: maximum a posteriori, Fisher covariance, exact-Hessian test and quality flags for any star (spec 1 §5).
+//! Inference: maximum a posteriori, Fisher covariance, exact-Hessian test and quality flags for any star
+//! (spec 1 §5).
 
 pub mod audit;
 mod breadth;

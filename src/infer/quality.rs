@@ -76,9 +76,11 @@ impl Quality<'_> {
     }
 }
 
-/// Whether χ² is larger than noise makes it for all but one star in [so many](flags::SMALLEST_TAIL_PROBABILITY).
+/// Whether χ² is larger than noise makes it for all but one star in [so
+/// many](flags::SMALLEST_TAIL_PROBABILITY).
 fn is_poor(chi_square: f64, degrees_of_freedom: f64) -> bool {
-    // Nearly all stars need no probability: the limit lies above the mean by more than three standard deviations.
+    // Nearly all stars need no probability: the limit lies above the mean by more than three standard
+    // deviations.
     let may_be = chi_square > degrees_of_freedom + 3.0 * (2.0 * degrees_of_freedom).sqrt() || degrees_of_freedom < 0.5;
     may_be && chi_square_tail(chi_square, degrees_of_freedom) < flags::SMALLEST_TAIL_PROBABILITY
 }

@@ -1,8 +1,10 @@
-//! The searches of a star: which of its starts leads to the best optimum, the search from there, and those from its rivals.
+//! The searches of a star: which of its starts leads to the best optimum, the search from there, and those
+//! from its rivals.
 //!
-//! Every start is evaluated once; the minimum of the local model there predicts where a search would end and how well. The start with the
-//! best prediction is searched from first. Another one follows only where it promises an optimum of about that depth and is not
-//! on its way to the same one, or one that would be another star and nearly as good.
+//! Every start is evaluated once; the minimum of the local model there predicts where a search would end and
+//! how well. The start with the best prediction is searched from first. Another one follows only where it
+//! promises an optimum of about that depth and is not on its way to the same one, or one that would be
+//! another star and nearly as good.
 
 use super::breadth::Breadth;
 use super::engine::{is_on_device, minimise};
@@ -102,8 +104,8 @@ impl Starts {
 }
 
 impl Searches {
-    /// Searches from the starts of the named `stars`; `starts` are the starts `[n, P]` of each, at least one, with how widely
-    /// each is searched.
+    /// Searches from the starts of the named `stars`; `starts` are the starts `[n, P]` of each, at least one,
+    /// with how widely each is searched.
     ///
     /// # Errors
     /// What the engine returns.
@@ -143,7 +145,8 @@ impl Searches {
         Ok(Self { n_evaluated: starts.stars.len(), first, others, others_of })
     }
 
-    /// Searches from all starts, in the order of their scores: on an accelerator a search costs little, and a round on the host much.
+    /// Searches from all starts, in the order of their scores: on an accelerator a search costs little, and a
+    /// round on the host much.
     fn run_on_device(
         posterior: &Posterior<'_>,
         stars: &[usize],
@@ -177,7 +180,8 @@ impl Searches {
             .filter(|search| search.status() != Status::Known)
     }
 
-    /// The search with the smallest finite loss; a converged one wins over one that is not where their losses mean the same.
+    /// The search with the smallest finite loss; a converged one wins over one that is not where their losses
+    /// mean the same.
     pub fn best(&self, index: usize) -> Search<'_> {
         let loss = |search: &Search<'_>| {
             let handicap = if search.has_converged() { 0.0 } else { EQUAL_LOSS };
@@ -187,7 +191,8 @@ impl Searches {
         self.of(index).min_by(|a, b| loss(a).total_cmp(&loss(b))).unwrap_or(first)
     }
 
-    /// The `best` search of a star, and the best converged ones that ended as other stars than it and than one another, nearly as well.
+    /// The `best` search of a star, and the best converged ones that ended as other stars than it and than
+    /// one another, nearly as well.
     pub fn modes<'a>(&'a self, index: usize, best: Search<'a>, separations: &Separations) -> Vec<Search<'a>> {
         let close = |search: &Search<'_>| search.has_converged() && search.loss() - best.loss() <= separations.window;
         let mut others: Vec<Search<'_>> = self.of(index).filter(close).collect();

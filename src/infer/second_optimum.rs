@@ -1,7 +1,8 @@
 //! A second optimum: nearly as good as the best one, and another star by its labels.
 //!
-//! Neither the width of the best optimum nor a difference of −2 ln P of a few says whether there is one: σ(log g) of a dwarf knows nothing of the giant
-//! that has nearly its colours, and an emulator's own errors move the two against one another by more than the noise does.
+//! Neither the width of the best optimum nor a difference of −2 ln P of a few says whether there is one:
+//! σ(log g) of a dwarf knows nothing of the giant that has nearly its colours, and an emulator's own errors
+//! move the two against one another by more than the noise does.
 
 use crate::error::{Error, Result};
 use crate::model::{Parameter, ParameterSpace};
@@ -20,11 +21,13 @@ const OTHER_SCALE: f64 = 0.5;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SecondOptimumOptions {
-    /// Most by which −2 ln P of a second optimum is above that of the first. The errors of an emulator itself move two optima against each other by
-    /// as much: of fourteen stars with a confident wrong optimum, twelve had the right one 4 to 20 above it.
+    /// Most by which −2 ln P of a second optimum is above that of the first. The errors of an emulator itself
+    /// move two optima against each other by as much: of fourteen stars with a confident wrong optimum,
+    /// twelve had the right one 4 to 20 above it.
     pub window: f64,
-    /// Differences of labels (file units) from which an optimum is another star, where they are not the default: 300 K for temperatures, 0.3
-    /// for labels without unit (dex), half of the scale of the standardisation for others.
+    /// Differences of labels (file units) from which an optimum is another star, where they are not the
+    /// default: 300 K for temperatures, 0.3 for labels without unit (dex), half of the scale of the
+    /// standardisation for others.
     pub separations: BTreeMap<String, f64>,
 }
 

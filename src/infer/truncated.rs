@@ -1,10 +1,11 @@
 //! The error of an amount whose optimum lies at zero, where its posterior is a part of a Gaussian.
 //!
-//! With a flat prior on E ≥ 0 and −2 ln P = g E + E²/σ² + const above the optimum E = 0, the posterior of E is a Gaussian of width σ about
-//! −g σ²/2, cut at zero. Its root mean square about zero is the error: σ √(1 + α² − α λ(α)) with α = g σ/2 and λ = φ/(1 − Φ), the
-//! inverse Mills ratio. It is σ for g = 0, where an optimum inside begins, and tends to 2√2/g where the data speak against any dust. Where the
-//! model's own errors widen σ, the centre stays.
-//! The other parameters follow E as they do in the covariance: what is added to Var E is added along with it.
+//! With a flat prior on E ≥ 0 and −2 ln P = g E + E²/σ² + const above the optimum E = 0, the posterior of E
+//! is a Gaussian of width σ about −g σ²/2, cut at zero. Its root mean square about zero is the error: σ √(1 +
+//! α² − α λ(α)) with α = g σ/2 and λ = φ/(1 − Φ), the inverse Mills ratio. It is σ for g = 0, where an
+//! optimum inside begins, and tends to 2√2/g where the data speak against any dust. Where the model's own
+//! errors widen σ, the centre stays. The other parameters follow E as they do in the covariance: what is
+//! added to Var E is added along with it.
 
 use libm::erfc;
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
@@ -20,9 +21,10 @@ fn mean_square(alpha: f64) -> f64 {
     1.0 + alpha * (alpha - mills)
 }
 
-/// Changes a covariance `[n, n]` (row-wise) for the parameter `p` at its lower bound of zero, where −2 ln P has the slope `slope`, per unit of
-/// the parameter. `formal` is the variance of the parameter that belongs to the slope, before the model's own errors widened it: the slope says that the
-/// Gaussian is centred on −slope · `formal`/2, however wide it is.
+/// Changes a covariance `[n, n]` (row-wise) for the parameter `p` at its lower bound of zero, where −2 ln P
+/// has the slope `slope`, per unit of the parameter. `formal` is the variance of the parameter that belongs
+/// to the slope, before the model's own errors widened it: the slope says that the Gaussian is centred on
+/// −slope · `formal`/2, however wide it is.
 pub(super) fn truncate(covariance: &mut [f64], n: usize, p: usize, slope: f64, formal: f64) {
     let variance = covariance[p * n + p];
     if !(variance > 0.0 && variance.is_finite() && slope.is_finite() && formal.is_finite()) {
@@ -69,7 +71,8 @@ mod tests {
         let variance = 4.0 * mean_square(1.5);
         let expected = [variance, variance, variance, variance + 1.0];
         assert!(covariance.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-12), "{covariance:?}");
-        // Widened fourfold, with the centre where it was: −1.5 · 4/2 = −3, which is 0.75 of the new width of 4.
+        // Widened fourfold, with the centre where it was: −1.5 · 4/2 = −3, which is 0.75 of the new width
+        // of 4.
         let mut covariance = vec![16.0];
         truncate(&mut covariance, 1, 0, 1.5, 4.0);
         assert!((covariance[0] / (16.0 * mean_square(0.75)) - 1.0).abs() < 1e-12);

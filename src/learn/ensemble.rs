@@ -28,8 +28,8 @@ struct Header {
     current: Standing,
 }
 
-/// Trains `members` learners; `start` makes one of its number. `report` gets the fraction done and a text after
-/// every epoch, and may stop the work, which writes a checkpoint.
+/// Trains `members` learners; `start` makes one of its number. `report` gets the fraction done and a text
+/// after every epoch, and may stop the work, which writes a checkpoint.
 ///
 /// # Errors
 /// When a checkpoint cannot be read or written, and those of the learners and of `report`.

@@ -122,7 +122,8 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    /// Walks to the end of the plan and leaves the learner at its best epoch. `after` is called after every epoch.
+    /// Walks to the end of the plan and leaves the learner at its best epoch. `after` is called after every
+    /// epoch.
     ///
     /// # Errors
     /// When a loss is not finite, and those of the learner and of `after`.

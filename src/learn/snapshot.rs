@@ -1,4 +1,5 @@
-//! The state of anything that learns, as named numbers and bytes, and checkpoints of it in one safetensors file.
+//! The state of anything that learns, as named numbers and bytes, and checkpoints of it in one safetensors
+//! file.
 
 use crate::error::{Error, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};

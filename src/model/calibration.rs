@@ -10,18 +10,20 @@ const TOLERANCE: f64 = 1e-6;
 
 /// Covariance of the zero-point errors of a model, which like stars share.
 ///
-/// Training knows the scales of T_eff, [Fe/H], log g, E and ln ϖ only through noisy labels of finitely many stars. What is wrong
-/// with them is no error of the flux (it hides in no residual), and it does not average out over like stars.
+/// Training knows the scales of T_eff, [Fe/H], log g, E and ln ϖ only through noisy labels of finitely many
+/// stars. What is wrong with them is no error of the flux (it hides in no residual), and it does not average
+/// out over like stars.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
-    /// Covariance `[P, P]`, a list of rows in the order of the model's parameters and in model units (kK, dex, unit of E); the
-    /// distance parameter as its logarithm (ln ϖ). Zero where training has no measured values.
+    /// Covariance `[P, P]`, a list of rows in the order of the model's parameters and in model units (kK,
+    /// dex, unit of E); the distance parameter as its logarithm (ln ϖ). Zero where training has no measured
+    /// values.
     pub covariance: Vec<Vec<f64>>,
     /// Standard errors of its elements.
     pub standard_error: Vec<Vec<f64>>,
-    /// Regions of the labels with covariances of their own, in place of the first; together they hold all labels. None where all stars
-    /// are alike.
+    /// Regions of the labels with covariances of their own, in place of the first; together they hold all
+    /// labels. None where all stars are alike.
     #[serde(default, rename = "region", skip_serializing_if = "Vec::is_empty")]
     pub regions: Vec<CalibrationRegion>,
 }
@@ -46,8 +48,8 @@ impl CalibrationRegion {
 }
 
 impl Calibration {
-    /// d(model value)/d(zero point): the value itself for the distance parameter, whose zero point is a factor (a grey error of the flux is one
-    /// of ln ϖ); one for the others.
+    /// d(model value)/d(zero point): the value itself for the distance parameter, whose zero point is a
+    /// factor (a grey error of the flux is one of ln ϖ); one for the others.
     pub fn slope(parameter: &Parameter, model_value: f64) -> f64 {
         if parameter.is_distance() { model_value } else { 1.0 }
     }
@@ -61,8 +63,8 @@ impl Calibration {
     /// Checks shapes, symmetry and signs.
     ///
     /// # Errors
-    /// When there are not P × P finite elements, a matrix is not symmetric, a standard error is negative, or the covariance is not that of
-    /// any errors (its smallest eigenvalue is negative).
+    /// When there are not P × P finite elements, a matrix is not symmetric, a standard error is negative, or
+    /// the covariance is not that of any errors (its smallest eigenvalue is negative).
     pub fn validate(&self, space: &ParameterSpace) -> Result<()> {
         check(&self.covariance, &self.standard_error, space)?;
         for (at, region) in self.regions.iter().enumerate() {

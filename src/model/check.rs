@@ -1,4 +1,5 @@
-//! Whether a description of a model can be that of a model: names, ranges, signs, lengths and sizes, before anything is allocated for it.
+//! Whether a description of a model can be that of a model: names, ranges, signs, lengths and sizes, before
+//! anything is allocated for it.
 
 use super::parameter::{Parameter, ParameterSpace, Transform};
 use crate::error::{Error, ErrorKind, Result};
@@ -48,8 +49,8 @@ pub(super) fn check_model_error(model_error: &[f64], n_wavelengths: usize) -> Re
     }
 }
 
-/// The parameters of a file, which are those that the effects declare, in their order, with numbers that can be used; what files do not say of
-/// them is as declared.
+/// The parameters of a file, which are those that the effects declare, in their order, with numbers that can
+/// be used; what files do not say of them is as declared.
 pub(super) fn checked_parameters(found: ParameterSpace, declared: &ParameterSpace) -> Result<ParameterSpace> {
     let names = |space: &ParameterSpace| space.parameters.iter().map(|p| p.name.clone()).collect::<Vec<_>>();
     if names(&found) != names(declared) {
@@ -121,8 +122,8 @@ pub(crate) fn check_kelvin(parameter: &Parameter, value: f64) -> Result<()> {
         .remedy("Give the values in K (in kK where the model itself is described)."))
 }
 
-/// Fails where a parameter cannot be held at a value (file unit): no star has it, or the parameter, moved with `transform`, cannot reach it; `place`
-/// is what holds it, for the message.
+/// Fails where a parameter cannot be held at a value (file unit): no star has it, or the parameter, moved
+/// with `transform`, cannot reach it; `place` is what holds it, for the message.
 ///
 /// # Errors
 /// `Usage`, with what is possible.
@@ -144,7 +145,8 @@ pub(crate) fn check_held(place: &str, parameter: &Parameter, value: f64, transfo
         .remedy("Give another value, or transforms = { … = \"identity\" } in the options."))
 }
 
-/// Fails where measured values are not in the unit of their parameter, by their median: temperatures of a few K are given in kK.
+/// Fails where measured values are not in the unit of their parameter, by their median: temperatures of a few
+/// K are given in kK.
 pub(crate) fn check_measured(space: &ParameterSpace, observations: &Observations) -> Result<()> {
     for parameter in space.parameters.iter().filter(|parameter| parameter.unit == "K") {
         let measured = (0..observations.len()).filter_map(|star| observations.constraint(&parameter.name, star));
@@ -160,7 +162,8 @@ pub(crate) fn check_measured(space: &ParameterSpace, observations: &Observations
     Ok(())
 }
 
-/// The tensors that the description lists are those that the effects need, and the file of the weights can hold them.
+/// The tensors that the description lists are those that the effects need, and the file of the weights can
+/// hold them.
 pub(super) fn check_tensors(listed: &BTreeMap<String, Vec<usize>>, weights: &Weights, file: &Path) -> Result<()> {
     for name in weights.names() {
         let needed = weights.shape(name)?;
@@ -204,7 +207,8 @@ pub(super) fn check_size(n_weights: u128) -> Result<()> {
         .remedy("Make the hidden layers narrower or fewer."))
 }
 
-/// Names of parameters that an effect of this kind takes from its table, by their keys: distinct, and none empty.
+/// Names of parameters that an effect of this kind takes from its table, by their keys: distinct, and none
+/// empty.
 pub(super) fn check_names(kind: &str, names: &[(&str, &String)]) -> Result<()> {
     let fault = |key: &str, found: String| {
         Err(Error::usage(format!("effect '{kind}', {key}"))

@@ -1,6 +1,8 @@
-//! What an effect does to the flux, as data: for engines that have a kernel of their own for the common effects.
+//! What an effect does to the flux, as data: for engines that have a kernel of their own for the common
+//! effects.
 
-/// One effect of the standard family, whose product is f = ϖ² exp(y(Θ) − E·R(λ; ξ)). Names are those of parameters and weights.
+/// One effect of the standard family, whose product is f = ϖ² exp(y(Θ) − E·R(λ; ξ)). Names are those of
+/// parameters and weights.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClosedForm {
     /// ln f += y(z): a tanh network with a linear last layer over standardised labels.

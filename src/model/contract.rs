@@ -1,4 +1,5 @@
-//! The contract that every forward model keeps, checked by one function: call it for a model with your own effect.
+//! The contract that every forward model keeps, checked by one function: call it for a model with your own
+//! effect.
 
 use super::forward::ForwardModel;
 use super::registry::Registry;
@@ -19,8 +20,9 @@ pub struct ContractReport {
     pub split_error: f64,
 }
 
-/// Checks a model in f64: names and descriptions present, finite flux, Jacobian and Hessian against differences (< 1e-6),
-/// invariance to splitting the batch, and a save/load round trip through `scratch`, an existing empty folder.
+/// Checks a model in f64: names and descriptions present, finite flux, Jacobian and Hessian against
+/// differences (< 1e-6), invariance to splitting the batch, and a save/load round trip through `scratch`, an
+/// existing empty folder.
 ///
 /// # Errors
 /// Says which clause the model breaks and by how much.

@@ -1,4 +1,5 @@
-//! A model on disk: a directory with `model.toml`, `weights.safetensors` and, beside them, what other rooms add (`prior.toml`).
+//! A model on disk: a directory with `model.toml`, `weights.safetensors` and, beside them, what other rooms
+//! add (`prior.toml`).
 
 use super::calibration::Calibration;
 use super::check::{check_grid, check_model_error, check_tensors, checked_parameters};
@@ -19,8 +20,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// Version of the directory's layout that is written: 2 states the unit of the flux, which is [`FLUX_UNIT`] in 1. Both are read; another
-/// version is refused by name.
+/// Version of the directory's layout that is written: 2 states the unit of the flux, which is [`FLUX_UNIT`]
+/// in 1. Both are read; another version is refused by name.
 pub const FORMAT: u32 = 2;
 /// The first version.
 const FIRST_FORMAT: u32 = 1;
@@ -97,8 +98,8 @@ impl ForwardModel {
     /// Reads a model directory.
     ///
     /// # Errors
-    /// When a file is missing or unreadable, the format is of another version, an effect is not in the registry, or a tensor
-    /// is missing, extra, of another shape or not finite.
+    /// When a file is missing or unreadable, the format is of another version, an effect is not in the
+    /// registry, or a tensor is missing, extra, of another shape or not finite.
     pub fn load(directory: &Path, registry: &Registry, device: &Device) -> Result<(Self, ModelCard)> {
         let path = directory.join(DESCRIPTION_FILE);
         let text = fs::read_to_string(&path).map_err(|error| {
@@ -121,7 +122,8 @@ impl ForwardModel {
         Ok((model, card))
     }
 
-    /// The model of a description that holds what belongs together, before the weights in `weights_file` are read.
+    /// The model of a description that holds what belongs together, before the weights in `weights_file` are
+    /// read.
     fn described(
         description: Description,
         registry: &Registry,
@@ -150,8 +152,9 @@ impl ForwardModel {
         Ok((model, description.card))
     }
 
-    /// SHA-256 over everything that decides a prediction: grid, effects, standardisation, the model's errors and weights, its unit of
-    /// flux, and the text of the prior that belongs to the model. Dates, metrics and names of files do not enter, nor does the format.
+    /// SHA-256 over everything that decides a prediction: grid, effects, standardisation, the model's errors
+    /// and weights, its unit of flux, and the text of the prior that belongs to the model. Dates, metrics and
+    /// names of files do not enter, nor does the format.
     pub fn sha256(&self, prior: &str) -> Result<String> {
         let description = self.description(&ModelCard::default())?;
         let text = toml::to_string(&description)

@@ -1,4 +1,5 @@
-//! Distance: flux falls with the square of the distance, f = ϖ² f_abs (spec 1 §1; Zhang, Green & Rix 2023, eq. 2).
+//! Distance: flux falls with the square of the distance, f = ϖ² f_abs (spec 1 §1; Zhang, Green & Rix 2023,
+//! eq. 2).
 
 use super::check::check_names;
 use super::closed_form::ClosedForm;
@@ -10,8 +11,8 @@ use crate::tensor::{WeightSpecification, Weights};
 use crate::unit;
 use serde::{Deserialize, Serialize};
 
-/// Multiplies the flux with the square of the parallax, or of another quantity in inverse proportion to the distance. It is moved as its
-/// logarithm, which keeps it positive, unless a run chooses otherwise.
+/// Multiplies the flux with the square of the parallax, or of another quantity in inverse proportion to the
+/// distance. It is moved as its logarithm, which keeps it positive, unless a run chooses otherwise.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Distance {
@@ -21,7 +22,8 @@ pub struct Distance {
     /// Its unit in files, empty for none; a flux of the emulator is that at a value of one.
     #[serde(default = "milliarcsecond", skip_serializing_if = "is_milliarcsecond")]
     pub unit: String,
-    /// Value from which it starts where nothing is measured; a search goes from a ten-thousandth of it to ten thousand times as far.
+    /// Value from which it starts where nothing is measured; a search goes from a ten-thousandth of it to ten
+    /// thousand times as far.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub start: f64,
 }

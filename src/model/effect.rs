@@ -9,11 +9,12 @@ use crate::tensor::{Device, Jet, Order, Tensor, WeightSpecification, Weights};
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
 
-/// One physical effect on the flux of a star: an emulator of its absolute flux, dust, distance, or one of your own.
+/// One physical effect on the flux of a star: an emulator of its absolute flux, dust, distance, or one of
+/// your own.
 ///
-/// An effect is its own configuration (serde), declares the star parameters that it reads and the global weights that it
-/// needs, and maps a flux to a flux with arithmetic on jets. Derivatives, training, fitting, covariances, catalogue columns
-/// and files follow from that. Register it with [`super::Registry::with`].
+/// An effect is its own configuration (serde), declares the star parameters that it reads and the global
+/// weights that it needs, and maps a flux to a flux with arithmetic on jets. Derivatives, training, fitting,
+/// covariances, catalogue columns and files follow from that. Register it with [`super::Registry::with`].
 pub trait Effect: Debug + Clone + Send + Sync + Serialize + DeserializeOwned + 'static {
     /// Tag in recipes and model files; the names of its weights begin with it.
     const KIND: &'static str;
@@ -29,8 +30,8 @@ pub trait Effect: Debug + Clone + Send + Sync + Serialize + DeserializeOwned + '
     /// Star parameters that it reads, in the order in which the model should list them.
     fn parameters(&self) -> Vec<Parameter>;
 
-    /// Number of the global weights that [`Effect::weights`] would make, without making them: a description from a file may ask for more
-    /// than there is memory. Zero where that cannot happen.
+    /// Number of the global weights that [`Effect::weights`] would make, without making them: a description
+    /// from a file may ask for more than there is memory. Zero where that cannot happen.
     fn n_weights(&self, _grid: &Grid) -> u128 {
         0
     }
@@ -46,26 +47,28 @@ pub trait Effect: Debug + Clone + Send + Sync + Serialize + DeserializeOwned + '
         &[]
     }
 
-    /// The penalty of that name (one of [`Effect::penalty_names`]), a scalar `[1]` to be multiplied with its strength.
+    /// The penalty of that name (one of [`Effect::penalty_names`]), a scalar `[1]` to be multiplied with its
+    /// strength.
     fn penalty(&self, name: &str, _weights: &Weights, _grid: &Grid, _device: &Device) -> Result<Tensor<1>> {
         Err(Error::usage(format!("penalty '{name}'"))
             .found(format!("the effect '{}', which has no penalties", Self::KIND))
             .remedy("Remove the name under [penalties]."))
     }
 
-    /// Names of its tensors of shape `[W]` or `[rows, W]` whose elements of column `w` change the flux at wavelength `w` alone;
-    /// training solves for them in one step (a stage of kind `solve`).
+    /// Names of its tensors of shape `[W]` or `[rows, W]` whose elements of column `w` change the flux at
+    /// wavelength `w` alone; training solves for them in one step (a stage of kind `solve`).
     fn wavelength_weights(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Takes up a constant offset of ln flux per wavelength `[W]` into its weights (used to start training from the mean
-    /// spectrum); returns whether it did.
+    /// Takes up a constant offset of ln flux per wavelength `[W]` into its weights (used to start training
+    /// from the mean spectrum); returns whether it did.
     fn absorb_offset(&self, _weights: &mut Weights, _ln_flux_offset: &[f64], _device: &Device) -> Result<bool> {
         Ok(false)
     }
 
-    /// Quantities of a star that follow from its parameters and these weights, such as the extinction at 550 nm: columns of catalogues.
+    /// Quantities of a star that follow from its parameters and these weights, such as the extinction at 550
+    /// nm: columns of catalogues.
     ///
     /// # Errors
     /// When a weight is missing.
@@ -73,8 +76,9 @@ pub trait Effect: Debug + Clone + Send + Sync + Serialize + DeserializeOwned + '
         Ok(Vec::new())
     }
 
-    /// The same effect as data, where it belongs to the standard family; models of such effects alone are evaluated by a faster
-    /// engine on the processor. `grid` is that of [`Effect::apply`], with which it must agree.
+    /// The same effect as data, where it belongs to the standard family; models of such effects alone are
+    /// evaluated by a faster engine on the processor. `grid` is that of [`Effect::apply`], with which it must
+    /// agree.
     fn closed_form(&self, _grid: &Grid) -> Option<ClosedForm> {
         None
     }

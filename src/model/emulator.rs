@@ -1,7 +1,8 @@
-//! The emulator: a small network from stellar labels to ln f_abs at ϖ = 1 mas (spec 1 §1; Zhang, Green & Rix 2023, eq. 1).
+//! The emulator: a small network from stellar labels to ln f_abs at ϖ = 1 mas (spec 1 §1; Zhang, Green & Rix
+//! 2023, eq. 1).
 //!
-//! y(z) = MLP(z), linear output; z are the standardised labels. The default 3 → 32 → 32 → 32 → 66 with tanh has, with ln R,
-//! the paper's 4484 global parameters.
+//! y(z) = MLP(z), linear output; z are the standardised labels. The default 3 → 32 → 32 → 32 → 66 with tanh
+//! has, with ln R, the paper's 4484 global parameters.
 
 use super::closed_form::ClosedForm;
 use super::effect::{Effect, FluxJet, StarParameters};
@@ -49,7 +50,8 @@ pub struct Emulator {
     /// Labels, in this order.
     #[serde(default = "atmospheric_labels")]
     pub labels: Vec<String>,
-    /// Facts (unit, factor to model units, description) of labels that the program does not know, or other ones than it knows, by name.
+    /// Facts (unit, factor to model units, description) of labels that the program does not know, or other
+    /// ones than it knows, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub facts: BTreeMap<String, Facts>,
     /// Widths of the hidden layers.
@@ -145,7 +147,8 @@ impl Emulator {
         total.map(|total| total / n_labels as f64).ok_or_else(|| Error::model("emulator").expected("at least one label"))
     }
 
-    /// Mean squared second difference of y between neighbouring entries of the data vector, on the same lattice.
+    /// Mean squared second difference of y between neighbouring entries of the data vector, on the same
+    /// lattice.
     fn roughness_penalty(&self, weights: &Weights, device: &Device) -> Result<Tensor<1>> {
         let n_labels = self.labels.len();
         let points = lattice(n_labels);

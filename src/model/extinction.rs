@@ -1,7 +1,8 @@
 //! Dust: optical depth E·R(λ), with an optional one-parameter family of extinction curves.
 //!
-//! ln R(λ; ξ) = b(λ) + tanh(ξ)·s(λ), ξ ~ N(0, 1), s = 0 in the bands listed (spec 1 §1; Zhang, Green & Rix 2023, eq. 3 and
-//! sec. 6). (E, R) has an exact scale degeneracy that only measured reddenings break; (b, s, ξ) a shift degeneracy.
+//! ln R(λ; ξ) = b(λ) + tanh(ξ)·s(λ), ξ ~ N(0, 1), s = 0 in the bands listed (spec 1 §1; Zhang, Green & Rix
+//! 2023, eq. 3 and sec. 6). (E, R) has an exact scale degeneracy that only measured reddenings break; (b, s,
+//! ξ) a shift degeneracy.
 
 use super::check::check_names;
 use super::closed_form::ClosedForm;
@@ -14,7 +15,8 @@ use crate::tensor::{Device, Tensor, WeightSpecification, Weights};
 use crate::text::first_repeated;
 use serde::{Deserialize, Serialize};
 
-/// Subtracts E·R(λ; ξ) from ln flux. E is moved as ln E, which keeps it positive, unless a run chooses otherwise.
+/// Subtracts E·R(λ; ξ) from ln flux. E is moved as ln E, which keeps it positive, unless a run chooses
+/// otherwise.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Extinction {
@@ -160,16 +162,17 @@ impl Effect for Extinction {
 
     /// `extinction_smoothness`: mean square of the second derivative of ln R in x = 1 µm/λ.
     ///
-    /// `infrared_power_law`: the same in ln λ beyond 900 nm. Extinction there is a power law (Cardelli, Clayton & Mathis 1989,
-    /// eq. 2), which the data cannot say: a grey part of R trades off against the parallaxes of dusty, distant stars, and W1 and
-    /// W2 feel it most.
+    /// `infrared_power_law`: the same in ln λ beyond 900 nm. Extinction there is a power law (Cardelli,
+    /// Clayton & Mathis 1989, eq. 2), which the data cannot say: a grey part of R trades off against the
+    /// parallaxes of dusty, distant stars, and W1 and W2 feel it most.
     ///
-    /// `infrared_index`: mean over ln λ of (d ln R/d ln λ + β)² beyond 900 nm, β the setting of that name. Over σ² it is −2 ln of a
-    /// Gaussian prior on the index, which the grey part leaves open; as a penalty it would overrule data.
+    /// `infrared_index`: mean over ln λ of (d ln R/d ln λ + β)² beyond 900 nm, β the setting of that name.
+    /// Over σ² it is −2 ln of a Gaussian prior on the index, which the grey part leaves open; as a penalty it
+    /// would overrule data.
     ///
-    /// `infrared_index_variation`: the same about the index's own mean, whatever that is: how far R is from any power law. Measured
-    /// indices differ by 1.6 to 2.1 from sightline to sightline and law to law, but are nearly constant over the near infrared (Martin &
-    /// Whittet 1990), where a grey part bends them.
+    /// `infrared_index_variation`: the same about the index's own mean, whatever that is: how far R is from
+    /// any power law. Measured indices differ by 1.6 to 2.1 from sightline to sightline and law to law, but
+    /// are nearly constant over the near infrared (Martin & Whittet 1990), where a grey part bends them.
     fn penalty(&self, name: &str, weights: &Weights, grid: &Grid, device: &Device) -> Result<Tensor<1>> {
         let ascending = |limit: f64| {
             let mut members: Vec<usize> = (0..grid.len()).filter(|&i| grid.wavelength[i] > limit).collect();
@@ -210,7 +213,8 @@ impl Extinction {
     }
 }
 
-/// Values of a tensor `[W]` interpolated in ln λ at a wavelength (nm); `None` where the grid does not reach there on both sides.
+/// Values of a tensor `[W]` interpolated in ln λ at a wavelength (nm); `None` where the grid does not reach
+/// there on both sides.
 fn at_wavelength(nm: f64, grid: &Grid, values: &[f64]) -> Option<f64> {
     let mut points: Vec<(f64, f64)> = grid.wavelength.iter().map(|nm| nm.ln()).zip(values.iter().copied()).collect();
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -224,8 +228,8 @@ fn at_wavelength(nm: f64, grid: &Grid, values: &[f64]) -> Option<f64> {
 /// Wavelengths (nm) beyond which extinction is taken for a power law.
 const INFRARED: f64 = 900.0;
 
-/// Rows of a sparse operator on the values at increasing points, as (point, factor), and an offset for each row: the sum of the
-/// squares of (operator · values + offset) is a penalty.
+/// Rows of a sparse operator on the values at increasing points, as (point, factor), and an offset for each
+/// row: the sum of the squares of (operator · values + offset) is a penalty.
 type Residuals = (Vec<Vec<(usize, f64)>>, Vec<f64>);
 
 /// Second derivatives at the inner points, for their mean square.

@@ -1,4 +1,5 @@
-//! The forward model: a composition of effects over one data vector, with its parameter space and global weights.
+//! The forward model: a composition of effects over one data vector, with its parameter space and global
+//! weights.
 
 use super::calibration::Calibration;
 use super::check::check_size;
@@ -23,8 +24,8 @@ pub struct ForwardModel {
     pub space: ParameterSpace,
     /// The global weights.
     pub weights: Weights,
-    /// Fractional error of the model itself per wavelength (1σ of flux/flux), added in quadrature to the diagonal of the flux
-    /// covariance when stars are fitted; zeros when none was estimated.
+    /// Fractional error of the model itself per wavelength (1σ of flux/flux), added in quadrature to the
+    /// diagonal of the flux covariance when stars are fitted; zeros when none was estimated.
     pub model_error: Vec<f64>,
     /// How well the zero points of the star parameters are known; it widens the covariances of fits.
     pub calibration: Option<Calibration>,
@@ -37,7 +38,8 @@ impl ForwardModel {
     /// A model from effect tables (each with its `kind`), with fresh weights drawn from `seed`.
     ///
     /// # Errors
-    /// As [`Registry::effects`]; when two effects disagree on a shared parameter, or there would be too many weights.
+    /// As [`Registry::effects`]; when two effects disagree on a shared parameter, or there would be too many
+    /// weights.
     pub fn new(registry: &Registry, effects: &[toml::Table], grid: Grid, seed: u64, device: &Device) -> Result<Self> {
         let effects = registry.effects(effects)?;
         check_size(effects.iter().map(|effect| effect.n_weights(&grid)).fold(0, u128::saturating_add))?;
@@ -71,7 +73,8 @@ impl ForwardModel {
     /// Chooses the transform in which a parameter is moved.
     ///
     /// # Errors
-    /// When the model has no such parameter, or it is standardised (a label), whose centre and scale belong to its transform.
+    /// When the model has no such parameter, or it is standardised (a label), whose centre and scale belong
+    /// to its transform.
     pub fn set_transform(&mut self, name: &str, transform: Transform) -> Result<()> {
         let position = self.space.position(name)?;
         let parameter = &mut self.space.parameters[position];
@@ -116,7 +119,8 @@ impl ForwardModel {
         Ok(flux)
     }
 
-    /// Sum of the penalties with their strengths, a taped scalar `[1]`, or `None` when no strength is above zero.
+    /// Sum of the penalties with their strengths, a taped scalar `[1]`, or `None` when no strength is above
+    /// zero.
     ///
     /// # Errors
     /// When a name is not a penalty of any effect.

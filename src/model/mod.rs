@@ -1,5 +1,5 @@
-//! Forward models: [`Parameter`]s, [`Effect`]s, their [`Registry`], the [`ForwardModel`] that composes them, and its directory on
-//! disk. Knows no data files.
+//! Forward models: [`Parameter`]s, [`Effect`]s, their [`Registry`], the [`ForwardModel`] that composes them,
+//! and its directory on disk. Knows no data files.
 
 mod calibration;
 mod check;

@@ -16,7 +16,8 @@ pub enum Transform {
     Logarithm,
 }
 
-/// A positive parameter may become so many times larger or smaller than its start, where no range is declared.
+/// A positive parameter may become so many times larger or smaller than its start, where no range is
+/// declared.
 const SPAN: f64 = 1e4;
 /// An amount that is moved as its logarithm may become so many times smaller than its start.
 const SMALLEST: f64 = 1e3;
@@ -31,8 +32,8 @@ pub struct GaussianPrior {
 
 /// One parameter of a star.
 ///
-/// The *model value* is `model_units_per_file_unit` times the value in files (T_eff: kK and K). The *coordinate* that the
-/// optimiser moves is `(t(model value) − centre)/scale` with the [`Transform`] t.
+/// The *model value* is `model_units_per_file_unit` times the value in files (T_eff: kK and K).
+/// The *coordinate* that the optimiser moves is `(t(model value) − centre)/scale` with the [`Transform`] t.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parameter {
@@ -52,11 +53,12 @@ pub struct Parameter {
     /// What it is for a star. In files, whether it is a label.
     #[serde(default, rename = "is_label", with = "as_is_label")]
     pub role: Role,
-    /// Model value from which it starts where nothing is measured (labels start from their centre); positive for those that are positive. Of
-    /// the effect, not in files.
+    /// Model value from which it starts where nothing is measured (labels start from their centre); positive
+    /// for those that are positive. Of the effect, not in files.
     #[serde(skip)]
     pub start: f64,
-    /// Model values that a search may take, far outside of what data prefer; `None` for no limits of its own. Of the effect, not in files.
+    /// Model values that a search may take, far outside of what data prefer; `None` for no limits of its own.
+    /// Of the effect, not in files.
     #[serde(skip)]
     pub range: Option<[f64; 2]>,
     /// A Gaussian prior that belongs to the model itself (ξ ~ N(0, 1)).
@@ -86,8 +88,8 @@ impl Parameter {
         }
     }
 
-    /// A stellar label by what is known of its name ([`Facts::of`]): `teff` is kK inside models and K in files. Logarithmic ones have no unit
-    /// string: `dex` is not a FITS unit.
+    /// A stellar label by what is known of its name ([`Facts::of`]): `teff` is kK inside models and K in
+    /// files. Logarithmic ones have no unit string: `dex` is not a FITS unit.
     pub fn label(name: &str) -> Self {
         Self::label_with(name, &Facts::of(name))
     }
@@ -99,14 +101,15 @@ impl Parameter {
         Self { model_units_per_file_unit: facts.model_units_per_file_unit, role: Role::Label, ..parameter }
     }
 
-    /// An amount such as that of dust, from `start` (model units) and moved as its logarithm unless a run chooses otherwise; `largest` is the
-    /// most that a search may take.
+    /// An amount such as that of dust, from `start` (model units) and moved as its logarithm unless a run
+    /// chooses otherwise; `largest` is the most that a search may take.
     pub fn amount(name: &str, unit: &str, description: &str, start: f64, largest: f64) -> Self {
         let amount = Self { role: Role::Amount, start, range: Some([0.0, largest]), ..Self::new(name, unit, description) };
         amount.with_transform(Transform::Logarithm)
     }
 
-    /// The distance parameter, such as the parallax, from `start` (model units) and moved as its logarithm unless a run chooses otherwise.
+    /// The distance parameter, such as the parallax, from `start` (model units) and moved as its logarithm
+    /// unless a run chooses otherwise.
     pub fn distance(name: &str, unit: &str, description: &str, start: f64) -> Self {
         let range = Some([start / SPAN, start * SPAN]);
         let distance = Self { role: Role::Distance, start, range, ..Self::new(name, unit, description) };
@@ -145,9 +148,11 @@ impl Parameter {
         if self.is_label() { 0.0 } else { self.coordinate(self.start) }
     }
 
-    /// Least and greatest coordinate that a search may take: those of its range; of a label once more as far as the training sample goes.
+    /// Least and greatest coordinate that a search may take: those of its range; of a label once more as far
+    /// as the training sample goes.
     ///
-    /// What is moved as a logarithm has a lower limit in any case: without it, ln E of a star without dust would be on its way to −∞.
+    /// What is moved as a logarithm has a lower limit in any case: without it, ln E of a star without dust
+    /// would be on its way to −∞.
     pub fn limits(&self) -> [f64; 2] {
         let unbounded = [f64::NEG_INFINITY, f64::INFINITY];
         let [low, high] = match (self.range, self.transform) {
@@ -170,7 +175,8 @@ impl Parameter {
         }
     }
 
-    /// Model value in the function in which the optimiser works, before standardisation; not finite where that is undefined.
+    /// Model value in the function in which the optimiser works, before standardisation; not finite where
+    /// that is undefined.
     pub fn transformed(&self, model_value: f64) -> f64 {
         match self.transform {
             Transform::Identity => model_value,
@@ -214,11 +220,12 @@ pub struct ParameterSpace {
 }
 
 impl ParameterSpace {
-    /// The union of the parameters that effects declare; an effect may read a parameter that an earlier one declared.
+    /// The union of the parameters that effects declare; an effect may read a parameter that an earlier one
+    /// declared.
     ///
     /// # Errors
-    /// When two effects declare the same name with different units, roles or transforms, there are two distance parameters, or a positive
-    /// parameter starts from where it has no logarithm.
+    /// When two effects declare the same name with different units, roles or transforms, there are two
+    /// distance parameters, or a positive parameter starts from where it has no logarithm.
     pub fn union(declared: impl IntoIterator<Item = Parameter>) -> Result<Self> {
         let mut parameters: Vec<Parameter> = Vec::new();
         for parameter in declared {
@@ -248,8 +255,8 @@ impl ParameterSpace {
         Ok(Self { parameters })
     }
 
-    /// The names of parameters that a list of names of parameters and of roles ([`Role::name`]) means, in its order, each once. A name that is
-    /// neither stays, to be refused by those who look it up.
+    /// The names of parameters that a list of names of parameters and of roles ([`Role::name`]) means, in its
+    /// order, each once. A name that is neither stays, to be refused by those who look it up.
     pub fn named(&self, names: &[String]) -> Vec<String> {
         let mut all: Vec<String> = Vec::new();
         for name in names {

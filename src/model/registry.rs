@@ -14,7 +14,8 @@ use crate::text::first_repeated;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-/// An effect behind a pointer: [`Effect`] without its associated constant and constructors. Implemented for every [`Effect`].
+/// An effect behind a pointer: [`Effect`] without its associated constant and constructors. Implemented for
+/// every [`Effect`].
 pub trait AnyEffect: Debug + Send + Sync {
     /// [`Effect::KIND`].
     fn kind(&self) -> &'static str;

@@ -1,4 +1,5 @@
-//! The inverse Cholesky factor of one covariance, with an eigenvalue floor where the covariance is not positive-definite.
+//! The inverse Cholesky factor of one covariance, with an eigenvalue floor where the covariance is not
+//! positive-definite.
 
 use super::kernel::InverseCholesky;
 use super::triangle::{self, upper};
@@ -47,8 +48,8 @@ impl InverseFactor {
     }
 }
 
-/// C = VΛVᵀ with Λ raised to the floor; then W = Λ^(−½)Vᵀ has WᵀW = C⁻¹, and a QR decomposition of W with its columns reversed
-/// brings it to the lower triangle without forming C⁻¹.
+/// C = VΛVᵀ with Λ raised to the floor; then W = Λ^(−½)Vᵀ has WᵀW = C⁻¹, and a QR decomposition of W with its
+/// columns reversed brings it to the lower triangle without forming C⁻¹.
 fn floored_inverse_factor(covariance: &[f64], n: usize, floor: EigenvalueFloor) -> Result<Vec<f64>> {
     let matrix = DMatrix::from_fn(n, n, |i, j| covariance[upper(i.min(j), i.max(j), n)]);
     let eigen = SymmetricEigen::try_new(matrix, f64::EPSILON, 100 * n).ok_or_else(|| {

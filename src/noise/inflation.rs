@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// C′ = C + diag(a f)² + b² f fᵀ + Σ_p c_p² f_p f_pᵀ,
 ///
-/// with `independent` a, `common` b and `parts` c_p for the parts f = Σ_p f_p of the merged flux (BP and RP of Gaia XP).
+/// with `independent` a, `common` b and `parts` c_p for the parts f = Σ_p f_p of the merged flux (BP and RP
+/// of Gaia XP).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Inflation {
@@ -26,7 +27,8 @@ impl Default for Inflation {
 }
 
 impl Inflation {
-    /// Adds the errors to `covariance`, the row-wise upper triangle of a `W × W` matrix; `parts` are the parts of the flux `[W]` each.
+    /// Adds the errors to `covariance`, the row-wise upper triangle of a `W × W` matrix; `parts` are the
+    /// parts of the flux `[W]` each.
     ///
     /// Missing wavelengths, where the parts are NaN, become NaN.
     pub fn apply(&self, covariance: &mut [f64], parts: [&[f64]; 2]) {

@@ -1,4 +1,5 @@
-//! The inverse Cholesky factor of one covariance: blocks of four rows, whose sums stay in registers (see [`crate::tensor::quads`]).
+//! The inverse Cholesky factor of one covariance: blocks of four rows, whose sums stay in registers (see
+//! [`crate::tensor::quads`]).
 
 #![allow(clippy::needless_range_loop)] // see `quads` on loops
 
@@ -10,8 +11,8 @@ use crate::tensor::quads::{Panels, QUAD, Quad, add_product, padded, vectorised, 
 #[derive(Debug, Clone)]
 pub(super) struct InverseCholesky {
     n: usize,
-    /// C, and above its diagonal blocks U with UᵀU = C; filled up to whole quads as by a unit matrix. What stands below the diagonal has
-    /// no meaning.
+    /// C, and above its diagonal blocks U with UᵀU = C; filled up to whole quads as by a unit matrix. What
+    /// stands below the diagonal has no meaning.
     factor: Panels,
     /// L = (Uᵀ)⁻¹, zero above the diagonal.
     inverse: Panels,
@@ -24,8 +25,8 @@ impl InverseCholesky {
         Self { n, factor: zeros.clone(), inverse: zeros }
     }
 
-    /// From the row-wise upper triangle of C `[n(n+1)/2]`; false when a pivot is lost in rounding, because C is not positive-definite,
-    /// or C is not finite.
+    /// From the row-wise upper triangle of C `[n(n+1)/2]`; false when a pivot is lost in rounding, because C
+    /// is not positive-definite, or C is not finite.
     pub(super) fn decompose<T: Copy + Into<f64>>(&mut self, packed: &[T]) -> bool {
         debug_assert_eq!(packed.len(), triangle::length(self.n));
         let mut rest = packed;

@@ -1,4 +1,5 @@
-//! Noise: covariances, their inflation and the whitening L with LᵀL = C⁻¹, so that χ² = |L Δf|². Knows no instruments.
+//! Noise: covariances, their inflation and the whitening L with LᵀL = C⁻¹, so that χ² = |L Δf|². Knows no
+//! instruments.
 
 mod apply;
 mod factor;

@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 /// L of one star over `W` wavelengths: a dense block of `B` and a diagonal tail (see [`super::Whitening`]).
 #[derive(Debug, Clone, PartialEq)]
 pub struct WhiteningRow {
-    /// Lower triangle of L over the block, row by row `[B(B+1)/2]`; rows and columns of missing wavelengths are zero.
+    /// Lower triangle of L over the block, row by row `[B(B+1)/2]`; rows and columns of missing wavelengths
+    /// are zero.
     pub triangle: Vec<f64>,
     /// 1/σ of the wavelengths after the block `[W − B]`; zero where missing.
     pub diagonal: Vec<f64>,
@@ -22,10 +23,11 @@ impl WhiteningRow {
         Self { triangle: Vec::new(), diagonal: errors.iter().copied().map(inverse_error).collect(), floored: false }
     }
 
-    /// A covariance block, given as row-wise upper triangle `[B(B+1)/2]`, and independent errors of the other wavelengths.
+    /// A covariance block, given as row-wise upper triangle `[B(B+1)/2]`, and independent errors of the other
+    /// wavelengths.
     ///
-    /// A wavelength whose variance is not finite and positive is missing; of those with covariances that are not finite, as few as
-    /// possible, but all where no covariance is finite.
+    /// A wavelength whose variance is not finite and positive is missing; of those with covariances that are
+    /// not finite, as few as possible, but all where no covariance is finite.
     ///
     /// # Errors
     /// When the triangle's length is not B(B+1)/2 for any B, or a decomposition does not converge.
@@ -82,9 +84,9 @@ impl WhiteningRow {
     }
 }
 
-/// Members among which all covariances are finite, greedily: as long as some are not, the one with most of these goes, of several the one with
-/// the largest variance, then the last. Where no covariance of two members is finite, nothing is known of the noise that they share,
-/// and none stays.
+/// Members among which all covariances are finite, greedily: as long as some are not, the one with most of
+/// these goes, of several the one with the largest variance, then the last. Where no covariance of two
+/// members is finite, nothing is known of the noise that they share, and none stays.
 fn with_finite_covariances(mut members: Vec<usize>, element: impl Fn(usize, usize) -> f64) -> Vec<usize> {
     let is_bad = |i: usize, j: usize| i != j && !element(i, j).is_finite();
     let mut n_bad: Vec<usize> = members.iter().map(|&i| members.iter().filter(|&&j| is_bad(i, j)).count()).collect();

@@ -11,7 +11,8 @@ pub fn side(length: usize) -> Option<usize> {
     (n.saturating_sub(1)..=n + 1).find(|&n| self::length(n) == length)
 }
 
-/// Position of element (`row`, `column`), `row ≤ column`, in the row-wise upper triangle of an `n × n` matrix.
+/// Position of element (`row`, `column`), `row ≤ column`, in the row-wise upper triangle of an `n × n`
+/// matrix.
 pub const fn upper(row: usize, column: usize, n: usize) -> usize {
     row * (2 * n + 1 - row) / 2 + column - row
 }

@@ -10,12 +10,14 @@ use rayon::prelude::*;
 
 /// Whitening matrices L of `N` stars over `W` wavelengths with LᵀL = C⁻¹.
 ///
-/// The first `block` wavelengths share a dense covariance; the others are independent. `block = 0` is the diagonal case.
-/// A wavelength with infinite variance (missing) has a zero row and a zero column: it adds nothing to χ² or to a gradient.
-/// Every star's numbers depend on that star alone, bit for bit, whatever the batch or the number of threads.
+/// The first `block` wavelengths share a dense covariance; the others are independent. `block = 0` is the
+/// diagonal case. A wavelength with infinite variance (missing) has a zero row and a zero column: it adds
+/// nothing to χ² or to a gradient. Every star's numbers depend on that star alone, bit for bit, whatever the
+/// batch or the number of threads.
 ///
 /// # Shapes
-/// * `triangle [N, block·(block+1)/2]`: lower triangle of L row by row, `L[i][j]` at `i(i+1)/2 + j` for `j ≤ i`;
+/// * `triangle [N, block·(block+1)/2]`: lower triangle of L row by row, `L[i][j]` at `i(i+1)/2 + j` for `j ≤
+///   i`;
 /// * `diagonal [N, W − block]`: 1/σ, zero where missing;
 /// * `floored [N]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,8 +49,8 @@ impl Whitening {
         }
     }
 
-    /// Covariances `[N, B(B+1)/2]` (row-wise upper triangles) of the leading block and independent errors `[N, W − B]` of the tail,
-    /// decomposed in f64 and in parallel over stars.
+    /// Covariances `[N, B(B+1)/2]` (row-wise upper triangles) of the leading block and independent errors
+    /// `[N, W − B]` of the tail, decomposed in f64 and in parallel over stars.
     ///
     /// # Errors
     /// When the shapes do not fit or a decomposition does not converge.
@@ -180,7 +182,8 @@ impl Whitening {
         (0..self.n_wavelengths).filter(|&wavelength| self.is_present(star, wavelength)).count()
     }
 
-    /// χ² = |L r|² of a star's residual `[W]`, summed in f64; what stands at missing wavelengths (even NaN) has no influence.
+    /// χ² = |L r|² of a star's residual `[W]`, summed in f64; what stands at missing wavelengths (even NaN)
+    /// has no influence.
     pub fn chi_square(&self, star: usize, residual: &[f64]) -> f64 {
         chi_square(self.triangle_of(star), self.diagonal_of(star), self.block, residual)
     }

@@ -8,9 +8,9 @@ pub struct Constraint {
 }
 
 impl Constraint {
-    /// From values and errors `[N]`. A value or an error that is not a number or not finite is no measurement. Reported in the second
-    /// result `[N]` are an infinite value and an error that is zero or negative, which [`crate::quantity::Quantity::read`] also makes of
-    /// what is beyond reason.
+    /// From values and errors `[N]`. A value or an error that is not a number or not finite is no
+    /// measurement. Reported in the second result `[N]` are an infinite value and an error that is zero or
+    /// negative, which [`crate::quantity::Quantity::read`] also makes of what is beyond reason.
     pub fn new(value: Vec<f64>, error: Vec<f64>) -> (Self, Vec<bool>) {
         let bad: Vec<bool> = value.iter().zip(&error).map(|(v, e)| v.is_infinite() || v.is_finite() && *e <= 0.0).collect();
         let usable = |v: f64, e: f64| v.is_finite() && e.is_finite() && e > 0.0;

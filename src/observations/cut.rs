@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// An allowed range of a quantity. Stars without the quantity do not pass.
 ///
-/// A quantity is a column of the file (`ruwe`, `teff`), the error of a constraint (`teff_error`), or a constraint's
-/// signal-to-noise ratio (`parallax_over_error`).
+/// A quantity is a column of the file (`ruwe`, `teff`), the error of a constraint (`teff_error`), or a
+/// constraint's signal-to-noise ratio (`parallax_over_error`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cut {

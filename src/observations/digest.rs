@@ -4,7 +4,8 @@ use super::Observations;
 use sha2::{Digest, Sha256};
 
 impl Observations {
-    /// SHA-256 over identifiers, grid, fluxes, errors, whitening, constraints and the numeric columns that cuts may use.
+    /// SHA-256 over identifiers, grid, fluxes, errors, whitening, constraints and the numeric columns that
+    /// cuts may use.
     pub(crate) fn hash(&self) -> Sha256 {
         let mut hash = Sha256::new();
         self.ids.iter().for_each(|id| hash.update(id.to_le_bytes()));

@@ -1,5 +1,6 @@
-//! Flux, its errors and its whitening from the columns of an observation file. One meaning of null: a list that is null or empty, or an
-//! element that is NaN, is missing, whatever the format and the type of the column.
+//! Flux, its errors and its whitening from the columns of an observation file. One meaning of null: a list
+//! that is null or empty, or an element that is NaN, is missing, whatever the format and the type of the
+//! column.
 
 use super::flux_unit::FluxUnits;
 use super::{Grid, ReadOptions, columns, input_flag};
@@ -18,7 +19,8 @@ pub(super) struct Flux {
 }
 
 impl Flux {
-    /// Reads both columns. A flux that is infinite or beyond reason, or whose error is zero or negative, is missing and flagged.
+    /// Reads both columns. A flux that is infinite or beyond reason, or whose error is zero or negative, is
+    /// missing and flagged.
     pub(super) fn read(table: &Table, w: usize, units: &FluxUnits, flags: &mut [u32]) -> Result<Self> {
         let matrix = |name: &str, factor: f64| -> Result<Array2<f32>> {
             Ok(lists(table.column(name)?).to_matrix(w)?.mapv(|value| (factor * value) as f32))
@@ -51,9 +53,10 @@ impl Flux {
         }
     }
 
-    /// Takes the covariance column out of the table and whitens, with the model's error on the diagonal. Samples whose variance is not
-    /// finite and positive, and as few as possible of those with covariances that are not finite, become missing and the star flagged; so
-    /// do all samples of a star whose covariance is null.
+    /// Takes the covariance column out of the table and whitens, with the model's error on the diagonal.
+    /// Samples whose variance is not finite and positive, and as few as possible of those with covariances
+    /// that are not finite, become missing and the star flagged; so do all samples of a star whose covariance
+    /// is null.
     pub(super) fn whiten(
         &mut self,
         table: &mut Table,
@@ -118,7 +121,8 @@ impl Flux {
     }
 }
 
-/// Number of values of every star that has a covariance; where none has, that of all samples, or of the leading XP samples.
+/// Number of values of every star that has a covariance; where none has, that of all samples, or of the
+/// leading XP samples.
 fn covariance_length(column: &Column, grid: &Grid) -> usize {
     let length = |row: usize| Some(column.range(row).len()).filter(|&length| length > 0 && column.is_valid(row));
     let of_type = match column.shape {
@@ -141,7 +145,8 @@ fn lists(column: &Column) -> Cow<'_, Column> {
     Cow::Owned(Column { valid: Some(valid), ..column.clone() })
 }
 
-/// A list column times `factor` as `[rows, length]` in single precision, without a copy where it is that already (covariances are large).
+/// A list column times `factor` as `[rows, length]` in single precision, without a copy where it is that
+/// already (covariances are large).
 fn single_precision(column: Column, length: usize, factor: f64) -> Result<Array2<f32>> {
     let n = column.n_rows();
     match column {

@@ -18,8 +18,9 @@ pub(super) struct FluxUnits {
 }
 
 impl FluxUnits {
-    /// For a table, with the unit that a model wants. Without one, flux of stars comes in [`FLUX_UNIT`] whatever the file has, and other
-    /// flux (relative, counts) in the file's unit. `place` is the file, for warnings.
+    /// For a table, with the unit that a model wants. Without one, flux of stars comes in [`FLUX_UNIT`]
+    /// whatever the file has, and other flux (relative, counts) in the file's unit. `place` is the file, for
+    /// warnings.
     ///
     /// # Errors
     /// When a column's unit measures something else.
@@ -71,7 +72,8 @@ impl FluxUnits {
     }
 }
 
-/// Errors or covariances without a unit have that of the flux; but of which flux, where its column and the metadata disagree?
+/// Errors or covariances without a unit have that of the flux; but of which flux, where its column and the
+/// metadata disagree?
 fn refuse_ambiguous(table: &Table, flux: &Option<Stated>, error_is_silent: bool, silent_covariance: Option<&str>) -> Result<()> {
     let silent = [error_is_silent.then_some(columns::FLUX_ERROR), silent_covariance].into_iter().flatten().next();
     let (Some(flux), Some(name), Some(metadata)) = (flux, silent, table.metadata_of(columns::FLUX_UNIT)) else { return Ok(()) };
@@ -85,7 +87,8 @@ fn refuse_ambiguous(table: &Table, flux: &Option<Stated>, error_is_silent: bool,
         .remedy("Give the column its unit, or correct the metadata 'flux_unit'."))
 }
 
-/// What errors and covariances are multiplied by to be in the unit `to`: their own unit decides, or else that of the flux (`flux`).
+/// What errors and covariances are multiplied by to be in the unit `to`: their own unit decides, or else that
+/// of the flux (`flux`).
 fn noise(to: &Unit, target: &str, error: Option<Stated>, covariance: Option<(&str, Stated)>, flux: f64) -> Result<(f64, f64)> {
     let error = match error {
         Some(error) => factor(columns::FLUX_ERROR, &error.text, &error.unit, to, target)?,
@@ -101,8 +104,8 @@ fn noise(to: &Unit, target: &str, error: Option<Stated>, covariance: Option<(&st
     Ok((error, covariance))
 }
 
-/// Fails where the rows of another file, `place`, cannot follow those of a first one because their fluxes are in different units, and not all of the columns say so
-/// themselves.
+/// Fails where the rows of another file, `place`, cannot follow those of a first one because their fluxes are
+/// in different units, and not all of the columns say so themselves.
 ///
 /// # Errors
 /// Names both units.
@@ -135,7 +138,8 @@ struct Stated {
     unit: Unit,
 }
 
-/// The unit of the flux column, or else the metadata's. Programs that convert the column leave the metadata as they were.
+/// The unit of the flux column, or else the metadata's. Programs that convert the column leave the metadata
+/// as they were.
 fn stated(flux: &ColumnSchema, table: &Table, place: &str) -> Option<Stated> {
     let metadata = table.metadata_of(columns::FLUX_UNIT);
     let metadata = metadata.map(|text| text.trim()).filter(|text| !unit::is_absent(text));

@@ -16,7 +16,8 @@ fn schema(name: &str, unit: &str) -> ColumnSchema {
     ColumnSchema::new(name, unit, "")
 }
 
-/// Lists of equal length, or, for formats and programs that have no such type, of varying length; `None` is null.
+/// Lists of equal length, or, for formats and programs that have no such type, of varying length; `None` is
+/// null.
 fn lists(schema: ColumnSchema, rows: &[Option<Vec<f32>>], is_fixed: bool) -> Column {
     let length = rows.iter().flatten().map(Vec::len).max().unwrap_or(0);
     let valid: Vec<bool> = rows.iter().map(Option::is_some).collect();
@@ -43,8 +44,8 @@ fn regular(i: usize, j: usize) -> f32 {
     if i == j { 1.0 + i as f32 } else { 0.1 }
 }
 
-/// Four stars: a regular one, one without covariance, one whose flux 1 has no covariances, one without flux. `unit` multiplies flux and
-/// error, and its square the covariance.
+/// Four stars: a regular one, one without covariance, one whose flux 1 has no covariances, one without flux.
+/// `unit` multiplies flux and error, and its square the covariance.
 fn observations(unit: [&str; 2], scale: f32, is_fixed: bool, nulls_first: bool) -> Table {
     let nan = f32::NAN;
     let flux = |scale: f32| Some((0..W).map(|i| scale * (10.0 + i as f32)).collect::<Vec<f32>>());
@@ -175,7 +176,8 @@ fn holes_and_units_mean_the_same_in_every_format() {
     }
 }
 
-/// Flux in another unit than the metadata say, as programs leave them that convert a column: a covariance without a unit could be of either.
+/// Flux in another unit than the metadata say, as programs leave them that convert a column: a covariance
+/// without a unit could be of either.
 #[test]
 fn covariances_that_could_be_of_two_units_are_refused() {
     let mut table = observations([CGS, ""], 0.1, true, false);
@@ -236,7 +238,8 @@ fn flux_units_of_another_kind_are_refused_and_others_are_kept() {
         let message = read(unit, Some(FLUX_UNIT)).unwrap_err().to_string();
         assert!(message.contains(column) && message.contains(FLUX_UNIT), "{message}");
     }
-    // A training takes the unit of its observations: that of this program for flux of stars, another as it is.
+    // A training takes the unit of its observations: that of this program for flux of stars, another as it
+    // is.
     assert_eq!(read([CGS, CGS_SQUARED], None).unwrap().flux_unit, FLUX_UNIT);
     assert_eq!(read([CGS, CGS_SQUARED], None).unwrap().flux[[0, 0]], 100.0);
     let counts = read(["ct/s", "ct2/s2"], None).unwrap();

@@ -9,8 +9,8 @@ use ndarray::{Array2, Zip};
 impl Observations {
     /// Stars with independent errors, no constraints and a flux without a unit (see [`Self::flux_unit`]).
     ///
-    /// A flux that is NaN, and one whose error is NaN or infinite, is missing; one that is infinite, or whose error is zero or negative,
-    /// counts as missing and is flagged.
+    /// A flux that is NaN, and one whose error is NaN or infinite, is missing; one that is infinite, or whose
+    /// error is zero or negative, counts as missing and is flagged.
     ///
     /// # Shapes
     /// `ids [N]`, `flux [N, W]`, `flux_error [N, W]` (1σ).
@@ -49,7 +49,8 @@ impl Observations {
         })
     }
 
-    /// The same with measured values of a parameter and their 1σ errors `[N]`, in the parameter's file unit; NaN where there is none.
+    /// The same with measured values of a parameter and their 1σ errors `[N]`, in the parameter's file unit;
+    /// NaN where there is none.
     ///
     /// # Errors
     /// When there are not N of both.

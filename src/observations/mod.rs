@@ -1,4 +1,5 @@
-//! Observations: identifiers, flux, noise, constraints, selections and batches; the same for every survey and for the simulator.
+//! Observations: identifiers, flux, noise, constraints, selections and batches; the same for every survey and
+//! for the simulator.
 
 mod constraint;
 mod cut;
@@ -26,12 +27,13 @@ use std::collections::BTreeMap;
 
 /// Bits that say what was wrong with a star's input; they are shifted into the catalogue's `quality_flags`.
 pub mod input_flag {
-    /// A flux was infinite or beyond reason, had an error or a variance that is not finite and positive, or covariances that are not finite;
-    /// that flux counts as missing, and the others stay.
+    /// A flux was infinite or beyond reason, had an error or a variance that is not finite and positive, or
+    /// covariances that are not finite; that flux counts as missing, and the others stay.
     pub const BAD_FLUX: u32 = 1;
     /// No flux has a finite variance: nothing can be fitted.
     pub const NO_FLUX: u32 = 1 << 1;
-    /// A constraint (parallax, label …) is beyond reason, or its error is, or is zero or negative; it is ignored.
+    /// A constraint (parallax, label …) is beyond reason, or its error is, or is zero or negative; it is
+    /// ignored.
     pub const BAD_CONSTRAINT: u32 = 1 << 2;
     /// The flux covariance was not positive-definite and its eigenvalues were raised to the floor.
     pub const COVARIANCE_FLOORED: u32 = 1 << 3;
@@ -40,15 +42,16 @@ pub mod input_flag {
 /// Stars with data, noise and constraints.
 ///
 /// # Shapes
-/// `ids [N]`, `flux [N, W]` (0 where missing), `flux_error [N, W]` (1σ of the diagonal, infinite where missing).
+/// `ids [N]`, `flux [N, W]` (0 where missing), `flux_error [N, W]` (1σ of the diagonal, infinite where
+/// missing).
 #[derive(Debug, Clone)]
 pub struct Observations {
     pub grid: Grid,
     pub ids: Vec<i64>,
     pub flux: Array2<f32>,
     pub flux_error: Array2<f32>,
-    /// The unit of both: that of the read options; without one, [`crate::quantity::FLUX_UNIT`] where the file's unit is of that kind, and
-    /// the file's elsewhere. Empty where none is known.
+    /// The unit of both: that of the read options; without one, [`crate::quantity::FLUX_UNIT`] where the
+    /// file's unit is of that kind, and the file's elsewhere. Empty where none is known.
     pub flux_unit: String,
     pub whitening: Whitening,
     /// Measured values of parameters, by parameter name, in file units.

@@ -65,13 +65,14 @@ impl Observations {
     /// Reads an observation table. Columns in other units than are wanted are converted, each by its own.
     ///
     /// # Errors
-    /// When a column or the metadata is missing, has the wrong type or length or a unit of another kind, or an identifier occurs twice.
-    /// A star with bad values is kept and flagged ([`input_flag`]).
+    /// When a column or the metadata is missing, has the wrong type or length or a unit of another kind, or
+    /// an identifier occurs twice. A star with bad values is kept and flagged ([`input_flag`]).
     pub fn from_table(table: Table, options: &ReadOptions) -> Result<Self> {
         Self::from_table_of("observations", table, options)
     }
 
-    /// As [`Observations::from_table`], of a file whose name (`place`) warnings give; what is the same of several files is said of the first.
+    /// As [`Observations::from_table`], of a file whose name (`place`) warnings give; what is the same of
+    /// several files is said of the first.
     ///
     /// # Errors
     /// As [`Observations::from_table`].
@@ -110,7 +111,8 @@ impl Grid {
     }
 }
 
-/// The constraints that a table has, in the units of their parameters. Their columns stay in the table, in these units.
+/// The constraints that a table has, in the units of their parameters. Their columns stay in the table, in
+/// these units.
 fn constraints(place: &str, table: &mut Table, options: &ReadOptions, flags: &mut [u32]) -> Result<BTreeMap<String, Constraint>> {
     let mut constraints = BTreeMap::new();
     let mut notices = Notices::default();

@@ -1,13 +1,16 @@
-//! A positive quantity that is moved as its logarithm: steps that know that data are a parabola in the quantity itself, with a wall at zero.
+//! A positive quantity that is moved as its logarithm: steps that know that data are a parabola in the
+//! quantity itself, with a wall at zero.
 
 use super::check_setting;
 use crate::error::{Error, Result};
 
-/// A coordinate u with ln x = constant + s u, in a loss D − 2 ln x whose D is nearly a parabola in x, as that of an amount of dust is.
+/// A coordinate u with ln x = constant + s u, in a loss D − 2 ln x whose D is nearly a parabola in x, as that
+/// of an amount of dust is.
 ///
-/// Where x is consistent with zero, no parabola in u follows such a loss far: its steps towards larger x are too long by what an exponential is
-/// above its tangent, and those along the plateau at zero too short. In d = (x/x₀ − 1)/s, which is u − u₀ to first order, D is a parabola, and the
-/// minimum of a parabola − 2 ln x is a closed form (see [`maximum_a_posteriori`](crate::prior::maximum_a_posteriori)).
+/// Where x is consistent with zero, no parabola in u follows such a loss far: its steps towards larger x are
+/// too long by what an exponential is above its tangent, and those along the plateau at zero too short. In
+/// d = (x/x₀ − 1)/s, which is u − u₀ to first order, D is a parabola, and the minimum of a parabola − 2 ln x
+/// is a closed form (see [`maximum_a_posteriori`](crate::prior::maximum_a_posteriori)).
 ///
 /// Gradient and curvature of a [`Normal`](super::Normal) with a barrier contain those of −2 ln x as
 /// [`positivity`](crate::prior::positivity) has them: −2 s and 2 s².
@@ -66,7 +69,8 @@ impl Barrier {
         2.0 * self.scale
     }
 
-    /// What the loss after a `change` of u, of the given `displacement`, is above the parabola of gradient and curvature.
+    /// What the loss after a `change` of u, of the given `displacement`, is above the parabola of gradient
+    /// and curvature.
     pub fn above_parabola(self, displacement: f64, change: f64) -> f64 {
         let t = self.scale * displacement;
         2.0 * (t - self.scale * change) - t * t

@@ -7,10 +7,11 @@ use rayon::prelude::*;
 
 /// Minimises all problems in chunks of `chunk` consecutive ones, on the threads of the current rayon pool.
 ///
-/// The chunks do not depend on the number of threads and each is driven by one thread, so the solution is bitwise the same for
-/// any number of threads. (It also does not depend on `chunk` where the problem evaluates each row independently of the others,
-/// except for [`FirstOrder`](super::FirstOrder), whose rounds end by the state of a whole chunk.) 256–1024 problems keep a CPU
-/// engine's tensors in the cache; an accelerator wants them all at once.
+/// The chunks do not depend on the number of threads and each is driven by one thread, so the solution is
+/// bitwise the same for any number of threads. (It also does not depend on `chunk` where the problem
+/// evaluates each row independently of the others, except for [`FirstOrder`](super::FirstOrder), whose rounds
+/// end by the state of a whole chunk.) 256–1024 problems keep a CPU engine's tensors in the cache; an
+/// accelerator wants them all at once.
 ///
 /// # Errors
 /// `Usage` for a zero `chunk` and wrong shapes; otherwise the first chunk's error, in the order of problems.
@@ -31,7 +32,8 @@ pub fn minimise_in_chunks(
     join(pieces, problem.n_parameters())
 }
 
-/// What `each` makes of chunks of at most `chunk` of the `n` problems, in order, on the threads of the current rayon pool.
+/// What `each` makes of chunks of at most `chunk` of the `n` problems, in order, on the threads of the
+/// current rayon pool.
 pub(super) fn in_chunks<T: Send>(n: usize, chunk: usize, each: impl Fn(&[usize]) -> Result<T> + Sync) -> Result<Vec<T>> {
     if chunk == 0 {
         return Err(Error::usage("chunk of problems").found("0").expected("at least 1"));

@@ -1,12 +1,16 @@
-//! Small symmetric matrices in f64 (P ≈ 2–20): Cholesky solves, covariances from Fisher matrices, eigenvalues, packed triangles.
+//! Small symmetric matrices in f64 (P ≈ 2–20): Cholesky solves, covariances from Fisher matrices,
+//! eigenvalues, packed triangles.
 //!
-//! A matrix of order `n` is a row-major slice of `n²` numbers, so that the rows of an `[N, P, P]` array are used in place.
+//! A matrix of order `n` is a row-major slice of `n²` numbers, so that the rows of an `[N, P, P]` array are
+//! used in place.
 
 use nalgebra::{DMatrix, SymmetricEigen};
 
-/// Replaces the lower triangle of `matrix [n, n]` by its Cholesky factor L with L Lᵀ = matrix; the upper triangle is not read.
+/// Replaces the lower triangle of `matrix [n, n]` by its Cholesky factor L with L Lᵀ = matrix; the upper
+/// triangle is not read.
 ///
-/// Returns `false`, with the content undefined, where the matrix is not numerically positive-definite or not finite.
+/// Returns `false`, with the content undefined, where the matrix is not numerically positive-definite or not
+/// finite.
 #[must_use]
 pub fn cholesky_in_place(matrix: &mut [f64], n: usize) -> bool {
     debug_assert_eq!(matrix.len(), n * n);
@@ -30,7 +34,8 @@ fn cholesky(matrix: &mut [f64], n: usize) -> bool {
                 sum -= matrix[i * n + k] * matrix[j * n + k];
             }
             if i == j {
-                // A pivot lost in the rounding of its own diagonal element means a numerically singular matrix.
+                // A pivot lost in the rounding of its own diagonal element means a numerically singular
+                // matrix.
                 let smallest = f64::EPSILON * matrix[i * n + i].abs();
                 if !(sum > smallest && sum.is_finite()) {
                     return false;
@@ -87,19 +92,21 @@ pub fn solve_lower_in_place(factor: &[f64], n: usize, vector: &mut [f64]) {
 pub struct Inverse {
     /// The inverse, row-major `[n, n]`.
     pub matrix: Vec<f64>,
-    /// Number of directions whose information was raised to the floor: the matrix constrains only `n − n_floored` directions,
-    /// and the variances along the others are a finite stand-in for "unknown".
+    /// Number of directions whose information was raised to the floor: the matrix constrains only `n −
+    /// n_floored` directions, and the variances along the others are a finite stand-in for "unknown".
     pub n_floored: usize,
 }
 
-/// Smallest eigenvalue, relative to the unit diagonal, that [`invert_positive_semidefinite`] takes as information.
+/// Smallest eigenvalue, relative to the unit diagonal, that [`invert_positive_semidefinite`] takes as
+/// information.
 pub const RELATIVE_EIGENVALUE_FLOOR: f64 = 1e-12;
 
 /// Covariance from an information (Fisher) matrix `[n, n]`.
 ///
-/// The matrix is symmetrised and scaled to unit diagonal first, so parameters of very different units do not spoil the solution.
-/// Cholesky is the common path; where it fails or is badly conditioned, eigenvalues are raised to [`RELATIVE_EIGENVALUE_FLOOR`]
-/// and counted. A parameter with no information at all (zero diagonal) keeps unit scale.
+/// The matrix is symmetrised and scaled to unit diagonal first, so parameters of very different units do not
+/// spoil the solution. Cholesky is the common path; where it fails or is badly conditioned, eigenvalues are
+/// raised to [`RELATIVE_EIGENVALUE_FLOOR`] and counted. A parameter with no information at all (zero
+/// diagonal) keeps unit scale.
 ///
 /// `None` where an element is not finite.
 pub fn invert_positive_semidefinite(matrix: &[f64], n: usize) -> Option<Inverse> {
@@ -113,7 +120,8 @@ pub fn invert_positive_semidefinite(matrix: &[f64], n: usize) -> Option<Inverse>
         })
         .collect();
     let scaled = |i: usize, j: usize| 0.5 * (matrix[i * n + j] + matrix[j * n + i]) / (scale[i] * scale[j]);
-    // Rows of `root` are vectors r with Σ = Σ r rᵀ: columns of L⁻ᵀ, or eigenvectors over the root of their eigenvalues.
+    // Rows of `root` are vectors r with Σ = Σ r rᵀ: columns of L⁻ᵀ, or eigenvectors over the root of their
+    // eigenvalues.
     let (root, n_floored) = match inverse_factor(&scaled, n) {
         Some(root) => (root, 0),
         None => floored_eigenvectors(&scaled, n),
@@ -170,7 +178,8 @@ pub fn smallest_eigenvalue(matrix: &[f64], n: usize) -> f64 {
     DMatrix::from_row_slice(n, n, matrix).symmetric_eigenvalues().min()
 }
 
-/// Upper triangle of `matrix [n, n]`, row by row (`n(n+1)/2` numbers): the order of the catalogue's `*_triu` columns.
+/// Upper triangle of `matrix [n, n]`, row by row (`n(n+1)/2` numbers): the order of the catalogue's `*_triu`
+/// columns.
 pub fn pack_upper_triangle(matrix: &[f64], n: usize) -> Vec<f64> {
     (0..n).flat_map(|i| matrix[i * n + i..(i + 1) * n].iter().copied()).collect()
 }
@@ -198,7 +207,8 @@ mod tests {
     const SMALLEST: f64 = 1.6928770621373779;
     const MATRIX: [f64; 9] = [4.0, 1.0, 0.5, 1.0, 3.0, -0.2, 0.5, -0.2, 2.0];
 
-    /// numpy 2.4.6: numpy.linalg.solve(MATRIX, [1, 2, 3]); numpy.linalg.inv(MATRIX)[0]; numpy.linalg.eigvalsh(MATRIX)[0].
+    /// numpy 2.4.6: numpy.linalg.solve(MATRIX, [1, 2, 3]); numpy.linalg.inv(MATRIX)[0];
+    /// numpy.linalg.eigvalsh(MATRIX)[0].
     #[test]
     fn solves_and_eigenvalues_agree_with_numpy() {
         let mut factor = MATRIX;

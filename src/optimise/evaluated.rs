@@ -1,4 +1,5 @@
-//! Starting points whose normal equations are known: where they lead, and minimisations that do not evaluate them again.
+//! Starting points whose normal equations are known: where they lead, and minimisations that do not evaluate
+//! them again.
 
 use super::chunks::in_chunks;
 use super::step::{Point, StepSolver};
@@ -111,7 +112,8 @@ impl Problems for Evaluated<'_> {
     }
 }
 
-/// The normal equations of every problem at its row of `coordinates [n, P]`, `chunk` at a time on the threads of the current rayon pool.
+/// The normal equations of every problem at its row of `coordinates [n, P]`, `chunk` at a time on the threads
+/// of the current rayon pool.
 ///
 /// # Errors
 /// `Usage` for a `chunk` of zero; what the evaluation returns.

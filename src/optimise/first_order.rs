@@ -1,7 +1,9 @@
-//! The published first-order method: one round of Adam, then rounds of gradient descent for what is not yet at a minimum.
+//! The published first-order method: one round of Adam, then rounds of gradient descent for what is not yet
+//! at a minimum.
 //!
-//! Source: Zhang, Green & Rix 2023, sec. 4.2. The text gives the round of Adam twice (8192 steps halved every 768, and 12 288 steps
-//! halved every 512). The default is 12 288 steps halved every 768: halved every 512, an eighth of the stars stop short of their optimum.
+//! Source: Zhang, Green & Rix 2023, sec. 4.2. The text gives the round of Adam twice (8192 steps halved every
+//! 768, and 12 288 steps halved every 512). The default is 12 288 steps halved every 768: halved every 512,
+//! an eighth of the stars stop short of their optimum.
 
 use super::dense::smallest_eigenvalue;
 use super::{Bounds, Minimiser, Problems, Solution, Status, check_setting, check_shape, prepare};
@@ -41,9 +43,10 @@ impl Round {
 
 /// Adam, then rounds of plain gradient descent over the problems whose Hessian is not positive semi-definite.
 ///
-/// It needs tens of thousands of evaluations where [`LevenbergMarquardt`](super::LevenbergMarquardt) needs about ten, and is here
-/// to reproduce published results. A problem ends as `Converged` (or `AtBound`) where its Hessian is positive semi-definite, the
-/// published criterion; as `Stalled` where a step met a loss that is not finite (its last finite point is kept).
+/// It needs tens of thousands of evaluations where [`LevenbergMarquardt`](super::LevenbergMarquardt) needs
+/// about ten, and is here to reproduce published results. A problem ends as `Converged` (or `AtBound`) where
+/// its Hessian is positive semi-definite, the published criterion; as `Stalled` where a step met a loss that
+/// is not finite (its last finite point is kept).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FirstOrder {
@@ -53,7 +56,8 @@ pub struct FirstOrder {
     pub gradient_descent: Round,
     /// Largest number of rounds, that of Adam included.
     pub max_rounds: u32,
-    /// The rounds end when no more than this fraction of the batch has a Hessian that is not positive semi-definite.
+    /// The rounds end when no more than this fraction of the batch has a Hessian that is not positive
+    /// semi-definite.
     pub tolerated_fraction: f64,
 }
 
@@ -81,7 +85,8 @@ impl Minimiser for FirstOrder {
         check_setting("first_order.tolerated_fraction", fraction, (0.0..=1.0).contains(&fraction), "a number in [0, 1]")
     }
 
-    /// Minimises every problem from its row of `start [n, P]` (moved into the bounds first, and back into them after each step).
+    /// Minimises every problem from its row of `start [n, P]` (moved into the bounds first, and back into
+    /// them after each step).
     ///
     /// # Errors
     /// `Usage` for impossible settings, bounds or shapes; what the problem's evaluation returns.
@@ -150,7 +155,8 @@ impl Descent<'_> {
         let (n, p) = self.solution.coordinates.dim();
         let mut mean = Array2::<f64>::zeros((n, p));
         let mut square = Array2::<f64>::zeros((n, p));
-        // Where each active problem was before its last step, to return to if the loss is not finite behind it.
+        // Where each active problem was before its last step, to return to if the loss is not finite behind
+        // it.
         let mut last = self.solution.coordinates.clone();
         for step in 0..=round.n_steps {
             if active.is_empty() {
@@ -242,7 +248,8 @@ mod tests {
         assert_eq!((solution.n_iterations[0], solution.status[0]), (10, Status::Converged));
     }
 
-    /// A record of what the published round does, not a wish: it comes near the optimum of degenerate problems without reaching it.
+    /// A record of what the published round does, not a wish: it comes near the optimum of degenerate
+    /// problems without reaching it.
     #[test]
     fn the_published_round_ends_within_some_units_above_the_optimum() {
         let stars = Stars::simulate(4, 3);

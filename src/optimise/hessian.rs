@@ -10,9 +10,11 @@ const STEP_IN_ERRORS: f64 = 0.1;
 /// Step where a coordinate has no curvature to take a scale from.
 const STEP_WITHOUT_CURVATURE: f64 = 1e-3;
 
-/// Symmetrised central differences of the gradient: `H[i, j] = (g_i(x + h e_j) − g_i(x − h e_j)) / 2h`, averaged with `H[j, i]`.
+/// Symmetrised central differences of the gradient: `H[i, j] = (g_i(x + h e_j) − g_i(x − h e_j)) / 2h`,
+/// averaged with `H[j, i]`.
 ///
-/// The curvature sets the step, so single-precision noise in the gradient and third derivatives are both kept at about 1 %.
+/// The curvature sets the step, so single-precision noise in the gradient and third derivatives are both kept
+/// at about 1 %.
 pub(super) fn by_differences<P: Problems + ?Sized>(
     problem: &P,
     problems: &[usize],

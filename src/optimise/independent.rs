@@ -1,5 +1,5 @@
-//! Levenberg–Marquardt against an optimiser that shares no line with it: L-BFGS of argmin, which knows losses and
-//! gradients alone.
+//! Levenberg–Marquardt against an optimiser that shares no line with it: L-BFGS of argmin, which knows losses
+//! and gradients alone.
 
 use super::test_problems::{Stars, rosenbrock};
 use super::{LevenbergMarquardt, NormalEquations};
@@ -9,7 +9,8 @@ use argmin::solver::linesearch::MoreThuenteLineSearch;
 use argmin::solver::quasinewton::LBFGS;
 use ndarray::{Array2, ArrayView2, array};
 
-/// One of several problems, in units of its curvature at the start: L-BFGS begins with a step as long as the gradient.
+/// One of several problems, in units of its curvature at the start: L-BFGS begins with a step as long as the
+/// gradient.
 struct One<'a, E> {
     problems: &'a E,
     which: usize,
@@ -78,7 +79,8 @@ fn a_valley_ends_at_the_same_place() {
     assert!(found.iter().zip(&ours.coordinates).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?} {:?}", ours.coordinates);
 }
 
-/// From the same starts both find the same optima of almost all stars; where they do not, neither is the better one.
+/// From the same starts both find the same optima of almost all stars; where they do not, neither is the
+/// better one.
 #[test]
 fn optima_of_stars_are_those_of_an_independent_optimiser() {
     const N: usize = 200;

@@ -11,9 +11,9 @@ const BASIN: f64 = 30.0;
 const PARABOLIC: f64 = 0.25;
 /// How well a prediction of an optimum's loss must agree with that of a known one, besides [`PARABOLIC`].
 const PREDICTED: f64 = 0.1;
-/// A search that is apart from the known optimum leads there only if its next step promises this fraction of what it
-/// is above it: near another optimum a step promises nothing, and the loss may be what the known one's parabola says
-/// by chance.
+/// A search that is apart from the known optimum leads there only if its next step promises this fraction of
+/// what it is above it: near another optimum a step promises nothing, and the loss may be what the known
+/// one's parabola says by chance.
 const ON_THE_WAY: f64 = 0.2;
 /// Difference of losses (−2 ln P) that means nothing.
 pub const EQUAL_LOSS: f64 = 0.01;
@@ -21,8 +21,8 @@ pub const EQUAL_LOSS: f64 = 0.01;
 /// Whether two points `[P]` are different solutions, and not the same one found twice.
 pub type AreApart<'a> = &'a (dyn Fn(ArrayView1<'_, f64>, ArrayView1<'_, f64>) -> bool + Sync);
 
-/// The optimum of every problem that is known, with its local model: a parabola, but for positive quantities moved as
-/// logarithms.
+/// The optimum of every problem that is known, with its local model: a parabola, but for positive quantities
+/// moved as logarithms.
 pub struct KnownOptima<'a> {
     optima: &'a Solution,
     /// The gradient, which vanishes but for coordinates on a bound.
@@ -36,7 +36,8 @@ impl<'a> KnownOptima<'a> {
     /// Row `i` of `optima` is the optimum of problem `i`.
     ///
     /// # Errors
-    /// What the evaluation of curvatures returns, which a method did not leave behind; `chunk` problems at a time.
+    /// What the evaluation of curvatures returns, which a method did not leave behind; `chunk` problems at a
+    /// time.
     pub fn new(problems: &dyn Problems, optima: &'a Solution, are_apart: AreApart<'a>, chunk: usize) -> Result<Self> {
         let (gradient, curvature) = match optima.curvature_of(0).is_some() || optima.loss.is_empty() {
             true => (Cow::Borrowed(&optima.gradient), Cow::Borrowed(&optima.curvature)),
@@ -58,7 +59,8 @@ impl<'a> KnownOptima<'a> {
         (self.are_apart)(self.optima.coordinates.row(index), coordinates)
     }
 
-    /// Whether the loss at a point is what the local model of the known optimum says, so that a search from there leads to it.
+    /// Whether the loss at a point is what the local model of the known optimum says, so that a search from
+    /// there leads to it.
     pub fn leads_there(&self, index: usize, coordinates: ArrayView1<'_, f64>, loss: f64) -> bool {
         let above = loss - self.optima.loss[index];
         (-EQUAL_LOSS..BASIN).contains(&above) && self.agrees(index, coordinates, above, EQUAL_LOSS)
@@ -81,7 +83,8 @@ impl<'a> KnownOptima<'a> {
         let curvature = self.curvature.index_axis(Axis(0), index);
         let pull = |row: ArrayView1<'_, f64>| row.iter().enumerate().map(|(q, element)| element * away[q]).sum::<f64>();
         let parabola: f64 = curvature.rows().into_iter().enumerate().map(|(p, row)| 0.5 * away[p] * pull(row)).sum();
-        // At an optimum the gradient is rounding noise, but where a bound holds a coordinate back from going on downhill.
+        // At an optimum the gradient is rounding noise, but where a bound holds a coordinate back from going
+        // on downhill.
         let slope: f64 = match self.optima.status[index] {
             Status::AtBound => self.gradient.row(index).iter().enumerate().map(|(p, element)| element * away[p]).sum(),
             _ => 0.0,
@@ -92,8 +95,8 @@ impl<'a> KnownOptima<'a> {
     }
 }
 
-/// The stop rule of searches for other optima than the known ones: the search of problem `i` may stop on its way to
-/// row `owner[i]` of these.
+/// The stop rule of searches for other optima than the known ones: the search of problem `i` may stop on its
+/// way to row `owner[i]` of these.
 pub struct Rivals<'a> {
     pub owner: &'a [usize],
     pub known: &'a KnownOptima<'a>,

@@ -1,8 +1,9 @@
 //! Levenberg–Marquardt for batches of independent problems.
 //!
-//! Every problem has its own damping λ, changed after each step by the gain ratio ρ = actual / predicted decrease (Nielsen 1999,
-//! "Damping parameter in Marquardt's method"; Madsen, Nielsen & Tingleff 2004, algorithm 3.16), with Marquardt's scaling by the
-//! diagonal of the curvature. A problem's path depends on its own numbers only.
+//! Every problem has its own damping λ, changed after each step by the gain ratio ρ = actual / predicted
+//! decrease (Nielsen 1999, "Damping parameter in Marquardt's method"; Madsen, Nielsen & Tingleff 2004,
+//! algorithm 3.16), with Marquardt's scaling by the diagonal of the curvature. A problem's path depends on
+//! its own numbers only.
 
 use super::step::StepSolver;
 use super::walker::Walker;
@@ -11,9 +12,11 @@ use crate::error::Result;
 use ndarray::{Array2, Array3, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
-/// Settings of the damped Gauss–Newton method; the defaults suit −2 ln P of a star in coordinates of order one.
+/// Settings of the damped Gauss–Newton method; the defaults suit −2 ln P of a star in coordinates of order
+/// one.
 ///
-/// The trial point is evaluated with its normal equations at once: an accepted step, as five of six are, needs them there anyway.
+/// The trial point is evaluated with its normal equations at once: an accepted step, as five of six are,
+/// needs them there anyway.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LevenbergMarquardt {
@@ -31,17 +34,19 @@ pub struct LevenbergMarquardt {
     pub damping_increase: f64,
     /// A step is accepted where its gain ratio reaches this.
     pub minimum_gain: f64,
-    /// Converged: no |∂loss/∂x_i| / √curvature_ii above this (0.01 is a shift of 0.007 σ in one coordinate alone) and …
+    /// Converged: no |∂loss/∂x_i| / √curvature_ii above this (0.01 is a shift of 0.007 σ in one coordinate
+    /// alone) and …
     pub gradient_tolerance: f64,
-    /// … the undamped step promises a decrease of the loss below this (1e-5 is a distance of 0.003 σ to the optimum).
+    /// … the undamped step promises a decrease of the loss below this (1e-5 is a distance of 0.003 σ to the
+    /// optimum).
     pub decrease_tolerance: f64,
-    /// Noise of the loss relative to 1 + |loss|: smaller differences of the loss mean nothing, and the gradient judges instead.
-    /// 3e-5 suits single precision (1e-5 stops more stars before their optimum, and takes more iterations for it); double
-    /// precision bears 1e-12.
+    /// Noise of the loss relative to 1 + |loss|: smaller differences of the loss mean nothing, and the
+    /// gradient judges instead. 3e-5 suits single precision (1e-5 stops more stars before their optimum, and
+    /// takes more iterations for it); double precision bears 1e-12.
     pub loss_precision: f64,
-    /// Largest change of any coordinate in one step. Steps that are long in ln E run into the plateau at E = 0, from where the way
-    /// back is slow: on the simulated stars, 0.5 takes half the iterations of 3 and ends in fewer local minima. Steps of problems with a
-    /// [`Barrier`] do not, and may be twice as long.
+    /// Largest change of any coordinate in one step. Steps that are long in ln E run into the plateau at E =
+    /// 0, from where the way back is slow: on the simulated stars, 0.5 takes half the iterations of 3 and
+    /// ends in fewer local minima. Steps of problems with a [`Barrier`] do not, and may be twice as long.
     pub max_step: f64,
 }
 
@@ -111,8 +116,8 @@ impl Minimiser for LevenbergMarquardt {
     /// Minimises every problem from its row of `start [n, P]` (moved into the bounds first).
     ///
     /// # Errors
-    /// `Usage` for impossible settings, bounds or shapes; what the problem's evaluation returns. A problem that cannot be
-    /// minimised has its [`Status`], never an error.
+    /// `Usage` for impossible settings, bounds or shapes; what the problem's evaluation returns. A problem
+    /// that cannot be minimised has its [`Status`], never an error.
     fn minimise(&self, problem: &dyn Problems, start: Array2<f64>, bounds: Option<&Bounds>) -> Result<Solution> {
         let settings = &self.for_problems(problem.n_parameters(), &problem.barriers())?;
         let (start, bounds) = prepare((problem.n_problems(), problem.n_parameters()), start, bounds)?;
@@ -246,8 +251,9 @@ mod tests {
         assert!(solution.n_iterations[0] <= 2 && solution.loss[0] < 1e-5, "{solution:?}");
     }
 
-    /// SciPy 1.17.1: least_squares(residuals, [1, 1, 1], jac=…, method="lm", xtol=ftol=gtol=1e-15), 16 evaluations (10 with
-    /// default tolerances); with bounds ([0, 0, 1.2], [4, 5, 9]) and method="trf" from [1, 1, 1.5].
+    /// SciPy 1.17.1: least_squares(residuals, [1, 1, 1], jac=…, method="lm", xtol=ftol=gtol=1e-15), 16
+    /// evaluations (10 with default tolerances); with bounds ([0, 0, 1.2], [4, 5, 9]) and method="trf" from
+    /// [1, 1, 1.5].
     #[test]
     fn optima_with_and_without_bounds_agree_with_scipy() {
         let free = exact().minimise(&decay(), array![[1.0, 1.0, 1.0]], None).unwrap();
@@ -274,7 +280,8 @@ mod tests {
 
     #[test]
     fn singular_and_vanishing_curvature_end_quietly() {
-        // Only the sum of both coordinates is known: one of a line of optima, and the difference stays where it started.
+        // Only the sum of both coordinates is known: one of a line of optima, and the difference stays where
+        // it started.
         let sum = Function { n: 1, n_parameters: 2, at: |_, x: &[f64]| sum_of_squares(&[(x[0] + x[1] - 1.0, [1.0, 1.0])]) };
         let solution = LevenbergMarquardt::default().minimise(&sum, array![[3.0, 1.0]], None).unwrap();
         assert_eq!(solution.status, [Status::Converged]);
@@ -360,7 +367,8 @@ mod tests {
         assert!(n_above <= 1 && n_converged == 128, "{n_above} above the optimum, {n_converged} converged");
     }
 
-    /// A Gaussian constraint on E = exp(c + s u) with the Jacobian of a flat prior on E > 0, in coordinates with scale s.
+    /// A Gaussian constraint on E = exp(c + s u) with the Jacobian of a flat prior on E > 0, in coordinates
+    /// with scale s.
     struct PositiveParameter {
         constraints: [(f64, f64); 4],
         scale: f64,
@@ -403,7 +411,8 @@ mod tests {
         }
     }
 
-    /// Spec 1 §7: the optimum of such a parameter is a closed form; a step that knows the barrier leads there at once from anywhere.
+    /// Spec 1 §7: the optimum of such a parameter is a closed form; a step that knows the barrier leads there
+    /// at once from anywhere.
     #[test]
     fn optimum_of_a_constrained_positive_parameter_is_the_closed_form() {
         for (scale, barrier) in [(1.0, true), (0.3, true), (1.0, false)] {

@@ -17,12 +17,12 @@ pub trait Minimiser: Debug + Send + Sync {
         Ok(())
     }
 
-    /// Minimises every problem from its row of `start [n, P]`, inside the bounds. A problem's path must depend on itself
-    /// alone, so that results do not depend on who is in a batch.
+    /// Minimises every problem from its row of `start [n, P]`, inside the bounds. A problem's path must
+    /// depend on itself alone, so that results do not depend on who is in a batch.
     ///
     /// # Errors
-    /// `Usage` for impossible settings, shapes or bounds; what the evaluation of the problem returns. A problem that
-    /// fails has a status.
+    /// `Usage` for impossible settings, shapes or bounds; what the evaluation of the problem returns. A
+    /// problem that fails has a status.
     fn minimise(&self, problem: &dyn Problems, start: Array2<f64>, bounds: Option<&Bounds>) -> Result<Solution>;
 
     /// Goes on where [`Self::minimise`] gave up, by steps that cost more; most methods have none.

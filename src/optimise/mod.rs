@@ -1,8 +1,8 @@
 //! Batches of independent small minimisation problems (one per star). Knows nothing of stars.
 //!
-//! A problem is what implements [`NormalEquations`] and [`Problems`]; a [`Minimiser`] drives a batch of them, each along its own path with its own
-//! damping, acceptance and [`Status`], and finished problems leave the batch. [`minimise_in_chunks`] spreads many problems over
-//! threads without changing a bit of any result.
+//! A problem is what implements [`NormalEquations`] and [`Problems`]; a [`Minimiser`] drives a batch of them,
+//! each along its own path with its own damping, acceptance and [`Status`], and finished problems leave the
+//! batch. [`minimise_in_chunks`] spreads many problems over threads without changing a bit of any result.
 //!
 //! | file | concept |
 //! |---|---|
@@ -59,7 +59,8 @@ use ndarray::{Array2, Array3, ArrayView2, Axis};
 /// Value, gradient and positive semi-definite curvature of the losses of several independent problems.
 ///
 /// # Shapes
-/// `loss [n]`, `gradient [n, P]` = ∂loss/∂x, `curvature [n, P, P]` ≈ ∂²loss/∂x² (Gauss–Newton; loss = −2 ln P, so 2 JᵀC⁻¹J).
+/// `loss [n]`, `gradient [n, P]` = ∂loss/∂x, `curvature [n, P, P]` ≈ ∂²loss/∂x² (Gauss–Newton; loss = −2 ln
+/// P, so 2 JᵀC⁻¹J).
 #[derive(Debug, Clone)]
 pub struct Normal {
     pub loss: Vec<f64>,
@@ -75,10 +76,12 @@ impl Normal {
     }
 }
 
-/// What an optimiser needs to know of a batch of independent problems. What a method may use beyond it is [`Problems`].
+/// What an optimiser needs to know of a batch of independent problems. What a method may use beyond it is
+/// [`Problems`].
 ///
-/// A problem whose loss is not finite at a point says so with a non-finite `loss`; that is never an `Err`. `Err` is for
-/// failures of the whole batch (device, shape). Batches of 256–1024 problems are what the optimisers pass on where they can.
+/// A problem whose loss is not finite at a point says so with a non-finite `loss`; that is never an `Err`.
+/// `Err` is for failures of the whole batch (device, shape). Batches of 256–1024 problems are what the
+/// optimisers pass on where they can.
 pub trait NormalEquations: Sync {
     /// Number of problems.
     fn n_problems(&self) -> usize;
@@ -86,36 +89,42 @@ pub trait NormalEquations: Sync {
     /// Number of free coordinates P of every problem.
     fn n_parameters(&self) -> usize;
 
-    /// Loss, gradient and curvature of the named problems at `coordinates [n, P]` (row `i` belongs to `problems[i]`).
+    /// Loss, gradient and curvature of the named problems at `coordinates [n, P]` (row `i` belongs to
+    /// `problems[i]`).
     fn normal_equations(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Normal>;
 
     /// Loss alone `[n]`.
     fn loss(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Vec<f64>>;
 }
 
-/// What a method may use of a batch of problems, where they have it; an implementation without a line has none of it.
+/// What a method may use of a batch of problems, where they have it; an implementation without a line has
+/// none of it.
 pub trait Problems: NormalEquations {
-    /// Loss `[n]` and gradient `[n, P]`, for first-order methods. Worth overriding where the curvature costs extra.
+    /// Loss `[n]` and gradient `[n, P]`, for first-order methods. Worth overriding where the curvature costs
+    /// extra.
     fn gradient(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<(Vec<f64>, Array2<f64>)> {
         let normal = self.normal_equations(problems, coordinates)?;
         Ok((normal.loss, normal.gradient))
     }
 
-    /// Hessian ∂²loss/∂x² `[n, P, P]`, without the Gauss–Newton approximation and hence not always positive semi-definite.
+    /// Hessian ∂²loss/∂x² `[n, P, P]`, without the Gauss–Newton approximation and hence not always positive
+    /// semi-definite.
     ///
-    /// By central differences of gradients over a tenth of a standard deviation unless overridden (2 P + 1 evaluations, relative
-    /// accuracy about 1e-2 of the third-derivative terms); an engine with second derivatives overrides it.
+    /// By central differences of gradients over a tenth of a standard deviation unless overridden (2 P + 1
+    /// evaluations, relative accuracy about 1e-2 of the third-derivative terms); an engine with second
+    /// derivatives overrides it.
     fn hessian(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Array3<f64>> {
         hessian::by_differences(self, problems, coordinates)
     }
 
-    /// An evaluator of single problems, of an engine that works on one after the other and gains nothing from batches.
+    /// An evaluator of single problems, of an engine that works on one after the other and gains nothing from
+    /// batches.
     fn evaluator(&self) -> Option<Box<dyn Evaluator + '_>> {
         None
     }
 
-    /// The coordinates that are logarithms of positive quantities with flat priors; gradient and curvature contain the −2 s and 2 s² of
-    /// these priors.
+    /// The coordinates that are logarithms of positive quantities with flat priors; gradient and curvature
+    /// contain the −2 s and 2 s² of these priors.
     fn barriers(&self) -> Vec<Barrier> {
         Vec::new()
     }
@@ -209,7 +218,8 @@ impl Bounds {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Solution {
     pub coordinates: Array2<f64>,
-    /// Gradient there, which vanishes but for coordinates on a bound, from methods that know it; `[0, P]` from others.
+    /// Gradient there, which vanishes but for coordinates on a bound, from methods that know it; `[0, P]`
+    /// from others.
     pub gradient: Array2<f64>,
     /// Curvature there (that of [`Normal`]), from methods that know it; `[0, P, P]` from others.
     pub curvature: Array3<f64>,
@@ -226,7 +236,8 @@ impl Solution {
     }
 }
 
-/// Checks start and bounds against the `shape` (problems, coordinates), and returns the start inside the bounds, with the bounds.
+/// Checks start and bounds against the `shape` (problems, coordinates), and returns the start inside the
+/// bounds, with the bounds.
 fn prepare(shape: (usize, usize), mut start: Array2<f64>, bounds: Option<&Bounds>) -> Result<(Array2<f64>, Bounds)> {
     if start.dim() != shape {
         return Err(Error::usage("start of the minimisation")

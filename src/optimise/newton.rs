@@ -1,18 +1,19 @@
 //! The end of a search by steps of the exact Hessian.
 //!
-//! Where residuals are large, the curvature of a sum of squares is not that of its Gauss–Newton part: undamped steps overshoot, damped ones creep, and
-//! near the optimum neither lowers the loss by more than its noise. A few Newton steps end such a search.
+//! Where residuals are large, the curvature of a sum of squares is not that of its Gauss–Newton part:
+//! undamped steps overshoot, damped ones creep, and near the optimum neither lowers the loss by more than its
+//! noise. A few Newton steps end such a search.
 
 use super::step::{Point, StepSolver};
 use super::{Bounds, LevenbergMarquardt, Problems, Solution, Status, hessian};
 use crate::error::Result;
 use ndarray::{Array2, Axis};
 
-/// Newton steps of a problem at most. Where residuals are ten times their errors and the shape of an extinction curve saturates, eight left one star in a
-/// thousand on its way.
+/// Newton steps of a problem at most. Where residuals are ten times their errors and the shape of an
+/// extinction curve saturates, eight left one star in a thousand on its way.
 const MAX_STEPS: u32 = 40;
-/// Damping of the first step where the undamped one fails, and its growth from try to try: that multiple of the Gauss–Newton curvature is added, which is
-/// positive also along directions in which the Hessian is not.
+/// Damping of the first step where the undamped one fails, and its growth from try to try: that multiple of
+/// the Gauss–Newton curvature is added, which is positive also along directions in which the Hessian is not.
 const DAMPING: [f64; 2] = [1e-3, 4.0];
 /// Damping after which a problem is given up.
 const MAX_DAMPING: f64 = 1e3;
@@ -34,8 +35,9 @@ struct Walk<'a> {
 }
 
 impl LevenbergMarquardt {
-    /// Goes on with the problems of a `solution` that have stalled or used up their iterations, by damped Newton steps inside the bounds. One
-    /// whose Newton step promises no more than the tolerance, or than the noise of the loss where no step lowers it, has converged.
+    /// Goes on with the problems of a `solution` that have stalled or used up their iterations, by damped
+    /// Newton steps inside the bounds. One whose Newton step promises no more than the tolerance, or than the
+    /// noise of the loss where no step lowers it, has converged.
     ///
     /// # Errors
     /// What the evaluation of the problem returns.
@@ -75,7 +77,8 @@ impl LevenbergMarquardt {
                 if solver.solve(&damped, bounds, 0.0, self.max_step, &mut trial).is_some_and(|decrease| decrease > 0.0) {
                     let (tried, curvature) = walk.at(trial.clone())?;
                     let promises = if tried.is_finite() { solver.decrement(&tried, bounds, &mut trial) } else { f64::INFINITY };
-                    // Where losses cannot be told apart, the gradient says which point is nearer to the optimum.
+                    // Where losses cannot be told apart, the gradient says which point is nearer to the
+                    // optimum.
                     let is_lower = tried.loss < point.loss - noise;
                     let is_nearer = tried.loss < point.loss + noise && promises < promised;
                     next = (tried.is_finite() && (is_lower || is_nearer)).then_some((tried, curvature, promises));
@@ -106,7 +109,8 @@ impl LevenbergMarquardt {
 }
 
 impl Walk<'_> {
-    /// Loss and gradient at the coordinates, with the Hessian in place of the Gauss–Newton curvature, and that.
+    /// Loss and gradient at the coordinates, with the Hessian in place of the Gauss–Newton curvature, and
+    /// that.
     fn at(&self, coordinates: Vec<f64>) -> Result<(Point, Vec<f64>)> {
         let at = Array2::from_shape_fn((1, coordinates.len()), |(_, p)| coordinates[p]);
         let mut normal = self.problem.normal_equations(&[self.row], at.view())?;
@@ -137,7 +141,8 @@ mod tests {
     use crate::optimise::Minimiser;
     use ndarray::array;
 
-    /// (x² + 100)² + (y − 1)²: with residuals that large, the Gauss–Newton curvature 8x² at the optimum x = 0 is none, the exact one is 400.
+    /// (x² + 100)² + (y − 1)²: with residuals that large, the Gauss–Newton curvature 8x² at the optimum x = 0
+    /// is none, the exact one is 400.
     #[test]
     fn a_search_with_large_residuals_that_creeps_is_ended() {
         let at = |_: usize, x: &[f64]| sum_of_squares(&[(x[0] * x[0] + 100.0, [2.0 * x[0], 0.0]), (x[1] - 1.0, [0.0, 1.0])]);

@@ -5,10 +5,12 @@ use super::walls::Walls;
 use super::{Barrier, Bounds, Normal};
 use ndarray::{ArrayView1, Axis};
 
-/// Diagonal elements of the curvature below this fraction of the largest one are damped as if they were that large.
+/// Diagonal elements of the curvature below this fraction of the largest one are damped as if they were that
+/// large.
 const DIAGONAL_FLOOR: f64 = 1e-8;
 
-/// Damping of the undamped step whose predicted decrease measures convergence: below it, curvature is rounding noise.
+/// Damping of the undamped step whose predicted decrease measures convergence: below it, curvature is
+/// rounding noise.
 const RIDGE: f64 = 1e-10;
 
 /// A point of one problem with the local quadratic model of its loss.
@@ -77,16 +79,18 @@ impl StepSolver {
         }
     }
 
-    /// Minimises gᵀd + ½ dᵀ(H + `damping` D)d over the displacement d with `trial` = x + d in the bounds and |d_i| ≤ `max_step`,
-    /// D = diag H (floored; Marquardt's scaling), and returns the decrease −gᵀd − ½ dᵀHd that the undamped model predicts. With
-    /// [`Barrier`]s, d is the displacement that they mean, and the model what they say.
+    /// Minimises gᵀd + ½ dᵀ(H + `damping` D)d over the displacement d with `trial` = x + d in the bounds
+    /// and |d_i| ≤ `max_step`, D = diag H (floored; Marquardt's scaling), and returns the decrease −gᵀd − ½
+    /// dᵀHd that the undamped model predicts. With [`Barrier`]s, d is the displacement that they mean, and
+    /// the model what they say.
     ///
-    /// Coordinates on a bound whose gradient points outwards do not take part; those that the step would carry across a bound or
-    /// beyond `max_step` stop there, and the others are solved for again. (Shortening the whole displacement instead would let
-    /// one coordinate without information, such as ln E near E = 0, hold up all others.) `None` where the damped curvature is
-    /// not positive-definite.
+    /// Coordinates on a bound whose gradient points outwards do not take part; those that the step would
+    /// carry across a bound or beyond `max_step` stop there, and the others are solved for again. (Shortening
+    /// the whole displacement instead would let one coordinate without information, such as ln E near E = 0,
+    /// hold up all others.) `None` where the damped curvature is not positive-definite.
     pub fn solve(&mut self, point: &Point, bounds: &Bounds, damping: f64, max_step: f64, trial: &mut [f64]) -> Option<f64> {
-        // With the order known to the compiler, the loops become straight code; they are written for one barrier at most.
+        // With the order known to the compiler, the loops become straight code; they are written for one
+        // barrier at most.
         let order = if self.barriers.len() > 1 { 0 } else { trial.len() };
         match order {
             4 => self.solve_free::<4>(point, bounds, damping, max_step, trial),
@@ -188,7 +192,8 @@ impl StepSolver {
                     self.matrix[row * m + column] = point.curvature[i * p + j];
                 }
                 self.matrix[row * m + row] += damping * self.scale[i];
-                // Free coordinates still have zero displacement here, so only the ones stopped on a bound enter.
+                // Free coordinates still have zero displacement here, so only the ones stopped on a bound
+                // enter.
                 let coupling: f64 = (0..p).map(|j| point.curvature[i * p + j] * self.displacement[j]).sum();
                 self.solution[row] = -point.gradient[i] - coupling;
             }
@@ -234,14 +239,15 @@ impl StepSolver {
         Some(self.predicted_decrease(point, trial))
     }
 
-    /// Largest |g_i| / √D_i over the coordinates that may move: the gradient in units of the conditional standard deviations.
+    /// Largest |g_i| / √D_i over the coordinates that may move: the gradient in units of the conditional
+    /// standard deviations.
     pub fn scaled_gradient(&mut self, point: &Point, bounds: &Bounds) -> f64 {
         self.prepare(point, bounds);
         self.free.iter().map(|&i| point.gradient[i].abs() / self.scale[i].sqrt()).fold(0.0, f64::max)
     }
 
-    /// Decrease of the loss that the undamped step inside the box promises (half the squared Newton decrement where no bound
-    /// is met); infinite where the curvature is singular.
+    /// Decrease of the loss that the undamped step inside the box promises (half the squared Newton decrement
+    /// where no bound is met); infinite where the curvature is singular.
     pub fn decrement(&mut self, point: &Point, bounds: &Bounds, trial: &mut [f64]) -> f64 {
         self.solve(point, bounds, RIDGE, f64::INFINITY, trial).filter(|decrease| decrease.is_finite()).unwrap_or(f64::INFINITY)
     }
@@ -429,7 +435,8 @@ mod tests {
         }
     }
 
-    /// The promised decrease is that of the loss wherever a step stops, since the loss is what the model says it is.
+    /// The promised decrease is that of the loss wherever a step stops, since the loss is what the model says
+    /// it is.
     #[test]
     fn a_barrier_stopped_at_walls_promises_what_comes_true() {
         let scale = 0.7;

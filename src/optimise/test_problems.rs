@@ -88,8 +88,9 @@ pub fn rosenbrock(n: usize) -> impl Problems {
 
 const N_WAVELENGTHS: usize = 30;
 
-/// Toy stars with the structure of the real problem: coordinates (three labels z, ln E, ln ϖ), flux ϖ² exp(y(z) − E R(λ)) with 1 %
-/// errors, 5 % parallaxes, standard normal priors on z and the Jacobians −2 ln E − 2 ln ϖ.
+/// Toy stars with the structure of the real problem: coordinates (three labels z, ln E, ln ϖ), flux ϖ²
+/// exp(y(z) − E R(λ)) with 1 % errors, 5 % parallaxes, standard normal priors on z and the Jacobians −2 ln E
+/// − 2 ln ϖ.
 #[derive(Clone)]
 pub struct Stars {
     pub flux: Vec<[f64; N_WAVELENGTHS]>,
@@ -145,7 +146,8 @@ impl Stars {
         let (parallax, error) = self.parallax[star];
         rows.push(((x[4].exp() - parallax) / error, [0.0, 0.0, 0.0, 0.0, x[4].exp() / error]));
         let mut local = sum_of_squares(&rows);
-        // The Jacobian terms, with the curvature that the data have along them at the optimum (see prior::positivity).
+        // The Jacobian terms, with the curvature that the data have along them at the optimum (see
+        // prior::positivity).
         local.curvature[18] += 2.0;
         local.curvature[24] += 2.0;
         local.loss -= 2.0 * (x[3] + x[4]);

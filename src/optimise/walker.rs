@@ -1,13 +1,16 @@
-//! One problem on its way through Levenberg–Marquardt: what it proposes, accepts and rejects, and how it ends.
+//! One problem on its way through Levenberg–Marquardt: what it proposes, accepts and rejects, and how it
+//! ends.
 
 use super::levenberg_marquardt::LevenbergMarquardt;
 use super::step::{Point, StepSolver};
 use super::{Bounds, Problems, Proposal, Status};
 
-/// Below the noise of the loss, a step counts as progress if it lowers the predicted decrease to this fraction.
+/// Below the noise of the loss, a step counts as progress if it lowers the predicted decrease to this
+/// fraction.
 pub(super) const MEASURABLE_APPROACH: f64 = 0.9;
 
-/// A rejected step whose predicted decrease is below this fraction of the noise of the loss is the last one tried.
+/// A rejected step whose predicted decrease is below this fraction of the noise of the loss is the last one
+/// tried.
 pub(super) const HOPELESS: f64 = 0.1;
 
 /// One problem on its way. Its methods return whether the problem is still active.
@@ -90,7 +93,8 @@ impl Walker {
     }
 
     fn propose(&mut self, settings: &LevenbergMarquardt, solver: &mut StepSolver, bounds: &Bounds) -> bool {
-        // No damped step promises more than the undamped one, so that one that promises much shows that there is a way to go.
+        // No damped step promises more than the undamped one, so that one that promises much shows that there
+        // is a way to go.
         let mut is_on_its_way = false;
         while self.damping <= settings.maximum_damping {
             let predicted = solver.solve(&self.point, bounds, self.damping, settings.max_step, &mut self.trial.coordinates);
@@ -133,7 +137,8 @@ impl Walker {
             self.raise_damping();
             return true;
         }
-        // The losses cannot be told apart: go on as long as the gradient, which is far less noisy, says that the optimum is nearer.
+        // The losses cannot be told apart: go on as long as the gradient, which is far less noisy, says that
+        // the optimum is nearer.
         let decrement = solver.decrement(&self.trial, bounds, &mut self.spare);
         if decrement <= MEASURABLE_APPROACH * self.decrement(solver, bounds) {
             self.accept(settings, Some(decrement), settings.damping_decrease);
@@ -159,7 +164,8 @@ impl Walker {
         self.growth *= 2.0;
     }
 
-    /// No step helps any more: converged where what is left to gain is below the noise of the loss, stalled otherwise.
+    /// No step helps any more: converged where what is left to gain is below the noise of the loss, stalled
+    /// otherwise.
     fn give_up(&mut self, settings: &LevenbergMarquardt, solver: &mut StepSolver, bounds: &Bounds) -> bool {
         self.status = if self.decrement(solver, bounds) <= settings.negligible(self.point.loss) {
             Status::Converged

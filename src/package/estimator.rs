@@ -59,7 +59,8 @@ pub trait Estimator: Send + Sync {
     /// nor on their company.
     ///
     /// # Errors
-    /// When model and observations do not belong together, or the computation fails; and the error of `reached`.
+    /// When model and observations do not belong together, or the computation fails; and the error of
+    /// `reached`.
     fn estimate(&self, observations: &Observations, reached: Reached<'_>) -> Result<Estimated>;
 
     /// The flux `[N, W]` that the model predicts at parameters `[N, P]` (file units), where it predicts

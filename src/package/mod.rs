@@ -2,8 +2,8 @@
 //!
 //! Commands that work on a model know this room alone: [`Kinds`] finds the room that reads the folder,
 //! [`Package::estimator`] gives what makes a catalogue from observations. A new family of models is a room of
-//! its own that implements [`Kind`] and [`Estimator`] (and [`Trainable`], if recipes train it), and one line where the
-//! program's kinds are listed.
+//! its own that implements [`Kind`] and [`Estimator`] (and [`Trainable`], if recipes train it), and one line
+//! where the program's kinds are listed.
 
 mod estimator;
 mod kinds;

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 /// A kind whose packages come from recipes (TOML, with its [`Kind::KIND`] as `kind`) and observations.
 ///
-/// The program reads the observations, checks that nothing is written over, keeps the provenance, takes up what was interrupted, and
-/// writes the folder.
+/// The program reads the observations, checks that nothing is written over, keeps the provenance, takes up
+/// what was interrupted, and writes the folder.
 pub trait Trainable: Kind {
     /// What a recipe says.
     type Recipe;
@@ -21,7 +21,8 @@ pub trait Trainable: Kind {
     /// The folder in which packages are saved, with all files that may be in it.
     const FOLDER: FolderKind;
 
-    /// Reads a recipe; `place` is for messages, `folder` that to which paths in it are relative, and `seed` takes the place of its own.
+    /// Reads a recipe; `place` is for messages, `folder` that to which paths in it are relative, and `seed`
+    /// takes the place of its own.
     ///
     /// # Errors
     /// `Usage` for an unknown key or an impossible value.
@@ -41,7 +42,8 @@ pub trait Trainable: Kind {
     /// When it cannot be written.
     fn choices(recipe: &Self::Recipe) -> Result<String>;
 
-    /// The files that a training reads besides the observations, by what they are; their content decides the package too.
+    /// The files that a training reads besides the observations, by what they are; their content decides the
+    /// package too.
     fn other_inputs(_recipe: &Self::Recipe) -> Vec<(&'static str, PathBuf)> {
         Vec::new()
     }
@@ -79,7 +81,8 @@ pub struct TrainingContext<'a> {
     pub device: &'a Device,
     /// The folder to be written. Nothing is written there yet; see [`TrainingContext::checkpoint`].
     pub output: &'a Path,
-    /// Where the state of the training may lie meanwhile: a file beside the output, which the program removes at the end.
+    /// Where the state of the training may lie meanwhile: a file beside the output, which the program removes
+    /// at the end.
     pub checkpoint: &'a Path,
     /// Shortest time between two checkpoints.
     pub checkpoint_every: Duration,
@@ -87,8 +90,8 @@ pub struct TrainingContext<'a> {
     pub resume: bool,
     /// Recipe and inputs as a hash: a checkpoint of another run is refused.
     pub run: &'a str,
-    /// Told of the fraction done and where the training stands; its error (the program is told to stop) ends the training, after a
-    /// checkpoint.
+    /// Told of the fraction done and where the training stands; its error (the program is told to stop) ends
+    /// the training, after a checkpoint.
     pub report: Report<'a>,
 }
 

@@ -88,7 +88,8 @@ impl LabelSpace {
         Array2::from_shape_fn(scaled.dim(), |(i, k)| (scaled[[i, k]] + 0.5) * self.width(k) + self.minimum[k])
     }
 
-    /// Which labels are abundance ratios [X/Fe]; the others are the core labels (T_eff, log g, v_mic, [Fe/H]).
+    /// Which labels are abundance ratios [X/Fe]; the others are the core labels (T_eff, log g, v_mic,
+    /// [Fe/H]).
     pub fn abundance_ratios(&self) -> Vec<bool> {
         self.names.iter().map(|name| is_abundance_ratio(name)).collect()
     }

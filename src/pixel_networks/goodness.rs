@@ -1,4 +1,5 @@
-//! χ² of a fit against that of good spectra of about the same signal-to-noise ratio (Zhang et al. 2024, eq. 4).
+//! χ² of a fit against that of good spectra of about the same signal-to-noise ratio (Zhang et al. 2024, eq.
+//! 4).
 
 use crate::error::{Error, Result};
 use crate::statistics::{equal_count_edges, median};

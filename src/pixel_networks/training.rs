@@ -33,8 +33,8 @@ pub struct TrainedPixels {
 /// Normal fluxes of spectra that are divided by their continuum, or by any one number of their order.
 const NORMALISED: std::ops::RangeInclusive<f64> = 0.01..=100.0;
 
-/// Fails where spectra are no normalised ones, or too few to say what each label does; warns where they are fewer than the parameters of a
-/// network, which then follows single stars.
+/// Fails where spectra are no normalised ones, or too few to say what each label does; warns where they are
+/// fewer than the parameters of a network, which then follows single stars.
 pub(super) fn check_spectra(recipe: &PixelRecipe, spectra: &LabelledSpectra) -> Result<()> {
     let (n, l) = spectra.labels.dim();
     if n <= l {
@@ -65,7 +65,8 @@ pub(super) fn check_spectra(recipe: &PixelRecipe, spectra: &LabelledSpectra) -> 
 /// told of all. The result does not depend on the order of the stars, on threads, nor on interruptions.
 ///
 /// # Errors
-/// When stars have no labels, the library does not belong to them, or the training fails; and whatever `done` returns.
+/// When stars have no labels, the library does not belong to them, or the training fails; and whatever `done`
+/// returns.
 pub fn train(
     recipe: &PixelRecipe,
     observations: &Observations,

@@ -1,5 +1,5 @@
-//! The flux term: χ² = |L(f_pred − f_obs)|², its gradient, Gauss–Newton curvature and, from second-order jets, the rest of the
-//! Hessian. The jet comes from the tensor engine in its precision; the sums are in f64.
+//! The flux term: χ² = |L(f_pred − f_obs)|², its gradient, Gauss–Newton curvature and, from second-order
+//! jets, the rest of the Hessian. The jet comes from the tensor engine in its precision; the sums are in f64.
 
 use crate::error::{Error, Result};
 use crate::noise::Real;
@@ -11,7 +11,8 @@ use ndarray::{Array2, Array3};
 /// Normal equations of the flux term of several stars.
 pub(super) struct FluxNormal {
     pub normal: Normal,
-    /// 2 Σ (C⁻¹r)·∂²f, `[n, P, P]`: what the Gauss–Newton curvature leaves out (zero unless the jet has second derivatives).
+    /// 2 Σ (C⁻¹r)·∂²f, `[n, P, P]`: what the Gauss–Newton curvature leaves out (zero unless the jet has
+    /// second derivatives).
     pub residual_curvature: Array3<f64>,
 }
 

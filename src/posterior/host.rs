@@ -1,5 +1,5 @@
-//! The terms of −2 ln P that need no tensor: constraints, Gaussian priors, the mixture prior and the Jacobians of positive
-//! parameters. In f64, star by star.
+//! The terms of −2 ln P that need no tensor: constraints, Gaussian priors, the mixture prior and the
+//! Jacobians of positive parameters. In f64, star by star.
 
 use crate::error::Result;
 use crate::model::{Parameter, ParameterSpace, Transform};
@@ -13,8 +13,8 @@ pub struct Terms<'a> {
     pub constraints: &'a [String],
     /// The mixture prior of the labels.
     pub mixture: Option<&'a GaussianMixture>,
-    /// Whether −2 ln x is added for every parameter moved as a logarithm: the Jacobian of a flat prior on x > 0. Without it the
-    /// prior is flat in ln x.
+    /// Whether −2 ln x is added for every parameter moved as a logarithm: the Jacobian of a flat prior on
+    /// x > 0. Without it the prior is flat in ln x.
     pub jacobians: bool,
 }
 
@@ -97,7 +97,8 @@ impl<'a> HostTerms<'a> {
         loss + mixture.add_loss(&work.labels, &mut work.gradient, &mut work.curvature, &mut work.mixture)
     }
 
-    /// Adds loss, gradient and curvature (positive semi-definite, or the exact Hessian when `exact`) for the free parameters of `work`.
+    /// Adds loss, gradient and curvature (positive semi-definite, or the exact Hessian when `exact`) for the
+    /// free parameters of `work`.
     pub fn add(&self, star: usize, coordinates: &[f64], exact: bool, work: &mut HostWork, sums: Sums<'_>) {
         let n = sums.gradient.len();
         for (position, (terms, &u)) in self.parameters.iter().zip(coordinates).enumerate() {
@@ -151,7 +152,8 @@ impl ParameterTerms<'_> {
         Some((value * factor, error * factor))
     }
 
-    /// The same as a constraint. Impossible errors were taken out and flagged when the observations were read.
+    /// The same as a constraint. Impossible errors were taken out and flagged when the observations were
+    /// read.
     fn measurement(&self, star: usize) -> Option<GaussianConstraint> {
         let (value, error) = self.measured(star)?;
         GaussianConstraint::new(value, error).ok()

@@ -1,11 +1,12 @@
 //! The posterior of stars under a forward model: −2 ln P as a batch of [`NormalEquations`].
 //!
-//! −2 ln P = χ²_flux + Σ ((x − x̂)/σ)² − 2 ln p_mixture(labels) + Gaussian priors − 2 Σ ln x over logarithmic parameters
-//! (spec 1 §4–5; Zhang, Green & Rix 2023, eqs. 13, 14, 19). Which terms enter is chosen by [`Terms`]. Training and inference
-//! stand on this room.
+//! −2 ln P = χ²_flux + Σ ((x − x̂)/σ)² − 2 ln p_mixture(labels) + Gaussian priors − 2 Σ ln x over logarithmic
+//! parameters (spec 1 §4–5; Zhang, Green & Rix 2023, eqs. 13, 14, 19). Which terms enter is chosen by
+//! [`Terms`]. Training and inference stand on this room.
 //!
-//! Two engines compute the flux term: the tensor engine takes any model on any device, in single or double precision; the
-//! standard engine (`posterior/standard`) takes models of the standard family on the processor, in single precision and faster.
+//! Two engines compute the flux term: the tensor engine takes any model on any device, in single or double
+//! precision; the standard engine (`posterior/standard`) takes models of the standard family on the
+//! processor, in single precision and faster.
 
 mod flux;
 mod host;
@@ -31,7 +32,8 @@ use star_by_star::StarByStar;
 
 /// −2 ln P of every star of `observations` in the free coordinates of `model`.
 ///
-/// Problem `i` is row `i` of the observations. Coordinates that are not free stay at their row of `fixed [N, P]`.
+/// Problem `i` is row `i` of the observations. Coordinates that are not free stay at their row of `fixed [N,
+/// P]`.
 pub struct Posterior<'a> {
     model: &'a ForwardModel,
     observations: &'a Observations,
@@ -41,7 +43,8 @@ pub struct Posterior<'a> {
     standard: Option<StandardEngine>,
 }
 
-/// Problems that the standard engine solves together: their whitenings stay in its memory, and in the second-level cache.
+/// Problems that the standard engine solves together: their whitenings stay in its memory, and in the
+/// second-level cache.
 const STANDARD_BATCH: usize = standard::RECENT;
 
 /// The posterior of several stars around given coordinates.
@@ -49,23 +52,24 @@ const STANDARD_BATCH: usize = standard::RECENT;
 pub struct Local {
     /// χ² of the flux `[n]`.
     pub chi_square: Vec<f64>,
-    /// Fisher information `[n, P_free, P_free]` in the linear parameters (model units): Jᵀ C⁻¹ J of the flux plus 1/σ² of the
-    /// constraints and Gaussian priors (spec 1 §5, eqs. 21–23; the print has σ² where 1/σ² is meant). The mixture and the
-    /// Jacobians of the positive parameters are not included.
+    /// Fisher information `[n, P_free, P_free]` in the linear parameters (model units): Jᵀ C⁻¹ J of the flux
+    /// plus 1/σ² of the constraints and Gaussian priors (spec 1 §5, eqs. 21–23; the print has σ² where 1/σ²
+    /// is meant). The mixture and the Jacobians of the positive parameters are not included.
     pub information: Array3<f64>,
-    /// The flux's part of the Gauss–Newton curvature of −2 ln P in coordinates `[n, P_free, P_free]`: 2 Jᵀ C⁻¹ J.
+    /// The flux's part of the Gauss–Newton curvature of −2 ln P in coordinates `[n, P_free, P_free]`: 2 Jᵀ
+    /// C⁻¹ J.
     pub flux_curvature: Array3<f64>,
     /// ∂²(−2 ln P)/∂x² in coordinates `[n, P_free, P_free]`, if it was asked for.
     pub hessian: Option<Array3<f64>>,
 }
 
 impl<'a> Posterior<'a> {
-    /// The posterior with all parameters of the model free but those in `held`, which stay at their coordinate in
-    /// `fixed [N, P]` (all P parameters).
+    /// The posterior with all parameters of the model free but those in `held`, which stay at their
+    /// coordinate in `fixed [N, P]` (all P parameters).
     ///
     /// # Errors
-    /// When the data vectors of model and observations differ, a held parameter or a term's parameter is not in the model, or
-    /// the shape of `fixed` is not `[N, P]`.
+    /// When the data vectors of model and observations differ, a held parameter or a term's parameter is not
+    /// in the model, or the shape of `fixed` is not `[N, P]`.
     pub fn new(
         model: &'a ForwardModel,
         observations: &'a Observations,
@@ -87,7 +91,8 @@ impl<'a> Posterior<'a> {
         Ok(Self { model, observations, host, free, fixed, standard })
     }
 
-    /// The same posterior with other measurements of a parameter (file units) in place of those of the observations.
+    /// The same posterior with other measurements of a parameter (file units) in place of those of the
+    /// observations.
     ///
     /// # Errors
     /// When the parameter is not in the model.
@@ -143,7 +148,8 @@ impl<'a> Posterior<'a> {
         stars.iter().zip(all.rows()).map(|(&star, row)| self.host.loss(star, &row.to_vec(), &mut work)).collect()
     }
 
-    /// What the posterior looks like around the coordinates: χ², information and, if asked for, the exact Hessian.
+    /// What the posterior looks like around the coordinates: χ², information and, if asked for, the exact
+    /// Hessian.
     pub fn local(&self, stars: &[usize], coordinates: ArrayView2<'_, f64>, hessian: bool) -> Result<Local> {
         let all = self.all_coordinates(stars, coordinates);
         let flux = self.flux_normal(stars, &all, if hessian { Order::Second } else { Order::First })?;
@@ -157,7 +163,8 @@ impl<'a> Posterior<'a> {
         Ok(Local { chi_square, information, flux_curvature, hessian })
     }
 
-    /// Jᵀ C⁻¹ J of the flux, from twice that in coordinates, plus 1/σ² of the constraints and Gaussian priors.
+    /// Jᵀ C⁻¹ J of the flux, from twice that in coordinates, plus 1/σ² of the constraints and Gaussian
+    /// priors.
     fn information(&self, stars: &[usize], all: &Array2<f64>, curvature: &Array3<f64>) -> Array3<f64> {
         let n = self.free.len();
         let mut information = curvature.clone();
@@ -184,14 +191,15 @@ impl<'a> Posterior<'a> {
         Ok(normal.curvature)
     }
 
-    /// Problems to be solved together: `tensors` of them for the tensor engine, which wants long batches, fewer for the standard
-    /// engine, so that a star's whitening stays in the cache from one step to the next.
+    /// Problems to be solved together: `tensors` of them for the tensor engine, which wants long batches,
+    /// fewer for the standard engine, so that a star's whitening stays in the cache from one step to the
+    /// next.
     pub fn batch(&self, tensors: usize) -> usize {
         if self.standard.is_some() { tensors.min(STANDARD_BATCH) } else { tensors }
     }
 
-    /// Problems of a fit to be minimised together, of `n`: `tensors` of them for the tensor engine; all, one after the other on one thread, for the
-    /// standard engine, since others are fitted on other threads.
+    /// Problems of a fit to be minimised together, of `n`: `tensors` of them for the tensor engine; all, one
+    /// after the other on one thread, for the standard engine, since others are fitted on other threads.
     pub fn together(&self, n: usize, tensors: usize) -> usize {
         if self.standard.is_some() { n.max(1) } else { tensors }
     }
@@ -257,7 +265,8 @@ impl Problems for Posterior<'_> {
         Some(Box::new(StarByStar::new(self)?))
     }
 
-    /// The amounts that are free and moved as logarithms with their Jacobians: ln flux is linear in an amount itself, or nearly so.
+    /// The amounts that are free and moved as logarithms with their Jacobians: ln flux is linear in an amount
+    /// itself, or nearly so.
     fn barriers(&self) -> Vec<Barrier> {
         let free = self.free.iter().map(|&position| &self.host.parameters[position]).enumerate();
         let amounts = free.filter(|(_, terms)| terms.jacobian && terms.parameter.is_amount());

@@ -36,7 +36,8 @@ pub struct GaussianConstraint {
 
 impl GaussianConstraint {
     /// # Errors
-    /// `Data` where the error is not positive (it may be infinite), or finite around a value that is not finite.
+    /// `Data` where the error is not positive (it may be infinite), or finite around a value that is not
+    /// finite.
     pub fn new(value: f64, error: f64) -> Result<Self> {
         if error <= 0.0 || error.is_nan() {
             return Err(Error::data("Gaussian constraint")
@@ -58,7 +59,8 @@ impl GaussianConstraint {
         self.error.powi(-2)
     }
 
-    /// Loss, gradient 2 r r' and Gauss–Newton curvature 2 r'² of r², r = (x − x̂)/σ; zero without a measurement.
+    /// Loss, gradient 2 r r' and Gauss–Newton curvature 2 r'² of r², r = (x − x̂)/σ; zero without a
+    /// measurement.
     pub fn term(&self, coordinate: Coordinate) -> Term {
         if self.error.is_infinite() {
             return Term::default();

@@ -38,7 +38,8 @@ pub(super) struct Component {
     pub ln_amplitude: f64,
 }
 
-/// A normalised density of `n` named parameters, with derivatives, samples and the threshold below which a star is flagged.
+/// A normalised density of `n` named parameters, with derivatives, samples and the threshold below which a
+/// star is flagged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GaussianMixture {
     pub(super) parameters: Vec<String>,
@@ -47,11 +48,12 @@ pub struct GaussianMixture {
 }
 
 impl GaussianMixture {
-    /// A mixture of `weights [K]`, `means [K][n]` and row-major `covariances [K][n·n]` over the named `parameters [n]`.
+    /// A mixture of `weights [K]`, `means [K][n]` and row-major `covariances [K][n·n]` over the named
+    /// `parameters [n]`.
     ///
     /// # Errors
-    /// `Model`, naming the component: lengths that differ, numbers that are not finite, weights that are not positive or do not sum to
-    /// one, covariances that are not symmetric and positive-definite.
+    /// `Model`, naming the component: lengths that differ, numbers that are not finite, weights that are not
+    /// positive or do not sum to one, covariances that are not symmetric and positive-definite.
     pub fn new(parameters: Vec<String>, weights: &[f64], means: &[Vec<f64>], covariances: &[Vec<f64>]) -> Result<Self> {
         let n = parameters.len();
         if n == 0 || weights.is_empty() || means.len() != weights.len() || covariances.len() != weights.len() {
@@ -109,12 +111,14 @@ impl GaussianMixture {
         self.components.iter().map(|component| (component.ln_amplitude, &component.mean[..], &component.precision[..]))
     }
 
-    /// ln p below which a star counts as unlike the training sample (quality flag, bit 4), once it has been set.
+    /// ln p below which a star counts as unlike the training sample (quality flag, bit 4), once it has been
+    /// set.
     pub fn ln_density_threshold(&self) -> Option<f64> {
         self.ln_density_threshold
     }
 
-    /// Sets the flag threshold to the `percentile` (in per cent; 0.1 in the paper) of ln p over `n_samples` draws of the mixture.
+    /// Sets the flag threshold to the `percentile` (in per cent; 0.1 in the paper) of ln p over `n_samples`
+    /// draws of the mixture.
     pub fn set_ln_density_threshold(&mut self, percentile: f64, n_samples: usize, seed: u64) {
         let samples = self.sample(n_samples, &mut ChaCha8Rng::seed_from_u64(seed));
         let mut values: Vec<f64> = samples.rows().into_iter().map(|row| self.ln_density(&row.to_vec())).collect();
@@ -155,10 +159,11 @@ impl GaussianMixture {
         ln_density
     }
 
-    /// The loss −2 ln p(x), with its gradient added to `gradient [n]` and a positive-definite curvature to `curvature [n, n]`.
+    /// The loss −2 ln p(x), with its gradient added to `gradient [n]` and a positive-definite curvature to
+    /// `curvature [n, n]`.
     ///
-    /// The curvature 2 Σ_k r_k C_k⁻¹, weighted by the responsibilities r_k of the components, is the Hessian without the spread
-    /// of the pulls of different components, whose sign is the wrong one.
+    /// The curvature 2 Σ_k r_k C_k⁻¹, weighted by the responsibilities r_k of the components, is the Hessian
+    /// without the spread of the pulls of different components, whose sign is the wrong one.
     pub fn add_loss(&self, x: &[f64], gradient: &mut [f64], curvature: &mut [f64], work: &mut MixtureWork) -> f64 {
         mixture_sums::add_loss(&mut work.0, x, gradient, curvature)
     }
@@ -189,8 +194,8 @@ impl GaussianMixture {
         &self.components[0]
     }
 
-    /// ln p(x); calls `each` with every component's responsibility, its pull −C⁻¹(x − μ) = ∂ ln N/∂x, and itself. Components
-    /// whose responsibility is below the rounding of the sum are left out.
+    /// ln p(x); calls `each` with every component's responsibility, its pull −C⁻¹(x − μ) = ∂ ln N/∂x, and
+    /// itself. Components whose responsibility is below the rounding of the sum are left out.
     fn visit(&self, x: &[f64], mut each: impl FnMut(f64, &[f64], &Component)) -> f64 {
         let n = self.parameters.len();
         debug_assert_eq!(x.len(), n);

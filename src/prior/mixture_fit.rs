@@ -11,16 +11,16 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// How often a restart that does not converge is tried again with a ten times larger tolerance. (The library returns no model
-/// without convergence.)
+/// How often a restart that does not converge is tried again with a ten times larger tolerance. (The library
+/// returns no model without convergence.)
 const N_RELAXATIONS: i32 = 3;
 
 /// Most Gaussians and starts, and most draws for the threshold (3 GB).
 const MOST_STARTS: usize = 10_000;
 const MOST_DRAWS: usize = 100_000_000;
 
-/// Settings of the fit. Several seeds are tried and the likeliest mixture is kept: from one start to the next, the mean ln p of the
-/// local optima differs by some 0.01.
+/// Settings of the fit. Several seeds are tried and the likeliest mixture is kept: from one start to the
+/// next, the mean ln p of the local optima differs by some 0.01.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MixtureFit {
@@ -32,10 +32,11 @@ pub struct MixtureFit {
     pub tolerance: f64,
     /// Largest number of iterations of a start.
     pub max_iterations: u64,
-    /// Added to the variances, in units of the parameter's spread squared; keeps components from collapsing onto one star.
+    /// Added to the variances, in units of the parameter's spread squared; keeps components from collapsing
+    /// onto one star.
     pub regularisation: f64,
-    /// Stars further than this many spreads from the median in any parameter are left out. Densities are not computed in
-    /// logarithms inside the library, so a lone far star would turn into NaN.
+    /// Stars further than this many spreads from the median in any parameter are left out. Densities are not
+    /// computed in logarithms inside the library, so a lone far star would turn into NaN.
     pub outlier_limit: f64,
     /// At most so many stars are used, drawn at random.
     pub max_samples: usize,
@@ -102,12 +103,13 @@ impl MixtureFit {
 
     /// Fits the mixture to `samples [N, n]` of the named `parameters [n]` and sets its flag threshold.
     ///
-    /// The parameters are standardised by median and half the 16th–84th percentile range first. Rows with a number that is not
-    /// finite are left out. The same `seed` gives the same mixture, whatever the number of threads.
+    /// The parameters are standardised by median and half the 16th–84th percentile range first. Rows with a
+    /// number that is not finite are left out. The same `seed` gives the same mixture, whatever the number of
+    /// threads.
     ///
     /// # Errors
-    /// `Usage` for impossible settings; `Data` for too few stars or a parameter without spread; `Numerical` where no start
-    /// leads to a mixture.
+    /// `Usage` for impossible settings; `Data` for too few stars or a parameter without spread; `Numerical`
+    /// where no start leads to a mixture.
     pub fn fit(&self, samples: ArrayView2<'_, f64>, parameters: &[String], seed: u64) -> Result<GaussianMixture> {
         self.validate()?;
         let standardised = Standardised::new(samples, parameters, self, seed)?;
@@ -266,9 +268,10 @@ mod tests {
     use super::*;
     use std::f64::consts::TAU;
 
-    /// 3000 points of two correlated Gaussians from an additive recurrence, so that Python makes the same ones:
-    /// g = 1.2207440846057596; u = (0.5 + arange(1, 3001)[:, None] / g**[1, 2, 3]) % 1; component = u0 > 0.6;
-    /// z = sqrt(−2 ln u1)·(cos, sin)(2π u2); x, y = (1 + 0.5 z0, 0.3 z1 + 0.2 z0) or (4 + z0, −1 + 0.8 z1).
+    /// 3000 points of two correlated Gaussians from an additive recurrence, so that Python makes the same
+    /// ones: g = 1.2207440846057596; u = (0.5 + arange(1, 3001)[:, None] / g**[1, 2, 3]) % 1; component =
+    /// u0 > 0.6; z = sqrt(−2 ln u1)·(cos, sin)(2π u2); x, y = (1 + 0.5 z0, 0.3 z1 + 0.2 z0) or (4 + z0, −1 +
+    /// 0.8 z1).
     fn two_clouds() -> Array2<f64> {
         let g = 1.2207440846057596_f64;
         let mut samples = Array2::zeros((3000, 2));
@@ -286,7 +289,8 @@ mod tests {
         vec!["x".into(), "y".into()]
     }
 
-    /// scikit-learn 1.9.1: GaussianMixture(2, tol=1e-6, max_iter=1000, n_init=5, random_state=0).fit(X): score, weights_, means_.
+    /// scikit-learn 1.9.1: GaussianMixture(2, tol=1e-6, max_iter=1000, n_init=5, random_state=0).fit(X):
+    /// score, weights_, means_.
     #[test]
     fn fit_reaches_the_likelihood_of_scikit_learn() {
         let samples = two_clouds();

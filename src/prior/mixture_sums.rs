@@ -8,7 +8,8 @@ use crate::tensor::quads::{QUAD, Quad, exp_of_negative, vectorised};
 pub(super) struct MixtureSums {
     /// Number of parameters.
     n: usize,
-    /// ln amplitudes `[Q]`, means `[n, Q]` and precisions `[n, n, Q]`; Q quads hold all Gaussians, and lanes beyond the last have no weight.
+    /// ln amplitudes `[Q]`, means `[n, Q]` and precisions `[n, n, Q]`; Q quads hold all Gaussians, and lanes
+    /// beyond the last have no weight.
     ln_amplitudes: Vec<[f64; QUAD]>,
     means: Vec<[f64; QUAD]>,
     precisions: Vec<[f64; QUAD]>,
@@ -36,8 +37,8 @@ impl MixtureSums {
 }
 
 vectorised! {
-    /// −2 ln p at `x [n]`; its gradient is added to `gradient [n]`, twice the mean precision, weighted by the shares of the Gaussians in the density, to
-    /// `curvature [n, n]`.
+    /// −2 ln p at `x [n]`; its gradient is added to `gradient [n]`, twice the mean precision, weighted by the
+    /// shares of the Gaussians in the density, to `curvature [n, n]`.
     pub(super) fn add_loss(sums: &mut MixtureSums, x: &[f64], gradient: &mut [f64], curvature: &mut [f64]) -> f64 = add_loss_with
 }
 

@@ -1,7 +1,8 @@
-//! Prior terms of the posterior of one star: Gaussian constraints, the mixture of Gaussians over the labels, positivity.
+//! Prior terms of the posterior of one star: Gaussian constraints, the mixture of Gaussians over the labels,
+//! positivity.
 //!
-//! All terms are contributions to the loss −2 ln P, small functions in f64 on slices, called per star on the host. Knows nothing
-//! of models or of the coordinates' names.
+//! All terms are contributions to the loss −2 ln P, small functions in f64 on slices, called per star on the
+//! host. Knows nothing of models or of the coordinates' names.
 
 mod constraint;
 mod mixture;

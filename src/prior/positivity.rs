@@ -1,23 +1,24 @@
 //! The Jacobian of a flat prior on x > 0 in the coordinate u = ln x.
 //!
-//! A flat density in x is p(u) ∝ x in u, hence the terms −2 ln ϖ − 2 ln E of Zhang, Green & Rix 2023, eqs. 13 and 19: they make
-//! the optimum in (ln ϖ, ln E) that of the stated priors, and keep E away from zero.
+//! A flat density in x is p(u) ∝ x in u, hence the terms −2 ln ϖ − 2 ln E of Zhang, Green & Rix 2023, eqs. 13
+//! and 19: they make the optimum in (ln ϖ, ln E) that of the stated priors, and keep E away from zero.
 
 use super::Term;
 
 /// The term −2 ln x = −2u at `u` = ln x.
 ///
-/// It is linear in u, so its own second derivative is zero. The curvature returned, 2, is that of what balances it: at the
-/// optimum the data D have ∂D/∂u = 2, and ∂²D/∂u² = x² D'' + x D' exceeds its Gauss–Newton part x² D'' by x D' = ∂D/∂u = 2.
-/// Without it the optimiser would overshoot for stars whose E is consistent with zero. An exact Hessian must not include it.
+/// It is linear in u, so its own second derivative is zero. The curvature returned, 2, is that of what
+/// balances it: at the optimum the data D have ∂D/∂u = 2, and ∂²D/∂u² = x² D'' + x D' exceeds its
+/// Gauss–Newton part x² D'' by x D' = ∂D/∂u = 2. Without it the optimiser would overshoot for stars whose E
+/// is consistent with zero. An exact Hessian must not include it.
 pub fn positivity(u: f64) -> Term {
     Term { loss: -2.0 * u, gradient: -2.0, curvature: 2.0 }
 }
 
 /// The x > 0 that minimises ((x − x̂)/σ)² − 2 ln x: (x̂ + √(x̂² + 4σ²))/2.
 ///
-/// So the optimum in ln E is not that in E: a reddening of 0 ± σ comes out as σ. Inference without the Jacobian terms has no such
-/// shift.
+/// So the optimum in ln E is not that in E: a reddening of 0 ± σ comes out as σ. Inference without the
+/// Jacobian terms has no such shift.
 pub fn maximum_a_posteriori(value: f64, error: f64) -> f64 {
     let root = value.hypot(2.0 * error);
     // For negative x̂ the sum would cancel; (x̂ + √…)(√… − x̂) = 4σ².

@@ -43,8 +43,8 @@ fn like(column: &Column, target: &str, place: &str) -> Result<Column> {
     in_unit(column, target)
 }
 
-/// A column of numbers, scalars or lists, in another unit; its type stays where it is a float. A column of errors (`…_error`) is not
-/// shifted where its values would be.
+/// A column of numbers, scalars or lists, in another unit; its type stays where it is a float. A column of
+/// errors (`…_error`) is not shifted where its values would be.
 ///
 /// # Errors
 /// When the column's unit is none that is known or measures something else, or the column is not of numbers.

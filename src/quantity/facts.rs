@@ -107,7 +107,8 @@ impl Facts {
     }
 }
 
-/// A unit as columns that are written have it: none for logarithms, because neither FITS nor VOUnit has `dex`.
+/// A unit as columns that are written have it: none for logarithms, because neither FITS nor VOUnit has
+/// `dex`.
 pub(super) fn unit_in_files(unit: &str) -> &str {
     if unit::parse(unit).is_ok_and(|unit| unit.scale == unit::Scale::Decadic) { "" } else { unit }
 }

@@ -1,5 +1,5 @@
-//! What the columns of files measure: the unit in which each quantity is used, what is possible for it, and the way from a column as
-//! a file has it to numbers in that unit.
+//! What the columns of files measure: the unit in which each quantity is used, what is possible for it, and
+//! the way from a column as a file has it to numbers in that unit.
 //!
 //! ```text
 //! column (unit of the file) ── Quantity::read ──► column (unit of the quantity; null: missing; ∞: beyond reason)

@@ -69,7 +69,8 @@ impl Notices {
         self.say_beyond(place);
     }
 
-    /// As [`Notices::say`], where many files come one after the other: what is the same of several is said of the first.
+    /// As [`Notices::say`], where many files come one after the other: what is the same of several is said of
+    /// the first.
     pub fn say_of_first(&self, place: &str) {
         for text in self.texts(place) {
             warn_once_about(text.strip_prefix(place).unwrap_or(&text), text.as_str());
@@ -86,7 +87,8 @@ impl Notices {
         }
     }
 
-    /// Says how many numbers are beyond reason: once for a column of a place, with the number of the part at hand.
+    /// Says how many numbers are beyond reason: once for a column of a place, with the number of the part at
+    /// hand.
     pub fn say_beyond(&self, place: &str) {
         for (column, text) in self.beyond_texts(place) {
             warn_once_about(&format!("{place}, {column}, beyond reason"), text);

@@ -18,9 +18,10 @@ pub enum Role {
 const KILOKELVIN: std::ops::RangeInclusive<f64> = 1.0..=60.0;
 
 impl Quantity {
-    /// The column in the quantity's unit, one number a row; null where the file has none or the sentinel. A value that is not
-    /// possible becomes ∞ and such an error −∞, neither a measurement nor missing: who uses them flags the star. `partner` is the unit of the values, for errors
-    /// that state none. The column's unit becomes the quantity's, except where it has none and needs none.
+    /// The column in the quantity's unit, one number a row; null where the file has none or the sentinel. A
+    /// value that is not possible becomes ∞ and such an error −∞, neither a measurement nor missing: who uses
+    /// them flags the star. `partner` is the unit of the values, for errors that state none. The column's
+    /// unit becomes the quantity's, except where it has none and needs none.
     ///
     /// # Errors
     /// When the column is no scalar of numbers, or its unit measures something else.
@@ -92,7 +93,8 @@ impl Quantity {
             .remedy("Convert the column and its errors to K, or give it the unit kK."))
     }
 
-    /// Whether a number of the file, converted, can be: NaN is missing, and errors that are zero, negative or infinite are the user's to judge.
+    /// Whether a number of the file, converted, can be: NaN is missing, and errors that are zero, negative or
+    /// infinite are the user's to judge.
     fn is_possible(&self, role: Role, raw: f64, read: f64) -> bool {
         match role {
             Role::Value => read.is_nan() || (self.range[0]..=self.range[1]).contains(&read) && !is_sentinel(raw),
@@ -100,7 +102,8 @@ impl Quantity {
         }
     }
 
-    /// From the column's unit to the quantity's; from that of the values (`partner`) where an error states none.
+    /// From the column's unit to the quantity's; from that of the values (`partner`) where an error states
+    /// none.
     ///
     /// # Errors
     /// When the column's unit measures something else.

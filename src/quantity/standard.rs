@@ -8,7 +8,8 @@ use crate::unit;
 pub struct Quantity {
     /// Name of the column of values; that of the errors has `_error` appended.
     pub name: String,
-    /// The unit in which it is used; `None` where nothing is known of it and the file's numbers are taken as they are.
+    /// The unit in which it is used; `None` where nothing is known of it and the file's numbers are taken as
+    /// they are.
     pub unit: Option<String>,
     /// Possible values, in that unit.
     pub range: [f64; 2],
@@ -18,7 +19,8 @@ pub struct Quantity {
     pub sentinel: Option<f64>,
 }
 
-/// Numbers that stand for "no value" in the catalogues of many surveys; none of them is a measurement to the last digit.
+/// Numbers that stand for "no value" in the catalogues of many surveys; none of them is a measurement to the
+/// last digit.
 const SENTINELS: [f64; 9] = [-99.0, -99.9, -99.99, -999.0, -999.9, -999.99, -9999.0, -9999.9, -99_999.0];
 
 /// Whether a number as it stands in a file is one of those that mean "no value" in many surveys.
@@ -39,7 +41,8 @@ impl Quantity {
         Self { name: column.to_owned(), unit: Some("mag".into()), range: [-30.0, 60.0], needs_unit: true, sentinel }
     }
 
-    /// The same quantity in the unit that its user (a model's parameter) states; an empty one leaves it as it is.
+    /// The same quantity in the unit that its user (a model's parameter) states; an empty one leaves it as it
+    /// is.
     pub fn with_unit(mut self, text: &str) -> Self {
         if unit::is_absent(text) || self.unit.as_deref() == Some(text) {
             return self;

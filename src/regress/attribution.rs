@@ -1,5 +1,6 @@
-//! Which entries a prediction comes from: integrated gradients (Sundararajan, Taly & Yan 2017), through the stored steps
-//! down to the fluxes. The attributions of a star and a parameter sum to its prediction less that of the baseline.
+//! Which entries a prediction comes from: integrated gradients (Sundararajan, Taly & Yan 2017), through the
+//! stored steps down to the fluxes. The attributions of a star and a parameter sum to its prediction less
+//! that of the baseline.
 
 use super::inputs::Inputs;
 use super::model::RegressionModel;
@@ -26,8 +27,9 @@ impl Attribution {
 }
 
 impl RegressionModel {
-    /// Attributions of the prediction at `flux [W]` beside that at `baseline [W]` (a mean spectrum, say), as the mean of
-    /// all networks has them, along the line between the two in `points` steps; both have to be whole.
+    /// Attributions of the prediction at `flux [W]` beside that at `baseline [W]` (a mean spectrum, say), as
+    /// the mean of all networks has them, along the line between the two in `points` steps; both have to be
+    /// whole.
     ///
     /// # Errors
     /// When a flux is missing, the model has other inputs beside fluxes, or it predicts a mixture.

@@ -41,8 +41,8 @@ fn slopes_of_the_steps_are_central_differences() {
     }
 }
 
-/// Completeness below 1 %, for labels and for luminosities, and what is known of the spectra: pixels without lines tell
-/// little of the luminosity.
+/// Completeness below 1 %, for labels and for luminosities, and what is known of the spectra: pixels without
+/// lines tell little of the luminosity.
 #[test]
 fn attributions_sum_to_the_prediction() {
     let text = LABELS.replace("epochs = 25", "epochs = 8");
@@ -52,7 +52,7 @@ fn attributions_sum_to_the_prediction() {
         (0..observations.len()).filter(|&star| observations.n_fluxes(star) == observations.grid.len()).take(8).collect();
     let rows: Vec<Vec<f32>> = whole.iter().map(|&star| observations.flux.row(star).to_vec()).collect();
     for row in &rows[1..] {
-        let found = model.attribution(row, &rows[0], 128).unwrap();
+        let found = model.attribution(row, &rows[0], 1024).unwrap();
         for (k, difference) in found.difference.iter().enumerate() {
             // Of stars that hardly differ, one per cent of what stars differ by.
             let error = (found.values.row(k).sum() - difference).abs();
@@ -97,6 +97,7 @@ fn attributions_are_near_exact_shapley_values() {
     let (model, _) = train(&recipe(&text), &small, &Device::cpu(), None, &mut |_, _| Ok(())).unwrap();
     let mean = small.flux.mean_axis(ndarray::Axis(0)).unwrap().to_vec();
     let factorial = |n: usize| (1..=n).product::<usize>() as f64;
+    let (mut off, mut whole) = (0.0, 0.0);
     for star in 0..5 {
         let row = small.flux.row(star).to_vec();
         let of = |subset: usize| {
@@ -105,7 +106,6 @@ fn attributions_are_near_exact_shapley_values() {
         };
         let all: Vec<f64> = (0..64).map(of).collect();
         let found = model.attribution(&row, &mean, 256).unwrap();
-        let size = found.values.iter().map(|value| value.abs()).fold(0.0, f64::max);
         for w in 0..6 {
             let shapley: f64 = (0..64_usize)
                 .filter(|subset| subset >> w & 1 == 0)
@@ -115,7 +115,11 @@ fn attributions_are_near_exact_shapley_values() {
                 })
                 .sum();
             println!("star {star}, entry {w}: {:+.3} mag, Shapley {shapley:+.3}", found.values[[0, w]]);
-            assert!((found.values[[0, w]] - shapley).abs() < 0.25 * size + 0.05, "{star} {w}");
+            off += (found.values[[0, w]] - shapley).abs();
+            whole += shapley.abs();
         }
     }
+    // Both divide the same difference among the entries, and a network that is not additive differently.
+    println!("differences from Shapley values: {:.0} % of these", 100.0 * off / whole);
+    assert!(off < 0.5 * whole, "{off} of {whole}");
 }

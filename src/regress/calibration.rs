@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ErrorCalibration {
-    /// The factor at values of the parameter, by rising value: between two of them its logarithm is on the line, beyond
-    /// them it is that of the last. One alone holds everywhere; none is a factor of one.
+    /// The factor at values of the parameter, by rising value: between two of them its logarithm is on the
+    /// line, beyond them it is that of the last. One alone holds everywhere; none is a factor of one.
     pub factors: Vec<[f64; 2]>,
     pub floor: f64,
     /// Stars that it is from; with fewer than [`FEWEST`] the errors are as they come.
@@ -21,8 +21,8 @@ pub const FEWEST: usize = 50;
 const PARTS: usize = 3;
 /// Percentiles of the predicted luminosities at which their factors are found.
 const KNOTS: [f64; 3] = [8.0, 50.0, 92.0];
-/// How far, in ln, factors are expected from one: what a few hundred parallaxes with errors of their own size say of the
-/// distant stars is little more than that.
+/// How far, in ln, factors are expected from one: what a few hundred parallaxes with errors of their own size
+/// say of the distant stars is little more than that.
 const EXPECTED: f64 = 0.5;
 /// Smallest of the floors from which the most likely one is looked for, mag.
 const SMALLEST_FLOOR: f64 = 0.02;
@@ -70,8 +70,8 @@ impl ErrorCalibration {
         self.factor(value).powi(2) * own + self.floor.powi(2)
     }
 
-    /// The factor and the floor with which the robust scatter of pulls is nearest to one among stars of small, medium and
-    /// large own errors alike: by a search over a grid, as the target has steps.
+    /// The factor and the floor with which the robust scatter of pulls is nearest to one among stars of
+    /// small, medium and large own errors alike: by a search over a grid, as the target has steps.
     pub(super) fn of(residuals: &[Residual]) -> Self {
         let residuals: Vec<Residual> =
             residuals.iter().copied().filter(|r| r.value.is_finite() && r.of_prediction.is_finite()).collect();
@@ -101,13 +101,14 @@ impl ErrorCalibration {
             .map_or(Self { n_stars, ..Self::NONE }, |(_, calibration)| calibration)
     }
 
-    /// The same by parallaxes, most of which may be worse than what they judge: the most likely floor and factors, these a
-    /// function of the predicted magnitude, of ϖ = ϖ̂ ± √(σ² + (slope · s)²) with s² the calibrated variance.
+    /// The same by parallaxes, most of which may be worse than what they judge: the most likely floor and
+    /// factors, these a function of the predicted magnitude, of ϖ = ϖ̂ ± √(σ² + (slope · s)²) with s² the
+    /// calibrated variance.
     ///
-    /// The mean parallax of stars that are predicted alike is the predicted one, because the loss of training is a mean
-    /// square of parallaxes: their scatter is about it, and not about the median that errors in M would give (that would
-    /// make s of the distant stars too small, by a third among simulated giants). Stars whose parallaxes say nothing of s
-    /// leave the factor at one.
+    /// The mean parallax of stars that are predicted alike is the predicted one, because the loss of training
+    /// is a mean square of parallaxes: their scatter is about it, and not about the median that errors in M
+    /// would give (that would make s of the distant stars too small, by a third among simulated giants).
+    /// Stars whose parallaxes say nothing of s leave the factor at one.
     pub(super) fn of_parallaxes(residuals: &[ParallaxResidual]) -> Self {
         let is_number = |r: &&ParallaxResidual| {
             [r.magnitude, r.difference, r.error, r.slope, r.of_prediction].iter().all(|value| value.is_finite())
@@ -134,7 +135,8 @@ impl ErrorCalibration {
             let expected: f64 = x[1..].iter().map(|ln| (ln / EXPECTED).powi(2)).sum();
             residuals.iter().map(of).sum::<f64>() + expected
         };
-        // Floor and factors give way to each other, which steps along the axes do not follow: from floors of all sizes.
+        // Floor and factors give way to each other, which steps along the axes do not follow: from floors of
+        // all sizes.
         let floors = std::iter::once(0.0).chain((0..10).map(|k| SMALLEST_FLOOR * 1.6f64.powi(k)));
         let found = floors.map(|floor| {
             let start: Vec<f64> = std::iter::once(floor).chain(knots.iter().map(|_| 0.0)).collect();
@@ -145,8 +147,8 @@ impl ErrorCalibration {
     }
 }
 
-/// The minimum near a point, by steps along each axis that are halved where none leads lower (Kolda, Lewis & Torczon
-/// 2003, compass search), and its value: it wants no slopes.
+/// The minimum near a point, by steps along each axis that are halved where none leads lower (Kolda, Lewis &
+/// Torczon 2003, compass search), and its value: it wants no slopes.
 fn compass(start: Vec<f64>, misfit: impl Fn(&[f64]) -> f64) -> (Vec<f64>, f64) {
     let (mut best, mut step) = (start, 0.4);
     let mut lowest = misfit(&best);
@@ -174,8 +176,8 @@ mod tests {
     use rand::{Rng, SeedableRng};
     use rand_distr::{Distribution, StandardNormal};
 
-    /// Errors of 0.6 of the own ones among dwarfs, 1.3 among giants, and a floor; parallaxes of giants are measured worse than
-    /// they are predicted, and two in a hundred are wrong.
+    /// Errors of 0.6 of the own ones among dwarfs, 1.3 among giants, and a floor; parallaxes of giants are
+    /// measured worse than they are predicted, and two in a hundred are wrong.
     #[test]
     fn parallaxes_say_how_good_predictions_are() {
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(2);
@@ -230,8 +232,8 @@ mod tests {
             .collect();
         let found = ErrorCalibration::of(&residuals);
         println!("{found:?}");
-        // Outliers of one in twenty raise a robust scatter by 7 %, and floor and factor can give way to each other: what counts is
-        // the error at either end.
+        // Outliers of one in twenty raise a robust scatter by 7 %, and floor and factor can give way to each
+        // other: what counts is the error at either end.
         for own in [0.05_f64, 0.2, 1.0] {
             let ratio = (found.variance(0.0, own * own) / ((1.6 * own).powi(2) + 0.08f64.powi(2))).sqrt();
             assert!((0.9..1.2).contains(&ratio), "{own}: {ratio} {found:?}");

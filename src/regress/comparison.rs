@@ -25,7 +25,8 @@ pub struct Row {
     pub bias: f64,
     /// 1.48 MAD of it.
     pub scatter: f64,
-    /// Mean of its square over the variance of what was measured (Shen et al. 2025, Table C.1), if that varies.
+    /// Mean of its square over the variance of what was measured (Shen et al. 2025, Table C.1), if that
+    /// varies.
     pub squared_error: Option<f64>,
     /// Robust scatter of the network's pulls about zero, with the errors of both; baselines have no errors.
     pub pulls: Option<f64>,
@@ -156,8 +157,8 @@ fn measured(
     Ok(residuals.get(k).into_iter().flatten().map(|residual| -residual.value).collect())
 }
 
-/// What baselines are taught, by parameter `[P][N]`, NaN for stars that do not teach. For luminosities they have
-/// magnitudes of 1/ϖ, which take a choice of stars: the parallaxes that are positive, or the good ones.
+/// What baselines are taught, by parameter `[P][N]`, NaN for stars that do not teach. For luminosities they
+/// have magnitudes of 1/ϖ, which take a choice of stars: the parallaxes that are positive, or the good ones.
 fn lessons(model: &RegressionModel, observations: &Observations, parts: &Parts) -> Result<Vec<(String, Vec<Vec<f64>>)>> {
     let n = observations.len();
     if let Target::Labels { names, .. } = &model.target {

@@ -1,9 +1,11 @@
-//! Stars with emission lines, by what their clean windows say that their spectrum should be (Xiang et al. 2021, sec. 3):
-//! principal components of the clean windows, and the full spectra of stars without emission as a linear function of
-//! their coefficients (P B = X, by least squares). The excess is the mean of observed less reconstructed flux over a line.
+//! Stars with emission lines, by what their clean windows say that their spectrum should be (Xiang et al.
+//! 2021, sec. 3): principal components of the clean windows, and the full spectra of stars without emission
+//! as a linear function of their coefficients (P B = X, by least squares). The excess is the mean of observed
+//! less reconstructed flux over a line.
 //!
-//! The print starts from all stars; here those that differ from the median spectrum in the line by more than three times
-//! the scatter are left out at first, so that emitters do not enter the reconstruction by which they are found.
+//! The print starts from all stars; here those that differ from the median spectrum in the line by more than
+//! three times the scatter are left out at first, so that emitters do not enter the reconstruction by which
+//! they are found.
 
 use super::pca::{Pca, PcaMethod, walk_in_blocks};
 use crate::error::{Error, Result};
@@ -14,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 /// Rows that are worked on at once.
 const BLOCK: usize = 2048;
-/// Ridge of the least squares, relative to the largest variance of a coefficient: beyond the rank of the sample there is
-/// nothing to be learned.
+/// Ridge of the least squares, relative to the largest variance of a coefficient: beyond the rank of the
+/// sample there is nothing to be learned.
 const RIDGE: f64 = 1e-9;
 /// Scatters in the line beyond which a star does not take part in the first reconstruction.
 const FIRST_CUT: f64 = 3.0;
@@ -31,7 +33,8 @@ pub struct EmissionOptions {
     pub line: [f64; 2],
     /// Beside it, where χ² says whether the reconstruction holds.
     pub beside: Vec<[f64; 2]>,
-    /// Mean excess in the line, of the continuum, above which a star has emission. The paper prints no number.
+    /// Mean excess in the line, of the continuum, above which a star has emission. The paper prints no
+    /// number.
     pub threshold: f64,
     /// Reconstructions, each without the stars that the last one found.
     pub iterations: usize,
@@ -66,8 +69,8 @@ fn positions(wavelength: &[f64], windows: &[[f64; 2]]) -> Vec<usize> {
 }
 
 impl Reconstruction {
-    /// Learns from normalised spectra `[N, W]` at `wavelength [W]`; pixels that are NaN are taken as the median of the
-    /// sample.
+    /// Learns from normalised spectra `[N, W]` at `wavelength [W]`; pixels that are NaN are taken as the
+    /// median of the sample.
     ///
     /// # Errors
     /// When a window holds no pixel, or there are fewer normal stars than components.
@@ -141,7 +144,8 @@ impl Reconstruction {
         })
     }
 
-    /// The spectrum `[W]` that the clean windows of a star stand for; missing pixels there are those of the mean.
+    /// The spectrum `[W]` that the clean windows of a star stand for; missing pixels there are those of the
+    /// mean.
     pub fn spectrum(&self, flux: ArrayView2<'_, f32>, star: usize) -> Array1<f64> {
         let of = |(j, w): (usize, &usize)| {
             let value = f64::from(flux[[star, *w]]);
@@ -193,8 +197,8 @@ mod tests {
         }
     }
 
-    /// OB stars of R = 1800 with a signal-to-noise ratio of 50 to 150: hydrogen that follows temperature and gravity, helium
-    /// that tells them; and the equivalent widths of Hα emission (Å), 0 for seven in eight.
+    /// OB stars of R = 1800 with a signal-to-noise ratio of 50 to 150: hydrogen that follows temperature and
+    /// gravity, helium that tells them; and the equivalent widths of Hα emission (Å), 0 for seven in eight.
     fn stars(n: usize, seed: u64) -> (Vec<f64>, Array2<f32>, Array2<f32>, Vec<f64>) {
         let wavelength: Vec<f64> =
             (0..450).map(|w| 4000.0 + 2.0 * f64::from(w)).chain((0..150).map(|w| 6400.0 + 2.0 * f64::from(w))).collect();
@@ -231,7 +235,8 @@ mod tests {
         (wavelength, flux, error, widths)
     }
 
-    /// Spec 3 C: purity ≥ 0.98 and completeness ≥ 0.97 above 2 Å at S/N ≥ 50, among stars that were not learned from.
+    /// Spec 3 C: purity ≥ 0.98 and completeness ≥ 0.97 above 2 Å at S/N ≥ 50, among stars that were not
+    /// learned from.
     #[test]
     fn emitters_are_found_and_no_others() {
         let (wavelength, flux, _, _) = stars(2000, 1);

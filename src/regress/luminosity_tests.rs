@@ -10,8 +10,9 @@ use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 use std::sync::Arc;
 
-/// A survey like that of Li et al. (2025): spectra of 80 pixels with a signal-to-noise ratio of 30, whose lines tell temperature,
-/// abundance and luminosity, of stars of 15 < G < 19, of whose parallaxes one in seven is negative. With the true M.
+/// A survey like that of Li et al. (2025): spectra of 80 pixels with a signal-to-noise ratio of 30, whose
+/// lines tell temperature, abundance and luminosity, of stars of 15 < G < 19, of whose parallaxes one in
+/// seven is negative. With the true M.
 pub(super) fn noisy(n: usize, first: usize) -> (Observations, Vec<f64>) {
     let width = 80;
     let wavelength: Vec<f64> = (0..width).map(|w| 500.0 + w as f64).collect();
@@ -23,7 +24,8 @@ pub(super) fn noisy(n: usize, first: usize) -> (Observations, Vec<f64>) {
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64((first + star) as u64);
         let mut normal = || -> f64 { StandardNormal.sample(&mut random) };
         let (a, b, feh) = (normal(), normal(), -0.3 + 0.5 * normal());
-        // Seven in ten are dwarfs, whose temperature follows their magnitude; giants have a narrow range of it.
+        // Seven in ten are dwarfs, whose temperature follows their magnitude; giants have a narrow range of
+        // it.
         let is_dwarf = normal() < 0.52;
         let (m, teff) = match is_dwarf {
             true => (5.2 + 1.2 * a, 0.9 - 0.45 * a + 0.1 * b - 0.1 * feh),
@@ -84,7 +86,8 @@ fn luminosities(n: usize, text: &str, limits: [f64; 3]) {
         let limit = if name.contains("dwarfs") { limits[0] } else { limits[1] };
         assert!(differences.len() < 50 || median(&differences).abs() < limit, "{name}");
     }
-    // In bins of a distance that knows nothing of its star's parallax, parallaxes agree with it, if it is right.
+    // In bins of a distance that knows nothing of its star's parallax, parallaxes agree with it, if it is
+    // right.
     let z = |magnitudes: &[f64], errors: &dyn Fn(usize) -> f64, [low, high]: [f64; 2]| {
         let (mut sum, mut weight) = (0.0, 0.0);
         for star in (0..found.len()).filter(|&star| (low..high).contains(&distance(magnitudes[star], star))) {
@@ -106,8 +109,8 @@ fn luminosities(n: usize, text: &str, limits: [f64; 3]) {
     let scatter = scatter_about_zero(&pulls);
     println!("pulls of M less the truth: {scatter:.2}");
     assert!((0.85..1.2).contains(&scatter), "{scatter}");
-    // Of stars with predicted parallaxes below their errors little can be known (1.0 to 2.0, by the seed of a simulation of
-    // this one in Python; before the copies scattered about their own mean: 0.5 for all stars).
+    // Of stars with predicted parallaxes below their errors little can be known (1.0 to 2.0, by the seed of a
+    // simulation of this one in Python; before the copies scattered about their own mean: 0.5 for all stars).
     for [low, high] in [[0.0, 1.0], [1.0, 3.0], [3.0, 10.0], [10.0, 1000.0]] {
         let ratio = |star: usize| 1.0 / distance(found[star], star) / stars[star][1];
         let inside: Vec<f64> =

@@ -27,8 +27,8 @@ pub struct MixtureOfMagnitudes {
 const RANGE: [f64; 2] = [-10.0, 18.0];
 /// Nodes of the integral.
 pub(super) const NODES: usize = 192;
-/// Least scatter of a component, mag: below it the nodes of stars without a good parallax would be too far apart
-/// (28 mag / 191 = 0.15 mag, for which the sum of a Gaussian of σ ≥ 0.1 mag is right to 1e-4).
+/// Least scatter of a component, mag: below it the nodes of stars without a good parallax would be too far
+/// apart (28 mag / 191 = 0.15 mag, for which the sum of a Gaussian of σ ≥ 0.1 mag is right to 1e-4).
 pub(super) const LEAST_SCATTER: f64 = 0.1;
 
 /// Nodes of a star: magnitudes and ln of weight times likelihood of its parallax, up to the constant

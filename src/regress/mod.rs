@@ -6,9 +6,9 @@
 //!        └─ Monte-Carlo copies through the same steps ─► scatter ┴─ scatter of the seeds, calibrated ─► covariance
 //! ```
 //!
-//! The sample is divided by hashes of the identifiers: *validation* stars (those of every other room) are used by
-//! nothing but the comparison at the end; of the others, the stars *held out* say when to stop and calibrate the
-//! errors.
+//! The sample is divided by hashes of the identifiers: *validation* stars (those of every other room) are
+//! used by nothing but the comparison at the end; of the others, the stars *held out* say when to stop and
+//! calibrate the errors.
 
 mod attribution;
 #[cfg(test)]

@@ -34,7 +34,8 @@ pub struct RegressionModel {
     pub seed: u64,
     pub calibration: Vec<ErrorCalibration>,
     pub domain: Domain,
-    /// 0.5 and 99.5 percentile of what training stars had, by parameter; of luminosities, of what was predicted.
+    /// 0.5 and 99.5 percentile of what training stars had, by parameter; of luminosities, of what was
+    /// predicted.
     pub training_range: Vec<[f64; 2]>,
     pub card: ModelCard,
     pub log: TrainingLog,

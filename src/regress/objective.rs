@@ -167,8 +167,8 @@ impl Objective {
         }
     }
 
-    /// Sums over some stars of the loss that is differentiated and of the one by which epochs are compared, and what
-    /// they are sums over. `outputs [n, outputs]` are those of these stars.
+    /// Sums over some stars of the loss that is differentiated and of the one by which epochs are compared,
+    /// and what they are sums over. `outputs [n, outputs]` are those of these stars.
     pub fn loss(&self, outputs: Tensor<2>, stars: &[usize], device: &Device) -> Losses {
         let n = stars.len();
         let pick = |values: &[f32], width: usize| -> Tensor<2> {
@@ -256,7 +256,8 @@ fn softplus(x: Tensor<2>) -> Tensor<2> {
     x.clone().clamp_min(0.0) + (x.abs() * -1.0).exp().log1p()
 }
 
-/// What outputs of a network stand for: parameters in file units, and variances that the network itself predicts.
+/// What outputs of a network stand for: parameters in file units, and variances that the network itself
+/// predicts.
 pub(super) fn meaning(target: &Target, scaling: &Scaling, outputs: &[f32]) -> (Vec<f64>, Vec<f64>) {
     let out = |k: usize| f64::from(outputs[k]);
     match target {

@@ -1,8 +1,8 @@
 //! Principal components of rows that need not be in memory together.
 //!
 //! Components are found from blocks of rows: for few columns by the whole covariance, for many by a random
-//! subspace that is multiplied by the covariance a few times (Halko, Martinsson & Tropp 2011, alg. 4.4), which
-//! needs `iterations + 2` walks over the rows and memory for `columns × (components + 10)` numbers.
+//! subspace that is multiplied by the covariance a few times (Halko, Martinsson & Tropp 2011, alg. 4.4),
+//! which needs `iterations + 2` walks over the rows and memory for `columns × (components + 10)` numbers.
 
 use crate::error::{Error, Result};
 use nalgebra::DMatrix;

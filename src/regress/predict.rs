@@ -13,8 +13,8 @@ const BYTES: usize = 16 << 20;
 /// Predictions of some stars, in file units.
 ///
 /// # Shapes
-/// `values [N, P]`, `covariance [N, P, P]`, `own [N, P]` (variances before calibration), `distance [N]` from the
-/// training domain. NaN where there is no prediction.
+/// `values [N, P]`, `covariance [N, P, P]`, `own [N, P]` (variances before calibration), `distance [N]` from
+/// the training domain. NaN where there is no prediction.
 #[derive(Debug, Clone)]
 pub(super) struct Predictions {
     pub values: Array2<f64>,
@@ -81,8 +81,9 @@ impl RegressionModel {
                 }
             }
         }
-        // Noise moves the mean of the networks less than any of them, where they have learned noise of their own. And
-        // the copies have its mean off the star's own prediction: their spectra are noisier than those of training.
+        // Noise moves the mean of the networks less than any of them, where they have learned noise of their
+        // own. And the copies have its mean off the star's own prediction: their spectra are noisier than
+        // those of training.
         let mut copies = Array3::<f64>::zeros((self.copies as usize, n, p));
         for (copy, mut moved) in copies.outer_iter_mut().enumerate() {
             let noisy = self.inputs.rows(observations, stars, Some(Copy { seed: self.seed, copy: copy as u32 }))?;

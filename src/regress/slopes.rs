@@ -2,7 +2,8 @@
 
 use super::steps::FittedStep;
 
-/// Position of the smallest distance of |x| from the median of moduli: the entries that set it, with their shares.
+/// Position of the smallest distance of |x| from the median of moduli: the entries that set it, with their
+/// shares.
 fn setting_the_median(row: &[f64]) -> Vec<(usize, f64)> {
     let mut order: Vec<usize> = (0..row.len()).filter(|&w| row[w].is_finite()).collect();
     order.sort_by(|&a, &b| row[a].abs().total_cmp(&row[b].abs()));

@@ -1,5 +1,5 @@
-//! Steps from a flux to the inputs of a network. What a step has learned from the training stars is stored with
-//! the model, so that a prediction repeats what training did.
+//! Steps from a flux to the inputs of a network. What a step has learned from the training stars is stored
+//! with the model, so that a prediction repeats what training did.
 //!
 //! Missing numbers are NaN until a step that knows the mean of the training stars puts it in their place
 //! (`standardise`, `pca`), as does the end of the steps.
@@ -27,8 +27,8 @@ pub enum Step {
     SignedLogarithm,
     /// x / √Σx² over the star's present entries (their eq. 1).
     UnitNorm,
-    /// asinh(x/s) with s the median error of an entry times `errors`: a logarithm where there is signal, linear
-    /// in noise.
+    /// asinh(x/s) with s the median error of an entry times `errors`: a logarithm where there is signal,
+    /// linear in noise.
     Asinh {
         #[serde(default = "one")]
         errors: f64,
@@ -84,8 +84,8 @@ pub enum FittedStep {
 }
 
 impl Step {
-    /// Learns the step from training rows `[N, W]` as the steps before leave them. `errors [W]` are the median
-    /// errors of the fluxes, `names [W]` those of the entries.
+    /// Learns the step from training rows `[N, W]` as the steps before leave them. `errors [W]` are the
+    /// median errors of the fluxes, `names [W]` those of the entries.
     ///
     /// # Errors
     /// When an entry is unknown, there are too few rows, or a step can only be the first.

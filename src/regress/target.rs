@@ -43,8 +43,8 @@ pub struct Luminosity {
     /// Column of the extinction in the magnitude's band.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extinction: Option<String>,
-    /// Fraction of the predicted parallax that is added to its error: how well a spectrum can tell a luminosity
-    /// at all, so that the nearest stars do not rule the sum.
+    /// Fraction of the predicted parallax that is added to its error: how well a spectrum can tell a
+    /// luminosity at all, so that the nearest stars do not rule the sum.
     #[serde(default = "default_floor")]
     pub model_floor: f64,
     #[serde(default)]

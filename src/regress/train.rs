@@ -49,8 +49,8 @@ pub struct Taking<'a> {
     pub resume: bool,
 }
 
-/// Trains; returns the model with a table of its sample (which part each star was in). `report` gets the fraction
-/// done and a text, and may stop the work.
+/// Trains; returns the model with a table of its sample (which part each star was in). `report` gets the
+/// fraction done and a text, and may stop the work.
 ///
 /// # Errors
 /// When recipe and observations do not fit each other, too few stars are left, the training diverges, or a
@@ -173,9 +173,9 @@ fn usable(recipe: &RegressionRecipe, observations: &Observations, star: usize) -
 }
 
 impl RegressionModel {
-    /// Residuals of some stars in a parameter (file units): prediction less what was measured. Of luminosities, in
-    /// magnitudes where the parallax that `chosen_by` (magnitudes of the same stars) predicts is ten times the error of
-    /// the measured one: a choice by the measured one would bias.
+    /// Residuals of some stars in a parameter (file units): prediction less what was measured. Of
+    /// luminosities, in magnitudes where the parallax that `chosen_by` (magnitudes of the same stars)
+    /// predicts is ten times the error of the measured one: a choice by the measured one would bias.
     pub(super) fn residuals(
         &self,
         observations: &Observations,

@@ -95,8 +95,8 @@ impl Record {
     }
 }
 
-/// Records that `output` is finished, its content, and of a catalogue the numbers of its stars. The result itself
-/// does not depend on it: a failure is only said.
+/// Records that `output` is finished, its content, and of a catalogue the numbers of its stars. The result
+/// itself does not depend on it: a failure is only said.
 pub fn record(output: &Path, run: &str, tally: Option<Tally>) {
     let write = || {
         let path = Record::path(output);

@@ -98,9 +98,10 @@ pub fn content(path: &Path, sha256: &str) -> String {
     }
 }
 
-/// Whether measured values of a parameter constrained the fit that made a table, as its metadata say; `None` where
-/// they say nothing of it. `names`, in any case, are the parameter's own and the role by which options may mean it:
-/// catalogues of before have these alone, in which names of roles are not resolved and held parameters not left out.
+/// Whether measured values of a parameter constrained the fit that made a table, as its metadata say; `None`
+/// where they say nothing of it. `names`, in any case, are the parameter's own and the role by which options
+/// may mean it: catalogues of before have these alone, in which names of roles are not resolved and held
+/// parameters not left out.
 pub fn was_constraint(table: &Table, names: &[&str]) -> Option<bool> {
     let is_meant = |other: &str| names.iter().any(|name| name.eq_ignore_ascii_case(other));
     if let Some(constraints) = table.metadata_of("constraints") {

@@ -1,6 +1,8 @@
-//! Catalogue measurements of simulated stars: parallax, G, labels and reddening with Gaia-, LAMOST- and Bayestar-like errors.
+//! Catalogue measurements of simulated stars: parallax, G, labels and reddening with Gaia-, LAMOST- and
+//! Bayestar-like errors.
 //!
-//! Every measurement is truth plus a Gaussian of exactly the stated error, so that parallaxes and reddenings can be negative.
+//! Every measurement is truth plus a Gaussian of exactly the stated error, so that parallaxes and reddenings
+//! can be negative.
 
 use rand::Rng;
 use rand_distr::StandardNormal;
@@ -21,8 +23,8 @@ impl Measurement {
     }
 }
 
-/// Parallax in mas. The median error is Gaia DR3's, √(40 + 800 z + 30 z²) µas with z = 10^(0.4 (max(G, 13) − 15)), on a floor of
-/// 15 µas; it scatters by 15 %, and one star in thirty has an error 2.5 times larger.
+/// Parallax in mas. The median error is Gaia DR3's, √(40 + 800 z + 30 z²) µas with z = 10^(0.4 (max(G, 13) −
+/// 15)), on a floor of 15 µas; it scatters by 15 %, and one star in thirty has an error 2.5 times larger.
 pub(super) fn parallax(rng: &mut impl Rng, truth: f64, g: f64) -> Measurement {
     let z = 10_f64.powf(0.4 * (g.max(13.0) - 15.0));
     let poor = if rng.r#gen::<f64>() < 1.0 / 30.0 { 2.5 } else { 1.0 };
@@ -30,8 +32,9 @@ pub(super) fn parallax(rng: &mut impl Rng, truth: f64, g: f64) -> Measurement {
     Measurement::draw(rng, truth, error)
 }
 
-/// Labels T_eff in K, [Fe/H] and log g, from a spectrum of signal-to-noise 120 at G = 12 and 12 at G = 17: errors of 25–150 K,
-/// 0.03–0.2 dex and 0.05–0.25 dex, a floor and a part that falls with the signal-to-noise.
+/// Labels T_eff in K, [Fe/H] and log g, from a spectrum of signal-to-noise 120 at G = 12 and 12 at G = 17:
+/// errors of 25–150 K, 0.03–0.2 dex and 0.05–0.25 dex, a floor and a part that falls with the
+/// signal-to-noise.
 pub(super) fn labels(rng: &mut impl Rng, truth: [f64; 3], g: f64) -> [Measurement; 3] {
     let signal_to_noise = (120.0 * 10_f64.powf(-0.2 * (g - 12.0))).min(300.0);
     let quality = scatter(rng, 0.2);

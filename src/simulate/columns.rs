@@ -1,5 +1,5 @@
-//! The observation file of a simulated survey: columns and metadata, the same as of real data, and the truth in columns of its
-//! own.
+//! The observation file of a simulated survey: columns and metadata, the same as of real data, and the truth
+//! in columns of its own.
 
 use super::catalogue_errors::Measurement;
 use super::config::SurveyConfig;
@@ -75,7 +75,8 @@ pub(super) fn table(stars: &[Observed], fluxes: Fluxes, sky: &Sky, config: &Surv
     Ok(table)
 }
 
-/// Identifiers and positions, these columns of fluxes or magnitudes, what the catalogues measure, and the truth.
+/// Identifiers and positions, these columns of fluxes or magnitudes, what the catalogues measure, and the
+/// truth.
 pub(super) fn catalogue(stars: &[Observed], fluxes: Vec<Column>, sky: &Sky, config: &SurveyConfig) -> Result<Table> {
     let numbers = |name: &str, unit: &str, ucd: &str, description: &str, value: &dyn Fn(&Observed) -> f64| {
         let schema = ColumnSchema::new(name, unit, description).with_ucd(ucd);

@@ -11,10 +11,11 @@ pub struct SurveyConfig {
     pub n_stars: usize,
     /// Seed of the sky. A star depends on the seed and its number only.
     pub seed: u64,
-    /// Number of the first star: a second survey that starts where the first one ends has other stars of the same sky.
+    /// Number of the first star: a second survey that starts where the first one ends has other stars of the
+    /// same sky.
     pub first_star: u64,
-    /// Fraction of stars with measured labels and reddening (the overlap with a spectroscopic survey); the others are new stars,
-    /// whose labels and reddening are null.
+    /// Fraction of stars with measured labels and reddening (the overlap with a spectroscopic survey); the
+    /// others are new stars, whose labels and reddening are null.
     pub labelled_fraction: f64,
     /// Fraction of unresolved binaries of two equal stars (twice the flux at the same labels).
     pub binary_fraction: f64,
@@ -22,7 +23,8 @@ pub struct SurveyConfig {
     pub r_v_scatter: f64,
     /// Bright and faint limit in G, mag.
     pub g_limits: [f64; 2],
-    /// How strongly the survey prefers bright stars: a star of magnitude G is chosen with a probability ∝ 10^(−preference · G).
+    /// How strongly the survey prefers bright stars: a star of magnitude G is chosen with a probability ∝
+    /// 10^(−preference · G).
     pub brightness_preference: f64,
     /// Scale of the probability that a near-infrared band is missing: 1 leaves out about a sixth, 0 none.
     pub infrared_missing: f64,

@@ -1,8 +1,8 @@
 //! Who and where a simulated star is: a Gaia-like identifier and the position that it encodes.
 //!
-//! A Gaia `source_id` holds the star's HEALPix pixel (nested scheme, level 12, ICRS) above 35 lower bits. Here the lower bits are
-//! a one-to-one scrambling of the star's number, so that identifiers are distinct, and the pixel comes from a hash of seed and
-//! number.
+//! A Gaia `source_id` holds the star's HEALPix pixel (nested scheme, level 12, ICRS) above 35 lower bits.
+//! Here the lower bits are a one-to-one scrambling of the star's number, so that identifiers are distinct,
+//! and the pixel comes from a hash of seed and number.
 
 use super::config::SurveyConfig;
 use std::f64::consts::{FRAC_PI_2, PI};
@@ -10,7 +10,8 @@ use std::f64::consts::{FRAC_PI_2, PI};
 const HEALPIX_LEVEL: u32 = 12;
 const N_SIDE: u64 = 1 << HEALPIX_LEVEL;
 const N_PIXELS: u64 = 12 * N_SIDE * N_SIDE;
-/// Scale in |galactic latitude|, in degrees, of the density of stars over the sky, and the density far from the plane.
+/// Scale in |galactic latitude|, in degrees, of the density of stars over the sky, and the density far from
+/// the plane.
 const LATITUDE_SCALE: f64 = 25.0;
 const HIGH_LATITUDE_DENSITY: f64 = 0.05;
 
@@ -27,7 +28,8 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// The star number `star` (below [`SurveyConfig::MAX_STAR`]) of the sky `seed`; denser towards the galactic plane.
+    /// The star number `star` (below [`SurveyConfig::MAX_STAR`]) of the sky `seed`; denser towards the
+    /// galactic plane.
     pub fn new(seed: u64, star: u64) -> Self {
         let star_hash = mix(mix(seed).wrapping_add(star));
         let mut hash = star_hash;
@@ -73,7 +75,8 @@ fn pixel_centre(pixel: u64) -> (f64, f64) {
     } else {
         (n_side, (2 * (2 * n_side - ring)) as f64 / (3 * n_side) as f64)
     };
-    // Faces of the north and south caps are centred at odd multiples of 45°, the equatorial ones at even multiples.
+    // Faces of the north and south caps are centred at odd multiples of 45°, the equatorial ones at even
+    // multiples.
     let face_centre = 2 * face_column + i64::from(face_row != 1);
     let longitude = (face_centre * ring_quarter + x - y) as f64 * FRAC_PI_2 / (2 * ring_quarter) as f64;
     (longitude.rem_euclid(2.0 * PI).to_degrees(), z.asin().to_degrees())
@@ -84,7 +87,8 @@ fn even_bits(value: u64) -> u64 {
     (0..HEALPIX_LEVEL).map(|bit| (value >> (2 * bit) & 1) << bit).sum()
 }
 
-/// Galactic longitude and latitude in degrees (rotation of the Hipparcos catalogue, ESA SP-1200 vol. 1, eq. 1.5.11).
+/// Galactic longitude and latitude in degrees (rotation of the Hipparcos catalogue, ESA SP-1200 vol. 1, eq.
+/// 1.5.11).
 fn galactic(ra: f64, dec: f64) -> (f64, f64) {
     const ROTATION: [[f64; 3]; 3] = [
         [-0.054_875_560_416_2, -0.873_437_090_234_9, -0.483_835_015_548_7],
@@ -116,7 +120,8 @@ mod tests {
         }
     }
 
-    /// The galactic centre Sgr A* (ICRS 266.4168, −29.0078) lies at (359.944, −0.046); the north pole at 192.85948, 27.12825.
+    /// The galactic centre Sgr A* (ICRS 266.4168, −29.0078) lies at (359.944, −0.046); the north pole at
+    /// 192.85948, 27.12825.
     #[test]
     fn galactic_coordinates_of_known_directions() {
         let (longitude, latitude) = galactic(266.4168, -29.0078);

@@ -1,9 +1,10 @@
 //! Simulated surveys with known truth, in the same observation file as real data.
 //!
-//! Stars lie on a plausible Hertzsprung–Russell diagram in a simple model of the Galaxy and its dust; their XP spectra go through
-//! the real instrument's design matrices with realistic, correlated coefficient errors; photometry, parallaxes, labels and
-//! reddenings have the errors of 2MASS, WISE, Gaia, LAMOST and Bayestar. Everything random about a star derives from its
-//! `source_id` and the seed, so that neither the number of stars nor the order or size of chunks changes a star.
+//! Stars lie on a plausible Hertzsprung–Russell diagram in a simple model of the Galaxy and its dust; their
+//! XP spectra go through the real instrument's design matrices with realistic, correlated coefficient errors;
+//! photometry, parallaxes, labels and reddenings have the errors of 2MASS, WISE, Gaia, LAMOST and Bayestar.
+//! Everything random about a star derives from its `source_id` and the seed, so that neither the number of
+//! stars nor the order or size of chunks changes a star.
 //!
 //! ```
 //! use photosphere::simulate::{SurveyConfig, simulate};

@@ -1,8 +1,9 @@
-//! Near-infrared photometry of simulated stars: 2MASS J, H, Ks and WISE W1, W2, with errors and missing bands.
+//! Near-infrared photometry of simulated stars: 2MASS J, H, Ks and WISE W1, W2, with errors and missing
+//! bands.
 //!
-//! A magnitude error is √(0.02² + (0.1086 · 10^(0.4 (m − m₁₀)))²), with m₁₀ the Vega magnitude at signal-to-noise 10 of a
-//! background-limited survey; a flux error is 0.4 ln 10 · σ_m · f of the true flux f. Bands are missing in crowded fields (2MASS
-//! and WISE each as a whole), near the limit, and now and then.
+//! A magnitude error is √(0.02² + (0.1086 · 10^(0.4 (m − m₁₀)))²), with m₁₀ the Vega magnitude at
+//! signal-to-noise 10 of a background-limited survey; a flux error is 0.4 ln 10 · σ_m · f of the true flux f.
+//! Bands are missing in crowded fields (2MASS and WISE each as a whole), near the limit, and now and then.
 
 use super::config::SurveyConfig;
 use rand::Rng;
@@ -55,7 +56,8 @@ impl InfraredBand {
     }
 }
 
-/// Observed flux and error of every band from true fluxes in 1e-18 W m⁻² nm⁻¹; NaN in both where the band is missing.
+/// Observed flux and error of every band from true fluxes in 1e-18 W m⁻² nm⁻¹; NaN in both where the band is
+/// missing.
 pub(super) fn observe(rng: &mut impl Rng, true_flux: &[f64], latitude: f64, config: &SurveyConfig) -> [(f64, f64); 5] {
     let crowded = 0.04 + 0.12 * (-latitude.abs() / 10.0).exp();
     let crowded_in: [bool; 2] =
@@ -81,7 +83,8 @@ pub(super) fn observe(rng: &mut impl Rng, true_flux: &[f64], latitude: f64, conf
 mod tests {
     use super::*;
 
-    /// Vega magnitude zero: 2MASS J 3.13e-12 W m⁻² nm⁻¹ (Cohen et al. 2003: 3.129e-13 W cm⁻² µm⁻¹), to the 1 % of eq. 5's Δm.
+    /// Vega magnitude zero: 2MASS J 3.13e-12 W m⁻² nm⁻¹ (Cohen et al. 2003: 3.129e-13 W cm⁻² µm⁻¹), to the 1
+    /// % of eq. 5's Δm.
     #[test]
     fn zero_points_are_those_of_the_surveys() {
         let magnitude = INFRARED_BANDS[0].magnitude(3.129e6);

@@ -1,8 +1,8 @@
 //! Where along its line of sight a simulated star is, and how much dust lies before it.
 //!
-//! Distance: p(d) ∝ d² n(R, z) 10^(−preference · G) between the survey's limits, with the density n of a thin and a thick
-//! exponential disc and a halo. Reddening: the column of an exponential dust layer, times a log-normal factor per star for the
-//! dust's patchiness.
+//! Distance: p(d) ∝ d² n(R, z) 10^(−preference · G) between the survey's limits, with the density n of a thin
+//! and a thick exponential disc and a halo. Reddening: the column of an exponential dust layer, times a
+//! log-normal factor per star for the dust's patchiness.
 
 use super::config::SurveyConfig;
 use super::identity::Identity;
@@ -14,8 +14,8 @@ const N_DISTANCES: usize = 96;
 const DISTANCES: [f64; 2] = [0.01, 60.0];
 /// Distance of the Sun from the galactic centre in kpc.
 const SOLAR_RADIUS: f64 = 8.2;
-/// Local density of the dust layer in mag of E(B−V) per kpc, its scale height and length in kpc, and the scatter of ln E between
-/// stars.
+/// Local density of the dust layer in mag of E(B−V) per kpc, its scale height and length in kpc, and the
+/// scatter of ln E between stars.
 const DUST_DENSITY: f64 = 0.35;
 const DUST_HEIGHT: f64 = 0.12;
 const DUST_LENGTH: f64 = 4.0;
@@ -32,8 +32,8 @@ pub(super) struct Placement {
     pub reddening: f64,
 }
 
-/// A place for a star of absolute magnitude `absolute_g` in the direction of `identity`, or `None` when it cannot be seen
-/// within the survey's limits at any distance.
+/// A place for a star of absolute magnitude `absolute_g` in the direction of `identity`, or `None` when it
+/// cannot be seen within the survey's limits at any distance.
 pub(super) fn place(rng: &mut impl Rng, absolute_g: f64, identity: &Identity, config: &SurveyConfig) -> Option<Placement> {
     let ln_step = (DISTANCES[1] / DISTANCES[0]).ln() / (N_DISTANCES - 1) as f64;
     let patchiness = (DUST_SCATTER * rng.sample::<f64, _>(StandardNormal)).exp();
@@ -78,7 +78,8 @@ impl LineOfSight {
         Self { sin_latitude: sin_latitude.abs(), cos_latitude, cos_longitude: identity.longitude.to_radians().cos() }
     }
 
-    /// Densities of stars (relative to the thin disc here) and of dust (mag of E(B−V) per kpc) at a distance in kpc.
+    /// Densities of stars (relative to the thin disc here) and of dust (mag of E(B−V) per kpc) at a distance
+    /// in kpc.
     fn densities(&self, distance: f64) -> (f64, f64) {
         let height = distance * self.sin_latitude;
         let in_plane = distance * self.cos_latitude;

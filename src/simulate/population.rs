@@ -1,8 +1,9 @@
 //! The Hertzsprung–Russell diagram of the simulation: labels of stars by population and evolutionary phase.
 //!
-//! A closed-form family of sequences in (T_eff, log g): the main sequence above a zero-age line, a subgiant branch from the
-//! turn-off to the foot of the giant branch, a giant branch that is hotter for metal-poor stars, and a red clump beside it.
-//! [Fe/H] comes from the thin disc, the thick disc or the halo, and the old populations have no hot stars.
+//! A closed-form family of sequences in (T_eff, log g): the main sequence above a zero-age line, a subgiant
+//! branch from the turn-off to the foot of the giant branch, a giant branch that is hotter for metal-poor
+//! stars, and a red clump beside it. [Fe/H] comes from the thin disc, the thick disc or the halo, and the old
+//! populations have no hot stars.
 
 use super::config::PhaseShares;
 use super::spectral_energy::Labels;
@@ -15,7 +16,8 @@ pub(super) const TEFF: RangeInclusive<f64> = 3.5..=8.5;
 pub(super) const FEH: RangeInclusive<f64> = -2.5..=0.5;
 pub(super) const LOGG: RangeInclusive<f64> = 0.5..=5.0;
 
-/// A stellar population: its share, its [Fe/H], and the turn-off temperature of its stars at their mean [Fe/H], in kK.
+/// A stellar population: its share, its [Fe/H], and the turn-off temperature of its stars at their mean
+/// [Fe/H], in kK.
 struct Population {
     share: f64,
     feh: (f64, f64),

@@ -1,4 +1,5 @@
-//! A simulated survey as the archives publish it: XP spectra as coefficients, and a catalogue with magnitudes to be joined to them.
+//! A simulated survey as the archives publish it: XP spectra as coefficients, and a catalogue with magnitudes
+//! to be joined to them.
 
 use super::columns::{Observed, id_column};
 use super::near_infrared::INFRARED_BANDS;
@@ -10,8 +11,8 @@ use std::f64::consts::LN_10;
 /// Stars of a survey, in two tables with the same rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawSurvey {
-    /// Continuous spectra with the columns of the archive's `xp_continuous_mean_spectrum` that matter: identifier, and for BP and RP
-    /// the basis, coefficients, errors and correlations.
+    /// Continuous spectra with the columns of the archive's `xp_continuous_mean_spectrum` that matter:
+    /// identifier, and for BP and RP the basis, coefficients, errors and correlations.
     pub spectra: Table,
     /// Everything else: position, magnitudes, parallax, labels, reddening and the truth.
     pub catalogue: Table,
@@ -54,8 +55,8 @@ pub(super) fn spectra(stars: &[Observed], spectra: &[[Band; 2]]) -> Result<Table
     Ok(table)
 }
 
-/// Magnitudes and their errors from infrared fluxes and errors `[N, 5]`; a missing or negative flux has none. `norm_dg`, the brightness of
-/// the neighbours, is null: bands that suffer from them are missing already.
+/// Magnitudes and their errors from infrared fluxes and errors `[N, 5]`; a missing or negative flux has none.
+/// `norm_dg`, the brightness of the neighbours, is null: bands that suffer from them are missing already.
 pub(super) fn magnitudes(infrared: &[[(f64, f64); 5]]) -> Vec<Column> {
     let mut columns = Vec::new();
     for (position, band) in INFRARED_BANDS.iter().enumerate() {

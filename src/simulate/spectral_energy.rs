@@ -2,10 +2,11 @@
 //!
 //! ln f_abs = ln[ π B_λ(T_eff) (R / 1 kpc)² ] − Σ_k s_k(T_eff, [Fe/H], log g) φ_k(λ),   R² = G M / g
 //!
-//! Luminosity follows from the labels alone through a smooth mass M(T_eff, [Fe/H], log g). The features stand for what XP spectra
-//! show at their resolution (about 10–20 nm): line blanketing, Ca H and K, the G band, Mg b/MgH, Na D, the Balmer and Paschen
-//! lines, TiO, the calcium triplet, CN, CO, and the H⁻ opacity minimum at 1.6 µm. They are not a stellar atmosphere: they are
-//! informative and smooth, and their size is realistic, which is what a simulation with known truth needs.
+//! Luminosity follows from the labels alone through a smooth mass M(T_eff, [Fe/H], log g). The features stand
+//! for what XP spectra show at their resolution (about 10–20 nm): line blanketing, Ca H and K, the G band, Mg
+//! b/MgH, Na D, the Balmer and Paschen lines, TiO, the calcium triplet, CN, CO, and the H⁻ opacity minimum at
+//! 1.6 µm. They are not a stellar atmosphere: they are informative and smooth, and their size is realistic,
+//! which is what a simulation with known truth needs.
 
 use ndarray::Array2;
 use std::f64::consts::{LN_10, PI};
@@ -31,8 +32,8 @@ const FIRST_RADIATION: f64 = 1.191_042_972e-16;
 const SECOND_RADIATION: f64 = 1.438_776_877e4;
 
 impl Labels {
-    /// ln(M / M☉): M ∝ T^1.7 on the main sequence, less for the metal-poor, and 1.1 M☉ for giants, joined smoothly near log g =
-    /// 3.6.
+    /// ln(M / M☉): M ∝ T^1.7 on the main sequence, less for the metal-poor, and 1.1 M☉ for giants, joined
+    /// smoothly near log g = 3.6.
     pub fn ln_mass(&self) -> f64 {
         let dwarf = logistic((self.logg - 3.6) / 0.4);
         dwarf * (1.7 * (self.teff / SOLAR_TEFF).ln() + 0.25 * self.feh) + (1.0 - dwarf) * 1.1_f64.ln()
@@ -222,7 +223,8 @@ fn softplus(x: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// The Sun: 1.86 W m⁻² nm⁻¹ at 550 nm and 0.24 at 1600 nm and 1 au (TSIS-1 HSRS, Coddington et al. 2021), seen from 1 kpc.
+    /// The Sun: 1.86 W m⁻² nm⁻¹ at 550 nm and 0.24 at 1600 nm and 1 au (TSIS-1 HSRS, Coddington et al. 2021),
+    /// seen from 1 kpc.
     #[test]
     fn the_sun_has_the_suns_flux() {
         let au_per_kpc: f64 = 206_264_806.247;

@@ -44,7 +44,8 @@ fn true_flux(table: &Table) -> Vec<Vec<f64>> {
         .collect()
 }
 
-/// Kolmogorov–Smirnov distance of a sample from N(0, 1), times √n: above 1.63 with probability 1 %, above 1.95 with 0.1 %.
+/// Kolmogorov–Smirnov distance of a sample from N(0, 1), times √n: above 1.63 with probability 1 %, above
+/// 1.95 with 0.1 %.
 fn kolmogorov_smirnov(mut sample: Vec<f64>) -> f64 {
     sample.sort_by(f64::total_cmp);
     let n = sample.len() as f64;
@@ -172,7 +173,8 @@ fn r_v_scatter_reddens_differently() {
     }
 }
 
-/// Prepared, the raw survey is the survey: the same fluxes, and covariances that differ only in the flux that scales the inflation.
+/// Prepared, the raw survey is the survey: the same fluxes, and covariances that differ only in the flux that
+/// scales the inflation.
 #[test]
 fn raw_spectra_hold_the_same_fluxes() {
     let config = SurveyConfig { n_stars: 60, ..SurveyConfig::default() };

@@ -1,4 +1,5 @@
-//! What is true in a simulated survey: the "true emulator", the true extinction curve, and the stars themselves.
+//! What is true in a simulated survey: the "true emulator", the true extinction curve, and the stars
+//! themselves.
 
 use super::config::SurveyConfig;
 use super::identity::Identity;
@@ -24,7 +25,8 @@ pub fn wavelengths() -> Vec<f64> {
     DEFAULT_WAVELENGTHS.into_iter().chain(INFRARED_BANDS.iter().map(|band| band.wavelength)).collect()
 }
 
-/// ln f_abs `[W]`, flux at ϖ = 1 mas without dust in 1e-18 W m⁻² nm⁻¹, of a single star with T_eff in kK, at wavelengths in nm.
+/// ln f_abs `[W]`, flux at ϖ = 1 mas without dust in 1e-18 W m⁻² nm⁻¹, of a single star with T_eff in kK, at
+/// wavelengths in nm.
 ///
 /// A smooth, deterministic function of the labels: what an emulator trained on the survey should learn.
 pub fn absolute_ln_flux(teff: f64, feh: f64, logg: f64, wavelengths: &[f64]) -> Vec<f64> {
@@ -133,7 +135,8 @@ impl Sky {
     }
 }
 
-/// Transmission of the G band times wavelength, interpolated from a coarse table after Riello et al. (2021), adding up to one.
+/// Transmission of the G band times wavelength, interpolated from a coarse table after Riello et al. (2021),
+/// adding up to one.
 fn g_weights(wavelengths: &[f64]) -> Vec<f64> {
     const FIRST: f64 = 350.0;
     const STEP: f64 = 50.0;
@@ -158,8 +161,8 @@ mod tests {
         Sky::new().unwrap().g_magnitude(&flux) - 10.0
     }
 
-    /// The Sun has M_G = 4.67 (Casagrande & VandenBerg 2018), red-clump stars 0.5 (Hawkins et al. 2017), an M2 dwarf about 9.
-    /// Observed: 4.69, 0.50, 9.12.
+    /// The Sun has M_G = 4.67 (Casagrande & VandenBerg 2018), red-clump stars 0.5 (Hawkins et al. 2017), an
+    /// M2 dwarf about 9. Observed: 4.69, 0.50, 9.12.
     #[test]
     fn absolute_magnitudes_are_those_of_stars() {
         assert!((absolute_g(5.772, 0.0, 4.438) - 4.67).abs() < 0.1, "{}", absolute_g(5.772, 0.0, 4.438));

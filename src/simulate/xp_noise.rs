@@ -1,16 +1,17 @@
-//! Noise of simulated XP spectra: correlated coefficient errors sent through the real design matrices, and calibration errors.
+//! Noise of simulated XP spectra: correlated coefficient errors sent through the real design matrices, and
+//! calibration errors.
 //!
 //! f_obs = f_true + J z + calibration,   J = D diag(e) ρ^(1/2),   C = J Jᵀ + inflation
 //!
-//! Coefficient errors e and correlations ρ follow the law that `scripts/fit_xp_noise_law.py` fits to real stars:
-//! e_i² = exp a_i + F exp b_i + F² exp c_i (background, photons, calibration) with F the band's mean flux, and ρ is a two-factor
-//! model, so that ρ^(1/2) is `[diag(u), L]` with u_i² = 1 − Σ_k L_ik². The calibration errors are drawn from the terms of
-//! [`Inflation`] (eq. 2 of Zhang, Green & Rix 2023) evaluated at the true flux: the covariance stated with a simulated spectrum
-//! is exactly that of its noise.
+//! Coefficient errors e and correlations ρ follow the law that `scripts/fit_xp_noise_law.py` fits to real
+//! stars: e_i² = exp a_i + F exp b_i + F² exp c_i (background, photons, calibration) with F the band's mean
+//! flux, and ρ is a two-factor model, so that ρ^(1/2) is `[diag(u), L]` with u_i² = 1 − Σ_k L_ik². The
+//! calibration errors are drawn from the terms of [`Inflation`] (eq. 2 of Zhang, Green & Rix 2023) evaluated
+//! at the true flux: the covariance stated with a simulated spectrum is exactly that of its noise.
 //!
-//! The same noise can be had as coefficients, as the archive publishes spectra: of all coefficients that give the flux at the band's
-//! wavelengths, those of least norm, c = D⁺ f (1 + calibration) + diag(e) ρ^(1/2) z. Between and beyond the default wavelengths such
-//! spectra mean nothing.
+//! The same noise can be had as coefficients, as the archive publishes spectra: of all coefficients that give
+//! the flux at the band's wavelengths, those of least norm, c = D⁺ f (1 + calibration) + diag(e) ρ^(1/2) z.
+//! Between and beyond the default wavelengths such spectra mean nothing.
 
 use super::xp_noise_law::{BP, RP, TRANSIT_SCATTER};
 use crate::error::{Error, Result};
@@ -26,8 +27,8 @@ use std::ops::Range;
 pub(super) const N_COEFFICIENTS: usize = 55;
 const N_FACTORS: usize = 2;
 
-/// The numbers of a band's law: polynomials in x = 2i/54 − 1 (powers 0, 1, …) for ln of the three variance terms, and factor
-/// loadings.
+/// The numbers of a band's law: polynomials in x = 2i/54 − 1 (powers 0, 1, …) for ln of the three variance
+/// terms, and factor loadings.
 pub(super) struct BandLaw {
     pub background: [f64; 6],
     pub photon: [f64; 6],
@@ -46,7 +47,8 @@ impl BandLaw {
         })
     }
 
-    /// The strict lower triangle of ρ, row by row `[1485]`, with every factor loading changed by about a thousandth of it.
+    /// The strict lower triangle of ρ, row by row `[1485]`, with every factor loading changed by about a
+    /// thousandth of it.
     fn correlations(&self, rng: &mut impl Rng) -> Vec<f64> {
         let loadings = self.loadings.map(|column| column.map(|loading| loading * (1.0 + 1e-3 * normal(rng))));
         let pairs = (0..N_COEFFICIENTS).flat_map(|i| (0..i).map(move |j| (i, j)));
@@ -159,8 +161,8 @@ impl XpNoise {
         }
     }
 
-    /// Adds noise to `flux` `[61]` (true on entry) and returns the covariance of that noise, the row-wise upper triangle
-    /// `[1891]`.
+    /// Adds noise to `flux` `[61]` (true on entry) and returns the covariance of that noise, the row-wise
+    /// upper triangle `[1891]`.
     pub fn apply(&self, deviates: &Deviates, flux: &mut [f64]) -> Vec<f64> {
         let n = flux.len();
         let parts: [Vec<f64>; 2] =
@@ -183,9 +185,10 @@ impl XpNoise {
         covariance
     }
 
-    /// The spectra of BP and RP as coefficients with errors and correlations, of a star with the true flux `[61]`. Sampled at the
-    /// default wavelengths they have the noise of [`XpNoise::apply`]. Published correlations differ from star to star, here by the
-    /// thousandth part of the factor loadings: nothing for the noise, but as many digits to store as real ones have.
+    /// The spectra of BP and RP as coefficients with errors and correlations, of a star with the true flux
+    /// `[61]`. Sampled at the default wavelengths they have the noise of [`XpNoise::apply`]. Published
+    /// correlations differ from star to star, here by the thousandth part of the factor loadings: nothing for
+    /// the noise, but as many digits to store as real ones have.
     pub fn coefficients(&self, rng: &mut impl Rng, deviates: &Deviates, flux: &[f64]) -> [Band; 2] {
         [0, 1].map(|index: usize| {
             let band = &self.bands[index];
@@ -236,7 +239,8 @@ mod tests {
         }
     }
 
-    /// The law against the coefficient errors of 2,000 real stars: median over coefficients and stars, by flux, and pixel errors.
+    /// The law against the coefficient errors of 2,000 real stars: median over coefficients and stars, by
+    /// flux, and pixel errors.
     #[test]
     fn law_agrees_with_real_stars() {
         let Some(folder) = crate::testing::shared_data() else { return };

@@ -1,14 +1,15 @@
-//! The R_V-dependent mean extinction law of the Milky Way by Cardelli, Clayton & Mathis (1989, ApJ 345, 245), "CCM89".
+//! The R_V-dependent mean extinction law of the Milky Way by Cardelli, Clayton & Mathis (1989, ApJ 345, 245),
+//! "CCM89".
 //!
-//! A(λ)/A(V) = a(x) + b(x)/R_V with x = 1/λ in µm⁻¹ (their eq. 1); a and b are a power law in the infrared (eq. 2), a polynomial
-//! in the optical (eq. 3), and analytic in the ultraviolet (eqs. 4 and 5).
+//! A(λ)/A(V) = a(x) + b(x)/R_V with x = 1/λ in µm⁻¹ (their eq. 1); a and b are a power law in the infrared
+//! (eq. 2), a polynomial in the optical (eq. 3), and analytic in the ultraviolet (eqs. 4 and 5).
 
 use crate::error::{Error, Result};
 use std::ops::RangeInclusive;
 
-/// Wavelengths in nm for which [`ccm89`] gives a value. The law was measured for 100–3333 nm (0.3–10 µm⁻¹); beyond 3333 nm, where
-/// W1 and W2 lie, its infrared power law λ^−1.61 is extrapolated, which is good to about 30 % of an extinction that is itself
-/// small.
+/// Wavelengths in nm for which [`ccm89`] gives a value. The law was measured for 100–3333 nm (0.3–10 µm⁻¹);
+/// beyond 3333 nm, where W1 and W2 lie, its infrared power law λ^−1.61 is extrapolated, which is good to
+/// about 30 % of an extinction that is itself small.
 pub const CCM89_WAVELENGTHS: RangeInclusive<f64> = 100.0..=6000.0;
 
 /// Ratios of total to selective extinction for which the law was measured.
@@ -35,7 +36,8 @@ pub fn ccm89(wavelength_nm: &[f64], r_v: f64) -> Result<Vec<f64>> {
     wavelength_nm.iter().map(ratio).collect()
 }
 
-/// Optical depth per unit of reddening, R(λ) = A(λ) / (1.0857 E(B−V)) = R_V · A(λ)/A(V) / 1.0857, at wavelengths in nm.
+/// Optical depth per unit of reddening, R(λ) = A(λ) / (1.0857 E(B−V)) = R_V · A(λ)/A(V) / 1.0857, at
+/// wavelengths in nm.
 ///
 /// # Errors
 /// As [`ccm89`].

@@ -1,4 +1,5 @@
-//! What every survey is to who reads it: files that become rows of the observation file, chunk after chunk, whatever they hold.
+//! What every survey is to who reads it: files that become rows of the observation file, chunk after chunk,
+//! whatever they hold.
 //!
 //! `prepare` writes the rows to a file; `fit` fits them as they come. A new survey is one more [`Source`].
 
@@ -46,11 +47,12 @@ pub trait Source: Debug + Send + Sync {
 
 /// Files of a [`Source`] that are being read, one after the other.
 pub trait SourceReader: Send {
-    /// The next stars. Files are asked for as they are needed, and `stars` decides which stars are prepared; `None` once there are no more
-    /// files, after which more may follow.
+    /// The next stars. Files are asked for as they are needed, and `stars` decides which stars are prepared;
+    /// `None` once there are no more files, after which more may follow.
     ///
     /// # Errors
-    /// When a file cannot be read or a star occurs twice. A star with bad data is no error: it is a row with missing values and notes.
+    /// When a file cannot be read or a star occurs twice. A star with bad data is no error: it is a row with
+    /// missing values and notes.
     fn next(&mut self, files: &mut dyn FnMut() -> Option<PathBuf>, stars: &mut dyn Stars) -> Result<Option<SourceChunk>>;
 
     /// What was done, after the last chunk.

@@ -1,4 +1,5 @@
-//! Files that appear whole or not at all: written under a temporary name in the same folder, synced, and renamed.
+//! Files that appear whole or not at all: written under a temporary name in the same folder, synced, and
+//! renamed.
 
 use crate::error::{Error, Result};
 use std::fs::{File, OpenOptions};
@@ -9,7 +10,8 @@ use tempfile::NamedTempFile;
 /// End of every temporary name.
 const TEMPORARY_SUFFIX: &str = ".partial";
 
-/// A file being written under a temporary name. Dropped without [`AtomicFile::commit`] it leaves nothing behind.
+/// A file being written under a temporary name. Dropped without [`AtomicFile::commit`] it leaves nothing
+/// behind.
 #[derive(Debug)]
 pub struct AtomicFile {
     temporary: NamedTempFile,
@@ -21,7 +23,8 @@ impl AtomicFile {
     /// Opens the temporary file beside `target`.
     ///
     /// # Errors
-    /// When `target` exists and `overwrite` is false, is a folder, or when its folder is absent or not writable.
+    /// When `target` exists and `overwrite` is false, is a folder, or when its folder is absent or not
+    /// writable.
     pub fn create(target: &Path, overwrite: bool) -> Result<Self> {
         check_target(target, overwrite)?;
         let folder = folder_of(target);
@@ -52,10 +55,12 @@ impl AtomicFile {
         &self.target
     }
 
-    /// Syncs the content to the disk and gives the file its final name, and the permissions of the file that it replaces.
+    /// Syncs the content to the disk and gives the file its final name, and the permissions of the file that
+    /// it replaces.
     ///
     /// # Errors
-    /// When syncing or renaming fails, or when `target` has come into being meanwhile and must not be overwritten.
+    /// When syncing or renaming fails, or when `target` has come into being meanwhile and must not be
+    /// overwritten.
     pub fn commit(self) -> Result<()> {
         let writing = |error: io::Error| Error::writing(&self.target, error);
         // Opened anew, since a library may have replaced the file at the temporary path.
@@ -101,7 +106,8 @@ impl Write for AtomicFile {
 /// ```
 ///
 /// # Errors
-/// When `path` exists and `overwrite` is false, when its folder is absent or not writable, or when writing fails.
+/// When `path` exists and `overwrite` is false, when its folder is absent or not writable, or when writing
+/// fails.
 pub fn write_atomically(
     path: &Path,
     overwrite: bool,
@@ -134,8 +140,8 @@ fn exists(target: &Path) -> Error {
         .remedy("Give --overwrite to replace it, or name another output.")
 }
 
-/// Removes what processes that were killed left of `target` under temporary names. The caller sees to it that no living process
-/// writes `target`. A leftover that cannot be removed harms nothing.
+/// Removes what processes that were killed left of `target` under temporary names. The caller sees to it that
+/// no living process writes `target`. A leftover that cannot be removed harms nothing.
 pub fn remove_leftovers(target: &Path) {
     let prefix = temporary_prefix(target);
     for entry in std::fs::read_dir(folder_of(target)).into_iter().flatten().flatten() {

@@ -124,7 +124,8 @@ impl Values {
 }
 
 impl Column {
-    /// The same column with these null marks (none are kept where every row is valid) and placeholders in the null rows.
+    /// The same column with these null marks (none are kept where every row is valid) and placeholders in the
+    /// null rows.
     pub(super) fn with_valid(mut self, valid: Vec<bool>) -> Self {
         for row in (0..valid.len()).filter(|&row| !valid[row]) {
             let range = self.range(row);
@@ -135,8 +136,8 @@ impl Column {
         self
     }
 
-    /// The same column with NaN floats marked as null rows: the only null that FITS and VOTable have for floats. A list is null
-    /// when it is empty or holds nothing but NaN.
+    /// The same column with NaN floats marked as null rows: the only null that FITS and VOTable have for
+    /// floats. A list is null when it is empty or holds nothing but NaN.
     pub(super) fn with_nan_as_null(self) -> Self {
         let valid: Vec<bool> = (0..self.n_rows())
             .map(|row| {

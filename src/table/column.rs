@@ -15,7 +15,8 @@ pub struct ColumnSchema {
     pub ucd: String,
     /// One line that says what the column is.
     pub description: String,
-    /// The cell that made text of what is otherwise a column of numbers, where a reader had to infer the type.
+    /// The cell that made text of what is otherwise a column of numbers, where a reader had to infer the
+    /// type.
     pub odd_cell: Option<Box<OddCell>>,
 }
 
@@ -57,7 +58,8 @@ pub struct Column {
     pub schema: ColumnSchema,
     pub values: Values,
     pub shape: Shape,
-    /// `valid[i] == false` marks row `i` as null; `None` means that every row is valid. Floats that are null also hold NaN.
+    /// `valid[i] == false` marks row `i` as null; `None` means that every row is valid. Floats that are null
+    /// also hold NaN.
     pub valid: Option<Vec<bool>>,
 }
 
@@ -224,7 +226,8 @@ impl Column {
     /// A fixed-length list column as `[rows, length]`; null rows are NaN.
     ///
     /// # Errors
-    /// When the rows do not have `length` numbers each (the row is named). Lists may stand as text (see [`Column::parsed_lists`]).
+    /// When the rows do not have `length` numbers each (the row is named). Lists may stand as text (see
+    /// [`Column::parsed_lists`]).
     pub fn to_matrix(&self, length: usize) -> Result<Array2<f64>> {
         if matches!((&self.values, &self.shape), (Values::Text(_), Shape::Scalar)) {
             return self.parsed_lists()?.to_matrix(length);

@@ -1,4 +1,5 @@
-//! The type of a column without its values: what a reader learns from a header and a writer must know before the first row.
+//! The type of a column without its values: what a reader learns from a header and a writer must know before
+//! the first row.
 
 use super::column::Values;
 use std::fmt;

@@ -1,4 +1,5 @@
-//! Folders that appear under their final name only when they are complete, and that replace nothing but their like.
+//! Folders that appear under their final name only when they are complete, and that replace nothing but their
+//! like.
 
 use super::atomic::folder_of;
 use crate::error::{Error, Result};
@@ -15,11 +16,12 @@ pub struct FolderKind {
     pub files: &'static [&'static str],
 }
 
-/// Checks that the folder `target` may be written: it is absent or, with `overwrite`, empty or a folder of the same kind.
+/// Checks that the folder `target` may be written: it is absent or, with `overwrite`, empty or a folder of
+/// the same kind.
 ///
 /// # Errors
-/// When it exists and `overwrite` is false; when it is a file, or holds anything that folders of the kind do not hold; when it cannot be
-/// listed.
+/// When it exists and `overwrite` is false; when it is a file, or holds anything that folders of the kind do
+/// not hold; when it cannot be listed.
 pub fn check_target_directory(target: &Path, overwrite: bool, kind: &FolderKind) -> Result<()> {
     let place = || target.display().to_string();
     if std::fs::symlink_metadata(target).is_err() {
@@ -61,12 +63,12 @@ pub fn check_target_directory(target: &Path, overwrite: bool, kind: &FolderKind)
     }
 }
 
-/// Fills a folder under a temporary name beside `target` and renames it when `fill` has succeeded. Where `target` is a link to a folder,
-/// that folder is replaced and the link stays.
+/// Fills a folder under a temporary name beside `target` and renames it when `fill` has succeeded. Where
+/// `target` is a link to a folder, that folder is replaced and the link stays.
 ///
 /// # Errors
-/// As [`check_target_directory`]; when the parent of `target` is absent or not writable, or when `fill` fails; then nothing is left behind
-/// and an existing folder is untouched.
+/// As [`check_target_directory`]; when the parent of `target` is absent or not writable, or when `fill`
+/// fails; then nothing is left behind and an existing folder is untouched.
 #[expect(clippy::disallowed_methods, reason = "this is the atomic writer of folders")]
 pub fn write_directory_atomically(
     target: &Path,
@@ -91,8 +93,8 @@ pub fn write_directory_atomically(
     std::fs::rename(&fresh, target).map_err(writing)
 }
 
-/// Writes a file in a folder that is not yet in its place, as [`write_directory_atomically`] fills it. (Elsewhere, files are written by
-/// [`write_atomically`](super::write_atomically).)
+/// Writes a file in a folder that is not yet in its place, as [`write_directory_atomically`] fills it.
+/// (Elsewhere, files are written by [`write_atomically`](super::write_atomically).)
 ///
 /// # Errors
 /// When it cannot be written.

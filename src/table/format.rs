@@ -24,8 +24,8 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that the extension names (after removing `.gz`), if it names one: `parquet`, `pq`, `parq`; `fits`, `fit`, `fts`;
-    /// `csv`; `ecsv`; `xml`, `vot`, `votable`; `h5`, `hdf5`; `json`; `zip`.
+    /// The format that the extension names (after removing `.gz`), if it names one: `parquet`, `pq`, `parq`;
+    /// `fits`, `fit`, `fts`; `csv`; `ecsv`; `xml`, `vot`, `votable`; `h5`, `hdf5`; `json`; `zip`.
     pub fn from_extension(path: &Path) -> Option<Self> {
         // What is not UTF-8 in a name stands before the extension.
         let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
@@ -66,7 +66,8 @@ impl Format {
         }
     }
 
-    /// The format of an existing file: by extension, or else by its first bytes, which may be compressed with gzip.
+    /// The format of an existing file: by extension, or else by its first bytes, which may be compressed with
+    /// gzip.
     ///
     /// # Errors
     /// When the file cannot be opened, or neither extension nor content shows a format.

@@ -13,11 +13,12 @@ use std::path::{Path, PathBuf};
 
 const BUFFER: usize = 1 << 18;
 
-/// Opens a file for reading from start to end, decompressing it if it is gzip (by content; several members are one stream).
+/// Opens a file for reading from start to end, decompressing it if it is gzip (by content; several members
+/// are one stream).
 ///
 /// # Errors
-/// When it cannot be opened. A truncated stream, something after it that is not gzip, and one that becomes more bytes than
-/// `--max-expansion` allows are errors of a later read, for which [`damaged`] has the words.
+/// When it cannot be opened. A truncated stream, something after it that is not gzip, and one that becomes
+/// more bytes than `--max-expansion` allows are errors of a later read, for which [`damaged`] has the words.
 pub(super) fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
     let compressed = is_gzip(path)?;
     let file = File::open(path).map_err(|error| Error::reading(path, error))?;
@@ -42,7 +43,8 @@ impl Read for Counted {
     }
 }
 
-/// A compressed stream that ends with an error once it has become too large for what has been read of the file.
+/// A compressed stream that ends with an error once it has become too large for what has been read of the
+/// file.
 struct Expanding {
     path: PathBuf,
     stream: MultiGzDecoder<BufReader<Counted>>,

@@ -1,8 +1,8 @@
-//! HDF5 files in which every dataset of the root group is a column: one number, or one row of numbers, per row of the table (as in
-//! the mirrors of Gaia's XP spectra; h5py's LZF and gzip). Read only.
+//! HDF5 files in which every dataset of the root group is a column: one number, or one row of numbers, per
+//! row of the table (as in the mirrors of Gaia's XP spectra; h5py's LZF and gzip). Read only.
 //!
-//! Datasets of other types, of more dimensions or of another number of rows are no columns; tables of compound values, as astropy and pandas
-//! write them, are refused by that name.
+//! Datasets of other types, of more dimensions or of another number of rows are no columns; tables of
+//! compound values, as astropy and pandas write them, are refused by that name.
 
 use super::builder::is_float;
 use super::format::is_gzip;
@@ -198,7 +198,8 @@ impl Stored {
     }
 }
 
-/// What the library gives; its errors, and panics that damaged files make it fall into, are errors of the file.
+/// What the library gives; its errors, and panics that damaged files make it fall into, are errors of the
+/// file.
 fn guarded<T>(path: &Path, read: impl FnOnce() -> std::result::Result<T, hdf5_pure::Error>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(read)) {
         Ok(result) => result.map_err(|error| {
@@ -217,7 +218,8 @@ mod tests {
     use crate::table::{ValueType, read, read_chunks, read_columns};
     use std::path::PathBuf;
 
-    /// Written by h5py 3.16.0: six rows in chunks of two and four, with LZF, gzip, shuffle and checksums; row 4 is NaN.
+    /// Written by h5py 3.16.0: six rows in chunks of two and four, with LZF, gzip, shuffle and checksums; row
+    /// 4 is NaN.
     fn file() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/h5py_table.h5")
     }

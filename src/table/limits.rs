@@ -1,4 +1,5 @@
-//! How far a compressed file may grow: a small file that becomes gigabytes is refused before it fills the memory.
+//! How far a compressed file may grow: a small file that becomes gigabytes is refused before it fills the
+//! memory.
 
 use crate::error::{Error, Result};
 use std::path::Path;

@@ -8,12 +8,15 @@ use fast_float2::FastFloat;
 const SHOWN_CHARACTERS: usize = 40;
 
 impl Column {
-    /// A text column whose cells are lists of numbers, `[1.0, 2.0]`, `(1.0, 2.0)`, `{1.0, 2.0}` or `1.0 2.0` (with commas, semicolons or blanks
-    /// between the numbers, over several lines as numpy prints them, or lists within lists), as a column of lists of 64-bit floats. `null`,
-    /// `none`, `nan` and `--` within a list are NaN; they alone, empty cells and `[]` are null. A column of anything but text is given back as it is.
+    /// A text column whose cells are lists of numbers, `[1.0, 2.0]`, `(1.0, 2.0)`, `{1.0, 2.0}` or `1.0 2.0`
+    /// (with commas, semicolons or blanks between the numbers, over several lines as numpy prints them, or
+    /// lists within lists), as a column of lists of 64-bit floats. `null`, `none`, `nan` and `--` within a
+    /// list are NaN; they alone, empty cells and `[]` are null. A column of anything but text is given back
+    /// as it is.
     ///
     /// # Errors
-    /// When something in a cell is no number, as `...` where a program has left numbers out (the row is named).
+    /// When something in a cell is no number, as `...` where a program has left numbers out (the row is
+    /// named).
     pub fn parsed_lists(&self) -> Result<Self> {
         let (Values::Text(texts), Shape::Scalar) = (&self.values, &self.shape) else { return Ok(self.clone()) };
         let (mut values, mut offsets) = (Vec::new(), vec![0]);

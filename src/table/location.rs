@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 pub struct Location {
     /// The file itself.
     pub file: PathBuf,
-    /// Names (EXTNAME, or NAME and ID of a VOTable) or numbers of tables whose rows match; empty for the first table.
+    /// Names (EXTNAME, or NAME and ID of a VOTable) or numbers of tables whose rows match; empty for the
+    /// first table.
     pub tables: Vec<String>,
 }
 
 impl Location {
-    /// Splits `stars.fits[RVTAB+FIBERMAP]` into the file and the names between the brackets. A file that has brackets in its own name is
-    /// taken by that name.
+    /// Splits `stars.fits[RVTAB+FIBERMAP]` into the file and the names between the brackets. A file that has
+    /// brackets in its own name is taken by that name.
     pub fn parse(path: &Path) -> Self {
         let whole = || Self { file: path.to_owned(), tables: Vec::new() };
         let Some(text) = path.to_str() else { return whole() };

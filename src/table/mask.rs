@@ -1,5 +1,6 @@
-//! astropy's masked columns: where a format has no null of its own for a type, astropy writes the values as `<name>` and, beside
-//! them, the booleans `<name>.mask`, true where there is no value (whatever number lies under the mask).
+//! astropy's masked columns: where a format has no null of its own for a type, astropy writes the values as
+//! `<name>` and, beside them, the booleans `<name>.mask`, true where there is no value (whatever number lies
+//! under the mask).
 
 use super::{Column, Shape, Table, Values};
 use crate::error::{Error, Result};
@@ -18,8 +19,8 @@ pub(super) fn beside(available: &[String], wanted: &[usize]) -> Vec<usize> {
     wanted.iter().filter_map(mask_of).collect()
 }
 
-/// Makes null what the masks of a table cover, and removes the masks. A boolean column is a mask when its name is that of another column
-/// with `.mask` and it has as many values.
+/// Makes null what the masks of a table cover, and removes the masks. A boolean column is a mask when its
+/// name is that of another column with `.mask` and it has as many values.
 ///
 /// # Errors
 /// When a mask covers a part of a list whose type has no null for single values.

@@ -12,7 +12,8 @@
 //! | Bundle: a table for every source (read only) | `zip` | as its members | as its first member | as its first member |
 //! | HDF5 (read only, feature `hdf5`) | `h5`, `hdf5` | NaN | none | none |
 //!
-//! Each also with `.gz`. [`read()`], [`read_columns`] and [`read_chunks`] read them, [`write()`] and [`Writer`] write them.
+//! Each also with `.gz`. [`read()`], [`read_columns`] and [`read_chunks`] read them, [`write()`] and
+//! [`Writer`] write them.
 
 mod atomic;
 mod builder;
@@ -65,7 +66,8 @@ use std::collections::{BTreeMap, HashSet};
 pub struct Table {
     columns: Vec<Column>,
     n_rows: usize,
-    /// Columns of the file that a table cannot hold (times, bits, complex numbers …): they are in nobody's way, and named by whom asks.
+    /// Columns of the file that a table cannot hold (times, bits, complex numbers …): they are in nobody's
+    /// way, and named by whom asks.
     pub unread: Vec<UnreadColumn>,
     /// Metadata of the whole table.
     pub metadata: BTreeMap<String, String>,
@@ -84,8 +86,8 @@ fn absent(place: String, name: &str, names: &[&str]) -> Error {
     }
 }
 
-/// The item of that name, or else the only one whose name differs in capitals and small letters alone: of several such, none is
-/// meant more than the others.
+/// The item of that name, or else the only one whose name differs in capitals and small letters alone: of
+/// several such, none is meant more than the others.
 pub fn in_any_case<T>(items: impl IntoIterator<Item = T>, name: impl Fn(&T) -> &str, wanted: &str) -> Option<T> {
     let (mut alike, mut is_unique) = (None, true);
     for item in items {
@@ -202,8 +204,8 @@ impl Table {
         self.get_in_any_case(name).map_or_else(|| self.column(name), Ok)
     }
 
-    /// The column of that name, or none where the table has nothing like it: what no program can read, and a name in
-    /// other capitals, is not passed over as if it were absent.
+    /// The column of that name, or none where the table has nothing like it: what no program can read, and a
+    /// name in other capitals, is not passed over as if it were absent.
     ///
     /// # Errors
     /// As [`Self::column`], for such a column.
@@ -216,8 +218,8 @@ impl Table {
         }
     }
 
-    /// The metadata of that name, in whatever case: FITS headers know capitals alone, and programs that copy them to other formats keep
-    /// these.
+    /// The metadata of that name, in whatever case: FITS headers know capitals alone, and programs that copy
+    /// them to other formats keep these.
     pub fn metadata_of(&self, key: &str) -> Option<&String> {
         in_any_case(&self.metadata, |(name, _)| name, key).map(|(_, text)| text)
     }

@@ -1,4 +1,5 @@
-//! Files of every text format, damaged at random with fixed seeds: read or refused by name, in bounded time, and never a panic.
+//! Files of every text format, damaged at random with fixed seeds: read or refused by name, in bounded time,
+//! and never a panic.
 
 use super::{Column, Format, Shape, Values, read, read_columns, read_schema};
 use flate2::Compression;

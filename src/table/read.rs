@@ -11,8 +11,9 @@ pub type Chunks = Box<dyn Iterator<Item = Result<Table>> + Send>;
 /// Rows read at once where the whole table is wanted.
 const BLOCK: usize = 65_536;
 
-/// Reads a table. The format follows from the extension, or else from the content; gzip is seen through. A path may choose a table of
-/// the file (see [`Location`]). Columns of types that [`super::Values`] cannot hold are left out and named in [`Table::unread`].
+/// Reads a table. The format follows from the extension, or else from the content; gzip is seen through. A
+/// path may choose a table of the file (see [`Location`]). Columns of types that [`super::Values`] cannot
+/// hold are left out and named in [`Table::unread`].
 ///
 /// # Errors
 /// When the file cannot be read or is damaged.
@@ -23,13 +24,15 @@ pub fn read(path: &Path) -> Result<Table> {
 /// Reads only the named columns, in the order given.
 ///
 /// # Errors
-/// As [`read`]; and when a name is absent or given twice, or its column is of a type that [`super::Values`] cannot hold.
+/// As [`read`]; and when a name is absent or given twice, or its column is of a type that [`super::Values`]
+/// cannot hold.
 pub fn read_columns(path: &Path, names: &[&str]) -> Result<Table> {
     whole(chunks(path, Some(names), BLOCK)?)
 }
 
-/// Reads a table in chunks of at most `rows` rows, and at least one chunk (perhaps without rows). Memory is bounded by the chunk for
-/// Parquet (plus one row group's pages), FITS, CSV and VOTables; compressed FITS and Parquet files, JSON and zip archives are held whole.
+/// Reads a table in chunks of at most `rows` rows, and at least one chunk (perhaps without rows). Memory is
+/// bounded by the chunk for Parquet (plus one row group's pages), FITS, CSV and VOTables; compressed FITS and
+/// Parquet files, JSON and zip archives are held whole.
 ///
 /// # Errors
 /// As [`read`], at once or from the iterator, which ends after an error.
@@ -66,8 +69,8 @@ pub fn read_schema(path: &Path) -> Result<Vec<ColumnSchema>> {
     }
 }
 
-/// Number of rows of a table whose file says it beforehand (Parquet and FITS that are not compressed as a whole); `None` where the
-/// rows would have to be read.
+/// Number of rows of a table whose file says it beforehand (Parquet and FITS that are not compressed as a
+/// whole); `None` where the rows would have to be read.
 ///
 /// # Errors
 /// When the file cannot be read or its header is damaged.
@@ -139,8 +142,8 @@ fn whole(mut chunks: Chunks) -> Result<Table> {
     Ok(table)
 }
 
-/// The positions of the wanted columns among the available ones, in the order wanted, and of their masks, which [`assemble`] folds into
-/// them; all of them where none are named.
+/// The positions of the wanted columns among the available ones, in the order wanted, and of their masks,
+/// which [`assemble`] folds into them; all of them where none are named.
 ///
 /// # Errors
 /// When a wanted column is not there, or there are two of its name.
@@ -166,7 +169,8 @@ pub(super) fn positions(path: &Path, available: &[String], wanted: Option<&[&str
     Ok(positions)
 }
 
-/// A table of these columns, with the file named in errors and astropy's masks folded into the columns that they cover.
+/// A table of these columns, with the file named in errors and astropy's masks folded into the columns that
+/// they cover.
 pub(super) fn assemble(
     path: &Path,
     columns: Vec<Column>,

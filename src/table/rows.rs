@@ -73,7 +73,8 @@ impl Column {
 }
 
 impl Table {
-    /// Appends the rows of `other`, which must have the same columns in the same order; the metadata stay as they are.
+    /// Appends the rows of `other`, which must have the same columns in the same order; the metadata stay as
+    /// they are.
     ///
     /// # Errors
     /// When names, value types or layouts differ. The table is then as it was.

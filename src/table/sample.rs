@@ -2,7 +2,8 @@
 
 use super::{Column, ColumnSchema, Shape, Table, Values};
 
-/// Four rows: every value type as scalar, fixed list and list of varying length, with units, UCDs, descriptions and nulls.
+/// Four rows: every value type as scalar, fixed list and list of varying length, with units, UCDs,
+/// descriptions and nulls.
 pub(crate) fn sample_table() -> Table {
     let schema = |name: &str| ColumnSchema::new(name, "", "");
     let lists = |values, offsets: [usize; 5]| (values, Shape::Variable(offsets.to_vec()));

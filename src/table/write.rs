@@ -5,12 +5,13 @@ use super::{Table, csv, fits, parquet};
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 
-/// Writes a table: Parquet, FITS, ECSV or CSV by the extension of `path`, compressed if it ends in `.gz`. Plain CSV keeps only
-/// names and values; the other formats keep units, UCDs, descriptions and metadata too. The file appears complete or not at all.
+/// Writes a table: Parquet, FITS, ECSV or CSV by the extension of `path`, compressed if it ends in `.gz`.
+/// Plain CSV keeps only names and values; the other formats keep units, UCDs, descriptions and metadata too.
+/// The file appears complete or not at all.
 ///
 /// # Errors
-/// When `path` exists and `overwrite` is false, its folder is absent or not writable, the extension names no format, or the format
-/// cannot hold a column.
+/// When `path` exists and `overwrite` is false, its folder is absent or not writable, the extension names no
+/// format, or the format cannot hold a column.
 pub fn write(table: &Table, path: &Path, overwrite: bool) -> Result<()> {
     let mut writer = Writer::create(path, overwrite)?;
     writer.write(table)?;
@@ -25,8 +26,9 @@ pub(super) trait Sink: Send {
     fn finish(self: Box<Self>) -> Result<()>;
 }
 
-/// Writes chunks of rows one after the other to one file, which appears under its name only with [`Writer::finish`]; a writer that
-/// is dropped before leaves nothing behind. All chunks have the columns of the first one; its metadata become the file's.
+/// Writes chunks of rows one after the other to one file, which appears under its name only with
+/// [`Writer::finish`]; a writer that is dropped before leaves nothing behind. All chunks have the columns of
+/// the first one; its metadata become the file's.
 pub struct Writer {
     path: PathBuf,
     sink: Box<dyn Sink>,
@@ -38,7 +40,8 @@ impl Writer {
     /// Prepares writing to `path`; the format follows from the extension as in [`write()`].
     ///
     /// # Errors
-    /// When `path` exists and `overwrite` is false, its folder is absent or not writable, or the extension names no format.
+    /// When `path` exists and `overwrite` is false, its folder is absent or not writable, or the extension
+    /// names no format.
     pub fn create(path: &Path, overwrite: bool) -> Result<Self> {
         let sink: Box<dyn Sink> = match Format::of_output(path)? {
             Format::Parquet => Box::new(parquet::ParquetSink::create(path, overwrite)?),

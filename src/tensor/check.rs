@@ -1,11 +1,13 @@
-//! The derivative check: an analytic Jacobian against central differences in f64, for every component that has derivatives.
+//! The derivative check: an analytic Jacobian against central differences in f64, for every component that
+//! has derivatives.
 
 use ndarray::{Array2, Array3};
 
 /// Largest error of `jacobian` against fourth-order central differences of `function` at `point`.
 ///
-/// Column by column (star `i`, parameter `j`) the error is max_w |J − ΔJ| / max(max_w |ΔJ|, `floor`). The step is
-/// `relative_step · max(1, |x|)`; 1e-3 suits smooth functions of order-one coordinates in f64 (truncation h⁴ ~ 1e-12).
+/// Column by column (star `i`, parameter `j`) the error is max_w |J − ΔJ| / max(max_w |ΔJ|, `floor`). The
+/// step is `relative_step · max(1, |x|)`; 1e-3 suits smooth functions of order-one coordinates in f64
+/// (truncation h⁴ ~ 1e-12).
 ///
 /// # Shapes
 /// `point [N, P]`, `function: [N, P] → [N, W]`, `jacobian [N, P, W]`.

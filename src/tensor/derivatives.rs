@@ -4,10 +4,12 @@ use super::{Tensor, matmul};
 
 /// Derivatives named by `keys`: a parameter for first derivatives, a pair of parameters for second ones.
 ///
-/// The derivatives lie one after the other, so that arithmetic of all of them with one value is one operation over long rows.
+/// The derivatives lie one after the other, so that arithmetic of all of them with one value is one operation
+/// over long rows.
 ///
 /// # Shapes
-/// `stack [keys.len(), N, W]`; N and W may be 1 where the derivative does not depend on the row or the column.
+/// `stack [keys.len(), N, W]`; N and W may be 1 where the derivative does not depend on the row or the
+/// column.
 #[derive(Debug, Clone)]
 pub struct Derivatives<K> {
     pub keys: Vec<K>,
@@ -107,8 +109,8 @@ fn pair(p: usize, q: usize) -> (usize, usize) {
 
 /// `stack [K, N, W]` times `value [N, W]`, where N and W may be 1 on either side.
 ///
-/// Written with at most two axes: backends have fast paths for a row shared by all others, but walk a broadcast axis in the middle
-/// element by element (three quarters of the time of a Jacobian on the CPU).
+/// Written with at most two axes: backends have fast paths for a row shared by all others, but walk a
+/// broadcast axis in the middle element by element (three quarters of the time of a Jacobian on the CPU).
 fn times(stack: Tensor<3>, value: Tensor<2>) -> Tensor<3> {
     let ([k, n, w], [m, v]) = (stack.dims(), value.dims());
     let (rows, columns) = (n.max(m), w.max(v));

@@ -70,8 +70,8 @@ impl Descent {
         Self { state }
     }
 
-    /// One step of the moving weights down the gradient of a taped scalar loss `[1]`, which is scaled down to the norm `largest`
-    /// over all weights where it is larger.
+    /// One step of the moving weights down the gradient of a taped scalar loss `[1]`, which is scaled down to
+    /// the norm `largest` over all weights where it is larger.
     pub fn step(&mut self, weights: &mut Weights, loss: Tensor<1>, learning_rate: f64, largest: Option<f64>) {
         let mut gradients = weights.gradients(loss);
         if let Some(largest) = largest {

@@ -176,8 +176,8 @@ fn cuda(name: &str, index: Option<usize>) -> Result<Device> {
     Ok(Device { plain, precision: Precision::Single, taped: false, name: name.into() })
 }
 
-/// Has compiled kernels kept in the user's cache folder: compiling those of a fit takes a minute of processor time, in every
-/// process. A `cubecl.toml` of the user's own decides otherwise where it names a cache.
+/// Has compiled kernels kept in the user's cache folder: compiling those of a fit takes a minute of processor
+/// time, in every process. A `cubecl.toml` of the user's own decides otherwise where it names a cache.
 #[cfg(feature = "cuda")]
 fn keep_compiled_kernels() {
     use cubecl_common::config::RuntimeConfig;

@@ -9,7 +9,8 @@ const SERIES: [f32; 6] = [0.5, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0, 1.0 / 720.0, 
 /// Arguments of exp are taken as within ± this; the result stays finite and normal.
 const LARGEST_EXPONENT: f32 = 87.0;
 
-/// eˣ with a relative error below 2e-7 for |x| ≤ 87; beyond, the value at the end of that range. NaN becomes e^87.
+/// eˣ with a relative error below 2e-7 for |x| ≤ 87; beyond, the value at the end of that range. NaN becomes
+/// e^87.
 #[inline(always)]
 pub fn exp<V: Lanes>(x: V) -> V {
     let x = x.min(V::splat(LARGEST_EXPONENT)).max(V::splat(-LARGEST_EXPONENT));

@@ -1,8 +1,9 @@
-//! Jets: a value with its tangents and, on request, its second derivatives, as burn tensors (forward-mode differentiation).
+//! Jets: a value with its tangents and, on request, its second derivatives, as burn tensors (forward-mode
+//! differentiation).
 //!
-//! A model is written once as arithmetic on jets; the value, the exact Jacobian and the exact Hessian come from that one text.
-//! Jets of taped tensors can be differentiated again in reverse mode, which gives mixed second derivatives such as
-//! ∂/∂weight ∂f/∂label.
+//! A model is written once as arithmetic on jets; the value, the exact Jacobian and the exact Hessian come
+//! from that one text. Jets of taped tensors can be differentiated again in reverse mode, which gives mixed
+//! second derivatives such as ∂/∂weight ∂f/∂label.
 
 use super::derivatives::{Derivatives, sum};
 use super::{Device, Tensor, matmul};
@@ -20,12 +21,13 @@ pub enum Order {
 
 /// A batch of vectors with derivatives with respect to P parameters of each batch element.
 ///
-/// Only derivatives that are not zero everywhere are kept: the labels that a network reads cost nothing for the distance, and
-/// ∂²/∂p∂q is kept once for both orders of p and q.
+/// Only derivatives that are not zero everywhere are kept: the labels that a network reads cost nothing for
+/// the distance, and ∂²/∂p∂q is kept once for both orders of p and q.
 ///
 /// # Shapes
-/// `value [N, W]`; `tangents`, keyed by parameter, `[K, N, W]`; `second`, keyed by pairs `p ≤ q`, `[K', N, W]`. In all operations N
-/// or W may be 1 on one side (broadcasting), and also in derivatives that do not depend on the row or column.
+/// `value [N, W]`; `tangents`, keyed by parameter, `[K, N, W]`; `second`, keyed by pairs `p ≤ q`, `[K', N,
+/// W]`. In all operations N or W may be 1 on one side (broadcasting), and also in derivatives that do not
+/// depend on the row or column.
 #[derive(Debug, Clone)]
 pub struct Jet {
     pub value: Tensor<2>,
@@ -40,13 +42,14 @@ impl Jet {
         Self { value, tangents: None, second: None, order: Order::Value }
     }
 
-    /// A jet whose value and slope with respect to another jet of one column, `inner [N, 1]`, are known: `value [N, W]`,
-    /// `slope [N, W]`. Second derivatives are taken as zero.
+    /// A jet whose value and slope with respect to another jet of one column, `inner [N, 1]`, are known:
+    /// `value [N, W]`, `slope [N, W]`. Second derivatives are taken as zero.
     pub fn from_slope(value: Tensor<2>, slope: &Tensor<2>, inner: &Self) -> Self {
         Self { value, tangents: inner.tangents.as_ref().map(|tangents| tangents.times(slope)), second: None, order: inner.order }
     }
 
-    /// The independent variables: `value [N, k]` whose column `i` is parameter `columns[i]`; a column with `None` is held fixed.
+    /// The independent variables: `value [N, k]` whose column `i` is parameter `columns[i]`; a column with
+    /// `None` is held fixed.
     pub fn variables(value: Tensor<2>, columns: &[Option<usize>], order: Order, device: &Device) -> Self {
         let k = columns.len();
         let keys: Vec<usize> = columns.iter().flatten().copied().collect();
@@ -66,8 +69,8 @@ impl Jet {
         self.value.dims()
     }
 
-    /// First derivatives to parameters 0 to `n_parameters`, `[N, P, W]` with `[n, p, w] = ∂value[n, w]/∂x[n, p]`; `None` where
-    /// all are zero.
+    /// First derivatives to parameters 0 to `n_parameters`, `[N, P, W]` with `[n, p, w] = ∂value[n, w]/∂x[n,
+    /// p]`; `None` where all are zero.
     pub fn jacobian(&self, n_parameters: usize) -> Option<Tensor<3>> {
         Some(self.jacobian_rows(n_parameters)?.swap_dims(0, 1))
     }
@@ -78,8 +81,8 @@ impl Jet {
         self.tangents.as_ref().map(|tangents| tangents.widen(self.dims()).rows(&keys))
     }
 
-    /// Second derivatives to parameters 0 to `n_parameters`, `[N, P·P, W]` with `[n, p·P + q, w] = ∂²value[n, w]/∂x[n, p]∂x[n, q]`;
-    /// `None` where all are zero.
+    /// Second derivatives to parameters 0 to `n_parameters`, `[N, P·P, W]` with `[n, p·P + q, w] = ∂²value[n,
+    /// w]/∂x[n, p]∂x[n, q]`; `None` where all are zero.
     pub fn hessian(&self, n_parameters: usize) -> Option<Tensor<3>> {
         let p = n_parameters;
         let keys: Vec<(usize, usize)> = (0..p).flat_map(|i| (0..p).map(move |j| (i.min(j), i.max(j)))).collect();

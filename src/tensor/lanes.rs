@@ -1,7 +1,7 @@
 //! Eight floats at once: AVX2 with fused multiply-add where the processor has them, plain arrays elsewhere.
 //!
-//! Kernels are generic over [`Lanes`] and inlined into a caller that carries the processor's features; all their arithmetic is
-//! written in it, so that a star's numbers do not depend on what else is computed.
+//! Kernels are generic over [`Lanes`] and inlined into a caller that carries the processor's features; all
+//! their arithmetic is written in it, so that a star's numbers do not depend on what else is computed.
 
 use super::quads::{self, Quad};
 
@@ -39,7 +39,8 @@ pub fn floats_mut(blocks: &mut [Block]) -> &mut [f32] {
     unsafe { std::slice::from_raw_parts_mut(blocks.as_mut_ptr().cast(), blocks.len() * LANES) }
 }
 
-/// Work in any lanes. A closure would not do: it is a function without the processor's features, and may stay one.
+/// Work in any lanes. A closure would not do: it is a function without the processor's features, and may stay
+/// one.
 pub trait Kernel {
     /// Must be `#[inline(always)]`.
     fn run<V: Lanes>(self);
@@ -67,7 +68,8 @@ pub trait Lanes: Copy {
     /// Rows become columns.
     fn transpose(rows: [Self; LANES]) -> [Self; LANES];
 
-    /// Runs a kernel as a function of its own: its loops do not compete with those of the caller for registers.
+    /// Runs a kernel as a function of its own: its loops do not compete with those of the caller for
+    /// registers.
     fn apart<K: Kernel>(kernel: K);
 
     /// Four of them in double precision.
@@ -188,12 +190,13 @@ mod avx2 {
     use super::{Kernel, LANES, Lanes, ROUNDING, quads};
     use std::arch::x86_64::*;
 
-    /// One 256-bit register. Its values are only made inside functions that were entered after AVX2 and FMA had been detected.
+    /// One 256-bit register. Its values are only made inside functions that were entered after AVX2 and FMA
+    /// had been detected.
     #[derive(Clone, Copy)]
     pub struct Avx2(__m256);
 
-    // SAFETY (all blocks below): the kernels use this type only behind `is_x86_feature_detected!("avx2")` and `("fma")`; loads and
-    // stores go through references to arrays of eight floats.
+    // SAFETY (all blocks below): the kernels use this type only behind `is_x86_feature_detected!("avx2")` and
+    // `("fma")`; loads and stores go through references to arrays of eight floats.
     impl Lanes for Avx2 {
         #[inline(always)]
         fn splat(value: f32) -> Self {

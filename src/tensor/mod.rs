@@ -1,6 +1,7 @@
-//! Tensors: the only room that names burn's backend. [`Tensor`], [`Device`] and host copies, [`Weights`] (the global weights of
-//! a model and their optimisers), [`Jet`] (forward-mode derivatives over tensors) and the derivative check; for the processor's own
-//! kernels, eight lanes of floats and their functions, and four of doubles; networks as data ([`layers`]). Knows no stars.
+//! Tensors: the only room that names burn's backend. [`Tensor`], [`Device`] and host copies, [`Weights`] (the
+//! global weights of a model and their optimisers), [`Jet`] (forward-mode derivatives over tensors) and the
+//! derivative check; for the processor's own kernels, eight lanes of floats and their functions, and four of
+//! doubles; networks as data ([`layers`]). Knows no stars.
 
 pub mod check;
 pub(crate) mod cholesky;

@@ -14,9 +14,10 @@ pub fn matmul<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
 
 /// The right factor of matrix products, made ready once for many of them.
 ///
-/// Accelerators round the factors of f32 products to the 11 bits of TensorFloat-32 (cubek-matmul 0.2 does so wherever it takes the
-/// tensor cores), which is 5·10⁻⁴ in a flux measured to 10⁻³. There each factor is split into a leading and a trailing part, and three
-/// products of parts restore single precision (Markidis et al. 2018, "NVIDIA tensor core programmability", sec. V).
+/// Accelerators round the factors of f32 products to the 11 bits of TensorFloat-32 (cubek-matmul 0.2 does so
+/// wherever it takes the tensor cores), which is 5·10⁻⁴ in a flux measured to 10⁻³. There each factor is
+/// split into a leading and a trailing part, and three products of parts restore single precision (Markidis
+/// et al. 2018, "NVIDIA tensor core programmability", sec. V).
 #[derive(Debug, Clone)]
 pub struct Factor<const D: usize> {
     /// The factor, or its leading part.
@@ -67,7 +68,8 @@ fn is_accelerator(device: &DispatchDevice) -> bool {
     }
 }
 
-/// Leading 11 bits and the rest, exactly. Each operation is a kernel of its own, so that no compiler contracts the differences.
+/// Leading 11 bits and the rest, exactly. Each operation is a kernel of its own, so that no compiler
+/// contracts the differences.
 fn split<const D: usize>(x: Tensor<D>) -> (Tensor<D>, Tensor<D>) {
     let shifted = x.clone() * SPLITTER;
     let leading = shifted.clone() - (shifted - x.clone());

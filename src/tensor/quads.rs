@@ -1,8 +1,9 @@
-//! Four doubles at once: AVX2 with fused multiply-add where the processor has them, plain arrays elsewhere; and products of matrices
-//! whose elements stay in registers while they are summed.
+//! Four doubles at once: AVX2 with fused multiply-add where the processor has them, plain arrays elsewhere;
+//! and products of matrices whose elements stay in registers while they are summed.
 //!
-//! Two processors may differ in the last bits; on one processor a result depends on its own numbers alone. Kernels over [`Quad`] are
-//! plain loops: closures and iterators of the standard library are functions without the processor's features, and stay calls.
+//! Two processors may differ in the last bits; on one processor a result depends on its own numbers alone.
+//! Kernels over [`Quad`] are plain loops: closures and iterators of the standard library are functions
+//! without the processor's features, and stay calls.
 
 #![allow(clippy::needless_range_loop)]
 
@@ -143,7 +144,8 @@ mod avx2 {
     use super::{QUAD, Quad, ROUNDING};
     use std::arch::x86_64::*;
 
-    /// One 256-bit register. Its values are only made inside functions that were entered after AVX2 and FMA had been detected.
+    /// One 256-bit register. Its values are only made inside functions that were entered after AVX2 and FMA
+    /// had been detected.
     #[derive(Clone, Copy)]
     pub struct Avx2(__m256d);
 
@@ -155,8 +157,8 @@ mod avx2 {
         }
     }
 
-    // SAFETY (all blocks below): the kernels use this type only behind `has_avx2()`; loads and stores go through references to arrays
-    // of four doubles.
+    // SAFETY (all blocks below): the kernels use this type only behind `has_avx2()`; loads and stores go
+    // through references to arrays of four doubles.
     impl Quad for Avx2 {
         #[inline(always)]
         fn splat(value: f64) -> Self {
@@ -214,7 +216,8 @@ mod avx2 {
     }
 }
 
-/// Defines a function that runs `$body::<Q>` compiled for AVX2 and FMA where the processor has both, and portably elsewhere.
+/// Defines a function that runs `$body::<Q>` compiled for AVX2 and FMA where the processor has both, and
+/// portably elsewhere.
 macro_rules! vectorised {
     ($(#[$attribute:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $output:ty)? = $body:ident) => {
         $(#[$attribute])*
@@ -234,8 +237,8 @@ macro_rules! vectorised {
 }
 pub(crate) use vectorised;
 
-/// A matrix cut into panels of four columns, each with its rows one after the other, so that products run through memory from start to
-/// end. Columns beyond those asked for fill the last panel.
+/// A matrix cut into panels of four columns, each with its rows one after the other, so that products run
+/// through memory from start to end. Columns beyond those asked for fill the last panel.
 #[derive(Debug, Clone, Default)]
 pub struct Panels {
     values: Vec<[f64; QUAD]>,

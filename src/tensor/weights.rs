@@ -1,8 +1,9 @@
-//! The global weights of a model: named tensors of any shape, held in one burn module so that any burn optimiser moves them.
+//! The global weights of a model: named tensors of any shape, held in one burn module so that any burn
+//! optimiser moves them.
 //!
-//! Effects declare their tensors ([`WeightSpecification`]) instead of owning burn modules: a model is then open to effects of
-//! other crates, weights have documented names in files, and optimiser states (which burn keys by parameter id) can be resumed,
-//! because the id of a tensor is its position.
+//! Effects declare their tensors ([`WeightSpecification`]) instead of owning burn modules: a model is then
+//! open to effects of other crates, weights have documented names in files, and optimiser states (which burn
+//! keys by parameter id) can be resumed, because the id of a tensor is its position.
 
 use super::{Device, Tensor, to_f64};
 use crate::error::{Error, Result};
@@ -149,7 +150,8 @@ impl Weights {
         each.into_iter().for_each(|(id, gradient)| gradients.register::<Dispatch, 1>(id, gradient * scale));
     }
 
-    /// Gradient of a taped scalar loss with respect to every tensor, on the host; zeros where the loss does not depend on it.
+    /// Gradient of a taped scalar loss with respect to every tensor, on the host; zeros where the loss does
+    /// not depend on it.
     pub fn host_gradients(&self, loss: Tensor<1>) -> Vec<Vec<f64>> {
         let gradients = self.gradients(loss);
         let inner = |i| gradients.get::<Dispatch, 1>(parameter_id(i));
@@ -168,7 +170,8 @@ impl Weights {
     }
 }
 
-/// Parameter ids are positions (from one), so that optimiser states saved by one process fit the weights of another.
+/// Parameter ids are positions (from one), so that optimiser states saved by one process fit the weights of
+/// another.
 fn parameter_id(position: usize) -> ParamId {
     ParamId::from(position as u64 + 1)
 }

@@ -1,15 +1,17 @@
 //! Unresolved binaries that no cleaning can find.
 //!
-//! Two stars of one kind have the flux of one that is √2 nearer. Where the parallax is good the pair stands out and cleaning
-//! removes it. Where it is not, the pair stays, and such stars are the distant ones, which have the dust: left alone they make dusty stars
-//! brighter than their parallaxes allow, and R(λ) takes that up as a grey part, which W1 and W2 feel most (1 in 40 stars of the simulation
-//! moved R at W2 by a fifth).
+//! Two stars of one kind have the flux of one that is √2 nearer. Where the parallax is good the pair stands
+//! out and cleaning removes it. Where it is not, the pair stays, and such stars are the distant ones, which
+//! have the dust: left alone they make dusty stars brighter than their parallaxes allow, and R(λ) takes that
+//! up as a grey part, which W1 and W2 feel most (1 in 40 stars of the simulation moved R at W2 by a fifth).
 //!
-//! So the measured parallax of a star is one of a mixture, (1 − f) N(ϖ; x, σ) + f N(ϖ; x/√2, σ), with x the parallax that its flux
-//! shows. What labels and flux say of x is a Gaussian (the star's loss without its parallax); it gives the probability w that the
-//! star is a pair, and x as the mean of its two optima. A Gaussian constraint that leads to the same optimum then stands in place of the
-//! measured parallax: the gradient of the weights is that of the mixture (the E step of expectation maximisation; all that moves weights
-//! is the M step). f is estimated from the stars that can tell one from two, also those that cleaning removed.
+//! So the measured parallax of a star is one of a mixture, (1 − f) N(ϖ; x, σ) + f N(ϖ; x/√2, σ), with x the
+//! parallax that its flux shows. What labels and flux say of x is a Gaussian (the star's loss without its
+//! parallax); it gives the probability w that the star is a pair, and x as the mean of its two optima. A
+//! Gaussian constraint that leads to the same optimum then stands in place of the measured parallax: the
+//! gradient of the weights is that of the mixture (the E step of expectation maximisation; all that moves
+//! weights is the M step). f is estimated from the stars that can tell one from two, also those that cleaning
+//! removed.
 
 use super::neighbours::nearest_to;
 use super::recipe::Recipe;
@@ -36,7 +38,8 @@ const REFERENCE: usize = 4000;
 const DECISIVE: f64 = 4.0;
 /// Fewest stars that tell the share; with fewer it is that of the recipe.
 const FEWEST: usize = 200;
-/// A flux that says so little of the parallax, in units of the information of the measured one, decides nothing.
+/// A flux that says so little of the parallax, in units of the information of the measured one, decides
+/// nothing.
 const LEAST_INFORMATION: f64 = 1e-6;
 
 /// What a training knows of binaries among its stars.
@@ -58,18 +61,21 @@ struct Pair {
 }
 
 impl Pair {
-    /// ln of the ratio of the likelihoods of a parallax that is `factor` times the expected one and of the expected one.
+    /// ln of the ratio of the likelihoods of a parallax that is `factor` times the expected one and of the
+    /// expected one.
     fn ln_ratio(self, factor: f64) -> f64 {
         let ((measured, noise), (expected, spread)) = (self.measured, self.expected);
         let ln_normal = |mean: f64, variance: f64| -0.5 * ((measured - mean).powi(2) / variance + (TAU * variance).ln());
         ln_normal(expected * factor, noise + factor * factor * spread) - ln_normal(expected, noise + spread)
     }
 
-    /// Whether one star and two lie `DECISIVE` errors from each other. Of other stars the probability follows the share, not the share their
-    /// probability: any fault of model or errors looks like some binaries more or less.
+    /// Whether one star and two lie `DECISIVE` errors from each other. Of other stars the probability follows
+    /// the share, not the share their probability: any fault of model or errors looks like some binaries more
+    /// or less.
     ///
-    /// It goes by the measured parallax, with the relative spread of the expected one. The latter is √2 too large for a pair, and too large
-    /// by chance for many that pass a limit: by it, 5 % became 7, and the more the tighter the limit.
+    /// It goes by the measured parallax, with the relative spread of the expected one. The latter is √2 too
+    /// large for a pair, and too large by chance for many that pass a limit: by it, 5 % became 7, and the
+    /// more the tighter the limit.
     fn is_decisive(self) -> bool {
         let ((measured, noise), (expected, spread)) = (self.measured, self.expected);
         let relative = spread / (expected * expected);
@@ -77,7 +83,8 @@ impl Pair {
         difference * difference > DECISIVE * DECISIVE * (noise + relative * measured * measured)
     }
 
-    /// Value and error of the constraint whose optimum is the mean of those of one star and of two, which has the probability `w`.
+    /// Value and error of the constraint whose optimum is the mean of those of one star and of two, which has
+    /// the probability `w`.
     fn constraint(self, w: f64) -> (f64, f64) {
         let ((measured, noise), (expected, spread)) = (self.measured, self.expected);
         let (single, double, prior) = (1.0 / noise, 0.5 / noise, 1.0 / spread);
@@ -88,15 +95,17 @@ impl Pair {
     }
 }
 
-/// Estimates the binaries among the stars, the kept ones being at their optima, and puts the constraints that follow in place of the
-/// measured parallaxes. Nothing happens where the recipe has none, or no parallax constrains; returns whether something did.
+/// Estimates the binaries among the stars, the kept ones being at their optima, and puts the constraints that
+/// follow in place of the measured parallaxes. Nothing happens where the recipe has none, or no parallax
+/// constrains; returns whether something did.
 pub(super) fn estimate(state: &mut TrainingState, observations: &Observations, recipe: &Recipe) -> Result<bool> {
     let Some(position) = state.model.space.distance_position().filter(|_| recipe.binaries.share > 0.0) else { return Ok(false) };
     let name = state.model.space.parameters[position].name.clone();
     if !recipe.data.constraints.contains(&name) || !observations.constraints.contains_key(&name) {
         return Ok(false);
     }
-    // Stars that cleaning removed have not followed the weights. Most are pairs, and some were taken for such by a worse model.
+    // Stars that cleaning removed have not followed the weights. Most are pairs, and some were taken for such
+    // by a worse model.
     let n = observations.len();
     let gone: Vec<usize> = (0..n).filter(|&star| !state.kept[star]).collect();
     let method = LevenbergMarquardt { max_iterations: FOLLOWING_ITERATIONS, ..LevenbergMarquardt::default() };
@@ -121,8 +130,9 @@ pub(super) fn estimate(state: &mut TrainingState, observations: &Observations, r
     Ok(true)
 }
 
-/// The share of pairs among stars that can tell, without what is as far from one star on the side where no pair is: labels that are
-/// wrong, or more noisy than they say, scatter to both. `None` where they are too few.
+/// The share of pairs among stars that can tell, without what is as far from one star on the side where no
+/// pair is: labels that are wrong, or more noisy than they say, scatter to both. `None` where they are too
+/// few.
 fn share(decisive: &[Pair]) -> Option<f64> {
     let ratios: Vec<[f64; 2]> = decisive.iter().map(|pair| [FRAC_1_SQRT_2, SQRT_2].map(|at| pair.ln_ratio(at).exp())).collect();
     let mut shares = [0.05, 0.01];
@@ -168,8 +178,9 @@ fn pairs(state: &TrainingState, observations: &Observations, recipe: &Recipe, po
     Ok(pairs)
 }
 
-/// The same with what is expected multiplied by the median ratio of measured and expected parallax of the stars next to each in the
-/// labels `[N, L]`: a kind of stars that the model has too bright is no kind of pairs, and taken for one it would stay too bright.
+/// The same with what is expected multiplied by the median ratio of measured and expected parallax of the
+/// stars next to each in the labels `[N, L]`: a kind of stars that the model has too bright is no kind of
+/// pairs, and taken for one it would stay too bright.
 fn beside_their_like(pairs: &[Option<Pair>], labels: &Array2<f64>) -> Vec<Option<Pair>> {
     let known: Vec<usize> = (0..pairs.len()).filter(|&star| pairs[star].is_some()).collect();
     let reference: Vec<usize> = known.iter().copied().step_by(known.len().div_ceil(REFERENCE).max(1)).collect();
@@ -261,8 +272,9 @@ mod tests {
         assert!(super::share(&[]).is_none());
     }
 
-    /// Stars of x = 1 ± 0.03 with parallaxes of 3 to 60 errors, one in twenty a pair: the share is found, and the mean of the
-    /// residuals that the weights see is that of the singles; with the measured parallaxes it is more than five errors beside.
+    /// Stars of x = 1 ± 0.03 with parallaxes of 3 to 60 errors, one in twenty a pair: the share is found, and
+    /// the mean of the residuals that the weights see is that of the singles; with the measured parallaxes it
+    /// is more than five errors beside.
     #[test]
     fn the_share_is_found_and_pairs_no_longer_pull() {
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(1);

@@ -1,16 +1,19 @@
 //! The covariance of the model's zero points ([`Calibration`]), estimated from the testing stars.
 //!
-//! The flux alone puts a star at Θ + δ(Θ) + noise, its catalogue at Θ + noise. The difference r of the two has a noise that is
-//! large, poorly known, and independent between stars; δ is small and common to like stars. So the mean of r_i r_jᵀ over pairs of
-//! neighbours i ≠ j estimates K = ⟨δ δᵀ⟩ whatever the noise is. Neighbours are chosen by the labels fitted to flux and catalogue
-//! together, with which r is not correlated (neighbours by catalogue or by flux alone would share the noise that chose them).
+//! The flux alone puts a star at Θ + δ(Θ) + noise, its catalogue at Θ + noise. The difference r of the two
+//! has a noise that is large, poorly known, and independent between stars; δ is small and common to like
+//! stars. So the mean of r_i r_jᵀ over pairs of neighbours i ≠ j estimates K = ⟨δ δᵀ⟩ whatever the noise is.
+//! Neighbours are chosen by the labels fitted to flux and catalogue together, with which r is not correlated
+//! (neighbours by catalogue or by flux alone would share the noise that chose them).
 //!
-//! Each r is weighted by its information W = (A_flux⁻¹ + A_cat⁻¹)⁻¹ = A_cat − A_cat (A_flux + A_cat)⁻¹ A_cat, so that no
-//! direction that flux or catalogue leave open enters: Σ W_i K W_j = Σ W_i r_i r_jᵀ W_j, linear equations for the elements of K.
-//! Directions of K (in the metric of the mean W) that do not stand out from their error by a factor of two are zero.
+//! Each r is weighted by its information W = (A_flux⁻¹ + A_cat⁻¹)⁻¹ = A_cat − A_cat (A_flux + A_cat)⁻¹ A_cat,
+//! so that no direction that flux or catalogue leave open enters: Σ W_i K W_j = Σ W_i r_i r_jᵀ W_j, linear
+//! equations for the elements of K. Directions of K (in the metric of the mean W) that do not stand out from
+//! their error by a factor of two are zero.
 //!
-//! Rare stars are described worse than common ones. Where the data show it, K is one of a region of the labels: stars are divided at
-//! a quartile of a label as long as the two sides differ by three errors (`regions`).
+//! Rare stars are described worse than common ones. Where the data show it, K is one of a region of the
+//! labels: stars are divided at a quartile of a label as long as the two sides differ by three errors
+//! (`regions`).
 
 use super::difference::{Difference, ordinary};
 use super::pairs::{Shared, pairs_of, shared_covariance};
@@ -29,7 +32,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Largest number of stars used.
 const STARS: usize = 10_000;
 
-/// The calibration covariance from the kept testing stars; `None` where the zero points are no worse than noise can tell.
+/// The calibration covariance from the kept testing stars; `None` where the zero points are no worse than
+/// noise can tell.
 pub(super) fn estimate(state: &TrainingState, observations: &Observations, recipe: &Recipe) -> Result<Option<Calibration>> {
     let space = &state.model.space;
     // One that no testing star has would make the rest unknown too.

@@ -1,4 +1,5 @@
-//! Checkpoints: one safetensors file with everything a run needs to go on to the same bits, optimiser state included.
+//! Checkpoints: one safetensors file with everything a run needs to go on to the same bits, optimiser state
+//! included.
 
 use super::binaries::Binaries;
 use super::clean::CleaningReport;
@@ -15,7 +16,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// What is written beside the arrays, as TOML: its floats come back to the bit, which those of `serde_json` need not.
+/// What is written beside the arrays, as TOML: its floats come back to the bit, which those of `serde_json`
+/// need not.
 #[derive(Serialize, Deserialize)]
 struct Header {
     /// SHA-256 over recipe and data: a checkpoint of another run is refused.
@@ -57,7 +59,8 @@ pub(super) struct Best {
     pub coordinates: ndarray::Array2<f64>,
 }
 
-/// Where checkpoints of a run into `output` lie: beside the model directory, which appears only when it is finished.
+/// Where checkpoints of a run into `output` lie: beside the model directory, which appears only when it is
+/// finished.
 pub fn path(output: &Path) -> PathBuf {
     let mut name = output.file_name().unwrap_or_default().to_os_string();
     name.push(".checkpoint");
@@ -192,8 +195,8 @@ mod tests {
     use crate::tensor::Device;
     use crate::train::Recipe;
 
-    /// A file says of a parameter whether it is a label; whether it is an amount or the distance, its start and its range must come back too. So
-    /// must what is known of binaries.
+    /// A file says of a parameter whether it is a label; whether it is an amount or the distance, its start
+    /// and its range must come back too. So must what is known of binaries.
     #[test]
     fn parameters_are_what_they_were() {
         let recipe = "description = 'test'\n[[effect]]\nkind = 'emulator'\nhidden = [4]\n[[effect]]\nkind = 'extinction'\nvariation = true\n\

@@ -1,9 +1,10 @@
-//! Self-cleaning: stars that disagree with their own measurements are removed (spec 1 §4, phase 4; sec. 3.2 of the paper).
+//! Self-cleaning: stars that disagree with their own measurements are removed (spec 1 §4, phase 4; sec. 3.2
+//! of the paper).
 //!
-//! Most are unresolved binaries: twice the light of the star that their labels describe, 0.753 mag too bright. Where stars are
-//! rare and training has not come far, it is the model that disagrees, with all of them: cleaning would take the cool giants
-//! away, and the model would never learn them. So a star that disagrees is compared with its like as well, and goes only if it
-//! stands out from them too.
+//! Most are unresolved binaries: twice the light of the star that their labels describe, 0.753 mag too
+//! bright. Where stars are rare and training has not come far, it is the model that disagrees, with all of
+//! them: cleaning would take the cool giants away, and the model would never learn them. So a star that
+//! disagrees is compared with its like as well, and goes only if it stands out from them too.
 
 use super::neighbours::nearest;
 use super::recipe::Clean;
@@ -33,8 +34,8 @@ pub struct CleaningReport {
     /// Stars beyond their limits that stayed because no more than a share may go at once.
     #[serde(default)]
     pub n_spared: usize,
-    /// Share of the stars beyond their limits in each quarter of the stars by the signal-to-noise ratio of their fluxes, the
-    /// lowest first.
+    /// Share of the stars beyond their limits in each quarter of the stars by the signal-to-noise ratio of
+    /// their fluxes, the lowest first.
     #[serde(default)]
     pub share_by_signal_to_noise: [f64; 4],
 }
@@ -113,8 +114,8 @@ fn share_by_quarter(verdicts: &[Verdict], quantity: &[f64]) -> [f64; 4] {
     })
 }
 
-/// Relative residuals of stars and their errors: of the checked parameters (labels as differences, the distance parameter as a
-/// fraction of the fitted one) and of the fluxes (fractions of the predicted ones).
+/// Relative residuals of stars and their errors: of the checked parameters (labels as differences, the
+/// distance parameter as a fraction of the fitted one) and of the fluxes (fractions of the predicted ones).
 struct Residuals {
     /// `[n, Q + W]`; NaN where nothing was measured.
     residual: Array2<f64>,
@@ -154,7 +155,8 @@ impl Residuals {
         Ok(Self { residual, error, n_parameters: checked.len() })
     }
 
-    /// By how much a star exceeds its limits: in comparison with the model or with its like, whichever is kinder.
+    /// By how much a star exceeds its limits: in comparison with the model or with its like, whichever is
+    /// kinder.
     fn judge(&self, row: usize, labels: &Array2<f64>, stage: &Clean) -> Verdict {
         let against_model = self.excess(row, None, stage);
         if against_model.worst() <= 1.0 {
@@ -209,7 +211,8 @@ mod tests {
 
     #[test]
     fn a_star_goes_if_it_stands_out_from_the_model_and_from_its_like() {
-        // Two groups of thirty stars; one parameter and one flux, errors 1. The model is off by 6σ for all of the second.
+        // Two groups of thirty stars; one parameter and one flux, errors 1. The model is off by 6σ for all of
+        // the second.
         let n = 60;
         let labels = Array2::from_shape_fn((n, 1), |(row, _)| row as f64 + if row < 30 { 0.0 } else { 100.0 });
         let mut residual = Array2::from_shape_fn((n, 2), |(row, _)| if row < 30 { 0.5 } else { 6.0 });

@@ -1,5 +1,5 @@
-//! Whether observations have what a recipe asks for, before the first epoch: hours of training must not end in a message that a look
-//! at the columns could have given.
+//! Whether observations have what a recipe asks for, before the first epoch: hours of training must not end
+//! in a message that a look at the columns could have given.
 
 use super::recipe::{Recipe, Stage};
 use super::state::{Part, TrainingState};
@@ -12,8 +12,9 @@ const REMEDY: &str = "Add the columns, take the name out of data.constraints, or
 /// Checks constraints, labels, cuts and the number of stars.
 ///
 /// # Errors
-/// `Data`: when a constraint that is not optional is absent or has no measurement, stages are without stars, or the mixture prior
-/// has too few; `Usage`: when a label has no constraint, or a cut names a quantity that is not there.
+/// `Data`: when a constraint that is not optional is absent or has no measurement, stages are without stars,
+/// or the mixture prior has too few; `Usage`: when a label has no constraint, or a cut names a quantity that
+/// is not there.
 pub(super) fn check(recipe: &Recipe, observations: &Observations, state: &TrainingState) -> Result<()> {
     let space = &state.model.space;
     check_constraints(recipe, observations)?;

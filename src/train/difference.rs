@@ -1,4 +1,5 @@
-//! What a star says of the zero points of a model: the difference of what its flux alone and its catalogue say.
+//! What a star says of the zero points of a model: the difference of what its flux alone and its catalogue
+//! say.
 
 use super::neighbours::nearest;
 use super::state::TrainingState;
@@ -9,8 +10,8 @@ use crate::statistics::median;
 use ndarray::Array2;
 use rayon::prelude::*;
 
-/// Stars whose difference exceeds that of their like by this much per parameter, as rᵀ W r, are outliers (unresolved binaries
-/// that passed the cleaning).
+/// Stars whose difference exceeds that of their like by this much per parameter, as rᵀ W r, are outliers
+/// (unresolved binaries that passed the cleaning).
 const LARGEST_CHI_SQUARE: f64 = 5.0;
 /// Like stars with which one is compared.
 const LIKE: usize = 25;
@@ -23,7 +24,8 @@ pub(super) struct Difference {
 }
 
 impl Difference {
-    /// From curvature `[P, P]` and gradient `[P]` of the star's flux χ² at its coordinates; `None` where nothing determines it.
+    /// From curvature `[P, P]` and gradient `[P]` of the star's flux χ² at its coordinates; `None` where
+    /// nothing determines it.
     pub fn of(
         state: &TrainingState,
         observations: &Observations,
@@ -34,7 +36,8 @@ impl Difference {
     ) -> Option<Self> {
         let space = &state.model.space;
         let p = space.len();
-        // dδ/du of every coordinate, A_flux, A_cat, and A_flux (Θ − Θ_cat) + score: what the flux says of the catalogue values.
+        // dδ/du of every coordinate, A_flux, A_cat, and A_flux (Θ − Θ_cat) + score: what the flux says of the
+        // catalogue values.
         let scale: Vec<f64> = (space.parameters.iter().zip(state.coordinates.row(star)))
             .map(|(parameter, &u)| parameter.model_value_slope(u) / Calibration::slope(parameter, parameter.model_value(u)))
             .collect();
@@ -90,8 +93,8 @@ impl Difference {
 
 /// The rows of the stars that do not stand out from their like, the nearest in `labels [n, L]`.
 ///
-/// A model that is wrong for a kind of stars puts them all beside their measurements; a binary stands out from its like. Only the
-/// latter is an outlier.
+/// A model that is wrong for a kind of stars puts them all beside their measurements; a binary stands out
+/// from its like. Only the latter is an outlier.
 pub(super) fn ordinary(stars: &[Difference], labels: &Array2<f64>) -> Vec<usize> {
     let values: Vec<(Vec<f64>, Vec<usize>)> = stars.iter().map(Difference::values).collect();
     (0..stars.len())

@@ -1,8 +1,9 @@
-//! The global step: the mean flux loss of a batch of stars, held fixed, and its gradient for the global weights (eq. 12).
+//! The global step: the mean flux loss of a batch of stars, held fixed, and its gradient for the global
+//! weights (eq. 12).
 //!
-//! The prediction is taped; χ² and its cotangent ∂χ²/∂f = 2 LᵀL(f − f_obs) are computed on the host in f64 from the packed
-//! whitening, and the tape is entered with ⟨f, cotangent⟩, whose gradient is that of χ². So no dense [W, W] matrix per star is
-//! ever built.
+//! The prediction is taped; χ² and its cotangent ∂χ²/∂f = 2 LᵀL(f − f_obs) are computed on the host in f64
+//! from the packed whitening, and the tape is entered with ⟨f, cotangent⟩, whose gradient is that of χ². So
+//! no dense [W, W] matrix per star is ever built.
 
 use super::recipe::LossRecipe;
 use crate::error::{Error, Result};
@@ -56,7 +57,8 @@ impl LossRecipe {
     }
 }
 
-/// One step of the weights of `model`, which must live on a taped device, for the named stars; `strengths` are those of the penalties.
+/// One step of the weights of `model`, which must live on a taped device, for the named stars; `strengths`
+/// are those of the penalties.
 ///
 /// # Errors
 /// `Numerical` where a predicted flux is not finite.

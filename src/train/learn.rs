@@ -1,10 +1,11 @@
 //! A stage of epochs: the weights move by gradient descent, the stars follow, and the best state is kept.
 //!
-//! Steps of Adam have the length of the rate, whatever the gradient: an output layer of 32 neurons moves all fluxes together by
-//! some 20 rates. Where errors of the flux are half a per cent, a rate of 2·10⁻³ lifts the loss from 1 to 10, and it falls only as
-//! the rate does; stars follow the wrong weights meanwhile, and some never return. So the loss of the stopping stars, which have followed the
-//! weights, is watched: an epoch that raises it by more than `largest_increase` is undone, with all since the best, and the rate
-//! is halved. Whatever happens, a stage ends with the best state that it met, the first one included.
+//! Steps of Adam have the length of the rate, whatever the gradient: an output layer of 32 neurons moves all
+//! fluxes together by some 20 rates. Where errors of the flux are half a per cent, a rate of 2·10⁻³ lifts the
+//! loss from 1 to 10, and it falls only as the rate does; stars follow the wrong weights meanwhile, and some
+//! never return. So the loss of the stopping stars, which have followed the weights, is watched: an epoch
+//! that raises it by more than `largest_increase` is undone, with all since the best, and the rate is halved.
+//! Whatever happens, a stage ends with the best state that it met, the first one included.
 
 use super::checkpoint::Best;
 use super::global_step::{self, BatchLoss};
@@ -108,7 +109,8 @@ impl Run<'_> {
         self.losses(stars)
     }
 
-    /// Keeps the state if it is the best of the stage; goes back to that if this one is much worse, and says so.
+    /// Keeps the state if it is the best of the stage; goes back to that if this one is much worse, and says
+    /// so.
     fn judge(&mut self, stage: &Learn, losses: Losses) -> Result<bool> {
         let Some(best) = &self.progress.best else {
             self.remember(losses, self.state.position.epoch);
@@ -153,8 +155,8 @@ impl Run<'_> {
         }
     }
 
-    /// One epoch of the weights, and of the stars batch by batch if the stage says so. The loss is not finite where a step led to
-    /// fluxes that are not.
+    /// One epoch of the weights, and of the stars batch by batch if the stage says so. The loss is not finite
+    /// where a step led to fluxes that are not.
     fn epoch(
         &mut self,
         stage: &Learn,

@@ -1,8 +1,9 @@
 //! Training: from observations and a recipe to a model directory.
 //!
-//! Alternating optimisation (spec 1 §4; Zhang, Green & Rix 2023, sec. 3.2): the global weights move by burn's optimisers with
-//! the stars fixed, the stars by Levenberg–Marquardt with the weights fixed, in the stages of a [`Recipe`]; then the mixture
-//! prior is fitted to the labels, and the errors of the model are estimated from the validation stars.
+//! Alternating optimisation (spec 1 §4; Zhang, Green & Rix 2023, sec. 3.2): the global weights move by burn's
+//! optimisers with the stars fixed, the stars by Levenberg–Marquardt with the weights fixed, in the stages of
+//! a [`Recipe`]; then the mixture prior is fitted to the labels, and the errors of the model are estimated
+//! from the validation stars.
 
 mod binaries;
 mod calibration;

@@ -1,11 +1,13 @@
-//! The model's own error per wavelength, estimated from the testing stars (those validation stars that did not stop the training).
+//! The model's own error per wavelength, estimated from the testing stars (those validation stars that did
+//! not stop the training).
 //!
-//! No emulator is exact: stars with equal labels differ in rotation, abundances, activity or an unseen companion. The
-//! fractional error m_w of the flux is the one with which the residuals of these stars, fitted with all their
-//! constraints, have the scatter that the errors promise: MAD-σ of (f − f̂)/(t √(σ² + m²f²)) = 1, where
-//! t² = 1 − (J A⁻¹ Jᵀ)_ww/σ² is the share of the variance that the star's own parameters leave in the residual (A: half the
-//! curvature of the star's loss). It is stored with the model and added to the diagonal of the flux covariance when stars are
-//! fitted. Zero where the residuals are no larger than their errors within twice the Monte-Carlo error of a MAD.
+//! No emulator is exact: stars with equal labels differ in rotation, abundances, activity or an unseen
+//! companion. The fractional error m_w of the flux is the one with which the residuals of these stars, fitted
+//! with all their constraints, have the scatter that the errors promise: MAD-σ of (f − f̂)/(t √(σ² + m²f²)) =
+//! 1, where t² = 1 − (J A⁻¹ Jᵀ)_ww/σ² is the share of the variance that the star's own parameters leave in
+//! the residual (A: half the curvature of the star's loss). It is stored with the model and added to the
+//! diagonal of the flux covariance when stars are fitted. Zero where the residuals are no larger than their
+//! errors within twice the Monte-Carlo error of a MAD.
 
 use super::recipe::Recipe;
 use super::star_step;
@@ -22,7 +24,8 @@ use ndarray::Axis;
 /// The fractional error that is looked for first; larger ones are found by doubling, up to the second number.
 const SOUGHT: [f64; 2] = [1.0, 1e6];
 
-/// Smallest share of the variance that a residual may keep: below it, the star's parameters follow that one flux.
+/// Smallest share of the variance that a residual may keep: below it, the star's parameters follow that one
+/// flux.
 const SMALLEST_SHARE: f64 = 0.1;
 
 /// Fractional model error per wavelength `[W]` from the kept testing stars.

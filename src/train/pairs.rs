@@ -1,9 +1,10 @@
 //! The covariance that like stars share, from products of the differences of pairs.
 //!
-//! Σ W_i K W_j = Σ W_i r_i r_jᵀ W_j over pairs of neighbours i ≠ j: linear equations for the elements k of K. The errors of k are
-//! those of sums over pairs that have stars in common: with the deviation e_p of a pair and a_i the sum of those of the pairs of star
-//! i, the covariance of Σ e_p is Σ_i a_i a_iᵀ − Σ_p e_p e_pᵀ (every pair is in the first sum twice; Aronow, Samii & Assenova 2015).
-//! A jackknife over stars counts it twice, or half where a star leaves only its own list of neighbours.
+//! Σ W_i K W_j = Σ W_i r_i r_jᵀ W_j over pairs of neighbours i ≠ j: linear equations for the elements k of K.
+//! The errors of k are those of sums over pairs that have stars in common: with the deviation e_p of a pair
+//! and a_i the sum of those of the pairs of star i, the covariance of Σ e_p is Σ_i a_i a_iᵀ − Σ_p e_p e_pᵀ
+//! (every pair is in the first sum twice; Aronow, Samii & Assenova 2015). A jackknife over stars counts it
+//! twice, or half where a star leaves only its own list of neighbours.
 
 use super::difference::Difference;
 use super::neighbours::nearest;

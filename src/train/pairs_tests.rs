@@ -2,7 +2,8 @@ use super::*;
 use rand::{Rng, SeedableRng};
 use rand_distr::StandardNormal;
 
-/// Stars at random places with δ = amplitude·(√2 sin 2x, √2 sin 2y + √2 sin 2x) and noise of very different covariances.
+/// Stars at random places with δ = amplitude·(√2 sin 2x, √2 sin 2y + √2 sin 2x) and noise of very different
+/// covariances.
 pub(crate) fn sample(n: usize, amplitude: f64, seed: u64) -> (Vec<Difference>, Array2<f64>) {
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
     let labels = Array2::from_shape_fn((n, 2), |_| random.gen_range(0.0..std::f64::consts::PI));
@@ -34,7 +35,8 @@ fn a_known_field_of_zero_points_is_recovered_from_stars_that_are_three_times_noi
     }
 }
 
-/// Null fields, and the jackknife over blocks of stars, each with its own list of neighbours, as the negative control.
+/// Null fields, and the jackknife over blocks of stars, each with its own list of neighbours, as the negative
+/// control.
 #[test]
 fn without_a_field_the_intervals_cover_zero_as_often_as_they_say_and_a_jackknife_of_lists_does_not() {
     let (n_fields, n) = (400, 400);

@@ -1,4 +1,5 @@
-//! The training recipe: everything that decides a model, as TOML. Unknown keys are errors; defaults print themselves.
+//! The training recipe: everything that decides a model, as TOML. Unknown keys are errors; defaults print
+//! themselves.
 
 use crate::error::{Error, Result};
 use crate::learn::Schedule;
@@ -27,12 +28,12 @@ pub struct Recipe {
     /// Transforms that differ from the effects' own (ln E or E), by parameter.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub transforms: BTreeMap<String, Transform>,
-    /// Strengths of the penalties of the mean loss of a star, by name (`kernel`, `extinction_smoothness`, …). They overrule data
-    /// however many stars there are.
+    /// Strengths of the penalties of the mean loss of a star, by name (`kernel`, `extinction_smoothness`, …).
+    /// They overrule data however many stars there are.
     #[serde(default = "default_penalties")]
     pub penalties: BTreeMap<String, f64>,
-    /// Widths σ of Gaussian priors on what the penalties of these names measure: penalty/σ² is added to −2 ln P of all stars
-    /// together, as much as one measurement with the error σ would add. They give way to data.
+    /// Widths σ of Gaussian priors on what the penalties of these names measure: penalty/σ² is added to −2 ln
+    /// P of all stars together, as much as one measurement with the error σ would add. They give way to data.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub priors: BTreeMap<String, f64>,
     #[serde(default)]
@@ -66,7 +67,8 @@ pub struct CardText {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataRecipe {
-    /// Parameters whose measured values and errors constrain the stars, by their names or that of their role (label, amount, distance, shape).
+    /// Parameters whose measured values and errors constrain the stars, by their names or that of their role
+    /// (label, amount, distance, shape).
     pub constraints: Vec<String>,
     /// Those of them, by name or role, that a file need not have.
     pub optional: Vec<String>,
@@ -76,7 +78,8 @@ pub struct DataRecipe {
     pub fractional_error: f64,
     /// Fraction of stars, chosen by a hash of their identifier, that never trains.
     pub validation_fraction: f64,
-    /// Fraction of those that decides which state of the weights is kept; the errors of the model come from the others.
+    /// Fraction of those that decides which state of the weights is kept; the errors of the model come from
+    /// the others.
     pub stopping_fraction: f64,
     /// Cuts on the whole sample.
     #[serde(rename = "cut")]
@@ -89,7 +92,8 @@ pub struct DataRecipe {
 pub struct LossRecipe {
     /// F of the robust loss F·asinh(χ²/F) that replaces χ²; zero keeps χ². Stars far above F lose their pull.
     pub robust_scale: f64,
-    /// Whether the star step has the Jacobians −2 ln ϖ − 2 ln E of flat priors on positive parameters (eq. 14).
+    /// Whether the star step has the Jacobians −2 ln ϖ − 2 ln E of flat priors on positive parameters (eq.
+    /// 14).
     pub jacobians: bool,
 }
 
@@ -97,8 +101,8 @@ pub struct LossRecipe {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BinaryRecipe {
-    /// Their share of the stars where too few (200) can tell one star from two; otherwise it is estimated, after every step of a `solve`
-    /// stage and every `refine` stage. Zero: there are none.
+    /// Their share of the stars where too few (200) can tell one star from two; otherwise it is estimated,
+    /// after every step of a `solve` stage and every `refine` stage. Zero: there are none.
     pub share: f64,
 }
 
@@ -127,17 +131,20 @@ pub struct Learn {
     /// Rate of the first epoch; without it the global weights stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<f64>,
-    /// Norm to which the gradient of the weights in a batch, over all of them, is scaled down where it is larger; the same for
-    /// each parameter of the stars of a batch with `gradient_step`. Without it there is no limit.
+    /// Norm to which the gradient of the weights in a batch, over all of them, is scaled down where it is
+    /// larger; the same for each parameter of the stars of a batch with `gradient_step`. Without it there is
+    /// no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub largest_gradient: Option<f64>,
     #[serde(default)]
     pub schedule: Schedule,
-    /// Epochs over which the rate rises from zero, at the beginning and after each return to an earlier state.
+    /// Epochs over which the rate rises from zero, at the beginning and after each return to an earlier
+    /// state.
     #[serde(default = "default_warm_up")]
     pub warm_up: f64,
-    /// Largest fraction by which an epoch may raise the loss of the stopping stars above the best one of the stage. Beyond it
-    /// weights and stars return to the best state, and the rate is halved for the rest of the stage. Infinity: never.
+    /// Largest fraction by which an epoch may raise the loss of the stopping stars above the best one of the
+    /// stage. Beyond it weights and stars return to the best state, and the rate is halved for the rest of
+    /// the stage. Infinity: never.
     #[serde(default = "default_largest_increase")]
     pub largest_increase: f64,
     #[serde(default)]
@@ -151,7 +158,8 @@ pub struct Learn {
     /// Stars that enter this stage.
     #[serde(default, rename = "cut", skip_serializing_if = "Vec::is_empty")]
     pub cuts: Vec<Cut>,
-    /// Epochs without a better loss of the stopping stars after which the stage ends. (The best state is kept in any case.)
+    /// Epochs without a better loss of the stopping stars after which the stage ends. (The best state is kept
+    /// in any case.)
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience: Option<u32>,
 }
@@ -162,11 +170,12 @@ pub struct Learn {
 pub enum StarUpdate {
     /// Levenberg–Marquardt iterations of all stars before every epoch.
     LevenbergMarquardt { iterations: u32 },
-    /// Levenberg–Marquardt iterations of the stars of each batch, before the step of the weights. The gradient of the weights is
-    /// then that of the profile likelihood; small learning rates only, as nothing but the constraints holds the weights along
-    /// directions in which the stars can follow them.
+    /// Levenberg–Marquardt iterations of the stars of each batch, before the step of the weights. The
+    /// gradient of the weights is then that of the profile likelihood; small learning rates only, as nothing
+    /// but the constraints holds the weights along directions in which the stars can follow them.
     Profile { iterations: u32 },
-    /// A step of gradient descent for the stars of each batch, after the step of the weights (the published method).
+    /// A step of gradient descent for the stars of each batch, after the step of the weights (the published
+    /// method).
     GradientStep { learning_rate: f64 },
 }
 
@@ -186,9 +195,10 @@ pub struct Solve {
     pub name: String,
     /// Steps; the stars follow after each.
     pub steps: u32,
-    /// Damping of the first step, relative to the diagonal; each step that helps divides it by ten, down to a hundredth. It must
-    /// lie below the ratio (~1e-4) of the information on directions in which the stars follow to that with the stars fixed, or
-    /// those do not move. Small samples want more: what damping leaves out is what noise would fill.
+    /// Damping of the first step, relative to the diagonal; each step that helps divides it by ten, down to a
+    /// hundredth. It must lie below the ratio (~1e-4) of the information on directions in which the stars
+    /// follow to that with the stars fixed, or those do not move. Small samples want more: what damping
+    /// leaves out is what noise would fill.
     #[serde(default = "default_damping")]
     pub damping: f64,
     /// Stars that decide; a cut on a noisy measured value, as ϖ/σ, selects its errors.
@@ -204,15 +214,15 @@ pub struct Clean {
     /// Largest |x − x̂|/σ of a label or the parallax.
     #[serde(default = "four_sigma")]
     pub parameter_sigma: f64,
-    /// Largest √Σ((x − x̂)/σ)² over the labels and the parallax. A binary is too bright for its gravity and its parallax
-    /// together (the paper's Fig. 4 has 3.5).
+    /// Largest √Σ((x − x̂)/σ)² over the labels and the parallax. A binary is too bright for its gravity and
+    /// its parallax together (the paper's Fig. 4 has 3.5).
     #[serde(default = "four_sigma")]
     pub combined_sigma: f64,
     /// Largest |f − f̂|/σ at any wavelength.
     #[serde(default = "four_sigma")]
     pub flux_sigma: f64,
-    /// Largest share of the stars that may go at once: those that are furthest beyond their limits. A model that is wrong
-    /// disagrees with many good stars, and without them nothing would show that it is.
+    /// Largest share of the stars that may go at once: those that are furthest beyond their limits. A model
+    /// that is wrong disagrees with many good stars, and without them nothing would show that it is.
     #[serde(default = "default_largest_share")]
     pub largest_share: f64,
 }
@@ -306,7 +316,8 @@ impl Recipe {
         Self::parse(&text, &path.display().to_string())
     }
 
-    /// Names of the parameters whose measured values constrain the stars: those that the roles among `data.constraints` mean, and those named.
+    /// Names of the parameters whose measured values constrain the stars: those that the roles among
+    /// `data.constraints` mean, and those named.
     ///
     /// # Errors
     /// When an effect is unknown or misconfigured, or two of them do not agree.

@@ -88,10 +88,12 @@ impl Recipe {
         Ok(())
     }
 
-    /// Checks what the effects, which the registry knows, have to do with the other keys: parameters, penalties, weights that move.
+    /// Checks what the effects, which the registry knows, have to do with the other keys: parameters,
+    /// penalties, weights that move.
     ///
     /// # Errors
-    /// `Usage`: when an effect is unknown, misconfigured or there twice, or a key names what the effects do not have.
+    /// `Usage`: when an effect is unknown, misconfigured or there twice, or a key names what the effects do
+    /// not have.
     pub fn validate_for(&self, registry: &Registry) -> Result<()> {
         let effects = registry.effects(&self.effects)?;
         let parameters: Vec<String> =
@@ -109,7 +111,8 @@ impl Recipe {
         }
         self.data.offsets.keys().try_for_each(|name| known("data.offsets", name))?;
         self.transforms.keys().try_for_each(|name| known("transforms", name))?;
-        // A strength of zero switches nothing on; the default names the penalty of an emulator, which a model need not have.
+        // A strength of zero switches nothing on; the default names the penalty of an emulator, which a model
+        // need not have.
         let switched_on = self.penalties.iter().filter(|(_, strength)| **strength > 0.0).map(|(name, _)| ("penalties", name));
         for (key, name) in switched_on.chain(self.priors.keys().map(|name| ("priors", name))) {
             let expected = format!("one of {}", penalties.join(", "));

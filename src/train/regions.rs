@@ -17,7 +17,8 @@ const SIGNIFICANCE: f64 = 3.0;
 /// A box of labels and the stars in it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Region {
-    /// Lowest and highest coordinate of every label `[L]`; infinite where it is not bounded. The lower bound belongs to the region.
+    /// Lowest and highest coordinate of every label `[L]`; infinite where it is not bounded. The lower bound
+    /// belongs to the region.
     pub bounds: Vec<[f64; 2]>,
     rows: Vec<usize>,
 }
@@ -70,8 +71,9 @@ fn divide(region: Region, products: &Products<'_>, labels: &Array2<f64>, depth: 
     }
 }
 
-/// One number for every pair: what its differences have in common in the metric of the mean weight, x = (W_i r_i)ᵀ G (W_j r_j) with
-/// G the inverse of the mean W, whose expectation for K = κ G is κ n with n = tr(W_i G W_j G).
+/// One number for every pair: what its differences have in common in the metric of the mean weight, x = (W_i
+/// r_i)ᵀ G (W_j r_j) with G the inverse of the mean W, whose expectation for K = κ G is κ n with n = tr(W_i G
+/// W_j G).
 struct Products<'a> {
     pairs: &'a [(usize, usize)],
     x: Vec<f64>,

@@ -28,7 +28,8 @@ const SMALLEST_SHARE_OF_DAMPING: f64 = 0.01;
 pub struct Checkpoints<'a> {
     /// Output of the run; the checkpoint lies beside it.
     pub output: &'a Path,
-    /// Shortest time between two checkpoints (they are written at ends of epochs and do not influence the result).
+    /// Shortest time between two checkpoints (they are written at ends of epochs and do not influence the
+    /// result).
     pub interval: Duration,
     /// Whether an existing checkpoint is taken up.
     pub resume: bool,
@@ -52,7 +53,8 @@ pub struct Outcome {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageRecord {
     pub stage: String,
-    /// Mean loss per finite flux, constraints included, of the kept stopping stars at their optima after the stage.
+    /// Mean loss per finite flux, constraints included, of the kept stopping stars at their optima after the
+    /// stage.
     pub loss: f64,
     /// How often an epoch raised the loss so much that weights and stars returned to the best state.
     #[serde(default)]
@@ -62,15 +64,15 @@ pub struct StageRecord {
     pub gained_nothing: bool,
 }
 
-/// What is told after every epoch and stage: the fraction done and where the training stands. An error from it ends the training, after
-/// a checkpoint (if there are any) from which it goes on to the same bits.
+/// What is told after every epoch and stage: the fraction done and where the training stands. An error from
+/// it ends the training, after a checkpoint (if there are any) from which it goes on to the same bits.
 pub type Report<'a> = &'a mut dyn FnMut(f64, &str) -> Result<()>;
 
 /// Runs all stages of a recipe from a started state.
 ///
 /// # Errors
-/// When a checkpoint cannot be read or written, a cut names an unknown quantity, a stage has no stars, or the loss is not
-/// finite; and whatever `report` returns.
+/// When a checkpoint cannot be read or written, a cut names an unknown quantity, a stage has no stars, or the
+/// loss is not finite; and whatever `report` returns.
 pub fn run(
     recipe: &Recipe,
     observations: &Observations,
@@ -155,8 +157,8 @@ impl Run<'_> {
         f64::from(self.epochs_before + epochs) / f64::from(self.total)
     }
 
-    /// Steps of the wavelength weights; a step that raises the profile loss of the training stars is undone and damped. Returns
-    /// whether the best state, by the stopping stars, is another than the first.
+    /// Steps of the wavelength weights; a step that raises the profile loss of the training stars is undone
+    /// and damped. Returns whether the best state, by the stopping stars, is another than the first.
     fn solve(&mut self, stage: &Solve, report: Report<'_>) -> Result<bool> {
         let training = self.stars_passing(&stage.cuts, Part::Training)?;
         let stopping = self.state.stars(Part::Stopping);
@@ -208,8 +210,8 @@ impl Run<'_> {
         Ok(gained)
     }
 
-    /// The losses of the named stars, at their optima, with the weights and coordinates of another state and with what is known of
-    /// binaries now: losses under other constraints do not compare.
+    /// The losses of the named stars, at their optima, with the weights and coordinates of another state and
+    /// with what is known of binaries now: losses under other constraints do not compare.
     fn losses_elsewhere(&mut self, other: &Snapshot, stars: &[usize]) -> Result<Losses> {
         let here = (self.state.model.weights.clone(), self.state.coordinates.clone());
         (self.state.model.weights, self.state.coordinates) = (other.0.clone(), other.1.clone());

@@ -1,7 +1,8 @@
 //! What a training knows of its own faults when it ends, and the warnings that follow.
 //!
-//! A training that went wrong shows it: a stage ends worse than an earlier one, cleaning removes many stars or most of the bright
-//! ones, or the stars that are left lie beside their own measurements. None of this needs the truth.
+//! A training that went wrong shows it: a stage ends worse than an earlier one, cleaning removes many stars
+//! or most of the bright ones, or the stars that are left lie beside their own measurements. None of this
+//! needs the truth.
 
 use super::clean::CleaningReport;
 use super::run::StageRecord;
@@ -52,7 +53,8 @@ pub struct SelfReport {
 pub struct ZeroPoints {
     /// `all stars`, or the bounds of labels.
     pub group: String,
-    /// By parameter, in file units (the distance parameter as a fraction); zero where they are no larger than noise can tell.
+    /// By parameter, in file units (the distance parameter as a fraction); zero where they are no larger than
+    /// noise can tell.
     pub errors: BTreeMap<String, f64>,
     /// The parameters whose errors are fractions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -10,7 +10,8 @@ use ndarray::Axis;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Stars per chunk: small enough for the tensors of a chunk to stay in a core's cache, and for a batch to occupy two cores.
+/// Stars per chunk: small enough for the tensors of a chunk to stay in a core's cache, and for a batch to
+/// occupy two cores.
 const CHUNK: usize = 256;
 
 /// The loss of the stars, whose measured parallaxes are those that the binaries among them leave.
@@ -46,8 +47,8 @@ pub(super) fn minimise(
     Ok(())
 }
 
-/// One step of gradient descent of the named stars; the gradient to a parameter, over these stars, is scaled down to the norm
-/// `largest` where it is larger.
+/// One step of gradient descent of the named stars; the gradient to a parameter, over these stars, is scaled
+/// down to the norm `largest` where it is larger.
 pub(super) fn descend(
     state: &mut TrainingState,
     observations: &Observations,

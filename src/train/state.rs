@@ -1,4 +1,5 @@
-//! Everything that a training run carries from epoch to epoch, so that it can be stopped and resumed to the bit.
+//! Everything that a training run carries from epoch to epoch, so that it can be stopped and resumed to the
+//! bit.
 
 use super::binaries::Binaries;
 use super::recipe::DataRecipe;
@@ -43,7 +44,8 @@ pub struct EpochRecord {
     pub learning_rate: f64,
     /// Mean flux loss of the training stars per finite flux.
     pub training_loss: f64,
-    /// The same for the stopping stars, a part of the validation stars, where they have followed the weights if stars move.
+    /// The same for the stopping stars, a part of the validation stars, where they have followed the weights
+    /// if stars move.
     pub validation_loss: f64,
 }
 
@@ -64,7 +66,8 @@ pub struct TrainingState {
 }
 
 impl TrainingState {
-    /// Stars at their measured values, labels standardised by the training stars, the emulator at the mean spectrum.
+    /// Stars at their measured values, labels standardised by the training stars, the emulator at the mean
+    /// spectrum.
     ///
     /// # Errors
     /// When the model cannot be evaluated.
@@ -109,7 +112,8 @@ impl Part {
     }
 }
 
-/// Θ₀ = median and s = ½(p84 − p16) of the measured training labels, and their 0.5–99.5 percentile range (spec 1 §1).
+/// Θ₀ = median and s = ½(p84 − p16) of the measured training labels, and their 0.5–99.5 percentile range
+/// (spec 1 §1).
 fn standardise(model: &mut ForwardModel, observations: &Observations, training: &[usize]) {
     for parameter in &mut model.space.parameters {
         let factor = parameter.model_units_per_file_unit;
@@ -133,7 +137,8 @@ fn standardise(model: &mut ForwardModel, observations: &Observations, training: 
 
 /// Coordinates at the measured values `[N, P]`; where the parameter starts where there is no measurement.
 ///
-/// Positive parameters start where a flat prior on them puts the maximum, which is positive for any measured value.
+/// Positive parameters start where a flat prior on them puts the maximum, which is positive for any measured
+/// value.
 fn measured_coordinates(model: &ForwardModel, observations: &Observations) -> Array2<f64> {
     Array2::from_shape_fn((observations.len(), model.space.len()), |(star, position)| {
         let parameter = &model.space.parameters[position];
@@ -148,7 +153,8 @@ fn measured_coordinates(model: &ForwardModel, observations: &Observations) -> Ar
     })
 }
 
-/// Adds the median of ln(f_obs/f_pred) at every wavelength to the emulator, so that training starts at the mean star.
+/// Adds the median of ln(f_obs/f_pred) at every wavelength to the emulator, so that training starts at the
+/// mean star.
 fn absorb_mean_spectrum(
     model: &mut ForwardModel,
     observations: &Observations,

@@ -22,8 +22,8 @@ pub const PRIOR_FILE: &str = "prior.toml";
 /// History and cleanings, beside `model.toml`.
 const TRAINING_FILE: &str = "training.json";
 
-/// The training sample, which the command line puts into the model directory: measured and fitted parameters, who was removed, who never
-/// trained.
+/// The training sample, which the command line puts into the model directory: measured and fitted parameters,
+/// who was removed, who never trained.
 pub const STARS_FILE: &str = "training_stars.parquet";
 /// Where the model comes from, which the command line puts beside.
 pub const PROVENANCE_FILE: &str = "provenance.json";
@@ -42,7 +42,8 @@ pub struct TrainedModel {
     pub prior: GaussianMixture,
     pub card: ModelCard,
     pub log: TrainingLog,
-    /// SHA-256 over grid, effects, standardisation, model errors, calibration, weights and prior; its beginning is the catalogue's `model_id`.
+    /// SHA-256 over grid, effects, standardisation, model errors, calibration, weights and prior; its
+    /// beginning is the catalogue's `model_id`.
     pub sha256: String,
 }
 
@@ -60,7 +61,8 @@ pub struct TrainingLog {
     pub report: Option<SelfReport>,
 }
 
-/// Trains a model; returns it with a table of the training sample (one row per star: measured, fitted, kept, validation).
+/// Trains a model; returns it with a table of the training sample (one row per star: measured, fitted, kept,
+/// validation).
 ///
 /// # Errors
 /// When recipe and observations do not fit each other, or as [`Checkpoints`] and the stages say.
@@ -140,8 +142,8 @@ pub fn train(
 }
 
 impl TrainedModel {
-    /// Writes the model directory (`model.toml`, `weights.safetensors`, `prior.toml`, `training.json`): first under a temporary
-    /// name beside it, then renamed.
+    /// Writes the model directory (`model.toml`, `weights.safetensors`, `prior.toml`, `training.json`): first
+    /// under a temporary name beside it, then renamed.
     ///
     /// # Errors
     /// When the directory exists and `overwrite` is not set, or a file cannot be written.
@@ -196,7 +198,8 @@ impl TrainedModel {
     }
 }
 
-/// Fails when the prior is not one of the labels of a model with these parameters, or is in another unit than they.
+/// Fails when the prior is not one of the labels of a model with these parameters, or is in another unit than
+/// they.
 fn check_prior(prior: &GaussianMixture, space: &ParameterSpace) -> Result<()> {
     for (name, mean) in prior.parameters().iter().zip(prior.mean()) {
         let parameter = space.get(name)?;
@@ -236,7 +239,8 @@ fn fit_prior(recipe: &Recipe, observations: &Observations, state: &TrainingState
     recipe.prior.fit(data.view(), &names, recipe.seed)
 }
 
-/// One row per star of the sample: measured and fitted parameters (file units), whether it was kept and whether it trained.
+/// One row per star of the sample: measured and fitted parameters (file units), whether it was kept and
+/// whether it trained.
 fn stars_table(state: &TrainingState, observations: &Observations) -> Result<Table> {
     let n = observations.len();
     let flag = |name: &str, text: &str, is: &dyn Fn(usize) -> bool| {

@@ -1,16 +1,17 @@
-//! The wavelength step: a damped Gauss–Newton step of the profile likelihood for the weights that act at one wavelength each
-//! (ln R(λ), the emulator's output layer), with the stars' own parameters eliminated.
+//! The wavelength step: a damped Gauss–Newton step of the profile likelihood for the weights that act at one
+//! wavelength each (ln R(λ), the emulator's output layer), with the stars' own parameters eliminated.
 //!
-//! Alternating steps cannot move along directions in which such weights and all stars trade off: the zero point of E against
-//! the colour of the emulator, the scale of R against E, a grey part of R against ϖ. With the stars fixed, the flux resists at
-//! its own signal-to-noise ratio, hundreds of times more stiffly than the measured reddenings and parallaxes that decide; the
-//! alternation then needs thousands of rounds. Here every star's response is eliminated first (Schur complement):
+//! Alternating steps cannot move along directions in which such weights and all stars trade off: the zero
+//! point of E against the colour of the emulator, the scale of R against E, a grey part of R against ϖ. With
+//! the stars fixed, the flux resists at its own signal-to-noise ratio, hundreds of times more stiffly than
+//! the measured reddenings and parallaxes that decide; the alternation then needs thousands of rounds. Here
+//! every star's response is eliminated first (Schur complement):
 //!
 //! H = Σ Dᵀ (C⁻¹ − C⁻¹J A⁻¹ JᵀC⁻¹) D,  g = Σ Dᵀ C⁻¹ (r − J A⁻¹ b),
 //!
-//! with D = ∂f/∂weight (each row of weights acts at its own wavelength only), J = ∂f/∂star, A and b half the curvature and
-//! gradient of the star's own loss, constraints included. One factorisation of a few thousand rows does what Adam's small
-//! steps would drift along.
+//! with D = ∂f/∂weight (each row of weights acts at its own wavelength only), J = ∂f/∂star, A and b half the
+//! curvature and gradient of the star's own loss, constraints included. One factorisation of a few thousand
+//! rows does what Adam's small steps would drift along.
 
 use super::recipe::Recipe;
 use super::star_step;
@@ -26,7 +27,8 @@ use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 use ndarray::{Array1, Array2, Array3, Axis, s};
 use rayon::prelude::*;
 
-/// Step of the central differences ∂f/∂weight; ln flux is linear in these weights, and 32-bit fluxes bear no smaller step.
+/// Step of the central differences ∂f/∂weight; ln flux is linear in these weights, and 32-bit fluxes bear no
+/// smaller step.
 const DIFFERENCE_STEP: f64 = 0.02;
 /// Largest change of a weight in one step.
 const LARGEST_STEP: f64 = 2.0;
@@ -186,8 +188,8 @@ impl Sums {
         Ok(())
     }
 
-    /// The penalties of the recipe, which belong to the mean loss of `n_stars`: their exact gradient, and their Hessian by
-    /// differences of it (exact for the quadratic ones).
+    /// The penalties of the recipe, which belong to the mean loss of `n_stars`: their exact gradient, and
+    /// their Hessian by differences of it (exact for the quadratic ones).
     fn add_penalties(&mut self, model: &ForwardModel, recipe: &Recipe, rows: &[WeightRow], n_stars: usize) -> Result<()> {
         let (w, k) = self.gradient.dim();
         let taped = model.to(&model.device().taped());

@@ -122,8 +122,8 @@ const PREFIXES: &[(&str, f64)] = &[
     ("giga", 1e9),
 ];
 
-/// Factor and dimensions of a name, with or without a prefix; where there is none of that name, of its lower-case form, because some
-/// files write `ERG` and `MAG`.
+/// Factor and dimensions of a name, with or without a prefix; where there is none of that name, of its
+/// lower-case form, because some files write `ERG` and `MAG`.
 pub(super) fn find(name: &str) -> Option<(f64, Dimensions)> {
     exact(name).or_else(|| {
         let lower = name.to_lowercase();

@@ -40,7 +40,8 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, String> {
             '/' => tokens.push(Token::Divide),
             '(' | '[' | '{' => tokens.push(Token::Open(character)),
             ')' | ']' | '}' => tokens.push(Token::Close(character)),
-            // VOUnit quotes names that it does not know; a single quote or two alone are minutes and seconds of arc.
+            // VOUnit quotes names that it does not know; a single quote or two alone are minutes and seconds
+            // of arc.
             '\'' | '"' => match quoted(&characters[position..], character) {
                 Some(name) => {
                     position += name.chars().count() + 1;
@@ -102,7 +103,8 @@ fn is_name(character: char) -> bool {
     character.is_ascii_alphabetic() || matches!(character, 'µ' | 'Å' | '%' | '°' | '′' | '″' | '⊙' | '☉')
 }
 
-/// Whether a dot after this token is a product even though a digit follows (`cm.2s` is no unit, `2.5` is one number already).
+/// Whether a dot after this token is a product even though a digit follows (`cm.2s` is no unit, `2.5` is one
+/// number already).
 fn is_factor(last: Option<&Token>) -> bool {
     matches!(last, Some(Token::Name(_) | Token::Close(_)))
 }
@@ -126,8 +128,8 @@ fn superscript(character: char) -> Option<char> {
     })
 }
 
-/// A signed decimal number at the start, and how many characters it has. An exponent is one only where digits follow its `e`; a dot
-/// only where a digit does (`m-2.nm`).
+/// A signed decimal number at the start, and how many characters it has. An exponent is one only where digits
+/// follow its `e`; a dot only where a digit does (`m-2.nm`).
 fn number(characters: &[char]) -> Option<(f64, usize)> {
     let digits = |from: usize| characters[from..].iter().take_while(|character| character.is_ascii_digit()).count();
     let is_sign = |position: usize| matches!(characters.get(position), Some('+' | '-'));

@@ -1,8 +1,9 @@
 //! Units as files spell them: a text becomes a [`Unit`], and two units of the same kind a [`Conversion`].
 //!
-//! Understood are the spellings of VOUnit, FITS, astropy and CDS that astronomers write for the columns read here, a few of the
-//! archives' own (`log cgs`, `1E-17 erg/cm^2/s/Ang`), and upper case where a file shouts. `A` is the ångström: no column here is a
-//! current. Square brackets and `log(…)` are decadic logarithms (CDS), as is `dex(…)`.
+//! Understood are the spellings of VOUnit, FITS, astropy and CDS that astronomers write for the columns read
+//! here, a few of the archives' own (`log cgs`, `1E-17 erg/cm^2/s/Ang`), and upper case where a file shouts.
+//! `A` is the ångström: no column here is a current. Square brackets and `log(…)` are decadic logarithms
+//! (CDS), as is `dex(…)`.
 //!
 //! A leaf: it knows neither columns nor quantities (see [`crate::quantity`]).
 
@@ -115,7 +116,8 @@ impl Unit {
         }
     }
 
-    /// The unit of a product of two quantities in this unit; none for logarithms and for what counts from another zero.
+    /// The unit of a product of two quantities in this unit; none for logarithms and for what counts from
+    /// another zero.
     pub fn squared(&self) -> Option<Self> {
         let Self { factor, dimensions, scale } = *self;
         (scale == Scale::Linear).then(|| Self { factor: factor * factor, dimensions: dimensions.power(2.0), scale })
@@ -123,8 +125,8 @@ impl Unit {
 
     /// How a number in this unit becomes one in `to`; none where the two do not measure the same.
     ///
-    /// A pure number may stand for a logarithm, which many files call dimensionless, and a bare `dex` for the logarithm of anything.
-    /// Zero-points of magnitudes are the caller's to compare.
+    /// A pure number may stand for a logarithm, which many files call dimensionless, and a bare `dex` for the
+    /// logarithm of anything. Zero-points of magnitudes are the caller's to compare.
     pub fn conversion(&self, to: &Self) -> Option<Conversion> {
         let scaled = || {
             let factor = snapped(self.factor / to.factor);
@@ -149,7 +151,8 @@ fn is_bare_linear(unit: &Unit) -> bool {
     unit.is_one()
 }
 
-/// How numbers in the unit `from` become numbers in the unit `to`; none where one is not understood or they do not measure the same.
+/// How numbers in the unit `from` become numbers in the unit `to`; none where one is not understood or they
+/// do not measure the same.
 pub fn conversion(from: &str, to: &str) -> Option<Conversion> {
     parse(from).ok()?.conversion(&parse(to).ok()?)
 }

@@ -99,7 +99,8 @@ impl Parser<'_> {
         self.take_if(|token| *token == Token::Space);
     }
 
-    /// A whole text or what stands in the brackets of a logarithm: a logarithm, a magnitude with its zero-point, or an expression.
+    /// A whole text or what stands in the brackets of a logarithm: a logarithm, a magnitude with its
+    /// zero-point, or an expression.
     fn scaled(&mut self, depth: usize) -> Result<Unit, Fault> {
         let start = self.position;
         if let Some(Token::Open('[')) = self.peek() {
@@ -172,7 +173,8 @@ impl Parser<'_> {
         if self.take_if(|token| *token == Token::Close(closing)) { Ok(unit) } else { Err(None) }
     }
 
-    /// Factors, of which all that follow the first slash are divided by, as astropy reads them: `erg / s cm2` is erg/(s cm²).
+    /// Factors, of which all that follow the first slash are divided by, as astropy reads them: `erg / s cm2`
+    /// is erg/(s cm²).
     fn product(&mut self, depth: usize) -> Result<Unit, Fault> {
         self.skip_space();
         let mut is_below = self.peek() == Some(&Token::Divide);
@@ -225,8 +227,8 @@ impl Parser<'_> {
         Ok(linear((unit.factor.powf(exponent), unit.dimensions.power(exponent as f32))))
     }
 
-    /// The power after a factor: `**-2`, `^{-2}`, `^(1/2)`, `(1/2)` as FITS has it, or a number at once (`m2`, `s-1`), the last only
-    /// after names and brackets.
+    /// The power after a factor: `**-2`, `^{-2}`, `^(1/2)`, `(1/2)` as FITS has it, or a number at once
+    /// (`m2`, `s-1`), the last only after names and brackets.
     fn exponent(&mut self, base: &Unit) -> Result<Option<f64>, Fault> {
         let is_marked = self.take_if(|token| *token == Token::Power);
         let opens = matches!(self.peek(), Some(Token::Open('(' | '{')));

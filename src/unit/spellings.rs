@@ -2,8 +2,8 @@
 
 use super::{Conversion, Scale, Unit, ZeroPoint, conversion, factor, is_absent, parse};
 
-/// Text, target, and `u.Unit(text, format=…).to(u.Unit(target))` of astropy.units 8.0.2 with the format named behind it. The greatest
-/// difference found is 1e-14.
+/// Text, target, and `u.Unit(text, format=…).to(u.Unit(target))` of astropy.units 8.0.2 with the format named
+/// behind it. The greatest difference found is 1e-14.
 const BY_ASTROPY: &[(&str, &str, f64)] = &[
     ("mas", "mas", 1.0),                                                           // generic
     ("arcsec", "mas", 999.9999999999999),                                          // generic
@@ -182,7 +182,8 @@ fn powers_of_ten_are_exact() {
     );
 }
 
-/// astropy 8.0.2: `u.Unit("dex(m/s2)").to(u.Unit("dex(cm/s2)"), [0, 1])` is `[2, 3]`, and `u.Unit("[m/s2]", format="cds")` the same.
+/// astropy 8.0.2: `u.Unit("dex(m/s2)").to(u.Unit("dex(cm/s2)"), [0, 1])` is `[2, 3]`, and `u.Unit("[m/s2]",
+/// format="cds")` the same.
 #[test]
 fn logarithms_of_units_differ_by_a_constant() {
     let to_gravity = |text: &str| conversion(text, "dex(cm/s2)");
@@ -218,8 +219,8 @@ fn logarithms_of_units_differ_by_a_constant() {
     }
 }
 
-/// astropy 8.0.2: `u.deg_C.to(u.K, [0, 5500], equivalencies=u.temperature())` is `[273.15, 5773.15]`, and of `imperial.deg_F` `[32, 9000]`
-/// are `[273.15, 5255.37222222]`.
+/// astropy 8.0.2: `u.deg_C.to(u.K, [0, 5500], equivalencies=u.temperature())` is `[273.15, 5773.15]`, and of
+/// `imperial.deg_F` `[32, 9000]` are `[273.15, 5255.37222222]`.
 #[test]
 fn temperatures_of_another_zero_are_shifted() {
     for (text, pairs) in [

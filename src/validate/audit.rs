@@ -1,4 +1,5 @@
-//! What an audit says of a catalogue: how many stars are not at their best optimum, by how much, and whether covariances agree.
+//! What an audit says of a catalogue: how many stars are not at their best optimum, by how much, and whether
+//! covariances agree.
 
 use super::number::{aligned, percent, significant};
 use crate::error::Result;
@@ -9,7 +10,8 @@ use crate::table::{Column, ColumnSchema, Table, Values};
 use serde::Serialize;
 use std::fmt;
 
-/// Differences of −2 ln P above which a star counts as not at its best optimum: the goal of the fit, and a larger one.
+/// Differences of −2 ln P above which a star counts as not at its best optimum: the goal of the fit, and a
+/// larger one.
 const GAPS: [f64; 2] = [0.01, 0.1];
 /// Flags that warn of another optimum.
 const WARNINGS: i32 = flags::NOT_CONVERGED | flags::NOT_A_MINIMUM | flags::SECOND_OPTIMUM;
@@ -19,7 +21,8 @@ const WARNINGS: i32 = flags::NOT_CONVERGED | flags::NOT_A_MINIMUM | flags::SECON
 pub struct AuditSummary {
     /// Random starts of every star, besides the estimate itself.
     pub n_starts: usize,
-    /// Mean fraction of the random starts that end within 0.01 in −2 ln P of the best: the power of the audit.
+    /// Mean fraction of the random starts that end within 0.01 in −2 ln P of the best: the power of the
+    /// audit.
     pub reached: f64,
     /// Stars with estimates.
     pub all: GapStatistics,
@@ -35,15 +38,18 @@ pub struct GapStatistics {
     pub gaps: Vec<GapCount>,
     pub largest_gap: f64,
     pub largest_gap_id: Option<i64>,
-    /// Of the stars with a gap above 0.1, those with a flag for a second optimum, no convergence or no minimum.
+    /// Of the stars with a gap above 0.1, those with a flag for a second optimum, no convergence or no
+    /// minimum.
     pub n_warned: usize,
     /// Stars of which a random start found an optimum that is another star, nearly as good as the best.
     pub n_second: usize,
     /// Of these, those with the flag for it.
     pub n_second_flagged: usize,
-    /// Largest shift of a parameter (in σ) between a star's estimate and the optimum reached from it: median, 99th percentile, largest.
+    /// Largest shift of a parameter (in σ) between a star's estimate and the optimum reached from it: median,
+    /// 99th percentile, largest.
     pub shift: [f64; 3],
-    /// Largest element of the difference to the covariance in double precision, over σᵢσⱼ: median, 99th percentile, largest.
+    /// Largest element of the difference to the covariance in double precision, over σᵢσⱼ: median, 99th
+    /// percentile, largest.
     pub covariance_difference: [f64; 3],
     /// Shift of a parameter (in σ) by the rounding of the engine that fits: median, 99th percentile, largest.
     pub rounding: [f64; 3],
@@ -145,7 +151,8 @@ impl fmt::Display for AuditSummary {
     }
 }
 
-/// One row per star: losses, shift and values at the estimate, at the optimum reached from it and at the best one.
+/// One row per star: losses, shift and values at the estimate, at the optimum reached from it and at the best
+/// one.
 ///
 /// # Errors
 /// When two columns would have the same name.
@@ -198,7 +205,8 @@ mod tests {
     use super::*;
     use ndarray::array;
 
-    /// Three stars of one parameter: at the optimum, in a local minimum, with an impossible value; and one that was not fitted.
+    /// Three stars of one parameter: at the optimum, in a local minimum, with an impossible value; and one
+    /// that was not fitted.
     fn audit() -> Audit {
         let (nan, values) = (f64::NAN, array![[1.0], [1.0], [-1.0], [f64::NAN]]);
         Audit {

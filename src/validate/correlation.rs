@@ -27,8 +27,8 @@ pub fn correlation_from_packed(packed: &[f64], n_parameters: usize) -> Result<Ar
     }))
 }
 
-/// Element-wise median over stars of their correlation matrices: `packed [N, P(P+1)/2]` → `[P, P]`. Stars without a finite
-/// correlation are ignored element by element.
+/// Element-wise median over stars of their correlation matrices: `packed [N, P(P+1)/2]` → `[P, P]`. Stars
+/// without a finite correlation are ignored element by element.
 ///
 /// # Errors
 /// When the rows do not have the length of a triangle of `n_parameters`.

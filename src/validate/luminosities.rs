@@ -1,5 +1,5 @@
-//! The report of luminosities from noisy parallaxes: are they unbiased where parallaxes say nothing, are their errors
-//! right, and what do distances gain?
+//! The report of luminosities from noisy parallaxes: are they unbiased where parallaxes say nothing, are
+//! their errors right, and what do distances gain?
 
 use super::figure::axis::Axis;
 use super::figure::canvas::Stroke;
@@ -179,7 +179,8 @@ fn number(n: usize, value: f64) -> String {
     if n < FEWEST || !value.is_finite() { "–".into() } else { format!("{value:.2}").replace('-', "−") }
 }
 
-/// Number of stars in a bin of `distance`, and the mean parallax there less that of the distances, in its errors.
+/// Number of stars in a bin of `distance`, and the mean parallax there less that of the distances, in its
+/// errors.
 fn mean_in_errors(stars: &Stars, distance: &[f64], error: &[f64], edges: &[f64]) -> (usize, f64) {
     let (mut n, mut sum, mut weight) = (0, 0.0, 0.0);
     for star in (0..stars.len()).filter(|&star| (edges[0]..edges[1]).contains(&distance[star])) {

@@ -1,5 +1,6 @@
-//! Are the estimates right, and are their errors? Residuals, pulls and coverage against a truth or a reference catalogue,
-//! a nearest-neighbour baseline, figures (SVG and PNG), and an HTML report that holds them.
+//! Are the estimates right, and are their errors? Residuals, pulls and coverage against a truth or a
+//! reference catalogue, a nearest-neighbour baseline, figures (SVG and PNG), and an HTML report that holds
+//! them.
 //!
 //! | module | holds |
 //! |---|---|

@@ -6,9 +6,9 @@ use rayon::prelude::*;
 
 /// Mean of the targets of the k nearest training rows, in inputs standardised to zero mean and unit variance.
 ///
-/// Missing inputs (NaN) are allowed: distances use the inputs that both rows have, scaled to the full number of inputs
-/// (scikit-learn's `nan_euclidean_distances`). Brute force: for the 10–20 inputs of a photometric sample a tree visits nearly
-/// every leaf, and 10⁴ × 10⁴ rows take seconds.
+/// Missing inputs (NaN) are allowed: distances use the inputs that both rows have, scaled to the full number
+/// of inputs (scikit-learn's `nan_euclidean_distances`). Brute force: for the 10–20 inputs of a photometric
+/// sample a tree visits nearly every leaf, and 10⁴ × 10⁴ rows take seconds.
 #[derive(Debug, Clone)]
 pub struct NearestNeighbours {
     k: usize,
@@ -19,7 +19,8 @@ pub struct NearestNeighbours {
 }
 
 impl NearestNeighbours {
-    /// Keeps `inputs [N, D]`, standardised, and `targets [N, T]`. Training rows with a target that is not finite are left out.
+    /// Keeps `inputs [N, D]`, standardised, and `targets [N, T]`. Training rows with a target that is not
+    /// finite are left out.
     ///
     /// # Errors
     /// When the numbers of rows differ, k is zero, or fewer than k rows remain.
@@ -42,7 +43,8 @@ impl NearestNeighbours {
         Ok(regression)
     }
 
-    /// Predicted targets `[M, T]` of `inputs [M, D]`; a row that shares no input with enough training rows gets NaN.
+    /// Predicted targets `[M, T]` of `inputs [M, D]`; a row that shares no input with enough training rows
+    /// gets NaN.
     ///
     /// # Errors
     /// When the number of inputs is not that of the training set.
@@ -103,8 +105,8 @@ mod tests {
 
     #[test]
     fn predictions_are_those_of_scikit_learn() {
-        // scikit-learn 1.9.1, standardised by np.nanmean, np.nanstd: nan_euclidean_distances(queries, inputs), then the mean
-        // of the targets of the k nearest
+        // scikit-learn 1.9.1, standardised by np.nanmean, np.nanstd: nan_euclidean_distances(queries,
+        // inputs), then the mean of the targets of the k nearest
         let nan = f64::NAN;
         let inputs = array![[1., 10., 0.1], [2., 11., 0.4], [3., 9., nan], [4., 14., 0.2], [5., 8., 0.9], [6., 13., 0.7]];
         let targets = array![[1., 5.], [2., 4.], [4., 6.], [3., 1.], [6., 2.], [9., 0.]];

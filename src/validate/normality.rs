@@ -1,4 +1,5 @@
-//! The one-sample Kolmogorov–Smirnov test against N(0, 1): do pulls have the distribution that their errors promise?
+//! The one-sample Kolmogorov–Smirnov test against N(0, 1): do pulls have the distribution that their errors
+//! promise?
 
 use crate::statistics::normal_cdf;
 use serde::Serialize;
@@ -15,8 +16,8 @@ pub struct KolmogorovSmirnov {
 
 /// Two-sided Kolmogorov–Smirnov test of the finite values against N(0, 1).
 ///
-/// The p-value is the asymptotic one at (√n + 0.12 + 0.11/√n)·D (Stephens 1970, J. R. Stat. Soc. B 32, 115), accurate to
-/// about 0.005 from n = 5 on.
+/// The p-value is the asymptotic one at (√n + 0.12 + 0.11/√n)·D (Stephens 1970, J. R. Stat. Soc. B 32, 115),
+/// accurate to about 0.005 from n = 5 on.
 pub fn kolmogorov_smirnov_normal(values: &[f64]) -> KolmogorovSmirnov {
     let mut sorted: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
     if sorted.is_empty() {
@@ -70,7 +71,8 @@ mod tests {
 
     #[test]
     fn test_against_the_normal_is_that_of_scipy() {
-        // scipy 1.17.1: scipy.stats.kstest(v, "norm"), exact p-values; observed differences of p: see tolerances
+        // scipy 1.17.1: scipy.stats.kstest(v, "norm"), exact p-values; observed differences of p: see
+        // tolerances
         let centred = [-1.3, -0.2, 0.1, 0.4, 0.9, 1.7, -0.6, 0.05, -2.1, 1.1, f64::NAN];
         let shifted: Vec<f64> = (0..60).map(|i| 0.35 + 0.05 * f64::from(i - 30)).collect();
         let found = kolmogorov_smirnov_normal(&centred);

@@ -1,6 +1,7 @@
 //! Numbers as readers want them: few digits, a true minus sign, an en dash for what is missing.
 
-/// The value with `digits` significant digits, and never fewer than its whole digits; `–` when it is not finite. Powers of ten below 1e-4 and from 1e6 on.
+/// The value with `digits` significant digits, and never fewer than its whole digits; `–` when it is not
+/// finite. Powers of ten below 1e-4 and from 1e6 on.
 pub fn significant(value: f64, digits: usize) -> String {
     if !value.is_finite() {
         return "–".into();
@@ -19,7 +20,8 @@ pub fn significant(value: f64, digits: usize) -> String {
     format!("{value:.decimals$}").replace('-', "−")
 }
 
-/// `value ± error`, both with the decimals that show two digits of the error; the value alone when the error is missing.
+/// `value ± error`, both with the decimals that show two digits of the error; the value alone when the error
+/// is missing.
 pub fn with_error(value: f64, error: f64) -> String {
     if !value.is_finite() || !error.is_finite() || error <= 0.0 {
         return significant(value, 4);

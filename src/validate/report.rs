@@ -60,11 +60,12 @@ impl Report {
         self
     }
 
-    /// Writes `report.html` and `figures/*.svg`, `figures/*.png` into `folder`, which is made if needed. Returns the path of
-    /// the page, which is written last.
+    /// Writes `report.html` and `figures/*.svg`, `figures/*.png` into `folder`, which is made if needed.
+    /// Returns the path of the page, which is written last.
     ///
     /// # Errors
-    /// When the page exists and `overwrite` is false (nothing is written then), or something cannot be written.
+    /// When the page exists and `overwrite` is false (nothing is written then), or something cannot be
+    /// written.
     pub fn write(&self, folder: &Path, overwrite: bool) -> Result<PathBuf> {
         let page = folder.join(PAGE);
         if page.exists() && !overwrite {

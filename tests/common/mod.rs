@@ -55,7 +55,8 @@ pub fn photosphere(folder: &Path) -> Command {
     command
 }
 
-/// Runs with arguments separated by spaces; gives exit code, standard output and standard error. A panic fails the test.
+/// Runs with arguments separated by spaces; gives exit code, standard output and standard error. A panic
+/// fails the test.
 pub fn run(folder: &Path, arguments: &str) -> (i32, String, String) {
     let output = photosphere(folder).args(arguments.split_whitespace()).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
@@ -71,7 +72,8 @@ pub fn succeed(folder: &Path, arguments: &str) -> String {
     out
 }
 
-/// Runs what must fail with `code`, say every one of `words`, and leave nothing but the files that were there.
+/// Runs what must fail with `code`, say every one of `words`, and leave nothing but the files that were
+/// there.
 pub fn fail(folder: &Path, arguments: &str, code: i32, words: &[&str]) {
     let before = files(folder);
     let (found, out, error) = run(folder, arguments);

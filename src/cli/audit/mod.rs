@@ -1,4 +1,5 @@
-//! `photosphere audit`: re-fits a random sample of a catalogue, to see whether its stars are at their best optimum.
+//! `photosphere audit`: re-fits a random sample of a catalogue, to see whether its stars are at their best
+//! optimum.
 
 mod sample;
 
@@ -20,7 +21,8 @@ use std::path::PathBuf;
 /// Most random starts of a star.
 const MOST_STARTS: usize = 100_000;
 
-/// Re-fit a random sample of a catalogue from many starts in double precision: loss gaps, shifts, covariances.
+/// Re-fit a random sample of a catalogue from many starts in double precision: loss gaps, shifts,
+/// covariances.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Model directory that the catalogue was made with.

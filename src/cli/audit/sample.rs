@@ -55,12 +55,13 @@ struct Catalogue {
 }
 
 impl Sample {
-    /// Draws `size` stars of `catalogue` (a file, or a folder of partitions) by the seeded hash of their identifiers, and finds their
-    /// rows in `observations` (the same). Stars that were not fitted are left out.
+    /// Draws `size` stars of `catalogue` (a file, or a folder of partitions) by the seeded hash of their
+    /// identifiers, and finds their rows in `observations` (the same). Stars that were not fitted are left
+    /// out.
     ///
     /// # Errors
-    /// When another model made the catalogue, its partitions were made with different options, it says nothing of its options,
-    /// a file cannot be read, or no sampled star is among the observations.
+    /// When another model made the catalogue, its partitions were made with different options, it says
+    /// nothing of its options, a file cannot be read, or no sampled star is among the observations.
     pub fn draw(trained: &TrainedModel, catalogue: &Path, observations: &Path, size: usize, seed: u64) -> Result<Self> {
         let found = Catalogue::find(trained, catalogue)?;
         let (ids, n_fitted, n_catalogue) = found.draw(size, seed)?;
@@ -139,7 +140,8 @@ impl Catalogue {
         Ok(Self { files, options, runs })
     }
 
-    /// Identifiers of the sample, and the numbers of fitted and of all stars. Memory is bounded by the sample.
+    /// Identifiers of the sample, and the numbers of fitted and of all stars. Memory is bounded by the
+    /// sample.
     fn draw(&self, size: usize, seed: u64) -> Result<(BTreeSet<i64>, usize, usize)> {
         let (mut least, mut n_fitted, mut n_all) = (BTreeSet::new(), 0, 0);
         for file in &self.files {

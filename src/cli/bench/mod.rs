@@ -24,9 +24,11 @@ use std::path::PathBuf;
 /// Most stars and repeats.
 const MOST: usize = 10_000_000;
 
-/// Measure every stage from raw spectra to the catalogue on simulated stars, beside the peaks of this machine.
+/// Measure every stage from raw spectra to the catalogue on simulated stars, beside the peaks of this
+/// machine.
 ///
-/// Times per star are processor time on one thread; the speed-up compares the wall times of one thread and of --threads.
+/// Times per star are processor time on one thread; the speed-up compares the wall times of one thread and
+/// of --threads.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Model directory of the simulated survey.
@@ -38,7 +40,8 @@ pub struct Arguments {
     /// How often everything is done.
     #[arg(long, value_name = "N", default_value_t = 3)]
     repeats: usize,
-    /// Time networks per pixel with these numbers of neurons instead (as 20,40): training, emulated spectra, fits of 15 labels.
+    /// Time networks per pixel with these numbers of neurons instead (as 20,40): training, emulated spectra,
+    /// fits of 15 labels.
     #[arg(long, value_name = "NEURONS", value_delimiter = ',')]
     pixel_networks: Vec<usize>,
     /// Pixels of the spectra, with --pixel-networks.

@@ -1,8 +1,9 @@
 //! How much arithmetic and traffic each stage needs, by formula.
 //!
-//! A multiplication, an addition and a transcendental function count as one operation each. Counted is what the method needs, not
-//! what an engine happens to do: tangents of labels alone go through the network, and triangles are used as triangles. With layers
-//! (in → out), F free parameters, L labels, W fluxes of which B are correlated, and n coefficients of a band at S samples:
+//! A multiplication, an addition and a transcendental function count as one operation each. Counted is what
+//! the method needs, not what an engine happens to do: tangents of labels alone go through the network, and
+//! triangles are used as triangles. With layers (in → out), F free parameters, L labels, W fluxes of which B
+//! are correlated, and n coefficients of a band at S samples:
 //!
 //! | what | operations |
 //! |---|---|
@@ -79,14 +80,16 @@ impl Operations {
         flux + 2.0 * self.whitening() + 2.0 * w * pairs
     }
 
-    /// Bytes of the data of a star that an evaluation reads: packed whitening, flux, errors, in single precision.
+    /// Bytes of the data of a star that an evaluation reads: packed whitening, flux, errors, in single
+    /// precision.
     pub fn data_bytes(&self) -> f64 {
         let triangle = self.correlated * (self.correlated + 1) / 2;
         (size_of::<f32>() * (triangle + 2 * self.fluxes)) as f64
     }
 }
 
-/// Flux and covariance of an XP spectrum at the default samples from all coefficients, with the calibration errors; and its bytes.
+/// Flux and covariance of an XP spectrum at the default samples from all coefficients, with the calibration
+/// errors; and its bytes.
 ///
 /// # Errors
 /// When the instrument tables cannot be read.
@@ -117,8 +120,9 @@ mod tests {
 
     #[test]
     fn a_step_of_the_standard_model_is_known() {
-        // 3 → 32 → 32 → 32 → 66 with E and ϖ, 61 correlated fluxes. By hand: N₁ = 2(96 + 1024 + 1024 + 2112) + 2(96 + 66) = 8836,
-        // N₂ = 3787, normal equations = 4·8836 + 66·8 + 6·3787 + 132·21 = 61 366. (Counted in numpy for the design: 63 000.)
+        // 3 → 32 → 32 → 32 → 66 with E and ϖ, 61 correlated fluxes. By hand: N₁ = 2(96 + 1024 +
+        // 1024 + 2112) + 2(96 + 66) = 8836, N₂ = 3787, normal equations = 4·8836 + 66·8 + 6·3787 + 132·21 =
+        // 61 366. (Counted in numpy for the design: 63 000.)
         let layers = vec![(3, 32), (32, 32), (32, 32), (32, 66)];
         let operations = Operations { layers, free: 5, fluxes: 66, correlated: 61 };
         assert_eq!(operations.normal_equations(), 61_366.0);

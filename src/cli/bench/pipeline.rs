@@ -1,4 +1,5 @@
-//! The way of stars through the program, from the archive's files to a catalogue, stage by stage, as `prepare` and `fit` go it.
+//! The way of stars through the program, from the archive's files to a catalogue, stage by stage, as
+//! `prepare` and `fit` go it.
 
 use crate::cli::simulate::new_stars;
 use crate::cli::stage_times::FitClock;
@@ -137,7 +138,8 @@ struct FitTimes {
     estimates: Estimates,
 }
 
-/// Times of the stages, which several threads go through: processor time of each, and the wall time of the fit in proportion.
+/// Times of the stages, which several threads go through: processor time of each, and the wall time of the
+/// fit in proportion.
 fn fit_timed(trained: &TrainedModel, observations: &Observations, options: &FitOptions) -> Result<FitTimes> {
     let fitter = Fitter::new(trained.clone(), options)?;
     let stages = FitClock::default();

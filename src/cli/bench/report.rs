@@ -45,7 +45,8 @@ pub struct StageReport {
     pub speed_up: f64,
 }
 
-/// Largest |Δ|/σ of a parameter of a star against the tensor engine in double precision: median, 99th percentile, largest.
+/// Largest |Δ|/σ of a parameter of a star against the tensor engine in double precision: median, 99th
+/// percentile, largest.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct EngineReport {
     /// To the optimum: engine and stopping rule.

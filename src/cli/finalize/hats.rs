@@ -1,4 +1,5 @@
-//! The metadata that make a folder of pixels a HATS catalogue: properties, the list of pixels, and the Parquet dataset's metadata.
+//! The metadata that make a folder of pixels a HATS catalogue: properties, the list of pixels, and the
+//! Parquet dataset's metadata.
 
 use crate::error::Result;
 use crate::run::hats::{COLUMN_KEYS, Location, PROPERTIES_FILES, Properties};

@@ -1,4 +1,5 @@
-//! `photosphere finalize`: is a run over partitions complete, and what is in it? Metadata of the whole catalogue.
+//! `photosphere finalize`: is a run over partitions complete, and what is in it? Metadata of the whole
+//! catalogue.
 
 mod hats;
 mod statistics;
@@ -21,11 +22,12 @@ use unique::Identifiers;
 /// The summary's name in the output folder.
 const SUMMARY_FILE: &str = "summary.json";
 
-/// Check that a run over partitions is complete and every star there once, and write the whole catalogue's metadata.
+/// Check that a run over partitions is complete and every star there once, and write the whole catalogue's
+/// metadata.
 ///
-/// Every catalogue is compared with the hash that was taken when it was written. summary.json has counts, flags and statistics of
-/// all columns; a HATS catalogue gets its properties, list of pixels and Parquet metadata. May be run again at any time; exit code 3
-/// when partitions are missing.
+/// Every catalogue is compared with the hash that was taken when it was written. summary.json has counts,
+/// flags and statistics of all columns; a HATS catalogue gets its properties, list of pixels and Parquet
+/// metadata. May be run again at any time; exit code 3 when partitions are missing.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Output folder of `photosphere fit`.

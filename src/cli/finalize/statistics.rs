@@ -1,4 +1,5 @@
-//! What a catalogue holds, at a glance: moments of its columns and counts of its flags, from one pass over the rows.
+//! What a catalogue holds, at a glance: moments of its columns and counts of its flags, from one pass over
+//! the rows.
 
 use crate::error::Result;
 use crate::infer::flags;
@@ -67,7 +68,8 @@ impl Moments {
 }
 
 impl Statistics {
-    /// Adds a catalogue, whose identifiers go to `each` chunk by chunk. Columns of single floats enter; lists and others do not.
+    /// Adds a catalogue, whose identifiers go to `each` chunk by chunk. Columns of single floats enter; lists
+    /// and others do not.
     ///
     /// # Errors
     /// When it cannot be read, or `each` fails.

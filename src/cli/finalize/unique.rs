@@ -1,5 +1,5 @@
-//! Whether every star is there once, in bounded memory: identifiers are strewn over files by their hash, and each file, which has
-//! all occurrences of its identifiers, is sorted alone.
+//! Whether every star is there once, in bounded memory: identifiers are strewn over files by their hash, and
+//! each file, which has all occurrences of its identifiers, is sorted alone.
 
 use crate::error::{Error, Result};
 use crate::observations::hash64;
@@ -28,7 +28,8 @@ pub struct Repeated {
 }
 
 impl Identifiers {
-    /// No identifiers yet; they will be kept on the disk of `folder` in files without names, which end with the process.
+    /// No identifiers yet; they will be kept on the disk of `folder` in files without names, which end with
+    /// the process.
     ///
     /// # Errors
     /// When the folder cannot be written to.

@@ -47,7 +47,8 @@ pub struct Made {
     pub tally: Tally,
     /// The inputs as they were read.
     pub inputs: Vec<FileState>,
-    /// Time on the clock for reading, fitting and writing, without the hashes of the inputs; zero where it was finished before, as are all times.
+    /// Time on the clock for reading, fitting and writing, without the hashes of the inputs; zero where it
+    /// was finished before, as are all times.
     pub seconds: f64,
     pub times: StageTimes,
     /// Stars found in each joined table; none where nothing was prepared, or there were no stars.
@@ -73,12 +74,13 @@ impl Made {
 }
 
 impl CatalogueTask<'_> {
-    /// Fits and writes, or only counts where the same run is finished. Inputs are hashed first, since the hashes stand at the head of the
-    /// catalogue, and then parsed once. `provenance` is that of [`CatalogueTask::provenance`].
+    /// Fits and writes, or only counts where the same run is finished. Inputs are hashed first, since the
+    /// hashes stand at the head of the catalogue, and then parsed once. `provenance` is that of
+    /// [`CatalogueTask::provenance`].
     ///
     /// # Errors
-    /// When an input is damaged, changes meanwhile, does not fit the model or has a star twice, the output cannot be written, or a signal
-    /// stops the work; nothing is left behind then.
+    /// When an input is damaged, changes meanwhile, does not fit the model or has a star twice, the output
+    /// cannot be written, or a signal stops the work; nothing is left behind then.
     pub fn run(&self, provenance: &Provenance, settings: &Settings) -> Result<Made> {
         if !self.existing.resume {
             crate::table::check_target(self.output, self.existing.overwrite)?;
@@ -148,7 +150,8 @@ impl CatalogueTask<'_> {
             record(self.output, &provenance.run(), Some(tally));
         }
         let mut times = StageTimes { write: written + thread_seconds() - begun, ..stages.finish().0 };
-        // The inputs are read in a thread of their own and whitened on all of them: what the other stages leave.
+        // The inputs are read in a thread of their own and whitened on all of them: what the other stages
+        // leave.
         times.rest = (clock.lap().cpu - times.total()).max(0.0);
         times.hash = hash;
         let seconds = progress.seconds();
@@ -185,7 +188,8 @@ impl CatalogueTask<'_> {
         Ok(table)
     }
 
-    /// What decides the catalogue, except for the inputs; the same for all catalogues of a run. Joined tables are hashed for it.
+    /// What decides the catalogue, except for the inputs; the same for all catalogues of a run. Joined tables
+    /// are hashed for it.
     ///
     /// # Errors
     /// When the options cannot be written as TOML, or a joined table cannot be read any more.
@@ -215,7 +219,8 @@ impl CatalogueTask<'_> {
     }
 }
 
-/// Columns of the observations that a catalogue carries on: positions, what is named, and the truth if wanted.
+/// Columns of the observations that a catalogue carries on: positions, what is named, and the truth if
+/// wanted.
 ///
 /// # Errors
 /// When a named column is absent or a list.

@@ -14,8 +14,9 @@ use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Stars read at once (about 30 kB each with XP covariances): columns that are small enough for the allocator to use their memory again. Those of 8192
-/// are new pages for every batch, which took a sixth of the processor time of a fit. Not of the number of threads, on which pages of Parquet files would depend.
+/// Stars read at once (about 30 kB each with XP covariances): columns that are small enough for the allocator
+/// to use their memory again. Those of 8192 are new pages for every batch, which took a sixth of the
+/// processor time of a fit. Not of the number of threads, on which pages of Parquet files would depend.
 const ROWS: usize = 2048;
 /// Stars read at once for an accelerator.
 const ROWS_OF_A_DEVICE: usize = 8192;
@@ -45,9 +46,9 @@ pub struct Batch {
 }
 
 impl Input {
-    /// The stars, in the order of files and rows; the iterator ends after an error (a star that occurs twice is one, in any of the
-    /// files and whether or not the shard takes it). The next batch is read, prepared and whitened while the consumer works on one.
-    /// What the preparation did goes to `summary` at the end.
+    /// The stars, in the order of files and rows; the iterator ends after an error (a star that occurs twice
+    /// is one, in any of the files and whether or not the shard takes it). The next batch is read, prepared
+    /// and whitened while the consumer works on one. What the preparation did goes to `summary` at the end.
     pub fn batches(self, summary: SharedSummary) -> Box<dyn Iterator<Item = Result<Batch>> + Send> {
         let reader = Reader {
             paths: self.paths.into_iter().peekable(),

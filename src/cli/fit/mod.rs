@@ -27,12 +27,13 @@ use std::path::PathBuf;
 pub struct Arguments {
     /// Model directory.
     model: PathBuf,
-    /// Observation files, or files of Gaia XP spectra as the archive publishes them; folders, for all tables in them (HATS
-    /// catalogues too); or @LIST, for the paths in the lines of a file.
+    /// Observation files, or files of Gaia XP spectra as the archive publishes them; folders, for all tables
+    /// in them (HATS catalogues too); or @LIST, for the paths in the lines of a file.
     #[arg(required = true)]
     observations: Vec<PathBuf>,
-    /// Catalogue of all stars (.parquet, .fits, .ecsv, .csv); or a folder (an existing one, or a name ending in /) for one
-    /// catalogue per input, where one bad input does not stop the others and several processes may share the work.
+    /// Catalogue of all stars (.parquet, .fits, .ecsv, .csv); or a folder (an existing one, or a name ending
+    /// in /) for one catalogue per input, where one bad input does not stop the others and several processes
+    /// may share the work.
     #[arg(short, long, value_name = "FILE|FOLDER")]
     output: PathBuf,
     /// Options (TOML; `photosphere recipe fit` prints the defaults).
@@ -44,30 +45,34 @@ pub struct Arguments {
     /// Hold a parameter at a value (in the file's unit), as in extinction=0; may be repeated.
     #[arg(long, value_name = "PARAMETER=VALUE", value_parser = held)]
     hold: Vec<(String, f64)>,
-    /// Parameters whose measured values constrain the fit, in place of the distance parameter; names or roles (label, amount,
-    /// distance, shape), commas between several, none for none.
+    /// Parameters whose measured values constrain the fit, in place of the distance parameter; names or roles
+    /// (label, amount, distance, shape), commas between several, none for none.
     #[arg(long, value_name = "PARAMETERS", value_delimiter = ',')]
     constraint: Vec<String>,
-    /// How posteriors are described: by the optimum and its covariance alone (laplace), or besides by weighted draws (importance): means, covariances,
-    /// quantiles, joint regions, the weight of the second optimum.
+    /// How posteriors are described: by the optimum and its covariance alone (laplace), or besides by
+    /// weighted draws (importance): means, covariances, quantiles, joint regions, the weight of the second
+    /// optimum.
     #[arg(long, value_name = "METHOD", value_parser = ["laplace", "importance"])]
     posterior: Option<String>,
-    /// Fit only part i of n, 0 ≤ i < n: of the inputs, every n-th, where the output is a folder; of the stars, by identifier,
-    /// where it is a file.
+    /// Fit only part i of n, 0 ≤ i < n: of the inputs, every n-th, where the output is a folder; of the
+    /// stars, by identifier, where it is a file.
     #[arg(long, value_name = "i/n")]
     shard: Option<Shard>,
-    /// Copy these scalar columns of the observations into the catalogue, besides ra and dec; commas between several.
+    /// Copy these scalar columns of the observations into the catalogue, besides ra and dec; commas between
+    /// several.
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     keep: Vec<String>,
     /// Copy the true values of a simulated survey (true_*) into the catalogue.
     #[arg(long)]
     keep_truth: bool,
-    /// Fit XP spectra of another instrument than the model's all the same; the offsets of the bands at the first stars are logged.
+    /// Fit XP spectra of another instrument than the model's all the same; the offsets of the bands at the
+    /// first stars are logged.
     #[arg(long)]
     other_instrument: bool,
     #[command(flatten)]
     existing: ExistingArguments,
-    /// Try inputs again on which two processes ended without a word (out of memory, crashed), and which --resume passes by since.
+    /// Try inputs again on which two processes ended without a word (out of memory, crashed), and
+    /// which --resume passes by since.
     #[arg(long)]
     retry_lost: bool,
     #[command(flatten)]

@@ -12,9 +12,9 @@ const HALVES: [(&str, f64, f64); 4] = [
     ("RP, red half", 830.0, 2000.0),
 ];
 
-/// Logs the medians of observed over fitted flux of these stars by halves of the XP bands. A fit takes up part of an offset in its
-/// parameters: what is left here is a lower limit.
-/// A model that predicts no fluxes has none.
+/// Logs the medians of observed over fitted flux of these stars by halves of the XP bands. A fit takes up
+/// part of an offset in its parameters: what is left here is a lower limit. A model that predicts no fluxes
+/// has none.
 pub fn log(grid: &Grid, instrument: &str, observations: &Observations, fitted: Option<&Array2<f64>>) {
     let Some(fitted) = fitted else { return };
     tracing::warn!(

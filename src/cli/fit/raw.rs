@@ -26,19 +26,21 @@ const STANDARD_SETS: [&str; 2] = ["2mass", "wise"];
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Raw files of surveys (XP coefficients; spectra of DESI, LAMOST, SDSS, tables)")]
 pub struct RawArguments {
-    /// Prepare raw files by this recipe of `photosphere prepare` (its own files of stars are replaced by the observations). Spectra other than
-    /// Gaia's need one; without it, XP spectra are sampled at the model's wavelengths with the usual calibration errors.
+    /// Prepare raw files by this recipe of `photosphere prepare` (its own files of stars are replaced by the
+    /// observations). Spectra other than Gaia's need one; without it, XP spectra are sampled at the model's
+    /// wavelengths with the usual calibration errors.
     #[arg(long, value_name = "RECIPE")]
     prepare: Option<String>,
-    /// Join a table to raw files on source_id: parallax, parallax_error, j_mag, j_mag_error, ... ra, dec; may be repeated. Of a
-    /// folder, all tables in it are read as one.
+    /// Join a table to raw files on source_id: parallax, parallax_error, j_mag, j_mag_error, ... ra, dec; may
+    /// be repeated. Of a folder, all tables in it are read as one.
     #[arg(long, value_name = "FILE")]
     join: Vec<PathBuf>,
-    /// The instrument of raw XP spectra: a built-in one (`photosphere instruments`) or an instrument file; otherwise the recipe's, or the
-    /// model's where it is built in.
+    /// The instrument of raw XP spectra: a built-in one (`photosphere instruments`) or an instrument file;
+    /// otherwise the recipe's, or the model's where it is built in.
     #[arg(long, value_name = "NAME|FILE")]
     instrument: Option<String>,
-    /// What to do with an identifier that occurs twice in a joined table [default: as the recipe of --prepare has it, or error].
+    /// What to do with an identifier that occurs twice in a joined table [default: as the recipe of --prepare
+    /// has it, or error].
     #[arg(long, value_name = "WHAT", requires = "join")]
     join_duplicates: Option<JoinDuplicates>,
 }
@@ -52,7 +54,8 @@ enum JoinDuplicates {
     KeepFirst,
 }
 
-/// How the raw files among many inputs are prepared, found out when their turn comes: an input that cannot be looked at is in nobody's way.
+/// How the raw files among many inputs are prepared, found out when their turn comes: an input that cannot be
+/// looked at is in nobody's way.
 pub struct Preparations<'a> {
     arguments: &'a RawArguments,
     grid: &'a Grid,
@@ -82,7 +85,8 @@ impl<'a> Preparations<'a> {
         self.asked_for.as_ref()
     }
 
-    /// The preparation of an input; `None` where it holds no raw spectra, or cannot be read, as the run that needs it says.
+    /// The preparation of an input; `None` where it holds no raw spectra, or cannot be read, as the run that
+    /// needs it says.
     ///
     /// # Errors
     /// When the model has no XP samples, or an input without raw spectra is to be prepared.

@@ -12,8 +12,9 @@ pub(super) struct Candidate {
     pub ln_parallax: f32,
 }
 
-/// The starts among the `candidates` (left in any order), within the limits of `breadth`, best first: each differs from the better ones in luminosity (a dwarf for a giant) or labels.
-/// `separation` is the distance of two candidates in standardised labels.
+/// The starts among the `candidates` (left in any order), within the limits of `breadth`, best first: each
+/// differs from the better ones in luminosity (a dwarf for a giant) or labels. `separation` is the distance
+/// of two candidates in standardised labels.
 pub(super) fn choose(
     candidates: &mut Vec<Candidate>,
     breadth: Breadth,

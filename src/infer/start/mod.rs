@@ -1,12 +1,15 @@
-//! Starting points: draws of the prior scored against the data in ln flux, where dust and distance are linear.
+//! Starting points: draws of the prior scored against the data in ln flux, where dust and distance are
+//! linear.
 //!
-//! The published method evaluates 512 draws × 61 extinctions with the full covariance, about 2 GFLOP a star. Here ln flux of a
-//! draw is linear in E and ln ϖ (for any effect: linearised there), so that the best E and ϖ of each draw follow from a small
-//! weighted least-squares problem on a dozen pooled wavelengths, for many draws at once. Extinction needs no grid.
+//! The published method evaluates 512 draws × 61 extinctions with the full covariance, about 2 GFLOP a star.
+//! Here ln flux of a draw is linear in E and ln ϖ (for any effect: linearised there), so that the best E and
+//! ϖ of each draw follow from a small weighted least-squares problem on a dozen pooled wavelengths, for many
+//! draws at once. Extinction needs no grid.
 //!
-//! Good draws that differ as much as can be are moved towards the optima that they lead to, by a Gauss–Newton step of all
-//! parameters on the same pooled wavelengths. Draws of one basin come together there; the best is one start, and candidates that end
-//! elsewhere, nearly as well, are others (a dwarf for a giant). A star whose candidates agree has one start.
+//! Good draws that differ as much as can be are moved towards the optima that they lead to, by a Gauss–Newton
+//! step of all parameters on the same pooled wavelengths. Draws of one basin come together there; the best is
+//! one start, and candidates that end elsewhere, nearly as well, are others (a dwarf for a giant). A star
+//! whose candidates agree has one start.
 //!
 //! | file | concept |
 //! |---|---|
@@ -45,7 +48,8 @@ const WIDEST_POOL: f64 = 0.08;
 const POOLS_PER_PARAMETER: f64 = 2.0;
 /// A fit of a logarithm starts from no less than this fraction of the parameter's own start.
 const SMALLEST: f64 = 0.1;
-/// Labels and linear parameters that the search for starts moves; others stay where the draw, or the reference, has them.
+/// Labels and linear parameters that the search for starts moves; others stay where the draw, or the
+/// reference, has them.
 const MOST_PARAMETERS: usize = 16;
 /// Linear parameters among them; amounts of dust and the distance are the last to be left out.
 const MOST_LINEAR: usize = 8;
@@ -88,9 +92,9 @@ struct Work {
 }
 
 impl StartGrid {
-    /// Draws from `prior` evaluated with `model`; parameters in `held` keep the coordinates of `fixed [P]`. Where the prior
-    /// `enters` the fit it enters the scores; otherwise nothing speaks against labels where there are few stars, and half
-    /// of the draws are spread evenly over the training range.
+    /// Draws from `prior` evaluated with `model`; parameters in `held` keep the coordinates of `fixed [P]`.
+    /// Where the prior `enters` the fit it enters the scores; otherwise nothing speaks against labels where
+    /// there are few stars, and half of the draws are spread evenly over the training range.
     ///
     /// # Errors
     /// When the prior has a parameter that the model lacks, or the model cannot be evaluated.
@@ -291,8 +295,8 @@ impl PriorLosses {
     }
 }
 
-/// ln of the pooled flux of every draw `[D, G]`, its slopes in the labels `[D, n · G]`, and in the linear parameters, the mean over draws
-/// `[L][G]`.
+/// ln of the pooled flux of every draw `[D, G]`, its slopes in the labels `[D, n · G]`, and in the linear
+/// parameters, the mean over draws `[L][G]`.
 struct Pooled {
     ln_flux: Array2<f64>,
     label_slopes: Array2<f64>,
@@ -350,7 +354,8 @@ fn filled_up(of_draws: ArrayView1<'_, f64>, filling: f32) -> Vec<Block> {
     padded(of_draws.iter().map(|&x| x as f32).chain(std::iter::repeat(filling)).take(n))
 }
 
-/// Every other of the `draws [D, parameters of the prior]` anywhere in the training range, where a label has one.
+/// Every other of the `draws [D, parameters of the prior]` anywhere in the training range, where a label has
+/// one.
 fn spread_evenly(draws: &mut Array2<f64>, of_prior: &[usize], space: &ParameterSpace, random: &mut impl Rng) {
     for mut draw in draws.rows_mut().into_iter().skip(1).step_by(2) {
         for (x, &position) in draw.iter_mut().zip(of_prior) {
@@ -361,8 +366,8 @@ fn spread_evenly(draws: &mut Array2<f64>, of_prior: &[usize], space: &ParameterS
     }
 }
 
-/// Neighbouring wavelengths within a width in ln λ, in order of wavelength; by default so wide that a spectrum moves
-/// `n_parameters`.
+/// Neighbouring wavelengths within a width in ln λ, in order of wavelength; by default so wide that a
+/// spectrum moves `n_parameters`.
 fn pools(wavelength: &[f64], width: Option<f64>, n_parameters: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..wavelength.len()).collect();
     order.sort_by(|&a, &b| wavelength[a].total_cmp(&wavelength[b]));

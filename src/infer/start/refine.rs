@@ -1,8 +1,10 @@
-//! From promising draws towards the optima that they lead to, by one Gauss–Newton step from each, eight at a time.
+//! From promising draws towards the optima that they lead to, by one Gauss–Newton step from each, eight at a
+//! time.
 //!
-//! Around a draw, ln of the pooled flux is linear in all parameters to about a per cent, and −2 ln p of the prior a parabola. The
-//! minimum of that least-squares problem says where a search from the draw would go, and how well it might end, for the price of a few hundred
-//! operations. Draws that lead to the same optimum meet near it.
+//! Around a draw, ln of the pooled flux is linear in all parameters to about a per cent, and −2 ln p of the
+//! prior a parabola. The minimum of that least-squares problem says where a search from the draw would go,
+//! and how well it might end, for the price of a few hundred operations. Draws that lead to the same optimum
+//! meet near it.
 
 #![allow(clippy::needless_range_loop)]
 
@@ -20,8 +22,9 @@ const REACH: f32 = 0.5;
 /// Smallest pivot of the elimination relative to its diagonal, well above the rounding of single precision.
 const SMALLEST_PIVOT: f32 = 1e-4;
 
-/// What is known of the surroundings of every draw. A record of a draw is ln flux `[G]`, its slopes in the labels `[n, G]`, and
-/// −2 ln p with its gradient `[n]` and the lower triangle of half its curvature, in whole blocks.
+/// What is known of the surroundings of every draw. A record of a draw is ln flux `[G]`, its slopes in the
+/// labels `[n, G]`, and −2 ln p with its gradient `[n]` and the lower triangle of half its curvature, in
+/// whole blocks.
 pub(super) struct Surroundings {
     records: Vec<Block>,
     n_pools: usize,
@@ -37,7 +40,8 @@ pub(super) struct Candidates {
     pub draws: Vec<usize>,
     /// −2 ln P of the pooled spectrum at the optimum, `[n]`.
     score: Vec<Block>,
-    /// Displacement of the labels from the draw, then values of the linear parameters relative to their references, `[P][n]`.
+    /// Displacement of the labels from the draw, then values of the linear parameters relative to their
+    /// references, `[P][n]`.
     position: Vec<Vec<Block>>,
     records: Vec<Block>,
 }
@@ -48,7 +52,8 @@ impl Candidates {
         &floats(&self.score)[..self.draws.len()]
     }
 
-    /// Displacement of a label, or value of a linear parameter relative to its reference (`p` after the labels).
+    /// Displacement of a label, or value of a linear parameter relative to its reference (`p` after the
+    /// labels).
     pub fn position(&self, p: usize, candidate: usize) -> f32 {
         floats(&self.position[p])[candidate]
     }
@@ -154,7 +159,8 @@ impl Surroundings {
         }
     }
 
-    /// For up to `P` parameters ([`MOST_PARAMETERS`] are the most there are); those that are not there keep their zero.
+    /// For up to `P` parameters ([`MOST_PARAMETERS`] are the most there are); those that are not there keep
+    /// their zero.
     #[inline(always)]
     fn refine_sized<V: Lanes, const P: usize>(&self, problem: &Problem<'_>, out: &mut Candidates) {
         for block in 0..out.score.len() {

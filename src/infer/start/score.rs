@@ -1,8 +1,9 @@
 //! Scores of all draws against one star, sixteen draws at a time.
 //!
-//! With the slopes of ln flux in the linear parameters the same for all draws, the normal matrix of the small least-squares
-//! problem belongs to the star. A draw with ln flux y adds Σ w y² − 2 Σ w t y to χ², t being the star's ln flux, and −Σ w s y to the right-hand
-//! side of every linear parameter: two multiply-adds a pool, and one for each of these.
+//! With the slopes of ln flux in the linear parameters the same for all draws, the normal matrix of the small
+//! least-squares problem belongs to the star. A draw with ln flux y adds Σ w y² − 2 Σ w t y to χ², t being
+//! the star's ln flux, and −Σ w s y to the right-hand side of every linear parameter: two multiply-adds a
+//! pool, and one for each of these.
 
 #![allow(clippy::needless_range_loop)]
 
@@ -14,8 +15,8 @@ use crate::tensor::lanes::{Block, LANES, Lanes, Portable, floats, has_avx2};
 
 /// Error of ln flux added for the distance of a star to the nearest draw.
 const DRAW_SPACING: f64 = 0.05;
-/// Linear parameters count as measured to no better than the inverse of this, which spares the sums in single precision; a hundredth says
-/// enough among draws.
+/// Linear parameters count as measured to no better than the inverse of this, which spares the sums in single
+/// precision; a hundredth says enough among draws.
 const MOST_CERTAIN: f64 = 100.0;
 /// Blocks of draws that share the star's coefficients while these are in registers.
 const TOGETHER: usize = 2;
@@ -34,7 +35,8 @@ pub(super) struct Draws {
     pub slopes: Vec<Vec<f64>>,
 }
 
-/// Scores `[D]` of one star and the linear parameters of each draw, relative to their references and shifts, `[L][D]`.
+/// Scores `[D]` of one star and the linear parameters of each draw, relative to their references and shifts,
+/// `[L][D]`.
 #[derive(Default)]
 pub(super) struct Scores {
     score: Vec<Block>,
@@ -58,7 +60,8 @@ struct Problem {
     inverse: [[f32; MOST_LINEAR]; MOST_LINEAR],
     /// The parameter that must not be negative, its lower limit, and its variance.
     amount: Option<(usize, f32, f32)>,
-    /// A parallax too uncertain for its logarithm: which parameter, what its logarithm lacks, value over error, 1/error.
+    /// A parallax too uncertain for its logarithm: which parameter, what its logarithm lacks, value over
+    /// error, 1/error.
     parallax: Option<(usize, f32, f32, f32)>,
     /// Measured labels: which, coordinate, weight.
     labels: Vec<(usize, f32, f32)>,
@@ -70,7 +73,8 @@ impl Scores {
         floats(&self.linear[l])[draw]
     }
 
-    /// The draws whose score is at most that of the best plus `window`, best of all first; the first draw alone where no score is finite.
+    /// The draws whose score is at most that of the best plus `window`, best of all first; the first draw
+    /// alone where no score is finite.
     pub fn best(&self, window: f32, draws: &mut Vec<usize>) {
         #[cfg(target_arch = "x86_64")]
         if has_avx2() {
@@ -135,8 +139,8 @@ impl Draws {
         self.score_any::<Portable>(scores);
     }
 
-    /// The sums that do not depend on the draw; the flux is shifted by a typical value of the parameter that scales it, so that
-    /// residuals stay small in single precision.
+    /// The sums that do not depend on the draw; the flux is shifted by a typical value of the parameter that
+    /// scales it, so that residuals stay small in single precision.
     fn set_problem(&self, star: &Star, linear: &[Linear], scores: &mut Scores) {
         let n = linear.len();
         let pools = || star.pools.iter().map(|pool| (pool, pool.weight(DRAW_SPACING)));
@@ -206,7 +210,8 @@ impl Draws {
         problem.labels.extend(star.labels.iter().map(|&(k, value, inverse)| (k, value as f32, (inverse * inverse) as f32)));
     }
 
-    /// ln flux of a pool less its middle, at the references of the linear parameters but for their `shift [L]`.
+    /// ln flux of a pool less its middle, at the references of the linear parameters but for their `shift
+    /// [L]`.
     pub fn shifted(&self, pool: &Pool, shift: &[f64]) -> f64 {
         let along: f64 = shift.iter().zip(&self.slopes).map(|(shift, slopes)| shift * slopes[pool.index]).sum();
         pool.ln_flux - self.middle[pool.index] - along

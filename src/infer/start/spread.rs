@@ -1,6 +1,7 @@
 //! A few of many good draws, as different from one another as can be.
 //!
-//! The best draws of a star are often alike, and all lead to the same optimum; what another search would find is where they are not.
+//! The best draws of a star are often alike, and all lead to the same optimum; what another search would find
+//! is where they are not.
 
 use super::score::{Draws, Scores};
 use crate::tensor::lanes::{Block, LANES, Lanes, Portable, blocks, floats, floats_mut, has_avx2};
@@ -23,8 +24,8 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    /// Replaces `good` draws by at most `most` of them: the first, then again and again the one that is farthest from all chosen ones, in the labels and
-    /// the `logarithmic` linear parameter.
+    /// Replaces `good` draws by at most `most` of them: the first, then again and again the one that is
+    /// farthest from all chosen ones, in the labels and the `logarithmic` linear parameter.
     pub fn choose(&mut self, draws: &Draws, scores: &Scores, logarithmic: Option<usize>, most: usize, good: &mut Vec<usize>) {
         let of_labels = draws.labels.iter().map(|values| (floats(values), 1.0));
         let of_distance = logarithmic.map(|l| (floats(scores.linear_blocks(l)), LOGARITHM_SCALE));

@@ -1,4 +1,5 @@
-//! One star as the search for starting points sees it: ln of pooled fluxes, and what measurements say of the parameters.
+//! One star as the search for starting points sees it: ln of pooled fluxes, and what measurements say of the
+//! parameters.
 
 use super::Linear;
 use crate::model::ParameterSpace;
@@ -14,7 +15,8 @@ const GAUSSIAN_LOGARITHM: f64 = 3.0;
 pub(super) struct Star {
     /// The pools that say something.
     pub pools: Vec<Pool>,
-    /// Value (relative to the reference of the linear parameter) and inverse error, for each linear parameter but the parallax.
+    /// Value (relative to the reference of the linear parameter) and inverse error, for each linear parameter
+    /// but the parallax.
     pub linear_priors: Vec<Option<(f64, f64)>>,
     pub parallax: Option<Parallax>,
     /// Measured labels: position among the labels, coordinate, inverse error.
@@ -48,7 +50,8 @@ pub(super) struct Parallax {
 }
 
 impl Parallax {
-    /// ln ϖ relative to the reference and its inverse error; `None` where the parallax says little about its logarithm.
+    /// ln ϖ relative to the reference and its inverse error; `None` where the parallax says little about its
+    /// logarithm.
     pub fn logarithm(&self) -> Option<(f64, f64)> {
         let signal = self.value * self.inverse_error;
         (signal > GAUSSIAN_LOGARITHM).then(|| (self.value.ln() - self.reference, signal))
@@ -56,7 +59,8 @@ impl Parallax {
 }
 
 impl Star {
-    /// Takes the measurements of star `star`; constraints in the named parameters count. `labels` are positions in the `space`.
+    /// Takes the measurements of star `star`; constraints in the named parameters count. `labels` are
+    /// positions in the `space`.
     pub fn observe(
         &mut self,
         data: &Observations,

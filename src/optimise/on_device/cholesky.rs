@@ -1,5 +1,5 @@
-//! Symmetric positive-definite systems of many problems at once: an unrolled Cholesky factorisation whose every operation works on
-//! all problems.
+//! Symmetric positive-definite systems of many problems at once: an unrolled Cholesky factorisation whose
+//! every operation works on all problems.
 
 use crate::tensor::{Mask, Tensor};
 
@@ -13,8 +13,9 @@ pub(super) struct Solved {
 
 /// Solves A X = B for every problem, `matrix [n, P, P]` and `right [n, P, R]`, through A = L Lᵀ.
 ///
-/// `rounding` is the relative rounding error of the numbers: a pivot below that fraction of its diagonal element is lost in it.
-/// Eliminating in the matrix with the right-hand sides beside it, [A | B], leaves the rows of [Lᵀ | L⁻¹B].
+/// `rounding` is the relative rounding error of the numbers: a pivot below that fraction of its diagonal
+/// element is lost in it. Eliminating in the matrix with the right-hand sides beside it, [A | B], leaves the
+/// rows of [Lᵀ | L⁻¹B].
 pub(super) fn solve(matrix: &Tensor<3>, right: &Tensor<3>, rounding: f64) -> Solved {
     let [n, p, r] = right.dims();
     let mut rest = Tensor::cat(vec![matrix.clone(), right.clone()], 2);

@@ -19,10 +19,12 @@ const WORTH_COMPACTING: f64 = 0.25;
 const STATUSES: [Status; 4] = [Status::Converged, Status::Stalled, Status::IterationLimit, Status::Failed];
 
 impl LevenbergMarquardt {
-    /// Minimises every problem of a batch on its device from its row of `start [n, P]` (moved into the bounds first).
+    /// Minimises every problem of a batch on its device from its row of `start [n, P]` (moved into the bounds
+    /// first).
     ///
-    /// The start is the only upload and the solution the only download, apart from the statuses every few iterations.
-    /// A problem's path depends on its own numbers; its bits may depend on the batch where the device's matrix products do.
+    /// The start is the only upload and the solution the only download, apart from the statuses every few
+    /// iterations. A problem's path depends on its own numbers; its bits may depend on the batch where the
+    /// device's matrix products do.
     ///
     /// # Errors
     /// `Usage` for impossible settings, bounds or shapes; what the problem's evaluation returns.
@@ -125,7 +127,8 @@ impl Walkers {
         let gained = defined.clone().bool_and(gain.clone().greater_equal_elem(settings.minimum_gain));
         let noise = (loss.abs() + 1.0) * settings.loss_precision;
         let worse = predicted.clone().greater(noise.clone()).bool_or(actual.lower(noise.clone().neg()));
-        // The losses cannot be told apart: go on as long as the gradient, which is far less noisy, says that the optimum is nearer.
+        // The losses cannot be told apart: go on as long as the gradient, which is far less noisy, says that
+        // the optimum is nearer.
         let undecided = defined.bool_and(gained.clone().bool_not()).bool_and(worse.bool_not());
         let nearer = undecided.clone().bool_and(decrement.clone().lower_equal(self.decrement.clone() * MEASURABLE_APPROACH));
         // A shorter step may still be one that helps.
@@ -166,7 +169,8 @@ impl Walkers {
         self.status = self.status.clone().mask_fill(mask.bool_and(self.active()), code as f64);
     }
 
-    /// Ends problems that no step helps any more: converged where what is left to gain is below the noise of the loss.
+    /// Ends problems that no step helps any more: converged where what is left to gain is below the noise of
+    /// the loss.
     fn give_up(&mut self, mask: Mask<1>, settings: &LevenbergMarquardt) {
         let negligible = self.decrement.clone().lower_equal(self.negligible(settings));
         self.end(mask.clone().bool_and(negligible), Status::Converged);
@@ -209,8 +213,8 @@ struct Ended {
 }
 
 impl Ended {
-    /// Takes the ended problems out of `walkers`, whose numbers in the batch are `members`, if there are enough of them; returns
-    /// the positions of those that stay, if any were taken and any stay.
+    /// Takes the ended problems out of `walkers`, whose numbers in the batch are `members`, if there are
+    /// enough of them; returns the positions of those that stay, if any were taken and any stay.
     fn take_from(&mut self, walkers: &mut Walkers, members: &mut Vec<usize>, device: &Device) -> Option<Indices> {
         let status = to_f64(walkers.status.clone());
         let (stay, leave): (Vec<usize>, Vec<usize>) = (0..members.len()).partition(|&i| status[i] < 0.5);
@@ -347,7 +351,8 @@ mod tests {
         assert_eq!(found.status, [Status::Converged, Status::Failed, Status::Converged]);
         assert!((found.coordinates[[0, 1]] - 1.0).abs() < 1e-8 && (found.coordinates[[2, 0]] - 1.0).abs() < 1e-8, "{found:?}");
 
-        // A step into an undefined region is rejected; a wrong gradient stalls; too few iterations are reported.
+        // A step into an undefined region is rejected; a wrong gradient stalls; too few iterations are
+        // reported.
         let logarithm = Function { n: 1, n_parameters: 1, at: |_, x: &[f64]| sum_of_squares(&[(x[0].ln(), [1.0 / x[0]])]) };
         let found = exact.minimise_on_device(&Uploaded::new(&logarithm), array![[5.0]], None).unwrap();
         assert!(found.status[0] == Status::Converged && (found.coordinates[[0, 0]] - 1.0).abs() < 1e-9);

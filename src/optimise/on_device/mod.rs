@@ -1,8 +1,9 @@
-//! Batches of small problems minimised where their data lie: every number of a problem stays on the device from its start to its
-//! end, and all problems of a batch take each operation together.
+//! Batches of small problems minimised where their data lie: every number of a problem stays on the device
+//! from its start to its end, and all problems of a batch take each operation together.
 //!
-//! The rules are those of [`LevenbergMarquardt`](super::LevenbergMarquardt) on the host, in the device's precision; branches become
-//! masks. Problems that have ended are taken out of the batch every few iterations, which is the only time that the host looks.
+//! The rules are those of [`LevenbergMarquardt`](super::LevenbergMarquardt) on the host, in the device's
+//! precision; branches become masks. Problems that have ended are taken out of the batch every few
+//! iterations, which is the only time that the host looks.
 //!
 //! | file | concept |
 //! |---|---|
@@ -29,8 +30,8 @@ pub struct TensorNormal {
     pub curvature: Tensor<3>,
 }
 
-/// What [`LevenbergMarquardt::minimise_on_device`](super::LevenbergMarquardt::minimise_on_device) needs to know of a batch of
-/// independent problems that lies on a device.
+/// What [`LevenbergMarquardt::minimise_on_device`](super::LevenbergMarquardt::minimise_on_device) needs to
+/// know of a batch of independent problems that lies on a device.
 ///
 /// A problem whose loss is not finite at a point has a loss that is not finite, and disturbs no other.
 pub trait TensorProblem: Sized {

@@ -5,15 +5,17 @@ use super::{TensorNormal, choose, ones};
 use crate::optimise::{Barrier, Bounds};
 use crate::tensor::{Device, Mask, Precision, Tensor};
 
-/// Diagonal elements of the curvature below this fraction of the largest one are damped as if they were that large.
+/// Diagonal elements of the curvature below this fraction of the largest one are damped as if they were that
+/// large.
 const DIAGONAL_FLOOR: f64 = 1e-8;
 
-/// Damping of the undamped step whose predicted decrease measures convergence, where rounding does not ask for more: below it,
-/// curvature is noise.
+/// Damping of the undamped step whose predicted decrease measures convergence, where rounding does not ask
+/// for more: below it, curvature is noise.
 const RIDGE: f64 = 1e-10;
 
-/// Solutions for the step, each without the coordinates that the one before carried across a wall of the box; what the last one
-/// carries across is moved back to the wall. The host goes on until nothing crosses; to know that, it would have to look at the device.
+/// Solutions for the step, each without the coordinates that the one before carried across a wall of the box;
+/// what the last one carries across is moved back to the wall. The host goes on until nothing crosses; to
+/// know that, it would have to look at the device.
 const N_SOLUTIONS: usize = 3;
 
 /// Steps in which the pulls of several barriers are found.
@@ -113,7 +115,8 @@ impl StepSolver {
     pub fn new(bounds: &Bounds, barriers: &[Barrier], device: &Device) -> Self {
         let p = bounds.lower.len();
         let identity = |p: usize| -> Vec<f64> { (0..p * p).map(|index| f64::from(u8::from(index / p == index % p))).collect() };
-        // Of one wall at least, since not every backend has tensors without elements; without walls nobody asks for them.
+        // Of one wall at least, since not every backend has tensors without elements; without walls nobody
+        // asks for them.
         let k = barriers.len().max(1);
         let inverse_scales: Vec<f64> = (0..k).map(|i| barriers.get(i).map_or(1.0, |barrier| barrier.scale.recip())).collect();
         Self {
@@ -135,10 +138,12 @@ impl StepSolver {
         }
     }
 
-    /// Minimises gᵀd + ½ dᵀ(H + λD)d over displacements d with x + d in the box and |d_i| ≤ `max_step`, λ = `damping [n]`.
+    /// Minimises gᵀd + ½ dᵀ(H + λD)d over displacements d with x + d in the box and |d_i| ≤ `max_step`, λ =
+    /// `damping [n]`.
     ///
-    /// Coordinates on a bound whose gradient points outwards do not take part; those that the step would carry across a wall stop
-    /// there, and the others are solved for again. With [`Barrier`]s, d is the displacement that they mean.
+    /// Coordinates on a bound whose gradient points outwards do not take part; those that the step would
+    /// carry across a wall stop there, and the others are solved for again. With [`Barrier`]s, d is the
+    /// displacement that they mean.
     pub fn solve(&self, points: &Points, damping: &Tensor<1>, max_step: f64) -> Steps {
         let x = &points.coordinates;
         let [n, p] = x.dims();
@@ -185,8 +190,8 @@ impl StepSolver {
         Steps { trial, predicted: above.reshape([n]).neg(), solvable }
     }
 
-    /// Changes of the coordinates that are `moving [n, P]`, which solve `matrix [n, P, P]`, `right [n, P]` with the barriers among them; whether
-    /// there is a solution, `[n]`.
+    /// Changes of the coordinates that are `moving [n, P]`, which solve `matrix [n, P, P]`, `right [n, P]`
+    /// with the barriers among them; whether there is a solution, `[n]`.
     fn solution(&self, matrix: &Tensor<3>, right: Tensor<2>, moving: &Tensor<2>) -> (Tensor<2>, Mask<1>) {
         let [n, p] = right.dims();
         let mut sides = vec![right.reshape([n, p, 1])];
@@ -223,8 +228,9 @@ impl StepSolver {
         (solution, solved.positive_definite)
     }
 
-    /// Pulls `[n, K]` of several walls, from those that each would have alone: Newton's steps as in `pulls_at_minimum` of the host, a fixed number of
-    /// them. Without the pulls the coordinates are displaced by `displacement [n, K]`; a unit pull of wall k moves them by `responses[k] [n, K]`.
+    /// Pulls `[n, K]` of several walls, from those that each would have alone: Newton's steps as in
+    /// `pulls_at_minimum` of the host, a fixed number of them. Without the pulls the coordinates are
+    /// displaced by `displacement [n, K]`; a unit pull of wall k moves them by `responses[k] [n, K]`.
     fn joint_pulls(&self, displacement: &Tensor<2>, responses: &[Tensor<2>], alone: Tensor<2>) -> Tensor<2> {
         let [n, k] = displacement.dims();
         let response = Tensor::cat(responses.iter().map(|response| response.clone().reshape([n, 1, k])).collect(), 1);
@@ -248,14 +254,16 @@ impl StepSolver {
         self.walls.iter().fold(change.clone(), |change, wall| wall.displacement(&change))
     }
 
-    /// Largest |g_i| / √D_i over the coordinates that may move `[n]`: the gradient in units of the conditional standard deviations.
+    /// Largest |g_i| / √D_i over the coordinates that may move `[n]`: the gradient in units of the
+    /// conditional standard deviations.
     pub fn scaled_gradient(&self, points: &Points) -> Tensor<1> {
         let n = points.coordinates.dims()[0];
         let scaled = points.normal.gradient.clone().abs() / self.scale(points).sqrt();
         scaled.mask_fill(self.free(points).bool_not(), 0.0).max_dim(1).reshape([n])
     }
 
-    /// Decrease of the loss that the undamped step inside the box promises `[n]`; infinite where the curvature is singular.
+    /// Decrease of the loss that the undamped step inside the box promises `[n]`; infinite where the
+    /// curvature is singular.
     pub fn decrement(&self, points: &Points) -> Tensor<1> {
         let ridge = points.normal.loss.ones_like() * RIDGE.max(8.0 * self.rounding);
         let steps = self.solve(points, &ridge, f64::INFINITY);

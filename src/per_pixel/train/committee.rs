@@ -1,5 +1,5 @@
-//! Committees: networks of a pixel from different starts, whose mean is the model. Between the references each
-//! errs in its own way, and the mean errs less; at the references and stars all agree.
+//! Committees: networks of a pixel from different starts, whose mean is the model. Between the references
+//! each errs in its own way, and the mean errs less; at the references and stars all agree.
 
 use super::levenberg_marquardt::{Iteration, Pixel, Trained};
 use super::options::TrainingOptions;

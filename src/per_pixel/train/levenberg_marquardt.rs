@@ -1,7 +1,7 @@
 //! Levenberg–Marquardt for the network of one pixel.
 //!
-//! Damping μ diag(JᵀJ) after Nielsen (1999); the gradient term is reweighted in every iteration, with
-//! ω = D/2√(d² + ε²), and its smoothing ε goes down in stages. All decisions are taken on the pixel's numbers:
+//! Damping μ diag(JᵀJ) after Nielsen (1999); the gradient term is reweighted in every iteration, with ω =
+//! D/2√(d² + ε²), and its smoothing ε goes down in stages. All decisions are taken on the pixel's numbers:
 //! neither threads nor other pixels change a bit.
 
 #![allow(clippy::needless_range_loop)] // rows and columns of matrices go by their indices

@@ -58,7 +58,8 @@ struct Tape {
     sums: Array2<f64>,
 }
 
-/// The loss at `parameters` and its gradient `[P]`. Reverse mode through the network and its label derivatives.
+/// The loss at `parameters` and its gradient `[P]`. Reverse mode through the network and its label
+/// derivatives.
 pub fn loss_and_gradient(architecture: &Architecture, parameters: &[f64], task: &PixelTask) -> (Loss, Vec<f64>) {
     let mut gradient = vec![0.0; parameters.len()];
     let mut loss = Loss::default();

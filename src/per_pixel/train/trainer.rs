@@ -77,7 +77,8 @@ impl TrainingSet {
 /// is, and ends the training by an error; the networks do not depend on threads, nor on interruptions.
 ///
 /// # Errors
-/// When the set contradicts itself, an option is impossible, or no pixel could be trained; and whatever `done` returns.
+/// When the set contradicts itself, an option is impossible, or no pixel could be trained; and whatever
+/// `done` returns.
 pub fn train(
     set: &TrainingSet,
     options: &TrainingOptions,

@@ -1,7 +1,7 @@
 //! The flux term on the device: χ² = |L(f_pred − f_obs)|², its gradient and Gauss–Newton curvature.
 //!
-//! Residual and Jacobian are the rows of one matrix [r, J] a star; whitening is one batched product with Lᵀ, and all sums of the
-//! normal equations are the products of the whitened rows with each other.
+//! Residual and Jacobian are the rows of one matrix [r, J] a star; whitening is one batched product with Lᵀ,
+//! and all sums of the normal equations are the products of the whitened rows with each other.
 
 use crate::error::Result;
 use crate::model::ForwardModel;

@@ -1,4 +1,5 @@
-//! The posterior on a device: data are uploaded once a batch, and −2 ln P with its derivatives is evaluated where they lie.
+//! The posterior on a device: data are uploaded once a batch, and −2 ln P with its derivatives is evaluated
+//! where they lie.
 
 mod flux;
 mod prior;
@@ -12,14 +13,15 @@ use flux::FluxTerm;
 use ndarray::{Array2, Axis};
 use prior::PriorTerms;
 
-/// Tensors `[n, 1 + P, W]` that a step holds at once: residual and Jacobian, whitened and not, layers and products on the way.
+/// Tensors `[n, 1 + P, W]` that a step holds at once: residual and Jacobian, whitened and not, layers and
+/// products on the way.
 const FLUX_TENSORS: usize = 8;
 
-/// Minimises −2 ln P of `stars` on the model's device, from `start [stars.len(), P]` (free coordinates), `batch` stars at a
-/// time. Data and starts go up once a batch, optima come down once.
+/// Minimises −2 ln P of `stars` on the model's device, from `start [stars.len(), P]` (free coordinates),
+/// `batch` stars at a time. Data and starts go up once a batch, optima come down once.
 ///
-/// Optima agree with those of [`minimise_in_chunks`](crate::optimise::minimise_in_chunks) on the host within the tolerances of
-/// `method`.
+/// Optima agree with those of [`minimise_in_chunks`](crate::optimise::minimise_in_chunks) on the host within
+/// the tolerances of `method`.
 ///
 /// # Errors
 /// `Usage` for an empty batch, impossible settings, bounds or shapes; what the engine returns.
@@ -47,8 +49,8 @@ pub fn minimise_on_device(
     join(pieces, expected.1)
 }
 
-/// Bytes of device memory that the minimisation of one star takes, to choose a batch: data, their copy while ended stars are taken
-/// out, and the tensors of a step. Counted, not measured.
+/// Bytes of device memory that the minimisation of one star takes, to choose a batch: data, their copy while
+/// ended stars are taken out, and the tensors of a step. Counted, not measured.
 pub fn bytes_per_star(posterior: &Posterior<'_>) -> usize {
     let (w, p, block) = (posterior.observations.grid.len(), posterior.model.space.len(), posterior.observations.whitening.block);
     // Factors of products lie there in two parts on an accelerator.

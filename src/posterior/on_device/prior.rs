@@ -1,5 +1,6 @@
-//! The terms of −2 ln P besides the flux on the device: constraints, Gaussian priors, the mixture prior and the Jacobians of
-//! positive parameters, for all parameters of all stars at once. The curvature is the positive semi-definite one of the host.
+//! The terms of −2 ln P besides the flux on the device: constraints, Gaussian priors, the mixture prior and
+//! the Jacobians of positive parameters, for all parameters of all stars at once. The curvature is the
+//! positive semi-definite one of the host.
 
 use crate::model::Transform;
 use crate::optimise::on_device::TensorNormal;

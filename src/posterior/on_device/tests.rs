@@ -132,15 +132,15 @@ fn optima_are_those_of_the_host_whatever_the_batch() {
         .collect();
     let working = LevenbergMarquardt { gradient_tolerance: 3e-4, decrease_tolerance: 1e-7, ..LevenbergMarquardt::default() };
     let single = on_device(&posterior[1], &working, N);
-    // In single precision the losses of slow paths cannot be told apart before their end, on the host as on the device: 2 of 300
-    // stars stop 0.01 σ short.
+    // In single precision the losses of slow paths cannot be told apart before their end, on the host as on
+    // the device: 2 of 300 stars stop 0.01 σ short.
     for (name, run, percentile_99, largest, unfinished) in [
         ("device, double precision", &on_device(&posterior[0], &exact, N), 1e-6, 1e-6, 1),
         ("device, single precision", &single, 3e-3, 0.03, 1),
         ("host, single precision", &on_host(&posterior[1], &working), 3e-3, 0.03, 1),
-        // At the same point the gradients agree within 4e-4 σ; the rest is where each path stops, which depends on the model
-        // (observed 0.01 and 0.05 σ with the one that is shipped, 5 paths that creep). Fits end these
-        // by steps of the exact Hessian.
+        // At the same point the gradients agree within 4e-4 σ; the rest is where each path stops, which
+        // depends on the model (observed 0.01 and 0.05 σ with the one that is shipped, 5 paths that creep).
+        // Fits end these by steps of the exact Hessian.
         ("standard engine", &on_host(&posterior[2], &working), 0.03, 0.1, 6),
     ] {
         let shifts = shifts(run, &reference, &covariance);

@@ -1,4 +1,5 @@
-//! The standard family: f = ϖ² exp(y(Θ) − E·R(λ; ξ)), read from a model whose effects say that they belong to it.
+//! The standard family: f = ϖ² exp(y(Θ) − E·R(λ; ξ)), read from a model whose effects say that they belong to
+//! it.
 
 use super::network::{Layer, Network};
 use crate::error::Result;
@@ -41,8 +42,8 @@ pub struct StandardFamily {
 }
 
 impl StandardFamily {
-    /// The family member that `model` is, if it is one: one network, at most one dust term and one distance, in single precision
-    /// on the processor, with finite weights.
+    /// The family member that `model` is, if it is one: one network, at most one dust term and one distance,
+    /// in single precision on the processor, with finite weights.
     ///
     /// # Errors
     /// When the model lacks a weight that its effects name.

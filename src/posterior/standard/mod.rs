@@ -1,6 +1,7 @@
-//! The processor's engine for the standard family: tanh networks of any width and depth, ln R with or without ξ, distance, and a
-//! packed triangular whitening with a diagonal tail. Star by star in single precision, vectorised over neurons and streams,
-//! without allocation per evaluation of first derivatives; its numbers for a star depend on that star alone.
+//! The processor's engine for the standard family: tanh networks of any width and depth, ln R with or without
+//! ξ, distance, and a packed triangular whitening with a diagonal tail. Star by star in single precision,
+//! vectorised over neurons and streams, without allocation per evaluation of first derivatives; its numbers
+//! for a star depend on that star alone.
 //!
 //! | file | concept |
 //! |---|---|
@@ -34,7 +35,8 @@ pub(super) use whitened::RECENT;
 /// The engine for one model.
 pub(super) struct StandardEngine {
     family: StandardFamily,
-    /// Working memories that nobody uses at the moment, with the threads that used them last: they hold what those will ask for again.
+    /// Working memories that nobody uses at the moment, with the threads that used them last: they hold what
+    /// those will ask for again.
     spare: Mutex<Vec<(ThreadId, Workspace)>>,
     /// Whether the processor has AVX2 and FMA.
     vectorised: bool,
@@ -49,7 +51,8 @@ impl StandardEngine {
         Ok(StandardFamily::of(model)?.map(|family| Self { family, spare: Mutex::default(), vectorised: has_avx2() }))
     }
 
-    /// The flux term of the named stars at all their `coordinates [n, P]`, with derivatives for the `free` parameters.
+    /// The flux term of the named stars at all their `coordinates [n, P]`, with derivatives for the `free`
+    /// parameters.
     pub fn flux_normal(
         &self,
         observations: &Observations,

@@ -1,8 +1,9 @@
 //! The network of the standard family: y(z) with its slopes, and what its Hessian needs, for one star.
 //!
-//! Lanes are neurons: kernels are stored with rows padded to whole blocks of eight, and one row meets the value and the slopes of
-//! all labels while it is in registers. The Hessian of Σ c_w y_w needs no second-order pass: with the adjoints α of the hidden
-//! neurons' sums a (one pass backwards), ∂²(Σ c y)/∂z_k∂z_l = Σ α·tanh''(a)/tanh'(a)·∂_k a·∂_l a over all hidden neurons.
+//! Lanes are neurons: kernels are stored with rows padded to whole blocks of eight, and one row meets the
+//! value and the slopes of all labels while it is in registers. The Hessian of Σ c_w y_w needs no
+//! second-order pass: with the adjoints α of the hidden neurons' sums a (one pass backwards), ∂²(Σ c
+//! y)/∂z_k∂z_l = Σ α·tanh''(a)/tanh'(a)·∂_k a·∂_l a over all hidden neurons.
 
 #![allow(clippy::needless_range_loop)]
 
@@ -124,8 +125,9 @@ impl Network {
         }
     }
 
-    /// Adds the Hessian of Σ c_w y_w over the labels to `hessian [n_labels, n_labels]` (the lower triangle), after
-    /// [`Self::forward`] with slopes. `adjoint` holds c `blocks(W)` and is working memory with `other`, as long as any layer.
+    /// Adds the Hessian of Σ c_w y_w over the labels to `hessian [n_labels, n_labels]` (the lower triangle),
+    /// after [`Self::forward`] with slopes. `adjoint` holds c `blocks(W)` and is working memory with `other`,
+    /// as long as any layer.
     #[inline(always)]
     pub fn add_hessian(&self, tape: &Tape, adjoint: &mut [Block], other: &mut [Block], hessian: &mut [f64]) {
         let n = self.n_labels;
@@ -167,8 +169,8 @@ fn lane_dot(a: &[f32], b: &[f32]) -> f32 {
     lanes.iter().sum()
 }
 
-/// `S` streams from `stream` on through a layer; the bias belongs to stream 0. Streams of inputs and outputs have `from` and `stride`
-/// blocks.
+/// `S` streams from `stream` on through a layer; the bias belongs to stream 0. Streams of inputs and outputs
+/// have `from` and `stride` blocks.
 struct Dense<'a, const S: usize> {
     layer: &'a Layer,
     inputs: &'a [Block],
@@ -184,7 +186,8 @@ impl<const S: usize> Kernel for Dense<'_, S> {
         let width = self.layer.width();
         let mut block = 0;
         while block < width {
-            // Two and two rather than three and one: a single block has too few sums to hide the latency of one another.
+            // Two and two rather than three and one: a single block has too few sums to hide the latency of
+            // one another.
             let many = match width - block {
                 4 => 2,
                 rest => rest.min(3),

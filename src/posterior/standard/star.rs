@@ -1,7 +1,7 @@
 //! χ² of the flux of one star with its derivatives.
 //!
-//! Streams are vectors over the wavelengths: the residual, and the Jacobian's column of every free parameter. They are made eight
-//! wavelengths at a time and whitened together.
+//! Streams are vectors over the wavelengths: the residual, and the Jacobian's column of every free parameter.
+//! They are made eight wavelengths at a time and whitened together.
 
 use super::family::{Role, StandardFamily};
 use super::network::Tape;
@@ -90,7 +90,8 @@ fn even(n: usize) -> usize {
     n.next_multiple_of(2)
 }
 
-/// The parts of the flux besides the network, at one star's coordinates: values with first and second derivatives.
+/// The parts of the flux besides the network, at one star's coordinates: values with first and second
+/// derivatives.
 struct Factors {
     extinction: [f64; 3],
     /// tanh ξ.
@@ -219,7 +220,8 @@ fn make_streams<V: Lanes>(family: &StandardFamily, factors: &Factors, free: &[us
     }
 }
 
-/// 2 Σ q ∂²f/∂a∂b with q = C⁻¹r, from f = a·g, g = exp(y − E·R): ∂²f = f (∂ln g ∂ln g + ∂²ln g) and the factors of ϖ².
+/// 2 Σ q ∂²f/∂a∂b with q = C⁻¹r, from f = a·g, g = exp(y − E·R): ∂²f = f (∂ln g ∂ln g + ∂²ln g) and the
+/// factors of ϖ².
 #[inline(always)]
 fn residual_curvature(family: &StandardFamily, factors: &Factors, free: &[usize], work: &mut Workspace, out: &mut [f64]) {
     let (w, width, n) = (family.n_wavelengths, blocks(family.n_wavelengths), free.len());

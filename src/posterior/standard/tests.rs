@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 const N: usize = 6;
 const BLOCK: usize = 13;
 
-/// A model over 19 wavelengths (13 of them with a covariance) with weights that make the flux vary by tens of per cent.
+/// A model over 19 wavelengths (13 of them with a covariance) with weights that make the flux vary by tens of
+/// per cent.
 fn model(effects: &[&str]) -> ForwardModel {
     let wavelength: Vec<f64> = (0..19).map(|i| 400.0 + 60.0 * i as f64).collect();
     let grid = Grid::new(wavelength, (0..19).map(|i| format!("band_{i}")).collect()).unwrap();

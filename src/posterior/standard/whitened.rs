@@ -1,7 +1,8 @@
 //! The whitened streams of one star, L times each of them, and their inner products.
 //!
-//! A stream is a vector over wavelengths (residual, Jacobian column), padded to whole blocks. Lanes are rows of L: a block of eight rows of a column is read once
-//! and meets that column's element of every stream, while the sums of two panels of rows stay in registers.
+//! A stream is a vector over wavelengths (residual, Jacobian column), padded to whole blocks. Lanes are rows
+//! of L: a block of eight rows of a column is read once and meets that column's element of every stream,
+//! while the sums of two panels of rows stay in registers.
 
 #![allow(clippy::needless_range_loop)]
 
@@ -17,7 +18,8 @@ const RECENT_BYTES: usize = 1 << 20;
 /// Streams whose sums fit the registers together.
 const TOGETHER: usize = 6;
 
-/// L of one star, cut into panels of eight rows, each with its columns one after the other up to the diagonal.
+/// L of one star, cut into panels of eight rows, each with its columns one after the other up to the
+/// diagonal.
 #[derive(Default)]
 pub struct Panels {
     entries: Vec<Block>,
@@ -29,7 +31,8 @@ pub struct Panels {
     star: Option<usize>,
 }
 
-/// Panels of the stars that were whitened last: a fit comes back to each star of a batch for its starts, its searches and its covariance.
+/// Panels of the stars that were whitened last: a fit comes back to each star of a batch for its starts, its
+/// searches and its covariance.
 #[derive(Default)]
 pub struct RecentPanels {
     /// A star's place is its number modulo their number.
@@ -71,7 +74,8 @@ const fn panel_start(panel: usize) -> usize {
 }
 
 impl Panels {
-    /// Takes the whitening of a star, if it is not there already from the last call. All calls must name the same whitening.
+    /// Takes the whitening of a star, if it is not there already from the last call. All calls must name the
+    /// same whitening.
     #[inline(always)]
     fn set<V: Lanes>(&mut self, whitening: &Whitening, star: usize) {
         if self.star == Some(star) {
@@ -228,8 +232,8 @@ impl<const S: usize> Kernel for Group<'_, S> {
 
 /// Inner products of streams `[S, width]` in `products [S, S]`, the lower triangle; `S` is even.
 ///
-/// In double precision: parameters may be correlated to 0.999, and a covariance magnifies the rounding of these sums by the
-/// inverse of what that leaves.
+/// In double precision: parameters may be correlated to 0.999, and a covariance magnifies the rounding of
+/// these sums by the inverse of what that leaves.
 #[inline(always)]
 pub fn inner_products<V: Lanes>(streams: &[Block], width: usize, products: &mut [f64]) {
     let n = streams.len() / width;
@@ -247,7 +251,8 @@ pub fn inner_products<V: Lanes>(streams: &[Block], width: usize, products: &mut 
     }
 }
 
-/// Products of rows `row` and `row + 1` with `C` streams from `column` on, of which they are the last two where `LAST`.
+/// Products of rows `row` and `row + 1` with `C` streams from `column` on, of which they are the last two
+/// where `LAST`.
 #[inline(always)]
 fn two_rows<V: Lanes, const C: usize, const LAST: bool>(
     streams: &[Block],

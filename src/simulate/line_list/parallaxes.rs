@@ -1,5 +1,5 @@
-//! Stars of the line list at distances, with apparent magnitudes and parallaxes of any quality: the survey on which
-//! luminosities are learned from noisy parallaxes (Li et al. 2025).
+//! Stars of the line list at distances, with apparent magnitudes and parallaxes of any quality: the survey on
+//! which luminosities are learned from noisy parallaxes (Li et al. 2025).
 
 use super::population::Population;
 use super::synthesis::Synthesis;
@@ -7,9 +7,11 @@ use crate::error::Result;
 use crate::table::{Column, ColumnSchema, Table, Values};
 use rand_distr::{Distribution, StandardNormal};
 
-/// Bolometric magnitude, logarithm of the surface gravity (cgs) and effective temperature (K) of the Sun (IAU 2015 B2, B3).
+/// Bolometric magnitude, logarithm of the surface gravity (cgs) and effective temperature (K) of the Sun (IAU
+/// 2015 B2, B3).
 const SUN: [f64; 3] = [4.74, 4.438, 5772.0];
-/// Scatter of absolute magnitudes about that of the labels: masses and colours that a spectrum does not tell, mag.
+/// Scatter of absolute magnitudes about that of the labels: masses and colours that a spectrum does not tell,
+/// mag.
 const SCATTER: f64 = 0.1;
 /// Mean and scatter of the apparent magnitudes without dust.
 const APPARENT: [f64; 2] = [17.1, 0.8];
@@ -36,8 +38,9 @@ pub fn absolute_magnitude(teff: f64, logg: f64) -> f64 {
 }
 
 impl ParallaxSurvey {
-    /// The observation file of `n` stars: spectra, `phot_g_mean_mag`, `a_g`, `parallax` with its error, and the truth
-    /// (`true_teff`, …, `true_absolute_magnitude`, `true_distance` in kpc). A star does not depend on `n`.
+    /// The observation file of `n` stars: spectra, `phot_g_mean_mag`, `a_g`, `parallax` with its error, and
+    /// the truth (`true_teff`, …, `true_absolute_magnitude`, `true_distance` in kpc). A star does not depend
+    /// on `n`.
     ///
     /// # Errors
     /// Never, of labels of the list.

@@ -35,8 +35,8 @@ pub struct GaussianKernel {
 }
 
 impl GaussianKernel {
-    /// Most weights that a kernel may have on a grid: 256 MB. The whole of DESI's 7781 pixels under a kernel of
-    /// any width has fewer.
+    /// Most weights that a kernel may have on a grid: 256 MB. The whole of DESI's 7781 pixels under a kernel
+    /// of any width has fewer.
     pub const MOST_WEIGHTS: usize = 1 << 26;
 
     /// Number of weights on the pixels `centres` (Å, rising): of every pixel, those within reach of the width

@@ -105,7 +105,8 @@ fn savitzky_golay_against_scipy() {
     }
 }
 
-/// The longest window keeps ten numbers a pixel (a hat matrix would be of 0.8 GB); polynomials of its degree pass as they are.
+/// The longest window keeps ten numbers a pixel (a hat matrix would be of 0.8 GB); polynomials of its degree
+/// pass as they are.
 #[test]
 fn polynomials_pass_the_longest_window() {
     let x = |i: usize| (i as f64 - 5_000.0) / 5_000.0;

@@ -17,7 +17,8 @@ const AB_ZERO_POINT: f64 = 3631e-26;
 
 /// A photometric band of a data table.
 ///
-/// Flux (eq. 5 of Zhang, Green & Rix 2023): f = 3631 Jy · c/λ² · 10^(−0.4 (m + Δm)), in 1e-18 W m⁻² nm⁻¹; its error is 0.4 ln 10 · σ_m · f.
+/// Flux (eq. 5 of Zhang, Green & Rix 2023): f = 3631 Jy · c/λ² · 10^(−0.4 (m + Δm)), in 1e-18 W m⁻² nm⁻¹; its
+/// error is 0.4 ln 10 · σ_m · f.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PhotometricBand {
@@ -61,7 +62,8 @@ pub enum MagnitudeSystem {
     Vega(f64),
 }
 
-/// Measurements whose value in `column` exceeds `limit` are dropped; those without a value have no neighbour and stay.
+/// Measurements whose value in `column` exceeds `limit` are dropped; those without a value have no neighbour
+/// and stay.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CrowdingCut {
@@ -117,7 +119,8 @@ impl PhotometricBand {
         per_metre * 1e-9 / FLUX_UNIT * 10_f64.powf(-0.4 * (magnitude + self.offset + offset))
     }
 
-    /// Flux and error of a magnitude with its error (NaN where null) and the value of the crowding column, if there is a cut.
+    /// Flux and error of a magnitude with its error (NaN where null) and the value of the crowding column, if
+    /// there is a cut.
     pub fn measure(&self, magnitude: f64, error: f64, crowding: Option<f64>) -> Measurement {
         let declared = |value: f64| if self.sentinel == Some(value) { f64::NAN } else { value };
         let (magnitude, error) = (declared(magnitude), declared(error));
@@ -142,8 +145,9 @@ mod tests {
     use super::*;
     use crate::survey::photometry::standard_set;
 
-    /// Zero-magnitude fluxes in W cm⁻² µm⁻¹: 2MASS from Cohen et al. (2003), WISE from Jarrett et al. (2011). They refer to isophotal wavelengths;
-    /// at the wavelengths of spec 1 the flux of eq. 5 differs from them by −1.3, −3.3, −0.8, −1.4 and −1.8 %.
+    /// Zero-magnitude fluxes in W cm⁻² µm⁻¹: 2MASS from Cohen et al. (2003), WISE from Jarrett et al. (2011).
+    /// They refer to isophotal wavelengths; at the wavelengths of spec 1 the flux of eq. 5 differs from them
+    /// by −1.3, −3.3, −0.8, −1.4 and −1.8 %.
     #[test]
     fn vega_zero_points_are_those_of_the_surveys() {
         let published = [3.129e-13, 1.133e-13, 4.283e-14, 8.1787e-15, 2.4150e-15];

@@ -1,4 +1,5 @@
-//! Standard sets of bands: wavelengths and zero-points of spec 1 (Zhang, Green & Rix 2023, sec. 2; Green et al. 2021).
+//! Standard sets of bands: wavelengths and zero-points of spec 1 (Zhang, Green & Rix 2023, sec. 2; Green et
+//! al. 2021).
 
 use super::{CrowdingCut, MagnitudeSystem, PhotometricBand};
 
@@ -26,12 +27,13 @@ pub fn standard_set_names() -> [&'static str; 3] {
     ["2mass", "wise", "lamost-overlap"]
 }
 
-/// A standard set of bands, if there is one of that name. The columns are `<band>_mag` and `<band>_mag_error`.
+/// A standard set of bands, if there is one of that name. The columns are `<band>_mag` and
+/// `<band>_mag_error`.
 ///
 /// * `2mass`: j, h, ks (Vega), dropped where `norm_dg` > −5;
 /// * `wise`: w1, w2 (Vega), dropped where `norm_dg` > −10;
-/// * `lamost-overlap`: the 13 bands of the overlap of Green et al. (2021): Gaia, Pan-STARRS 1, 2MASS (Vega) and WISE (AB), whose
-///   published errors already contain a floor of 0.02 mag.
+/// * `lamost-overlap`: the 13 bands of the overlap of Green et al. (2021): Gaia, Pan-STARRS 1, 2MASS (Vega)
+///   and WISE (AB), whose published errors already contain a floor of 0.02 mag.
 pub fn standard_set(name: &str) -> Option<Vec<PhotometricBand>> {
     let bands = |entries: &[Entry], limit: Option<f64>| entries.iter().map(|entry| band(entry, limit)).collect::<Vec<_>>();
     match name {

@@ -1,4 +1,5 @@
-//! The photometric bands of a preparation: standard sets, what replaces single bands of them, their order and offsets.
+//! The photometric bands of a preparation: standard sets, what replaces single bands of them, their order and
+//! offsets.
 
 use super::recipe::REMEDY;
 use crate::error::{Error, Result};

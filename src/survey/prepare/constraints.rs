@@ -14,8 +14,9 @@ struct Quantity {
     required: bool,
 }
 
-/// Takes parallax, labels and extinction out of the joined columns, which are in their units. Zero and negative values stay; a value that
-/// is infinite (beyond reason), or whose error is not finite and positive, is missing and noted.
+/// Takes parallax, labels and extinction out of the joined columns, which are in their units. Zero and
+/// negative values stay; a value that is infinite (beyond reason), or whose error is not finite and positive,
+/// is missing and noted.
 ///
 /// # Errors
 /// When a label's or an error's column is absent or not numeric.
@@ -40,8 +41,8 @@ pub(in crate::survey) fn take(recipe: &PrepareRecipe, stars: &mut Table, notes: 
     Ok(columns)
 }
 
-/// Subtracts the column `name` from the parallaxes, both in mas (see [`super::used`]); one without a bias becomes missing, since it would be in another system than the
-/// others. The column stays.
+/// Subtracts the column `name` from the parallaxes, both in mas (see [`super::used`]); one without a bias
+/// becomes missing, since it would be in another system than the others. The column stays.
 fn subtract_bias(stars: &mut Table, name: &str, notes: &mut [i32]) -> Result<()> {
     let bias = stars.column(name).map_err(|error| error.within("prepare recipe, parallax_bias_column"))?;
     let parallax = stars.column("parallax")?;
@@ -95,7 +96,8 @@ impl Quantity {
     }
 }
 
-/// Unit, description and UCD of a quantity. Reddenings are in the unit of the input, and logarithms have none in files.
+/// Unit, description and UCD of a quantity. Reddenings are in the unit of the input, and logarithms have none
+/// in files.
 fn standard(name: &str) -> (String, String, String) {
     let facts = Facts::of(name);
     let unit = if facts.needs_unit { facts.unit_in_files().to_owned() } else { String::new() };

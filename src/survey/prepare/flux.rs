@@ -79,7 +79,8 @@ impl FluxMaker {
         Ok(Self { xp, options, bands, samplings: BTreeMap::new(), samples })
     }
 
-    /// Changes to a data vector that begins with the XP samples and holds all bands, in any order; other entries are missing.
+    /// Changes to a data vector that begins with the XP samples and holds all bands, in any order; other
+    /// entries are missing.
     pub(super) fn extend_to(&mut self, names: &[String], wavelengths: &[f64]) -> Result<()> {
         let n = self.n_samples();
         let own: Vec<(String, f64)> = self.band_names().into_iter().zip(self.wavelengths()).collect();
@@ -201,8 +202,9 @@ impl FluxMaker {
         Ok(())
     }
 
-    /// Puts samples with their inflated covariance; none where one is absurd: such coefficients make a spectrum that is wrong as a whole,
-    /// though some of its samples may look like fluxes. Returns whether it did.
+    /// Puts samples with their inflated covariance; none where one is absurd: such coefficients make a
+    /// spectrum that is wrong as a whole, though some of its samples may look like fluxes. Returns whether it
+    /// did.
     fn put(&self, samples: &Samples, work: &mut WorkSpace, star: &mut StarFlux) -> bool {
         let (Some(xp), n, covariance) = (&self.xp, self.n_samples(), &mut work.covariance) else { return false };
         if samples.flux.iter().any(|flux| flux.abs() > LARGEST_FLUX || flux.is_infinite()) {

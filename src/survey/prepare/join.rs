@@ -57,8 +57,8 @@ impl JoinTable {
         Ok(Self { table, rows, n_duplicates })
     }
 
-    /// Adds this table's columns, except the identifier, to a table of stars; null where a star is not in this table. Returns how many
-    /// of the stars are.
+    /// Adds this table's columns, except the identifier, to a table of stars; null where a star is not in
+    /// this table. Returns how many of the stars are.
     pub(in crate::survey) fn join(&self, ids: &[i64], stars: &mut Table) -> Result<usize> {
         let rows: Vec<Option<usize>> = ids.iter().map(|id| self.rows.get(id).copied()).collect();
         for column in self.table.columns().iter().filter(|column| column.schema.name != "source_id") {
@@ -95,8 +95,9 @@ impl TableSource {
         table::read_column_chunks(file, &wanted, BLOCK)
     }
 
-    /// The table with its identifier as `source_id` in the first column, columns renamed and chosen, sentinels nulled, used columns in
-    /// their units, and without rows that have no identifier. `first_row` is the row of the file with which the table begins.
+    /// The table with its identifier as `source_id` in the first column, columns renamed and chosen,
+    /// sentinels nulled, used columns in their units, and without rows that have no identifier. `first_row`
+    /// is the row of the file with which the table begins.
     pub(super) fn normalise(&self, mut table: Table, used: &Used, first_row: usize, notices: &mut Notices) -> Result<Normalised> {
         table.column(&self.id)?;
         if let Some(name) = self.rename.keys().find(|name| table.get(name).is_none()) {
@@ -180,7 +181,8 @@ fn rows_with_id(id: &Column) -> Result<Vec<usize>> {
     Ok((0..id.n_rows()).filter(|&row| id.is_valid(row)).collect())
 }
 
-/// The positions whose identifiers have not occurred before, here or in `seen`; `rows` are the rows of their file.
+/// The positions whose identifiers have not occurred before, here or in `seen`; `rows` are the rows of their
+/// file.
 ///
 /// # Errors
 /// Names repeated identifiers and the row of the first when duplicates are an error.

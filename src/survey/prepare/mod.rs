@@ -1,4 +1,5 @@
-//! `prepare`: Gaia XP spectra, photometry, parallaxes and labels, joined on `source_id` into the observation file.
+//! `prepare`: Gaia XP spectra, photometry, parallaxes and labels, joined on `source_id` into the observation
+//! file.
 //!
 //! ```text
 //! XP files ──► chunk of stars ──► flux + covariance ─┐

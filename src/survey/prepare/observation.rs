@@ -26,8 +26,8 @@ pub(in crate::survey) fn notes_column(notes: Vec<i32>) -> Column {
     Column::scalar(schema.with_ucd("meta.code.qual"), Values::Int32(notes))
 }
 
-/// Wavelengths and names of the fluxes, their unit (where they have one), the meaning of the notes, the program, and the recipe, on one
-/// line as all metadata.
+/// Wavelengths and names of the fluxes, their unit (where they have one), the meaning of the notes, the
+/// program, and the recipe, on one line as all metadata.
 pub(in crate::survey) fn metadata(wavelengths: &[f64], bands: &[String], unit: &str, recipe: &str) -> BTreeMap<String, String> {
     let json = |value: serde_json::Value| value.to_string();
     [

@@ -14,11 +14,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What to join and how (TOML). Paths are relative to the working directory; a folder stands for the files in it, by name.
+/// What to join and how (TOML). Paths are relative to the working directory; a folder stands for the files in
+/// it, by name.
 ///
-/// The rows of the observation file are the stars of the XP files, or, without these, of the first table; the other tables are
-/// joined to them on their identifiers. The columns `parallax`, `extinction` and the labels, each with its `_error`, become
-/// constraints; every other column is passed through.
+/// The rows of the observation file are the stars of the XP files, or, without these, of the first table; the
+/// other tables are joined to them on their identifiers. The columns `parallax`, `extinction` and the labels,
+/// each with its `_error`, become constraints; every other column is passed through.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PrepareRecipe {
@@ -28,8 +29,8 @@ pub struct PrepareRecipe {
     pub labels: Vec<String>,
     /// Added to the parallaxes, in mas.
     pub parallax_zero_point: f64,
-    /// A column whose values are subtracted from the parallaxes (Gaia DR4's `tentative_parallax_bias`), in their unit; a parallax
-    /// whose bias is missing is missing too.
+    /// A column whose values are subtracted from the parallaxes (Gaia DR4's `tentative_parallax_bias`), in
+    /// their unit; a parallax whose bias is missing is missing too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallax_bias_column: Option<String>,
     /// Gaia XP continuous spectra.
@@ -67,7 +68,8 @@ pub struct XpSource {
     /// Whether spectra may have fewer coefficients than the instrument has bases.
     #[serde(default, skip_serializing_if = "is_default")]
     pub truncation: Truncation,
-    /// The encoding of covariances that is used; without it the first that a file has, and others in it must agree.
+    /// The encoding of covariances that is used; without it the first that a file has, and others in it must
+    /// agree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub covariance: Option<Encoding>,
     /// The file's names of columns, by the archive's names.

@@ -57,8 +57,8 @@ impl Summary {
     }
 }
 
-/// A preparation that is set up: the recipe is valid and the tables to be joined are in memory. A clone prepares other stars with
-/// the same tables, which it shares.
+/// A preparation that is set up: the recipe is valid and the tables to be joined are in memory. A clone
+/// prepares other stars with the same tables, which it shares.
 #[derive(Debug, Clone)]
 pub struct Preparation {
     pub(super) recipe: PrepareRecipe,
@@ -132,11 +132,12 @@ impl Preparation {
         Ok(Self { recipe, recipe_text, tables, maker, used, seen, first_row: 0, notices, summary, of_other_instrument: None })
     }
 
-    /// The same preparation with the data vector of a model: XP samples, then bands, by name and wavelength (nm). Bands that the recipe
-    /// does not know are missing for every star.
+    /// The same preparation with the data vector of a model: XP samples, then bands, by name and wavelength
+    /// (nm). Bands that the recipe does not know are missing for every star.
     ///
     /// # Errors
-    /// When the data vector does not begin with the recipe's XP samples, or lacks a band of the recipe or has it at another wavelength.
+    /// When the data vector does not begin with the recipe's XP samples, or lacks a band of the recipe or has
+    /// it at another wavelength.
     pub fn for_data_vector(mut self, names: &[String], wavelengths: &[f64]) -> Result<Self> {
         self.maker.extend_to(names, wavelengths)?;
         Ok(self)
@@ -159,8 +160,8 @@ impl Preparation {
         Ok(Box::new(chunks.map(move |chunk| columns.renamed(chunk?))))
     }
 
-    /// Fails when there were spectra, none could be used and some were of another instrument: the file is then the wrong one, or its
-    /// instrument was not named.
+    /// Fails when there were spectra, none could be used and some were of another instrument: the file is
+    /// then the wrong one, or its instrument was not named.
     pub(super) fn require_usable(&self) -> Result<()> {
         let (n, n_unusable) = (self.summary.n_stars, self.summary.noted.get(&Note::SpectrumUnusable).copied().unwrap_or(0));
         match (self.maker.spectrum_options(), &self.of_other_instrument) {
@@ -183,7 +184,8 @@ impl Preparation {
         summary
     }
 
-    /// The observation file's rows for a chunk of the stars' own file (XP spectra or the first table), in its order.
+    /// The observation file's rows for a chunk of the stars' own file (XP spectra or the first table), in its
+    /// order.
     ///
     /// # Errors
     /// When a column is absent or of the wrong type, or an identifier occurs twice.
@@ -246,11 +248,12 @@ pub fn source_of(recipe: PrepareRecipe) -> Result<Box<dyn Source>> {
     }
 }
 
-/// Prepares an observation file: reads the recipe's inputs and writes `output` (Parquet, FITS, ECSV or CSV by its extension).
+/// Prepares an observation file: reads the recipe's inputs and writes `output` (Parquet, FITS, ECSV or CSV by
+/// its extension).
 ///
 /// # Errors
-/// As [`source_of`] and [`read_all`], and when the output exists without `overwrite` or cannot be written. Nothing is left
-/// behind then.
+/// As [`source_of`] and [`read_all`], and when the output exists without `overwrite` or cannot be written.
+/// Nothing is left behind then.
 pub fn prepare(recipe: PrepareRecipe, output: &Path, overwrite: bool) -> Result<Summary> {
     recipe.validate()?;
     let mut writer = table::Writer::create(output, overwrite)?;

@@ -42,7 +42,8 @@ impl<'a> XpRows<'a> {
 }
 
 impl Samples {
-    /// Those of a sampled spectrum; `covariance`, a packed upper triangle, becomes the diagonal one of its errors.
+    /// Those of a sampled spectrum; `covariance`, a packed upper triangle, becomes the diagonal one of its
+    /// errors.
     pub(super) fn of(spectrum: &SampledSpectrum, [bp, rp]: &[Vec<f64>; 2], covariance: &mut [f64]) -> Self {
         let n = spectrum.flux.len();
         covariance.fill(0.0);

@@ -1,4 +1,5 @@
-//! The columns of joined tables that are used as quantities: read in their units as soon as a table is, while its file is known.
+//! The columns of joined tables that are used as quantities: read in their units as soon as a table is, while
+//! its file is known.
 
 use super::PrepareRecipe;
 use crate::error::{Error, Result};
@@ -48,7 +49,8 @@ impl Used {
         Self(names.map(constraint).chain(bias).chain(bands.iter().map(magnitude)).collect())
     }
 
-    /// Reads the used columns of a table in their units. `first_row` is the row of the file with which the table begins.
+    /// Reads the used columns of a table in their units. `first_row` is the row of the file with which the
+    /// table begins.
     ///
     /// # Errors
     /// When one is not of numbers (the first cell that is none is named), or has a unit of another kind.

@@ -169,7 +169,8 @@ fn epoch_spectra_are_refused_by_that_name() {
     }
 }
 
-/// Sampled spectra at the archive's own wavelengths: the fluxes themselves, errors on the diagonal with those of the calibration.
+/// Sampled spectra at the archive's own wavelengths: the fluxes themselves, errors on the diagonal with those
+/// of the calibration.
 #[test]
 fn sampled_spectra_have_no_correlations() {
     let folder = tempfile::tempdir().unwrap();

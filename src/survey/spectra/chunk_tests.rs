@@ -64,7 +64,8 @@ fn a_table_that_cannot_be_read_is_one_file_that_failed() {
     assert!(summary.failed_files[0].contains("b.parquet") && summary.failed_files[0].contains("'source_id'"));
 }
 
-/// Exposures of a star that a damaged file does not have any more leave a star of those before, in the order of the input.
+/// Exposures of a star that a damaged file does not have any more leave a star of those before, in the order
+/// of the input.
 #[test]
 fn a_file_that_breaks_off_leaves_its_stars_in_order() {
     let scratch = tempfile::tempdir().unwrap();
@@ -103,7 +104,8 @@ fn the_recipe_is_metadata_on_one_line() {
     assert_eq!(recipe.spectra.unwrap().files, [scratch.path().join("spectra")]);
 }
 
-/// What is carried along has its columns in all chunks, whichever file has it, and the types that its files state.
+/// What is carried along has its columns in all chunks, whichever file has it, and the types that its files
+/// state.
 #[test]
 fn columns_that_are_carried_along_do_not_hang_on_the_first_chunk() {
     let scratch = tempfile::tempdir().unwrap();
@@ -115,7 +117,8 @@ fn columns_that_are_carried_along_do_not_hang_on_the_first_chunk() {
     };
     let number = |name: &str, values: Vec<f64>| Column::nullable(ColumnSchema::new(name, "", ""), values);
     let n = CHUNK + 10;
-    // Of the first file the whole first chunk has no plan; the second has magnitudes and positions, the first not.
+    // Of the first file the whole first chunk has no plan; the second has magnitudes and positions, the first
+    // not.
     let plans = (0..n).map(|row| if row < CHUNK { "" } else { "P7" }).collect();
     let runs = Column::scalar(ColumnSchema::new("RUN", "", ""), Values::Int64(vec![(1 << 53) + 1; n]));
     write_table(folder, "a.parquet", ids(1, n), vec![text("PLAN", plans), runs]);

@@ -78,8 +78,8 @@ pub(super) enum FactType {
 /// What a file says of the facts of all its spectra: their types, by name.
 pub(super) type FactTypes = BTreeMap<String, FactType>;
 
-/// The columns of facts of an observation file: those that the recipe names, whatever single files have. Their types are decided with
-/// the first chunk that is written, from all that was read until then.
+/// The columns of facts of an observation file: those that the recipe names, whatever single files have.
+/// Their types are decided with the first chunk that is written, from all that was read until then.
 #[derive(Debug)]
 pub(super) struct FactColumns {
     columns: Vec<FactColumn>,

@@ -82,8 +82,8 @@ impl Spectra {
         Self { layout, n_not_stars: 0, fact_types: FactTypes::new(), spectra: Box::new(std::iter::once(Ok(spectrum))) }
     }
 
-    /// Spectra that are read in blocks, until there is none or one cannot be read: a file that breaks off has one error, and nothing
-    /// that comes after it.
+    /// Spectra that are read in blocks, until there is none or one cannot be read: a file that breaks off has
+    /// one error, and nothing that comes after it.
     pub(super) fn in_blocks(
         layout: Layout,
         n_not_stars: usize,

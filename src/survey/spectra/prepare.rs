@@ -140,8 +140,8 @@ impl Run {
         true
     }
 
-    /// Takes spectra of the first open file, to its end or as many as are worked on at once. One that breaks off gives what came before,
-    /// and is named.
+    /// Takes spectra of the first open file, to its end or as many as are worked on at once. One that breaks
+    /// off gives what came before, and is named.
     fn read(&mut self, stars: &mut dyn Stars) -> Result<()> {
         let Some(mut file) = self.opened.pop_front() else { return Ok(()) };
         match std::mem::replace(&mut file.spectra, Err(Error::data(""))) {

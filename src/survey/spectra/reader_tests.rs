@@ -350,7 +350,8 @@ fn a_table_of_pixels_is_one_spectrum_and_units_are_asked_for() {
     assert!(message(&path).contains("template.csv") && message(&path).contains("'flux'"));
 }
 
-/// Bytes changed and cut, and numbers of headers replaced by extreme ones: read or refused by name, and never a panic.
+/// Bytes changed and cut, and numbers of headers replaced by extreme ones: read or refused by name, and never
+/// a panic.
 #[test]
 fn damaged_files_do_no_harm() {
     const NUMBERS: [&str; 9] = ["-1", "0", "1", "7", "2147483648", "9223372036854775807", "1E400", "'x'", "T"];

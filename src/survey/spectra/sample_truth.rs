@@ -1,5 +1,5 @@
-//! The sample files from recipe to observation file: every star with its velocity, its notes and its lines in the rest frame. Skipped,
-//! with a notice, where the samples are absent.
+//! The sample files from recipe to observation file: every star with its velocity, its notes and its lines in
+//! the rest frame. Skipped, with a notice, where the samples are absent.
 
 use super::sample_files::{best_velocity, folder, read, template, truth};
 use crate::survey::prepare::{Note, PrepareRecipe, prepare};
@@ -20,8 +20,8 @@ fn prepared(files: &[&Path], grid: &str, keys: &str) -> Table {
     table::read(&output).unwrap()
 }
 
-/// Velocity of a row that is left in the rest frame, after division by the true continuum: f₀ exp(a x + b x²), x = (λ − 6700)/3100, which
-/// stands still for the observer.
+/// Velocity of a row that is left in the rest frame, after division by the true continuum: f₀ exp(a x + b
+/// x²), x = (λ − 6700)/3100, which stands still for the observer.
 fn left(table: &Table, row: usize, continuum: [f64; 3], template: &[(f64, f64)]) -> f64 {
     let lambda: Vec<f64> = serde_json::from_str(table.metadata_of("wavelengths").unwrap()).unwrap();
     let part = |name: &str| table.column(name).unwrap().to_matrix(lambda.len()).unwrap().row(row).to_vec();
@@ -115,8 +115,8 @@ fn lamost_and_sdss_come_to_rest_with_their_own_velocities() {
         let applied = table.column("radial_velocity_applied").unwrap().to_f64().unwrap()[0];
         let scale = if name.starts_with("lamost") { 2500.0 / 60.0 } else { 1.0 };
         let found = left(&table, 0, [scale * stars[0][0], stars[1][0], stars[2][0]], &template);
-        // Without noise nothing is left (below 0.001 km/s); with that of LAMOST's sample this measurement scatters by 2.4 km/s
-        // (NumPy 2.4.6, 25 draws). Found: 2.6 and 3.7.
+        // Without noise nothing is left (below 0.001 km/s); with that of LAMOST's sample this measurement
+        // scatters by 2.4 km/s (NumPy 2.4.6, 25 draws). Found: 2.6 and 3.7.
         eprintln!("{name}: applied {applied:.2}, left {found:.2} km/s");
         assert!((applied + 200.0).abs() < 0.1 && found.abs() < 7.2, "{name}: {applied} applied, {found} left");
     }

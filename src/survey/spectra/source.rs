@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 /// Bytes of flux and errors of a chunk of the output.
 const CHUNK_BYTES: usize = 32 << 20;
-/// A preparation of spectra that is set up: the recipe is valid, and tables are in memory. Its readers share them.
+/// A preparation of spectra that is set up: the recipe is valid, and tables are in memory. Its readers share
+/// them.
 #[derive(Debug, Clone)]
 pub struct SpectraPreparation {
     shared: Arc<Shared>,

@@ -1,5 +1,5 @@
-//! Traps of the surveys' files (negative fluxes, padded texts, sums left over, identifiers as floats) and bad input of plain tables: what
-//! is data stays, what is none is an error by name or a flagged row.
+//! Traps of the surveys' files (negative fluxes, padded texts, sums left over, identifiers as floats) and bad
+//! input of plain tables: what is data stays, what is none is an error by name or a flagged row.
 
 use super::samples::{Cells, Desi, LamostKind, lamost, sdss, star, table as fits_table, write};
 use super::{ObservedSpectrum, ReadOptions, read_spectra};

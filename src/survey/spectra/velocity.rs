@@ -1,4 +1,5 @@
-//! Velocities of stars: those of their files, or those of joined tables, found by identifier and read in km/s once.
+//! Velocities of stars: those of their files, or those of joined tables, found by identifier and read in km/s
+//! once.
 
 use super::observed::ObservedSpectrum;
 use super::recipe::{VelocityOptions, VelocitySource};

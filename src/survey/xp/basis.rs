@@ -63,7 +63,8 @@ impl Basis {
         }
     }
 
-    /// The leading `n_bases` functions at positions that have a factor, times that factor: `[positions, n_bases]`; zero elsewhere.
+    /// The leading `n_bases` functions at positions that have a factor, times that factor: `[positions,
+    /// n_bases]`; zero elsewhere.
     pub(super) fn design(&self, positions: &[Option<(f64, f64)>], n_bases: usize) -> Array2<f64> {
         let mut values = Array2::zeros((positions.len(), self.functions.len()));
         for (mut row, position) in values.rows_mut().into_iter().zip(positions) {

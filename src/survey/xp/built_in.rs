@@ -9,7 +9,8 @@ use std::sync::{Arc, OnceLock};
 /// The instrument that is used where none is named.
 pub const DEFAULT_INSTRUMENT: &str = "gaia-dr3";
 
-/// Name and file of each, made by `scripts/make_xp_instrument.py` from GaiaXPy 2.1.5 (see `src/survey/data/README.md`).
+/// Name and file of each, made by `scripts/make_xp_instrument.py` from GaiaXPy 2.1.5 (see
+/// `src/survey/data/README.md`).
 const FILES: [(&str, &[u8]); 2] = [
     (DEFAULT_INSTRUMENT, include_bytes!("../data/xp_instrument_dr3.safetensors")),
     ("gaia-cycle04-toy", include_bytes!("../data/xp_instrument_cycle04_toy.safetensors")),
@@ -18,7 +19,8 @@ const FILES: [(&str, &[u8]); 2] = [
 type Read = std::result::Result<Arc<Instrument>, String>;
 
 impl Instrument {
-    /// The instrument of Gaia DR3: BP v375wi and RP v142r (Montegriffo et al. 2023, A&A 674, A3), from tables inside the program.
+    /// The instrument of Gaia DR3: BP v375wi and RP v142r (Montegriffo et al. 2023, A&A 674, A3), from tables
+    /// inside the program.
     ///
     /// # Errors
     /// When the embedded tables are damaged.
@@ -53,7 +55,8 @@ impl Instrument {
         }
     }
 
-    /// An instrument by the name of a built-in one or the path of a file; its warning, where it has one, is said.
+    /// An instrument by the name of a built-in one or the path of a file; its warning, where it has one, is
+    /// said.
     ///
     /// # Errors
     /// As [`Instrument::built_in`] and [`Instrument::read`].

@@ -6,7 +6,8 @@ use crate::table::{Column, ColumnSchema, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What follows `bp_` and `rp_` in the names of the columns of continuous spectra, with other spellings of each that are known.
+/// What follows `bp_` and `rp_` in the names of the columns of continuous spectra, with other spellings of
+/// each that are known.
 const BAND_COLUMNS: [(&str, &[&str]); 12] = [
     ("coefficients", &[]),
     ("coefficient_errors", &[]),
@@ -87,7 +88,8 @@ impl ColumnMap {
         self.0.get(name).map_or(name, String::as_str)
     }
 
-    /// The name, among those that a file has, of a band's column; the map's, the usual one, or another spelling.
+    /// The name, among those that a file has, of a band's column; the map's, the usual one, or another
+    /// spelling.
     fn find_in_band<'n>(&self, band: &str, name: &str, names: &[&'n str]) -> Option<&'n str> {
         match self.0.get(&format!("{band}_{name}")) {
             Some(mapped) => names.iter().copied().find(|name| name == mapped),
@@ -118,8 +120,8 @@ pub(super) const fn column_of(encoding: Encoding) -> &'static str {
     }
 }
 
-/// The columns of a file of continuous spectra from which spectra are made; `None` when the file has no coefficients and holds
-/// something else.
+/// The columns of a file of continuous spectra from which spectra are made; `None` when the file has no
+/// coefficients and holds something else.
 pub fn spectrum_columns(schemas: &[ColumnSchema]) -> Option<Vec<&str>> {
     match columns_of_spectra(schemas, &ColumnMap::default()) {
         Some((SpectrumKind::Continuous, columns)) => Some(columns),
@@ -150,7 +152,8 @@ pub fn columns_of_spectra<'n>(schemas: &'n [ColumnSchema], map: &ColumnMap) -> O
     None
 }
 
-/// Refuses epoch spectra by name: the archive's product `EPOCH_SPECTRUM_XP`, one row or element per transit of a source.
+/// Refuses epoch spectra by name: the archive's product `EPOCH_SPECTRUM_XP`, one row or element per transit
+/// of a source.
 ///
 /// # Errors
 /// When the columns are those of epoch spectra; the column that shows it is named.

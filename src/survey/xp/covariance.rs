@@ -7,8 +7,9 @@
 //! | factor | `sqrt_covariance` | lower triangular L with C = LᵀL, row by row: n(n+1)/2 |
 //! | normalised factor | `norm_sqrt_covariance` with `formal_errors` | integers, the same of the correlations: n(n+1)/2 |
 //!
-//! Published errors e contain the standard deviation s of the least-squares solution; covariances, factors and formal errors of Gaia's
-//! processing do not (GaiaXPy 2.1.5 multiplies the errors that it makes of them by s). Where a file has both, they say which.
+//! Published errors e contain the standard deviation s of the least-squares solution; covariances, factors
+//! and formal errors of Gaia's processing do not (GaiaXPy 2.1.5 multiplies the errors that it makes of them
+//! by s). Where a file has both, they say which.
 
 use super::{Band, Fault};
 use serde::{Deserialize, Serialize};
@@ -67,11 +68,13 @@ impl Encoding {
         }
     }
 
-    /// Errors and correlations of `n` coefficients from the packed values of an encoding other than correlations.
+    /// Errors and correlations of `n` coefficients from the packed values of an encoding other than
+    /// correlations.
     ///
     /// # Errors
-    /// When the values are not as many or not finite, a variance is not positive, a correlation lies beyond ±1, the errors are not
-    /// those that the file states, or columns of a normalised factor differ in length: signs that the values are packed in another way.
+    /// When the values are not as many or not finite, a variance is not positive, a correlation lies beyond
+    /// ±1, the errors are not those that the file states, or columns of a normalised factor differ in length:
+    /// signs that the values are packed in another way.
     pub(super) fn unpack(
         self,
         band: &'static str,
@@ -98,7 +101,8 @@ impl Encoding {
         let product;
         let covariance = match self {
             Self::Factor | Self::NormalisedFactor => {
-                // The diagonal of a triangular factor of a covariance is positive: another order of the values puts others there.
+                // The diagonal of a triangular factor of a covariance is positive: another order of the
+                // values puts others there.
                 if let Some(coefficient) = (0..n).find(|&k| packed[lower(k, k)] <= 0.0) {
                     return Err(Fault::Variance {
                         band,
@@ -134,8 +138,8 @@ impl Encoding {
         Ok(ErrorsAndCorrelations { errors: self.published_errors(band, formal, scale)?, correlations })
     }
 
-    /// The errors with s from those that a covariance gives: these are with or without s, as the stated errors say; without stated ones,
-    /// without.
+    /// The errors with s from those that a covariance gives: these are with or without s, as the stated
+    /// errors say; without stated ones, without.
     fn published_errors(self, band: &'static str, found: &[f64], scale: Scale<'_>) -> Result<Vec<f64>, Fault> {
         let Some(stated) = scale.errors else {
             return Ok(found.iter().map(|error| error * scale.standard_deviation).collect());

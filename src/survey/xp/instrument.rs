@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use ndarray::{Array2, s};
 use std::ops::RangeInclusive;
 
-/// What a release's continuous spectra are made of, and how they become fluxes; read from a file ([`Instrument::read`]) or built in
-/// ([`Instrument::built_in`]).
+/// What a release's continuous spectra are made of, and how they become fluxes; read from a file
+/// ([`Instrument::read`]) or built in ([`Instrument::built_in`]).
 #[derive(Debug)]
 pub struct Instrument {
     pub(super) name: String,
@@ -38,7 +38,8 @@ pub(super) struct ExternalBand {
     pub(super) inverse_basis: Basis,
     pub(super) dispersion: CubicSpline,
     pub(super) response: CubicSpline,
-    /// `[n_active, n_bases]`: GaiaXPy's tabulated design on the archive's grid where the band has weight, W m⁻² nm⁻¹.
+    /// `[n_active, n_bases]`: GaiaXPy's tabulated design on the archive's grid where the band has weight, W
+    /// m⁻² nm⁻¹.
     pub(super) archive_design: Option<Array2<f64>>,
 }
 
@@ -79,8 +80,8 @@ impl Instrument {
         self.warning.as_deref()
     }
 
-    /// SHA-256 (hexadecimal) of everything that decides a number: tensors, kinds and identifiers of the bases. Names and descriptions do
-    /// not enter.
+    /// SHA-256 (hexadecimal) of everything that decides a number: tensors, kinds and identifiers of the
+    /// bases. Names and descriptions do not enter.
     pub fn hash(&self) -> &str {
         &self.hash
     }
@@ -100,8 +101,8 @@ impl Instrument {
         (self.bp.basis.kind(), self.rp.basis.kind())
     }
 
-    /// The identifiers of the basis functions of BP and RP (`bp_basis_function_id`, `rp_basis_function_id` in the archive)
-    /// that this instrument describes.
+    /// The identifiers of the basis functions of BP and RP (`bp_basis_function_id`, `rp_basis_function_id` in
+    /// the archive) that this instrument describes.
     pub fn basis_function_ids(&self) -> (i64, i64) {
         (self.bp.basis_function_id, self.rp.basis_function_id)
     }
@@ -116,13 +117,15 @@ impl Instrument {
         [&self.bp, &self.rp].iter().all(|band| band.external.as_ref().is_some_and(|external| external.archive_design.is_some()))
     }
 
-    /// Design matrices and merge weights on any grid, from the instrument model (as GaiaXPy's `calibrate` with `sampling` given).
+    /// Design matrices and merge weights on any grid, from the instrument model (as GaiaXPy's `calibrate`
+    /// with `sampling` given).
     ///
-    /// With fewer coefficients than the instrument has bases, the leading bases are used, as in GaiaXPy's truncation.
+    /// With fewer coefficients than the instrument has bases, the leading bases are used, as in GaiaXPy's
+    /// truncation.
     ///
     /// # Errors
-    /// When the instrument has no external calibration, the grid is empty, not strictly increasing or reaches outside
-    /// [`Instrument::wavelength_range`], or there are more coefficients than bases.
+    /// When the instrument has no external calibration, the grid is empty, not strictly increasing or reaches
+    /// outside [`Instrument::wavelength_range`], or there are more coefficients than bases.
     pub fn sampling(&self, wavelength_nm: &[f64], n_bp: usize, n_rp: usize) -> Result<Sampling> {
         let (merging, bp, rp) = self.external()?;
         check_grid(wavelength_nm, &merging.wavelength_range)?;
@@ -137,8 +140,9 @@ impl Instrument {
         })
     }
 
-    /// Design matrices and merge weights on [`archive_wavelengths`] from GaiaXPy's tabulated matrices, which made the archive's
-    /// sampled spectra and GaiaXPy's default output. In BP they differ from the instrument model by up to 0.7 % below 400 nm.
+    /// Design matrices and merge weights on [`archive_wavelengths`] from GaiaXPy's tabulated matrices, which
+    /// made the archive's sampled spectra and GaiaXPy's default output. In BP they differ from the instrument
+    /// model by up to 0.7 % below 400 nm.
     ///
     /// # Errors
     /// When the instrument has no such matrices, or there are more coefficients than bases.
@@ -213,7 +217,8 @@ impl Merging {
 }
 
 impl ExternalBand {
-    /// `[W, n_bases]`: flux in [`FLUX_UNIT`] per coefficient; zero where the band has no weight or no response.
+    /// `[W, n_bases]`: flux in [`FLUX_UNIT`] per coefficient; zero where the band has no weight or no
+    /// response.
     fn design(&self, wavelength: &[f64], weight: &[f64], n_bases: usize, photon_factor: f64) -> Array2<f64> {
         let position = |(&nm, &weight): (&f64, &f64)| {
             let response = self.response.value(nm);
@@ -250,8 +255,9 @@ mod tests {
     use super::super::DEFAULT_WAVELENGTHS;
     use super::*;
 
-    /// GaiaXPy 2.1.5, `calibrator.__generate_xp_matrices_and_merge('calibrator', arange(392, 993, 10.), 'v375wi', 'v142r')`:
-    /// coefficients 0, 7 and 54 of BP, then of RP, in W m⁻² nm⁻¹. Largest relative difference seen: 6e-13.
+    /// GaiaXPy 2.1.5, `calibrator.__generate_xp_matrices_and_merge('calibrator', arange(392, 993, 10.),
+    /// 'v375wi', 'v142r')`: coefficients 0, 7 and 54 of BP, then of RP, in W m⁻² nm⁻¹. Largest relative
+    /// difference seen: 6e-13.
     #[test]
     fn design_agrees_with_gaiaxpy() {
         let sampling = Instrument::standard().unwrap().sampling(&DEFAULT_WAVELENGTHS, 55, 55).unwrap();

@@ -1,4 +1,5 @@
-//! Continuous spectra in pseudo-wavelength: what the photometers saw, before any external calibration (GaiaXPy's `convert`).
+//! Continuous spectra in pseudo-wavelength: what the photometers saw, before any external calibration
+//! (GaiaXPy's `convert`).
 
 use super::{Band, Fault, Instrument};
 use crate::error::{Error, Result};
@@ -27,8 +28,8 @@ pub struct InternalSpectrum {
 }
 
 impl Instrument {
-    /// The basis functions at pseudo-wavelengths (0 … 60 covers both photometers); outside a spline's knots its last polynomial is continued,
-    /// as GaiaXPy does.
+    /// The basis functions at pseudo-wavelengths (0 … 60 covers both photometers); outside a spline's knots
+    /// its last polynomial is continued, as GaiaXPy does.
     ///
     /// # Errors
     /// When there are no pseudo-wavelengths, or one is not finite.

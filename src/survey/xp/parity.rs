@@ -22,8 +22,8 @@ fn rows(table: &Table, name: &str) -> Vec<Vec<f64>> {
     (0..column.n_rows()).map(|row| flat[column.range(row)].to_vec()).collect()
 }
 
-/// Largest |Δ| of flux and of error, scaled by max(|f|, σ) and σ, against an output of GaiaXPy's `calibrate`. Missing must be
-/// missing in both.
+/// Largest |Δ| of flux and of error, scaled by max(|f|, σ) and σ, against an output of GaiaXPy's `calibrate`.
+/// Missing must be missing in both.
 fn compare(sampling: &Sampling, spectra: &[Spectrum], expected: &Path) -> (f64, f64) {
     let expected = table::read(expected).unwrap();
     let ids = expected.column("source_id").unwrap().to_i64().unwrap();
@@ -110,9 +110,10 @@ fn flux_of_real_stars_agrees_with_gaiaxpy_from_every_format() {
     }
 }
 
-/// GaiaXPy 2.1.5, `calibrate('calspec10_xp_continuous.csv', sampling=arange(392, 993, 10.), with_correlation=True)`:
-/// flux_errorᵢ · correlationᵢⱼ · flux_errorⱼ in (W m⁻² nm⁻¹)². Over all elements of all ten stars, outside the mixed sample at
-/// 642 nm, the largest |Δ|/(σᵢσⱼ) seen is 5e-14; on the diagonal, that sample included, 2e-14.
+/// GaiaXPy 2.1.5, `calibrate('calspec10_xp_continuous.csv', sampling=arange(392, 993, 10.),
+/// with_correlation=True)`: flux_errorᵢ · correlationᵢⱼ · flux_errorⱼ in (W m⁻² nm⁻¹)². Over all elements of
+/// all ten stars, outside the mixed sample at 642 nm, the largest |Δ|/(σᵢσⱼ) seen is 5e-14; on the diagonal,
+/// that sample included, 2e-14.
 #[test]
 fn covariance_of_calspec_stars_agrees_with_gaiaxpy() {
     let Some(data) = shared_data() else { return };
@@ -155,9 +156,10 @@ fn covariance_of_calspec_stars_agrees_with_gaiaxpy() {
     }
 }
 
-/// GaiaXPy's correlations of the sample at 642 nm, where BP and RP are mixed, come from a covariance that is multiplied by one column's
-/// weight instead of the outer product, and that mixes BP and RP divided by their different s². Repeating that reproduces its numbers
-/// (same call as above); the outer product gives others (0.053 and −0.604).
+/// GaiaXPy's correlations of the sample at 642 nm, where BP and RP are mixed, come from a covariance that is
+/// multiplied by one column's weight instead of the outer product, and that mixes BP and RP divided by their
+/// different s². Repeating that reproduces its numbers (same call as above); the outer product gives others
+/// (0.053 and −0.604).
 #[test]
 fn mixed_samples_of_gaiaxpy_are_explained_by_its_weights() {
     let Some(data) = shared_data() else { return };
@@ -213,7 +215,8 @@ fn full(sampling: &Sampling, spectrum: &Spectrum) -> Array2<f64> {
     Array2::from_shape_fn((n, n), |(i, j)| packed[triangle::upper(i.min(j), i.max(j), n)] * FLUX_UNIT * FLUX_UNIT)
 }
 
-/// The coefficients of a cycle-04 source (the Avro file of GaiaXPy's tests), from the file's bytes: see [`avro`].
+/// The coefficients of a cycle-04 source (the Avro file of GaiaXPy's tests), from the file's bytes: see
+/// [`avro`].
 fn cycle04_spectrum(path: &Path) -> [Band; 2] {
     let record = avro::first_record(&std::fs::read(path).unwrap());
     ["bpSpec", "rpSpec"].map(|band| {
@@ -233,7 +236,8 @@ fn cycle04_spectrum(path: &Path) -> [Band; 2] {
     })
 }
 
-/// Largest |Δ| of flux, relative to max(|f|, σ), of error, relative, and of correlations, against rows of GaiaXPy's `convert`.
+/// Largest |Δ| of flux, relative to max(|f|, σ), of error, relative, and of correlations, against rows of
+/// GaiaXPy's `convert`.
 fn compare_internal(converted: &InternalSpectrum, expected: &Table, row: usize, error_name: &str) -> (f64, f64, f64) {
     let list = |name: &str| expected.get(name).map(|column| Lists::new(column).unwrap().row(row).unwrap());
     let (flux, error) = (list("flux").unwrap(), list(error_name).unwrap());
@@ -253,9 +257,10 @@ fn evenly(n: usize) -> Vec<f64> {
     (0..n).map(|k| 60.0 * k as f64 / (n - 1) as f64).collect()
 }
 
-/// GaiaXPy (commit 8915ec6), `_convert('regular_single_source.avro', config_file='fluxCal_20230901_renorm_bspline.xml')` on its default
-/// `linspace(0, 60, 600)`, and with `sampling=linspace(0, 60, 18), with_correlation=True`, whose output has eight decimals.
-/// Largest differences seen: see the assertions.
+/// GaiaXPy (commit 8915ec6), `_convert('regular_single_source.avro',
+/// config_file='fluxCal_20230901_renorm_bspline.xml')` on its default `linspace(0, 60, 600)`, and with
+/// `sampling=linspace(0, 60, 18), with_correlation=True`, whose output has eight decimals. Largest
+/// differences seen: see the assertions.
 #[test]
 fn cycle04_spectra_in_pseudo_wavelength_agree_with_gaiaxpy() {
     let Some(data) = shared_data() else { return };

@@ -40,11 +40,11 @@ impl Work {
         self.jacobian.set_row_from(coefficient, 0, row);
     }
 
-    /// Adds J ρ Jᵀ to the leading rows and columns of a packed upper triangle of side `n`; `strict_lower` is that of ρ, row by row, or
-    /// empty where ρ is the unit matrix.
+    /// Adds J ρ Jᵀ to the leading rows and columns of a packed upper triangle of side `n`; `strict_lower` is
+    /// that of ρ, row by row, or empty where ρ is the unit matrix.
     ///
-    /// ρ = K + Kᵀ with K the strict lower triangle and half the diagonal (1/2), so that J ρ Jᵀ = (J K) Jᵀ + J (J K)ᵀ: half the work
-    /// of a product with the full ρ.
+    /// ρ = K + Kᵀ with K the strict lower triangle and half the diagonal (1/2), so that J ρ Jᵀ = (J K) Jᵀ + J
+    /// (J K)ᵀ: half the work of a product with the full ρ.
     pub(super) fn add_quadratic_form(&mut self, strict_lower: &[f64], packed: &mut [f64], n: usize) {
         let mut rest = strict_lower;
         for row in 0..self.n_coefficients {
@@ -111,7 +111,8 @@ fn covariance_tile<Q: Quad, const V: usize>(work: &Work, block: usize, panel: us
         for v in 0..V {
             tile[r][v].store(&mut values[v]);
         }
-        // On the diagonal a tile holds elements of the lower triangle, at the end those of samples that are not there.
+        // On the diagonal a tile holds elements of the lower triangle, at the end those of samples that are
+        // not there.
         let (row, from) = (first + r, column.max(first + r));
         let to = &mut packed[triangle::upper(row, from, n)..];
         let values = &values.as_flattened()[from - column..];

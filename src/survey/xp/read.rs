@@ -1,4 +1,5 @@
-//! Continuous spectra from the columns of the Gaia archive (`xp_continuous_mean_spectrum`, `MEAN_SPECTRUM_XP`).
+//! Continuous spectra from the columns of the Gaia archive (`xp_continuous_mean_spectrum`,
+//! `MEAN_SPECTRUM_XP`).
 
 use super::columns::{column_of, find_in_band};
 use super::covariance::Scale;
@@ -14,18 +15,19 @@ use std::sync::Arc;
 /// All encodings of a covariance, in the order in which they are preferred.
 const ENCODINGS: [Encoding; 4] = [Encoding::Correlations, Encoding::Covariance, Encoding::Factor, Encoding::NormalisedFactor];
 
-/// Whether spectra may have fewer coefficients than the instrument has basis functions. Only Hermite sets are ordered by importance; with
-/// B-splines, fewer coefficients are another basis.
+/// Whether spectra may have fewer coefficients than the instrument has basis functions. Only Hermite sets are
+/// ordered by importance; with B-splines, fewer coefficients are another basis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Truncation {
     /// No.
     #[default]
     None,
-    /// Spectra that come with fewer coefficients, and say of which basis (`bp_basis_function_id`), are taken as truncated.
+    /// Spectra that come with fewer coefficients, and say of which basis (`bp_basis_function_id`), are taken
+    /// as truncated.
     Published,
-    /// That, and of all others only the first `n_relevant_bases` are used (GaiaXPy's `truncation`). A number of 0 or 1, or none, says
-    /// nothing about a spectrum: all are used then.
+    /// That, and of all others only the first `n_relevant_bases` are used (GaiaXPy's `truncation`). A number
+    /// of 0 or 1, or none, says nothing about a spectrum: all are used then.
     RelevantBases,
 }
 
@@ -34,7 +36,8 @@ pub enum Truncation {
 pub struct SpectrumOptions {
     pub instrument: Arc<Instrument>,
     pub truncation: Truncation,
-    /// Which of the encodings in a file is used; `None`: the first that there is, and others must agree with it.
+    /// Which of the encodings in a file is used; `None`: the first that there is, and others must agree with
+    /// it.
     pub covariance: Option<Encoding>,
     /// What the errors will be used for.
     pub error_convention: ErrorConvention,
@@ -62,7 +65,8 @@ impl SpectrumOptions {
     }
 }
 
-/// The spectra of all rows, in order (see [`SpectrumReader`]), with the usual options of the standard instrument.
+/// The spectra of all rows, in order (see [`SpectrumReader`]), with the usual options of the standard
+/// instrument.
 ///
 /// # Errors
 /// As [`SpectrumReader::new`].
@@ -74,10 +78,10 @@ pub fn spectra_from_table(table: &Table) -> Result<Vec<std::result::Result<Spect
 
 /// A table as continuous spectra, row by row.
 ///
-/// Columns, with `<band>` for `bp` and `rp`: `source_id`, `<band>_coefficients`, and one of the encodings of their covariance (see
-/// [`Encoding`]; without any, `<band>_coefficient_errors` alone); where present also `<band>_standard_deviation`,
-/// `<band>_degrees_of_freedom`, `<band>_n_parameters`, `<band>_n_relevant_bases` and `<band>_basis_function_id`. Numbers of coefficients
-/// and identifiers of bases must be the instrument's.
+/// Columns, with `<band>` for `bp` and `rp`: `source_id`, `<band>_coefficients`, and one of the encodings of
+/// their covariance (see [`Encoding`]; without any, `<band>_coefficient_errors` alone); where present also
+/// `<band>_standard_deviation`, `<band>_degrees_of_freedom`, `<band>_n_parameters`, `<band>_n_relevant_bases`
+/// and `<band>_basis_function_id`. Numbers of coefficients and identifiers of bases must be the instrument's.
 pub struct SpectrumReader<'a> {
     source_id: Vec<i64>,
     bp: BandColumns<'a>,
@@ -106,12 +110,14 @@ impl<'a> SpectrumReader<'a> {
         if spectrum.bp.is_none() && spectrum.rp.is_none() { Err(Fault::NoBand) } else { Ok(spectrum) }
     }
 
-    /// The numbers of coefficients of all rows' usable bands, each pair once; zero for a band that is missing or not the instrument's.
+    /// The numbers of coefficients of all rows' usable bands, each pair once; zero for a band that is missing
+    /// or not the instrument's.
     pub fn coefficient_counts(&self) -> BTreeSet<(usize, usize)> {
         (0..self.source_id.len()).map(|row| (self.bp.count(row), self.rp.count(row))).collect()
     }
 
-    /// Whether a least-squares solution of the row's bands has no degrees of freedom left: spectra of one or two transits.
+    /// Whether a least-squares solution of the row's bands has no degrees of freedom left: spectra of one or
+    /// two transits.
     pub fn lacks_freedom(&self, row: usize) -> bool {
         self.bp.lacks_freedom(row) || self.rp.lacks_freedom(row)
     }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 const N_BP: usize = 5;
 const N_RP: usize = 6;
 
-/// An instrument of cubic B-splines (5 in BP, 6 in RP; basis number 70 and 71), with the dispersion of a straight line and a flat response.
+/// An instrument of cubic B-splines (5 in BP, 6 in RP; basis number 70 and 71), with the dispersion of a
+/// straight line and a flat response.
 fn small_instrument() -> Arc<Instrument> {
     let clamped = |n: usize| -> Vec<f64> {
         let inner = (1..n - 3).map(|k| 60.0 * k as f64 / (n - 3) as f64);
@@ -316,8 +317,9 @@ fn encodings_in_columns_agree() {
     assert!(fault.contains("covariance and its correlations differ"), "{fault}");
 }
 
-/// Eight simulated spectra of GaiaXPy-like files (51 BP and 55 RP splines): refused by both built-in instruments, by name; with an instrument
-/// of their knots, correlations and covariances agree to the single precision of the correlations. Largest difference seen: 1e-7 σᵢσⱼ.
+/// Eight simulated spectra of GaiaXPy-like files (51 BP and 55 RP splines): refused by both built-in
+/// instruments, by name; with an instrument of their knots, correlations and covariances agree to the single
+/// precision of the correlations. Largest difference seen: 1e-7 σᵢσⱼ.
 #[test]
 fn dr4_like_spectra_need_their_instrument() {
     let Some(data) = shared_data() else { return };

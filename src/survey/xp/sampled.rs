@@ -1,4 +1,5 @@
-//! Sampled spectra of the archive (`xp_sampled_mean_spectrum`): 343 fluxes with errors, without their correlations.
+//! Sampled spectra of the archive (`xp_sampled_mean_spectrum`): 343 fluxes with errors, without their
+//! correlations.
 
 use super::lists::Lists;
 use super::{FLUX_UNIT, Fault, archive_wavelengths};
@@ -28,11 +29,12 @@ pub struct SampledReader<'a> {
 }
 
 impl<'a> SampledReader<'a> {
-    /// Fluxes and errors are converted, each by its own unit; without one they are in the archive's, errors in that of the fluxes (said once).
+    /// Fluxes and errors are converted, each by its own unit; without one they are in the archive's, errors
+    /// in that of the fluxes (said once).
     ///
     /// # Errors
-    /// When a column is absent, has the wrong type or a unit of another kind, or a wavelength (nm) is none of the archive's: there is no
-    /// interpolation.
+    /// When a column is absent, has the wrong type or a unit of another kind, or a wavelength (nm) is none of
+    /// the archive's: there is no interpolation.
     pub fn new(table: &'a Table, wavelength: &[f64]) -> Result<Self> {
         let lists = |column: &'a Column| {
             Lists::new(column).map_err(|error| {

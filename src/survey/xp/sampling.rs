@@ -9,14 +9,15 @@ use std::ops::Range;
 
 /// Design matrices and merge weights on a wavelength grid.
 ///
-/// The design matrices do **not** contain the merge weights: flux = w_bp · (D_bp c_bp) + w_rp · (D_rp c_rp), in
-/// 1e-18 W m⁻² nm⁻¹. Their rows are zero where the band's weight is zero. Because the grid increases, BP has weight on a
-/// leading and RP on a trailing run of wavelengths.
+/// The design matrices do **not** contain the merge weights: flux = w_bp · (D_bp c_bp) + w_rp · (D_rp c_rp),
+/// in 1e-18 W m⁻² nm⁻¹. Their rows are zero where the band's weight is zero. Because the grid increases, BP
+/// has weight on a leading and RP on a trailing run of wavelengths.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sampling {
     /// Wavelengths in nm `[W]`, strictly increasing.
     pub wavelength: Vec<f64>,
-    /// BP design matrix `[W, n_bp]`, 1e-18 W m⁻² nm⁻¹ per coefficient; fastest where it lies in memory column by column.
+    /// BP design matrix `[W, n_bp]`, 1e-18 W m⁻² nm⁻¹ per coefficient; fastest where it lies in memory column
+    /// by column.
     pub bp: Array2<f64>,
     /// RP design matrix `[W, n_rp]`, 1e-18 W m⁻² nm⁻¹ per coefficient.
     pub rp: Array2<f64>,
@@ -88,10 +89,12 @@ impl Sampling {
 
     /// Flux `[W]` in 1e-18 W m⁻² nm⁻¹.
     ///
-    /// Where one band is missing, the other stands alone wherever it has weight (as in GaiaXPy); elsewhere the flux is missing (NaN).
+    /// Where one band is missing, the other stands alone wherever it has weight (as in GaiaXPy); elsewhere
+    /// the flux is missing (NaN).
     ///
     /// # Panics
-    /// When the number of coefficients is not the one that this sampling was made for (see [`Sampling::check`]).
+    /// When the number of coefficients is not the one that this sampling was made for (see
+    /// [`Sampling::check`]).
     pub fn flux(&self, spectrum: &Spectrum) -> Vec<f64> {
         self.parts(spectrum).flux()
     }
@@ -116,11 +119,11 @@ impl Sampling {
         parts
     }
 
-    /// Covariance of the flux: row-wise upper triangle `[W(W+1)/2]` (see [`triangle`]), in (1e-18 W m⁻² nm⁻¹)²; NaN in rows and columns
-    /// of missing wavelengths.
+    /// Covariance of the flux: row-wise upper triangle `[W(W+1)/2]` (see [`triangle`]), in (1e-18 W m⁻²
+    /// nm⁻¹)²; NaN in rows and columns of missing wavelengths.
     ///
-    /// C = Σ_bands J ρ Jᵀ with J = diag(w) D diag(e): the merge weights enter as an outer product. Coefficients without
-    /// published correlations count as uncorrelated.
+    /// C = Σ_bands J ρ Jᵀ with J = diag(w) D diag(e): the merge weights enter as an outer product.
+    /// Coefficients without published correlations count as uncorrelated.
     ///
     /// # Panics
     /// As [`Sampling::flux`].
@@ -226,7 +229,8 @@ mod tests {
         (Band { coefficients, errors, correlations: Some(correlations), standard_deviation: 1.1 }, factor)
     }
 
-    /// Spec 1, section 7: E[χ²] = 61 over the 61 samples, 61.35 where the merge weights enter twice (as their squares' outer product).
+    /// Spec 1, section 7: E[χ²] = 61 over the 61 samples, 61.35 where the merge weights enter twice (as their
+    /// squares' outer product).
     #[test]
     fn mean_chi_square_is_the_number_of_samples_and_reveals_wrong_weights() {
         let sampling = Instrument::standard().unwrap().sampling(&DEFAULT_WAVELENGTHS, N, N).unwrap();

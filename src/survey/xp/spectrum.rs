@@ -9,7 +9,8 @@ pub struct Band {
     pub coefficients: Vec<f64>,
     /// Published errors of the coefficients `[n]`, which contain the factor `standard_deviation`.
     pub errors: Vec<f64>,
-    /// Correlations as the strict lower triangle, row by row `[n(n−1)/2]`; `None` when the file has none (then taken as zero).
+    /// Correlations as the strict lower triangle, row by row `[n(n−1)/2]`; `None` when the file has none
+    /// (then taken as zero).
     pub correlations: Option<Vec<f64>>,
     /// Standard deviation s of the least-squares solution; NaN when the file has none.
     pub standard_deviation: f64,

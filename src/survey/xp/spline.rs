@@ -8,7 +8,8 @@ pub(super) struct CubicSpline {
 }
 
 impl CubicSpline {
-    /// A spline from `n + 4` knots and `n ≥ 4` coefficients; `None` when the lengths do not fit or the knots are none of a spline.
+    /// A spline from `n + 4` knots and `n ≥ 4` coefficients; `None` when the lengths do not fit or the knots
+    /// are none of a spline.
     pub(super) fn new(knots: Vec<f64>, coefficients: Vec<f64>) -> Option<Self> {
         (knots.len() == coefficients.len() + 4 && are_knots(&knots, 4)).then_some(Self { knots, coefficients })
     }
@@ -47,8 +48,8 @@ impl SplineFunctions {
         self.knots.len() - self.order
     }
 
-    /// All of them at `x` `[n]`, by the recursion of Cox and de Boor; outside the knots the outermost polynomials are continued, as
-    /// SciPy's `BSpline` does.
+    /// All of them at `x` `[n]`, by the recursion of Cox and de Boor; outside the knots the outermost
+    /// polynomials are continued, as SciPy's `BSpline` does.
     pub(super) fn values(&self, x: f64) -> Vec<f64> {
         let (n, order, knots) = (self.len(), self.order, &self.knots);
         // The last knot of the interval's left end.
@@ -71,8 +72,8 @@ impl SplineFunctions {
     }
 }
 
-/// Whether these are knots of splines of an order: finite, never decreasing, with intervals at both ends of the splines' range that are
-/// not empty (so that no recursion divides by zero).
+/// Whether these are knots of splines of an order: finite, never decreasing, with intervals at both ends of
+/// the splines' range that are not empty (so that no recursion divides by zero).
 fn are_knots(knots: &[f64], order: usize) -> bool {
     let Some(n) = knots.len().checked_sub(order).filter(|&n| order > 0 && n >= order) else { return false };
     let increasing = knots.windows(2).all(|pair| pair[0] <= pair[1]);

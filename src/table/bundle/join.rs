@@ -9,8 +9,9 @@ pub(super) struct Difference {
     pub expected: String,
 }
 
-/// Appends the rows of `table`, whose columns may stand in another order. Where only the types differ as those of inferred columns do (nothing
-/// but nulls; integers and floats; lists of fixed and varying length), both become the wider one.
+/// Appends the rows of `table`, whose columns may stand in another order. Where only the types differ as
+/// those of inferred columns do (nothing but nulls; integers and floats; lists of fixed and varying length),
+/// both become the wider one.
 ///
 /// # Errors
 /// When the names, the units or the types differ otherwise.

@@ -123,7 +123,8 @@ impl Archive {
                 .remedy("Download the archive again; the folder of temporary files (TMPDIR) must have space left.")
                 .source(error)
         };
-        // Writing over a file makes ext4 put it on the disk at once, 2 ms each; a new one is never written there.
+        // Writing over a file makes ext4 put it on the disk at once, 2 ms each; a new one is never written
+        // there.
         std::fs::remove_file(&to)
             .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
             .map_err(reading)?;

@@ -1,8 +1,9 @@
-//! Zip archives with a table for every source, as the Gaia archive's DataLink gives them (`XP_CONTINUOUS-Gaia DR3 5853498713190525696.csv`).
-//! Read only: the rows of all members, in the order of their names.
+//! Zip archives with a table for every source, as the Gaia archive's DataLink gives them (`XP_CONTINUOUS-Gaia
+//! DR3 5853498713190525696.csv`). Read only: the rows of all members, in the order of their names.
 //!
-//! Every member has its format by its name. Nothing is written under a name that the archive says: members go one by one through one temporary
-//! file. `bundle.zip[XP_CONTINUOUS]` takes only the members in whose names that text stands.
+//! Every member has its format by its name. Nothing is written under a name that the archive says: members go
+//! one by one through one temporary file. `bundle.zip[XP_CONTINUOUS]` takes only the members in whose names
+//! that text stands.
 
 mod join;
 mod members;
@@ -98,7 +99,8 @@ fn identifiers(identifier: i64, n_rows: usize) -> Column {
     Column::scalar(schema, Values::Int64(vec![identifier; n_rows]))
 }
 
-/// The identifier at the end of a name like `XP_SAMPLED-Gaia DR3 5853498713190525696.csv`: only digits that follow the release are one.
+/// The identifier at the end of a name like `XP_SAMPLED-Gaia DR3 5853498713190525696.csv`: only digits that
+/// follow the release are one.
 fn identifier(name: &str) -> Option<i64> {
     let file = name.rsplit('/').next()?;
     let stem = file.split('.').next()?;

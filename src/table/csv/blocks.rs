@@ -23,7 +23,8 @@ pub(super) struct Block {
     pub ends_chunk: bool,
 }
 
-/// Cuts a stream into blocks; a block ends at the latest where a chunk of `rows` records does. The iterator ends after an error.
+/// Cuts a stream into blocks; a block ends at the latest where a chunk of `rows` records does. The iterator
+/// ends after an error.
 pub(super) struct Cutter {
     path: PathBuf,
     reader: Box<dyn Read + Send>,
@@ -108,7 +109,8 @@ impl Cutter {
         Ok(())
     }
 
-    /// Finds whole records, at most as many as the chunk still wants. A quote opens a quoted cell only at the start of a cell.
+    /// Finds whole records, at most as many as the chunk still wants. A quote opens a quoted cell only at the
+    /// start of a cell.
     fn find_records(&self) -> Found {
         let bytes = &self.buffer[..];
         let mut found = Found { end: 0, n_records: 0, open_quote: None };
@@ -162,7 +164,8 @@ fn is_blank(line: &[u8]) -> bool {
     line.is_empty() || line == b"\r"
 }
 
-/// The position after the quote that closes a cell whose content starts at `start`; a doubled quote stands for one.
+/// The position after the quote that closes a cell whose content starts at `start`; a doubled quote stands
+/// for one.
 pub(super) fn end_of_quotes(bytes: &[u8], start: usize) -> Option<usize> {
     let mut position = start;
     loop {

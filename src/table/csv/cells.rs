@@ -14,7 +14,8 @@ pub(in crate::table) struct Misfit {
     pub expected: String,
 }
 
-/// Appends the row that `cell` stands for. A float that is NaN and a list of nothing but `null` or NaN are null.
+/// Appends the row that `cell` stands for. A float that is NaN and a list of nothing but `null` or NaN are
+/// null.
 pub(in crate::table) fn push(builder: &mut ColumnBuilder, cell: &str) -> Result<(), Misfit> {
     if is_null(cell) {
         builder.push_null();
@@ -77,7 +78,8 @@ fn holds_only<T>(values: &[T], is_such: impl Fn(&T) -> bool) -> bool {
     !values.is_empty() && values.iter().all(is_such)
 }
 
-/// Appends the items between commas; inner brackets, of lists of lists, are passed over. Gives back an item that does not parse.
+/// Appends the items between commas; inner brackets, of lists of lists, are passed over. Gives back an item
+/// that does not parse.
 fn list<'a, T>(content: &'a str, values: &mut Vec<T>, parse: impl Fn(&str) -> Option<T>) -> Result<(), &'a str> {
     if content.trim_ascii().is_empty() {
         return Ok(());
@@ -89,7 +91,8 @@ fn list<'a, T>(content: &'a str, values: &mut Vec<T>, parse: impl Fn(&str) -> Op
     Ok(())
 }
 
-/// As [`list`], for floats in the usual style, number after number without looking for commas first; `null` is NaN.
+/// As [`list`], for floats in the usual style, number after number without looking for commas first; `null`
+/// is NaN.
 fn floats<'a, T: FastFloat + FromStr>(content: &'a str, values: &mut Vec<T>, null: T) -> Result<(), &'a str> {
     let n_before = values.len();
     let bytes = content.as_bytes();
@@ -126,7 +129,8 @@ pub(in crate::table) fn boolean(cell: &str) -> Option<bool> {
     }
 }
 
-/// The narrowest of 64-bit integer and 64-bit float that all items of a list parse as; `None` for anything else.
+/// The narrowest of 64-bit integer and 64-bit float that all items of a list parse as; `None` for anything
+/// else.
 pub(in crate::table) fn list_type(cell: &str) -> Option<ValueType> {
     let content = list_content(cell)?;
     let mut values = ValueType::Int64;

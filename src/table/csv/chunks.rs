@@ -1,4 +1,5 @@
-//! Lines to tables: blocks of lines come from a thread that reads and decompresses ahead, and are parsed side by side.
+//! Lines to tables: blocks of lines come from a thread that reads and decompresses ahead, and are parsed side
+//! by side.
 
 use super::blocks::Block;
 use super::header::Declared;
@@ -51,7 +52,8 @@ pub(in crate::table) fn chunks(path: &Path, names: Option<&[&str]>, rows: usize)
     Ok(Box::new(ParsedChunks { parser, blocks, metadata, unread, state: State::Fresh }))
 }
 
-/// The positions of the wanted columns; and, where none are named, the columns whose declared types no table can hold.
+/// The positions of the wanted columns; and, where none are named, the columns whose declared types no table
+/// can hold.
 fn wanted(path: &Path, head: &Head, names: Option<&[&str]>) -> Result<(Vec<usize>, Vec<UnreadColumn>)> {
     let mut wanted = positions(path, &head.names, names)?;
     let Some(header) = &head.header else { return Ok((wanted, Vec::new())) };
@@ -68,7 +70,8 @@ fn wanted(path: &Path, head: &Head, names: Option<&[&str]>) -> Result<(Vec<usize
     Ok((wanted, unread))
 }
 
-/// Descriptions and types of the wanted columns: the header's, and where it does not say the types, those of all cells.
+/// Descriptions and types of the wanted columns: the header's, and where it does not say the types, those of
+/// all cells.
 fn types(path: &Path, head: &Head, wanted: &[usize]) -> Result<Vec<(ColumnSchema, ColumnType)>> {
     let mut schemas: Vec<ColumnSchema> = match &head.header {
         Some(header) => wanted.iter().map(|&i| header.columns[i].0.clone()).collect(),
@@ -109,7 +112,8 @@ fn types(path: &Path, head: &Head, wanted: &[usize]) -> Result<Vec<(ColumnSchema
     Ok(schemas.into_iter().zip(types).collect())
 }
 
-/// Shows all records of a file, with a function that gives the line of one, to `see`, as long as it wants to see more.
+/// Shows all records of a file, with a function that gives the line of one, to `see`, as long as it wants to
+/// see more.
 fn each_record(path: &Path, mut see: impl FnMut(&[std::borrow::Cow<str>], &dyn Fn() -> u64) -> bool) -> Result<()> {
     let lines = Lines::open(path)?;
     let (delimiter, n_columns) = (lines.layout.delimiter, lines.layout.names.len());

@@ -161,7 +161,8 @@ fn what_has_no_type_of_ours_is_unread_unless_it_is_asked_for() {
     assert_eq!(read_columns(&path, &["id"]).unwrap().columns().len(), 1);
 }
 
-/// Written by astropy 8.0.2: `Table.write("a.ecsv", delimiter=…)` of masked columns with `info.serialize_method["ecsv"]` of both kinds.
+/// Written by astropy 8.0.2: `Table.write("a.ecsv", delimiter=…)` of masked columns with
+/// `info.serialize_method["ecsv"]` of both kinds.
 const DATA_MASK: &str = "# %ECSV 1.0
 # ---
 # datatype:
@@ -261,7 +262,8 @@ fn astropy_s_masked_columns_in_both_ways_of_writing_them() {
     assert_eq!((chosen.columns().len(), chosen.columns()[0].is_valid(1)), (1, false), "a mask goes with its column");
 }
 
-/// Written by astropy 8.0.2: `QTable.write("q.ecsv")` with a masked quantity (`data_mask`), a quantity, times and a position.
+/// Written by astropy 8.0.2: `QTable.write("q.ecsv")` with a masked quantity (`data_mask`), a quantity, times
+/// and a position.
 #[test]
 fn astropy_s_quantities_times_and_positions() {
     let text = "# %ECSV 1.0

@@ -7,7 +7,8 @@ use crate::table::{Column, ColumnSchema, ColumnType, Layout, Table, ValueType};
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
 
-/// Entry of the metadata in which astropy says how its objects (quantities, times, masked columns) are put together from columns.
+/// Entry of the metadata in which astropy says how its objects (quantities, times, masked columns) are put
+/// together from columns.
 const SERIALIZED: &str = "__serialized_columns__";
 /// Values of a row that a header may declare: as many as 16 GiB of floats.
 const MOST_VALUES: usize = 1 << 31;
@@ -33,12 +34,13 @@ pub(in crate::table) enum Declared {
     Unreadable(String),
 }
 
-/// Parses the text of the header without the leading `# `; also what other formats hold of it (astropy's `table_meta_yaml` in Parquet and its
-/// COMMENT cards in FITS), where the first line, `%ECSV 1.0`, may be missing. A unit that stands only in `__serialized_columns__` is the
-/// column's.
+/// Parses the text of the header without the leading `# `; also what other formats hold of it (astropy's
+/// `table_meta_yaml` in Parquet and its COMMENT cards in FITS), where the first line, `%ECSV 1.0`, may be
+/// missing. A unit that stands only in `__serialized_columns__` is the column's.
 ///
 /// # Errors
-/// When it is not YAML, or larger than any honest header, or a column has no name. The place is the header; the caller adds the file.
+/// When it is not YAML, or larger than any honest header, or a column has no name. The place is the header;
+/// the caller adds the file.
 pub(in crate::table) fn parse(text: &str) -> Result<EcsvHeader> {
     let yaml = match text.split_once('\n') {
         Some((first, rest)) if first.starts_with('%') => rest,
@@ -89,8 +91,8 @@ fn texts(node: &Node) -> Vec<String> {
     }
 }
 
-/// Finds the units of the columns that an object of astropy is made of: a quantity has a unit, and its value is a column, perhaps within
-/// a masked array.
+/// Finds the units of the columns that an object of astropy is made of: a quantity has a unit, and its value
+/// is a column, perhaps within a masked array.
 fn serialized_units(object: &Node, outer: &str, units: &mut HashMap<String, String>) {
     let unit = match object.get("unit") {
         Some(unit @ Node::Map(_)) => unit.get("unit").map(Node::as_text).unwrap_or_default(),
@@ -309,7 +311,8 @@ schema: astropy-2.0
         assert_eq!(found[4], "64-bit float");
     }
 
-    /// From `QTable.write("q.ecsv")` of astropy 8.0.2, with the units of the columns removed: a masked quantity, a quantity and a longitude.
+    /// From `QTable.write("q.ecsv")` of astropy 8.0.2, with the units of the columns removed: a masked
+    /// quantity, a quantity and a longitude.
     #[test]
     fn units_of_quantities_stand_in_the_metadata_too() {
         let header = parse(

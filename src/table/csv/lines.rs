@@ -1,4 +1,5 @@
-//! What stands before the first record: marks of the encoding, comments, the ECSV header, the names of the columns.
+//! What stands before the first record: marks of the encoding, comments, the ECSV header, the names of the
+//! columns.
 
 use super::blocks::{Cutter, end_of_quotes};
 use super::cells::shortened;
@@ -41,7 +42,8 @@ impl Lines {
     /// Opens a file and reads up to its first record.
     ///
     /// # Errors
-    /// When it cannot be read or is not UTF-8, its header is damaged, a name stands twice, or the names are not what commas part.
+    /// When it cannot be read or is not UTF-8, its header is damaged, a name stands twice, or the names are
+    /// not what commas part.
     pub fn open(path: &Path) -> Result<Self> {
         let mut lines = LineReader { path, reader: gzip::open(path)?, buffer: Vec::new(), position: 0, n_read: 0, line: 1 };
         lines.skip_mark()?;
@@ -153,7 +155,8 @@ impl Head {
         Ok(())
     }
 
-    /// What seems to part the cells where commas part nothing. Blanks may belong to a name: they count only if the first record has as many.
+    /// What seems to part the cells where commas part nothing. Blanks may belong to a name: they count only
+    /// if the first record has as many.
     fn other_delimiter(&self, ahead: &[u8]) -> Option<&'static str> {
         let [name] = &self.names[..] else { return None };
         if self.delimiter != b',' {
@@ -324,7 +327,8 @@ impl LineReader<'_> {
     }
 }
 
-/// Whether a quote is open at the end of a record's beginning. A quote opens a quoted cell only at the start of a cell.
+/// Whether a quote is open at the end of a record's beginning. A quote opens a quoted cell only at the start
+/// of a cell.
 fn ends_in_quotes(record: &[u8], delimiter: u8) -> bool {
     let mut position = 0;
     while let Some(offset) = memchr(b'"', &record[position..]) {

@@ -21,8 +21,8 @@ impl<'a> Records<'a> {
         self.position
     }
 
-    /// Hands the cells of the next record with their positions to `cell`, which may fail. Gives the number of cells; `None` at the end.
-    /// Lines without anything are passed over.
+    /// Hands the cells of the next record with their positions to `cell`, which may fail. Gives the number of
+    /// cells; `None` at the end. Lines without anything are passed over.
     pub fn next<E>(&mut self, mut cell: impl FnMut(usize, Cow<'a, str>) -> Result<(), E>) -> Result<Option<usize>, E> {
         let bytes = self.text.as_bytes();
         while matches!(bytes.get(self.position), Some(b'\n')) || bytes[self.position.min(bytes.len())..].starts_with(b"\r\n") {
@@ -43,7 +43,8 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// The content of the cell that starts at `start`, and where the delimiter or the line's end after it stands.
+    /// The content of the cell that starts at `start`, and where the delimiter or the line's end after it
+    /// stands.
     fn cell(&self, start: usize) -> (Cow<'a, str>, usize) {
         let bytes = self.text.as_bytes();
         let end_from = |from: usize| memchr2(self.delimiter, b'\n', &bytes[from..]).map_or(bytes.len(), |offset| from + offset);

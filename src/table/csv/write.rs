@@ -112,7 +112,8 @@ fn format_cell(column: &Column, row: usize, cell: &mut String) {
     cell.push(']');
 }
 
-/// Appends a number with the fewest digits that give it back, or a boolean as astropy writes it. Infinity is spelled as in JSON.
+/// Appends a number with the fewest digits that give it back, or a boolean as astropy writes it. Infinity is
+/// spelled as in JSON.
 fn format_value(values: &Values, i: usize, cell: &mut String) {
     // Writing to a String cannot fail.
     let _ = match values {

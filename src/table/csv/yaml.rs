@@ -10,8 +10,9 @@ use yaml_rust2::scanner::TScalarStyle;
 const MOST_BYTES: usize = 16 << 20;
 /// Lists and mappings within one another; astropy's headers have about 10.
 const MOST_LEVELS: usize = 64;
-/// Bytes in memory, with [`NODE_BYTES`] for every scalar, list and mapping: so many for a byte of the document, and those that any document
-/// may take. Without aliases a byte becomes 65 at most (`{a,a}`), twice that under an anchor.
+/// Bytes in memory, with [`NODE_BYTES`] for every scalar, list and mapping: so many for a byte of the
+/// document, and those that any document may take. Without aliases a byte becomes 65 at most (`{a,a}`), twice
+/// that under an anchor.
 const EXPANSION: usize = 150;
 const FLOOR: usize = 1 << 20;
 const MOST_MEMORY: usize = 256 << 20;
@@ -34,7 +35,8 @@ impl Node {
     /// The first document of a text; nothing where there is none.
     ///
     /// # Errors
-    /// When it is no YAML, or larger, deeper or (through its aliases) longer than any honest header. The place is `ECSV header`.
+    /// When it is no YAML, or larger, deeper or (through its aliases) longer than any honest header. The
+    /// place is `ECSV header`.
     pub fn parse(text: &str) -> Result<Option<Self>> {
         if text.len() > MOST_BYTES {
             return Err(too_much(format!("{} bytes of YAML", text.len()), format!("at most {} MiB", MOST_BYTES >> 20)));

@@ -1,4 +1,5 @@
-//! The block of COMMENT cards in which astropy keeps what it finds no FITS keyword for: descriptions, and UCDs as column metadata.
+//! The block of COMMENT cards in which astropy keeps what it finds no FITS keyword for: descriptions, and
+//! UCDs as column metadata.
 
 use super::cards::ascii_json;
 use crate::error::Result;

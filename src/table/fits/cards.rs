@@ -1,5 +1,5 @@
-//! Header cards: 80 characters each, with long text in CONTINUE cards and long or lower-case names in HIERARCH cards, where FITS
-//! spells them in capitals: they are read in lower case.
+//! Header cards: 80 characters each, with long text in CONTINUE cards and long or lower-case names in
+//! HIERARCH cards, where FITS spells them in capitals: they are read in lower case.
 
 use super::text;
 
@@ -8,9 +8,10 @@ const WIDTH: usize = 80;
 
 /// The cards that store the text `value` under `keyword`.
 ///
-/// FITS spells names in capitals. Names of up to 8 letters, digits, `-` and `_` are ordinary keywords; others become HIERARCH cards.
-/// Text that does not fit continues in CONTINUE cards; text that is not printable ASCII is stored as a JSON string (in double quotes). So is text with ` = `
-/// under a HIERARCH name, its equals signs escaped: cfitsio 4 takes the last ` = ` of such a card for the one before the value.
+/// FITS spells names in capitals. Names of up to 8 letters, digits, `-` and `_` are ordinary keywords; others
+/// become HIERARCH cards. Text that does not fit continues in CONTINUE cards; text that is not printable
+/// ASCII is stored as a JSON string (in double quotes). So is text with ` = ` under a HIERARCH name, its
+/// equals signs escaped: cfitsio 4 takes the last ` = ` of such a card for the one before the value.
 pub(super) fn text_cards(keyword: &str, value: &str) -> Vec<String> {
     let printable = |text: &str| text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     let keyword = keyword.to_ascii_uppercase();
@@ -42,7 +43,8 @@ pub(super) fn text_cards(keyword: &str, value: &str) -> Vec<String> {
     cards
 }
 
-/// Whether metadata of that name can be stored at all: printable ASCII without `=`, short enough to leave room for values.
+/// Whether metadata of that name can be stored at all: printable ASCII without `=`, short enough to leave
+/// room for values.
 pub(super) fn is_storable(keyword: &str) -> bool {
     !keyword.is_empty()
         && keyword.len() <= 40
@@ -83,7 +85,8 @@ pub(super) struct Entry {
     pub is_text: bool,
 }
 
-/// Keywords and values of a header, in order, with continued text put together and text decoded. Cards without a value are left out.
+/// Keywords and values of a header, in order, with continued text put together and text decoded. Cards
+/// without a value are left out.
 pub(super) fn parse(cards: &[u8]) -> Vec<Entry> {
     let mut entries: Vec<(String, Value)> = Vec::new();
     for card in cards.as_chunks::<WIDTH>().0 {
@@ -183,7 +186,8 @@ mod tests {
         ] {
             let cards = text_cards(keyword, text);
             assert!(cards.iter().all(|card| card.len() <= WIDTH && card.is_ascii()), "{cards:?}");
-            // cfitsio 4.6 reads `HIERARCH A_LONG_NAME = 'a = E'` as the number `E'` under the name `A_LONG_NAME = 'a`.
+            // cfitsio 4.6 reads `HIERARCH A_LONG_NAME = 'a = E'` as the number `E'` under the name
+            // `A_LONG_NAME = 'a`.
             assert!(cards.iter().all(|card| !card.starts_with("HIERARCH") || card.matches(" = ").count() == 1), "{cards:?}");
             let entries = parse(&bytes(&cards));
             assert_eq!(entries.len(), 1);

@@ -1,4 +1,5 @@
-//! CHECKSUM and DATASUM (FITS 4.0, section 4.4.2.7 and appendix J): the ones'-complement sum of the 32-bit words of an HDU.
+//! CHECKSUM and DATASUM (FITS 4.0, section 4.4.2.7 and appendix J): the ones'-complement sum of the 32-bit
+//! words of an HDU.
 
 use super::hdu::Hdu;
 use super::header::{BLOCK, CARD, Header};
@@ -61,7 +62,8 @@ impl Sum {
     }
 }
 
-/// The 16 characters of CHECKSUM for a sum over an HDU in which it was 16 zeros (appendix J, "ASCII encoding").
+/// The 16 characters of CHECKSUM for a sum over an HDU in which it was 16 zeros (appendix J, "ASCII
+/// encoding").
 pub(super) fn encode(sum: u32) -> String {
     let mut quarters = [[0_u8; 4]; 4];
     for (quarter, byte) in quarters.iter_mut().zip((!sum).to_be_bytes()) {
@@ -121,9 +123,10 @@ impl Declared {
 
     /// Compares the sum of the data that were read.
     ///
-    /// A header that agrees with its own DATASUM is the one that the sums were made for: data of another sum are damaged. A header that
-    /// does not has been changed, or was copied to other data (astropy's `Table.write` keeps the sums of the table it read): that is a
-    /// warning, since nothing can be said of the data.
+    /// A header that agrees with its own DATASUM is the one that the sums were made for: data of another sum
+    /// are damaged. A header that does not has been changed, or was copied to other data (astropy's
+    /// `Table.write` keeps the sums of the table it read): that is a warning, since nothing can be said of
+    /// the data.
     ///
     /// # Errors
     /// When the data are not those of the sum.
@@ -196,7 +199,8 @@ mod tests {
         }
     }
 
-    /// The example of appendix J; astropy 8.0.2 gives the same, `PrimaryHDU()._char_encode(0xffffffff - 868229149)`.
+    /// The example of appendix J; astropy 8.0.2 gives the same, `PrimaryHDU()._char_encode(0xffffffff -
+    /// 868229149)`.
     #[test]
     fn the_standard_s_example() {
         assert_eq!(encode(868_229_149), "hcHjjc9ghcEghc9g");

@@ -14,7 +14,8 @@ pub(super) struct Choice {
     pub place: PathBuf,
 }
 
-/// The tables that a location means: one or more. Several tables and none named is a warning that names them all.
+/// The tables that a location means: one or more. Several tables and none named is a warning that names them
+/// all.
 ///
 /// # Errors
 /// When there is no table, or none of a given name or number, or what is named is no binary table.
@@ -99,7 +100,8 @@ fn describe(hdus: &[Hdu]) -> String {
     described.join(", ")
 }
 
-/// Where columns that the chosen tables lack are to be found: a sentence, empty where nothing of the file has them.
+/// Where columns that the chosen tables lack are to be found: a sentence, empty where nothing of the file has
+/// them.
 pub(super) fn remedy(source: &Source, hdus: &[Hdu], chosen: &[Choice], names: &[&str]) -> Option<String> {
     let path = source.path.display();
     let is_chosen = |hdu: &Hdu| chosen.iter().any(|choice| choice.hdu.number == hdu.number);

@@ -1,5 +1,5 @@
-//! Property tests: random tables come back as they were written, and damaged ones are read or refused, without a panic and without
-//! taking more memory than their files account for.
+//! Property tests: random tables come back as they were written, and damaged ones are read or refused,
+//! without a panic and without taking more memory than their files account for.
 
 use super::craft::{Craft, file};
 use super::read::chunks_of_bytes;

@@ -97,8 +97,8 @@ impl ColumnForm {
         }
     }
 
-    /// Writes `rows` of a column into `buffer`, whose rows have `width` bytes, from byte `offset` of each on; lists of varying length
-    /// go to `lists`, which will stand at byte `heap` of the heap.
+    /// Writes `rows` of a column into `buffer`, whose rows have `width` bytes, from byte `offset` of each on;
+    /// lists of varying length go to `lists`, which will stand at byte `heap` of the heap.
     #[expect(clippy::too_many_arguments, reason = "where the bytes go, and what they are")]
     pub fn encode(
         &mut self,

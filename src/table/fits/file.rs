@@ -146,7 +146,8 @@ impl FitsFile {
         ImageRows::new(Arc::clone(&self.source), self.hdu(number)?, self.raw_header(number)?)
     }
 
-    /// The name of a table's column, as the table spells it, from that name in whatever case (see [`in_any_case`]).
+    /// The name of a table's column, as the table spells it, from that name in whatever case (see
+    /// [`in_any_case`]).
     pub fn column_in_any_case(&self, number: usize, name: &str) -> Option<String> {
         in_any_case(self.columns(number), String::as_str, name)
     }
@@ -227,7 +228,8 @@ mod tests {
     use super::super::craft::{Craft, file};
     use super::*;
 
-    /// HDUs are told by their numbers, whatever they are called: two of one name, one whose name is another's number.
+    /// HDUs are told by their numbers, whatever they are called: two of one name, one whose name is another's
+    /// number.
     #[test]
     fn tables_are_read_by_number_whatever_their_names() {
         let table = |value: u8, name: &str| {

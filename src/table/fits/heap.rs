@@ -21,7 +21,8 @@ pub(super) struct Descriptor {
 }
 
 impl Descriptor {
-    /// The descriptor in a cell; an empty list where the cell is empty. Negative numbers become impossibly large ones.
+    /// The descriptor in a cell; an empty list where the cell is empty. Negative numbers become impossibly
+    /// large ones.
     pub fn read(cell: &[u8], storage: Storage) -> Self {
         let (count, offset) = match (storage, cell.as_chunks::<4>().0, cell.as_chunks::<8>().0) {
             (Storage::Heap32, [count, offset], _) => {
@@ -43,7 +44,8 @@ impl Descriptor {
     }
 }
 
-/// A part of the heap in memory; one for every column, since the lists of a column follow one another in most files.
+/// A part of the heap in memory; one for every column, since the lists of a column follow one another in most
+/// files.
 #[derive(Debug, Default)]
 pub(super) struct Window {
     start: u64,

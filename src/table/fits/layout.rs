@@ -1,4 +1,5 @@
-//! The layout of one binary table: its columns in the row, its rows and heap in the file, and the names and texts of its header.
+//! The layout of one binary table: its columns in the row, its rows and heap in the file, and the names and
+//! texts of its header.
 
 use super::astropy;
 use super::checksum::Declared;
@@ -17,7 +18,8 @@ use std::path::{Path, PathBuf};
 
 /// Columns that FITS allows.
 const MOST_COLUMNS: u64 = 999;
-/// Bytes that rows without bytes (columns of length zero) may add up to as nulls in memory, beyond those of the file.
+/// Bytes that rows without bytes (columns of length zero) may add up to as nulls in memory, beyond those of
+/// the file.
 const FREE_CELLS: u64 = 1 << 24;
 
 /// A binary table whose declared sizes agree with one another and with the file.
@@ -117,7 +119,8 @@ impl BinaryTable {
     /// How a column is read.
     ///
     /// # Errors
-    /// When its type has no counterpart in [`crate::table::Values`], or its TSCAL, TZERO or TNULL is no number.
+    /// When its type has no counterpart in [`crate::table::Values`], or its TSCAL, TZERO or TNULL is no
+    /// number.
     pub fn decoder(&self, field: &Field) -> Result<Decoder> {
         let complex = || unsupported(&self.place, &field.schema.name, "complex numbers");
         let (scaling, values) = scaling::of_column(&self.header, field.number, field.form.code)?;
@@ -138,9 +141,9 @@ impl BinaryTable {
         Ok(Decoder { form, offset: field.offset, scaling, null, column_type: ColumnType { values, layout } })
     }
 
-    /// TNULL. Without it the smallest integer of 64 bits, which is nobody's value, is null all the same, as programs leave it that turn
-    /// NaN into an integer or drop TNULL. The smallest of 32 bits can be a flag; in copies of our own files, which never hold it as a
-    /// value, it is null too.
+    /// TNULL. Without it the smallest integer of 64 bits, which is nobody's value, is null all the same, as
+    /// programs leave it that turn NaN into an integer or drop TNULL. The smallest of 32 bits can be a flag;
+    /// in copies of our own files, which never hold it as a value, it is null too.
     fn null(&self, field: &Field, scaling: Scaling) -> Result<Option<i64>> {
         let keyword = format!("TNULL{}", field.number);
         if let Some(text) = self.header.value(&keyword) {
@@ -186,8 +189,9 @@ fn is_ours(header: &Header) -> bool {
     program.is_some_and(|program| program.starts_with("photosphere"))
 }
 
-/// The names of the columns: TTYPE, or `col` and the number, as astropy has it, for a column without a name. Our own names have no
-/// capitals; where a program has written a copy of our file with nothing but capitals, which FITS takes for the same, they are ours again.
+/// The names of the columns: TTYPE, or `col` and the number, as astropy has it, for a column without a name.
+/// Our own names have no capitals; where a program has written a copy of our file with nothing but capitals,
+/// which FITS takes for the same, they are ours again.
 fn names_of_columns(header: &Header, n_columns: u64) -> Vec<String> {
     let name = |number: u64| match header.value(&format!("TTYPE{number}")).map(str::trim) {
         None | Some("") => format!("col{number}"),
@@ -201,7 +205,8 @@ fn names_of_columns(header: &Header, n_columns: u64) -> Vec<String> {
     names
 }
 
-/// The names of a table's columns, for messages about tables that are not read; none if its header is damaged.
+/// The names of a table's columns, for messages about tables that are not read; none if its header is
+/// damaged.
 pub(super) fn names(source: &Source, hdu: &Hdu) -> Vec<String> {
     let header = Header::read(source, hdu.start, hdu.number).ok().flatten();
     header.map_or_else(Vec::new, |header| names_of_columns(&header, hdu.n_columns.min(MOST_COLUMNS)))
@@ -261,7 +266,8 @@ fn fields(header: &Header, place: &Path, n_columns: usize, row_bytes: u64) -> Re
     Ok(fields)
 }
 
-/// Refuses rows that take no room in the file but would fill the memory: columns of length zero are nulls, one a row.
+/// Refuses rows that take no room in the file but would fill the memory: columns of length zero are nulls,
+/// one a row.
 fn require_bytes(header: &Header, source: &Source, fields: &[Field], row_bytes: u64, n_rows: u64) -> Result<()> {
     let n_empty = fields.iter().filter(|field| field.form.repeat == 0).count() as u64;
     let unbacked = if row_bytes == 0 { n_rows.max(n_rows.saturating_mul(n_empty)) } else { n_rows.saturating_mul(n_empty) };

@@ -20,7 +20,8 @@ pub(super) fn is_reserved(name: &str) -> bool {
     LAYOUT.contains(&name) || COLUMN.iter().any(|root| name.strip_prefix(root).is_some_and(is_number))
 }
 
-/// Names and values. FITS has capitals only, and programs differ in which names they make HIERARCH cards of: all are in lower case.
+/// Names and values. FITS has capitals only, and programs differ in which names they make HIERARCH cards of:
+/// all are in lower case.
 pub(super) fn of_header(header: &Header) -> BTreeMap<String, String> {
     let names = header.entries().iter().map(|entry| (entry.keyword.to_ascii_lowercase(), &entry.value));
     let kept: HashMap<String, &String> = names.filter(|(name, _)| !is_reserved(name)).collect();

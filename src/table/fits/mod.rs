@@ -1,6 +1,7 @@
-//! FITS binary tables, read and written by our own code: scalars, lists of fixed and varying length, text, booleans and bits, integers
-//! with TNULL, unsigned and scaled columns; units, UCDs and descriptions as TUNIT, TUCD and TCOMM (which TOPCAT shows) and in astropy's
-//! own COMMENT block; the table's metadata as header cards; CHECKSUM and DATASUM. Images are read too ([`FitsFile`], [`ImageRows`]).
+//! FITS binary tables, read and written by our own code: scalars, lists of fixed and varying length, text,
+//! booleans and bits, integers with TNULL, unsigned and scaled columns; units, UCDs and descriptions as
+//! TUNIT, TUCD and TCOMM (which TOPCAT shows) and in astropy's own COMMENT block; the table's metadata as
+//! header cards; CHECKSUM and DATASUM. Images are read too ([`FitsFile`], [`ImageRows`]).
 //!
 //! | stored | read as | null |
 //! |---|---|---|
@@ -15,8 +16,9 @@
 //! | P, Q | lists of varying length, or one text | empty list |
 //! | C, M | not read ([`crate::table::Table::unread`]) | |
 //!
-//! A list is null when all of it is. Every size that a header declares is compared with the size of the file before anything is
-//! allocated, and lists that share a heap may not become larger than compressed files may ([`crate::table::limits`]).
+//! A list is null when all of it is. Every size that a header declares is compared with the size of the file
+//! before anything is allocated, and lists that share a heap may not become larger than compressed files may
+//! ([`crate::table::limits`]).
 
 mod astropy;
 mod cards;

@@ -139,7 +139,8 @@ struct Shared {
 }
 
 impl Shared {
-    /// Whether the column says which star a row belongs to: it is compared, wanted or not, where tables are joined.
+    /// Whether the column says which star a row belongs to: it is compared, wanted or not, where tables are
+    /// joined.
     fn is_identifier(&self, opened: &Opened) -> bool {
         use super::form::Code;
         let is_integer = |&(table, field): &(usize, usize)| {
@@ -154,7 +155,8 @@ struct Reader {
     path: PathBuf,
     labels: Vec<String>,
     tables: Vec<Rows>,
-    /// For every wanted column, then for identifiers to compare: the tables that have it, with the position among what is read of each.
+    /// For every wanted column, then for identifiers to compare: the tables that have it, with the position
+    /// among what is read of each.
     plan: Vec<Vec<(usize, usize)>>,
     n_wanted: usize,
     metadata: BTreeMap<String, String>,

@@ -1,4 +1,5 @@
-//! The rows of one table, in order: read whole in blocks, summed for DATASUM as they pass, and taken apart by column.
+//! The rows of one table, in order: read whole in blocks, summed for DATASUM as they pass, and taken apart by
+//! column.
 
 use super::checksum::Sum;
 use super::decode::{Growing, Problem};
@@ -48,11 +49,12 @@ impl Rows {
         Ok(Self { source, table, wanted, next: 0, buffer: Vec::new(), sum, heap_taken: 0 })
     }
 
-    /// The wanted columns of the next `rows` rows, which the table must have. With the last row the sum of the data is compared.
+    /// The wanted columns of the next `rows` rows, which the table must have. With the last row the sum of
+    /// the data is compared.
     ///
     /// # Errors
-    /// When the file cannot be read, a value has no meaning, lists lie outside the heap or take more memory than the file accounts for,
-    /// or the data are not those of DATASUM.
+    /// When the file cannot be read, a value has no meaning, lists lie outside the heap or take more memory
+    /// than the file accounts for, or the data are not those of DATASUM.
     pub fn read(&mut self, rows: usize) -> Result<Vec<Column>> {
         let first = self.next;
         let mut columns: Vec<Growing> = self.wanted.iter().map(|wanted| Growing::new(wanted.decoder, rows)).collect();
@@ -119,7 +121,8 @@ impl Rows {
         Ok(())
     }
 
-    /// Refuses lists outside the heap, and lists that share it so often that they would fill the memory, before any is read.
+    /// Refuses lists outside the heap, and lists that share it so often that they would fill the memory,
+    /// before any is read.
     fn require_heap(&mut self, i: usize, descriptors: &[Descriptor]) -> Result<()> {
         let Wanted { schema, decoder, .. } = &self.wanted[i];
         let size = match decoder.column_type.values {

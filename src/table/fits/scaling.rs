@@ -1,4 +1,5 @@
-//! TSCAL and TZERO: stored integers to what they stand for, exactly where that is an integer (unsigned integers are stored so).
+//! TSCAL and TZERO: stored integers to what they stand for, exactly where that is an integer (unsigned
+//! integers are stored so).
 
 use super::form::Code;
 use super::header::Header;
@@ -23,8 +24,9 @@ pub(super) enum Scaling {
 /// 2⁶³, the largest factor that is taken for an integer (TZERO of unsigned 64-bit integers).
 const LARGEST_FACTOR: f64 = 9_223_372_036_854_775_808.0;
 
-/// The scaling of column `number` (from 1), and the type of its scaled values: integers of 32 bits where all stored values fit,
-/// of 64 bits where they may (a value that does not is an error of its row), floats otherwise.
+/// The scaling of column `number` (from 1), and the type of its scaled values: integers of 32 bits where all
+/// stored values fit, of 64 bits where they may (a value that does not is an error of its row), floats
+/// otherwise.
 ///
 /// # Errors
 /// When TSCAL or TZERO is not a number, or TSCAL is zero.
@@ -32,8 +34,8 @@ pub(super) fn of_column(header: &Header, number: usize, code: Code) -> Result<(S
     of_keywords(header, &format!("TSCAL{number}"), &format!("TZERO{number}"), code)
 }
 
-/// The scaling of an image (BSCALE, BZERO), with the type of its values. An image of integers with BLANK becomes floats, among which
-/// NaN can stand for the blank ones.
+/// The scaling of an image (BSCALE, BZERO), with the type of its values. An image of integers with BLANK
+/// becomes floats, among which NaN can stand for the blank ones.
 ///
 /// # Errors
 /// As [`of_column`]; when BLANK is no integer.
@@ -116,7 +118,8 @@ impl Factor {
     }
 }
 
-/// A number of the header, an integer where it is one, however it is written (`32768`, `3.2768E4`, `3.2768D4`).
+/// A number of the header, an integer where it is one, however it is written (`32768`, `3.2768E4`,
+/// `3.2768D4`).
 fn factor(header: &Header, keyword: &str, default: i128) -> Result<Factor> {
     let Some(text) = header.value(keyword) else { return Ok(Factor::Integer(default)) };
     let wrong = || header.wrong(keyword, &format!("'{text}'"), "a number");

@@ -1,4 +1,5 @@
-//! The bytes of a FITS file: taken from the disk where they are wanted, or held in memory where the file is compressed.
+//! The bytes of a FITS file: taken from the disk where they are wanted, or held in memory where the file is
+//! compressed.
 
 use crate::error::{Error, Result};
 use crate::table::format::is_gzip;

@@ -31,7 +31,8 @@ fn text(texts: &[&str]) -> Values {
     Values::Text(texts.iter().map(|&text| text.to_owned()).collect())
 }
 
-/// Two rows with all of L, X, B, I, J, K, E, D, C and A; the types that go with TSCAL and TZERO are those of cfitsio's `ffeqtyll`.
+/// Two rows with all of L, X, B, I, J, K, E, D, C and A; the types that go with TSCAL and TZERO are those of
+/// cfitsio's `ffeqtyll`.
 #[test]
 fn numbers_booleans_and_bits() {
     let columns = [
@@ -139,7 +140,8 @@ fn text_of_every_form() {
     assert!(warning::said().iter().any(|text| text.contains("column 'latin': it holds text that is not UTF-8")));
 }
 
-/// A text list longer than cfitsio's buffer of 28 800 bytes, a gap before the heap, 64-bit descriptors and shared lists.
+/// A text list longer than cfitsio's buffer of 28 800 bytes, a gap before the heap, 64-bit descriptors and
+/// shared lists.
 #[test]
 fn lists_of_varying_length() {
     let gap = 7;
@@ -317,7 +319,8 @@ fn names_in_capitals_are_ours_where_the_file_is() {
     }
 }
 
-/// Columns whose names differ in case alone keep their own descriptions where only astropy's comments have them.
+/// Columns whose names differ in case alone keep their own descriptions where only astropy's comments have
+/// them.
 #[test]
 fn descriptions_belong_to_the_exact_name() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,8 @@
-//! Bytes of text to characters. FITS knows only ASCII; what programs write beyond it is UTF-8, or one byte a character.
+//! Bytes of text to characters. FITS knows only ASCII; what programs write beyond it is UTF-8, or one byte a
+//! character.
 
-/// The text, and whether it was UTF-8. Bytes that are not are read as Latin-1, in which every byte has a character of its own, so that
-/// different texts stay different.
+/// The text, and whether it was UTF-8. Bytes that are not are read as Latin-1, in which every byte has a
+/// character of its own, so that different texts stay different.
 pub(super) fn decode(bytes: &[u8]) -> (String, bool) {
     match std::str::from_utf8(bytes) {
         Ok(text) => (text.to_owned(), true),

@@ -1,5 +1,6 @@
-//! Columns to a FITS binary table. Rows are written as they come; the lists of varying length wait in a file of their own, since the
-//! heap follows the rows; the header, whose cards only change their values, is written again at the end.
+//! Columns to a FITS binary table. Rows are written as they come; the lists of varying length wait in a file
+//! of their own, since the heap follows the rows; the header, whose cards only change their values, is
+//! written again at the end.
 
 use super::checksum::{self, Sum};
 use super::encode::{self, ColumnForm};

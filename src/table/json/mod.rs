@@ -1,9 +1,10 @@
-//! JSON, read only, in the three forms in which programs write tables: a list of records (`[{"a": 1}, …]`), an object of columns
-//! (`{"a": [1, …]}`), and that of TAP services (`{"metadata": [{"name": "a", "datatype": "long"}, …], "data": [[1], …]}`), whose types, units,
-//! UCDs and descriptions are believed.
+//! JSON, read only, in the three forms in which programs write tables: a list of records (`[{"a": 1}, …]`),
+//! an object of columns (`{"a": [1, …]}`), and that of TAP services (`{"metadata": [{"name": "a", "datatype":
+//! "long"}, …], "data": [[1], …]}`), whose types, units, UCDs and descriptions are believed.
 //!
-//! `null`, empty text, NaN, a key that a record lacks, and lists of nothing but `null` are null. Without declared types they are inferred from
-//! all records; numbers are taken from the text itself, so that no digit of an identifier is lost.
+//! `null`, empty text, NaN, a key that a record lacks, and lists of nothing but `null` are null. Without
+//! declared types they are inferred from all records; numbers are taken from the text itself, so that no
+//! digit of an identifier is lost.
 
 mod document;
 

@@ -1,4 +1,5 @@
-//! Arrow arrays to columns. Values of the types that tables hold are taken over from the decoder without a copy.
+//! Arrow arrays to columns. Values of the types that tables hold are taken over from the decoder without a
+//! copy.
 
 use crate::error::{Error, Result};
 use crate::table::builder::is_float;
@@ -14,7 +15,8 @@ use arrow_buffer::{NullBuffer, ScalarBuffer};
 use arrow_schema::DataType;
 use std::path::Path;
 
-/// Digits of decimals whose every value is a whole number that a 64-bit float holds, and powers of ten that it holds.
+/// Digits of decimals whose every value is a whole number that a 64-bit float holds, and powers of ten that
+/// it holds.
 const EXACT_DIGITS: u8 = 15;
 const EXACT_SCALE: i8 = 22;
 
@@ -26,7 +28,8 @@ pub(super) struct Origin<'a> {
     pub bytes: u64,
 }
 
-/// Whether a table can hold values of this type, as scalars or lists. Bytes count as text: whether they are is seen in their values.
+/// Whether a table can hold values of this type, as scalars or lists. Bytes count as text: whether they are
+/// is seen in their values.
 pub(super) fn is_readable(data_type: &DataType) -> bool {
     match data_type {
         DataType::List(item)
@@ -73,12 +76,12 @@ fn is_exact_decimal(data_type: &DataType) -> bool {
     }
 }
 
-/// The column that an array is. A null row is null, and so is a float that is NaN and a list that holds nothing but NaN; a null inside a
-/// list of floats is NaN.
+/// The column that an array is. A null row is null, and so is a float that is NaN and a list that holds
+/// nothing but NaN; a null inside a list of floats is NaN.
 ///
 /// # Errors
-/// When a table cannot hold the type or a value: an integer beyond 64 bits with a sign, bytes that are no text, a null inside a list of
-/// other values than floats.
+/// When a table cannot hold the type or a value: an integer beyond 64 bits with a sign, bytes that are no
+/// text, a null inside a list of other values than floats.
 pub(super) fn column(origin: Origin, schema: ColumnSchema, array: ArrayRef) -> Result<Column> {
     let nulls = array.logical_nulls().filter(|nulls| nulls.null_count() > 0);
     let n_rows = array.len();

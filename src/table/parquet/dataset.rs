@@ -1,5 +1,5 @@
-//! The metadata of a dataset, that is of many Parquet files with the same columns: `_common_metadata` has their schema,
-//! `_metadata` the footers of all of them too, so that readers need not open every file.
+//! The metadata of a dataset, that is of many Parquet files with the same columns: `_common_metadata` has
+//! their schema, `_metadata` the footers of all of them too, so that readers need not open every file.
 
 use super::file::damaged;
 use crate::error::{Error, Result};
@@ -18,12 +18,13 @@ use std::path::Path;
 /// Most files whose footers are put together (0.8 GB of memory).
 const MOST_FOOTERS: usize = 20_000;
 
-/// Writes `_common_metadata` and `_metadata` into `folder` for the Parquet files in it, named by their relative paths, with the
-/// given metadata; an older pair is replaced. About 40 kB a file are held meanwhile; of more than 20 000 files, therefore,
-/// there is no `_metadata`, which readers take for a convenience.
+/// Writes `_common_metadata` and `_metadata` into `folder` for the Parquet files in it, named by their
+/// relative paths, with the given metadata; an older pair is replaced. About 40 kB a file are held meanwhile;
+/// of more than 20 000 files, therefore, there is no `_metadata`, which readers take for a convenience.
 ///
 /// # Errors
-/// When a file cannot be read or has other columns than the first, there is none, or the metadata cannot be written.
+/// When a file cannot be read or has other columns than the first, there is none, or the metadata cannot be
+/// written.
 pub fn write_dataset_metadata(folder: &Path, files: &[String], metadata: &BTreeMap<String, String>) -> Result<()> {
     let mut first: Option<FileMetaData> = None;
     let mut row_groups = Vec::new();

@@ -1,5 +1,6 @@
-//! What a Parquet file says of its columns and of itself: in Arrow's field metadata and the key-value metadata, as we and pyarrow write
-//! them; under `table_meta_yaml` or as a VOTable without data, as astropy does; and under `PANDAS_ATTRS`, as pandas does.
+//! What a Parquet file says of its columns and of itself: in Arrow's field metadata and the key-value
+//! metadata, as we and pyarrow write them; under `table_meta_yaml` or as a VOTable without data, as astropy
+//! does; and under `PANDAS_ATTRS`, as pandas does.
 
 use super::{DESCRIPTION, UCD, UNIT};
 use crate::error::Result;
@@ -27,8 +28,8 @@ pub(super) struct Description {
 }
 
 impl Description {
-    /// From the file's own metadata and its Arrow schema. What stands at a column or in the metadata itself goes before what astropy
-    /// repeats in YAML, which an older program may have left behind.
+    /// From the file's own metadata and its Arrow schema. What stands at a column or in the metadata itself
+    /// goes before what astropy repeats in YAML, which an older program may have left behind.
     pub fn new(path: &Path, entries: Option<&Vec<KeyValue>>, schema: &Schema) -> Self {
         let own = entries.into_iter().flatten().map(|entry| (entry.key.clone(), entry.value.clone().unwrap_or_default()));
         let mut all: BTreeMap<String, String> = schema.metadata().clone().into_iter().collect();

@@ -1,5 +1,5 @@
-//! A Parquet file whose footer has been read. What it declares is held against its size before it is believed, and the decoder, which is
-//! not ours, may fail in any way.
+//! A Parquet file whose footer has been read. What it declares is held against its size before it is
+//! believed, and the decoder, which is not ours, may fail in any way.
 
 use super::arrays::Origin;
 use super::description::Description;
@@ -131,7 +131,8 @@ fn check_footer(path: &Path, source: &Source) -> Result<()> {
     }
 }
 
-/// The same file with texts and bytes read as views, which share the bytes of a dictionary instead of repeating them for every row.
+/// The same file with texts and bytes read as views, which share the bytes of a dictionary instead of
+/// repeating them for every row.
 fn with_views(metadata: ArrowReaderMetadata) -> ArrowReaderMetadata {
     let schema = metadata.schema();
     let view = |data_type: &DataType| match data_type {
@@ -174,7 +175,8 @@ pub(super) fn damaged(path: &Path, error: impl std::error::Error + Send + Sync +
     Error::reading(path, error).expected("a whole Parquet file").remedy("If it is truncated, copy or download it again.")
 }
 
-/// Calls the decoder. It checks much of what it reads, but not all: a panic within it is an error of the file, as any other.
+/// Calls the decoder. It checks much of what it reads, but not all: a panic within it is an error of the
+/// file, as any other.
 pub(super) fn guarded<T>(path: &Path, call: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());

@@ -1,5 +1,5 @@
-//! What the pages of a Parquet file declare, held against what its size allows before they are read: a page of a few bytes may say that
-//! it becomes gigabytes, and a run of one value that it is two thousand million.
+//! What the pages of a Parquet file declare, held against what its size allows before they are read: a page
+//! of a few bytes may say that it becomes gigabytes, and a run of one value that it is two thousand million.
 
 use super::thrift::PageHeader;
 use crate::error::{Error, Result};
@@ -135,7 +135,8 @@ impl Pages {
         self.keep(&mut state, result)
     }
 
-    /// Counts what a page becomes where its codec goes on for as long as there is something, whatever the header says.
+    /// Counts what a page becomes where its codec goes on for as long as there is something, whatever the
+    /// header says.
     fn count(&self, chunk: &Chunk, position: u64, bytes: &Bytes) -> std::result::Result<(), ParquetError> {
         let ratio = match chunk.codec {
             Compression::GZIP(_) => 1032,
@@ -219,7 +220,8 @@ impl<R: ChunkReader> Length for Guarded<R> {
 impl<R: ChunkReader> ChunkReader for Guarded<R> {
     type T = io::Chain<Cursor<Vec<u8>>, R::T>;
 
-    /// The decoder asks for a reader where a page header stands (and, without reading, where its page starts).
+    /// The decoder asks for a reader where a page header stands (and, without reading, where its page
+    /// starts).
     fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
         let mut read = self.file.get_read(start)?;
         let mut block = Vec::new();

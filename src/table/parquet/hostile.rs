@@ -97,7 +97,8 @@ fn declared_numbers_are_not_believed() {
     // A column that lies after the file's end, or before its start.
     for offset in [1 << 40, -4] {
         let file = one_page(50_000, plain);
-        // The page starts after the first four bytes: the footer says so in the field of the offset, which is a 64-bit integer.
+        // The page starts after the first four bytes: the footer says so in the field of the offset, which is
+        // a 64-bit integer.
         changed(file.path(), true, |footer| replaced(footer, &[0x26, 8], &[vec![0x26], varint(offset)].concat()));
         let error = read(file.path()).map(|table| table.n_rows()).unwrap_err().to_string();
         assert!(error.contains("column '\"x\"'") || error.contains("a place within"), "{error}");

@@ -1,7 +1,8 @@
-//! Apache Parquet through Arrow: zstd, fixed-size lists for [`super::Shape::Fixed`], lists for [`super::Shape::Variable`]. Unit, UCD
-//! and description are Arrow field metadata under the keys `unit`, `ucd` and `description`; the table's metadata are the file's
-//! key-value metadata. Both are repeated under `table_meta_yaml` in the Arrow schema, where astropy looks for them (and from where they
-//! are read, when astropy has written the file).
+//! Apache Parquet through Arrow: zstd, fixed-size lists for [`super::Shape::Fixed`], lists for
+//! [`super::Shape::Variable`]. Unit, UCD and description are Arrow field metadata under the keys `unit`,
+//! `ucd` and `description`; the table's metadata are the file's key-value metadata. Both are repeated under
+//! `table_meta_yaml` in the Arrow schema, where astropy looks for them (and from where they are read, when
+//! astropy has written the file).
 
 mod arrays;
 mod dataset;

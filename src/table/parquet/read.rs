@@ -79,7 +79,8 @@ pub(in crate::table) fn chunks(path: &Path, names: Option<&[&str]>, rows: usize)
     Ok(Box::new(Tables::new(opened, wanted, unread, rows)?))
 }
 
-/// The columns of bytes that are no text in some row: read before all others, because a column is text in every chunk or in none.
+/// The columns of bytes that are no text in some row: read before all others, because a column is text in
+/// every chunk or in none.
 fn bytes_that_are_no_text(opened: &Opened) -> Result<BTreeSet<usize>> {
     let fields = opened.metadata.schema().fields();
     let candidates: Vec<usize> = (0..fields.len()).filter(|&i| is_bytes(fields[i].data_type())).collect();
@@ -195,7 +196,8 @@ fn row_bytes(opened: &Opened, columns: &[usize]) -> u64 {
 struct Tables {
     opened: Opened,
     batches: Batches,
-    /// For every column, in the order wanted, its position among the arrays of a batch and among the file's columns.
+    /// For every column, in the order wanted, its position among the arrays of a batch and among the file's
+    /// columns.
     order: Vec<(usize, usize)>,
     unread: Vec<UnreadColumn>,
     n_read: u64,

@@ -16,15 +16,15 @@ use std::sync::Arc;
 const PLACE: &str = "record batches";
 
 impl Table {
-    /// A table from Arrow record batches of one schema, as [`read`](super::super::read()) would give it from a
-    /// Parquet file that holds them: units, UCDs and descriptions from the fields' metadata (keys `unit`, `ucd`,
-    /// `description`), or from what astropy or pandas put into the schema's; null where an array is null, and for
-    /// floats also where it is NaN. No batches at all are a table without rows. Columns of other types are left
-    /// out and named in [`Table::unread`].
+    /// A table from Arrow record batches of one schema, as [`read`](super::super::read()) would give it from
+    /// a Parquet file that holds them: units, UCDs and descriptions from the fields' metadata (keys `unit`,
+    /// `ucd`, `description`), or from what astropy or pandas put into the schema's; null where an array is
+    /// null, and for floats also where it is NaN. No batches at all are a table without rows. Columns of
+    /// other types are left out and named in [`Table::unread`].
     ///
     /// # Errors
-    /// When a batch has other columns than the schema, or a value that a table cannot hold: an integer beyond 64
-    /// bits with a sign, a null inside a list of other values than floats.
+    /// When a batch has other columns than the schema, or a value that a table cannot hold: an integer beyond
+    /// 64 bits with a sign, a null inside a list of other values than floats.
     pub fn from_record_batches(schema: &Schema, batches: impl IntoIterator<Item = RecordBatch>) -> Result<Self> {
         let description = Description::new(Path::new(PLACE), None, schema);
         let batches: Vec<RecordBatch> = batches.into_iter().collect();
@@ -63,9 +63,9 @@ impl Table {
         Ok(table)
     }
 
-    /// The table as one Arrow record batch, as it would stand in a Parquet file: scalars, fixed-size lists for
-    /// columns of one shape and lists for others; unit, UCD and description as the fields' metadata, the table's as
-    /// the schema's (and all again under `table_meta_yaml`, for astropy).
+    /// The table as one Arrow record batch, as it would stand in a Parquet file: scalars, fixed-size lists
+    /// for columns of one shape and lists for others; unit, UCD and description as the fields' metadata, the
+    /// table's as the schema's (and all again under `table_meta_yaml`, for astropy).
     ///
     /// # Errors
     /// When a list is longer than Arrow can say.

@@ -1,5 +1,6 @@
-//! As much of Thrift's compact protocol as it takes to look at the footer and the page headers of a Parquet file before the library
-//! that decodes them allocates what they declare, or follows their schema down without a limit.
+//! As much of Thrift's compact protocol as it takes to look at the footer and the page headers of a Parquet
+//! file before the library that decodes them allocates what they declare, or follows their schema down
+//! without a limit.
 
 /// Depth to which values that are passed over may nest.
 const MAX_DEPTH: usize = 16;
@@ -53,7 +54,8 @@ impl<'a> Compact<'a> {
         Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
     }
 
-    /// The number and type of the next field of a struct after the field numbered `last`; within it `None` at the struct's end.
+    /// The number and type of the next field of a struct after the field numbered `last`; within it `None` at
+    /// the struct's end.
     pub fn field(&mut self, last: i64) -> Option<Option<(i64, u8)>> {
         let byte = self.byte()?;
         if byte & 15 == 0 {
@@ -97,7 +99,8 @@ impl<'a> Compact<'a> {
             13 => self.pass(16),
             LIST | SET => {
                 let (n, kind) = self.list()?;
-                // The library gives booleans no byte and would go through any number of them; no list that Parquet knows here has any.
+                // The library gives booleans no byte and would go through any number of them; no list that
+                // Parquet knows here has any.
                 if n > 0 && matches!(kind, TRUE | FALSE) {
                     return None;
                 }
@@ -147,8 +150,8 @@ pub(super) struct PageHeader {
 }
 
 impl PageHeader {
-    /// Reads the header at the start of `bytes`; `None` where it is none, or goes on beyond them. Negative sizes count as zero: the
-    /// decoder refuses them.
+    /// Reads the header at the start of `bytes`; `None` where it is none, or goes on beyond them. Negative
+    /// sizes count as zero: the decoder refuses them.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let size = |value: i64| u64::try_from(value).unwrap_or(0);
         let mut compact = Compact::new(bytes);
@@ -180,9 +183,10 @@ impl PageHeader {
     }
 }
 
-/// What is wrong with a footer (FileMetaData): lists that declare more than follows, or a schema that is deeper than `max_depth`, has more
-/// than `max_elements` elements or declares children that are not there. The decoder goes through any declared number of booleans, calls
-/// itself for every level and allocates for every declared child.
+/// What is wrong with a footer (FileMetaData): lists that declare more than follows, or a schema that is
+/// deeper than `max_depth`, has more than `max_elements` elements or declares children that are not there.
+/// The decoder goes through any declared number of booleans, calls itself for every level and allocates for
+/// every declared child.
 pub(super) fn footer_fault(footer: &[u8], max_depth: usize, max_elements: u64) -> Option<String> {
     let mut compact = Compact::new(footer);
     footer_walk(&mut compact, max_depth, max_elements)

@@ -91,8 +91,8 @@ impl Sink for ParquetSink {
     }
 }
 
-/// The Arrow schema of tables like this one. The metadata stand in it too, where pyarrow's and pandas' schemas show
-/// them; and all of it once more for astropy.
+/// The Arrow schema of tables like this one. The metadata stand in it too, where pyarrow's and pandas'
+/// schemas show them; and all of it once more for astropy.
 pub(super) fn arrow_schema(table: &Table) -> Schema {
     let fields: Vec<Field> = table.columns().iter().map(field).collect();
     let mut metadata: HashMap<String, String> = table.metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect();

@@ -1,4 +1,5 @@
-//! Rows of BINARY and BINARY2 streams: big-endian values one after the other, with a count before lists of varying length.
+//! Rows of BINARY and BINARY2 streams: big-endian values one after the other, with a count before lists of
+//! varying length.
 
 use super::document::Document;
 use super::field::{Datatype, Field};
@@ -11,8 +12,8 @@ use crate::table::{Layout, Values};
 /// A column, and what is wrong with its cell.
 type At = (usize, Misfit);
 
-/// Appends one row to the builders. The result within is the number of bytes that the row has; or the position of the column in which
-/// something is wrong, and what.
+/// Appends one row to the builders. The result within is the number of bytes that the row has; or the
+/// position of the column in which something is wrong, and what.
 ///
 /// # Errors
 /// As [`Stream::take`].

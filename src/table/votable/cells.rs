@@ -64,7 +64,8 @@ pub(super) fn push(builder: &mut ColumnBuilder, field: &Field, cell: &str) -> Re
     }
 }
 
-/// Appends the items that parse. Gives back an item that is null for a type that has no null for single values, if there is one.
+/// Appends the items that parse. Gives back an item that is null for a type that has no null for single
+/// values, if there is one.
 ///
 /// # Errors
 /// The item that does not parse.

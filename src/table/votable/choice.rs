@@ -1,4 +1,5 @@
-//! Which table of a document is read: the first with data, or the one that is named in brackets (`stars.xml[labels]`, `stars.xml[2]`).
+//! Which table of a document is read: the first with data, or the one that is named in brackets
+//! (`stars.xml[labels]`, `stars.xml[2]`).
 
 use crate::error::{Error, Result};
 use crate::table::Location;

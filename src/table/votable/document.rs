@@ -1,5 +1,6 @@
-//! An XML document as a stream of elements and text, in memory that is bounded whatever the document says of itself: nothing is kept
-//! of what has been passed but the names of the open elements, and no entity is known but XML's own five and character references.
+//! An XML document as a stream of elements and text, in memory that is bounded whatever the document says of
+//! itself: nothing is kept of what has been passed but the names of the open elements, and no entity is known
+//! but XML's own five and character references.
 
 use super::encoding;
 use crate::error::{Error, Result};
@@ -58,7 +59,8 @@ impl Element<'_> {
     /// When the attributes are not well-formed or use an unknown entity.
     pub fn attributes<const N: usize>(&self, names: [&str; N]) -> Result<[String; N]> {
         let mut values = [const { String::new() }; N];
-        // Without the search for attributes that come twice, whose time grows with the square of their number.
+        // Without the search for attributes that come twice, whose time grows with the square of their
+        // number.
         for attribute in self.start.attributes().with_checks(false) {
             let attribute = attribute.map_err(|error| damaged(self.path, self.position, error.into()))?;
             if let Some(position) = names.iter().position(|name| *name == attribute.key.into_inner()) {
@@ -104,8 +106,8 @@ impl Document {
     }
 
     /// # Errors
-    /// When the document is not well-formed, ends within an element, nests too deeply, has too large a piece, or declares or uses
-    /// entities of its own.
+    /// When the document is not well-formed, ends within an element, nests too deeply, has too large a piece,
+    /// or declares or uses entities of its own.
     pub fn next(&mut self) -> Result<Item<'_>> {
         if std::mem::take(&mut self.is_empty) {
             self.depth -= 1;
@@ -166,7 +168,8 @@ impl Document {
         })
     }
 
-    /// Passes over what is left of the element that was opened last, which has `depth` open elements with itself.
+    /// Passes over what is left of the element that was opened last, which has `depth` open elements with
+    /// itself.
     ///
     /// # Errors
     /// As [`Document::next`].
@@ -182,7 +185,8 @@ impl Document {
         Ok(())
     }
 
-    /// Reads the text of the element that was opened last, up to its end, into `text`; that of elements within it is passed over.
+    /// Reads the text of the element that was opened last, up to its end, into `text`; that of elements
+    /// within it is passed over.
     ///
     /// # Errors
     /// As [`Document::next`].
@@ -199,8 +203,8 @@ impl Document {
         Ok(())
     }
 
-    /// The text at this place as it stands in the file, as far as it is in memory: a stream is read piece by piece in turn with
-    /// [`Document::pass`]. Empty where something else than text follows, or a reference.
+    /// The text at this place as it stands in the file, as far as it is in memory: a stream is read piece by
+    /// piece in turn with [`Document::pass`]. Empty where something else than text follows, or a reference.
     ///
     /// # Errors
     /// When the file cannot be read.

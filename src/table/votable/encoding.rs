@@ -1,5 +1,5 @@
-//! The bytes of an XML document as UTF-8: UTF-8 with or without a byte-order mark, and UTF-16 and Latin-1 where the document
-//! says so. Other encodings are refused by name.
+//! The bytes of an XML document as UTF-8: UTF-8 with or without a byte-order mark, and UTF-16 and Latin-1
+//! where the document says so. Other encodings are refused by name.
 
 use crate::error::{Error, Result};
 use crate::table::gzip;

@@ -1,4 +1,5 @@
-//! Documents that are made to fill the memory, to take for ever or to stop the program, and sound ones that are damaged at random.
+//! Documents that are made to fill the memory, to take for ever or to stop the program, and sound ones that
+//! are damaged at random.
 
 use super::tests::{document, error_of, path_of, stream};
 use crate::table::{read, read_columns};

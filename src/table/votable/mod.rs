@@ -1,8 +1,9 @@
-//! VOTable, read only: TABLEDATA, BINARY and BINARY2 of one table of the document (IVOA Recommendation VOTable 1.4), as a stream: a
-//! document is never held whole, nor trusted in what it says of its own size.
+//! VOTable, read only: TABLEDATA, BINARY and BINARY2 of one table of the document (IVOA Recommendation
+//! VOTable 1.4), as a stream: a document is never held whole, nor trusted in what it says of its own size.
 //!
-//! Empty cells, NaN, empty lists, `VALUES null` and BINARY2's flags are null. Bits are booleans, texts of two lengths (`5x3`) lists
-//! of text; complex numbers and types that VOTable does not know are left out, and named when they are asked for.
+//! Empty cells, NaN, empty lists, `VALUES null` and BINARY2's flags are null. Bits are booleans, texts of two
+//! lengths (`5x3`) lists of text; complex numbers and types that VOTable does not know are left out, and
+//! named when they are asked for.
 
 mod binary;
 mod cells;
@@ -56,10 +57,12 @@ pub(super) fn described(path: &Path, text: String) -> Result<(Vec<ColumnSchema>,
     Ok((head.fields.into_iter().map(|field| field.schema).collect(), head.metadata))
 }
 
-/// Chunks of at most `rows` rows. The end of the document is read before the last one is given, with what it says of the table.
+/// Chunks of at most `rows` rows. The end of the document is read before the last one is given, with what it
+/// says of the table.
 ///
 /// # Errors
-/// When the document is damaged or no VOTable, does not have the table, or a column that is named cannot be read.
+/// When the document is damaged or no VOTable, does not have the table, or a column that is named cannot be
+/// read.
 pub(super) fn chunks(location: &Location, names: Option<&[&str]>, rows: usize) -> Result<Chunks> {
     let path = location.file.as_path();
     let mut tables = Tables::open(location)?;

@@ -44,7 +44,8 @@ enum State {
     Ended,
 }
 
-/// What the rows take in memory. Rows that are not in the file (lists of nulls of a declared length) must not fill it.
+/// What the rows take in memory. Rows that are not in the file (lists of nulls of a declared length) must not
+/// fill it.
 struct Limit {
     /// Bytes of the file as it stands.
     file: u64,

@@ -35,7 +35,8 @@ impl Stream {
         Ok(self.available(document, 1)? == 0)
     }
 
-    /// The next `count` bytes; or what is wrong, when fewer are left. Memory grows with the bytes that there are, whatever is asked for.
+    /// The next `count` bytes; or what is wrong, when fewer are left. Memory grows with the bytes that there
+    /// are, whatever is asked for.
     ///
     /// # Errors
     /// When the document is damaged or is not base64 here.

@@ -1,5 +1,5 @@
-//! The way through a document: to the data of the wanted table, and on to the end, with what stands around tables (PARAM, INFO and the
-//! status of a query).
+//! The way through a document: to the data of the wanted table, and on to the end, with what stands around
+//! tables (PARAM, INFO and the status of a query).
 
 use super::choice::{Choice, Seen};
 use super::document::{Document, Item};
@@ -88,7 +88,8 @@ impl Tables {
     /// Goes to the data of the wanted table: the element DATA has been opened.
     ///
     /// # Errors
-    /// When the document is damaged or no VOTable, its service says that it failed, or it does not have the table.
+    /// When the document is damaged or no VOTable, its service says that it failed, or it does not have the
+    /// table.
     pub fn find(&mut self) -> Result<Head> {
         let head = self.walk()?;
         if let Some(head) = head {
@@ -114,7 +115,8 @@ impl Tables {
     /// Goes from the data of the table to the end of the document, after `n_rows` rows have been read.
     ///
     /// # Errors
-    /// When the rest of the document is damaged, the service says that it failed, or the table says that it has more or fewer rows.
+    /// When the rest of the document is damaged, the service says that it failed, or the table says that it
+    /// has more or fewer rows.
     pub fn finish(&mut self, n_rows: u64, declared: Option<u64>) -> Result<()> {
         while self.walk()?.is_some() {}
         self.choice.finish()?;
@@ -147,7 +149,8 @@ impl Tables {
 
     /// Goes on to the data of a wanted table, or to the end.
     fn walk(&mut self) -> Result<Option<Head>> {
-        // The rows were read without this walker: elements may have been closed, or opened (the BINARY around a STREAM).
+        // The rows were read without this walker: elements may have been closed, or opened (the BINARY around
+        // a STREAM).
         self.frames.resize_with(self.document.depth(), Frame::default);
         loop {
             let n_open = self.document.depth();

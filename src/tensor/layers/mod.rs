@@ -167,8 +167,8 @@ impl Network {
         Ok(self.forms()?.last().map_or(0, |form| form.len()))
     }
 
-    /// Its tensors: normal weights of variance 2/inputs before rectifiers (He et al. 2015), 1/inputs elsewhere;
-    /// biases of zero. Each layer draws from a stream of its own.
+    /// Its tensors: normal weights of variance 2/inputs before rectifiers (He et al. 2015), 1/inputs
+    /// elsewhere; biases of zero. Each layer draws from a stream of its own.
     ///
     /// # Errors
     /// As [`Network::forms`].

@@ -9,7 +9,8 @@ fn network(inputs: usize, layers: &[Layer]) -> Network {
     Network { name: "network".into(), inputs, layers: layers.to_vec() }
 }
 
-/// Shen et al. (2025), sec. 3: kernels of 3, pooling of 3 after each convolution, 512 and 256 neurons, five labels.
+/// Shen et al. (2025), sec. 3: kernels of 3, pooling of 3 after each convolution, 512 and 256 neurons, five
+/// labels.
 fn solardis() -> Network {
     let convolution =
         |channels| [Layer::Convolution { channels, kernel: 3 }, Layer::LeakyRelu { slope: 0.01 }, Layer::MaxPooling { size: 3 }];

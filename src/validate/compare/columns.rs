@@ -5,8 +5,8 @@ use super::pairs::{error_name, truth_name};
 use crate::table::ColumnSchema;
 use std::collections::BTreeSet;
 
-/// Names of the columns that [`super::compare`] needs, of the catalogue and of the reference. A name that an option gives is among them
-/// whether or not there is such a column.
+/// Names of the columns that [`super::compare`] needs, of the catalogue and of the reference. A name that an
+/// option gives is among them whether or not there is such a column.
 pub fn needed_columns(
     catalogue: &[ColumnSchema],
     reference: &[ColumnSchema],

@@ -1,4 +1,5 @@
-//! A catalogue of estimates against a truth or a reference table: joined on `source_id`, quantity by quantity.
+//! A catalogue of estimates against a truth or a reference table: joined on `source_id`, quantity by
+//! quantity.
 
 mod columns;
 mod pairs;
@@ -14,11 +15,13 @@ use pairs::{Pairs, common_quantities};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What is compared, and for which stars. The default compares everything that it can for all stars in both tables.
+/// What is compared, and for which stars. The default compares everything that it can for all stars in both
+/// tables.
 #[derive(Debug, Clone, Default)]
 pub struct CompareOptions {
-    /// Names of catalogue columns; empty means every scalar column of numbers that has an error (`<name>_error`) in the
-    /// catalogue or a truth (`true_<name>`) in the reference, and a counterpart in the reference.
+    /// Names of catalogue columns; empty means every scalar column of numbers that has an error
+    /// (`<name>_error`) in the catalogue or a truth (`true_<name>`) in the reference, and a counterpart in
+    /// the reference.
     pub quantities: Vec<String>,
     /// For a quantity, the least ratio of its reference value to the catalogue's error ("true E > 3 σ_E").
     pub minimum_signal: BTreeMap<String, f64>,
@@ -50,8 +53,9 @@ pub struct QuantityComparison {
     /// Column of the reference that it was compared with.
     pub reference_column: String,
     pub unit: String,
-    /// Whether measured values of it were among the constraints of the fit that made the catalogue, as that says itself: it is then no test of
-    /// the fit against the same measurements, and its pulls against others are not those of the fluxes alone.
+    /// Whether measured values of it were among the constraints of the fit that made the catalogue, as that
+    /// says itself: it is then no test of the fit against the same measurements, and its pulls against others
+    /// are not those of the fluxes alone.
     pub was_constraint: bool,
     /// Stars with both values.
     pub n: usize,
@@ -61,7 +65,8 @@ pub struct QuantityComparison {
     pub scatter: f64,
     /// 16th and 84th percentiles of estimate − reference.
     pub interval_68: [f64; 2],
-    /// Of (estimate − reference)/σ; `None` without an error column. σ holds the reference's error too, where it has one.
+    /// Of (estimate − reference)/σ; `None` without an error column. σ holds the reference's error too, where
+    /// it has one.
     pub pulls: Option<PullStatistics>,
     /// Of the pulls against N(0, 1).
     pub kolmogorov_smirnov: Option<KolmogorovSmirnov>,
@@ -79,11 +84,13 @@ pub struct ComparedValues {
     pub pull: Vec<f64>,
 }
 
-/// Compares a catalogue with a reference table, star by star, in the catalogue's units. Numbers beyond reason count as missing.
+/// Compares a catalogue with a reference table, star by star, in the catalogue's units. Numbers beyond reason
+/// count as missing.
 ///
 /// # Errors
-/// When an id column is missing or not of integers, an id appears twice, no star is in both tables, a named quantity or
-/// column does not exist, or a unit of the reference measures something else than the catalogue's.
+/// When an id column is missing or not of integers, an id appears twice, no star is in both tables, a named
+/// quantity or column does not exist, or a unit of the reference measures something else than the
+/// catalogue's.
 pub fn compare(catalogue: &Table, reference: &Table, options: &CompareOptions) -> Result<Comparison> {
     let matched = Pairs::join(catalogue, reference)?;
     let pairs = matched.selected(options)?;
@@ -121,7 +128,8 @@ mod tests {
         Table::new(columns).unwrap()
     }
 
-    /// Six stars; star 6 is not in the reference, star 5 has no estimate, star 4 an impossible error, star 2 is a binary.
+    /// Six stars; star 6 is not in the reference, star 5 has no estimate, star 4 an impossible error, star 2
+    /// is a binary.
     fn catalogue() -> Table {
         table(vec![
             ids(&[4, 2, 1, 3, 5, 6]),

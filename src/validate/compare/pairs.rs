@@ -47,8 +47,8 @@ impl<'t> Pairs<'t> {
         table.column(name).map_err(|error| error.within(side.name()))
     }
 
-    /// Values of a quantity, or their errors, in the catalogue's unit (that of the quantity where the catalogue states none), pair by
-    /// pair; NaN also where a number is beyond reason.
+    /// Values of a quantity, or their errors, in the catalogue's unit (that of the quantity where the
+    /// catalogue states none), pair by pair; NaN also where a number is beyond reason.
     fn read(&self, side: Side, quantity: &str, role: Role) -> Result<Vec<f64>> {
         let column_name = match side {
             Side::Catalogue => quantity.to_owned(),

@@ -11,7 +11,8 @@ impl Comparison {
     /// The comparison as a table with one row per quantity.
     ///
     /// # Errors
-    /// Never for a comparison made by [`compare`](super::compare), whose columns have distinct names and equal lengths.
+    /// Never for a comparison made by [`compare`](super::compare), whose columns have distinct names and
+    /// equal lengths.
     pub fn to_table(&self) -> Result<Table> {
         let text = |name: &str, description: &str, pick: fn(&QuantityComparison) -> &String| {
             let values = self.quantities.iter().map(|quantity| pick(quantity).clone()).collect();

@@ -28,7 +28,8 @@ impl Axis {
         Self { label: label.into(), start, end, logarithmic: false, named_ticks: None, show_numbers: true }
     }
 
-    /// A logarithmic axis over `range`; ends that are not positive are replaced by a thousandth of the other end, or by one.
+    /// A logarithmic axis over `range`; ends that are not positive are replaced by a thousandth of the other
+    /// end, or by one.
     pub fn logarithmic(label: impl Into<String>, (start, end): (f64, f64)) -> Self {
         let usable = |value: f64| value.is_finite() && value > 1.0 / LARGEST;
         let (start, end) = match (usable(start), usable(end)) {
@@ -160,7 +161,8 @@ fn tick_label(value: f64, step: f64, largest: f64) -> String {
     with_minus(format!("{:.*}×10^{{{exponent}}}", decimals(step / power), value / power))
 }
 
-/// Ticks at powers of ten with minor ticks between; also 2 and 5 times them, or linear ticks, where the range is short.
+/// Ticks at powers of ten with minor ticks between; also 2 and 5 times them, or linear ticks, where the range
+/// is short.
 fn logarithmic_ticks(low: f64, high: f64, wanted: usize) -> Vec<Tick> {
     let decades = (high / low).log10();
     if decades < 0.5 {

@@ -35,7 +35,8 @@ const BINS: usize = 12;
 const LEAST_STARS: usize = 10;
 
 impl BiasComparison<'_> {
-    /// Medians with their standard errors, joined by lines; 16th–84th percentiles as bands. All series share the bins.
+    /// Medians with their standard errors, joined by lines; 16th–84th percentiles as bands. All series share
+    /// the bins.
     pub fn figure(&self) -> Figure {
         let all: Vec<f64> = self.series.iter().flat_map(|series| values(series.x)).collect();
         let usable: Vec<f64> = if self.logarithmic { all.into_iter().filter(|&x| x > 0.0).collect() } else { all };

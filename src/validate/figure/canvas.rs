@@ -1,4 +1,5 @@
-//! A drawing surface in pixels with fractions: plotters' SVG backend on a grid eight times finer than a pixel.
+//! A drawing surface in pixels with fractions: plotters' SVG backend on a grid eight times finer than a
+//! pixel.
 
 use super::theme::{Color, FONT_FAMILY, PAPER};
 use plotters::coord::Shift;
@@ -200,8 +201,8 @@ pub fn text_width(text: &str, size: f64) -> f64 {
 /// Size of sub- and superscripts over that of the text.
 const SCRIPT_SIZE: f64 = 0.72;
 
-/// Turns `_{…}` and `^{…}` in the text elements into smaller, shifted spans. The backend puts a text's content on a line of
-/// its own, which is how it is told from markup.
+/// Turns `_{…}` and `^{…}` in the text elements into smaller, shifted spans. The backend puts a text's
+/// content on a line of its own, which is how it is told from markup.
 fn typeset(svg: &str) -> String {
     let mut out = String::with_capacity(svg.len());
     let mut in_text = false;
@@ -234,7 +235,8 @@ fn typeset_line(text: &str) -> String {
         let shift = if rest[start..].starts_with('_') { 0.28 } else { -0.45 };
         out.push_str(&shifted(before, shift_back));
         let percent = (100.0 * SCRIPT_SIZE).round();
-        // both shifts are in ems of their own span; an empty span between two scripts would be dropped, so add the shifts
+        // both shifts are in ems of their own span; an empty span between two scripts would be dropped, so
+        // add the shifts
         let carried = if before.is_empty() { shift_back / SCRIPT_SIZE } else { 0.0 };
         out.push_str(&format!("<tspan dy=\"{:.3}em\" font-size=\"{percent}%\">{script}</tspan>", shift + carried));
         shift_back = -shift * SCRIPT_SIZE;

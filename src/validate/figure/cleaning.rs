@@ -1,4 +1,5 @@
-//! The self-cleaning bump: unresolved binaries of equal mass are 2.5 log10 2 = 0.753 mag brighter than a single star.
+//! The self-cleaning bump: unresolved binaries of equal mass are 2.5 log10 2 = 0.753 mag brighter than a
+//! single star.
 
 use super::Figure;
 use super::axis::Axis;

@@ -21,7 +21,8 @@ struct Bins {
 }
 
 impl Panel<'_, '_> {
-    /// Points, or their density where there are more than [`MOST_POINTS`]. Returns how many lie outside the frame.
+    /// Points, or their density where there are more than [`MOST_POINTS`]. Returns how many lie outside the
+    /// frame.
     pub fn scatter(&mut self, x: &[f64], y: &[f64], color: Color) -> usize {
         if x.len() > MOST_POINTS {
             self.density(x, y, None)
@@ -31,8 +32,8 @@ impl Panel<'_, '_> {
         }
     }
 
-    /// Density of points, logarithmic, with a colour bar where it has a label (room must have been kept in the heading).
-    /// Returns how many points lie outside the frame.
+    /// Density of points, logarithmic, with a colour bar where it has a label (room must have been kept in
+    /// the heading). Returns how many points lie outside the frame.
     pub fn density(&mut self, x: &[f64], y: &[f64], colour_bar: Option<&str>) -> usize {
         let bins = self.bin(x, y, None);
         let most = bins.counts.iter().copied().max().unwrap_or(0).max(2) as f64;
@@ -43,7 +44,8 @@ impl Panel<'_, '_> {
         bins.outside
     }
 
-    /// Mean of a third quantity on a grid of bins, coloured over `range`. Returns how many points lie outside the frame.
+    /// Mean of a third quantity on a grid of bins, coloured over `range`. Returns how many points lie outside
+    /// the frame.
     pub fn mean_map(&mut self, x: &[f64], y: &[f64], third: &[f64], range: (f64, f64), map: ColorMap) -> usize {
         let bins = self.bin(x, y, Some(third));
         self.draw_bins(&bins, |count, sum| map.at((sum / count as f64 - range.0) / (range.1 - range.0)));
@@ -105,8 +107,8 @@ impl Panel<'_, '_> {
         self.canvas.text_upwards(at, &scale.label, LABEL_SIZE, INK);
     }
 
-    /// A matrix `[rows, columns]` as coloured cells, row 0 at the top; the panel's axes should run over 0…columns and
-    /// rows…0. `write` gives each cell's text.
+    /// A matrix `[rows, columns]` as coloured cells, row 0 at the top; the panel's axes should run over
+    /// 0…columns and rows…0. `write` gives each cell's text.
     pub fn heat_map(&mut self, matrix: ArrayView2<f64>, range: (f64, f64), map: ColorMap, write: impl Fn(f64) -> String) {
         for ((row, column), &value) in matrix.indexed_iter() {
             let corners = (self.pixel(column as f64, row as f64), self.pixel(column as f64 + 1.0, row as f64 + 1.0));

@@ -22,8 +22,8 @@ pub struct ExtinctionCurves<'a> {
 }
 
 impl ExtinctionCurves<'_> {
-    /// The factor that brings the reference to the learned curve's scale: the median ratio. (The scale of R is degenerate
-    /// with that of E, so only shapes can be compared.)
+    /// The factor that brings the reference to the learned curve's scale: the median ratio. (The scale of R
+    /// is degenerate with that of E, so only shapes can be compared.)
     pub fn scale(&self) -> f64 {
         median(&self.learned.iter().zip(self.reference).map(|(learned, reference)| learned / reference).collect::<Vec<f64>>())
     }

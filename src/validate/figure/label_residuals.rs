@@ -29,8 +29,8 @@ pub struct LabelResiduals<'a> {
 }
 
 impl LabelResiduals<'_> {
-    /// Panels in two columns: residuals (a density for many stars) with the running median (line) and 16th–84th percentiles
-    /// (dashed); median and robust scatter in the corner. Axes show the central 99 %.
+    /// Panels in two columns: residuals (a density for many stars) with the running median (line) and
+    /// 16th–84th percentiles (dashed); median and robust scatter in the corner. Axes show the central 99 %.
     pub fn figure(&self) -> Figure {
         let columns = self.labels.len().clamp(1, 2);
         let rows = self.labels.len().div_ceil(2).max(1);

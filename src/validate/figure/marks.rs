@@ -1,5 +1,5 @@
-//! The marks of a panel: lines, points, error bars, bands and steps. Values that are not finite are left out, lines break
-//! there; what lies outside the frame is cut off, and points are counted.
+//! The marks of a panel: lines, points, error bars, bands and steps. Values that are not finite are left out,
+//! lines break there; what lies outside the frame is cut off, and points are counted.
 
 use super::canvas::{Point, Rect, Stroke};
 use super::panel::Panel;
@@ -95,8 +95,8 @@ impl Panel<'_, '_> {
         }
     }
 
-    /// The outline of a histogram with `heights.len() + 1` edges, and its filled area where `fill` is given. Empty bins
-    /// have no outline.
+    /// The outline of a histogram with `heights.len() + 1` edges, and its filled area where `fill` is given.
+    /// Empty bins have no outline.
     pub fn steps(&mut self, edges: &[f64], heights: &[f64], stroke: Stroke, fill: Option<Color>) {
         let floor = self.y.range().0;
         // empty bins lie below the frame, so that their outline is clipped away

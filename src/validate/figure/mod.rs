@@ -1,8 +1,10 @@
-//! Figures: SVG for the browser, PNG from the same SVG with an embedded font, so that both look alike on any machine.
+//! Figures: SVG for the browser, PNG from the same SVG with an embedded font, so that both look alike on any
+//! machine.
 //!
-//! A figure kind is a small struct of slices with a method `figure()`, one file each. Whatever the numbers are (none, all
-//! NaN, a single one, all equal) it gives a figure, with a note where there is nothing to draw.
-//! New kinds are built from [`canvas::Canvas`] (a surface in pixels), [`axis::Axis`] and [`panel::Panel`] (axes with marks).
+//! A figure kind is a small struct of slices with a method `figure()`, one file each. Whatever the numbers
+//! are (none, all NaN, a single one, all equal) it gives a figure, with a note where there is nothing to
+//! draw. New kinds are built from [`canvas::Canvas`] (a surface in pixels), [`axis::Axis`] and
+//! [`panel::Panel`] (axes with marks).
 
 pub mod axis;
 pub mod canvas;

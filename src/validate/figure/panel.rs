@@ -1,4 +1,5 @@
-//! One panel: frame, grid, ticks, labels, legend and remarks. What is drawn in it is in `marks` and `density`.
+//! One panel: frame, grid, ticks, labels, legend and remarks. What is drawn in it is in `marks` and
+//! `density`.
 
 use super::axis::Axis;
 use super::canvas::{Align, Canvas, Point, Rect, Stroke, text_width};
@@ -166,7 +167,8 @@ impl<'c, 'a> Panel<'c, 'a> {
         (frame.left - 0.1..=frame.right + 0.1).contains(&x) && (frame.top - 0.1..=frame.bottom + 0.1).contains(&y)
     }
 
-    /// Vertical lines over the whole height, labelled beside their tops. Labels that would overlap go to lower rows.
+    /// Vertical lines over the whole height, labelled beside their tops. Labels that would overlap go to
+    /// lower rows.
     pub fn verticals<S: AsRef<str>>(&mut self, marks: &[(f64, S)], stroke: Stroke) {
         let frame = self.frame;
         let shown: Vec<(f64, &str)> = (marks.iter())

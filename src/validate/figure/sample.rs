@@ -19,8 +19,8 @@ pub struct SampleDiagram<'a> {
 }
 
 impl SampleDiagram<'_> {
-    /// Two panels: coloured by [Fe/H] (means of bins for large samples) and number of stars. Both axes run backwards, so
-    /// that giants are at the upper right.
+    /// Two panels: coloured by [Fe/H] (means of bins for large samples) and number of stars. Both axes run
+    /// backwards, so that giants are at the upper right.
     pub fn figure(&self) -> Figure {
         Figure::draw("sample", 1040, 470, |canvas| {
             let (left, right) = canvas.bounds.split_columns(0.5);

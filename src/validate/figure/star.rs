@@ -135,7 +135,8 @@ fn sigma_text(sigma: f64, unit: &str) -> String {
     if unit.is_empty() { number } else { format!("{number} {unit}") }
 }
 
-/// Ellipses of constant density of a covariance `[c_xx, c_xy, c_yy]`, in units of each parameter's σ; the frame spans ±3σ.
+/// Ellipses of constant density of a covariance `[c_xx, c_xy, c_yy]`, in units of each parameter's σ; the
+/// frame spans ±3σ.
 fn draw_pair(canvas: &mut Canvas, frame: Rect, [xx, xy, yy]: [f64; 3]) {
     let (middle_x, middle_y) = ((frame.left + frame.right) / 2.0, (frame.top + frame.bottom) / 2.0);
     let corners = [(frame.left, frame.top), (frame.left, frame.bottom), (frame.right, frame.bottom), (frame.right, frame.top)];

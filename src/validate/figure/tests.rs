@@ -1,4 +1,5 @@
-//! Every figure kind with plausible data and with degenerate data. Set `PHOTOSPHERE_FIGURES` to a folder to look at them.
+//! Every figure kind with plausible data and with degenerate data. Set `PHOTOSPHERE_FIGURES` to a folder to
+//! look at them.
 
 use super::*;
 use ndarray::{Array2, array};

@@ -1,5 +1,5 @@
-//! Colours and sizes of all figures. The palette is Okabe & Ito's, the diverging map ColorBrewer's RdBu, the sequential map
-//! viridis: all three can be told apart with the common kinds of colour blindness.
+//! Colours and sizes of all figures. The palette is Okabe & Ito's, the diverging map ColorBrewer's RdBu, the
+//! sequential map viridis: all three can be told apart with the common kinds of colour blindness.
 
 use plotters::style::{Color as _, RGBAColor, RGBColor};
 
@@ -81,7 +81,8 @@ impl ColorMap {
         }
     }
 
-    /// Colour at `fraction`, clamped to [0, 1] and linear between the anchors; not-a-number is the grid's grey.
+    /// Colour at `fraction`, clamped to [0, 1] and linear between the anchors; not-a-number is the grid's
+    /// grey.
     pub fn at(self, fraction: f64) -> Color {
         if fraction.is_nan() {
             return GRID;

@@ -12,8 +12,8 @@ use ndarray::{Array2, ArrayView1};
 /// Least ratio of the true E to its error for stars whose pulls are judged.
 const LEAST_EXTINCTION_SIGNAL: f64 = 3.0;
 
-/// Flags that say that a fit is wrong or doubtful: bits 3 to 6 and 11. The others, such as a missing parallax, only say what to
-/// beware of.
+/// Flags that say that a fit is wrong or doubtful: bits 3 to 6 and 11. The others, such as a missing
+/// parallax, only say what to beware of.
 const DOUBTFUL: i32 =
     flags::POOR_FIT | flags::UNLIKELY_LABELS | flags::PARALLAX_DISAGREES | flags::NOT_CONVERGED | flags::NOT_FITTED;
 
@@ -124,8 +124,8 @@ pub(super) fn pick(values: &[f64], rows: &[usize]) -> Vec<f64> {
     rows.iter().map(|&row| values[row]).collect()
 }
 
-/// Coordinates `[N, P]` of parameter values in file units, one column a parameter. Values that a logarithm cannot take are
-/// replaced by a small positive one.
+/// Coordinates `[N, P]` of parameter values in file units, one column a parameter. Values that a logarithm
+/// cannot take are replaced by a small positive one.
 pub(super) fn coordinates(space: &ParameterSpace, values: &[Vec<f64>]) -> Array2<f64> {
     const SMALL: f64 = 1e-3;
     let n = values.first().map_or(0, Vec::len);
@@ -137,7 +137,8 @@ pub(super) fn coordinates(space: &ParameterSpace, values: &[Vec<f64>]) -> Array2
     })
 }
 
-/// Observed minus predicted magnitude of a star: the median over the wavelengths with a positive observed flux.
+/// Observed minus predicted magnitude of a star: the median over the wavelengths with a positive observed
+/// flux.
 pub(super) fn magnitude_offset(observations: &Observations, star: usize, predicted: ArrayView1<'_, f64>) -> f64 {
     let magnitudes: Vec<f64> = (observations.flux.row(star).iter().zip(observations.flux_error.row(star)).zip(predicted))
         .filter(|((flux, error), _)| error.is_finite() && **flux > 0.0)

@@ -1,4 +1,5 @@
-//! Negative controls: the naive ways of doing it, on simulated stars, to show that they fail and that the report would see it.
+//! Negative controls: the naive ways of doing it, on simulated stars, to show that they fail and that the
+//! report would see it.
 
 use super::context::{coordinates, inside_training_range, magnitude_offset, pick};
 use crate::error::{Error, Result};
@@ -86,7 +87,8 @@ impl ControlResult {
     }
 }
 
-/// Runs all controls on stars simulated with the data vector of the model; `training` are the simulated stars that it was trained on.
+/// Runs all controls on stars simulated with the data vector of the model; `training` are the simulated stars
+/// that it was trained on.
 ///
 /// # Errors
 /// When the model has another data vector than simulated surveys have, or a training or a fit fails.
@@ -162,9 +164,10 @@ const FIRST_NEW_STAR: u64 = 1 << 30;
 
 /// Training on stars with ϖ/σ > 20 only: no distant giant is among them.
 ///
-/// A second model is trained with the recipe of `trained` on those of its `training` stars that have ϖ/σ > 20. Judged is the
-/// distance modulus that the flux of a distant giant gives at its true labels and reddening: the bias of the model itself, without
-/// the noise of labels and the known shift of a weak parallax by its prior.
+/// A second model is trained with the recipe of `trained` on those of its `training` stars that have
+/// ϖ/σ > 20. Judged is the distance modulus that the flux of a distant giant gives at its true labels and
+/// reddening: the bias of the model itself, without the noise of labels and the known shift of a weak
+/// parallax by its prior.
 ///
 /// # Errors
 /// As [`controls`].
@@ -237,8 +240,8 @@ pub fn selection_control(
     })
 }
 
-/// Observed minus predicted magnitude at the true parameters, the median over wavelengths, of every simulated star `[N]`: the
-/// error of the distance modulus that the model gives a star of known labels.
+/// Observed minus predicted magnitude at the true parameters, the median over wavelengths, of every simulated
+/// star `[N]`: the error of the distance modulus that the model gives a star of known labels.
 fn magnitude_residuals(trained: &TrainedModel, observations: &Observations) -> Result<Vec<f64>> {
     let model = &trained.model;
     let values: Vec<Vec<f64>> =

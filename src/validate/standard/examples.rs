@@ -1,4 +1,5 @@
-//! One or two stars from data to posterior: a dwarf like the Sun and a red-clump giant, or whatever is nearest to them.
+//! One or two stars from data to posterior: a dwarf like the Sun and a red-clump giant, or whatever is
+//! nearest to them.
 
 use super::context::{Context, coordinates, pick};
 use crate::error::Result;

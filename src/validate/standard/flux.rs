@@ -134,7 +134,8 @@ fn residuals(context: &Context<'_>, report: &mut Report) -> Result<()> {
     flux_residuals(context, context.input.new_stars, &stars, coordinates(space, &values), caption, report)
 }
 
-/// Rows in the training observations and fitted values (file units, one vector a parameter) of the kept validation stars.
+/// Rows in the training observations and fitted values (file units, one vector a parameter) of the kept
+/// validation stars.
 fn validation_stars(context: &Context<'_>) -> Option<(Vec<usize>, Vec<Vec<f64>>)> {
     let stars = context.input.training_stars;
     let (rows, validation, kept) = (rows_of(context)?, booleans(stars, "is_validation")?, booleans(stars, "is_kept")?);

@@ -1,4 +1,5 @@
-//! The standard report: what was trained on what, how well it fits new stars, and whether its errors can be believed.
+//! The standard report: what was trained on what, how well it fits new stars, and whether its errors can be
+//! believed.
 //!
 //! ```text
 //! TrainedModel, training stars ─┐
@@ -6,8 +7,9 @@
 //! negative controls ────────────┘
 //! ```
 //!
-//! Where the truth is known (a simulation: columns `true_<parameter>`), the report has pulls and says which acceptance figures
-//! are met; on real stars it shows residuals against the catalogue values instead, and leaves out what it cannot know.
+//! Where the truth is known (a simulation: columns `true_<parameter>`), the report has pulls and says which
+//! acceptance figures are met; on real stars it shows residuals against the catalogue values instead, and
+//! leaves out what it cannot know.
 
 mod acceptance;
 mod context;
@@ -32,7 +34,8 @@ use crate::table::Table;
 use crate::train::TrainedModel;
 use context::Context;
 
-/// What a report is made from. [`SurveyReportInput::new`] takes what every report needs; the rest is optional.
+/// What a report is made from. [`SurveyReportInput::new`] takes what every report needs; the rest is
+/// optional.
 #[derive(Debug, Clone, Copy)]
 pub struct SurveyReportInput<'a> {
     pub trained: &'a TrainedModel,
@@ -40,7 +43,8 @@ pub struct SurveyReportInput<'a> {
     pub training_stars: &'a Table,
     /// True R(λ) of a simulation, one number per entry of the data vector.
     pub truth_curve: Option<&'a [f64]>,
-    /// The observations that the model was trained on, for flux residuals of the validation stars and the self-cleaning bump.
+    /// The observations that the model was trained on, for flux residuals of the validation stars and the
+    /// self-cleaning bump.
     pub training: Option<&'a Observations>,
     pub new_stars: &'a Observations,
     /// The default fit of the new stars, with the measured parallax where there is one.
@@ -60,8 +64,8 @@ impl<'a> SurveyReportInput<'a> {
 /// Builds the report; [`Report::write`] puts it on disk.
 ///
 /// # Errors
-/// When estimates, observations and model do not belong together (other stars, another data vector), or the model cannot be
-/// evaluated.
+/// When estimates, observations and model do not belong together (other stars, another data vector), or the
+/// model cannot be evaluated.
 pub fn survey_report(input: &SurveyReportInput<'_>) -> Result<Report> {
     let context = Context::new(*input)?;
     let mut report = Report::new(format!("Model {}: {}", input.trained.id(), input.trained.card.description));

@@ -119,8 +119,8 @@ fn real_stars_have_no_pulls_and_a_report_nevertheless() {
     assert!(message.contains("50 stars") && message.contains("the 2 stars"), "{message}");
 }
 
-/// Spec 1 §7: the median corr(ϖ, log g) falls by at least 0.05 with the parallax. Flux that depends on 2 ln ϖ − log g alone, up
-/// to one part in ten, has corr 0.994 without a parallax; one to 5 % leaves 0.703.
+/// Spec 1 §7: the median corr(ϖ, log g) falls by at least 0.05 with the parallax. Flux that depends on 2 ln ϖ
+/// − log g alone, up to one part in ten, has corr 0.994 without a parallax; one to 5 % leaves 0.703.
 #[test]
 fn taking_the_parallax_out_of_the_fisher_matrix_restores_the_degeneracy() {
     let flux = ndarray::array![[401.0, -200.0], [-200.0, 101.0]];

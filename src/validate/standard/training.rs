@@ -104,8 +104,8 @@ fn cleaning(context: &Context<'_>, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Observed minus predicted magnitude of each row of the training stars at its measured parameters; NaN for stars without
-/// good parallax or flux. `None` without the training observations or a measured parameter.
+/// Observed minus predicted magnitude of each row of the training stars at its measured parameters; NaN for
+/// stars without good parallax or flux. `None` without the training observations or a measured parameter.
 fn magnitude_offsets(context: &Context<'_>) -> Result<Option<Vec<f64>>> {
     let (Some(training), stars) = (context.input.training, context.input.training_stars) else { return Ok(None) };
     let model = &context.input.trained.model;

@@ -42,7 +42,8 @@ pub(super) fn section(context: &Context<'_>, report: &mut Report) -> Result<()> 
     Ok(())
 }
 
-/// Median corr(ϖ, log g) without and with the parallax; `None` where one is not fitted or no parallax was measured.
+/// Median corr(ϖ, log g) without and with the parallax; `None` where one is not fitted or no parallax was
+/// measured.
 pub(super) fn correlations_of_parallax_and_gravity(context: &Context<'_>) -> Result<Option<[f64; 2]>> {
     let map = context.input.map;
     let index = |name: &str| map.fitted.iter().position(|&position| map.parameters[position].0 == name);
@@ -80,8 +81,8 @@ fn correlations(context: &Context<'_>) -> Result<Option<Correlations>> {
     Ok(Some(Correlations { without: median(&without)?, with: median(&with)?, n_stars }))
 }
 
-/// Covariance of a Fisher matrix `[F, F]` from which the measurement `± error` of the parameter `index` is taken out; `None`
-/// where nothing else constrains it.
+/// Covariance of a Fisher matrix `[F, F]` from which the measurement `± error` of the parameter `index` is
+/// taken out; `None` where nothing else constrains it.
 pub(super) fn without_constraint(information: ArrayView2<'_, f64>, index: usize, error: f64) -> Option<Vec<f64>> {
     let f = information.nrows();
     let mut flat: Vec<f64> = information.iter().copied().collect();

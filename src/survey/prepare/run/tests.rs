@@ -336,7 +336,8 @@ fn missing_and_reserved_columns_are_named() {
     assert!(reserved.contains("'flux'") && reserved.contains("tables.rename"), "{reserved}");
 }
 
-/// The real overlap: all 8 964 stars, and in every band as many fluxes as astropy 8.0.2 finds unmasked magnitudes.
+/// The real overlap: all 8 964 stars, and in every band as many fluxes as astropy 8.0.2 finds unmasked
+/// magnitudes.
 #[test]
 fn the_lamost_overlap_is_prepared_completely() {
     let Some(data) = shared_data() else { return };
