@@ -9,6 +9,7 @@ use super::outcome::Outcome;
 use super::settings::Settings;
 use super::training_task::Task;
 use crate::distance::options::ZeroPointChoice;
+use crate::distance::prior::DistancePrior;
 use crate::distance::{DistanceOptions, DistanceRecipe};
 use crate::error::{Error, Result};
 use crate::observations::Cut;
@@ -107,7 +108,9 @@ impl DirectDemo<'_> {
             models.push(package);
         }
         let (catalogue, distances) = (path("catalogue.parquet"), path("distances.parquet"));
-        let options = DistanceOptions { zero_point: ZeroPointChoice::None, ..DistanceOptions::default() };
+        // The furthest giants, by uncertain luminosities alone, may be anywhere beyond some hundred kpc.
+        let (prior, range) = (DistancePrior::FlatLogDistance, [0.01, 10_000.0]);
+        let options = DistanceOptions { zero_point: ZeroPointChoice::None, prior, range, ..DistanceOptions::default() };
         let recipe = DistanceRecipe { options, ..DistanceRecipe::default() };
         let task = DistanceTask { recipe, keep: vec!["true_distance".into()], names: None, shard: None };
         task.make(std::slice::from_ref(&catalogue), &distances, existing, true, settings)?;

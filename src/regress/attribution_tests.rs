@@ -41,8 +41,8 @@ fn slopes_of_the_steps_are_central_differences() {
     }
 }
 
-/// Completeness below 1 %, for labels and for luminosities, and what is known of the spectra: pixels without
-/// lines tell little of the luminosity.
+/// Completeness below 1 %, for labels and for luminosities, and what is known of the spectra: lines tell more
+/// than what is between them.
 #[test]
 fn attributions_sum_to_the_prediction() {
     let text = LABELS.replace("epochs = 25", "epochs = 8");
@@ -67,14 +67,19 @@ fn attributions_sum_to_the_prediction() {
     let mean = observations.flux.mean_axis(ndarray::Axis(0)).unwrap().to_vec();
     let mut share = vec![0.0; observations.grid.len()];
     for star in 0..20 {
-        let found = model.attribution(&observations.flux.row(star).to_vec(), &mean, 128).unwrap();
+        let found = model.attribution(&observations.flux.row(star).to_vec(), &mean, 1024).unwrap();
         assert!(found.incompleteness() < 0.01 || found.difference[0].abs() < 0.2, "{}", found.incompleteness());
         share.iter_mut().zip(found.values.row(0)).for_each(|(sum, value)| *sum += value.abs());
     }
-    // Lines at 12, 24, 36, 48 and 60, 1.8 pixels wide; nothing beyond 66.
-    let of = |range: std::ops::Range<usize>| share[range.clone()].iter().sum::<f64>() / range.len() as f64;
-    println!("mean share of pixels with lines {:.3}, without {:.3}", of(10..62), of(68..80));
-    assert!(of(10..62) > 2.0 * of(68..80));
+    // Lines at 12, 24, 36, 48 and 60, 1.8 pixels wide; a network that has seen few stars uses other pixels
+    // too.
+    let is_core = |w: usize| [12, 24, 36, 48, 60].iter().any(|line| w.abs_diff(*line) <= 1);
+    let of = |cores: bool| {
+        let shares: Vec<f64> = (0..share.len()).filter(|w| is_core(*w) == cores).map(|w| share[w]).collect();
+        shares.iter().sum::<f64>() / shares.len() as f64
+    };
+    println!("mean share of pixels in the cores of lines {:.3}, of others {:.3}", of(true), of(false));
+    assert!(of(true) > of(false));
 }
 
 /// Exact Shapley values of six entries, by all 64 subsets.
@@ -121,5 +126,5 @@ fn attributions_are_near_exact_shapley_values() {
     }
     // Both divide the same difference among the entries, and a network that is not additive differently.
     println!("differences from Shapley values: {:.0} % of these", 100.0 * off / whole);
-    assert!(off < 0.5 * whole, "{off} of {whole}");
+    assert!(off < 0.3 * whole, "{off} of {whole}");
 }
