@@ -64,10 +64,11 @@ pub struct SampledPosterior {
     pub mean: Array2<f64>,
     /// `[N, F, F]`.
     pub covariance: Array3<f64>,
-    /// At [`QUANTILES`], of the fitted parameters and then of the derived quantities: `[N, F + D, 5]`.
+    /// At 2.5, 16, 50, 84 and 97.5 %, of the fitted parameters and then of the derived quantities: `[N, F +
+    /// D, 5]`.
     pub quantiles: Array3<f64>,
-    /// −2 ln P (with flat priors of amounts and of the distance parameter) at the bounds of the [joint
-    /// regions](REGIONS) of highest density, less that of the estimate `[N, 2]`.
+    /// −2 ln P (with flat priors of amounts and of the distance parameter) at the bounds of the joint
+    /// regions (68 and 95 %) of highest density, less that of the estimate `[N, 2]`.
     pub regions: Array2<f64>,
     /// (Σ w)²/Σ w² of the weights.
     pub effective_size: Vec<f64>,

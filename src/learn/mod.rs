@@ -1,7 +1,7 @@
 //! Learning by epochs, whatever learns: schedules, halving on plateaus, the best epoch, patience, checkpoints
 //! of any state, folds, seeds, ensembles.
 //!
-//! What learns is a [`Learner`]; [`learn`] walks its epochs, and [`ensemble`] trains several of different
+//! What learns is a [`Learner`]; a walk goes through its epochs, and [`ensemble`] trains several of different
 //! seeds, one after the other, as one run that can be taken up again to the same bits.
 
 mod ensemble;

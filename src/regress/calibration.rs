@@ -11,7 +11,7 @@ pub struct ErrorCalibration {
     /// line, beyond them it is that of the last. One alone holds everywhere; none is a factor of one.
     pub factors: Vec<[f64; 2]>,
     pub floor: f64,
-    /// Stars that it is from; with fewer than [`FEWEST`] the errors are as they come.
+    /// Stars that it is from; with fewer than `FEWEST` the errors are as they come.
     pub n_stars: usize,
 }
 

@@ -65,7 +65,7 @@ pub struct Mixture {
 }
 
 impl Mixture {
-    /// From outputs, given centre and scale of magnitudes; as [`super::objective`] has it on tensors.
+    /// From outputs, given centre and scale of magnitudes; as `super::objective` has it on tensors.
     pub fn of_outputs(outputs: &[f64], centre: f64, scale: f64) -> Self {
         let softplus = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
         let single = centre + scale * outputs[1];

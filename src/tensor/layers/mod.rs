@@ -1,5 +1,5 @@
-//! Networks as data: a list of layers over named tensors of [`Weights`], run by burn's functions where they
-//! train, and by the processor's own kernels where they predict ([`Predictor`]).
+//! Networks as data: a list of layers over named tensors of [`super::Weights`], run by burn's functions where
+//! they train, and by the processor's own kernels where they predict ([`Predictor`]).
 //!
 //! | layer | tensors | acts on |
 //! |---|---|---|
