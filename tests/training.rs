@@ -4,12 +4,13 @@
 
 use photosphere::error::Error;
 use photosphere::infer::{FitOptions, fit, read_options};
+use photosphere::learn::CheckpointFile;
 use photosphere::model::Registry;
 use photosphere::observations::{Observations, ReadOptions};
 use photosphere::simulate::{SurveyConfig, simulate};
 use photosphere::table::{Table, Values};
 use photosphere::tensor::Device;
-use photosphere::train::{Checkpoints, Recipe, TrainedModel, checkpoint_path, train};
+use photosphere::train::{Recipe, TrainedModel, train};
 
 const HEAD: &str = "description = 'test'\n[transforms]\nextinction = 'identity'\n[loss]\nrobust_scale = 1000.0\n\
     [prior]\nn_components = 2\nn_restarts = 1\n\
@@ -226,9 +227,9 @@ fn a_training_that_is_stopped_goes_on_to_the_same_weights() {
     let stages = [FIRST, ALTERNATE].concat().replace("epochs = 40", "epochs = 6").replace("epochs = 25", "epochs = 4");
     let recipe = Recipe::parse(&format!("{HEAD}{stages}"), "test").unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let output = folder.path().join("model");
+    let path = CheckpointFile::path_of(&folder.path().join("model"));
     let train = |resume: bool, stop_after: usize| {
-        let checkpoints = Checkpoints { output: &output, interval: std::time::Duration::from_secs(3600), resume };
+        let checkpoints = CheckpointFile { path: &path, interval: std::time::Duration::from_secs(3600), resume };
         let mut n_reports = 0;
         let mut report = |_: f64, _: &str| {
             n_reports += 1;
@@ -239,7 +240,7 @@ fn a_training_that_is_stopped_goes_on_to_the_same_weights() {
     let whole = train(false, usize::MAX).unwrap().0.sha256;
     for stop_after in [4, 9] {
         assert!(train(false, stop_after).err().unwrap().to_string().contains("enough"));
-        assert!(checkpoint_path(&output).is_file());
+        assert!(path.is_file());
         assert_eq!(train(true, usize::MAX).unwrap().0.sha256, whole, "stopped after report {stop_after}");
     }
 }

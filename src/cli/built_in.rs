@@ -114,12 +114,6 @@ impl TrainingRecipe {
                 .remedy("`photosphere recipe` lists the built-in recipes.")),
         }
     }
-
-    /// The kind of package that it says it trains; `None` where it does not say it, or is no TOML.
-    pub fn kind(&self) -> Option<String> {
-        let table = self.text.parse::<toml::Table>().ok()?;
-        Some(table.get("kind")?.as_str()?.to_owned())
-    }
 }
 
 /// Names of the built-in recipes for a purpose, for messages.
@@ -131,7 +125,8 @@ pub fn names(purpose: Purpose) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::regress::RegressionRecipe;
+    use crate::package::{Kind, kind_of};
+    use crate::regress::{RegressionModel, RegressionRecipe};
     use crate::survey::prepare::PrepareRecipe;
     use crate::train::Recipe;
 
@@ -139,7 +134,7 @@ mod tests {
     fn all_are_valid() {
         for recipe in ALL {
             match recipe.purpose {
-                Purpose::Train if RegressionRecipe::is_meant(recipe.text) => {
+                Purpose::Train if kind_of(recipe.text).as_deref() == Some(RegressionModel::KIND) => {
                     drop(RegressionRecipe::parse(recipe.text, recipe.name).unwrap());
                 }
                 Purpose::Train => drop(Recipe::parse(recipe.text, recipe.name).unwrap()),

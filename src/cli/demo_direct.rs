@@ -2,32 +2,27 @@
 //! nothing, with the naive ways that fail.
 
 use super::built_in::TrainingRecipe;
-use super::demo::fit_new_stars;
+use super::demo_steps::{DemoModel, Laps, require_stars};
 use super::distance::DistanceTask;
 use super::existing::ExistingArguments;
 use super::outcome::Outcome;
 use super::settings::Settings;
-use super::training_task::Task;
 use crate::distance::options::ZeroPointChoice;
 use crate::distance::prior::DistancePrior;
 use crate::distance::{DistanceOptions, DistanceRecipe};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::observations::Cut;
-use crate::package::{Package, Request, Trainable};
+use crate::package::{Package, Trainable};
 use crate::regress::{BaselinesRecipe, LabelLoss, RegressionModel, RegressionRecipe, Target};
 use crate::run::provenance::Provenance;
 use crate::run::{Existing, Standing, record};
 use crate::simulate::line_list::{LineList, ParallaxSurvey, Population, Synthesis};
-use crate::table::{self, Column, ColumnSchema, Table, write_atomically};
+use crate::table::{self, Column, ColumnSchema, Table};
 use crate::validate::luminosities::{LuminosityReportInput, luminosity_report};
 use serde_json::json;
-use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
 /// Signal-to-noise ratios of the spectra.
 const RATIOS: [f64; 2] = [20.0, 60.0];
 const FIRST_NEW_STAR: i64 = 1_000_000;
@@ -62,23 +57,14 @@ impl DirectDemo<'_> {
     /// When something cannot be written, or numbers of stars are too small.
     pub fn run(&self, settings: &Settings) -> Result<Outcome> {
         let clock = Instant::now();
-        for (option, n) in [("--stars", self.n_stars), ("--new", self.n_new)] {
-            if n < FEWEST {
-                return Err(Error::usage(option).found(n.to_string()).expected(format!("at least {FEWEST}")));
-            }
-        }
+        require_stars([("--stars", self.n_stars), ("--new", self.n_new)], FEWEST)?;
         let existing = Existing { overwrite: self.existing.overwrite, resume: !self.existing.overwrite };
         let path = |name: &str| self.folder.join(name);
-        let mut seconds = BTreeMap::new();
-        let mut lap = Instant::now();
-        let mut step = |name: &'static str| {
-            *seconds.entry(name).or_insert(0.0) += lap.elapsed().as_secs_f64();
-            lap = Instant::now();
-        };
+        let mut laps = Laps::start();
         let seed = settings.seed.unwrap_or(1);
         let (training, new_stars) = (path("training.parquet"), path("new_stars.parquet"));
         self.simulate(&training, &new_stars, seed, existing)?;
-        step("simulate");
+        laps.step("simulate");
 
         let keep = KEPT.map(String::from);
         let mut catalogues = Vec::new();
@@ -87,24 +73,18 @@ impl DirectDemo<'_> {
             if !suffix.is_empty() && !self.with_controls {
                 continue;
             }
-            let recipe_path = path(&format!("recipe{suffix}.toml"));
-            let text = recipe.to_toml()?;
-            write_atomically(&recipe_path, true, |file| file.write_all(text.as_bytes()))?;
-            let (model, catalogue) = (path(&format!("model{suffix}")), path(&format!("catalogue{suffix}.parquet")));
-            let task = Task {
-                recipe_path: &recipe_path,
-                inputs: std::slice::from_ref(&training),
-                output: &model,
+            let demo = DemoModel {
+                folder: self.folder,
+                suffix,
+                recipe: &recipe.to_toml()?,
+                training: &training,
+                new_stars: &new_stars,
+                keep: &keep,
                 existing,
-                checkpoint_every: CHECKPOINT_EVERY,
             };
-            let package: Arc<RegressionModel> = Arc::new(task.run(&recipe, settings)?);
-            step(if suffix.is_empty() { "train" } else { "controls" });
-            let estimator = package.clone().estimator(&Request::default())?;
-            let files = (&new_stars, catalogue.as_path(), &keep[..]);
-            fit_new_stars((package.as_ref(), estimator.as_ref(), &model), files, existing, settings)?;
-            step("fit");
-            catalogues.push((name, parameter, table::read(&catalogue)?));
+            let step = if suffix.is_empty() { "train" } else { "controls" };
+            let (package, catalogue) = demo.make::<RegressionModel>(step, &mut laps, settings)?;
+            catalogues.push((name, parameter, catalogue));
             models.push(package);
         }
         let (catalogue, distances) = (path("catalogue.parquet"), path("distances.parquet"));
@@ -114,7 +94,7 @@ impl DirectDemo<'_> {
         let recipe = DistanceRecipe { options, ..DistanceRecipe::default() };
         let task = DistanceTask { recipe, keep: vec!["true_distance".into()], names: None, shard: None };
         task.make(std::slice::from_ref(&catalogue), &distances, existing, true, settings)?;
-        step("distances");
+        laps.step("distances");
 
         let controls: Vec<(&str, Vec<f64>)> = (catalogues.iter().skip(1))
             .map(|(name, parameter, table)| Ok((*name, table.column(parameter)?.to_f64()?)))
@@ -127,15 +107,14 @@ impl DirectDemo<'_> {
             n_training: models[0].card.n_training,
         })?;
         let page = report.write(&path("report"), true)?;
-        step("report");
-        let times: Vec<String> = seconds.iter().map(|(name, seconds)| format!("{name} {seconds:.1} s")).collect();
+        laps.step("report");
         let text = format!(
             "Median of predicted less true absolute magnitude (mag):\n{text}\nreport:    {}\nmodel:     {}\ncatalogue: {}\ndistances: {}\ntimes:     {}\n",
             page.display(),
             path("model").display(),
             catalogue.display(),
             distances.display(),
-            times.join(", ")
+            laps.text()
         );
         tracing::info!("demo done in {:.1} s", clock.elapsed().as_secs_f64());
         Ok(Outcome::answer(
@@ -147,7 +126,7 @@ impl DirectDemo<'_> {
                 "model_sha256": models[0].sha256(),
                 "catalogue": catalogue,
                 "distances": distances,
-                "seconds": seconds,
+                "seconds": laps.seconds,
             }),
         ))
     }

@@ -1,26 +1,23 @@
 //! `photosphere demo payne`: networks per pixel held to physics, from nothing, and their control without
 //! physics.
 
-use super::demo::fit_new_stars;
+use super::demo_steps::{DemoModel, Laps, require_stars};
 use super::existing::ExistingArguments;
 use super::outcome::Outcome;
 use super::settings::Settings;
-use super::training_task::Task;
-use crate::error::{Error, Result};
-use crate::package::{Package, Request};
+use crate::error::Result;
+use crate::package::Package;
 use crate::per_pixel::{GradientLibrary, LabelledSpectra};
 use crate::pixel_networks::{PixelPackage, PixelRecipe};
 use crate::run::provenance::Provenance;
 use crate::run::{Existing, Standing, record};
 use crate::simulate::line_list::{LABELS, LineList, Population, References, Synthesis};
-use crate::table::{self, write_atomically};
+use crate::table;
 use crate::validate::pixel_networks::{PixelReportInput, pixel_report};
 use serde_json::json;
-use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Reference points of the library.
 const REFERENCES_IN_LIBRARY: usize = 101;
@@ -29,7 +26,6 @@ const TRAINING_RATIOS: [f64; 2] = [20.0, 120.0];
 const NEW_RATIO: f64 = 100.0;
 /// Identifier of the first new star.
 const FIRST_NEW_STAR: i64 = 1_000_000;
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
 /// Stars at which gradients are compared.
 const FRESH: usize = 60;
 
@@ -56,11 +52,7 @@ impl PayneDemo<'_> {
     /// When something cannot be written, or numbers of stars are too small.
     pub fn run(&self, settings: &Settings) -> Result<Outcome> {
         let clock = Instant::now();
-        for (option, n) in [("--stars", self.n_stars), ("--new", self.n_new)] {
-            if n < FRESH {
-                return Err(Error::usage(option).found(n.to_string()).expected(format!("at least {FRESH}")));
-            }
-        }
+        require_stars([("--stars", self.n_stars), ("--new", self.n_new)], FRESH)?;
         let existing = Existing { overwrite: self.existing.overwrite, resume: !self.existing.overwrite };
         let path = |name: &str| self.folder.join(name);
         let files = Files {
@@ -69,19 +61,14 @@ impl PayneDemo<'_> {
             new_stars: path("new_stars.parquet"),
             report: path("report"),
         };
-        let mut seconds = BTreeMap::new();
-        let mut lap = Instant::now();
-        let mut step = |name: &'static str| {
-            *seconds.entry(name).or_insert(0.0) += lap.elapsed().as_secs_f64();
-            lap = Instant::now();
-        };
+        let mut laps = Laps::start();
         let seed = settings.seed.unwrap_or(1);
         let list = LineList { seed, ..LineList::default() };
         let (synthesis, population) = (Synthesis::new(&list), Population { seed, ..Population::default() });
         let natural = population.labels(self.n_stars + self.n_new);
         let permuted = population.permuted(natural.slice(ndarray::s![self.n_stars.., ..]));
         self.simulate(&files, (&synthesis, &population), (natural.view(), permuted.view()), existing)?;
-        step("simulate");
+        laps.step("simulate");
 
         let mut models: Vec<(&str, Arc<PixelPackage>)> = Vec::new();
         let mut catalogues = Vec::new();
@@ -89,27 +76,18 @@ impl PayneDemo<'_> {
             if !library && !self.with_control {
                 continue;
             }
-            let recipe = recipe(&list, library, seed);
-            let recipe_path = path(&format!("recipe{suffix}.toml"));
-            let text = recipe.to_toml()?;
-            write_atomically(&recipe_path, true, |file| file.write_all(text.as_bytes()))?;
-            let recipe = PixelRecipe::read(&recipe_path)?;
-            let inputs = [files.training.clone()];
-            let (model, catalogue) = (path(&format!("model{suffix}")), path(&format!("catalogue{suffix}.parquet")));
-            let task =
-                Task { recipe_path: &recipe_path, inputs: &inputs, output: &model, existing, checkpoint_every: CHECKPOINT_EVERY };
-            let package = Arc::new(task.run::<PixelPackage>(&recipe, settings)?);
-            step("train");
-            let estimator = package.clone().estimator(&Request::default())?;
-            fit_new_stars(
-                (package.as_ref(), estimator.as_ref(), &model),
-                (&files.new_stars, &catalogue, &[]),
+            let demo = DemoModel {
+                folder: self.folder,
+                suffix,
+                recipe: &recipe(&list, library, seed).to_toml()?,
+                training: &files.training,
+                new_stars: &files.new_stars,
+                keep: &[],
                 existing,
-                settings,
-            )?;
-            catalogues.push(table::read(&catalogue)?);
+            };
+            let (package, catalogue) = demo.make::<PixelPackage>("train", &mut laps, settings)?;
+            catalogues.push(catalogue);
             models.push((name, package));
-            step("fit");
         }
         let clean = synthesis.flux(permuted.view()).mapv(|value| value as f32);
         let fresh = permuted.slice(ndarray::s![..FRESH, ..]).to_owned();
@@ -125,15 +103,14 @@ impl PayneDemo<'_> {
             marked: "al_fe",
         })?;
         let page = report.write(&files.report, true)?;
-        step("report");
-        let times: Vec<String> = seconds.iter().map(|(name, seconds)| format!("{name} {seconds:.1} s")).collect();
+        laps.step("report");
         let (model, catalogue) = (path("model"), path("catalogue.parquet"));
         let text = format!(
             "{text}\nreport:    {}\nmodel:     {}\ncatalogue: {}\ntimes:     {}\n",
             page.display(),
             model.display(),
             catalogue.display(),
-            times.join(", ")
+            laps.text()
         );
         tracing::info!("demo done in {:.1} s", clock.elapsed().as_secs_f64());
         Ok(Outcome::answer(
@@ -144,7 +121,7 @@ impl PayneDemo<'_> {
                 "model": model,
                 "model_sha256": models[0].1.sha256(),
                 "catalogue": catalogue,
-                "seconds": seconds,
+                "seconds": laps.seconds,
             }),
         ))
     }

@@ -17,6 +17,7 @@ mod cite;
 mod demo;
 mod demo_direct;
 mod demo_payne;
+mod demo_steps;
 mod distance;
 mod existing;
 mod finalize;

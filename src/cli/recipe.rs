@@ -5,9 +5,10 @@ use super::outcome::Outcome;
 use crate::distance::DistanceRecipe;
 use crate::error::{Error, Result};
 use crate::infer::FitOptions;
+use crate::package::{Kind, kind_of};
 use crate::per_pixel::SpectrumFitOptions;
 use crate::pixel_networks::PixelRecipe;
-use crate::regress::RegressionRecipe;
+use crate::regress::{RegressionModel, RegressionRecipe};
 use crate::simulate::SurveyConfig;
 use crate::survey::prepare::PrepareRecipe;
 use crate::train::Recipe;
@@ -38,7 +39,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
         ("prepare", _) => toml_of(&PrepareRecipe::default())?,
         (_, Some(recipe)) => match (arguments.all_keys, recipe.purpose) {
             (false, _) => recipe.text.to_owned(),
-            (true, Purpose::Train) if RegressionRecipe::is_meant(recipe.text) => {
+            (true, Purpose::Train) if kind_of(recipe.text).as_deref() == Some(RegressionModel::KIND) => {
                 RegressionRecipe::parse(recipe.text, recipe.name)?.to_toml()?
             }
             (true, Purpose::Train) => Recipe::parse(recipe.text, recipe.name)?.to_toml()?,

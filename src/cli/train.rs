@@ -5,7 +5,7 @@ use super::existing::ExistingArguments;
 use super::outcome::Outcome;
 use super::settings::Settings;
 use crate::error::{Error, Result};
-use crate::package::Kind;
+use crate::package::{Kind, kind_of};
 use crate::run::interrupt;
 use crate::train::TrainedModel;
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     interrupt::watch()?;
     let recipe = built_in::TrainingRecipe::named(&arguments.recipe)?;
-    let kind = recipe.kind().unwrap_or_else(|| TrainedModel::KIND.to_owned());
+    let kind = kind_of(&recipe.text).unwrap_or_else(|| TrainedModel::KIND.to_owned());
     let trainers = &settings.program.trainers;
     let Some(trainer) = trainers.get(kind.as_str()) else {
         let known: Vec<String> = trainers.keys().map(|kind| format!("'{kind}'")).collect();

@@ -6,7 +6,7 @@ use crate::model::{ParameterSpace, Registry, check_measured};
 use crate::observations::{Observations, ReadOptions, columns};
 use crate::package::{Trainable, Trained, TrainingContext};
 use crate::table::{FolderKind, Table};
-use crate::train::{Checkpoints, MODEL_FOLDER, Recipe, STARS_FILE, TrainedModel, train};
+use crate::train::{MODEL_FOLDER, Recipe, STARS_FILE, TrainedModel, train};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -43,9 +43,8 @@ impl Trainable for TrainedModel {
         let effects = context.effects.effects(&recipe.effects)?;
         let space = ParameterSpace::union(effects.iter().flat_map(|effect| effect.parameters()))?;
         check_measured(&space, observations)?;
-        let checkpoints = Checkpoints { output: context.output, interval: context.checkpoint_every, resume: context.resume };
         let report = &mut |done: f64, text: &str| (context.report)(done, text);
-        let (package, stars) = train(recipe, observations, context.effects, context.device, Some(checkpoints), report)?;
+        let (package, stars) = train(recipe, observations, context.effects, context.device, Some(context.checkpoints), report)?;
         Ok(Trained { package, tables: vec![(STARS_FILE, stars)] })
     }
 

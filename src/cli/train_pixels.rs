@@ -47,8 +47,9 @@ impl Trainable for PixelPackage {
 
     fn train(recipe: &PixelRecipe, observations: &Observations, context: &TrainingContext<'_>) -> Result<Trained<Self>> {
         let library = recipe.library.as_deref().map(GradientLibrary::read).transpose()?;
-        let finished = match context.resume && context.checkpoint.exists() {
-            true => Checkpoint::read(context.checkpoint, context.run)?,
+        let checkpoints = context.checkpoints;
+        let finished = match checkpoints.is_taken_up() {
+            true => Checkpoint::read(checkpoints.path, context.run)?,
             false => Checkpoint::default(),
         };
         let n_pixels = observations.grid.len();
@@ -59,10 +60,10 @@ impl Trainable for PixelPackage {
             state.checkpoint.pixels.insert(pixel, result.clone());
             let text = format!("{} of {n_pixels} pixels", state.n_done);
             let goes_on = (context.report)(state.n_done as f64 / n_pixels as f64, &text);
-            if goes_on.is_err() || state.written.elapsed() >= context.checkpoint_every {
+            if goes_on.is_err() || state.written.elapsed() >= checkpoints.interval {
                 state.written = Instant::now();
                 // A training that cannot be gone on with is still a training.
-                if let Err(error) = state.checkpoint.write(context.checkpoint, context.run) {
+                if let Err(error) = state.checkpoint.write(checkpoints.path, context.run) {
                     tracing::warn!("{error}");
                 }
             }

@@ -7,6 +7,7 @@ use super::progress::Progress;
 use super::settings::Settings;
 use super::train::Arguments;
 use crate::error::{Error, Result};
+use crate::learn::CheckpointFile;
 use crate::model::Registry;
 use crate::observations::{Grid, Observations, require_same_flux_unit};
 use crate::package::{Trainable, TrainingContext};
@@ -17,7 +18,7 @@ use crate::run::interrupt;
 use crate::run::provenance::{Provenance, RUN, sha256_of_file};
 use crate::run::{Existing, read_json, require_same_run};
 use crate::table::{self, AtomicFile, FolderKind, Table, check_target_directory, write_directory_atomically};
-use crate::train::{PROVENANCE_FILE, checkpoint_path};
+use crate::train::PROVENANCE_FILE;
 use crate::warning::warn_once;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -85,14 +86,11 @@ impl Task<'_> {
         let observations = read_observations::<K>(recipe, effects, self.inputs)?;
         tracing::info!("training on {} stars, {} fluxes each", observations.len(), observations.grid.len());
         let progress = Mutex::new(Progress::of_fraction("training", settings));
-        let checkpoint = checkpoint_path(self.output);
+        let checkpoint = CheckpointFile::path_of(self.output);
         let context = TrainingContext {
             effects,
             device: &device,
-            output: self.output,
-            checkpoint: &checkpoint,
-            checkpoint_every: self.checkpoint_every,
-            resume: self.existing.resume,
+            checkpoints: CheckpointFile { path: &checkpoint, interval: self.checkpoint_every, resume: self.existing.resume },
             run: &provenance.run(),
             report: &|done, text| {
                 progress.lock().unwrap_or_else(PoisonError::into_inner).fraction(done, text);
@@ -132,7 +130,7 @@ impl Task<'_> {
         let inputs = Inputs::of(self.inputs.iter().map(PathBuf::as_path).chain([self.recipe_path]).chain(more));
         inputs.require_other(self.output)?;
         inputs.require_none_in(self.output)?;
-        let checkpoint = checkpoint_path(self.output);
+        let checkpoint = CheckpointFile::path_of(self.output);
         inputs.require_other(&checkpoint)?;
         if !(existing.resume && self.output.is_dir()) {
             check_target_directory(self.output, existing.overwrite, kind)?;

@@ -74,7 +74,7 @@ pub fn ensemble<L: Learner>(
                 losses.1
             );
             let goes_on = report((f64::from(member) + of_member) / f64::from(members), &text);
-            let is_due = |checkpoints: &Checkpoints<'_>| goes_on.is_err() || last.elapsed() >= checkpoints.interval;
+            let is_due = |checkpoints: &Checkpoints<'_>| goes_on.is_err() || last.elapsed() >= checkpoints.file.interval;
             if let Some(checkpoints) = checkpoints.filter(is_due) {
                 write(&checkpoints, &finished, learner, walk)?;
                 last = Instant::now();

@@ -16,4 +16,4 @@ pub use ensemble::{Trained, ensemble, member_seed};
 pub use epochs::{EpochRecord, Learner, Losses, Plan};
 pub use folds::{fold, is_held_out};
 pub use rate::{Plateau, Schedule};
-pub use snapshot::{Checkpoints, Parts};
+pub use snapshot::{CheckpointFile, Checkpoints, Parts};

@@ -46,28 +46,41 @@ impl Parts {
 
 /// Where checkpoints go and how often.
 #[derive(Debug, Clone, Copy)]
-pub struct Checkpoints<'a> {
+pub struct CheckpointFile<'a> {
     pub path: &'a Path,
-    /// What decides the run (a hash of recipe and data): a checkpoint of another is refused.
-    pub run: &'a str,
     /// Shortest time between two of them; they are written at ends of epochs and do not influence the result.
     pub interval: Duration,
     /// Whether one that exists is taken up.
     pub resume: bool,
 }
 
-impl Checkpoints<'_> {
+/// The checkpoints of one run.
+#[derive(Debug, Clone, Copy)]
+pub struct Checkpoints<'a> {
+    pub file: CheckpointFile<'a>,
+    /// What decides the run (a hash of recipe and data): a checkpoint of another is refused.
+    pub run: &'a str,
+}
+
+impl CheckpointFile<'_> {
+    /// Whether there is one to take up.
+    pub fn is_taken_up(&self) -> bool {
+        self.resume && self.path.exists()
+    }
+
     /// The file of a run into `output`: beside it, as `output` appears only when it is finished.
     pub fn path_of(output: &Path) -> PathBuf {
         let mut name = output.file_name().unwrap_or_default().to_os_string();
         name.push(".checkpoint");
         output.with_file_name(name)
     }
+}
 
+impl Checkpoints<'_> {
     /// Writes one in place of the last, atomically.
     pub(super) fn write(&self, header: &str, parts: &Parts) -> Result<()> {
         let failed = |error: String| {
-            Error::output(self.path.display().to_string())
+            Error::output(self.file.path.display().to_string())
                 .found(error)
                 .expected("a checkpoint")
                 .remedy("Check that the folder is writable and has space left; --resume goes on from the last checkpoint.")
@@ -89,7 +102,7 @@ impl Checkpoints<'_> {
             .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>()
             .map_err(|error| failed(error.to_string()))?;
         let bytes = safetensors::serialize(views, None).map_err(|error| failed(error.to_string()))?;
-        crate::table::write_atomically(self.path, true, |file| file.write_all(&bytes))
+        crate::table::write_atomically(self.file.path, true, |file| file.write_all(&bytes))
     }
 
     /// Header and parts of the checkpoint, if there is one to take up.
@@ -97,11 +110,12 @@ impl Checkpoints<'_> {
     /// # Errors
     /// When it is damaged or of another run.
     pub(super) fn read(&self) -> Result<Option<(String, Parts)>> {
-        if !(self.resume && self.path.exists()) {
+        if !self.file.is_taken_up() {
             return Ok(None);
         }
-        let bytes = std::fs::read(self.path).map_err(|error| Error::reading(self.path, error))?;
-        let place = self.path.display().to_string();
+        let path = self.file.path;
+        let bytes = std::fs::read(path).map_err(|error| Error::reading(path, error))?;
+        let place = path.display().to_string();
         let damaged =
             |what: String| Error::data(&place).found(what).expected("a whole checkpoint").remedy("Start again with --overwrite.");
         let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
@@ -125,10 +139,5 @@ impl Checkpoints<'_> {
             }
         }
         Ok(Some((text("header")?, parts)))
-    }
-
-    /// Removes the checkpoint of a run whose result is saved. That it is gone already is no fault.
-    pub fn remove(&self) {
-        let _ = std::fs::remove_file(self.path);
     }
 }

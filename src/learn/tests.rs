@@ -59,7 +59,7 @@ fn a_run_that_is_stopped_anywhere_goes_on_to_the_same_bits() {
     for stop in [1, 6, 7, 11] {
         // Being stopped writes one, however long ago the last was.
         let interval = if stop == 6 { Duration::from_secs(3600) } else { Duration::ZERO };
-        let checkpoints = |resume| Some(Checkpoints { path: &path, run: "this", interval, resume });
+        let checkpoints = |resume| Some(Checkpoints { file: CheckpointFile { path: &path, interval, resume }, run: "this" });
         let mut epochs = 0;
         let stopped = ensemble(3, &plan(6), checkpoints(false), start, &mut |_, _| {
             epochs += 1;
@@ -68,11 +68,12 @@ fn a_run_that_is_stopped_anywhere_goes_on_to_the_same_bits() {
         assert!(stopped.is_err());
         assert_eq!(ensemble(3, &plan(6), checkpoints(true), start, &mut |_, _| Ok(())).unwrap(), whole, "stopped after {stop}");
     }
-    let other = Checkpoints { path: &path, run: "other", interval: Duration::ZERO, resume: true };
+    let file = CheckpointFile { path: &path, interval: Duration::ZERO, resume: true };
+    let other = Checkpoints { file, run: "other" };
     let error = ensemble(3, &plan(6), Some(other), start, &mut |_, _| Ok(())).unwrap_err();
     assert_eq!(error.exit_code(), 2);
     std::fs::write(&path, b"damaged").unwrap();
-    let same = Checkpoints { path: &path, run: "this", interval: Duration::ZERO, resume: true };
+    let same = Checkpoints { file, run: "this" };
     assert!(ensemble(3, &plan(6), Some(same), start, &mut |_, _| Ok(())).is_err());
 }
 

@@ -77,6 +77,12 @@ pub trait Kind: Package + Sized {
     fn load(directory: &Path, effects: &Registry, device: &Device) -> Result<Self>;
 }
 
+/// The `kind` that a description or a recipe says; `None` where it does not say it, or is no TOML.
+pub fn kind_of(text: &str) -> Option<String> {
+    let table = text.parse::<toml::Table>().ok()?;
+    Some(table.get("kind")?.as_str()?.to_owned())
+}
+
 type Loader = fn(&Path, &Registry, &Device) -> Result<Arc<dyn Package>>;
 
 /// The kinds of packages that a program knows. Open: users' crates add their own.
@@ -100,8 +106,7 @@ impl Kinds {
         let path = directory.join(DESCRIPTION_FILE);
         // What cannot be read, or does not say its kind, is told by the first kind, which says what is wrong
         // with it.
-        let said = std::fs::read_to_string(&path).ok().and_then(|text| text.parse::<toml::Table>().ok());
-        let kind = said.and_then(|table| Some(table.get("kind")?.as_str()?.to_owned()));
+        let kind = std::fs::read_to_string(&path).ok().and_then(|text| kind_of(&text));
         let loader = match &kind {
             Some(kind) => self.loaders.get(kind.as_str()),
             None => self.loaders.values().next(),

@@ -11,6 +11,6 @@ mod request;
 mod training;
 
 pub use estimator::{Estimated, Estimator, FitStage, Reached};
-pub use kinds::{Kind, Kinds, Package};
+pub use kinds::{Kind, Kinds, Package, kind_of};
 pub use request::{Request, read_toml};
 pub use training::{Report, Trainable, Trained, TrainingContext};

@@ -2,13 +2,13 @@
 
 use super::kinds::Kind;
 use crate::error::Result;
+use crate::learn::CheckpointFile;
 use crate::model::Registry;
 use crate::observations::{Observations, ReadOptions};
 use crate::table::{FolderKind, Table};
 use crate::tensor::Device;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// A kind whose packages come from recipes (TOML, with its [`Kind::KIND`] as `kind`) and observations.
 ///
@@ -79,15 +79,8 @@ pub trait Trainable: Kind {
 pub struct TrainingContext<'a> {
     pub effects: &'a Registry,
     pub device: &'a Device,
-    /// The folder to be written. Nothing is written there yet; see [`TrainingContext::checkpoint`].
-    pub output: &'a Path,
-    /// Where the state of the training may lie meanwhile: a file beside the output, which the program removes
-    /// at the end.
-    pub checkpoint: &'a Path,
-    /// Shortest time between two checkpoints.
-    pub checkpoint_every: Duration,
-    /// Whether a checkpoint that is there is taken up.
-    pub resume: bool,
+    /// Where the state of the training may lie meanwhile, which the program removes at the end.
+    pub checkpoints: CheckpointFile<'a>,
     /// Recipe and inputs as a hash: a checkpoint of another run is refused.
     pub run: &'a str,
     /// Told of the fraction done and where the training stands; its error (the program is told to stop) ends

@@ -6,7 +6,7 @@ use crate::package::Kind;
 use crate::per_pixel::train::TrainingOptions;
 use crate::text::fault_in_toml;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// How pixel networks are trained (TOML; unknown keys are errors).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,18 +51,6 @@ impl PixelRecipe {
     pub fn is_one(text: &str) -> bool {
         let kind = text.parse::<toml::Table>().ok().and_then(|table| Some(table.get("kind")?.as_str()?.to_owned()));
         kind.as_deref() == Some(PixelPackage::KIND)
-    }
-
-    /// Reads a recipe; the path of the library becomes one relative to the working directory.
-    ///
-    /// # Errors
-    /// When it cannot be read, a key is unknown, or a value impossible.
-    pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|error| Error::reading(path, error))?;
-        let mut recipe = Self::parse(&text, &path.display().to_string())?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        recipe.library = recipe.library.map(|library| folder.join(library));
-        Ok(recipe)
     }
 
     /// From TOML; `place` is for messages.

@@ -58,4 +58,4 @@ pub use pca::{Pca, PcaMethod};
 pub use recipe::{BaselinesRecipe, DataRecipe, ErrorsRecipe, RegressionRecipe, TrainingRecipe};
 pub use steps::{FittedStep, Step};
 pub use target::{LabelLoss, Luminosity, LuminosityOutput, Target};
-pub use train::{Taking, train};
+pub use train::train;

@@ -128,12 +128,6 @@ fn default_seed() -> u64 {
 }
 
 impl RegressionRecipe {
-    /// Whether a text is a recipe of this kind: it says so.
-    pub fn is_meant(text: &str) -> bool {
-        let kind = text.parse::<toml::Table>().ok().and_then(|table| Some(table.get("kind")?.as_str()?.to_owned()));
-        kind.as_deref() == Some(KIND)
-    }
-
     /// Parses and validates a recipe; `place` (a file name) is for messages.
     ///
     /// # Errors

@@ -148,7 +148,7 @@ fn a_stopped_training_goes_on_to_the_same_model() {
     let path = folder.path().join("model.checkpoint");
     let run = |resume: bool, stop: usize| -> Result<(RegressionModel, Table)> {
         let mut epochs = 0;
-        let taking = super::train::Taking { path: &path, interval: Duration::ZERO, resume };
+        let taking = crate::learn::CheckpointFile { path: &path, interval: Duration::ZERO, resume };
         train(&recipe(&text), &observations, &Device::cpu(), Some(taking), &mut |_, _| {
             epochs += 1;
             if epochs == stop { Err(Error::numerical("a test").found("a stop")) } else { Ok(()) }
@@ -252,7 +252,8 @@ fn copies_have_the_noise_of_the_covariance() {
 fn recipes_print_and_read_back_and_name_what_is_wrong() {
     let recipe = recipe(LABELS);
     assert_eq!(RegressionRecipe::parse(&recipe.to_toml().unwrap(), "printed").unwrap(), recipe);
-    assert!(RegressionRecipe::is_meant(LABELS) && !RegressionRecipe::is_meant("description = 'x'"));
+    let kind = |text: &str| crate::package::kind_of(text);
+    assert!(kind(LABELS).as_deref() == Some(super::recipe::KIND) && kind("description = 'x'").is_none());
     for (from, to, name) in [
         ("members = 2", "members = 0", "members"),
         ("batch = 128", "batch = 0", "batch"),

@@ -10,7 +10,7 @@ use super::objective::{Objective, Scaling};
 use super::recipe::RegressionRecipe;
 use super::target::Target;
 use crate::error::{Error, Result};
-use crate::learn::{Checkpoints, ensemble, is_held_out, member_seed};
+use crate::learn::{CheckpointFile, Checkpoints, ensemble, is_held_out, member_seed};
 use crate::model::{ModelCard, hexadecimal};
 use crate::observations::{Observations, in_validation, select};
 use crate::statistics::percentiles;
@@ -18,8 +18,6 @@ use crate::table::{Column, ColumnSchema, Shape, Table, Values};
 use crate::tensor::layers::Predictor;
 use crate::tensor::{Device, Weights};
 use sha2::{Digest, Sha256};
-use std::path::Path;
-use std::time::Duration;
 
 /// Fewest stars to learn from.
 const FEWEST: usize = 20;
@@ -41,14 +39,6 @@ impl Parts {
     }
 }
 
-/// Where a run's checkpoint lies and how often it is written; see [`Checkpoints`].
-#[derive(Debug, Clone, Copy)]
-pub struct Taking<'a> {
-    pub path: &'a Path,
-    pub interval: Duration,
-    pub resume: bool,
-}
-
 /// Trains; returns the model with a table of its sample (which part each star was in). `report` gets the
 /// fraction done and a text, and may stop the work.
 ///
@@ -59,7 +49,7 @@ pub fn train(
     recipe: &RegressionRecipe,
     observations: &Observations,
     device: &Device,
-    checkpoints: Option<Taking<'_>>,
+    checkpoints: Option<CheckpointFile<'_>>,
     report: &mut dyn FnMut(f64, &str) -> Result<()>,
 ) -> Result<(RegressionModel, Table)> {
     let as_written = recipe.to_toml()?;
@@ -105,7 +95,7 @@ pub fn train(
         }
         hexadecimal(hash)
     };
-    let checkpoints = checkpoints.map(|Taking { path, interval, resume }| Checkpoints { path, run: &identity, interval, resume });
+    let checkpoints = checkpoints.map(|file| Checkpoints { file, run: &identity });
     let start = |member| NetworkLearner::start(lesson, member_seed(recipe.seed, member));
     let trained = ensemble(recipe.training.members, &recipe.training.plan, checkpoints, start, report)?;
 

@@ -3,7 +3,7 @@
 use super::directory::{MODEL_FOLDER, STARS_FILE};
 use super::model::RegressionModel;
 use super::recipe::RegressionRecipe;
-use super::train::{Taking, train};
+use super::train::train;
 use crate::error::Result;
 use crate::model::Registry;
 use crate::observations::{Grid, Observations, ReadOptions};
@@ -31,9 +31,8 @@ impl Trainable for RegressionModel {
     }
 
     fn train(recipe: &RegressionRecipe, observations: &Observations, context: &TrainingContext<'_>) -> Result<Trained<Self>> {
-        let taking = Taking { path: context.checkpoint, interval: context.checkpoint_every, resume: context.resume };
         let report = &mut |done: f64, text: &str| (context.report)(done, text);
-        let (package, stars) = train(recipe, observations, context.device, Some(taking), report)?;
+        let (package, stars) = train(recipe, observations, context.device, Some(context.checkpoints), report)?;
         Ok(Trained { package, tables: vec![(STARS_FILE, stars)] })
     }
 

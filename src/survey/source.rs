@@ -23,7 +23,7 @@ pub trait Source: Debug + Send + Sync {
     /// When it cannot be read.
     fn takes(&self, file: &Path) -> Result<bool>;
 
-    /// Number of stars in a file, where it says so beforehand.
+    /// Number of stars in a file, of this survey or of observations, where it says so beforehand.
     ///
     /// # Errors
     /// When the file cannot be read.

@@ -14,7 +14,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What is written beside the arrays, as TOML: its floats come back to the bit, which those of `serde_json`
 /// need not.
@@ -57,14 +57,6 @@ pub(super) struct Best {
     pub epoch: u32,
     pub weights: Weights,
     pub coordinates: ndarray::Array2<f64>,
-}
-
-/// Where checkpoints of a run into `output` lie: beside the model directory, which appears only when it is
-/// finished.
-pub fn path(output: &Path) -> PathBuf {
-    let mut name = output.file_name().unwrap_or_default().to_os_string();
-    name.push(".checkpoint");
-    output.with_file_name(name)
 }
 
 /// Writes a checkpoint in place of the last one, atomically.

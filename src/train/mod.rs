@@ -26,10 +26,9 @@ mod state;
 mod trained;
 mod wavelength_step;
 
-pub use checkpoint::path as checkpoint_path;
 pub use clean::CleaningReport;
 pub use recipe::{BinaryRecipe, CardText, Clean, DataRecipe, Learn, LossRecipe, Recipe, Refine, Solve, Stage, StarUpdate};
-pub use run::{Checkpoints, Report, StageRecord};
+pub use run::{Report, StageRecord};
 pub use self_report::{Drift, SelfReport, ZeroPoints};
 pub use state::EpochRecord;
 pub use trained::{MODEL_FOLDER, PRIOR_FILE, PROVENANCE_FILE, STARS_FILE, TrainedModel, TrainingLog, train};

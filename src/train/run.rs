@@ -8,13 +8,13 @@ use super::star_step::{self, Losses};
 use super::state::{Part, Position, TrainingState};
 use super::wavelength_step;
 use crate::error::{Error, Result};
+use crate::learn::Checkpoints;
 use crate::observations::{Cut, Observations, select};
 use crate::optimise::{LevenbergMarquardt, Method};
 use crate::tensor::Weights;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Iterations with which the stars follow a step of the wavelength weights.
 const FOLLOWING_ITERATIONS: u32 = 6;
@@ -22,25 +22,6 @@ const FOLLOWING_ITERATIONS: u32 = 6;
 const LONGEST_STEP: f64 = 0.5;
 /// The damping of a stage of kind `solve` falls to no less than this share of the first.
 const SMALLEST_SHARE_OF_DAMPING: f64 = 0.01;
-
-/// Where checkpoints go and how often.
-#[derive(Debug, Clone, Copy)]
-pub struct Checkpoints<'a> {
-    /// Output of the run; the checkpoint lies beside it.
-    pub output: &'a Path,
-    /// Shortest time between two checkpoints (they are written at ends of epochs and do not influence the
-    /// result).
-    pub interval: Duration,
-    /// Whether an existing checkpoint is taken up.
-    pub resume: bool,
-}
-
-impl Checkpoints<'_> {
-    /// Removes the checkpoint of a run whose model is saved. That it is gone already is no fault.
-    pub fn remove(&self) {
-        let _ = std::fs::remove_file(checkpoint::path(self.output));
-    }
-}
 
 /// The outcome of the stages.
 pub struct Outcome {
@@ -77,7 +58,7 @@ pub fn run(
     recipe: &Recipe,
     observations: &Observations,
     state: TrainingState,
-    checkpoints: Option<(Checkpoints<'_>, &str)>,
+    checkpoints: Option<Checkpoints<'_>>,
     report: Report<'_>,
 ) -> Result<Outcome> {
     let mut run = Run {
@@ -90,11 +71,8 @@ pub fn run(
         epochs_before: 0,
         total: recipe.stages.iter().map(work).sum(),
     };
-    if let Some((checkpoints, identity)) = checkpoints {
-        let path = checkpoint::path(checkpoints.output);
-        if checkpoints.resume && path.exists() {
-            run.progress = checkpoint::read(&path, identity, &mut run.state)?;
-        }
+    if let Some(Checkpoints { file, run: identity }) = checkpoints.filter(|checkpoints| checkpoints.file.is_taken_up()) {
+        run.progress = checkpoint::read(file.path, identity, &mut run.state)?;
     }
     for (index, stage) in recipe.stages.iter().enumerate() {
         if index >= run.state.position.stage {
@@ -145,7 +123,7 @@ pub(super) struct Run<'a> {
     pub observations: &'a Observations,
     pub state: TrainingState,
     pub progress: Progress,
-    checkpoints: Option<(Checkpoints<'a>, &'a str)>,
+    checkpoints: Option<Checkpoints<'a>>,
     last_checkpoint: Instant,
     epochs_before: u32,
     total: u32,
@@ -254,12 +232,12 @@ impl Run<'_> {
     }
 
     pub fn checkpoint_is_due(&self) -> bool {
-        self.checkpoints.is_some_and(|(checkpoints, _)| self.last_checkpoint.elapsed() >= checkpoints.interval)
+        self.checkpoints.is_some_and(|checkpoints| self.last_checkpoint.elapsed() >= checkpoints.file.interval)
     }
 
     pub fn checkpoint(&mut self) -> Result<()> {
-        if let Some((checkpoints, identity)) = self.checkpoints {
-            checkpoint::write(&checkpoint::path(checkpoints.output), identity, &self.state, &self.progress)?;
+        if let Some(Checkpoints { file, run }) = self.checkpoints {
+            checkpoint::write(file.path, run, &self.state, &self.progress)?;
             self.last_checkpoint = Instant::now();
         }
         Ok(())

@@ -2,11 +2,12 @@
 
 use super::clean::CleaningReport;
 use super::recipe::{DataRecipe, Recipe};
-use super::run::{Checkpoints, Report, StageRecord, run};
+use super::run::{Report, StageRecord, run};
 use super::self_report::SelfReport;
 use super::state::{EpochRecord, Part, TrainingState};
 use super::{calibration, data_check, global_step, model_error};
 use crate::error::{Error, Result};
+use crate::learn::{CheckpointFile, Checkpoints};
 use crate::model::{ForwardModel, ModelCard, ParameterSpace, Registry, check_kelvin, check_measured, hexadecimal};
 use crate::observations::{Observations, select};
 use crate::prior::GaussianMixture;
@@ -65,13 +66,13 @@ pub struct TrainingLog {
 /// validation).
 ///
 /// # Errors
-/// When recipe and observations do not fit each other, or as [`Checkpoints`] and the stages say.
+/// When recipe and observations do not fit each other, or as [`CheckpointFile`] and the stages say.
 pub fn train(
     recipe: &Recipe,
     observations: &Observations,
     registry: &Registry,
     device: &Device,
-    checkpoints: Option<Checkpoints<'_>>,
+    checkpoints: Option<CheckpointFile<'_>>,
     report: Report<'_>,
 ) -> Result<(TrainedModel, Table)> {
     recipe.validate_for(registry)?;
@@ -99,7 +100,7 @@ pub fn train(
     };
     let state = TrainingState::start(model, observations, &recipe.data)?;
     data_check::check(recipe, observations, &state)?;
-    let outcome = run(recipe, observations, state, checkpoints.map(|c| (c, identity.as_str())), report)?;
+    let outcome = run(recipe, observations, state, checkpoints.map(|file| Checkpoints { file, run: &identity }), report)?;
     let mut state = outcome.state;
     let prior = fit_prior(recipe, observations, &state)?;
     state.model.model_error = model_error::estimate(&state, observations, recipe)?;

@@ -89,7 +89,7 @@ impl CatalogueTask<'_> {
         let inputs = self.inputs.iter().map(|path| FileState::read(path)).collect::<Result<Vec<_>>>()?;
         let hash = clock.lap().cpu;
         let described = self.inputs.iter().zip(&inputs).map(|(path, state)| {
-            let n_rows = match self.source.filter(|source| source.takes(path).unwrap_or(false)) {
+            let n_rows = match self.source {
                 Some(source) => source.n_stars(path)?,
                 None => row_count(path)?,
             };

@@ -1,7 +1,7 @@
 //! The reading side of a fit: files to observations, in a thread that runs ahead of the engine.
 
 use crate::cli::prepare::log_notes;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::observations::{Grid, Observations, ReadOptions};
 use crate::prefetch::prefetch;
 use crate::run::identifiers::Identifiers;
@@ -125,11 +125,12 @@ impl Reader {
     /// The next stars as rows of observations; `None` after the last file.
     fn chunk(&mut self) -> Result<Option<SourceChunk>> {
         loop {
-            if let Some(file) = &mut self.file {
-                match file.chunks.next().transpose()? {
-                    Some(chunk) => return self.observations(chunk).map(Some),
-                    None => self.file = None,
-                }
+            if let Some(mut file) = self.file.take()
+                && let Some(table) = file.chunks.next().transpose()?
+            {
+                let chunk = self.observations(&mut file, table)?;
+                self.file = Some(file);
+                return Ok(Some(chunk));
             }
             if let Some(chunk) = self.raw_chunk()? {
                 return Ok(Some(chunk));
@@ -145,9 +146,8 @@ impl Reader {
         raw.next(&mut || self.paths.next_if(|path| source.takes(path).unwrap_or(false)), &mut self.stars)
     }
 
-    /// Rows of the open file of observations.
-    fn observations(&mut self, mut table: Table) -> Result<SourceChunk> {
-        let Some(file) = &mut self.file else { return Err(Error::data("observations").found("no open file")) };
+    /// Rows of a file of observations.
+    fn observations(&mut self, file: &mut OpenFile, mut table: Table) -> Result<SourceChunk> {
         let (first, n_read) = (file.n_rows, table.n_rows());
         self.stars.identifiers.add(&table, &file.path, first)?;
         file.n_rows += n_read;
