@@ -144,10 +144,10 @@ impl Fitter {
         let n_fluxes: Vec<usize> = (0..observations.len()).map(|star| observations.n_fluxes(star)).collect();
         let fittable: Vec<usize> = (0..observations.len()).filter(|&star| n_fluxes[star] > posterior.free().len()).collect();
         let (problem, posterior, n_fluxes) = (&problem, &posterior, &n_fluxes);
-        let natural = Problem::new(self.natural.as_ref().unwrap_or(&self.setup), observations);
-        let natural_posterior = natural.posterior()?;
-        let sampler = Sampler::new(&natural, &natural_posterior, options.posterior, options.start.seed);
-        let (natural, natural_posterior, sampler) = (&natural, &natural_posterior, &sampler);
+        let other = self.natural.as_ref().map(|setup| Problem::new(setup, observations));
+        let other_posterior = other.as_ref().map(Problem::posterior).transpose()?;
+        let (natural, natural_posterior) = (other.as_ref().unwrap_or(problem), other_posterior.as_ref().unwrap_or(posterior));
+        let sampler = &Sampler::new(natural, natural_posterior, options.posterior, options.start.seed);
         let block = Block {
             problem,
             posterior,

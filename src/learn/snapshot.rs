@@ -2,7 +2,8 @@
 //! file.
 
 use crate::error::{Error, Result};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use crate::tensor::file::{self, Entry};
+use safetensors::tensor::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -85,23 +86,15 @@ impl Checkpoints<'_> {
                 .expected("a checkpoint")
                 .remedy("Check that the folder is writable and has space left; --resume goes on from the last checkpoint.")
         };
-        let mut all: BTreeMap<String, (Dtype, usize, Vec<u8>)> = BTreeMap::new();
-        for (name, text) in [("run", self.run), ("header", header)] {
-            all.insert(name.into(), (Dtype::U8, text.len(), text.as_bytes().to_vec()));
-        }
-        for (name, values) in &parts.numbers {
+        let bytes_of = |name: String, bytes: &[u8]| (name, Dtype::U8, vec![bytes.len()], bytes.to_vec());
+        let texts = [("run", self.run), ("header", header)].map(|(name, text)| bytes_of(name.into(), text.as_bytes()));
+        let numbers = parts.numbers.iter().map(|(name, values)| {
             let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            all.insert(format!("numbers/{name}"), (Dtype::F64, values.len(), bytes));
-        }
-        for (name, bytes) in &parts.bytes {
-            all.insert(format!("bytes/{name}"), (Dtype::U8, bytes.len(), bytes.clone()));
-        }
-        let views = all
-            .iter()
-            .map(|(name, (dtype, length, bytes))| Ok((name.clone(), TensorView::new(*dtype, vec![*length], bytes)?)))
-            .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>()
-            .map_err(|error| failed(error.to_string()))?;
-        let bytes = safetensors::serialize(views, None).map_err(|error| failed(error.to_string()))?;
+            (format!("numbers/{name}"), Dtype::F64, vec![values.len()], bytes)
+        });
+        let bytes = parts.bytes.iter().map(|(name, bytes)| bytes_of(format!("bytes/{name}"), bytes));
+        let entries: Vec<Entry> = texts.into_iter().chain(numbers).chain(bytes).collect();
+        let bytes = file::bytes(&entries, None).map_err(|error| failed(error.to_string()))?;
         crate::table::write_atomically(self.file.path, true, |file| file.write_all(&bytes))
     }
 

@@ -11,9 +11,10 @@ use crate::observations::Grid;
 use crate::quantity::FLUX_UNIT;
 use crate::table::write_member;
 use crate::tensor::Device;
+use crate::tensor::file;
 use crate::text::fault_in_toml;
 use crate::unit;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -186,17 +187,11 @@ impl ForwardModel {
 
     fn weight_bytes(&self) -> Result<Vec<u8>> {
         let failed = |error: safetensors::SafeTensorError| Error::output(WEIGHTS_FILE).found(error.to_string());
-        let mut buffers = Vec::new();
-        for name in self.weights.names() {
-            let bytes: Vec<u8> = self.weights.values(name)?.iter().flat_map(|&value| (value as f32).to_le_bytes()).collect();
-            buffers.push((name.clone(), self.weights.shape(name)?.to_vec(), bytes));
-        }
-        let views = buffers
-            .iter()
-            .map(|(name, shape, bytes)| Ok((name.clone(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
-            .collect::<std::result::Result<Vec<_>, _>>()
-            .map_err(failed)?;
-        safetensors::serialize(views, None).map_err(failed)
+        let entry = |name: &String| {
+            let values = self.weights.values(name)?.into_iter().map(|value| value as f32);
+            Ok(file::of_floats(name.clone(), self.weights.shape(name)?.to_vec(), values))
+        };
+        file::bytes(&self.weights.names().iter().map(entry).collect::<Result<Vec<_>>>()?, None).map_err(failed)
     }
 
     fn load_weights(&mut self, path: &Path) -> Result<()> {

@@ -1,8 +1,9 @@
 //! Named arrays with metadata in a safetensors file.
 
 use crate::error::{Error, Result};
+use crate::tensor::file::{self, Entry};
 use ndarray::{ArrayD, IxDyn};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
@@ -102,15 +103,14 @@ impl TensorFile {
 /// Arrays to be written.
 #[derive(Default)]
 pub(super) struct TensorWriter {
-    parts: Vec<(String, Dtype, Vec<usize>, Vec<u8>)>,
+    parts: Vec<Entry>,
     metadata: HashMap<String, String>,
 }
 
 impl TensorWriter {
     /// Adds an array in single precision.
     pub fn single(&mut self, name: &str, shape: &[usize], values: impl IntoIterator<Item = f32>) {
-        let bytes = values.into_iter().flat_map(f32::to_le_bytes).collect();
-        self.parts.push((name.into(), Dtype::F32, shape.to_vec(), bytes));
+        self.parts.push(file::of_floats(name.into(), shape.to_vec(), values));
     }
 
     /// Adds an array in double precision.
@@ -130,12 +130,7 @@ impl TensorWriter {
     /// When it exists and `overwrite` is false, or cannot be written.
     pub fn write(self, path: &Path, overwrite: bool) -> Result<()> {
         let failed = |error: safetensors::SafeTensorError| Error::output(path.display().to_string()).found(error.to_string());
-        let views = self
-            .parts
-            .iter()
-            .map(|(name, dtype, shape, bytes)| Ok((name.clone(), TensorView::new(*dtype, shape.clone(), bytes).map_err(failed)?)))
-            .collect::<Result<Vec<_>>>()?;
-        let bytes = safetensors::serialize(views, Some(self.metadata.clone())).map_err(failed)?;
+        let bytes = file::bytes(&self.parts, Some(self.metadata.clone())).map_err(failed)?;
         crate::table::write_atomically(path, overwrite, |file| file.write_all(&in_order(bytes)))
     }
 }

@@ -21,12 +21,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ModelCard, hexadecimal};
 use crate::observations::Grid;
 use crate::table::{FolderKind, write_directory_atomically, write_member};
+use crate::tensor::file;
 use crate::tensor::layers::{Network, Predictor};
 use crate::tensor::{Device, Weights};
 use crate::text::fault_in_toml;
 use crate::train::PROVENANCE_FILE;
 use ndarray::Array2;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -141,15 +142,9 @@ impl RegressionModel {
 
     fn weight_bytes(&self) -> Result<Vec<u8>> {
         let failed = |error: safetensors::SafeTensorError| Error::output(WEIGHTS_FILE).found(error.to_string());
-        let bytes = |values: Vec<f32>| values.into_iter().flat_map(f32::to_le_bytes).collect::<Vec<u8>>();
-        let buffers: Vec<(String, Vec<usize>, Vec<u8>)> =
-            self.tensors()?.into_iter().map(|(name, (shape, values))| (name, shape, bytes(values))).collect();
-        let views = buffers
-            .iter()
-            .map(|(name, shape, bytes)| Ok((name.clone(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
-            .collect::<std::result::Result<Vec<_>, _>>()
-            .map_err(failed)?;
-        safetensors::serialize(views, None).map_err(failed)
+        let tensors = self.tensors()?.into_iter();
+        let entries: Vec<_> = tensors.map(|(name, (shape, values))| file::of_floats(name, shape, values)).collect();
+        file::bytes(&entries, None).map_err(failed)
     }
 
     /// SHA-256 over everything that decides a prediction; the card does not enter.

@@ -8,6 +8,7 @@ pub(crate) mod cholesky;
 mod derivatives;
 mod descent;
 mod device;
+pub(crate) mod file;
 pub(crate) mod functions;
 mod jet;
 pub(crate) mod lanes;

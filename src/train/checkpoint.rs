@@ -10,9 +10,9 @@ use crate::error::{Error, Result};
 use crate::model::ParameterSpace;
 use crate::observations::Constraint;
 use crate::tensor::Weights;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use crate::tensor::file::{self, Entry};
+use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
@@ -76,29 +76,29 @@ pub(super) fn write(path: &Path, run: &str, state: &TrainingState, progress: &Pr
             .found(error)
             .remedy("Check that the folder is writable and has space left; --resume goes on from the last checkpoint.")
     };
-    let mut parts: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> = BTreeMap::new();
+    let mut parts: Vec<Entry> = Vec::new();
     let text = toml::to_string(&header).map_err(|error| failed(error.to_string()))?.into_bytes();
-    parts.insert("header".into(), (Dtype::U8, vec![text.len()], text));
+    parts.push(("header".into(), Dtype::U8, vec![text.len()], text));
     let kept: Vec<u8> = state.kept.iter().map(|&kept| u8::from(kept)).collect();
-    parts.insert("kept".into(), (Dtype::U8, vec![kept.len()], kept));
+    parts.push(("kept".into(), Dtype::U8, vec![kept.len()], kept));
     if let Some(optimiser) = &progress.optimiser {
-        parts.insert("optimiser".into(), (Dtype::U8, vec![optimiser.len()], optimiser.clone()));
+        parts.push(("optimiser".into(), Dtype::U8, vec![optimiser.len()], optimiser.clone()));
     }
     if let Some(binaries) = &state.binaries {
         let (values, errors) = binaries.constraint.values_and_errors();
         for (name, values) in [("probability", &binaries.probability[..]), ("values", values), ("errors", errors)] {
             let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            parts.insert(format!("binaries.{name}"), (Dtype::F64, vec![values.len()], bytes));
+            parts.push((format!("binaries.{name}"), Dtype::F64, vec![values.len()], bytes));
         }
     }
     let mut snapshot = |prefix: &str, weights: &Weights, coordinates: &ndarray::Array2<f64>| -> Result<()> {
         let shape = vec![coordinates.nrows(), coordinates.ncols()];
         let bytes = coordinates.iter().flat_map(|value| value.to_le_bytes()).collect();
-        parts.insert(format!("{prefix}.coordinates"), (Dtype::F64, shape, bytes));
+        parts.push((format!("{prefix}.coordinates"), Dtype::F64, shape, bytes));
         for name in weights.names() {
             let values = weights.values(name)?;
             let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            parts.insert(format!("{prefix}.weights.{name}"), (Dtype::F64, vec![values.len()], bytes));
+            parts.push((format!("{prefix}.weights.{name}"), Dtype::F64, vec![values.len()], bytes));
         }
         Ok(())
     };
@@ -106,12 +106,7 @@ pub(super) fn write(path: &Path, run: &str, state: &TrainingState, progress: &Pr
     if let Some(best) = &progress.best {
         snapshot("best", &best.weights, &best.coordinates)?;
     }
-    let views = parts
-        .iter()
-        .map(|(name, (dtype, shape, bytes))| Ok((name.clone(), TensorView::new(*dtype, shape.clone(), bytes)?)))
-        .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>()
-        .map_err(|error| failed(error.to_string()))?;
-    let bytes = safetensors::serialize(views, None).map_err(|error| failed(error.to_string()))?;
+    let bytes = file::bytes(&parts, None).map_err(|error| failed(error.to_string()))?;
     crate::table::write_atomically(path, true, |file| file.write_all(&bytes))
 }
 
