@@ -71,6 +71,7 @@
 pub mod catalogue;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod confidence;
 pub mod distance;
 pub mod error;
 pub mod infer;

@@ -79,7 +79,14 @@ fn true_model() -> TrainedModel {
     let labels = Array2::from_shape_fn((teff.len(), 3), |(i, k)| [teff[i] / 1e3, feh[i], logg[i]][k]);
     let names = ["teff", "feh", "logg"].map(String::from);
     let prior = MixtureFit { n_components: 8, n_restarts: 1, ..Default::default() }.fit(labels.view(), &names, 1).unwrap();
-    TrainedModel { model, prior, card: ModelCard::default(), log: TrainingLog::default(), sha256: "0".repeat(64) }
+    TrainedModel {
+        model,
+        prior,
+        card: ModelCard::default(),
+        log: TrainingLog::default(),
+        confidence: None,
+        sha256: "0".repeat(64),
+    }
 }
 
 /// Without the exact Hessian, which the effect above does not provide.

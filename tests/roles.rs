@@ -244,7 +244,8 @@ fn two_amounts_have_two_barriers_and_are_found() {
     let prior = MixtureFit { n_components: 2, n_restarts: 1, ..Default::default() };
     let prior = prior.fit(sample.slice(ndarray::s![.., ..2]), &names, 1).unwrap();
     let sha256 = "0".repeat(64);
-    let trained = TrainedModel { model, prior, card: ModelCard::default(), log: TrainingLog::default(), sha256 };
+    let trained =
+        TrainedModel { model, prior, card: ModelCard::default(), log: TrainingLog::default(), confidence: None, sha256 };
 
     let truth = truths(1500, 2);
     let observations = observed(&truth, true, 3);

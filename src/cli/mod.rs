@@ -14,6 +14,7 @@ mod audit;
 mod bench;
 mod built_in;
 mod cite;
+mod confidence;
 mod demo;
 mod demo_direct;
 mod demo_payne;
@@ -72,6 +73,7 @@ enum Command {
     Simulate(simulate::Arguments),
     Prepare(prepare::Arguments),
     Train(train::Arguments),
+    Confidence(confidence::Arguments),
     Fit(fit::Arguments),
     Distance(distance::Arguments),
     Predict(predict::Arguments),
@@ -129,6 +131,7 @@ fn dispatch(arguments: &Arguments) -> Result<Outcome> {
         Command::Simulate(arguments) => simulate::run(arguments, settings),
         Command::Prepare(arguments) => prepare::run(arguments, settings),
         Command::Train(arguments) => train::run(arguments, settings),
+        Command::Confidence(arguments) => confidence::run(arguments, settings),
         Command::Fit(arguments) => fit::run(arguments, settings),
         Command::Distance(arguments) => distance::run(arguments, settings),
         Command::Predict(arguments) => predict::run(arguments, settings),

@@ -2,6 +2,7 @@
 
 use super::built_in::{self, Purpose};
 use super::outcome::Outcome;
+use crate::confidence::ConfidenceOptions;
 use crate::distance::DistanceRecipe;
 use crate::error::{Error, Result};
 use crate::infer::FitOptions;
@@ -19,8 +20,8 @@ use serde_json::json;
 /// TOML to start from.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Name of a built-in recipe, or fit, pixel-networks, fit-pixel-networks, distance, simulate, prepare;
-    /// without it, what there is.
+    /// Name of a built-in recipe, or fit, confidence, pixel-networks, fit-pixel-networks, distance, simulate,
+    /// prepare; without it, what there is.
     name: Option<String>,
     /// Print every key of a recipe with its value, also those left at their defaults.
     #[arg(long)]
@@ -32,6 +33,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
     let Some(name) = &arguments.name else { return Ok(list()) };
     let text = match (name.as_str(), built_in::find(name)) {
         ("fit", _) => toml_of(&FitOptions::default())?,
+        ("confidence", _) => toml_of(&ConfidenceOptions::default())?,
         ("pixel-networks", _) => PixelRecipe::default().to_toml()?,
         ("fit-pixel-networks", _) => toml_of(&SpectrumFitOptions::default())?,
         ("distance", _) => toml_of(&DistanceRecipe::default())?,
@@ -50,7 +52,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
             return Err(Error::usage(format!("recipe '{name}'"))
                 .found("no such built-in recipe")
                 .expected(format!(
-                    "one of {}, fit, pixel-networks, fit-pixel-networks, distance, simulate, prepare",
+                    "one of {}, fit, confidence, pixel-networks, fit-pixel-networks, distance, simulate, prepare",
                     names.join(", ")
                 ))
                 .remedy("`photosphere recipe` lists them."));
@@ -66,6 +68,7 @@ fn toml_of(options: &impl Serialize) -> Result<String> {
 fn list() -> Outcome {
     let defaults = [
         ("fit", "defaults of `fit --config`"),
+        ("confidence", "defaults of `confidence --config`"),
         ("pixel-networks", "defaults of the training of a network per pixel"),
         ("fit-pixel-networks", "defaults of `fit --config` with such a model"),
         ("distance", "defaults of `distance --config`"),

@@ -179,7 +179,7 @@ impl<'a> Task<'a> {
 ///
 /// # Errors
 /// When a file cannot be read or written.
-fn write_provenance(folder: &Path, kind: &FolderKind, provenance: &Provenance) -> Result<()> {
+pub fn write_provenance(folder: &Path, kind: &FolderKind, provenance: &Provenance) -> Result<()> {
     let path = folder.join(PROVENANCE_FILE);
     let mut entries = provenance.entries();
     entries.insert(FILES.into(), json!(hashes(folder, kind)?).to_string());
@@ -242,7 +242,7 @@ pub fn read_observations<K: Trainable>(recipe: &K::Recipe, effects: &Registry, p
 ///
 /// # Errors
 /// When a file cannot be read, or has other columns than the first or units of another kind.
-fn read_tables(paths: &[PathBuf]) -> Result<(String, Table)> {
+pub fn read_tables(paths: &[PathBuf]) -> Result<(String, Table)> {
     let mut whole: Option<Table> = None;
     for path in paths {
         let table = table::read(path)?;

@@ -58,10 +58,17 @@ impl Estimates {
             scalar("hessian_min_eigenvalue", hessian, "stat.value", &self.smallest_eigenvalue),
         ];
         columns.extend(self.second_optimum());
-        for (name, _, _) in self.parameters.iter().filter(|(name, _, _)| flags::CONFIDENCES.contains(&name.as_str())) {
-            let description = format!("confidence of {name} (null: the model has no classifier)");
-            let none = vec![f64::NAN; self.len()];
-            columns.push(scalar(&format!("{name}_confidence"), &description, "stat.probability", &none));
+        for (name, _, _) in &self.parameters {
+            let found = self.confidence.iter().find(|(label, _)| label == name);
+            let none = || vec![f64::NAN; self.len()];
+            let values = match found {
+                Some((_, values)) => values.clone(),
+                None if flags::CONFIDENCES.contains(&name.as_str()) => none(),
+                None => continue,
+            };
+            let description =
+                format!("probability that {name} agrees with a better measurement (null: the model has no classifier)");
+            columns.push(scalar(&format!("{name}_confidence"), &description, "stat.probability", &values));
         }
         columns
     }

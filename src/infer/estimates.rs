@@ -44,6 +44,8 @@ pub struct Estimates {
     pub second_delta_loss: Vec<f64>,
     /// Share of the second optimum in the posterior by Laplace's approximation; NaN where there is none.
     pub second_weight: Vec<f64>,
+    /// Probabilities that estimates are good, by label; none where the model has no classifiers.
+    pub confidence: Vec<(String, Vec<f64>)>,
     /// Posteriors by weighted draws, where the options want them.
     pub posterior: Option<SampledPosterior>,
 }

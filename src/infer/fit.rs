@@ -179,6 +179,7 @@ impl Fitter {
             estimates.flags[star] |= flags::of_input(observations.input_flags[star]);
             estimates.flags[star] |= if missing { flags::MISSING_CONSTRAINT } else { 0 };
         }
+        self.add_confidences(observations, &mut estimates)?;
         reached(FitStage::Description)?;
         Ok(estimates)
     }
@@ -442,6 +443,7 @@ fn empty(fitter: &Fitter, posterior: &Posterior<'_>, observations: &Observations
         second: Array2::from_elem((n, f), f64::NAN),
         second_delta_loss: nan(),
         second_weight: nan(),
+        confidence: Vec::new(),
         posterior: (fitter.options().posterior.method == PosteriorMethod::Importance)
             .then(|| SampledPosterior::empty(n, f, fitter.derived.len())),
     }

@@ -5,6 +5,7 @@ pub mod audit;
 mod breadth;
 mod calibration;
 mod catalogue;
+mod confidence;
 mod degrees;
 mod engine;
 mod estimates;

@@ -7,6 +7,7 @@
 mod ensemble;
 mod epochs;
 mod folds;
+mod network;
 mod rate;
 mod snapshot;
 #[cfg(test)]
@@ -15,5 +16,6 @@ mod tests;
 pub use ensemble::{Trained, ensemble, member_seed};
 pub use epochs::{EpochRecord, Learner, Losses, Plan};
 pub use folds::{fold, is_held_out};
+pub use network::{Lesson, LossSums, NetworkLearner, Teacher};
 pub use rate::{Plateau, Schedule};
 pub use snapshot::{CheckpointFile, Checkpoints, Parts};

@@ -24,7 +24,6 @@ mod directory_tests;
 mod domain;
 mod emission;
 mod inputs;
-mod learner;
 #[cfg(test)]
 mod luminosity_tests;
 mod mixture;

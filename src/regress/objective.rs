@@ -3,6 +3,7 @@
 use super::mixture::{self, Mixture, MixtureOfMagnitudes};
 use super::target::{LabelLoss, Luminosity, LuminosityOutput, Target};
 use crate::error::{Error, Result};
+use crate::learn::{LossSums, Teacher};
 use crate::observations::Observations;
 use crate::quantity::{Notices, Quantity, Role};
 use crate::statistics::{median, robust_scatter};
@@ -175,10 +176,10 @@ impl Objective {
             Self::Mixture { measured, .. } => measured[star] > 0.0,
         }
     }
+}
 
-    /// Sums over some stars of the loss that is differentiated and of the one by which epochs are compared,
-    /// and what they are sums over. `outputs [n, outputs]` are those of these stars.
-    pub fn loss(&self, outputs: Tensor<2>, stars: &[usize], device: &Device) -> Losses {
+impl Teacher for Objective {
+    fn loss(&self, outputs: Tensor<2>, stars: &[usize], device: &Device) -> LossSums {
         let n = stars.len();
         let pick = |values: &[f32], width: usize| -> Tensor<2> {
             let picked = stars.iter().flat_map(|&star| &values[star * width..(star + 1) * width]).copied().collect();
@@ -200,7 +201,7 @@ impl Objective {
                     }
                 };
                 let sum = (each * mask).sum();
-                Losses { gradient: sum.clone(), judged: sum, count: count(measured, p) }
+                LossSums { gradient: sum.clone(), judged: sum, count: count(measured, p) }
             }
             Self::Luminosity { of, scaling, parallax, error, root_flux } => {
                 let scaled = outputs * scaling.scale[0] + scaling.centre[0];
@@ -217,7 +218,7 @@ impl Objective {
                 let mask: Vec<f32> = stars.iter().map(|star| if self.teaches(*star) { 1.0 } else { 0.0 }).collect();
                 let determinant = (variance.log() * device.tensor_f32(mask, [n, 1])).sum();
                 let judged = if of.model_floor > 0.0 { sum.clone() + determinant } else { sum.clone() };
-                Losses { gradient: sum, judged, count: stars.iter().filter(is_measured).count() as f64 }
+                LossSums { gradient: sum, judged, count: stars.iter().filter(is_measured).count() as f64 }
             }
             Self::Mixture { scaling, magnitude, ln_weight, measured } => {
                 let k = mixture::NODES;
@@ -237,17 +238,10 @@ impl Objective {
                 let second = component(binary, column(1) - offset, scatter(4));
                 let both = log_sum(Tensor::cat(vec![first, second], 1));
                 let sum = (both * pick(measured, 1)).sum() * -2.0;
-                Losses { gradient: sum.clone(), judged: sum, count: count(measured, 1) }
+                LossSums { gradient: sum.clone(), judged: sum, count: count(measured, 1) }
             }
         }
     }
-}
-
-/// Sums over stars.
-pub(super) struct Losses {
-    pub gradient: Tensor<1>,
-    pub judged: Tensor<1>,
-    pub count: f64,
 }
 
 /// Variance, in units of that of the training labels, of outputs that stand for its logarithm.

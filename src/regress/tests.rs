@@ -6,6 +6,7 @@ use super::luminosity_tests::noisy;
 use super::objective::{Objective, Scaling};
 use super::*;
 use crate::error::{Error, Result};
+use crate::learn::Teacher;
 use crate::observations::{Observations, in_validation};
 use crate::package::{Package, Request};
 use crate::simulate::{SurveyConfig, simulate};

@@ -4,13 +4,12 @@ use super::calibration::{ErrorCalibration, FEWEST as FEWEST_TO_CALIBRATE, Parall
 use super::comparison::Comparison;
 use super::domain::Domain;
 use super::inputs::Inputs;
-use super::learner::{Lesson, NetworkLearner};
 use super::model::{RegressionModel, TrainingLog};
 use super::objective::{Objective, Scaling};
 use super::recipe::RegressionRecipe;
 use super::target::Target;
 use crate::error::{Error, Result};
-use crate::learn::{CheckpointFile, Checkpoints, ensemble, is_held_out, member_seed};
+use crate::learn::{CheckpointFile, Checkpoints, Lesson, NetworkLearner, ensemble, is_held_out, member_seed};
 use crate::model::{ModelCard, hexadecimal};
 use crate::observations::{Observations, in_validation, select};
 use crate::statistics::percentiles;
@@ -106,9 +105,11 @@ pub fn train(
     let network = recipe.network(inputs.len())?;
     let lesson = Lesson {
         network: &network,
-        recipe: &recipe.training,
+        optimiser: &recipe.training.optimiser,
+        batch: recipe.training.batch,
+        largest_gradient: recipe.training.largest_gradient,
         inputs: &rows,
-        objective: &objective,
+        teacher: &objective,
         training: &parts.training,
         held_out: &parts.held_out,
         device,

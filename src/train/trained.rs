@@ -6,6 +6,7 @@ use super::run::{Report, StageRecord, run};
 use super::self_report::SelfReport;
 use super::state::{EpochRecord, Part, TrainingState};
 use super::{calibration, data_check, global_step, model_error};
+use crate::confidence::{CONFIDENCE_FILE, Classifiers};
 use crate::error::{Error, Result};
 use crate::learn::{CheckpointFile, Checkpoints};
 use crate::model::{ForwardModel, ModelCard, ParameterSpace, Registry, check_kelvin, check_measured, hexadecimal};
@@ -33,7 +34,7 @@ pub const PROVENANCE_FILE: &str = "provenance.json";
 pub const MODEL_FOLDER: FolderKind = FolderKind {
     name: "a model directory",
     mark: "model.toml",
-    files: &["model.toml", "weights.safetensors", PRIOR_FILE, TRAINING_FILE, STARS_FILE, PROVENANCE_FILE],
+    files: &["model.toml", "weights.safetensors", PRIOR_FILE, CONFIDENCE_FILE, TRAINING_FILE, STARS_FILE, PROVENANCE_FILE],
 };
 
 /// A trained model with its prior, its card and the history of its training.
@@ -43,8 +44,10 @@ pub struct TrainedModel {
     pub prior: GaussianMixture,
     pub card: ModelCard,
     pub log: TrainingLog,
-    /// SHA-256 over grid, effects, standardisation, model errors, calibration, weights and prior; its
-    /// beginning is the catalogue's `model_id`.
+    /// How far its estimates can be trusted, if it was taught that.
+    pub confidence: Option<Classifiers>,
+    /// SHA-256 over grid, effects, standardisation, model errors, calibration, weights, prior and
+    /// classifiers; its beginning is the catalogue's `model_id`.
     pub sha256: String,
 }
 
@@ -139,11 +142,12 @@ pub fn train(
         }
     }
     let sha256 = state.model.sha256(&prior.to_toml()?)?;
-    Ok((TrainedModel { model: state.model, prior, card, log, sha256 }, stars))
+    Ok((TrainedModel { model: state.model, prior, card, log, confidence: None, sha256 }, stars))
 }
 
 impl TrainedModel {
-    /// Writes the model directory (`model.toml`, `weights.safetensors`, `prior.toml`, `training.json`): first
+    /// Writes the model directory (`model.toml`, `weights.safetensors`, `prior.toml`, `training.json`, and `confidence.json`
+    /// where it has classifiers): first
     /// under a temporary name beside it, then renamed.
     ///
     /// # Errors
@@ -156,6 +160,9 @@ impl TrainedModel {
             for (name, text) in [(PRIOR_FILE, self.prior.to_toml()?), (TRAINING_FILE, json)] {
                 let path = folder.join(name);
                 crate::table::write_member(&path, text)?;
+            }
+            if let Some(confidence) = &self.confidence {
+                crate::table::write_member(&folder.join(CONFIDENCE_FILE), confidence.to_json()?)?;
             }
             Ok(())
         })
@@ -189,8 +196,23 @@ impl TrainedModel {
             // A model brought in from elsewhere need not have a history.
             Err(_) => TrainingLog::default(),
         };
-        let sha256 = model.sha256(&prior.to_toml()?)?;
-        Ok(Self { model, prior, card, log, sha256 })
+        let confidence = Classifiers::read(directory)?;
+        let mut trained = Self { model, prior, card, log, confidence, sha256: String::new() };
+        trained.sha256 = trained.identity()?;
+        Ok(trained)
+    }
+
+    /// The hash of what decides its estimates.
+    ///
+    /// # Errors
+    /// When a part cannot be written as text.
+    pub fn identity(&self) -> Result<String> {
+        let of_model = self.model.sha256(&self.prior.to_toml()?)?;
+        let Some(confidence) = &self.confidence else { return Ok(of_model) };
+        let mut hash = Sha256::new();
+        hash.update(of_model);
+        hash.update(confidence.to_json()?);
+        Ok(hexadecimal(hash))
     }
 
     /// The first 16 digits of the hash, as catalogues name the model.

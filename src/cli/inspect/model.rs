@@ -1,5 +1,6 @@
 //! A model directory: card, parameters, tensors, metrics, model error.
 
+use crate::cli::confidence::describe as describe_classifier;
 use crate::cli::outcome::Outcome;
 use crate::cli::self_report::lines;
 use crate::cli::settings::Settings;
@@ -9,6 +10,7 @@ use crate::statistics::median;
 use crate::train::TrainedModel;
 use crate::validate::number::{percent, significant};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -40,6 +42,7 @@ pub fn inspect(directory: &Path, settings: &Settings) -> Result<Outcome> {
         "cleanings": trained.log.cleanings,
         "stages": trained.log.stages,
         "report": trained.log.report,
+        "confidence": trained.confidence.iter().flat_map(|all| &all.labels).map(|one| (one.label.clone(), json!(one.report))).collect::<BTreeMap<_, _>>(),
     });
 
     let mut text = format!("model {}\n", directory.display());
@@ -68,6 +71,14 @@ pub fn inspect(directory: &Path, settings: &Settings) -> Result<Outcome> {
         text.push_str("what the training knows of its faults\n");
         for found in lines(report) {
             let _ = writeln!(text, "  {found}");
+        }
+    }
+    if let Some(confidence) = &trained.confidence {
+        text.push_str("how far its estimates can be trusted\n");
+        for classifier in &confidence.labels {
+            describe_classifier(classifier).lines().for_each(|line| {
+                let _ = writeln!(text, "  {line}");
+            });
         }
     }
     if !card.warnings.is_empty() {
