@@ -16,6 +16,7 @@ mod options;
 mod package;
 mod problem;
 mod quality;
+mod residuals;
 mod sampled;
 mod searches;
 mod second_optimum;

@@ -68,6 +68,7 @@ impl Estimator for Fitter {
             table: estimates.to_table(self.trained().id())?,
             flags: estimates.core.flags,
             values: estimates.core.values,
+            residuals: Some(estimates.residuals),
         })
     }
 

@@ -12,15 +12,17 @@ use super::outcome::Outcome;
 use super::prepare::warn_of_tables_without_match;
 use super::settings::Settings;
 use crate::error::Result;
+use crate::residuals::{CatalogueCheck, ResidualSums};
 use crate::run::inputs::{Inputs, require_utf8};
 use crate::run::interrupt;
 use crate::run::shard::Shard;
 use crate::run::{Survey, expand};
+use crate::warning::warn_once;
 pub use catalogue::CatalogueTask;
 pub use options::held;
 use partitions::PartitionedRun;
 use raw::RawArguments;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Fit stars: labels, extinction and parallax with covariances and quality flags.
 #[derive(Debug, clap::Args)]
@@ -79,6 +81,13 @@ pub struct Arguments {
     raw: RawArguments,
 }
 
+/// Says what of a catalogue is beyond expectation.
+fn warn_of_check(place: &Path, residuals: Option<&ResidualSums>) {
+    if let Some(warning) = residuals.and_then(|sums| CatalogueCheck::of(sums).warning()) {
+        warn_once(format!("{}: {warning}", place.display()));
+    }
+}
+
 /// Fits.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     interrupt::watch()?;
@@ -116,6 +125,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
             let source = preparations.of_any(&inputs)?;
             let task = CatalogueTask { inputs: &inputs, source, has_record: true, shard: arguments.shard, ..task };
             let made = task.run(&task.provenance()?, settings)?;
+            warn_of_check(&arguments.output, made.residuals.as_ref());
             let nothing_matched = made.matches.as_ref().is_some_and(warn_of_tables_without_match);
             let n_failed = made.n_failed_files;
             Ok(Outcome { nothing_matched, n_failed, ..Outcome::files(made.summary(&arguments.output)) })

@@ -1,0 +1,170 @@
+//! Residuals of fits, as the check of a catalogue wants them.
+
+use super::fit::Part;
+use super::flags;
+use super::problem::Problem;
+use crate::error::Result;
+use crate::observations::Observations;
+use crate::optimise::dense::invert_positive_semidefinite;
+use crate::optimise::{Bounds, NormalEquations};
+use crate::posterior::Posterior;
+use crate::residuals::{Groups, MAGNITUDE, Mark, Responses, Whitened};
+use ndarray::{ArrayView2, s};
+
+/// Flags of stars that say nothing of their catalogue: without an optimum, or where the model is not to be
+/// trusted.
+const ASIDE: i32 =
+    flags::NOT_FITTED | flags::NOT_CONVERGED | flags::OUTSIDE_TRAINING_RANGE | flags::UNLIKELY_LABELS | flags::AT_LIMIT;
+
+/// What residuals are made from.
+pub(super) struct ResidualMaker<'a> {
+    pub problem: &'a Problem<'a>,
+    pub posterior: &'a Posterior<'a>,
+    pub observations: &'a Observations,
+    pub bounds: &'a Bounds,
+    pub groups: &'a Groups,
+    /// Names of the free parameters whose measured values constrain fits, whether or not these stars have
+    /// any.
+    pub constraints: &'a [String],
+}
+
+/// The mark of a star with these flags.
+pub(super) fn mark(bits: i32) -> Mark {
+    Mark {
+        is_fitted: bits & flags::NOT_FITTED == 0,
+        is_poor: bits & flags::POOR_FIT != 0,
+        is_outside: bits & (flags::OUTSIDE_TRAINING_RANGE | flags::UNLIKELY_LABELS) != 0,
+        is_in_cut: bits < flags::BASIC_CUT,
+    }
+}
+
+impl ResidualMaker<'_> {
+    /// Residuals of the stars of a part at their optima, whose free coordinates are `[n, F]`.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn of(&self, part: &Part, free: ArrayView2<'_, f64>) -> Result<Responses> {
+        let stars = &part.stars;
+        let slopes = self.posterior.flux_slopes(stars, free)?;
+        let curvature = self.posterior.normal_equations(stars, free)?.curvature;
+        let mut responses = Responses::none(stars.len(), self.groups, self.constraints);
+        let mut rows = Rows::new(self.groups, self.constraints.len(), free.ncols());
+        for (i, &star) in stars.iter().enumerate() {
+            (responses.chi_square[i], responses.degrees[i]) = (part.chi_square[i], part.degrees_of_freedom[i]);
+            responses.marks[i] = mark(part.flags[i]);
+            if part.flags[i] & ASIDE != 0 {
+                continue;
+            }
+            let moving = self.bounds.inside(free.row(i));
+            let flat: Vec<f64> = moving
+                .iter()
+                .flat_map(|&p| moving.iter().map(move |&q| (p, q)))
+                .map(|(p, q)| 0.5 * curvature[[i, p, q]])
+                .collect();
+            let Some(inverse) = invert_positive_semidefinite(&flat, moving.len()) else { continue };
+            rows.set_fluxes(self.observations, star, slopes.flux.row(i).as_slice().unwrap_or_default(), self.groups);
+            for (f, &p) in moving.iter().enumerate() {
+                rows.set_slope(f, slopes.jacobian.slice(s![i, p, ..]).as_slice().unwrap_or_default());
+            }
+            rows.whiten(self.observations, star, moving.len());
+            for (k, name) in self.constraints.iter().enumerate() {
+                self.set_constraint(&mut rows, (k, name), star, &moving, free.row(i));
+            }
+            responses.put(i, &rows.whitened(moving.len(), &inverse.matrix));
+        }
+        Ok(responses)
+    }
+
+    /// The measured value of a parameter as a datum of a star, if there is one.
+    fn set_constraint(
+        &self,
+        rows: &mut Rows,
+        (k, name): (usize, &String),
+        star: usize,
+        moving: &[usize],
+        free: ndarray::ArrayView1<'_, f64>,
+    ) {
+        let Some((value, error)) = self.observations.constraint(name, star).filter(|_| self.problem.constraints.contains(name))
+        else {
+            return;
+        };
+        let parameters = &self.problem.model.space.parameters;
+        let Some(p) = self.posterior.free().iter().position(|&position| parameters[position].name == *name) else { return };
+        let parameter = &parameters[self.posterior.free()[p]];
+        let per_file_unit = parameter.model_units_per_file_unit;
+        let fitted = parameter.model_value(free[p]) / per_file_unit;
+        let slope = parameter.model_value_slope(free[p]) / per_file_unit;
+        rows.set_constraint(
+            k,
+            (value - fitted) / error,
+            1.0 / error,
+            moving.iter().position(|&at| at == p).map(|f| (f, slope / error)),
+        );
+    }
+}
+
+/// Whitened rows of a star: the residual, directions of offsets `[Q]`, slopes `[F]`, each with W fluxes and K
+/// constraints.
+struct Rows {
+    n_groups: usize,
+    n_constraints: usize,
+    n_fluxes: usize,
+    /// Fluxes `[1 + G + F][W]`, before and after whitening.
+    plain: Vec<f64>,
+    white: Vec<f64>,
+    /// `[1 + Q + F][W + K]`.
+    rows: Vec<f64>,
+}
+
+impl Rows {
+    fn new(groups: &Groups, n_constraints: usize, n_free: usize) -> Self {
+        let (n_groups, n_fluxes) = (groups.len(), groups.of_entry.len());
+        let fluxes = vec![0.0; (1 + n_groups + n_free) * n_fluxes];
+        let rows = vec![0.0; (1 + n_groups + n_constraints + n_free) * (n_fluxes + n_constraints)];
+        Self { n_groups, n_constraints, n_fluxes, white: fluxes.clone(), plain: fluxes, rows }
+    }
+
+    fn set_fluxes(&mut self, observations: &Observations, star: usize, predicted: &[f64], groups: &Groups) {
+        let w = self.n_fluxes;
+        let observed = observations.flux.row(star);
+        self.plain[..(1 + self.n_groups) * w].fill(0.0);
+        for (k, ((predicted, observed), group)) in predicted.iter().zip(observed).zip(&groups.of_entry).enumerate() {
+            self.plain[k] = f64::from(*observed) - predicted;
+            self.plain[(1 + group) * w + k] = MAGNITUDE * predicted;
+        }
+    }
+
+    fn set_slope(&mut self, f: usize, slope: &[f64]) {
+        let start = (1 + self.n_groups + f) * self.n_fluxes;
+        self.plain[start..start + self.n_fluxes].copy_from_slice(slope);
+    }
+
+    /// Whitens the fluxes, and forgets the constraints.
+    fn whiten(&mut self, observations: &Observations, star: usize, n_moving: usize) {
+        let (w, v) = (self.n_fluxes, self.n_fluxes + self.n_constraints);
+        let n = 1 + self.n_groups + n_moving;
+        observations.whitening.whiten(star, &self.plain[..n * w], &mut self.white[..n * w]);
+        self.rows.fill(0.0);
+        for (row, white) in self.white[..n * w].chunks_exact(w).enumerate() {
+            let row = if row > self.n_groups { row + self.n_constraints } else { row };
+            self.rows[row * v..row * v + w].copy_from_slice(white);
+        }
+    }
+
+    fn set_constraint(&mut self, k: usize, residual: f64, direction: f64, slope: Option<(usize, f64)>) {
+        let v = self.n_fluxes + self.n_constraints;
+        let column = self.n_fluxes + k;
+        self.rows[column] = residual;
+        self.rows[(1 + self.n_groups + k) * v + column] = direction;
+        if let Some((f, slope)) = slope {
+            self.rows[(1 + self.n_groups + self.n_constraints + f) * v + column] = slope;
+        }
+    }
+
+    fn whitened<'a>(&'a self, n_moving: usize, covariance: &'a [f64]) -> Whitened<'a> {
+        let v = self.n_fluxes + self.n_constraints;
+        let (residual, rest) = self.rows.split_at(v);
+        let (directions, slopes) = rest.split_at((self.n_groups + self.n_constraints) * v);
+        Whitened { residual, directions, jacobian: &slopes[..n_moving * v], covariance }
+    }
+}
