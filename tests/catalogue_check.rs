@@ -102,3 +102,64 @@ fn parts_of_a_run_add_up_whoever_made_them() {
     assert_eq!(summary["check"], one["check"]);
     assert!(files(&folder.join("one")).contains(&"b.parquet".to_owned()));
 }
+
+/// Mean difference of [Fe/H] between two catalogues of the same stars, over those in the basic cut of the
+/// first.
+fn shift(folder: &Path, one: &str, other: &str) -> f64 {
+    let [one, other] = [one, other].map(|name| table::read(&folder.join(name)).unwrap());
+    let feh = |catalogue: &Table| catalogue.column("feh").unwrap().to_f64().unwrap();
+    let flags = one.column("quality_flags").unwrap().to_i64().unwrap();
+    let pairs = feh(&one).into_iter().zip(feh(&other)).zip(flags).filter(|(_, flags)| *flags < 8);
+    let differences: Vec<f64> = pairs.map(|((one, other), _)| other - one).filter(|x| x.is_finite()).collect();
+    differences.iter().sum::<f64>() / differences.len() as f64
+}
+
+#[test]
+fn zero_points_of_a_catalogue_are_found_and_taken_off() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    let model = model();
+    let model = model.display();
+    let stars = observations(1500);
+    table::write(&stars, &folder.join("clean.parquet"), false).unwrap();
+    let truth = [("j", 0.05), ("w1", -0.05), ("xp_392-482", 0.05)];
+    // A block of XP samples too.
+    let grid = Grid::of_table(&stars).unwrap();
+    let blue = grid.names.iter().zip(&grid.wavelength).filter(|(name, nm)| name.starts_with("xp_") && **nm < 490.0);
+    let mut offsets: Vec<(&str, f64)> = blue.map(|(name, _)| (name.as_str(), 0.05)).collect();
+    offsets.extend(&truth[..2]);
+    table::write(&fainter(stars, &offsets), &folder.join("off.parquet"), false).unwrap();
+    for name in ["clean", "off"] {
+        let solved = json(folder, &format!("zero-points {model} {name}.parquet -o {name}.toml --json"));
+        let points = solved["solution"]["zero_points"].as_object().unwrap();
+        assert_eq!(points.len(), 9);
+        for (band, point) in points {
+            let [found, error] = ["offset", "error"].map(|key| point[key].as_f64().unwrap());
+            let put_in = truth.iter().find(|(other, _)| other == band && name == "off").map_or(0.0, |(_, offset)| *offset);
+            assert!((found - put_in).abs() < 4.0 * error && error < 0.02, "{name} {band}: {found} {error}");
+        }
+        succeed(folder, &format!("fit {model} {name}.parquet -o {name}.fits"));
+    }
+    succeed(folder, &format!("fit {model} off.parquet -o mended.fits --zero-points off.toml"));
+    let (off, mended) = (shift(folder, "clean.fits", "off.fits"), shift(folder, "clean.fits", "mended.fits"));
+    assert!(off.abs() > 5.0 * mended.abs(), "[Fe/H] moves by {off} without, by {mended} with zero points");
+    let mended = table::read(&folder.join("mended.fits")).unwrap();
+    assert!(mended.metadata_of("options").unwrap().contains("zero_points"), "provenance knows them");
+    let check: Value = serde_json::from_str(mended.metadata_of("check").unwrap()).unwrap();
+    assert!(said(&check).is_empty(), "{check}");
+
+    // All bands together are a distance, which only parallaxes tell.
+    let words = format!("zero-points {model} clean.parquet -o free.toml --constraint none --shard 0/4 --sigma 0.1");
+    let free = json(folder, &format!("{words} --json"));
+    let held = &free["solution"]["held"][0];
+    assert!((held["error"].as_f64().unwrap() - 0.1).abs() < 0.003, "{}", free["solution"]);
+    let parts = held["direction"].as_object().unwrap();
+    assert!(parts.len() == 9 && parts.values().all(|part| (part.as_f64().unwrap() - 1.0 / 3.0).abs() < 0.02), "{held}");
+    assert!(succeed(folder, &format!("{words} --overwrite")).contains("held by the prior"));
+    let (code, _, said) = run(folder, &format!("zero-points {model} clean.parquet -o x.toml --band k"));
+    assert!(code == 2 && said.contains("no such band"), "{said}");
+    let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/photometry-lamost");
+    let words = format!("fit {} clean.parquet -o x.fits --zero-points off.toml", other.display());
+    let (code, _, said) = run(folder, &words);
+    assert!(code == 2 && said.contains("another model"), "{said}");
+}

@@ -18,17 +18,18 @@ use super::start::StartGrid;
 use crate::catalogue;
 use crate::error::{Error, Result};
 use crate::model::{Derived, ForwardModel, Parameter, ParameterSpace};
-use crate::observations::{Observations, ReadOptions};
+use crate::observations::{Grid, Observations, ReadOptions};
 use crate::optimise::dense::smallest_eigenvalue;
 use crate::optimise::{Bounds, NormalEquations};
 use crate::package::{FitStage, Reached};
 use crate::posterior::{Local, Posterior};
-use crate::residuals::{Groups, Responses};
+use crate::residuals::{Groups, LARGEST, MAGNITUDE, Responses};
 use crate::sampling::UNRELIABLE_TAIL;
 use crate::train::TrainedModel;
 use crate::warning::warn_once;
 use ndarray::{Array2, Array3, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How an observation file has to be read for a fit with these options: constraints, units, offsets and the
@@ -41,9 +42,20 @@ pub fn read_options(trained: &TrainedModel, options: &FitOptions) -> ReadOptions
         units: parameters.iter().map(|parameter| (parameter.name.clone(), parameter.unit.clone())).collect(),
         flux_unit: Some(trained.model.flux_unit.clone()),
         model_error: if options.model_error { trained.model.model_error.clone() } else { Vec::new() },
+        flux_factors: flux_factors(&trained.model.grid, &options.zero_points),
         offsets: options.offsets.clone(),
         ..Default::default()
     }
+}
+
+/// What takes zero points off the fluxes `[W]`; empty where there are none.
+fn flux_factors(grid: &Grid, zero_points: &BTreeMap<String, f64>) -> Vec<f64> {
+    if zero_points.is_empty() {
+        return Vec::new();
+    }
+    let groups = Groups::of(grid);
+    let offset = |group: &usize| zero_points.get(&groups.names[*group]).copied().unwrap_or(0.0);
+    groups.of_entry.iter().map(|group| (-MAGNITUDE * offset(group)).exp()).collect()
 }
 
 /// Fits every star; for one set of observations after another, make one [`Fitter`].
@@ -104,6 +116,13 @@ impl Fitter {
         let derived = setup.model.derived()?.into_iter().map(|derived| DerivedColumn::new(derived, &setup.model.space));
         let derived = derived.collect::<Result<_>>()?;
         let groups = Groups::of(&setup.model.grid);
+        let is_known = |(name, offset): &(&String, &f64)| groups.names.contains(name) && offset.abs() <= LARGEST;
+        if let Some((name, offset)) = options.zero_points.iter().find(|point| !is_known(point)) {
+            return Err(Error::usage("zero_points")
+                .found(format!("{name} = {offset}"))
+                .expected(format!("at most {LARGEST} mag of {}", groups.names.join(", ")))
+                .remedy("Correct the name or the number; `photosphere zero-points` solves for them."));
+        }
         let is_free = |name: &&String| setup.model.space.position(name).is_ok_and(|position| !setup.held.contains(&position));
         let judged = setup.constraints.iter().filter(is_free).cloned().collect();
         Ok(Self { setup, natural, starts, labels, derived, groups, judged })

@@ -109,9 +109,11 @@ struct Rows {
     n_groups: usize,
     n_constraints: usize,
     n_fluxes: usize,
-    /// Fluxes `[1 + G + F][W]`, before and after whitening.
-    plain: Vec<f64>,
-    white: Vec<f64>,
+    /// First entry of every group.
+    firsts: Vec<usize>,
+    /// Fluxes `[1 + G + F][W]` before whitening, and a row of them after it.
+    plain: Vec<f32>,
+    white: Vec<f32>,
     /// `[1 + Q + F][W + K]`.
     rows: Vec<f64>,
 }
@@ -119,9 +121,11 @@ struct Rows {
 impl Rows {
     fn new(groups: &Groups, n_constraints: usize, n_free: usize) -> Self {
         let (n_groups, n_fluxes) = (groups.len(), groups.of_entry.len());
-        let fluxes = vec![0.0; (1 + n_groups + n_free) * n_fluxes];
+        let first = |group: usize| groups.of_entry.iter().position(|&other| other == group).unwrap_or(0);
+        let firsts = (0..n_groups).map(first).collect();
+        let plain = vec![0.0; (1 + n_groups + n_free) * n_fluxes];
         let rows = vec![0.0; (1 + n_groups + n_constraints + n_free) * (n_fluxes + n_constraints)];
-        Self { n_groups, n_constraints, n_fluxes, white: fluxes.clone(), plain: fluxes, rows }
+        Self { n_groups, n_constraints, n_fluxes, firsts, white: vec![0.0; n_fluxes], plain, rows }
     }
 
     fn set_fluxes(&mut self, observations: &Observations, star: usize, predicted: &[f64], groups: &Groups) {
@@ -129,25 +133,36 @@ impl Rows {
         let observed = observations.flux.row(star);
         self.plain[..(1 + self.n_groups) * w].fill(0.0);
         for (k, ((predicted, observed), group)) in predicted.iter().zip(observed).zip(&groups.of_entry).enumerate() {
-            self.plain[k] = f64::from(*observed) - predicted;
-            self.plain[(1 + group) * w + k] = MAGNITUDE * predicted;
+            self.plain[k] = (f64::from(*observed) - predicted) as f32;
+            self.plain[(1 + group) * w + k] = (MAGNITUDE * predicted) as f32;
         }
     }
 
     fn set_slope(&mut self, f: usize, slope: &[f64]) {
         let start = (1 + self.n_groups + f) * self.n_fluxes;
-        self.plain[start..start + self.n_fluxes].copy_from_slice(slope);
+        self.plain[start..start + self.n_fluxes].iter_mut().zip(slope).for_each(|(to, from)| *to = *from as f32);
     }
 
     /// Whitens the fluxes, and forgets the constraints.
     fn whiten(&mut self, observations: &Observations, star: usize, n_moving: usize) {
         let (w, v) = (self.n_fluxes, self.n_fluxes + self.n_constraints);
         let n = 1 + self.n_groups + n_moving;
-        observations.whitening.whiten(star, &self.plain[..n * w], &mut self.white[..n * w]);
+        let whitening = &observations.whitening;
+        let block = whitening.block;
         self.rows.fill(0.0);
-        for (row, white) in self.white[..n * w].chunks_exact(w).enumerate() {
+        for row in 0..n {
+            let (plain, white) = (&self.plain[row * w..(row + 1) * w], &mut self.white[..w]);
+            // A band after the block has nothing to do with it.
+            match row.checked_sub(1).and_then(|group| self.firsts.get(group)) {
+                Some(&first) if first >= block => {
+                    white[..block].fill(0.0);
+                    let tail = white[block..].iter_mut().zip(&plain[block..]);
+                    tail.zip(whitening.diagonal_of(star)).for_each(|((to, value), inverse)| *to = value * inverse);
+                }
+                _ => whitening.whiten(star, plain, white),
+            }
             let row = if row > self.n_groups { row + self.n_constraints } else { row };
-            self.rows[row * v..row * v + w].copy_from_slice(white);
+            self.rows[row * v..row * v + w].iter_mut().zip(&*white).for_each(|(to, from)| *to = f64::from(*from));
         }
     }
 

@@ -16,7 +16,7 @@ const MOST_PULL: f64 = 0.2;
 /// The check of a catalogue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CatalogueCheck {
-    /// The fewest offsets that explain the residuals; those alone that count.
+    /// The fewest offsets that explain the residuals, as far as they are beyond their limits.
     pub offsets: Vec<Offset>,
     /// What is beyond expectation, a sentence each.
     pub findings: Vec<String>,
@@ -28,7 +28,11 @@ pub struct CatalogueCheck {
 impl CatalogueCheck {
     /// Judges the sums over a catalogue.
     pub fn of(sums: &ResidualSums) -> Self {
-        let mut check = Self { offsets: sums.explanation(), findings: Vec::new(), remedies: Vec::new(), details: details(sums) };
+        let mut offsets = sums.explanation();
+        // Of a constraint, the pull decides.
+        let position = |name: &String| sums.constraints.iter().position(|other| other == name);
+        offsets.retain(|offset| position(&offset.name).is_none_or(|k| pull_beyond(sums, k).is_some()));
+        let mut check = Self { offsets, findings: Vec::new(), remedies: Vec::new(), details: details(sums) };
         check.judge_offsets(sums);
         check.judge_shares(sums);
         check.judge_pulls(sums);
@@ -107,16 +111,18 @@ impl CatalogueCheck {
         for (k, name) in sums.constraints.iter().enumerate() {
             let offset = self.offsets.iter().find(|offset| offset.name == *name);
             let offset = offset.map_or_else(String::new, |offset| format!(", as an offset of {} would make it", signed(offset)));
-            match sums.median_pull(k) {
-                Some((median, error)) if median.abs() > MOST_PULL && median.abs() > LEAST_ERRORS * error => {
-                    self.findings
-                        .push(format!("the median pull of {name} is {median:+.2} \u{b1} {error:.2}{offset} (limit {MOST_PULL})"));
-                    self.remedies.push("Is its zero point that of the training sample (`offsets` of the fit's options)?");
-                }
-                _ => {}
+            if let Some((median, error)) = pull_beyond(sums, k) {
+                self.findings
+                    .push(format!("the median pull of {name} is {median:+.2} \u{b1} {error:.2}{offset} (limit {MOST_PULL})"));
+                self.remedies.push("Is its zero point that of the training sample (`offsets` of the fit's options)?");
             }
         }
     }
+}
+
+/// The median pull of a constraint with its error, where it is beyond its limits.
+fn pull_beyond(sums: &ResidualSums, constraint: usize) -> Option<(f64, f64)> {
+    sums.median_pull(constraint).filter(|(median, error)| median.abs() > MOST_PULL && median.abs() > LEAST_ERRORS * error)
 }
 
 fn signed(offset: &Offset) -> String {

@@ -14,6 +14,7 @@
 //! | `responses` | scores and M, star by star |
 //! | `sums` | sums over stars and over catalogues |
 //! | `offsets` | offsets of the groups, alone and together |
+//! | `zero_points` | zero points of all groups with a prior, and their file |
 //! | `check` | what is beyond expectation, in words |
 
 mod check;
@@ -23,9 +24,11 @@ mod responses;
 mod sums;
 #[cfg(test)]
 mod tests;
+mod zero_points;
 
 pub use check::CatalogueCheck;
 pub use groups::Groups;
 pub use offsets::{LEAST_ERRORS, LEAST_OFFSET, Offset};
 pub use responses::{MAGNITUDE, Mark, Products, Responses, Whitened};
 pub use sums::ResidualSums;
+pub use zero_points::{Held, LARGEST, ZeroPoint, ZeroPointStep, ZeroPoints};

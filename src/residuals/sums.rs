@@ -15,8 +15,9 @@ const PULL_CLASSES: usize = 100;
 
 /// Sums over the stars of a catalogue, or of several that were made with the same model and options.
 ///
-/// A star whose χ² is larger than its degrees of freedom enters with so much less weight, as if its errors
-/// were widened until it fits: one that is something else (a blend, a variable) says little.
+/// A star whose χ² is larger than noise makes it (by three standard deviations) enters with so much less
+/// weight, as if its errors were widened until it fits: one that is something else (a blend, a variable) says
+/// little.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResidualSums {
@@ -107,7 +108,9 @@ impl ResidualSums {
         }
         self.used += 1;
         self.tails[((tail * TAIL_CLASSES as f64) as usize).min(TAIL_CLASSES - 1)] += 1;
-        let weight = (degrees / chi_square).min(1.0);
+        // Only where noise does not make such a χ²: a weight that depended on every noise would pull offsets
+        // towards zero.
+        let weight = ((degrees + 3.0 * (2.0 * degrees).sqrt()) / chi_square).min(1.0);
         let information = stars.information.row(star);
         for a in 0..self.n_offsets() {
             let own = information[packed(a, a)];

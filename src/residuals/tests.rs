@@ -67,7 +67,9 @@ fn offsets_are_found_in_the_right_bands_and_nowhere_else() {
         let names: Vec<&str> = found.iter().map(|offset| offset.name.as_str()).collect();
         assert_eq!(names, ["b2", "b7"], "{n}: {found:?}");
         for (found, truth) in found.iter().zip([0.05, -0.04]) {
-            assert!((found.offset - truth).abs() < 4.0 * found.error && found.error < 0.008, "{n}: {found:?}");
+            // Stars that fit badly because of the offsets have less weight.
+            let tolerance = 4.0 * found.error + 0.05 * truth.abs();
+            assert!((found.offset - truth).abs() < tolerance && found.error < 0.008, "{n}: {found:?}");
         }
         // What a look at the mean residuals would say: half of it gone, and in the wrong bands too.
         let mean = |a: usize| sums.left[a][1] / sums.left[a][0];
@@ -85,8 +87,7 @@ fn scores_have_the_mean_and_the_variance_that_they_should() {
     let sums = sums(&stars);
     for a in 0..11 {
         let ratio = sums.scatter_of(a, a) / sums.information_of(a, a);
-        // χ² with few degrees of freedom: those above expectation have a little less weight.
-        assert!((0.8..1.05).contains(&ratio), "{a}: {ratio}");
+        assert!((0.93..1.05).contains(&ratio), "{a}: {ratio}");
         let (offset, error) = sums.alone(a).unwrap();
         assert!(offset.abs() < 3.5 * error, "{a}: {offset} {error}");
     }

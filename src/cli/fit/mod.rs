@@ -6,6 +6,7 @@ mod offsets;
 mod options;
 mod partitions;
 mod raw;
+pub mod zero_points;
 
 use super::existing::ExistingArguments;
 use super::outcome::Outcome;
@@ -56,6 +57,9 @@ pub struct Arguments {
     /// optimum.
     #[arg(long, value_name = "METHOD", value_parser = ["laplace", "importance"])]
     posterior: Option<String>,
+    /// Take the zero points of this file off the data: one that `photosphere zero-points` made with this model.
+    #[arg(long, value_name = "FILE")]
+    zero_points: Option<PathBuf>,
     /// Fit only part i of n, 0 ≤ i < n: of the inputs, every n-th, where the output is a folder; of the
     /// stars, by identifier, where it is a file.
     #[arg(long, value_name = "i/n")]
@@ -93,7 +97,8 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     interrupt::watch()?;
     require_utf8(&arguments.output)?;
     let package = settings.package(&arguments.model)?;
-    let estimator = package.clone().estimator(&arguments.request(settings))?;
+    let estimator = package.clone().estimator(&arguments.request(package.as_ref(), settings)?)?;
+    arguments.require_zero_points(package.as_ref(), estimator.as_ref())?;
     Inputs::of(arguments.other_inputs()?).require_other(&arguments.output)?;
     let is_folder = arguments.output.is_dir() || arguments.output.to_string_lossy().ends_with('/');
     let survey = if is_folder { Some(Survey::of(&arguments.observations)?) } else { None };
