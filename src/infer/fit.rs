@@ -18,45 +18,18 @@ use super::start::StartGrid;
 use crate::catalogue;
 use crate::error::{Error, Result};
 use crate::model::{Derived, ForwardModel, Parameter, ParameterSpace};
-use crate::observations::{Grid, Observations, ReadOptions};
+use crate::observations::Observations;
 use crate::optimise::dense::smallest_eigenvalue;
 use crate::optimise::{Bounds, NormalEquations};
 use crate::package::{FitStage, Reached};
 use crate::posterior::{Local, Posterior};
-use crate::residuals::{Groups, LARGEST, MAGNITUDE, Responses};
+use crate::residuals::{Groups, LARGEST, Responses};
 use crate::sampling::UNRELIABLE_TAIL;
 use crate::train::TrainedModel;
 use crate::warning::warn_once;
 use ndarray::{Array2, Array3, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
-use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// How an observation file has to be read for a fit with these options: constraints, units, offsets and the
-/// model's error.
-pub fn read_options(trained: &TrainedModel, options: &FitOptions) -> ReadOptions {
-    let parameters = &trained.model.space.parameters;
-    ReadOptions {
-        constraints: parameters.iter().map(|parameter| parameter.name.clone()).collect(),
-        flagged: Some(trained.model.space.named(&options.constraints)),
-        units: parameters.iter().map(|parameter| (parameter.name.clone(), parameter.unit.clone())).collect(),
-        flux_unit: Some(trained.model.flux_unit.clone()),
-        model_error: if options.model_error { trained.model.model_error.clone() } else { Vec::new() },
-        flux_factors: flux_factors(&trained.model.grid, &options.zero_points),
-        offsets: options.offsets.clone(),
-        ..Default::default()
-    }
-}
-
-/// What takes zero points off the fluxes `[W]`; empty where there are none.
-fn flux_factors(grid: &Grid, zero_points: &BTreeMap<String, f64>) -> Vec<f64> {
-    if zero_points.is_empty() {
-        return Vec::new();
-    }
-    let groups = Groups::of(grid);
-    let offset = |group: &usize| zero_points.get(&groups.names[*group]).copied().unwrap_or(0.0);
-    groups.of_entry.iter().map(|group| (-MAGNITUDE * offset(group)).exp()).collect()
-}
 
 /// Fits every star; for one set of observations after another, make one [`Fitter`].
 ///

@@ -3,10 +3,10 @@
 //! The whitened residual r of a star at its optimum is (1 − H) n for noise n, H = J A⁻¹ Jᵀ with the whitened
 //! Jacobian J and the curvature A of −½ ln P in all its terms: smaller than the noise, since the parameters
 //! have taken up a part. An offset z of some data along the direction D (a band that is 0.05 mag too faint, a
-//! parallax that is 0.03 mas too small) leaves (1 − H) D z of itself. So the score Dᵀ r of a star has the mean
-//! M z and the variance M = Dᵀ (1 − H) D, whatever the star's parameters; sums of both over stars tell z with
-//! its error, without a second fit. Where parallaxes and priors that entered are true, they are among the
-//! data (their rows of J and their residuals), and the same holds.
+//! parallax that is 0.03 mas too small) leaves (1 − H) D z of itself. So the score Dᵀ r of a star has the
+//! mean M z and the variance M = Dᵀ (1 − H) D, whatever the star's parameters; sums of both over stars tell z
+//! with its error, without a second fit. Where parallaxes and priors that entered are true, they are among
+//! the data (their rows of J and their residuals), and the same holds.
 //!
 //! | file | concept |
 //! |---|---|

@@ -28,8 +28,8 @@ pub struct Mark {
 /// # Shapes
 /// `score [N, Q]` (1/mag for fluxes, 1/unit for constraints), `information [N, Q(Q+1)/2]` (lower triangles,
 /// row by row, of Dᵀ(1 − H)D), `left [N, G]` (the mean residual of a group, mag; positive where the data are
-/// fainter than the model), `precision [N, K]`, `chi_square [N]`, `degrees [N]`, `marks [N]`. A star that takes no part has NaN in
-/// its scores.
+/// fainter than the model), `precision [N, K]`, `chi_square [N]`, `degrees [N]`, `marks [N]`. A star that
+/// takes no part has NaN in its scores.
 #[derive(Debug, Clone)]
 pub struct Responses {
     /// Names of the groups `[G]`.

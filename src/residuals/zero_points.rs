@@ -1,9 +1,9 @@
 //! Zero points of the bands of a whole catalogue, from the residuals of all its stars.
 //!
-//! With the scores g and information N of all stars at the zero points z₀ that were applied, a step δ maximises
-//! the likelihood of the offsets together with their prior N(0, s²): (N + 1/s²) δ = g − z₀/s². Stars are then
-//! fitted anew and the step repeated, until nothing moves. The parameters of the stars need no place in the
-//! system: N has what they take up taken off.
+//! With the scores g and information N of all stars at the zero points z₀ that were applied, a step δ
+//! maximises the likelihood of the offsets together with their prior N(0, s²): (N + 1/s²) δ = g − z₀/s².
+//! Stars are then fitted anew and the step repeated, until nothing moves. The parameters of the stars need no
+//! place in the system: N has what they take up taken off.
 
 use super::ResidualSums;
 use crate::error::{Error, Result};

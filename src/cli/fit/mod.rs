@@ -57,7 +57,8 @@ pub struct Arguments {
     /// optimum.
     #[arg(long, value_name = "METHOD", value_parser = ["laplace", "importance"])]
     posterior: Option<String>,
-    /// Take the zero points of this file off the data: one that `photosphere zero-points` made with this model.
+    /// Take the zero points of this file off the data: one that `photosphere zero-points` made with this
+    /// model.
     #[arg(long, value_name = "FILE")]
     zero_points: Option<PathBuf>,
     /// Fit only part i of n, 0 ≤ i < n: of the inputs, every n-th, where the output is a folder; of the

@@ -331,8 +331,8 @@ mod tests {
     use rand::{Rng, SeedableRng};
     use rand_distr::StandardNormal;
 
-    /// `n` stars whose T_eff scatters by `scatter` of its errors about the truth, and is off by `shift` errors
-    /// in the hotter half; quantiles as a normal posterior has them.
+    /// `n` stars whose T_eff scatters by `scatter` of its errors about the truth, and is off by `shift`
+    /// errors in the hotter half; quantiles as a normal posterior has them.
     fn tables(n: usize, scatter: f64, shift: f64) -> (Table, Table) {
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(7);
         let mut normal = move || -> f64 { random.sample(StandardNormal) };
