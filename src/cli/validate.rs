@@ -128,6 +128,8 @@ fn read(arguments: &Arguments, options: &CompareOptions) -> Result<(Table, Table
     if arguments.calibration.is_some() {
         let has = |name: &String| catalogue.schema.iter().any(|column| column.name == *name);
         let quantiles: Vec<String> = needed.0.iter().map(|name| format!("{name}_quantiles")).collect();
+        let truths = arguments.split.iter().chain(&arguments.cells).map(|name| format!("true_{name}"));
+        needed.1.extend(truths.filter(|name| reference.schema.iter().any(|column| column.name == *name)));
         needed.0.extend(arguments.split.iter().chain(&arguments.cells).chain(&quantiles).filter(|name| has(name)).cloned());
     }
     Ok((catalogue.read(&needed.0)?, reference.read(&needed.1)?))

@@ -348,9 +348,8 @@ impl Block<'_> {
         for (i, best) in best.iter().enumerate() {
             part.flags[i] = quality.flags(&part, i, best.status());
         }
-        let Self { bounds, .. } = *self;
         let (groups, constraints) = (&fitter.groups, &fitter.judged);
-        let maker = ResidualMaker { problem, posterior, observations, bounds, groups, constraints };
+        let maker = ResidualMaker { problem, posterior, observations, groups, constraints };
         part.residuals = maker.of(&part, free.view())?;
         Ok(part)
     }

@@ -5,11 +5,11 @@ use super::flags;
 use super::problem::Problem;
 use crate::error::Result;
 use crate::observations::Observations;
+use crate::optimise::NormalEquations;
 use crate::optimise::dense::invert_positive_semidefinite;
-use crate::optimise::{Bounds, NormalEquations};
 use crate::posterior::Posterior;
 use crate::residuals::{Groups, MAGNITUDE, Mark, Responses, Whitened};
-use ndarray::{ArrayView2, s};
+use ndarray::{ArrayView1, ArrayView2, Axis, s};
 
 /// Flags of stars that say nothing of their catalogue: without an optimum, or where the model is not to be
 /// trusted.
@@ -21,7 +21,6 @@ pub(super) struct ResidualMaker<'a> {
     pub problem: &'a Problem<'a>,
     pub posterior: &'a Posterior<'a>,
     pub observations: &'a Observations,
-    pub bounds: &'a Bounds,
     pub groups: &'a Groups,
     /// Names of the free parameters whose measured values constrain fits, whether or not these stars have
     /// any.
@@ -41,49 +40,45 @@ pub(super) fn mark(bits: i32) -> Mark {
 impl ResidualMaker<'_> {
     /// Residuals of the stars of a part at their optima, whose free coordinates are `[n, F]`.
     ///
+    /// They are those of the optimum that all parameters would have if none had a bound, by one Newton step:
+    /// at E = 0 the data of half of the stars want less dust than none, and residuals that were left there
+    /// would look like an offset along the extinction curve.
+    ///
     /// # Errors
     /// When the engine fails.
     pub fn of(&self, part: &Part, free: ArrayView2<'_, f64>) -> Result<Responses> {
         let stars = &part.stars;
+        let n_free = free.ncols();
         let slopes = self.posterior.flux_slopes(stars, free)?;
-        let curvature = self.posterior.normal_equations(stars, free)?.curvature;
+        let normal = self.posterior.normal_equations(stars, free)?;
         let mut responses = Responses::none(stars.len(), self.groups, self.constraints);
-        let mut rows = Rows::new(self.groups, self.constraints.len(), free.ncols());
+        let mut rows = Rows::new(self.groups, self.constraints.len(), n_free);
         for (i, &star) in stars.iter().enumerate() {
             (responses.chi_square[i], responses.degrees[i]) = (part.chi_square[i], part.degrees_of_freedom[i]);
             responses.marks[i] = mark(part.flags[i]);
             if part.flags[i] & ASIDE != 0 {
                 continue;
             }
-            let moving = self.bounds.inside(free.row(i));
-            let flat: Vec<f64> = moving
-                .iter()
-                .flat_map(|&p| moving.iter().map(move |&q| (p, q)))
-                .map(|(p, q)| 0.5 * curvature[[i, p, q]])
-                .collect();
-            let Some(inverse) = invert_positive_semidefinite(&flat, moving.len()) else { continue };
+            let half: Vec<f64> = normal.curvature.index_axis(Axis(0), i).iter().map(|element| 0.5 * element).collect();
+            let Some(inverse) = invert_positive_semidefinite(&half, n_free) else { continue };
             rows.set_fluxes(self.observations, star, slopes.flux.row(i).as_slice().unwrap_or_default(), self.groups);
-            for (f, &p) in moving.iter().enumerate() {
-                rows.set_slope(f, slopes.jacobian.slice(s![i, p, ..]).as_slice().unwrap_or_default());
+            for p in 0..n_free {
+                rows.set_slope(p, slopes.jacobian.slice(s![i, p, ..]).as_slice().unwrap_or_default());
             }
-            rows.whiten(self.observations, star, moving.len());
+            rows.whiten(self.observations, star, n_free);
             for (k, name) in self.constraints.iter().enumerate() {
-                self.set_constraint(&mut rows, (k, name), star, &moving, free.row(i));
+                self.set_constraint(&mut rows, (k, name), star, free.row(i));
             }
-            responses.put(i, &rows.whitened(moving.len(), &inverse.matrix));
+            let gradient = normal.gradient.row(i);
+            let step = |p: usize| -0.5 * (0..n_free).map(|q| inverse.matrix[p * n_free + q] * gradient[q]).sum::<f64>();
+            (0..n_free).for_each(|p| rows.move_along(p, step(p)));
+            responses.put(i, &rows.whitened(&inverse.matrix));
         }
         Ok(responses)
     }
 
     /// The measured value of a parameter as a datum of a star, if there is one.
-    fn set_constraint(
-        &self,
-        rows: &mut Rows,
-        (k, name): (usize, &String),
-        star: usize,
-        moving: &[usize],
-        free: ndarray::ArrayView1<'_, f64>,
-    ) {
+    fn set_constraint(&self, rows: &mut Rows, (k, name): (usize, &String), star: usize, free: ArrayView1<'_, f64>) {
         let Some((value, error)) = self.observations.constraint(name, star).filter(|_| self.problem.constraints.contains(name))
         else {
             return;
@@ -94,12 +89,7 @@ impl ResidualMaker<'_> {
         let per_file_unit = parameter.model_units_per_file_unit;
         let fitted = parameter.model_value(free[p]) / per_file_unit;
         let slope = parameter.model_value_slope(free[p]) / per_file_unit;
-        rows.set_constraint(
-            k,
-            (value - fitted) / error,
-            1.0 / error,
-            moving.iter().position(|&at| at == p).map(|f| (f, slope / error)),
-        );
+        rows.set_constraint(k, (value - fitted) / error, 1.0 / error, (p, slope / error));
     }
 }
 
@@ -144,9 +134,9 @@ impl Rows {
     }
 
     /// Whitens the fluxes, and forgets the constraints.
-    fn whiten(&mut self, observations: &Observations, star: usize, n_moving: usize) {
+    fn whiten(&mut self, observations: &Observations, star: usize, n_free: usize) {
         let (w, v) = (self.n_fluxes, self.n_fluxes + self.n_constraints);
-        let n = 1 + self.n_groups + n_moving;
+        let n = 1 + self.n_groups + n_free;
         let whitening = &observations.whitening;
         let block = whitening.block;
         self.rows.fill(0.0);
@@ -166,20 +156,26 @@ impl Rows {
         }
     }
 
-    fn set_constraint(&mut self, k: usize, residual: f64, direction: f64, slope: Option<(usize, f64)>) {
+    fn set_constraint(&mut self, k: usize, residual: f64, direction: f64, (f, slope): (usize, f64)) {
         let v = self.n_fluxes + self.n_constraints;
         let column = self.n_fluxes + k;
         self.rows[column] = residual;
         self.rows[(1 + self.n_groups + k) * v + column] = direction;
-        if let Some((f, slope)) = slope {
-            self.rows[(1 + self.n_groups + self.n_constraints + f) * v + column] = slope;
-        }
+        self.rows[(1 + self.n_groups + self.n_constraints + f) * v + column] = slope;
     }
 
-    fn whitened<'a>(&'a self, n_moving: usize, covariance: &'a [f64]) -> Whitened<'a> {
+    /// The residual after a step along a parameter.
+    fn move_along(&mut self, f: usize, step: f64) {
+        let v = self.n_fluxes + self.n_constraints;
+        let (residual, rest) = self.rows.split_at_mut(v);
+        let start = (self.n_groups + self.n_constraints + f) * v;
+        residual.iter_mut().zip(&rest[start..start + v]).for_each(|(to, slope)| *to -= step * slope);
+    }
+
+    fn whitened<'a>(&'a self, covariance: &'a [f64]) -> Whitened<'a> {
         let v = self.n_fluxes + self.n_constraints;
         let (residual, rest) = self.rows.split_at(v);
         let (directions, slopes) = rest.split_at((self.n_groups + self.n_constraints) * v);
-        Whitened { residual, directions, jacobian: &slopes[..n_moving * v], covariance }
+        Whitened { residual, directions, jacobian: slopes, covariance }
     }
 }

@@ -11,6 +11,8 @@ pub const LEAST_OFFSET: f64 = 0.02;
 const LEAST_CONSTRAINT: f64 = 0.2;
 /// Errors that an offset has to have at least.
 pub const LEAST_ERRORS: f64 = 5.0;
+/// Stars whose scatter tells how uncertain a sum over them is.
+const LEAST_STARS: u64 = 30;
 
 /// An offset with its error: mag for fluxes (positive where the data are too faint), the unit of the
 /// constraint for constraints (positive where it is too large).
@@ -75,8 +77,12 @@ impl ResidualSums {
 
     /// The fewest offsets that explain the residuals, found one after the other, the most significant first:
     /// those beyond [`LEAST_OFFSET`] and [`LEAST_ERRORS`], solved for together. An offset of a band is partly
-    /// taken up by the fits and then shows in its neighbours, which alone look wrong too.
+    /// taken up by the fits and then shows in its neighbours, which alone look wrong too. None of fewer than
+    /// 30 stars.
     pub fn explanation(&self) -> Vec<Offset> {
+        if self.used < LEAST_STARS {
+            return Vec::new();
+        }
         let mut chosen: Vec<usize> = Vec::new();
         loop {
             let others = (0..self.n_offsets()).filter(|a| !chosen.contains(a));

@@ -3,6 +3,7 @@
 use super::cards::{is_storable, text_cards};
 use super::checksum::{self, Sum, encode};
 use super::encode::{self, ColumnForm};
+use super::header::CARD;
 use super::{astropy, metadata};
 use crate::error::{Error, Result};
 use crate::table::Table;
@@ -91,7 +92,7 @@ fn with_sums(mut cards: Vec<String>, numbers: Numbers) -> Vec<String> {
     let (position, data_sum) = (cards.len(), numbers.data_sum);
     cards.push(format!("CHECKSUM= '{}'", "0".repeat(16)));
     cards.extend(text_cards("DATASUM", &data_sum.to_string()));
-    cards.resize(cards.len().max(numbers.n_cards), String::new());
+    cards.resize(cards.len().max(numbers.n_cards), " ".repeat(CARD));
     let mut sum = Sum::default();
     sum.add(&checksum::header_bytes(&cards));
     cards[position] = format!("CHECKSUM= '{}'", encode(Sum::together(sum.value(), data_sum)));

@@ -1,10 +1,9 @@
 //! Are errors what they say, for single stars and for means of many? Pulls, coverage, PIT and ranks of all
 //! stars, of quarters of them by other columns, and of cells in two columns.
 
-use super::pairs::{Pairs, Side};
+use super::pairs::Pairs;
 use super::{CompareOptions, QuantityComparison};
 use crate::error::Result;
-use crate::quantity::Role;
 use crate::statistics::{PullStatistics, chi_square_tail, coverage, equal_count_edges, median, normal_cdf, pull_statistics};
 use crate::table::{Column, ColumnSchema, Table, Values};
 use crate::validate::number::{percent, significant, with_error};
@@ -26,9 +25,10 @@ const MOST_CELLS: usize = 8;
 /// By what stars are told apart.
 #[derive(Debug, Clone, Default)]
 pub struct CalibrationOptions {
-    /// Columns of the catalogue by whose quartiles stars are split; those that it lacks are passed over.
+    /// Columns of the catalogue by whose quartiles stars are split, by their truths where the reference has
+    /// these; those that it lacks are passed over.
     pub split: Vec<String>,
-    /// Two columns of the catalogue in whose cells biases are mapped; none where it lacks one.
+    /// Two such columns in whose cells biases are mapped; none where it lacks one.
     pub cells: [String; 2],
 }
 
@@ -95,13 +95,10 @@ impl Calibration {
         let has = |name: &String| catalogue.get(name).is_some();
         let mut columns = Vec::new();
         for name in options.split.iter().filter(|name| has(name)) {
-            columns.push((name.clone(), pairs.read(Side::Catalogue, name, Role::Value)?));
+            columns.push((name.clone(), pairs.telling(name)?));
         }
         let cells = match options.cells.iter().all(has) {
-            true => Some([
-                pairs.read(Side::Catalogue, &options.cells[0], Role::Value)?,
-                pairs.read(Side::Catalogue, &options.cells[1], Role::Value)?,
-            ]),
+            true => Some([pairs.telling(&options.cells[0])?, pairs.telling(&options.cells[1])?]),
             false => None,
         };
         let mut rows = Vec::new();

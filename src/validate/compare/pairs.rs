@@ -71,6 +71,15 @@ impl<'t> Pairs<'t> {
         Ok(self.rows.iter().map(|&pair| finite(read[side.row(pair)])).collect())
     }
 
+    /// Values by which stars are told apart: the truth where the reference has it, or else the catalogue's.
+    /// (Stars that are chosen by an estimate have errors that are not centred on zero, however right.)
+    pub(super) fn telling(&self, name: &str) -> Result<Vec<f64>> {
+        match self.reference.get(&truth_name(name)) {
+            Some(_) => self.read(Side::Reference, name, Role::Value),
+            None => self.read(Side::Catalogue, name, Role::Value),
+        }
+    }
+
     /// Quantiles of the posterior of a quantity `[5]`, pair by pair, in the unit of its column; `None` where
     /// the catalogue has none, or the reference has errors of its own.
     pub(super) fn quantiles(&self, name: &str, reference_column: &str) -> Result<Option<Vec<Vec<f64>>>> {
