@@ -63,7 +63,7 @@ def main():
     folder = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
     put = {name: float(value) for name, value in (item.split("=") for item in arguments.put.split(","))}
-    files = {"as_it_was": pathlib.Path(arguments.observations), "changed": folder / "changed.parquet"}
+    files = {"as_it_was": pathlib.Path(arguments.observations), "changed": folder / "observations_changed.parquet"}
     fainter(files["as_it_was"], put, files["changed"])
 
     def run(*words):

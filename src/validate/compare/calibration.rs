@@ -110,9 +110,9 @@ impl Calibration {
             whole.group_pull = map.as_ref().and_then(|map| group_pull(&map.order, &quantity.values.pull));
             rows.push(whole);
             for (name, values) in &columns {
-                for limits in equal_count_edges(values, 4).windows(2) {
-                    let [low, high] = [limits[0], limits[1]];
-                    let is_last = values.iter().all(|value| !(*value > high));
+                let edges = equal_count_edges(values, 4);
+                for (quarter, limits) in edges.windows(2).enumerate() {
+                    let ([low, high], is_last) = ([limits[0], limits[1]], quarter + 2 == edges.len());
                     let inside = |&star: &usize| values[star] >= low && (values[star] < high || is_last && values[star] <= high);
                     let stars: Vec<usize> = all.iter().copied().filter(inside).collect();
                     rows.push(compared.row(&stars, vec![(name.clone(), [low, high])]));
