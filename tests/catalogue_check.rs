@@ -136,7 +136,8 @@ fn zero_points_of_a_catalogue_are_found_and_taken_off() {
     assert_eq!(clean.as_object().unwrap().len(), 9);
     for band in clean.as_object().unwrap().keys() {
         let [before, error] = ["offset", "error"].map(|key| clean[band][key].as_f64().unwrap());
-        // The model's own zero points (2.9 % in parallax, which is 0.06 mag in all bands) are not in the errors.
+        // The model's own zero points (2.9 % in parallax, which is 0.06 mag in all bands) are not in the
+        // errors.
         assert!(before.abs() < 4.0 * error + 0.03 && error < 0.02, "{band}: {before} {error}");
         let put_in = truth.iter().find(|(other, _)| other == band).map_or(0.0, |(_, offset)| *offset);
         let found = off[band]["offset"].as_f64().unwrap() - before;
