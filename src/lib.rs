@@ -29,6 +29,7 @@
 //! | [`package`] | saved models of any kind, and the registry of kinds |
 //! | [`prior`] | Gaussian constraints, the mixture prior of the labels, Jacobians of positive parameters |
 //! | [`optimise`] | batches of small problems: Levenberg–Marquardt, first-order rounds |
+//! | [`residuals`] | what the residuals of fitted stars say of offsets of their data |
 //! | [`sampling`] | importance sampling around the optima of small problems |
 //! | [`per_pixel`] | spectra with a small model per pixel, held to label gradients of stellar physics |
 //! | [`posterior`] | −2 ln P of stars under a model, as normal equations |
@@ -88,6 +89,7 @@ pub mod prefetch;
 pub mod prior;
 pub mod quantity;
 pub mod regress;
+pub mod residuals;
 pub mod run;
 pub mod sampling;
 pub mod simulate;

@@ -203,7 +203,7 @@ impl Estimator for Regression {
         let columns = CatalogueColumns { errors, covariances, flags, ..Default::default() };
         reached(FitStage::Description)?;
         let table = estimates.to_table(columns, self.id())?;
-        Ok(Estimated { table, flags: estimates.flags, values: estimates.values })
+        Ok(Estimated { table, flags: estimates.flags, values: estimates.values, residuals: None })
     }
 }
 

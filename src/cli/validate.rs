@@ -6,9 +6,12 @@ use crate::observations::columns;
 use crate::quantity::{append, symbol};
 use crate::run::expand;
 use crate::run::inputs::Inputs;
-use crate::table::{ColumnSchema, Table, read_columns, read_schema};
-use crate::validate::compare::{CompareOptions, Comparison, QuantityComparison, compare, needed_columns};
+use crate::table::{ColumnSchema, Table, check_target, read_columns, read_schema, write};
+use crate::validate::compare::{
+    Calibration, CalibrationOptions, CompareOptions, Comparison, QuantityComparison, compare, needed_columns,
+};
 use crate::validate::figure::{LabelResidual, LabelResiduals, PullHistogram, PullHistograms};
+use crate::validate::number::aligned;
 use crate::validate::report::{FIGURES, PAGE, Report};
 use crate::warning::warn_once;
 use std::collections::BTreeSet;
@@ -44,6 +47,16 @@ pub struct Arguments {
     /// Only stars whose reference value lies in this range, as in teff=4000..7000.
     #[arg(long, value_name = "COLUMN=LOW..HIGH", value_parser = range)]
     range: Vec<(String, (f64, f64))>,
+    /// Table of the calibration (.parquet, .ecsv): pulls, coverage, PIT, ranks among the posterior's
+    /// quantiles, for all stars, quarters of them and cells; in the report and in --json too.
+    #[arg(long, value_name = "FILE")]
+    calibration: Option<PathBuf>,
+    /// Columns of the catalogue by whose quartiles the calibration splits the stars, where it has them.
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', default_values = ["snr", "phot_g_mean_mag", "extinction", "parallax"])]
+    split: Vec<String>,
+    /// Two columns of the catalogue in whose cells the calibration maps biases.
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', num_args = 1, default_values = ["teff", "logg"])]
+    cells: Vec<String>,
 }
 
 fn signal(text: &str) -> std::result::Result<(String, f64), String> {
@@ -74,22 +87,51 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
         let inputs = Inputs::of([&arguments.catalogue, &arguments.reference]);
         [folder.clone(), folder.join(PAGE), folder.join(FIGURES)].iter().try_for_each(|output| inputs.require_other(output))?;
     }
+    if let Some(table) = &arguments.calibration {
+        Inputs::of([&arguments.catalogue, &arguments.reference]).require_other(table)?;
+        check_target(table, arguments.overwrite)?;
+    }
     let (catalogue, reference) = read(arguments, &options)?;
     let comparison = compare(&catalogue, &reference, &options)?;
+    let calibration = match &arguments.calibration {
+        Some(_) => Some(Calibration::of((&catalogue, &reference), (&comparison, &options), &arguments.calibration_options()?)?),
+        None => None,
+    };
     let mut text = comparison.to_string();
     if let Some(folder) = &arguments.output {
-        let page = report(arguments, &comparison).write(folder, arguments.overwrite)?;
+        let page = report(arguments, &comparison, calibration.as_ref()).write(folder, arguments.overwrite)?;
         text.push_str(&format!("\nReport: {}\n", page.display()));
     }
-    let summary = serde_json::to_value(&comparison)
-        .map_err(|error| Error::output("comparison as JSON").found(error.to_string()).source(error))?;
+    let as_json = |error: serde_json::Error| Error::output("comparison as JSON").found(error.to_string()).source(error);
+    let mut summary = serde_json::to_value(&comparison).map_err(as_json)?;
+    if let (Some(calibration), Some(path)) = (&calibration, &arguments.calibration) {
+        write(&calibration.to_table()?, path, arguments.overwrite)?;
+        let header = vec![Calibration::HEADER.map(String::from).to_vec()];
+        text.push_str(&format!("\n{}", aligned(&[header, calibration.text_rows(false)].concat())));
+        summary["calibration"] = serde_json::to_value(calibration).map_err(as_json)?;
+    }
     Ok(Outcome::answer(text, summary))
+}
+
+impl Arguments {
+    fn calibration_options(&self) -> Result<CalibrationOptions> {
+        let cells = <[String; 2]>::try_from(self.cells.clone())
+            .map_err(|found| Error::usage("--cells").found(found.join(", ")).expected("two columns, as in teff,logg"))?;
+        Ok(CalibrationOptions { split: self.split.clone(), cells })
+    }
 }
 
 /// Catalogue and reference, with the columns that the comparison needs.
 fn read(arguments: &Arguments, options: &CompareOptions) -> Result<(Table, Table)> {
     let (catalogue, reference) = (Files::of(&arguments.catalogue)?, Files::of(&arguments.reference)?);
-    let needed = needed_columns(&catalogue.schema, &reference.schema, options);
+    let mut needed = needed_columns(&catalogue.schema, &reference.schema, options);
+    if arguments.calibration.is_some() {
+        let has = |name: &String| catalogue.schema.iter().any(|column| column.name == *name);
+        let quantiles: Vec<String> = needed.0.iter().map(|name| format!("{name}_quantiles")).collect();
+        let truths = arguments.split.iter().chain(&arguments.cells).map(|name| format!("true_{name}"));
+        needed.1.extend(truths.filter(|name| reference.schema.iter().any(|column| column.name == *name)));
+        needed.0.extend(arguments.split.iter().chain(&arguments.cells).chain(&quantiles).filter(|name| has(name)).cloned());
+    }
     Ok((catalogue.read(&needed.0)?, reference.read(&needed.1)?))
 }
 
@@ -142,7 +184,7 @@ impl Files {
     }
 }
 
-fn report(arguments: &Arguments, comparison: &Comparison) -> Report {
+fn report(arguments: &Arguments, comparison: &Comparison, calibration: Option<&Calibration>) -> Report {
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let (catalogue, reference) = (name(&arguments.catalogue), name(&arguments.reference));
     let mut report = Report::new(format!("{catalogue} against {reference}"));
@@ -170,6 +212,16 @@ fn report(arguments: &Arguments, comparison: &Comparison) -> Report {
             "Pulls against the normal distribution",
             PullHistograms { parameters: &pulls, pulls_name: "pulls", beside_name: "" }.figure(),
         );
+    }
+    if let Some(calibration) = calibration {
+        report.section(
+            "Calibration",
+            "Shares within 0.674, 1 and 1.96 errors should be 50, 68.3 and 95 %. PIT p and ranks p are the probabilities of histograms as \
+             uneven as these for right errors. Means of 100: the root mean square of the mean pulls of 100 neighbours, times 10; it is 1 \
+             where errors are right and independent, more where stars share an error.",
+        );
+        report.table("All stars, and quarters of them", Calibration::HEADER, calibration.text_rows(false));
+        report.table("Cells", Calibration::HEADER, calibration.text_rows(true));
     }
     report
 }
@@ -212,6 +264,9 @@ mod tests {
             flags_below: None,
             minimum_signal: Vec::new(),
             range: Vec::new(),
+            calibration: None,
+            split: Vec::new(),
+            cells: Vec::new(),
         };
         let (catalogue, reference) = read(&arguments, &CompareOptions::default()).unwrap();
         assert_eq!(catalogue.column("parallax").unwrap().to_f64().unwrap(), [1.0, 2.0, 3.0]);

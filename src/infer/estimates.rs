@@ -3,6 +3,7 @@
 use super::sampled::SampledPosterior;
 use crate::catalogue;
 use crate::model::Derived;
+use crate::residuals::Responses;
 use ndarray::{Array2, Array3};
 use std::ops::{Deref, DerefMut};
 
@@ -48,6 +49,8 @@ pub struct Estimates {
     pub confidence: Vec<(String, Vec<f64>)>,
     /// Posteriors by weighted draws, where the options want them.
     pub posterior: Option<SampledPosterior>,
+    /// What the residuals say of offsets of the data.
+    pub residuals: Responses,
 }
 
 impl Deref for Estimates {

@@ -10,6 +10,7 @@ use super::modes::Modes;
 use super::options::FitOptions;
 use super::problem::{Covariances, Problem, Setup};
 use super::quality::Quality;
+use super::residuals::{ResidualMaker, mark};
 use super::sampled::{PosteriorMethod, SampledPosterior, StarPosterior};
 use super::searches::{Search, Searches};
 use super::second_optimum::Separations;
@@ -17,32 +18,18 @@ use super::start::StartGrid;
 use crate::catalogue;
 use crate::error::{Error, Result};
 use crate::model::{Derived, ForwardModel, Parameter, ParameterSpace};
-use crate::observations::{Observations, ReadOptions};
+use crate::observations::Observations;
 use crate::optimise::dense::smallest_eigenvalue;
 use crate::optimise::{Bounds, NormalEquations};
 use crate::package::{FitStage, Reached};
 use crate::posterior::{Local, Posterior};
+use crate::residuals::{Groups, LARGEST, Responses};
 use crate::sampling::UNRELIABLE_TAIL;
 use crate::train::TrainedModel;
 use crate::warning::warn_once;
 use ndarray::{Array2, Array3, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 use std::sync::Arc;
-
-/// How an observation file has to be read for a fit with these options: constraints, units, offsets and the
-/// model's error.
-pub fn read_options(trained: &TrainedModel, options: &FitOptions) -> ReadOptions {
-    let parameters = &trained.model.space.parameters;
-    ReadOptions {
-        constraints: parameters.iter().map(|parameter| parameter.name.clone()).collect(),
-        flagged: Some(trained.model.space.named(&options.constraints)),
-        units: parameters.iter().map(|parameter| (parameter.name.clone(), parameter.unit.clone())).collect(),
-        flux_unit: Some(trained.model.flux_unit.clone()),
-        model_error: if options.model_error { trained.model.model_error.clone() } else { Vec::new() },
-        offsets: options.offsets.clone(),
-        ..Default::default()
-    }
-}
 
 /// Fits every star; for one set of observations after another, make one [`Fitter`].
 ///
@@ -62,6 +49,9 @@ pub struct Fitter {
     /// Positions of the parameters of the mixture prior.
     labels: Vec<usize>,
     derived: Vec<DerivedColumn>,
+    /// Whose residuals are judged together: fluxes, and the free parameters with measured values.
+    groups: Groups,
+    judged: Vec<String>,
 }
 
 /// A derived quantity with the positions of the parameters that it depends on.
@@ -98,7 +88,17 @@ impl Fitter {
         let labels = prior.map(|name| setup.model.space.position(name)).collect::<Result<_>>()?;
         let derived = setup.model.derived()?.into_iter().map(|derived| DerivedColumn::new(derived, &setup.model.space));
         let derived = derived.collect::<Result<_>>()?;
-        Ok(Self { setup, natural, starts, labels, derived })
+        let groups = Groups::of(&setup.model.grid);
+        let is_known = |(name, offset): &(&String, &f64)| groups.names.contains(name) && offset.abs() <= LARGEST;
+        if let Some((name, offset)) = options.zero_points.iter().find(|point| !is_known(point)) {
+            return Err(Error::usage("zero_points")
+                .found(format!("{name} = {offset}"))
+                .expected(format!("at most {LARGEST} mag of {}", groups.names.join(", ")))
+                .remedy("Correct the name or the number; `photosphere zero-points` solves for them."));
+        }
+        let is_free = |name: &&String| setup.model.space.position(name).is_ok_and(|position| !setup.held.contains(&position));
+        let judged = setup.constraints.iter().filter(is_free).cloned().collect();
+        Ok(Self { setup, natural, starts, labels, derived, groups, judged })
     }
 
     /// The model.
@@ -178,6 +178,7 @@ impl Fitter {
             let missing = asked.into_iter().any(|name| observations.constraint(name, star).is_none());
             estimates.flags[star] |= flags::of_input(observations.input_flags[star]);
             estimates.flags[star] |= if missing { flags::MISSING_CONSTRAINT } else { 0 };
+            estimates.residuals.marks[star] = mark(estimates.flags[star]);
         }
         self.add_confidences(observations, &mut estimates)?;
         reached(FitStage::Description)?;
@@ -327,6 +328,7 @@ impl Block<'_> {
             modes,
             shared,
             sampled: Vec::new(),
+            residuals: Responses::none(0, &fitter.groups, &fitter.judged),
             degrees_of_freedom,
             values,
             coordinates: all,
@@ -348,6 +350,9 @@ impl Block<'_> {
         for (i, best) in best.iter().enumerate() {
             part.flags[i] = quality.flags(&part, i, best.status());
         }
+        let (groups, constraints) = (&fitter.groups, &fitter.judged);
+        let maker = ResidualMaker { problem, posterior, observations, groups, constraints };
+        part.residuals = maker.of(&part, free.view())?;
         Ok(part)
     }
 
@@ -365,7 +370,7 @@ impl Block<'_> {
                 (None, Some(curvatures)) => curvatures.index_axis(Axis(0), i),
                 (None, None) => local.flux_curvature.index_axis(Axis(0), i),
             };
-            let moving = inside(free.row(i), self.bounds);
+            let moving = self.bounds.inside(free.row(i));
             let fitted = fitted_to_flux(local.flux_curvature.index_axis(Axis(0), i), total, &moving);
             self.n_fluxes[star] as f64 - fitted
         };
@@ -385,7 +390,7 @@ pub(super) struct Part {
     pub ln_prior: Vec<f64>,
     loss: Vec<f64>,
     pub eigenvalue: Vec<f64>,
-    flags: Vec<i32>,
+    pub flags: Vec<i32>,
     n_iterations: Vec<u32>,
     /// Of every star, the derived quantities.
     derived: Vec<Vec<f64>>,
@@ -398,18 +403,13 @@ pub(super) struct Part {
     shared: Array3<f64>,
     /// Posteriors by weighted draws, of all stars or none.
     sampled: Vec<Option<StarPosterior>>,
-}
-
-/// The coordinates that are not on a bound.
-fn inside(coordinates: ArrayView1<'_, f64>, bounds: &Bounds) -> Vec<usize> {
-    let is_inside = |p: &usize| coordinates[*p] > bounds.lower[*p] && coordinates[*p] < bounds.upper[*p];
-    (0..coordinates.len()).filter(is_inside).collect()
+    residuals: Responses,
 }
 
 /// The smallest eigenvalue of a Hessian `[F, F]` over the coordinates that are not on a bound, where an
 /// optimum need not be flat; infinite where all are.
 fn smallest_inside(hessian: ArrayView2<'_, f64>, coordinates: ArrayView1<'_, f64>, bounds: &Bounds) -> f64 {
-    let inside = inside(coordinates, bounds);
+    let inside = bounds.inside(coordinates);
     let elements: Vec<f64> = inside.iter().flat_map(|&p| inside.iter().map(move |&q| hessian[[p, q]])).collect();
     if inside.is_empty() { f64::INFINITY } else { smallest_eigenvalue(&elements, inside.len()) }
 }
@@ -446,6 +446,7 @@ fn empty(fitter: &Fitter, posterior: &Posterior<'_>, observations: &Observations
         confidence: Vec::new(),
         posterior: (fitter.options().posterior.method == PosteriorMethod::Importance)
             .then(|| SampledPosterior::empty(n, f, fitter.derived.len())),
+        residuals: Responses::none(n, &fitter.groups, &fitter.judged),
     }
 }
 
@@ -461,6 +462,7 @@ fn put(estimates: &mut Estimates, part: &Part, i: usize, star: usize) {
     estimates.ln_posterior[star] = -0.5 * part.loss[i];
     estimates.smallest_eigenvalue[star] = part.eigenvalue[i];
     estimates.flags[star] = part.flags[i];
+    estimates.residuals.put_row(star, &part.residuals, i);
     estimates.n_iterations[star] = part.n_iterations[i];
     for ((_, values), value) in estimates.derived.iter_mut().zip(&part.derived[i]) {
         values[star] = *value;

@@ -22,6 +22,10 @@ pub struct FitOptions {
     pub constraints: Vec<String>,
     /// Constants added to measured values, by parameter (parallax zero-point, mas).
     pub offsets: BTreeMap<String, f64>,
+    /// Magnitudes by which the data of bands are too faint, taken off the fluxes before they are fitted; by
+    /// the band's name, or that of a block of XP samples (`photosphere zero-points` solves for them).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub zero_points: BTreeMap<String, f64>,
     /// Whether the mixture prior of the labels enters.
     pub mixture_prior: bool,
     /// Whether the optimum is that in ln ϖ and ln E, the convention of the published catalogue (eq. 19: the
@@ -96,6 +100,7 @@ impl Default for FitOptions {
         Self {
             constraints: vec![Role::Distance.name().into()],
             offsets: BTreeMap::new(),
+            zero_points: BTreeMap::new(),
             mixture_prior: true,
             jacobians: false,
             model_error: true,
@@ -148,6 +153,7 @@ impl FitOptions {
             options.constraints.clone_from(constraints);
         }
         options.hold.extend(request.hold.iter().cloned());
+        options.zero_points.extend(request.zero_points.iter().map(|(name, offset)| (name.clone(), *offset)));
         options.posterior.method = match request.posterior.as_deref() {
             None => options.posterior.method,
             Some("laplace") => PosteriorMethod::Laplace,

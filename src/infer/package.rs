@@ -1,7 +1,8 @@
 //! Forward models as packages: `fit` makes catalogues with them.
 
-use super::fit::{Fitter, read_options};
+use super::fit::Fitter;
 use super::options::FitOptions;
+use super::reading::read_options;
 use crate::error::{Error, Result};
 use crate::model::{Registry, check_measured};
 use crate::observations::{Grid, Observations, ReadOptions};
@@ -68,6 +69,7 @@ impl Estimator for Fitter {
             table: estimates.to_table(self.trained().id())?,
             flags: estimates.core.flags,
             values: estimates.core.values,
+            residuals: Some(estimates.residuals),
         })
     }
 

@@ -148,6 +148,24 @@ impl Whitening {
         }
     }
 
+    /// The whitening of data that were multiplied by `factors [W]`.
+    pub fn scale(&mut self, factors: &[f64]) {
+        let (block, tail) = factors.split_at(self.block.min(factors.len()));
+        for triangle in self.triangle.chunks_exact_mut(triangle::length(block.len()).max(1)) {
+            let mut entries = triangle.iter_mut();
+            for row in 0..block.len() {
+                entries
+                    .by_ref()
+                    .take(row + 1)
+                    .zip(block)
+                    .for_each(|(entry, factor)| *entry = (f64::from(*entry) / factor) as f32);
+            }
+        }
+        for diagonal in self.diagonal.chunks_exact_mut(tail.len().max(1)) {
+            diagonal.iter_mut().zip(tail).for_each(|(entry, factor)| *entry = (f64::from(*entry) / factor) as f32);
+        }
+    }
+
     /// Packed lower triangle of one star `[B(B+1)/2]`.
     pub fn triangle_of(&self, star: usize) -> &[f32] {
         let length = triangle::length(self.block);
@@ -221,6 +239,15 @@ mod tests {
         joined.extend(&turned.select(&[0])).unwrap();
         assert_eq!(joined, whitening);
         assert!(joined.push(&WhiteningRow::from_errors(&[1.0; 3])).is_err());
+    }
+
+    #[test]
+    fn the_whitening_of_scaled_data_gives_the_same_chi_square() {
+        let mut whitening = two_stars();
+        let before = whitening.chi_square(0, &[1.0, -1.0, 1.0]);
+        whitening.scale(&[2.0, 0.5, 4.0]);
+        assert!((whitening.chi_square(0, &[2.0, -0.5, 4.0]) - before).abs() < 1e-4);
+        assert_eq!(whitening.n_present(1), 1);
     }
 
     #[test]

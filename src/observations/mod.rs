@@ -89,6 +89,22 @@ impl Observations {
         }
     }
 
+    /// Every flux, its error and its covariances times a factor `[W]`; as they are where there are none.
+    #[must_use]
+    pub fn with_flux_factors(mut self, factors: &[f64]) -> Self {
+        if factors.is_empty() {
+            return self;
+        }
+        for (mut flux, mut error) in self.flux.outer_iter_mut().zip(self.flux_error.outer_iter_mut()) {
+            for ((flux, error), factor) in flux.iter_mut().zip(&mut error).zip(factors) {
+                *flux = (f64::from(*flux) * factor) as f32;
+                *error = (f64::from(*error) * factor) as f32;
+            }
+        }
+        self.whitening.scale(factors);
+        self
+    }
+
     /// Number of fluxes of a star with finite variance.
     pub fn n_fluxes(&self, star: usize) -> usize {
         self.flux_error.row(star).iter().filter(|error| error.is_finite()).count()

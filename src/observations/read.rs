@@ -55,6 +55,9 @@ pub struct ReadOptions {
     pub flux_unit: Option<String>,
     /// Fractional model error per wavelength added in quadrature to the diagonal; empty for none.
     pub model_error: Vec<f64>,
+    /// What every flux is multiplied with, with its error and covariances `[W]`; empty for nothing. The model
+    /// error is a fraction of the result.
+    pub flux_factors: Vec<f64>,
     /// What replaces eigenvalues of covariances that are not positive-definite.
     pub floor: EigenvalueFloor,
     /// Constants added to constraints, by parameter (a parallax zero-point in mas, say).
@@ -97,7 +100,9 @@ impl Observations {
         for name in [columns::ID, columns::FLUX, columns::FLUX_ERROR] {
             table.take(name);
         }
-        Ok(Self { grid, ids, flux, flux_error, flux_unit: units.unit, whitening, constraints, input_flags, auxiliary: table })
+        let flux_unit = units.unit;
+        let read = Self { grid, ids, flux, flux_error, flux_unit, whitening, constraints, input_flags, auxiliary: table };
+        Ok(read.with_flux_factors(&options.flux_factors))
     }
 }
 

@@ -54,7 +54,7 @@ pub use step::Point;
 pub use subset::Subset;
 
 use crate::error::{Error, Result};
-use ndarray::{Array2, Array3, ArrayView2, Axis};
+use ndarray::{Array2, Array3, ArrayView1, ArrayView2, Axis};
 
 /// Value, gradient and positive semi-definite curvature of the losses of several independent problems.
 ///
@@ -194,6 +194,12 @@ impl Bounds {
     /// No bounds on `n_parameters` coordinates.
     pub fn unbounded(n_parameters: usize) -> Self {
         Self { lower: vec![f64::NEG_INFINITY; n_parameters], upper: vec![f64::INFINITY; n_parameters] }
+    }
+
+    /// The coordinates that are not on a bound.
+    pub fn inside(&self, coordinates: ArrayView1<'_, f64>) -> Vec<usize> {
+        let is_inside = |p: &usize| coordinates[*p] > self.lower[*p] && coordinates[*p] < self.upper[*p];
+        (0..coordinates.len()).filter(is_inside).collect()
     }
 
     /// Whether any coordinate lies on a bound.

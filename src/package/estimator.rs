@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::observations::{Observations, ReadOptions};
+use crate::residuals::Responses;
 use crate::table::Table;
 use ndarray::{Array2, ArrayView2};
 
@@ -32,6 +33,9 @@ pub struct Estimated {
     pub flags: Vec<i32>,
     /// Values of the parameters `[N, P]`, file units.
     pub values: Array2<f64>,
+    /// What the residuals of the fluxes say, for the check of the catalogue; `None` where no fluxes are
+    /// predicted.
+    pub residuals: Option<Responses>,
 }
 
 /// Makes catalogues with a model, which it owns, and the choices of a run.

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::text::fault_in_toml;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The choices of a command line.
@@ -18,6 +19,8 @@ pub struct Request {
     pub hold: Vec<(String, f64)>,
     /// How posteriors are described (`laplace`, `importance`).
     pub posterior: Option<String>,
+    /// Magnitudes by which bands are too faint, by name.
+    pub zero_points: BTreeMap<String, f64>,
     pub seed: Option<u64>,
 }
 
@@ -40,6 +43,7 @@ impl Request {
             ("--constraint", self.constraints.is_some()),
             ("--hold", !self.hold.is_empty()),
             ("--posterior", self.posterior.is_some()),
+            ("--zero-points", !self.zero_points.is_empty()),
         ];
         match choices.into_iter().find(|(_, is_made)| *is_made) {
             None => Ok(()),

@@ -8,9 +8,11 @@ use crate::observations::{Observations, ReadOptions, input_flag};
 use crate::package::{Estimated, Estimator, FitStage, Kind, Package, Reached, Request};
 use crate::per_pixel::{Ending, SpectrumFitOptions, SpectrumFits, SpectrumFitter};
 use crate::quantity::Facts;
+use crate::residuals::{Groups, MAGNITUDE, Mark, Products, Responses};
 use crate::statistics::median;
 use crate::table::{Column, ColumnSchema, Values};
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
+use rayon::prelude::*;
 use std::sync::Arc;
 
 /// A fit whose χ² is further above the median than this, in median absolute deviations, is flagged (Zhang et
@@ -28,6 +30,8 @@ pub(super) struct PixelEstimator {
     package: Arc<PixelPackage>,
     options: SpectrumFitOptions,
     fitter: SpectrumFitter,
+    /// Blocks of pixels whose residuals are judged together.
+    groups: Groups,
 }
 
 impl PixelEstimator {
@@ -48,7 +52,37 @@ impl PixelEstimator {
         }
         let options: SpectrumFitOptions = request.options()?;
         let fitter = SpectrumFitter::new(package.engine().clone(), package.templates.view(), options)?;
-        Ok(Self { package, options, fitter })
+        let groups = Groups::of(&package.card.grid);
+        Ok(Self { package, options, fitter, groups })
+    }
+}
+
+/// Products of the whitened rows of a spectrum, whose pixels are independent and each in one group: `slopes
+/// [1 + K, W]` are the flux and its derivatives.
+fn products(groups: &Groups, flux: ArrayView1<'_, f32>, weight: ArrayView1<'_, f32>, slopes: ArrayView2<'_, f32>) -> Products {
+    let (q, k) = (groups.len(), slopes.nrows() - 1);
+    let mut products = Products { score: vec![0.0; q], plain: vec![0.0; q * (q + 1) / 2], crossed: vec![0.0; q * k] };
+    for (pixel, &group) in groups.of_entry.iter().enumerate() {
+        let (weight, predicted) = (f64::from(weight[pixel]), f64::from(slopes[[0, pixel]]));
+        if !(weight > 0.0 && weight.is_finite() && predicted.is_finite()) {
+            continue;
+        }
+        let along = weight * MAGNITUDE * predicted;
+        products.score[group] += along * (f64::from(flux[pixel]) - predicted);
+        products.plain[group * (group + 3) / 2] += along * MAGNITUDE * predicted;
+        for p in 0..k {
+            products.crossed[group * k + p] += along * f64::from(slopes[[1 + p, pixel]]);
+        }
+    }
+    products
+}
+
+fn mark(bits: i32) -> Mark {
+    Mark {
+        is_fitted: bits & flags::NOT_FITTED == 0,
+        is_poor: bits & flags::POOR_FIT != 0,
+        is_outside: bits & flags::OUTSIDE_TRAINING_RANGE != 0,
+        is_in_cut: bits < flags::BASIC_CUT,
     }
 }
 
@@ -82,7 +116,12 @@ impl Estimator for PixelEstimator {
         self.without_model(weight.ncols()).for_each(|pixel| weight.column_mut(pixel).fill(0.0));
         let fits = self.fitter.fit(observations.flux.view(), weight.view())?;
         reached(FitStage::Optimum { n_evaluations: fits.n_iterations.iter().map(|n| *n as u64 + 1).sum() })?;
-        let estimated = self.describe(observations, fits)?;
+        let mut residuals = self.residuals(observations, weight.view(), &fits);
+        let mut estimated = self.describe(observations, fits)?;
+        for (star, bits) in estimated.flags.iter().enumerate() {
+            residuals.marks[star] = mark(*bits);
+        }
+        estimated.residuals = Some(residuals);
         reached(FitStage::Description)?;
         Ok(estimated)
     }
@@ -95,6 +134,35 @@ impl Estimator for PixelEstimator {
 }
 
 impl PixelEstimator {
+    /// Residuals of blocks of pixels; those of spectra without an optimum take no part.
+    fn residuals(&self, observations: &Observations, weight: ArrayView2<'_, f32>, fits: &SpectrumFits) -> Responses {
+        let n = fits.labels.nrows();
+        let n_parameters = fits.covariance.dim().1;
+        let mut responses = Responses::none(n, &self.groups, &[]);
+        let products: Vec<Option<Products>> = (0..n)
+            .into_par_iter()
+            .map(|i| {
+                let takes_part = fits.endings[i] == Ending::Converged && !fits.at_bound[i];
+                let covariance = fits.covariance.index_axis(Axis(0), i);
+                if !takes_part || covariance.iter().any(|value| !value.is_finite()) {
+                    return None;
+                }
+                let values: Vec<f64> = fits.labels.row(i).iter().chain(fits.nuisances.row(i)).copied().collect();
+                let slopes = self.fitter.flux_slopes(&values);
+                Some(products(&self.groups, observations.flux.row(i), weight.row(i), slopes.view()))
+            })
+            .collect();
+        for (i, products) in products.iter().enumerate() {
+            responses.chi_square[i] = fits.chi_square[i];
+            responses.degrees[i] = fits.n_pixels[i] as f64 - n_parameters as f64;
+            if let Some(products) = products {
+                let covariance: Vec<f64> = fits.covariance.index_axis(Axis(0), i).iter().copied().collect();
+                responses.put_products(i, products, &covariance);
+            }
+        }
+        responses
+    }
+
     /// Pixels of `n` that were not trained, and those around them that a shifted spectrum takes from them.
     fn without_model(&self, n: usize) -> impl Iterator<Item = usize> + '_ {
         let reach = self.fitter.reach();
@@ -183,6 +251,6 @@ impl PixelEstimator {
             ..CatalogueColumns::default()
         };
         let table = estimates.to_table(columns, self.package.id())?;
-        Ok(Estimated { table, flags: estimates.flags, values: estimates.values })
+        Ok(Estimated { table, flags: estimates.flags, values: estimates.values, residuals: None })
     }
 }

@@ -12,12 +12,14 @@ mod flux;
 mod host;
 mod on_device;
 mod slices;
+mod slopes;
 mod standard;
 mod star_by_star;
 
 pub use host::Terms;
 pub use on_device::{bytes_per_star, minimise_on_device};
 pub use slices::Slices;
+pub use slopes::FluxSlopes;
 
 use crate::error::{Error, Result};
 use crate::model::ForwardModel;

@@ -186,7 +186,7 @@ impl Estimator for Predicting {
         };
         let table = estimates.to_table(columns, model.id())?;
         reached(FitStage::Description)?;
-        Ok(Estimated { table, flags: estimates.flags, values: estimates.values })
+        Ok(Estimated { table, flags: estimates.flags, values: estimates.values, residuals: None })
     }
 }
 

@@ -5,6 +5,7 @@ use super::provenance::RUN;
 use super::tally::Tally;
 use super::{FileState, RunFolder, read_json, replace};
 use crate::error::{Error, Result};
+use crate::residuals::ResidualSums;
 use crate::table::{check_target, read_chunks};
 use crate::warning::warn_once;
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,9 @@ struct Record {
     /// Of a catalogue; records of before have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tally: Option<Tally>,
+    /// Of a catalogue of fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    residuals: Option<ResidualSums>,
 }
 
 impl Record {
@@ -98,15 +102,26 @@ impl Record {
 /// Records that `output` is finished, its content, and of a catalogue the numbers of its stars. The result
 /// itself does not depend on it: a failure is only said.
 pub fn record(output: &Path, run: &str, tally: Option<Tally>) {
+    record_fit(output, run, tally, None);
+}
+
+/// As [`record()`], of a catalogue of fits with the sums over its residuals.
+pub fn record_fit(output: &Path, run: &str, tally: Option<Tally>, residuals: Option<&ResidualSums>) {
     let write = || {
         let path = Record::path(output);
-        let record = Record { run: run.to_owned(), output: FileState::read(output)?, tally };
+        let (run, residuals) = (run.to_owned(), residuals.cloned());
+        let record = Record { run, output: FileState::read(output)?, tally, residuals };
         let text = serde_json::to_string_pretty(&record).map_err(|error| Error::writing(&path, error))?;
         replace(&path, &text)
     };
     if let Err(error) = write() {
         warn_once(format!("{}: --resume will not know it for finished: {error}", output.display()));
     }
+}
+
+/// The sums over residuals that were recorded of an output, if any.
+pub fn recorded_residuals(output: &Path) -> Option<ResidualSums> {
+    Record::read(output)?.residuals
 }
 
 /// Fails when an existing output was made from other inputs or with other options.

@@ -6,6 +6,7 @@ use super::manifest::read_json;
 use super::provenance::{sha256_of_file, unreadable};
 use super::tally::Tally;
 use crate::error::{Error, Result};
+use crate::residuals::ResidualSums;
 use crate::table::file_of;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,9 @@ pub struct Marker {
     pub input: FileState,
     pub output: FileState,
     pub tally: Tally,
+    /// Of a catalogue of fits; markers of before have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub residuals: Option<ResidualSums>,
 }
 
 /// A file as it was.
@@ -108,6 +112,30 @@ impl Marker {
         replace(&path, &text)
     }
 
+    /// The sums over the residuals of all partitions of these names that are done with these settings, in the
+    /// order of the names: the same whoever fitted them, and when. `None` where none has any.
+    ///
+    /// # Errors
+    /// When two do not belong together. Damaged markers are passed by.
+    pub fn residuals_of<'a>(
+        folder: &RunFolder,
+        settings_sha256: &str,
+        partitions: impl IntoIterator<Item = &'a String>,
+    ) -> Result<Option<ResidualSums>> {
+        let mut names: Vec<&String> = partitions.into_iter().collect();
+        names.sort();
+        let mut all: Option<ResidualSums> = None;
+        for name in names {
+            let Ok(Some(marker)) = Self::read(folder, name) else { continue };
+            let Some(sums) = marker.residuals.filter(|_| marker.settings_sha256 == settings_sha256) else { continue };
+            match &mut all {
+                Some(all) => all.merge(&sums)?,
+                None => all = Some(sums),
+            }
+        }
+        Ok(all)
+    }
+
     /// Fails when the partition was done with other settings, or from an input that has changed since. The
     /// input's content is read only where its size or time differs.
     ///
@@ -152,8 +180,13 @@ mod tests {
         std::fs::write(&output, "catalogue").unwrap();
         let state = |path| FileState::read(path).unwrap();
         state(&input).require_unchanged().unwrap();
-        let marker =
-            Marker { settings_sha256: "s".into(), input: state(&input), output: state(&output), tally: Tally::default() };
+        let marker = Marker {
+            settings_sha256: "s".into(),
+            input: state(&input),
+            output: state(&output),
+            tally: Tally::default(),
+            residuals: None,
+        };
         assert!(Marker::read(&folder, "x/a.parquet").unwrap().is_none());
         marker.write(&folder, "x/a.parquet").unwrap();
         assert_eq!(Marker::read(&folder, "x/a.parquet").unwrap().unwrap(), marker);

@@ -32,7 +32,7 @@ pub mod shard;
 pub mod tally;
 mod walk;
 
-pub use existing::{Existing, Standing, record, require_same_run};
+pub use existing::{Existing, Standing, record, record_fit, recorded_residuals, require_same_run};
 pub use folder::{RunFolder, make_folder_of, replace};
 pub use lock::{Attempt, Holder, Lock};
 pub use manifest::{Manifest, read_json};

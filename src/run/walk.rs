@@ -11,6 +11,7 @@ use super::{
     Attempt, Existing, FileState, Holder, Lock, Manifest, Marker, Partition, RunFolder, Survey, interrupt, make_folder_of,
 };
 use crate::error::{Error, Result};
+use crate::residuals::ResidualSums;
 use crate::table::remove_leftovers;
 use crate::warning::warn_once;
 use std::path::Path;
@@ -24,6 +25,11 @@ pub trait Finished {
     fn input(&self) -> FileState;
     /// Numbers of stars in the output.
     fn tally(&self) -> Tally;
+
+    /// Sums over its residuals, where it has any.
+    fn residuals(&self) -> Option<ResidualSums> {
+        None
+    }
 }
 
 /// What came of a partition.
@@ -77,6 +83,14 @@ impl<'a> Walk<'a> {
     /// Where everything of the run lies.
     pub fn folder(&self) -> &RunFolder {
         &self.folder
+    }
+
+    /// Sums over the residuals of all partitions of `survey` that are done by now.
+    ///
+    /// # Errors
+    /// As [`Marker::residuals_of`].
+    pub fn residuals(&self, survey: &Survey) -> Result<Option<ResidualSums>> {
+        Marker::residuals_of(&self.folder, &self.settings_sha256, survey.partitions.iter().map(|partition| &partition.name))
     }
 
     /// Number of this process's partitions.
@@ -166,6 +180,7 @@ impl<'a> Walk<'a> {
             input: made.input(),
             output: FileState::read(&output)?,
             tally: made.tally(),
+            residuals: made.residuals(),
         };
         marker.write(&self.folder, &partition.name)?;
         Ok(Step::Made(made))

@@ -3,6 +3,7 @@
 use super::sample::sample_table;
 use super::{Column, ColumnSchema, Table, Values, Writer, read, read_chunks, read_columns, read_schema, write};
 use crate::error::ErrorKind;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 const NAMES: [&str; 6] = ["a.parquet", "a.fits", "a.ecsv", "a.parquet.gz", "a.fits.gz", "a.ecsv.gz"];
@@ -54,6 +55,28 @@ fn in_chunks_both_ways() {
         assert!(chunks.next().is_none());
         assert_same(&whole, &expected, name);
     }
+}
+
+#[test]
+fn metadata_that_come_last_stand_with_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let late = |n: usize| BTreeMap::from([("check".to_owned(), format!("{{\"n\": \"{}\"}}", "x".repeat(n)))]);
+    let written = |path: &Path, n: usize| {
+        let mut writer = Writer::create(path, true).unwrap().with_late_metadata();
+        sample_table().slices(3).for_each(|chunk| writer.write(&chunk).unwrap());
+        writer.finish_with(&late(n)).unwrap();
+        read(path).unwrap()
+    };
+    for name in NAMES {
+        for n in [0, 100, 1500, 3000, 6000] {
+            let mut expected = sample_table();
+            expected.metadata.extend(late(n));
+            assert_same(&written(&folder.path().join(name), n), &expected, name);
+        }
+    }
+    // What a FITS header has no room for is left out, and said.
+    assert_same(&written(&folder.path().join("b.fits"), 20_000), &sample_table(), "b.fits");
+    assert!(crate::warning::said().iter().any(|text| text.contains("b.fits: the header has no room for 'check'")));
 }
 
 #[test]

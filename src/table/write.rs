@@ -3,6 +3,7 @@
 use super::format::Format;
 use super::{Table, csv, fits, parquet};
 use crate::error::{Error, Result};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Writes a table: Parquet, FITS, ECSV or CSV by the extension of `path`, compressed if it ends in `.gz`.
@@ -20,10 +21,12 @@ pub fn write(table: &Table, path: &Path, overwrite: bool) -> Result<()> {
 
 /// What a format does with chunks; the first one fixes columns and metadata.
 pub(super) trait Sink: Send {
+    /// Expects metadata at the end, before the first chunk.
+    fn expect_late(&mut self) {}
     /// Appends the rows of a chunk, whose columns are those of the first one.
     fn write(&mut self, chunk: &Table) -> Result<()>;
-    /// Completes the file and gives it its name.
-    fn finish(self: Box<Self>) -> Result<()>;
+    /// Completes the file with metadata that the first chunk did not have, and gives it its name.
+    fn finish(self: Box<Self>, late: &BTreeMap<String, String>) -> Result<()>;
 }
 
 /// Writes chunks of rows one after the other to one file, which appears under its name only with
@@ -55,6 +58,14 @@ impl Writer {
         Ok(Self { path: path.to_owned(), sink, columns: None })
     }
 
+    /// Makes room for metadata that are known only when all rows are written ([`Writer::finish_with`]): to be
+    /// called before the first chunk.
+    #[must_use]
+    pub fn with_late_metadata(mut self) -> Self {
+        self.sink.expect_late();
+        self
+    }
+
     /// Appends the rows of `chunk`.
     ///
     /// # Errors
@@ -72,11 +83,20 @@ impl Writer {
     /// # Errors
     /// When no chunk was written, or the file cannot be completed or renamed.
     pub fn finish(self) -> Result<()> {
+        self.finish_with(&BTreeMap::new())
+    }
+
+    /// As [`Writer::finish`], with metadata beside those of the first chunk; CSV has none. In a FITS header
+    /// there is room for about 6 kB of them.
+    ///
+    /// # Errors
+    /// As [`Writer::finish`].
+    pub fn finish_with(self, late: &BTreeMap<String, String>) -> Result<()> {
         if self.columns.is_none() {
             return Err(Error::output(self.path.display().to_string())
                 .found("no rows and no columns")
                 .expected("a table to write"));
         }
-        self.sink.finish()
+        self.sink.finish(late)
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::run::hats::{COLUMN_KEYS, Location, PROPERTIES_FILES, Properties};
-use crate::run::{Manifest, RunFolder, replace};
+use crate::run::{RunFolder, replace};
 use crate::table::{remove_leftovers, write_dataset_metadata};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,11 +11,18 @@ use std::path::Path;
 /// The folder of the pixels, to which the dataset's metadata belong.
 const DATASET: &str = "dataset";
 
-/// Writes the metadata of a catalogue of these partitions; older ones are replaced.
+/// Writes the metadata of a catalogue of these partitions, `metadata` among those of the dataset; older ones
+/// are replaced.
 ///
 /// # Errors
 /// When a catalogue cannot be read, their columns differ, or a file cannot be written.
-pub fn write(folder: &RunFolder, manifest: &Manifest, input: &Properties, finished: &[&String], n_stars: usize) -> Result<()> {
+pub fn write(
+    folder: &RunFolder,
+    metadata: &BTreeMap<String, String>,
+    input: &Properties,
+    finished: &[&String],
+    n_stars: usize,
+) -> Result<()> {
     let pixels: BTreeSet<(u32, u64)> = places(finished).map(|place| (place.order, place.pixel)).collect();
     let list = pixels.iter().map(|(order, pixel)| format!("{order},{pixel}\n"));
     replace(&folder.root().join("partition_info.csv"), &format!("Norder,Npix\n{}", list.collect::<String>()))?;
@@ -34,7 +41,7 @@ pub fn write(folder: &RunFolder, manifest: &Manifest, input: &Properties, finish
         .collect();
     files.sort();
     let files: Vec<String> = files.into_iter().map(|(_, name)| name).collect();
-    write_dataset_metadata(&dataset, &files, &manifest.settings)
+    write_dataset_metadata(&dataset, &files, metadata)
 }
 
 fn places(names: &[&String]) -> impl Iterator<Item = Location> {

@@ -9,6 +9,7 @@ use super::outcome::Outcome;
 use super::progress::Progress;
 use super::settings::Settings;
 use crate::error::{Error, Result};
+use crate::residuals::CatalogueCheck;
 use crate::run::interrupt;
 use crate::run::provenance::sha256_of_settings;
 use crate::run::{Attempt, Lock, Manifest, Marker, RunFolder, expand, replace};
@@ -80,10 +81,21 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
             .remedy("Remove it from one of the two inputs, and fit that one again."));
     }
     warn_of_strays(&folder, &manifest);
-    if let Some(properties) = &manifest.hats {
-        hats::write(&folder, &manifest, properties, &finished, statistics.tally.stars)?;
+    let residuals = Marker::residuals_of(&folder, &settings_sha256, finished.iter().copied())?;
+    let check = residuals.as_ref().map(CatalogueCheck::of);
+    if let Some(warning) = check.as_ref().and_then(CatalogueCheck::warning) {
+        warn_once(format!("{}: {warning}", place()));
     }
-    let summary = summary(&manifest, &finished, &missing, &statistics);
+    let check = check.map(|check| check.summary());
+    if let Some(properties) = &manifest.hats {
+        let mut metadata = manifest.settings.clone();
+        metadata.extend(check.as_ref().map(|check| ("check".to_owned(), check.to_string())));
+        hats::write(&folder, &metadata, properties, &finished, statistics.tally.stars)?;
+    }
+    let mut summary = summary(&manifest, &finished, &missing, &statistics);
+    if let Some(check) = check {
+        summary["check"] = check;
+    }
     replace(&folder.root().join(SUMMARY_FILE), &format!("{summary:#}\n"))?;
     let (n, n_missing) = (manifest.partitions.len(), missing.len());
     tracing::info!("{}: {} of {n} partitions, each star once; {}", place(), finished.len(), statistics.tally);

@@ -8,13 +8,14 @@ use crate::cli::stage_times::{FitClock, StageTimes};
 use crate::error::{Error, Result};
 use crate::observations::Observations;
 use crate::package::{Estimator, Package};
+use crate::residuals::{CatalogueCheck, ResidualSums};
 use crate::run::FileState;
 use crate::run::clock::{Clock, thread_seconds};
 use crate::run::interrupt;
 use crate::run::provenance::{self, Provenance, sha256_of_file};
 use crate::run::shard::Shard;
 use crate::run::tally::Tally;
-use crate::run::{Existing, Standing, record};
+use crate::run::{Existing, Standing, record_fit, recorded_residuals};
 use crate::survey::Source;
 use crate::table::{Column, Shape, Table, Writer, row_count};
 use serde_json::json;
@@ -55,12 +56,14 @@ pub struct Made {
     pub matches: Option<BTreeMap<String, usize>>,
     /// Raw files that could not be read, or not to their end, while others could.
     pub n_failed_files: usize,
+    /// What its residuals add up to, where the model predicts fluxes.
+    pub residuals: Option<ResidualSums>,
 }
 
 impl Made {
     /// What was found finished.
     pub fn before(tally: Tally, inputs: Vec<FileState>) -> Self {
-        Self { tally, inputs, seconds: 0.0, times: StageTimes::default(), matches: None, n_failed_files: 0 }
+        Self { tally, inputs, seconds: 0.0, times: StageTimes::default(), matches: None, n_failed_files: 0, residuals: None }
     }
 
     /// For `--json`: numbers of stars, the catalogue, and how long it took.
@@ -69,6 +72,9 @@ impl Made {
         summary["output"] = json!(output.display().to_string());
         summary["seconds"] = self.seconds.into();
         summary["processor_seconds"] = json!(self.times);
+        if let Some(residuals) = &self.residuals {
+            summary["check"] = CatalogueCheck::of(residuals).summary();
+        }
         summary
     }
 }
@@ -98,13 +104,17 @@ impl CatalogueTask<'_> {
         let described = described.collect::<Result<Vec<_>>>()?;
         let provenance = provenance.clone().with_inputs(&described);
         let overwrite = match self.existing.standing(self.output, &provenance.run())? {
-            Standing::Finished(tally) => return Ok(Made::before(Tally::of_finished(tally, self.output)?, inputs)),
+            Standing::Finished(tally) => {
+                let made = Made::before(Tally::of_finished(tally, self.output)?, inputs);
+                return Ok(Made { residuals: recorded_residuals(self.output), ..made });
+            }
             Standing::Open { overwrite } => overwrite,
         };
-        let mut writer = Writer::create(self.output, overwrite)?;
+        let mut writer = Writer::create(self.output, overwrite)?.with_late_metadata();
         let n_rows: Option<usize> = described.iter().map(|input| input.n_rows).sum();
         let mut progress = Progress::of_stars("fitting", n_rows, settings);
         let mut tally = Tally::default();
+        let mut residuals: Option<ResidualSums> = None;
         let mut without_stars = None;
         let (stages, mut written) = (FitClock::default(), 0.0);
         let mut write = |batch: &Batch, tally: &mut Tally| {
@@ -121,6 +131,9 @@ impl CatalogueTask<'_> {
             }
             let begun = thread_seconds();
             tally.add(estimated.flags.iter().copied());
+            if let Some(found) = &estimated.residuals {
+                residuals.get_or_insert_with(|| ResidualSums::new(&found.groups, &found.constraints)).add(found)?;
+            }
             let table =
                 self.table(estimated.table, &batch.observations, &provenance).map_err(|error| error.within(&batch.place))?;
             writer.write(&table)?;
@@ -145,9 +158,9 @@ impl CatalogueTask<'_> {
         }
         inputs.iter().try_for_each(FileState::require_unchanged)?;
         let begun = thread_seconds();
-        writer.finish()?;
+        writer.finish_with(&late_metadata(residuals.as_ref()))?;
         if self.has_record {
-            record(self.output, &provenance.run(), Some(tally));
+            record_fit(self.output, &provenance.run(), Some(tally), residuals.as_ref());
         }
         let mut times = StageTimes { write: written + thread_seconds() - begun, ..stages.finish().0 };
         // The inputs are read in a thread of their own and whitened on all of them: what the other stages
@@ -160,7 +173,7 @@ impl CatalogueTask<'_> {
         let summary = summary.take();
         let n_failed_files = summary.as_ref().map_or(0, |summary| summary.n_failed_files);
         let matches = summary.filter(|summary| summary.n_stars > 0).map(|summary| summary.n_matched);
-        Ok(Made { tally, inputs, seconds, times, matches, n_failed_files })
+        Ok(Made { tally, inputs, seconds, times, matches, n_failed_files, residuals })
     }
 
     /// Fails when a signal has come.
@@ -224,6 +237,13 @@ impl CatalogueTask<'_> {
         }
         Ok(provenance)
     }
+}
+
+/// The check of a catalogue for its metadata.
+fn late_metadata(residuals: Option<&ResidualSums>) -> BTreeMap<String, String> {
+    // ASCII, as FITS headers have it without quotes.
+    let text = |sums| CatalogueCheck::of(sums).summary().to_string().replace('\u{b1}', "+-");
+    residuals.map(|sums| ("check".to_owned(), text(sums))).into_iter().collect()
 }
 
 /// Columns of the observations that a catalogue carries on: positions, what is named, and the truth if

@@ -6,21 +6,24 @@ mod offsets;
 mod options;
 mod partitions;
 mod raw;
+pub mod zero_points;
 
 use super::existing::ExistingArguments;
 use super::outcome::Outcome;
 use super::prepare::warn_of_tables_without_match;
 use super::settings::Settings;
 use crate::error::Result;
+use crate::residuals::{CatalogueCheck, ResidualSums};
 use crate::run::inputs::{Inputs, require_utf8};
 use crate::run::interrupt;
 use crate::run::shard::Shard;
 use crate::run::{Survey, expand};
+use crate::warning::warn_once;
 pub use catalogue::CatalogueTask;
 pub use options::held;
 use partitions::PartitionedRun;
 use raw::RawArguments;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Fit stars: labels, extinction and parallax with covariances and quality flags.
 #[derive(Debug, clap::Args)]
@@ -54,6 +57,10 @@ pub struct Arguments {
     /// optimum.
     #[arg(long, value_name = "METHOD", value_parser = ["laplace", "importance"])]
     posterior: Option<String>,
+    /// Take the zero points of this file off the data: one that `photosphere zero-points` made with this
+    /// model.
+    #[arg(long, value_name = "FILE")]
+    zero_points: Option<PathBuf>,
     /// Fit only part i of n, 0 ≤ i < n: of the inputs, every n-th, where the output is a folder; of the
     /// stars, by identifier, where it is a file.
     #[arg(long, value_name = "i/n")]
@@ -79,12 +86,20 @@ pub struct Arguments {
     raw: RawArguments,
 }
 
+/// Says what of a catalogue is beyond expectation.
+fn warn_of_check(place: &Path, residuals: Option<&ResidualSums>) {
+    if let Some(warning) = residuals.and_then(|sums| CatalogueCheck::of(sums).warning()) {
+        warn_once(format!("{}: {warning}", place.display()));
+    }
+}
+
 /// Fits.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     interrupt::watch()?;
     require_utf8(&arguments.output)?;
     let package = settings.package(&arguments.model)?;
-    let estimator = package.clone().estimator(&arguments.request(settings))?;
+    let estimator = package.clone().estimator(&arguments.request(package.as_ref(), settings)?)?;
+    arguments.require_zero_points(package.as_ref(), estimator.as_ref())?;
     Inputs::of(arguments.other_inputs()?).require_other(&arguments.output)?;
     let is_folder = arguments.output.is_dir() || arguments.output.to_string_lossy().ends_with('/');
     let survey = if is_folder { Some(Survey::of(&arguments.observations)?) } else { None };
@@ -116,6 +131,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
             let source = preparations.of_any(&inputs)?;
             let task = CatalogueTask { inputs: &inputs, source, has_record: true, shard: arguments.shard, ..task };
             let made = task.run(&task.provenance()?, settings)?;
+            warn_of_check(&arguments.output, made.residuals.as_ref());
             let nothing_matched = made.matches.as_ref().is_some_and(warn_of_tables_without_match);
             let n_failed = made.n_failed_files;
             Ok(Outcome { nothing_matched, n_failed, ..Outcome::files(made.summary(&arguments.output)) })

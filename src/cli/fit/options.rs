@@ -4,7 +4,9 @@ use super::Arguments;
 use super::raw::Preparations;
 use crate::cli::settings::Settings;
 use crate::error::Result;
-use crate::package::{Estimator, Package, Request};
+use crate::package::{Estimator, Package, Request, read_toml};
+use crate::residuals::ZeroPoints;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// A parameter and the value at which it is held.
@@ -46,20 +48,46 @@ impl Arguments {
         let mut inputs = self.raw.inputs()?;
         inputs.push(self.model.clone());
         inputs.extend(self.config.clone());
+        inputs.extend(self.zero_points.clone());
         inputs.extend(self.observations.iter().filter_map(|path| Some(path.to_str()?.strip_prefix('@')?.into())));
         Ok(inputs)
     }
 
     /// What the command line asks of the model.
-    pub(super) fn request(&self, settings: &Settings) -> Request {
+    ///
+    /// # Errors
+    /// When the file of zero points cannot be read, or is of another model.
+    pub(super) fn request(&self, package: &dyn Package, settings: &Settings) -> Result<Request> {
+        let zero_points = match &self.zero_points {
+            None => BTreeMap::new(),
+            Some(path) => {
+                let solved: ZeroPoints = read_toml(path)?;
+                solved.check(path, package.sha256())?;
+                solved.offsets()
+            }
+        };
         let constraints = self.constraint.iter().filter(|name| *name != "none").cloned().collect();
-        Request {
+        Ok(Request {
             config: self.config.clone(),
             likelihood_only: self.likelihood_only,
             constraints: (!self.constraint.is_empty()).then_some(constraints),
             hold: self.hold.clone(),
             posterior: self.posterior.clone(),
+            zero_points,
             seed: settings.seed,
+        })
+    }
+
+    /// Fails where zero points are asked for and the fits take none.
+    ///
+    /// # Errors
+    /// `Usage`.
+    pub(super) fn require_zero_points(&self, package: &dyn Package, estimator: &dyn Estimator) -> Result<()> {
+        match &self.zero_points {
+            Some(path) if estimator.read_options().flux_factors.is_empty() => {
+                Err(super::zero_points::of_no_use(package, path.display().to_string()))
+            }
+            _ => Ok(()),
         }
     }
 }

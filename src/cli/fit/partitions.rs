@@ -2,12 +2,14 @@
 
 use super::catalogue::{CatalogueTask, Made};
 use super::raw::Preparations;
+use super::warn_of_check;
 use crate::cli::outcome::Outcome;
 use crate::cli::partition_results::{PartitionResults, Stands};
 use crate::cli::prepare::warn_of_tables_without_match;
 use crate::cli::settings::Settings;
 use crate::cli::stage_times::StageTimes;
 use crate::error::Result;
+use crate::residuals::{CatalogueCheck, ResidualSums};
 use crate::run::provenance::Provenance;
 use crate::run::shard::Shard;
 use crate::run::tally::Tally;
@@ -44,6 +46,10 @@ impl Finished for Made {
     fn tally(&self) -> Tally {
         self.tally
     }
+
+    fn residuals(&self) -> Option<ResidualSums> {
+        self.residuals.clone()
+    }
 }
 
 impl<'a> PartitionedRun<'a> {
@@ -78,6 +84,11 @@ impl<'a> PartitionedRun<'a> {
         // What the partitions that were done before have found is not known.
         outcome.nothing_matched = total.n_done_before == 0 && warn_of_tables_without_match(&total.matches);
         outcome.summary["processor_seconds"] = json!(total.times);
+        // Of all that is done by now, by whomever: a run that goes on says the same as one in one go.
+        if let Some(residuals) = self.walk.residuals(self.survey)? {
+            warn_of_check(self.walk.folder().root(), Some(&residuals));
+            outcome.summary["check"] = CatalogueCheck::of(&residuals).summary();
+        }
         Ok(outcome)
     }
 

@@ -20,7 +20,8 @@ mod search;
 pub use options::SpectrumFitOptions;
 
 use super::engine::PixelModel;
-use super::strip_rows::{subtract, weighted_squares};
+use super::engine::whole_blocks;
+use super::strip_rows::{halves_mut, subtract, weighted_squares};
 use crate::error::{Error, Result};
 use crate::tensor::cholesky::Factor;
 use crate::tensor::row_products::{Strip, WIDTH, strips};
@@ -120,6 +121,28 @@ impl SpectrumFitter {
             0 => flux,
             _ => self.nuisances.fluxes(flux.view(), others),
         }
+    }
+
+    /// Flux (row 0) and its derivatives by labels and nuisances `[1 + L + E, W]` of one spectrum with these
+    /// values `[L + E]`, all in their units.
+    pub fn flux_slopes(&self, values: &[f64]) -> Array2<f32> {
+        let (space, w) = (self.model.space(), self.model.n_pixels());
+        let (labels, others) = values.split_at(space.len());
+        let scaled: Vec<f32> =
+            labels.iter().enumerate().map(|(k, value)| ((value - space.minimum[k]) / space.width(k) - 0.5) as f32).collect();
+        let n_strips = strips(w);
+        let mut rows = vec![Strip::default(); (1 + space.len()) * n_strips];
+        self.model.evaluate(0..whole_blocks(w), &scaled, true, halves_mut(&mut rows));
+        let limits = self.nuisances.limits();
+        if self.nuisances.len() > 0 {
+            let others: Vec<f64> = others.iter().zip(&limits).map(|(value, limit)| value / limit).collect();
+            let mut observed = Vec::new();
+            self.nuisances.apply(&rows, &others, &mut observed);
+            rows = observed;
+        }
+        let widths = (0..space.len()).map(|k| space.width(k)).chain(limits);
+        let per_unit: Vec<f32> = std::iter::once(1.0).chain(widths).map(|width| (1.0 / width) as f32).collect();
+        Array2::from_shape_fn((1 + values.len(), w), |(row, i)| rows[row * n_strips + i / WIDTH].0[i % WIDTH] * per_unit[row])
     }
 
     /// Fits `flux [N, W]` with `inverse_variance [N, W]` (0, or anything that is not a positive number, for a

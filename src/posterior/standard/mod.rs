@@ -132,6 +132,18 @@ impl StarEngine<'_> {
         self.evaluate_in::<Portable>(star, coordinates, order, out);
     }
 
+    /// The predicted flux `[W]` (row 0) and its derivatives along the free coordinates (the rows after it) at
+    /// all `coordinates [P]` of a star, one after the other.
+    pub fn flux_slopes(&mut self, star: usize, coordinates: &[f64], mut each: impl FnMut(usize, &[f32])) {
+        let f = self.free.len();
+        let (mut loss, mut gradient, mut curvature) = (0.0, vec![0.0; f], vec![0.0; f * f]);
+        let (gradient, curvature) = (&mut gradient[..], &mut curvature[..]);
+        let out = Products { loss: &mut loss, gradient, curvature, residual_curvature: &mut [] };
+        self.evaluate(star, coordinates, Order::First, out);
+        let w = self.engine.family.n_wavelengths;
+        (0..=f).for_each(|row| each(row, &self.work.flux_row(row)[..w]));
+    }
+
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
     fn evaluate_avx2(&mut self, star: usize, coordinates: &[f64], order: Order, out: Products<'_>) {

@@ -60,6 +60,16 @@ impl Workspace {
         self.n_free
     }
 
+    /// Of the last evaluation with derivatives: the flux (row 0), and its derivatives along the free
+    /// coordinates.
+    pub fn flux_row(&self, row: usize) -> &[f32] {
+        let width = self.flux.len();
+        match row {
+            0 => floats(&self.flux),
+            _ => floats(&self.streams[row * width..(row + 1) * width]),
+        }
+    }
+
     /// For stars of `family` with `n_free` free parameters.
     pub fn new(family: &StandardFamily, n_free: usize) -> Self {
         let width = blocks(family.n_wavelengths);

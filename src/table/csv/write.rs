@@ -5,8 +5,10 @@ use crate::error::{Error, Result};
 use crate::table::gzip::Output;
 use crate::table::write::Sink;
 use crate::table::{Column, Shape, Table, Values};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// What stands before the first row.
@@ -21,6 +23,8 @@ pub(in crate::table) enum Header {
 enum State {
     Created(Output),
     Writing(Box<csv::Writer<Output>>),
+    /// Rows wait in a file of their own for the header, whose last metadata are not known yet.
+    Waiting(Output, Box<csv::Writer<BufWriter<File>>>, Box<Table>),
     Failed,
 }
 
@@ -28,6 +32,8 @@ enum State {
 pub(in crate::table) struct CsvSink {
     path: PathBuf,
     header: Header,
+    /// Whether there are metadata that come last.
+    has_late: bool,
     state: State,
 }
 
@@ -35,45 +41,81 @@ impl CsvSink {
     /// # Errors
     /// As [`crate::table::AtomicFile::create`].
     pub fn create(path: &Path, overwrite: bool, header: Header) -> Result<Self> {
-        Ok(Self { path: path.to_owned(), header, state: State::Created(Output::create(path, overwrite)?) })
+        Ok(Self { path: path.to_owned(), header, has_late: false, state: State::Created(Output::create(path, overwrite)?) })
     }
 
-    fn writer(&mut self, first: &Table) -> csv::Result<&mut csv::Writer<Output>> {
+    fn start(&self, mut output: Output, first: &Table) -> csv::Result<State> {
+        let builder = || {
+            let mut builder = csv::WriterBuilder::new();
+            builder.buffer_capacity(1 << 16);
+            builder
+        };
+        let names = first.columns().iter().map(|column| &column.schema.name);
+        if self.has_late && self.header == Header::Ecsv {
+            let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let mut rows = builder().from_writer(BufWriter::new(tempfile::tempfile_in(folder)?));
+            rows.write_record(names)?;
+            return Ok(State::Waiting(output, Box::new(rows), Box::new(first.slice(0..0))));
+        }
+        if self.header == Header::Ecsv {
+            output.write_all(header::format(first).as_bytes())?;
+        }
+        let mut writer = builder().from_writer(output);
+        writer.write_record(names)?;
+        Ok(State::Writing(Box::new(writer)))
+    }
+
+    fn append(&mut self, chunk: &Table) -> csv::Result<()> {
         self.state = match std::mem::replace(&mut self.state, State::Failed) {
-            State::Created(mut output) => {
-                if self.header == Header::Ecsv {
-                    output.write_all(header::format(first).as_bytes())?;
-                }
-                let mut writer = csv::WriterBuilder::new().buffer_capacity(1 << 16).from_writer(output);
-                writer.write_record(first.columns().iter().map(|column| &column.schema.name))?;
-                State::Writing(Box::new(writer))
-            }
+            State::Created(output) => self.start(output, chunk)?,
             other => other,
         };
         match &mut self.state {
-            State::Writing(writer) => Ok(writer),
-            _ => Err(std::io::Error::other("an earlier write failed").into()),
+            State::Writing(writer) => append(writer, chunk),
+            State::Waiting(_, writer, _) => append(writer, chunk),
+            _ => Err(io::Error::other("an earlier write failed").into()),
         }
+    }
+
+    /// Header and rows, which have waited.
+    fn put_together(
+        (mut output, rows, mut columns): (Output, csv::Writer<BufWriter<File>>, Table),
+        late: &BTreeMap<String, String>,
+    ) -> io::Result<Output> {
+        columns.metadata.extend(late.iter().map(|(key, value)| (key.clone(), value.clone())));
+        output.write_all(header::format(&columns).as_bytes())?;
+        let rows = rows.into_inner().map_err(|error| io::Error::other(error.to_string()))?;
+        let mut rows = rows.into_inner().map_err(io::IntoInnerError::into_error)?;
+        rows.seek(SeekFrom::Start(0))?;
+        io::copy(&mut rows, &mut output)?;
+        Ok(output)
     }
 }
 
 impl Sink for CsvSink {
-    fn write(&mut self, chunk: &Table) -> Result<()> {
-        let path = self.path.clone();
-        append(self.writer(chunk).map_err(|error| Error::writing(&path, error))?, chunk)
-            .map_err(|error| Error::writing(&path, error))
+    fn expect_late(&mut self) {
+        self.has_late = true;
     }
 
-    fn finish(self: Box<Self>) -> Result<()> {
-        let State::Writing(writer) = self.state else {
-            return Err(Error::output(self.path.display().to_string()).found("no chunk that was written"));
+    fn write(&mut self, chunk: &Table) -> Result<()> {
+        let path = self.path.clone();
+        self.append(chunk).map_err(|error| Error::writing(&path, error))
+    }
+
+    fn finish(self: Box<Self>, late: &BTreeMap<String, String>) -> Result<()> {
+        let writing = |error| Error::writing(&self.path, error);
+        let output = match self.state {
+            State::Writing(writer) => {
+                writer.into_inner().map_err(|error| Error::writing(&self.path, io::Error::other(error.to_string())))?
+            }
+            State::Waiting(output, rows, columns) => Self::put_together((output, *rows, *columns), late).map_err(writing)?,
+            _ => return Err(Error::output(self.path.display().to_string()).found("no chunk that was written")),
         };
-        let output = writer.into_inner().map_err(|error| Error::writing(&self.path, std::io::Error::other(error.to_string())))?;
         output.commit(&self.path)
     }
 }
 
-fn append(writer: &mut csv::Writer<Output>, chunk: &Table) -> csv::Result<()> {
+fn append<W: Write>(writer: &mut csv::Writer<W>, chunk: &Table) -> csv::Result<()> {
     let mut cell = String::new();
     for row in 0..chunk.n_rows() {
         for column in chunk.columns() {

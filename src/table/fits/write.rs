@@ -12,6 +12,8 @@ use crate::table::format::wants_gzip;
 use crate::table::gzip::Output;
 use crate::table::write::Sink;
 use crate::table::{Column, Table, Values};
+use crate::warning::warn_once;
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -19,10 +21,15 @@ use std::path::{Path, PathBuf};
 /// Bytes of rows put together before they are written.
 const BUFFER: usize = 1 << 20;
 
+/// Cards that are kept free for metadata that come last.
+const ROOM: usize = 108;
+
 /// A FITS table being written. A compressed one is written plain first, beside the output.
 pub(in crate::table) struct FitsSink {
     path: PathBuf,
     body: Option<Body>,
+    /// Cards to be kept free.
+    room: usize,
     plain: AtomicFile,
     compressed: Option<Output>,
 }
@@ -34,6 +41,8 @@ struct Body {
     /// The first chunk without its rows.
     columns: Table,
     forms: Vec<ColumnForm>,
+    /// Cards of the header, blank ones among them.
+    n_cards: usize,
     /// First byte of the rows.
     start: u64,
     n_rows: usize,
@@ -49,7 +58,7 @@ impl FitsSink {
     pub fn create(path: &Path, overwrite: bool) -> Result<Self> {
         let plain = AtomicFile::create(path, overwrite)?;
         let compressed = wants_gzip(path).then(|| Output::create(path, overwrite)).transpose()?;
-        Ok(Self { path: path.to_owned(), body: None, plain, compressed })
+        Ok(Self { path: path.to_owned(), body: None, room: 0, plain, compressed })
     }
 
     fn start(&self, first: &Table) -> Result<Body> {
@@ -61,13 +70,19 @@ impl FitsSink {
         let heap = tempfile::tempfile_in(folder).map_err(writing)?;
         let columns = first.slice(0..0);
         let cards = table_cards(&self.path, &columns, &forms, Numbers::default())?;
+        let n_cards = cards.len() + self.room;
+        let cards = table_cards(&self.path, &columns, &forms, Numbers { n_cards, ..Numbers::default() })?;
         let start = BLOCK + checksum::header_bytes(&cards).len() as u64;
         let path = self.path.clone();
-        Ok(Body { path, file, columns, forms, start, n_rows: 0, sum: Some(Sum::default()), heap, heap_bytes: 0 })
+        Ok(Body { n_cards, path, file, columns, forms, start, n_rows: 0, sum: Some(Sum::default()), heap, heap_bytes: 0 })
     }
 }
 
 impl Sink for FitsSink {
+    fn expect_late(&mut self) {
+        self.room = ROOM;
+    }
+
     fn write(&mut self, chunk: &Table) -> Result<()> {
         let mut body = match self.body.take() {
             Some(body) => body,
@@ -78,9 +93,9 @@ impl Sink for FitsSink {
         result
     }
 
-    fn finish(mut self: Box<Self>) -> Result<()> {
+    fn finish(mut self: Box<Self>, late: &BTreeMap<String, String>) -> Result<()> {
         if let Some(body) = self.body.take() {
-            body.finish()?;
+            body.finish(late)?;
         }
         let Some(mut compressed) = self.compressed else { return self.plain.commit() };
         let mut plain = File::open(self.plain.temporary_path()).map_err(|error| Error::writing(&self.path, error))?;
@@ -161,8 +176,23 @@ impl Body {
         Ok(())
     }
 
+    /// Adds metadata as far as there is room for them.
+    fn add_late(&mut self, late: &BTreeMap<String, String>) -> Result<()> {
+        for (key, value) in late {
+            let mut columns = self.columns.clone();
+            columns.metadata.insert(key.clone(), value.clone());
+            let n_cards = table_cards(&self.path, &columns, &self.forms, Numbers::default())?.len();
+            match n_cards <= self.n_cards {
+                true => self.columns = columns,
+                false => warn_once(format!("{}: the header has no room for '{key}', which is left out", self.path.display())),
+            }
+        }
+        Ok(())
+    }
+
     /// Writes heap, padding and headers.
-    fn finish(mut self) -> Result<()> {
+    fn finish(mut self, late: &BTreeMap<String, String>) -> Result<()> {
+        self.add_late(late)?;
         let path = self.path.clone();
         let writing = |error| Error::writing(&path, error);
         let row_bytes = (self.n_rows * encode::row_bytes(&self.forms)) as u64;
@@ -183,7 +213,8 @@ impl Body {
         }
         let padding = checksum::padding(row_bytes + self.heap_bytes);
         self.file.write_all(&vec![0; padding]).map_err(writing)?;
-        let numbers = Numbers { n_rows: self.n_rows, heap_bytes: self.heap_bytes, data_sum: sum.value() };
+        let (n_rows, heap_bytes, n_cards) = (self.n_rows, self.heap_bytes, self.n_cards);
+        let numbers = Numbers { n_rows, heap_bytes, data_sum: sum.value(), n_cards };
         let table = checksum::header_bytes(&table_cards(&path, &self.columns, &self.forms, numbers)?);
         self.file.seek(SeekFrom::Start(0)).map_err(writing)?;
         self.file.write_all(&checksum::header_bytes(&primary())).map_err(writing)?;

@@ -3,6 +3,7 @@
 use super::cards::{is_storable, text_cards};
 use super::checksum::{self, Sum, encode};
 use super::encode::{self, ColumnForm};
+use super::header::CARD;
 use super::{astropy, metadata};
 use crate::error::{Error, Result};
 use crate::table::Table;
@@ -16,6 +17,8 @@ pub(super) struct Numbers {
     pub heap_bytes: u64,
     /// Sum of the data.
     pub data_sum: u32,
+    /// Cards that the header has at least: the last of them are blank.
+    pub n_cards: usize,
 }
 
 /// The header of the primary HDU, which is empty.
@@ -26,7 +29,7 @@ pub(super) fn primary() -> Vec<String> {
         number_card("NAXIS", 0),
         logical_card("EXTEND", "file contains extensions"),
     ];
-    with_sums(cards.into(), 0)
+    with_sums(cards.into(), Numbers::default())
 }
 
 /// The header of the table. The number of cards depends on the columns and metadata alone.
@@ -81,14 +84,15 @@ pub(super) fn table_cards(path: &Path, columns: &Table, forms: &[ColumnForm], nu
         }
         cards.extend(text_cards(keyword, value));
     }
-    Ok(with_sums(cards, numbers.data_sum))
+    Ok(with_sums(cards, numbers))
 }
 
-/// The cards with CHECKSUM and DATASUM.
-fn with_sums(mut cards: Vec<String>, data_sum: u32) -> Vec<String> {
-    let position = cards.len();
+/// The cards with CHECKSUM and DATASUM, and blank ones up to the wanted number.
+fn with_sums(mut cards: Vec<String>, numbers: Numbers) -> Vec<String> {
+    let (position, data_sum) = (cards.len(), numbers.data_sum);
     cards.push(format!("CHECKSUM= '{}'", "0".repeat(16)));
     cards.extend(text_cards("DATASUM", &data_sum.to_string()));
+    cards.resize(cards.len().max(numbers.n_cards), " ".repeat(CARD));
     let mut sum = Sum::default();
     sum.add(&checksum::header_bytes(&cards));
     cards[position] = format!("CHECKSUM= '{}'", encode(Sum::together(sum.value(), data_sum)));

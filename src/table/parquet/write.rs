@@ -17,7 +17,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -81,9 +81,12 @@ impl Sink for ParquetSink {
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Result<()> {
+    fn finish(self: Box<Self>, late: &BTreeMap<String, String>) -> Result<()> {
         match self.state {
-            State::Writing(writer, _) => {
+            State::Writing(mut writer, _) => {
+                for (key, value) in late {
+                    writer.append_key_value_metadata(KeyValue::new(key.clone(), value.clone()));
+                }
                 writer.into_inner().map_err(|error| Error::writing(&self.path, error))?.commit(&self.path)
             }
             _ => Err(Error::output(self.path.display().to_string()).found("no chunk that was written")),

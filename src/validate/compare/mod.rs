@@ -1,10 +1,12 @@
 //! A catalogue of estimates against a truth or a reference table: joined on `source_id`, quantity by
 //! quantity.
 
+mod calibration;
 mod columns;
 mod pairs;
 mod present;
 
+pub use calibration::{Calibration, CalibrationOptions, CalibrationRow, Selection};
 pub use columns::needed_columns;
 
 use super::normality::KolmogorovSmirnov;

@@ -49,7 +49,7 @@ impl<'t> Pairs<'t> {
 
     /// Values of a quantity, or their errors, in the catalogue's unit (that of the quantity where the
     /// catalogue states none), pair by pair; NaN also where a number is beyond reason.
-    fn read(&self, side: Side, quantity: &str, role: Role) -> Result<Vec<f64>> {
+    pub(super) fn read(&self, side: Side, quantity: &str, role: Role) -> Result<Vec<f64>> {
         let column_name = match side {
             Side::Catalogue => quantity.to_owned(),
             Side::Reference => reference_name(self.reference, quantity),
@@ -69,6 +69,25 @@ impl<'t> Pairs<'t> {
         notices.say(side.name());
         let finite = |value: f64| if value.is_finite() { value } else { f64::NAN };
         Ok(self.rows.iter().map(|&pair| finite(read[side.row(pair)])).collect())
+    }
+
+    /// Values by which stars are told apart: the truth where the reference has it, or else the catalogue's.
+    /// (Stars that are chosen by an estimate have errors that are not centred on zero, however right.)
+    pub(super) fn telling(&self, name: &str) -> Result<Vec<f64>> {
+        match self.reference.get(&truth_name(name)) {
+            Some(_) => self.read(Side::Reference, name, Role::Value),
+            None => self.read(Side::Catalogue, name, Role::Value),
+        }
+    }
+
+    /// Quantiles of the posterior of a quantity `[5]`, pair by pair, in the unit of its column; `None` where
+    /// the catalogue has none, or the reference has errors of its own.
+    pub(super) fn quantiles(&self, name: &str, reference_column: &str) -> Result<Option<Vec<Vec<f64>>>> {
+        const LENGTH: usize = 5;
+        let has_errors = self.reference.get(&error_name(reference_column)).is_some();
+        let Some(column) = self.catalogue.get(&quantiles_name(name)).filter(|_| !has_errors) else { return Ok(None) };
+        let matrix = column.to_matrix(LENGTH).map_err(|error| error.within(Side::Catalogue.name()))?;
+        Ok(Some(self.rows.iter().map(|&(row, _)| matrix.row(row).to_vec()).collect()))
     }
 
     /// The pairs that pass the selection.
@@ -136,7 +155,7 @@ impl<'t> Pairs<'t> {
 
 /// Which of the two tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
+pub(super) enum Side {
     Catalogue,
     Reference,
 }
@@ -166,6 +185,10 @@ fn was_constraint(catalogue: &Table, name: &str) -> bool {
 
 pub(super) fn error_name(name: &str) -> String {
     format!("{name}_error")
+}
+
+pub(super) fn quantiles_name(name: &str) -> String {
+    format!("{name}_quantiles")
 }
 
 pub(super) fn truth_name(name: &str) -> String {

@@ -1,0 +1,160 @@
+//! Stars that are linear models of their parameters, with offsets in known bands.
+
+use super::*;
+use crate::observations::Grid;
+use crate::optimise::dense::invert_positive_semidefinite;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
+
+const BANDS: usize = 10;
+/// Error of a flux of about 1.
+const ERROR: f64 = 0.02;
+
+fn grid(n: usize) -> Grid {
+    Grid::new((0..n).map(|k| 400.0 + 50.0 * k as f64).collect(), (0..n).map(|k| format!("b{k}")).collect()).unwrap()
+}
+
+/// Residuals of stars with four parameters that every band sees, one of which is also measured (with an
+/// error of 0.1); `offsets` in mag, that of the measurement last.
+fn stars(n: usize, offsets: [f64; BANDS + 1], seed: u64) -> Responses {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut normal = move || -> f64 { random.sample(StandardNormal) };
+    let groups = Groups::of(&grid(BANDS));
+    let mut responses = Responses::none(n, &groups, &["parallax".to_owned()]);
+    let v = BANDS + 1;
+    for star in 0..n {
+        let wave = |k: usize, p: usize| ((k + 1) as f64 * (0.3 + 0.4 * p as f64) + 0.2 * (star % 17) as f64).sin();
+        let mut jacobian: Vec<f64> = (0..4 * v).map(|at| 0.3 * wave(at % v, at / v) / ERROR).collect();
+        for p in 0..4 {
+            jacobian[p * v + BANDS] = if p == 0 { 10.0 } else { 0.0 };
+        }
+        let mut directions = vec![0.0; v * v];
+        for k in 0..v {
+            directions[k * v + k] = if k < BANDS { MAGNITUDE / ERROR } else { 10.0 };
+        }
+        let noise: Vec<f64> = (0..v).map(|k| normal() + offsets[k] * directions[k * v + k]).collect();
+        let information: Vec<f64> =
+            (0..16).map(|at| (0..v).map(|k| jacobian[at / 4 * v + k] * jacobian[at % 4 * v + k]).sum()).collect();
+        let covariance = invert_positive_semidefinite(&information, 4).unwrap().matrix;
+        let pulled: Vec<f64> = (0..4).map(|p| (0..v).map(|k| jacobian[p * v + k] * noise[k]).sum()).collect();
+        let shift: Vec<f64> = (0..4).map(|p| (0..4).map(|q| covariance[p * 4 + q] * pulled[q]).sum()).collect();
+        let residual: Vec<f64> = (0..v).map(|k| noise[k] - (0..4).map(|p| jacobian[p * v + k] * shift[p]).sum::<f64>()).collect();
+        responses
+            .put(star, &Whitened { residual: &residual, directions: &directions, jacobian: &jacobian, covariance: &covariance });
+        responses.chi_square[star] = residual[..BANDS].iter().map(|r| r * r).sum();
+        // Of the four parameters, one is known by its measurement too.
+        responses.degrees[star] = BANDS as f64 - 4.0 + 100.0 * covariance[0];
+        responses.marks[star] = Mark { is_fitted: true, is_in_cut: true, ..Mark::default() };
+    }
+    responses
+}
+
+fn sums(stars: &Responses) -> ResidualSums {
+    let mut sums = ResidualSums::new(&stars.groups, &stars.constraints);
+    sums.add(stars).unwrap();
+    sums
+}
+
+#[test]
+fn offsets_are_found_in_the_right_bands_and_nowhere_else() {
+    for n in [100, 3000] {
+        let clean = CatalogueCheck::of(&sums(&stars(n, [0.0; 11], 1)));
+        assert_eq!((clean.warning(), clean.offsets.len()), (None, 0), "{n}");
+        let mut offsets = [0.0; 11];
+        (offsets[2], offsets[7]) = (0.05, -0.04);
+        let sums = sums(&stars(n, offsets, 2));
+        let found = sums.explanation();
+        let names: Vec<&str> = found.iter().map(|offset| offset.name.as_str()).collect();
+        assert_eq!(names, ["b2", "b7"], "{n}: {found:?}");
+        for (found, truth) in found.iter().zip([0.05_f64, -0.04]) {
+            // Stars that fit badly because of the offsets have less weight.
+            let tolerance = 4.0 * found.error + 0.05 * truth.abs();
+            assert!((found.offset - truth).abs() < tolerance && found.error < 0.008, "{n}: {found:?}");
+        }
+        // What a look at the mean residuals would say: half of it gone, and in the wrong bands too.
+        let mean = |a: usize| sums.left[a][1] / sums.left[a][0];
+        assert!(mean(2) < 0.04, "{}", mean(2));
+        let others = (0..BANDS).filter(|a| ![2, 7].contains(a)).map(|a| mean(a).abs()).fold(0.0, f64::max);
+        assert!(others > 0.01, "{others}");
+        let warning = CatalogueCheck::of(&sums).warning().unwrap();
+        assert!(warning.contains("b2 +0.0") && warning.contains("b7 -0.0") && !warning.contains("b3"), "{warning}");
+    }
+}
+
+#[test]
+fn scores_have_the_mean_and_the_variance_that_they_should() {
+    let stars = stars(4000, [0.0; 11], 3);
+    let sums = sums(&stars);
+    for a in 0..11 {
+        let ratio = sums.scatter_of(a, a) / sums.information_of(a, a);
+        assert!((0.93..1.05).contains(&ratio), "{a}: {ratio}");
+        let (offset, error) = sums.alone(a).unwrap();
+        assert!(offset.abs() < 3.5 * error, "{a}: {offset} {error}");
+    }
+    let (median, error) = sums.median_pull(0).unwrap();
+    assert!(median.abs() < 4.0 * error && (error / 0.0198 - 1.0).abs() < 0.01, "{median} {error}");
+    let uneven = sums.tails.iter().map(|&n| (n as f64 - 400.0).powi(2) / 400.0).sum::<f64>();
+    assert!(uneven < 27.9, "chi-square of 9 degrees at 0.001: {uneven}, {:?}", sums.tails);
+}
+
+#[test]
+fn offsets_of_a_measurement_are_told_by_its_pulls() {
+    let mut offsets = [0.0; 11];
+    offsets[10] = 0.08;
+    let check = CatalogueCheck::of(&sums(&stars(3000, offsets, 4)));
+    let found = check.offsets.iter().find(|offset| offset.name == "parallax").unwrap();
+    assert!(check.offsets.len() == 1 && (found.offset - 0.08).abs() < 4.0 * found.error, "{found:?}");
+    let warning = check.warning().unwrap();
+    assert!(warning.contains("the median pull of parallax is +0.") && warning.contains("offset of +0.0"), "{warning}");
+}
+
+#[test]
+fn sums_do_not_depend_on_batches_and_merge() {
+    let mut offsets = [0.0; 11];
+    offsets[4] = 0.03;
+    let all = stars(500, offsets, 5);
+    let whole = sums(&all);
+    let mut parts = ResidualSums::new(&all.groups, &all.constraints);
+    for rows in [0..17, 17..300, 300..500] {
+        let mut part = Responses::none(rows.len(), &Groups::of(&grid(BANDS)), &all.constraints);
+        rows.clone().enumerate().for_each(|(i, star)| part.put_row(i, &all, star));
+        parts.add(&part).unwrap();
+    }
+    assert_eq!(parts, whole);
+    let mut merged = whole.clone();
+    merged.merge(&whole).unwrap();
+    assert_eq!((merged.stars, merged.n[0], merged.score[3]), (1000, 1000, 2.0 * whole.score[3]));
+    let other = ResidualSums::new(&["z".to_owned()], &[]);
+    assert!(merged.merge(&other).unwrap_err().to_string().contains("one model"));
+    let text = serde_json::to_string(&whole).unwrap();
+    let read: ResidualSums = serde_json::from_str(&text).unwrap();
+    assert!((read.score[4] / whole.score[4] - 1.0).abs() < 1e-14 && read.tails == whole.tails);
+}
+
+#[test]
+fn shares_beyond_their_limits_are_said_where_there_are_stars_enough() {
+    let marks = |n: usize, n_poor: usize, n_outside: usize| {
+        let mut stars = Responses::none(n, &Groups::of(&grid(3)), &[]);
+        for (i, mark) in stars.marks.iter_mut().enumerate() {
+            *mark = Mark { is_fitted: true, is_in_cut: i >= n_poor, is_poor: i < n_poor, is_outside: i < n_outside };
+        }
+        CatalogueCheck::of(&sums(&stars)).warning().unwrap_or_default()
+    };
+    assert_eq!(marks(1000, 150, 200), "");
+    assert_eq!(marks(10, 5, 6), "", "too few to say");
+    assert!(marks(1000, 300, 0).contains("30 % have a chi2"));
+    assert!(marks(1000, 600, 0).contains("60 % fail the basic cut"));
+    assert!(marks(1000, 0, 300).contains("30 % lie outside"));
+}
+
+#[test]
+fn groups_follow_the_data_vector() {
+    let names: Vec<String> = (0..61).map(|k| format!("xp_{}", 392 + 10 * k)).chain(["j", "w1"].map(String::from)).collect();
+    let wavelength = (0..61).map(|k| 392.0 + 10.0 * f64::from(k)).chain([1235.0, 3353.0]).collect();
+    let groups = Groups::of(&Grid::new(wavelength, names).unwrap());
+    assert_eq!(groups.names, ["xp_392-482", "xp_492-632", "xp_642-822", "xp_832-992", "j", "w1"]);
+    assert_eq!((groups.of_entry[9], groups.of_entry[10], groups.of_entry[62]), (0, 1, 5));
+    let pixels = Groups::of(&grid(7001));
+    assert_eq!((pixels.len(), pixels.of_entry.len(), pixels.of_entry[7000]), (16, 7001, 15));
+}
