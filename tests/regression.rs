@@ -44,6 +44,16 @@ fn a_recipe_of_a_regression_trains_and_its_model_makes_catalogues() {
     let comparison = std::fs::read_to_string(folder.path().join("model/comparison.md")).unwrap();
     assert!(["network", "linear", "k-NN", "gradient boosting"].iter().all(|method| comparison.contains(method)));
 
+    let several = format!("train {recipe} {overlap} -o {} --seeds 2", path("several"));
+    assert_eq!((command(&several), command(&format!("{several} --resume"))), (0, 0));
+    assert_eq!(command(&format!("train {recipe} {overlap} -o {model} --seeds 2")), 2, "a model is no folder of models");
+    let figures = std::fs::read_to_string(folder.path().join("several/seeds.json")).unwrap();
+    let figures: serde_json::Value = serde_json::from_str(&figures).unwrap();
+    let scatter = &figures["figures"]["comparison.network, teff.scatter"];
+    assert!(scatter["n"] == 2 && scatter["scatter"].as_f64().unwrap() > 0.0, "{figures}");
+    assert_eq!(figures["figures"]["comparison.linear, teff.scatter"]["scatter"], 0.0, "no seed in it");
+    assert_eq!(command(&format!("inspect {}", path("several/seed-2"))), 0);
+
     let catalogue = path("catalogue.fits");
     assert_eq!(command(&format!("fit {model} {new} -o {catalogue}")), 0);
     assert_eq!(command(&format!("fit {model} {new} -o {catalogue} --resume")), 0);

@@ -122,6 +122,12 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let clock = Instant::now();
     let folder = &arguments.output;
     require_utf8(folder)?;
+    if folder.is_file() {
+        return Err(Error::usage(format!("--output {}", folder.display()))
+            .found("a file")
+            .expected("a folder, in which everything is written")
+            .remedy("Name another one."));
+    }
     std::fs::create_dir_all(folder).map_err(|error| Error::writing(folder, error))?;
     remove_leftovers(folder);
     if let (Subject::Payne | Subject::Direct, Some(recipe)) = (arguments.subject, &arguments.recipe) {

@@ -39,13 +39,16 @@ impl Laps {
     }
 }
 
-/// Fails where an option asks for too few stars.
+/// Stars of a demo, which are in memory at once.
+const MOST_STARS: usize = 2_000_000;
+
+/// Fails where an option asks for too few stars, or more than fit in memory.
 ///
 /// # Errors
 /// `Usage`.
 pub fn require_stars(options: [(&str, usize); 2], fewest: usize) -> Result<()> {
-    match options.into_iter().find(|(_, n)| *n < fewest) {
-        Some((option, n)) => Err(Error::usage(option).found(n.to_string()).expected(format!("at least {fewest}"))),
+    match options.into_iter().find(|(_, n)| !(fewest..=MOST_STARS).contains(n)) {
+        Some((option, n)) => Err(Error::usage(option).found(n.to_string()).expected(format!("from {fewest} to {MOST_STARS}"))),
         None => Ok(()),
     }
 }

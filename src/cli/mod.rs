@@ -39,6 +39,7 @@ mod stage_times;
 mod train;
 mod train_forward;
 mod train_pixels;
+mod train_seeds;
 mod training_task;
 mod validate;
 

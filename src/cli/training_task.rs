@@ -6,6 +6,7 @@ use super::outcome::Outcome;
 use super::progress::Progress;
 use super::settings::Settings;
 use super::train::Arguments;
+use super::train_seeds::train_seeds;
 use crate::error::{Error, Result};
 use crate::learn::CheckpointFile;
 use crate::model::Registry;
@@ -46,17 +47,10 @@ pub type Trainer = fn(&TrainingRecipe, &Arguments, &Settings) -> Result<Outcome>
 /// The trainer of a kind.
 pub fn trainer<K: Trainable>() -> Trainer {
     |recipe, arguments, settings| {
-        let path = Path::new(&arguments.recipe);
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let parsed = K::recipe(&recipe.text, &recipe.place, folder, settings.seed)?;
-        let task = Task {
-            recipe_path: path,
-            inputs: &arguments.observations,
-            output: &arguments.output,
-            existing: arguments.existing.into(),
-            checkpoint_every: Duration::from_secs(arguments.checkpoint_every),
-        };
-        let package = task.run::<K>(&parsed, settings)?;
+        if let Some(n) = arguments.seeds {
+            return train_seeds::<K>(n, recipe, arguments, settings);
+        }
+        let package = Task::of(arguments).run_text::<K>(recipe, settings.seed, settings)?;
         let mut summary = json!({ "output": arguments.output, "sha256": package.sha256() });
         if let (Some(summary), serde_json::Value::Object(more)) = (summary.as_object_mut(), package.summary()) {
             summary.extend(more);
@@ -65,7 +59,27 @@ pub fn trainer<K: Trainable>() -> Trainer {
     }
 }
 
-impl Task<'_> {
+impl<'a> Task<'a> {
+    /// As the command line has it.
+    pub fn of(arguments: &'a Arguments) -> Self {
+        Self {
+            recipe_path: Path::new(&arguments.recipe),
+            inputs: &arguments.observations,
+            output: &arguments.output,
+            existing: arguments.existing.into(),
+            checkpoint_every: Duration::from_secs(arguments.checkpoint_every),
+        }
+    }
+
+    /// As [`Task::run`], by a recipe that is still text, with another seed than its own if there is one.
+    ///
+    /// # Errors
+    /// As [`Task::run`], and when the recipe is not valid.
+    pub fn run_text<K: Trainable>(&self, recipe: &TrainingRecipe, seed: Option<u64>, settings: &Settings) -> Result<K> {
+        let folder = self.recipe_path.parent().unwrap_or(Path::new(""));
+        self.run::<K>(&K::recipe(&recipe.text, &recipe.place, folder, seed)?, settings)
+    }
+
     /// Trains and writes the package, or reads it where the same run is finished.
     ///
     /// # Errors

@@ -225,12 +225,13 @@ impl Block<'_> {
     /// Posteriors by weighted draws.
     fn sample(&self, part: &mut Part) -> Result<()> {
         let least = self.fitter.options().posterior.least_effective;
-        let derive = |values: &[f64]| self.fitter.derived.iter().map(|column| column.value(values)).collect();
+        let derived = &self.fitter.derived;
+        let derive = |index: usize, values: &[f64]| derived[index].value(values);
         let mut slices = self.sampler.slices()?;
         for (i, &star) in part.stars.iter().enumerate() {
             let shared: Vec<f64> = part.shared.index_axis(Axis(0), i).iter().copied().collect();
             let found = match &part.modes[i] {
-                Some(modes) => Some(self.sampler.star(&mut slices, star, modes, &shared, &derive)?),
+                Some(modes) => Some(self.sampler.star(&mut slices, star, modes, &shared, (derived.len(), &derive))?),
                 None => None,
             };
             let is_poor = found.as_ref().is_none_or(|found| {

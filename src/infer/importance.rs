@@ -12,10 +12,10 @@ use super::sampled::{PosteriorOptions, QUANTILES, REGIONS, StarPosterior};
 use crate::error::Result;
 use crate::model::{Parameter, Transform};
 use crate::observations::hash64;
-use crate::optimise::Normal;
 use crate::posterior::{Posterior, Slices};
 use crate::sampling::{Layout, Mode, Sample, Settings, Target, moments, quantiles, sample, unbiased};
-use ndarray::{Array2, ArrayView2};
+use crate::statistics::median;
+use ndarray::Array2;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
@@ -23,8 +23,8 @@ use rand_distr::StandardNormal;
 /// Makes the seeds differ from those of starting points.
 const SALT: u64 = 0x706f_7374;
 
-/// What derives quantities from all model values.
-pub(super) type Derive<'a> = &'a dyn Fn(&[f64]) -> Vec<f64>;
+/// How many quantities are derived, and the value of one of them from all model values.
+pub(super) type Derive<'a> = (usize, &'a dyn Fn(usize, &[f64]) -> f64);
 
 /// Samples the stars of one posterior.
 pub(super) struct Sampler<'a> {
@@ -33,6 +33,8 @@ pub(super) struct Sampler<'a> {
     layout: Layout,
     /// Positions of the inner coordinates in the model.
     inner: Vec<usize>,
+    /// Of the inner coordinates, d ln x/du of those that are logarithms, 0 of the others.
+    logarithmic_scales: Vec<f64>,
     options: PosteriorOptions,
     seed: u64,
 }
@@ -47,8 +49,13 @@ impl<'a> Sampler<'a> {
         // Those with a bound that matters first.
         inner.sort_by_key(|&column| !parameter(column).is_amount());
         let positions = inner.iter().map(|&column| free[column]).collect();
+        let scale = |&column: &usize| match parameter(column).transform {
+            Transform::Logarithm => parameter(column).scale,
+            Transform::Identity => 0.0,
+        };
+        let logarithmic_scales = inner.iter().map(scale).collect();
         let layout = Layout { outer, inner, bounds: problem.bounds(free) };
-        Self { problem, posterior, layout, inner: positions, options, seed }
+        Self { problem, posterior, layout, inner: positions, logarithmic_scales, options, seed }
     }
 
     /// Working memory for one star after the other.
@@ -96,18 +103,17 @@ impl<'a> Sampler<'a> {
         let weights = &found.weights;
         let probabilities = unbiased(QUANTILES, found.effective_size);
         let mut values = self.problem.values(free, found.points.view());
-        let losses: Vec<f64> = found
-            .loss
-            .iter()
-            .zip(found.points.rows())
-            .map(|(loss, point)| loss + 2.0 * self.ln_jacobian(point.iter().copied()))
-            .collect();
+        let rows = found.loss.iter().zip(found.points.rows());
+        let losses = rows.map(|(loss, point)| loss + 2.0 * self.ln_jacobian(point.iter().copied()));
         self.shift(&mut values, shared, seed);
         let of_draws = moments(values.view(), weights);
-        let mut all =
-            values.columns().into_iter().map(|column| quantiles(&column.to_vec(), weights, probabilities)).collect::<Vec<_>>();
+        let mut all = values
+            .columns()
+            .into_iter()
+            .map(|column| quantiles(column.iter().copied(), weights, probabilities))
+            .collect::<Vec<_>>();
         all.extend(self.derived_quantiles(&values, (weights, probabilities), derive));
-        let regions = quantiles(&losses, weights, unbiased(REGIONS, found.effective_size)).map(|loss| loss - modes.loss());
+        let regions = quantiles(losses, weights, unbiased(REGIONS, found.effective_size)).map(|loss| loss - modes.loss());
         StarPosterior {
             mean: of_draws.mean,
             covariance: of_draws.covariance,
@@ -123,23 +129,20 @@ impl<'a> Sampler<'a> {
         &self,
         values: &Array2<f64>,
         (weights, probabilities): (&[f64], [f64; 5]),
-        derive: Derive<'_>,
+        (n, derive): Derive<'_>,
     ) -> Vec<[f64; 5]> {
         let space = &self.problem.model.space;
         let mut of_model = self.problem.fixed_values();
-        let mut derived: Vec<Vec<f64>> = Vec::new();
-        for row in values.rows() {
-            for (&position, value) in self.posterior.free().iter().zip(row) {
-                of_model[position] = value * space.parameters[position].model_units_per_file_unit;
-            }
-            for (index, value) in derive(&of_model).into_iter().enumerate() {
-                if index == derived.len() {
-                    derived.push(Vec::with_capacity(weights.len()));
+        let mut of = |index: usize| {
+            let each = values.rows().into_iter().map(|row| {
+                for (&position, value) in self.posterior.free().iter().zip(row) {
+                    of_model[position] = value * space.parameters[position].model_units_per_file_unit;
                 }
-                derived[index].push(value);
-            }
-        }
-        derived.iter().map(|values| quantiles(values, weights, probabilities)).collect()
+                derive(index, &of_model)
+            });
+            quantiles(each, weights, probabilities)
+        };
+        (0..n).map(&mut of).collect()
     }
 
     /// Adds an error of covariance `shared [F, F]` to draws `[n, F]` (file units): what is positive stays so.
@@ -149,7 +152,11 @@ impl<'a> Sampler<'a> {
         let mut random = ChaCha8Rng::seed_from_u64(seed ^ 1);
         let lower = &self.layout.bounds.lower;
         let parameters: Vec<&Parameter> = self.parameters().collect();
-        let medians: Vec<f64> = values.columns().into_iter().map(|column| crate::statistics::median(&column.to_vec())).collect();
+        let median = |(p, parameter): (usize, &&Parameter)| match parameter.transform {
+            Transform::Logarithm => median(&values.column(p).to_vec()),
+            Transform::Identity => f64::NAN,
+        };
+        let medians: Vec<f64> = parameters.iter().enumerate().map(median).collect();
         let mut normal = vec![0.0; f];
         for mut row in values.rows_mut() {
             normal.iter_mut().for_each(|x| *x = random.sample(StandardNormal));
@@ -208,25 +215,25 @@ struct OfStar<'a, 'b> {
 }
 
 impl Target for OfStar<'_, '_> {
-    fn along_inner(&mut self, points: ArrayView2<'_, f64>) -> Result<Normal> {
-        let mut normal = self.slices.normal_equations(self.star, points)?;
-        let parameters: Vec<&Parameter> = self.sampler.parameters().collect();
-        for (i, point) in points.rows().into_iter().enumerate() {
-            normal.loss[i] -= 2.0 * self.sampler.ln_jacobian(point.iter().copied());
-            for (a, &column) in self.sampler.layout.inner.iter().enumerate() {
-                if parameters[column].transform == Transform::Logarithm {
-                    normal.gradient[[i, a]] -= 2.0 * parameters[column].scale;
-                }
-            }
-        }
-        Ok(normal)
+    fn at_once(&self) -> usize {
+        self.slices.at_once()
     }
 
-    fn loss(&mut self, points: ArrayView2<'_, f64>) -> Result<Vec<f64>> {
-        let mut loss = self.slices.loss(self.star, points)?;
-        for (loss, point) in loss.iter_mut().zip(points.rows()) {
+    fn along_inner(&mut self, points: &[f64], gradient: &mut [f64], curvature: &mut [f64]) -> Result<()> {
+        self.slices.slopes(self.star, points, gradient, curvature)?;
+        // The slope of −2 Σ ln|dx/du|.
+        let m = self.sampler.logarithmic_scales.len().max(1);
+        for gradient in gradient.chunks_exact_mut(m) {
+            gradient.iter_mut().zip(&self.sampler.logarithmic_scales).for_each(|(g, scale)| *g -= 2.0 * scale);
+        }
+        Ok(())
+    }
+
+    fn loss(&mut self, points: &[f64], loss: &mut [f64]) -> Result<()> {
+        self.slices.loss(self.star, points, loss)?;
+        for (loss, point) in loss.iter_mut().zip(points.chunks_exact(self.sampler.posterior.free().len().max(1))) {
             *loss -= 2.0 * self.sampler.ln_jacobian(point.iter().copied());
         }
-        Ok(loss)
+        Ok(())
     }
 }

@@ -4,6 +4,7 @@
 use crate::error::{Error, Result};
 use crate::tensor::file::{self, Entry};
 use safetensors::tensor::{Dtype, SafeTensors};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,23 @@ impl Parts {
             error.expected("the state of this run").remedy("Start again with --overwrite.")
         })
     }
+}
+
+/// Name of the tensor of the digest.
+const DIGEST: &str = "sha256";
+
+/// SHA-256 over names and contents, whatever their order: bytes that were overwritten leave a file that can
+/// be read.
+fn digest<'a>(contents: impl Iterator<Item = (&'a str, &'a [u8])>) -> [u8; 32] {
+    let sorted: BTreeMap<&str, &[u8]> = contents.collect();
+    let mut hash = Sha256::new();
+    for (name, bytes) in sorted {
+        for part in [name.as_bytes(), bytes] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+    }
+    hash.finalize().into()
 }
 
 /// Where checkpoints go and how often.
@@ -93,7 +111,9 @@ impl Checkpoints<'_> {
             (format!("numbers/{name}"), Dtype::F64, vec![values.len()], bytes)
         });
         let bytes = parts.bytes.iter().map(|(name, bytes)| bytes_of(format!("bytes/{name}"), bytes));
-        let entries: Vec<Entry> = texts.into_iter().chain(numbers).chain(bytes).collect();
+        let mut entries: Vec<Entry> = texts.into_iter().chain(numbers).chain(bytes).collect();
+        let digest = digest(entries.iter().map(|(name, _, _, bytes)| (name.as_str(), bytes.as_slice())));
+        entries.push(bytes_of(DIGEST.to_owned(), &digest));
         let bytes = file::bytes(&entries, None).map_err(|error| failed(error.to_string()))?;
         crate::table::write_atomically(self.file.path, true, |file| file.write_all(&bytes))
     }
@@ -112,6 +132,10 @@ impl Checkpoints<'_> {
         let damaged =
             |what: String| Error::data(&place).found(what).expected("a whole checkpoint").remedy("Start again with --overwrite.");
         let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let contents = tensors.iter().filter(|(name, _)| *name != DIGEST).map(|(name, view)| (name, view.data()));
+        if !tensors.tensor(DIGEST).is_ok_and(|view| view.data() == digest(contents)) {
+            return Err(damaged("another content than was written".into()));
+        }
         let text = |name: &str| -> Result<String> {
             let view = tensors.tensor(name).map_err(|error| damaged(error.to_string()))?;
             String::from_utf8(view.data().to_vec()).map_err(|error| damaged(error.to_string()))

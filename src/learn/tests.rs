@@ -72,9 +72,16 @@ fn a_run_that_is_stopped_anywhere_goes_on_to_the_same_bits() {
     let other = Checkpoints { file, run: "other" };
     let error = ensemble(3, &plan(6), Some(other), start, &mut |_, _| Ok(())).unwrap_err();
     assert_eq!(error.exit_code(), 2);
-    std::fs::write(&path, b"damaged").unwrap();
     let same = Checkpoints { file, run: "this" };
-    assert!(ensemble(3, &plan(6), Some(same), start, &mut |_, _| Ok(())).is_err());
+    let resumed = || ensemble(3, &plan(6), Some(same), start, &mut |_, _| Ok(())).map_err(|error| error.to_string());
+    // A number that was overwritten leaves a file that can be read.
+    let mut bytes = std::fs::read(&path).unwrap();
+    let last = bytes.len() - 3;
+    bytes[last] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    assert!(resumed().unwrap_err().contains("another content than was written"));
+    std::fs::write(&path, b"damaged").unwrap();
+    assert!(resumed().unwrap_err().contains("--overwrite"));
 }
 
 #[test]

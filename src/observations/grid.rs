@@ -118,6 +118,30 @@ impl Grid {
         self.wavelength.is_empty()
     }
 
+    /// Fails when `other` has other wavelengths: what names pixels have is of no account.
+    ///
+    /// # Errors
+    /// Names the first pixel that differs, and the ends of both.
+    pub fn require_same_pixels(&self, other: &Self) -> Result<()> {
+        let is_same = |i: &usize| {
+            let both = self.wavelength.get(*i).zip(other.wavelength.get(*i));
+            both.is_some_and(|(a, b)| (a - b).abs() <= 1e-6 * a)
+        };
+        let describe = |grid: &Self, i: usize| {
+            let here = grid.wavelength.get(i).map_or_else(|| "no such pixel".to_owned(), |nm| format!("{nm} nm"));
+            let ends = grid.wavelength.first().zip(grid.wavelength.last());
+            let (first, last) = ends.unwrap_or((&f64::NAN, &f64::NAN));
+            format!("{here} ({} pixels, {first} to {last} nm)", grid.len())
+        };
+        match (0..self.len().max(other.len())).find(|i| !is_same(i)) {
+            None => self.require_same_medium(other),
+            Some(i) => Err(Error::data(format!("data vector, pixel {i}"))
+                .found(describe(other, i))
+                .expected(describe(self, i))
+                .remedy("Prepare the spectra on the pixels of the model: [spectra.grid] of the recipe.")),
+        }
+    }
+
     /// Fails when `other` is not the same data vector, the XP instrument included.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ pub use grid::Grid;
 pub use read::{ReadOptions, columns};
 pub use split::{hash64, in_validation, shuffled};
 
+use crate::error::{Error, Result};
 use crate::noise::Whitening;
 use crate::table::Table;
 use ndarray::Array2;
@@ -91,6 +92,28 @@ impl Observations {
     /// Number of fluxes of a star with finite variance.
     pub fn n_fluxes(&self, star: usize) -> usize {
         self.flux_error.row(star).iter().filter(|error| error.is_finite()).count()
+    }
+
+    /// Fails where no star has a measured value and error of a parameter.
+    ///
+    /// # Errors
+    /// `Data`, saying which of the columns there are; `expected` and `remedy` are the caller's.
+    pub fn require_measured(&self, name: &str, expected: &str, remedy: &str) -> Result<()> {
+        let fault = |found: String| {
+            Err(Error::data(format!("columns '{name}' and '{name}_error'")).found(found).expected(expected).remedy(remedy))
+        };
+        let Some(constraint) = self.constraints.get(name) else {
+            let has = |column: &str| self.auxiliary.get(column).is_some();
+            return fault(match (has(name), has(&format!("{name}_error"))) {
+                (true, false) => "no errors".into(),
+                (false, true) => "no values".into(),
+                _ => "neither".into(),
+            });
+        };
+        match (0..self.len()).any(|star| constraint.get(star).is_some()) {
+            true => Ok(()),
+            false => fault(format!("no star of {} with a value and a positive error", self.len())),
+        }
     }
 
     /// The measured value and error of a parameter for a star (file units), if there is one.

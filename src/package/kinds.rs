@@ -80,7 +80,8 @@ pub trait Kind: Package + Sized {
 /// The `kind` that a description or a recipe says; `None` where it does not say it, or is no TOML.
 pub fn kind_of(text: &str) -> Option<String> {
     let table = text.parse::<toml::Table>().ok()?;
-    Some(table.get("kind")?.as_str()?.to_owned())
+    let kind = table.get("kind")?;
+    Some(kind.as_str().map_or_else(|| kind.to_string(), str::to_owned))
 }
 
 type Loader = fn(&Path, &Registry, &Device) -> Result<Arc<dyn Package>>;

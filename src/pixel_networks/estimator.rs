@@ -33,7 +33,12 @@ pub(super) struct PixelEstimator {
 impl PixelEstimator {
     pub fn new(package: Arc<PixelPackage>, request: &Request) -> Result<Self> {
         // There is no prior to be left out: --likelihood-only is what is done anyway.
-        for (choice, is_made) in [("--constraint", request.constraints.is_some()), ("--hold", !request.hold.is_empty())] {
+        let choices = [
+            ("--constraint", request.constraints.is_some()),
+            ("--hold", !request.hold.is_empty()),
+            ("--posterior", request.posterior.is_some()),
+        ];
+        for (choice, is_made) in choices {
             if is_made {
                 return Err(Error::usage(choice)
                     .found(format!("it with a model of the kind '{}'", PixelPackage::KIND))
@@ -72,7 +77,7 @@ impl Estimator for PixelEstimator {
 
     fn estimate(&self, observations: &Observations, reached: Reached<'_>) -> Result<Estimated> {
         reached(FitStage::Begun)?;
-        self.package.card.grid.require_same(&observations.grid)?;
+        self.package.card.grid.require_same_pixels(&observations.grid)?;
         let mut weight = inverse_variance(observations);
         self.without_model(weight.ncols()).for_each(|pixel| weight.column_mut(pixel).fill(0.0));
         let fits = self.fitter.fit(observations.flux.view(), weight.view())?;

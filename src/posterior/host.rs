@@ -41,6 +41,8 @@ pub(super) struct HostWork {
     gradient: Vec<f64>,
     curvature: Vec<f64>,
     mixture: MixtureWork,
+    /// Whether a label of the mixture is free.
+    moves_mixture: bool,
 }
 
 /// Where the sums of one star go: `gradient [F]` and `curvature [F, F]` of the free parameters.
@@ -85,7 +87,9 @@ impl<'a> HostTerms<'a> {
         let n = self.mixture.as_ref().map_or(0, |(_, positions)| positions.len());
         let mixture = self.mixture.as_ref().map_or_else(MixtureWork::default, |(mixture, _)| mixture.work());
         let columns = (0..self.parameters.len()).map(|p| free.iter().position(|&free| free == p)).collect();
-        HostWork { columns, labels: vec![0.0; n], gradient: vec![0.0; n], curvature: vec![0.0; n * n], mixture }
+        let moves_mixture = self.mixture.iter().flat_map(|(_, positions)| positions).any(|position| free.contains(position));
+        let (labels, gradient, curvature) = (vec![0.0; n], vec![0.0; n], vec![0.0; n * n]);
+        HostWork { columns, labels, gradient, curvature, mixture, moves_mixture }
     }
 
     /// Sum of the terms for a star at all its coordinates.
@@ -97,9 +101,16 @@ impl<'a> HostTerms<'a> {
         loss + mixture.add_loss(&work.labels, &mut work.gradient, &mut work.curvature, &mut work.mixture)
     }
 
-    /// Adds loss, gradient and curvature (positive semi-definite, or the exact Hessian when `exact`) for the
-    /// free parameters of `work`.
-    pub fn add(&self, star: usize, coordinates: &[f64], exact: bool, work: &mut HostWork, sums: Sums<'_>) {
+    /// Adds gradient and curvature (positive semi-definite) for the free parameters of `work`, without what
+    /// does not change with them; the loss that is added is only a part.
+    pub fn add_slopes(&self, star: usize, coordinates: &[f64], work: &mut HostWork, sums: Sums<'_>) {
+        match work.moves_mixture {
+            true => self.add(star, coordinates, false, work, sums),
+            false => self.add_parameters(star, coordinates, false, work, sums),
+        }
+    }
+
+    fn add_parameters(&self, star: usize, coordinates: &[f64], exact: bool, work: &HostWork, sums: Sums<'_>) {
         let n = sums.gradient.len();
         for (position, (terms, &u)) in self.parameters.iter().zip(coordinates).enumerate() {
             let term = terms.term(star, u, exact);
@@ -109,8 +120,16 @@ impl<'a> HostTerms<'a> {
                 sums.curvature[a * n + a] += term.curvature;
             }
         }
+    }
+
+    /// Adds loss, gradient and curvature (positive semi-definite, or the exact Hessian when `exact`) for the
+    /// free parameters of `work`.
+    pub fn add(&self, star: usize, coordinates: &[f64], exact: bool, work: &mut HostWork, sums: Sums<'_>) {
+        let Sums { loss, gradient, curvature } = sums;
+        self.add_parameters(star, coordinates, exact, work, Sums { loss, gradient, curvature });
+        let sums = Sums { loss, gradient, curvature };
         let Some((mixture, positions)) = &self.mixture else { return };
-        let k = positions.len();
+        let (n, k) = (sums.gradient.len(), positions.len());
         self.set_labels(positions, coordinates, work);
         work.gradient.fill(0.0);
         work.curvature.fill(0.0);

@@ -4,11 +4,11 @@ use super::Posterior;
 use super::host::{HostWork, Sums};
 use super::standard::{Products, StarEngine};
 use crate::error::{Error, Result};
-use crate::optimise::{Normal, NormalEquations};
+use crate::optimise::NormalEquations;
 use crate::tensor::Order;
-use ndarray::{Array2, Array3, ArrayView2};
+use ndarray::ArrayView2;
 
-/// Evaluates points `[n, F]` of the free coordinates of a star.
+/// Evaluates points `[n, F]` of the free coordinates of a star, row by row.
 pub struct Slices<'a> {
     posterior: &'a Posterior<'a>,
     /// Positions in the model of the coordinates along which derivatives are wanted, and the same among the
@@ -40,68 +40,80 @@ impl<'a> Slices<'a> {
         Ok(Self { posterior, moving, columns, engine, host, coordinates: vec![0.0; posterior.fixed.ncols()] })
     }
 
-    /// The loss `[n]`, its gradient `[n, M]` and curvature `[n, M, M]` along the moving coordinates.
+    /// How many points are worth asking for together: one of the standard engine, which has no more work with
+    /// points after each other that differ in dust and distance alone; of tensors, all.
+    pub fn at_once(&self) -> usize {
+        if self.engine.is_some() { 1 } else { usize::MAX }
+    }
+
+    /// Gradient `[n, M]` and curvature `[n, M, M]` of the loss along the moving coordinates.
     ///
     /// # Errors
     /// When the engine fails.
-    pub fn normal_equations(&mut self, star: usize, points: ArrayView2<'_, f64>) -> Result<Normal> {
-        self.evaluate(star, points, Order::First)
+    pub fn slopes(&mut self, star: usize, points: &[f64], gradient: &mut [f64], curvature: &mut [f64]) -> Result<()> {
+        let (f, m) = (self.posterior.free.len(), self.moving.len());
+        let Some(engine) = &mut self.engine else { return self.slopes_by_tensors(star, points, gradient, curvature) };
+        if m == 0 {
+            return Ok(());
+        }
+        self.coordinates.iter_mut().zip(self.posterior.fixed.row(star)).for_each(|(to, from)| *to = *from);
+        let rows = gradient.chunks_exact_mut(m).zip(curvature.chunks_exact_mut(m * m));
+        for (point, (gradient, curvature)) in points.chunks_exact(f.max(1)).zip(rows) {
+            put(&self.posterior.free, point, &mut self.coordinates);
+            let mut loss = 0.0;
+            let products = Products { loss: &mut loss, gradient, curvature, residual_curvature: &mut [] };
+            engine.evaluate(star, &self.coordinates, Order::First, products);
+            let sums = Sums { loss: &mut loss, gradient, curvature };
+            self.posterior.host.add_slopes(star, &self.coordinates, &mut self.host, sums);
+        }
+        Ok(())
     }
 
     /// The loss alone `[n]`.
     ///
     /// # Errors
     /// When the engine fails.
-    pub fn loss(&mut self, star: usize, points: ArrayView2<'_, f64>) -> Result<Vec<f64>> {
-        Ok(self.evaluate(star, points, Order::Value)?.loss)
-    }
-
-    fn evaluate(&mut self, star: usize, points: ArrayView2<'_, f64>, order: Order) -> Result<Normal> {
-        let (n, m) = (points.nrows(), self.moving.len());
-        let Self { posterior, columns, engine: Some(engine), host, coordinates, .. } = self else {
-            return self.by_tensors(star, points, order);
+    pub fn loss(&mut self, star: usize, points: &[f64], loss: &mut [f64]) -> Result<()> {
+        let f = self.posterior.free.len();
+        let Some(engine) = &mut self.engine else {
+            let found = self.posterior.loss(&vec![star; loss.len()], as_matrix(points, loss.len(), f)?)?;
+            loss.copy_from_slice(&found);
+            return Ok(());
         };
-        coordinates.iter_mut().zip(posterior.fixed.row(star)).for_each(|(to, from)| *to = *from);
-        let mut normal = Normal::zeros(n, m);
-        let (mut gradient, mut curvature) = (vec![0.0; m], vec![0.0; m * m]);
-        debug_assert_eq!(columns.len(), m);
-        for (row, point) in points.rows().into_iter().enumerate() {
-            for (&position, &coordinate) in posterior.free.iter().zip(point) {
-                coordinates[position] = coordinate;
-            }
-            let loss = &mut normal.loss[row];
-            if order == Order::Value {
-                let products = Products { loss, gradient: &mut [], curvature: &mut [], residual_curvature: &mut [] };
-                engine.evaluate(star, coordinates, order, products);
-                *loss += posterior.host.loss(star, coordinates, host);
-                continue;
-            }
-            let (g, c) = (&mut gradient[..], &mut curvature[..]);
-            engine.evaluate(star, coordinates, order, Products { loss, gradient: g, curvature: c, residual_curvature: &mut [] });
-            posterior.host.add(star, coordinates, false, host, Sums { loss, gradient: g, curvature: c });
-            normal.gradient.row_mut(row).iter_mut().zip(&gradient).for_each(|(to, from)| *to = *from);
-            let mut to = normal.curvature.index_axis_mut(ndarray::Axis(0), row);
-            to.iter_mut().zip(&curvature).for_each(|(to, from)| *to = *from);
+        self.coordinates.iter_mut().zip(self.posterior.fixed.row(star)).for_each(|(to, from)| *to = *from);
+        for (point, loss) in points.chunks_exact(f.max(1)).zip(loss) {
+            put(&self.posterior.free, point, &mut self.coordinates);
+            let products = Products { loss, gradient: &mut [], curvature: &mut [], residual_curvature: &mut [] };
+            engine.evaluate(star, &self.coordinates, Order::Value, products);
+            *loss += self.posterior.host.loss(star, &self.coordinates, &mut self.host);
         }
-        Ok(normal)
+        Ok(())
     }
 
-    /// By the tensor engine, all points at once.
-    fn by_tensors(&self, star: usize, points: ArrayView2<'_, f64>, order: Order) -> Result<Normal> {
-        let (n, columns) = (points.nrows(), &self.columns);
-        let m = columns.len();
-        let stars = vec![star; n];
-        if n == 0 {
-            return Ok(Normal::zeros(0, m));
+    fn slopes_by_tensors(&self, star: usize, points: &[f64], gradient: &mut [f64], curvature: &mut [f64]) -> Result<()> {
+        let (f, columns) = (self.posterior.free.len(), &self.columns);
+        let (n, m) = (points.len() / f.max(1), columns.len());
+        if n == 0 || m == 0 {
+            return Ok(());
         }
-        if order == Order::Value {
-            return Ok(Normal { loss: self.posterior.loss(&stars, points)?, ..Normal::zeros(n, m) });
+        let all = self.posterior.normal_equations(&vec![star; n], as_matrix(points, n, f)?)?;
+        for i in 0..n {
+            for (a, &left) in columns.iter().enumerate() {
+                gradient[i * m + a] = all.gradient[[i, left]];
+                for (b, &right) in columns.iter().enumerate() {
+                    curvature[(i * m + a) * m + b] = all.curvature[[i, left, right]];
+                }
+            }
         }
-        let all = self.posterior.normal_equations(&stars, points)?;
-        Ok(Normal {
-            gradient: Array2::from_shape_fn((n, m), |(i, a)| all.gradient[[i, columns[a]]]),
-            curvature: Array3::from_shape_fn((n, m, m), |(i, a, b)| all.curvature[[i, columns[a], columns[b]]]),
-            loss: all.loss,
-        })
+        Ok(())
     }
+}
+
+/// Sets the free ones of all coordinates to a point.
+fn put(free: &[usize], point: &[f64], coordinates: &mut [f64]) {
+    free.iter().zip(point).for_each(|(&position, &coordinate)| coordinates[position] = coordinate);
+}
+
+fn as_matrix(points: &[f64], n: usize, f: usize) -> Result<ArrayView2<'_, f64>> {
+    ArrayView2::from_shape((n, f), points).map_err(|error| Error::numerical("points of a star").source(error))
 }

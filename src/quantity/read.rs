@@ -66,7 +66,7 @@ impl Quantity {
         if n_beyond > 0 {
             let possible = match role {
                 Role::Value => self.possible(),
-                Role::Error => format!("up to {} {}", self.largest_error(), self.unit.as_deref().unwrap_or_default()),
+                Role::Error => self.possible_errors(),
             };
             notices.beyond(&column.schema.name, n_beyond, example, possible.trim_end());
         }
@@ -98,7 +98,7 @@ impl Quantity {
     fn is_possible(&self, role: Role, raw: f64, read: f64) -> bool {
         match role {
             Role::Value => read.is_nan() || (self.range[0]..=self.range[1]).contains(&read) && !is_sentinel(raw),
-            Role::Error => !(read.is_finite() && read > self.largest_error()),
+            Role::Error => !read.is_finite() || read <= 0.0 || (self.smallest_error()..=self.largest_error()).contains(&read),
         }
     }
 
@@ -245,6 +245,11 @@ mod tests {
         assert!(values[0].is_infinite() && (values[1] + 9.998).abs() < 1e-12);
         let (errors, _, _) = read(&Quantity::of("feh"), column("feh_error", "dex", &[1e20, 0.1, -1.0, f64::NAN]), Role::Error);
         assert!(errors[0] == f64::NEG_INFINITY && errors[1] == 0.1 && errors[2] == -1.0 && errors[3].is_nan());
+        for (name, good) in [("parallax", 1e-5), ("unheard_of", 1e-20)] {
+            let column = column(&format!("{name}_error"), "", &[1e-300, good, 0.0]);
+            let (errors, _, notices) = read(&Quantity::of(name), column, Role::Error);
+            assert!(errors[0] == f64::NEG_INFINITY && errors[1..] == [good, 0.0] && notices.n_beyond() == 1, "{errors:?}");
+        }
         let magnitude = Quantity::magnitude("j_mag", Some(99.0));
         let (values, _, notices) = read(&magnitude, column("j_mag", "mag", &[99.0, 98.0, 12.0]), Role::Value);
         assert!(values[0].is_nan() && values[1].is_infinite() && values[2] == 12.0 && notices.n_beyond() == 1);

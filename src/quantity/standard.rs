@@ -66,11 +66,27 @@ impl Quantity {
         self.range[1] - self.range[0]
     }
 
+    /// The least error that is one: smaller ones are numbers without meaning, whose inverse squares no sum
+    /// bears (of a parallax 2 · 10⁻⁶ mas, of a magnitude 10⁻⁸).
+    pub fn smallest_error(&self) -> f64 {
+        let is_known = self.largest_error() < Facts::default().range[1];
+        if is_known { 1e-10 * self.largest_error() } else { 1e-30 }
+    }
+
     /// What is possible, in words.
     pub fn possible(&self) -> String {
-        let [low, high] = self.range;
+        self.between(self.range)
+    }
+
+    /// What is possible for errors, in words.
+    pub fn possible_errors(&self) -> String {
+        self.between([self.smallest_error(), self.largest_error()])
+    }
+
+    fn between(&self, [low, high]: [f64; 2]) -> String {
         let unit = self.unit.as_deref().map_or_else(String::new, |unit| format!(" {unit}"));
-        let number = |value: f64| if value.abs() >= 1e5 { format!("{value:e}") } else { value.to_string() };
+        let is_plain = |value: f64| value == 0.0 || (1e-3..1e5).contains(&value.abs());
+        let number = |value: f64| if is_plain(value) { value.to_string() } else { format!("{value:e}") };
         format!("{} to {}{unit}", number(low), number(high))
     }
 }

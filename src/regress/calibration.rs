@@ -11,12 +11,14 @@ pub struct ErrorCalibration {
     /// line, beyond them it is that of the last. One alone holds everywhere; none is a factor of one.
     pub factors: Vec<[f64; 2]>,
     pub floor: f64,
-    /// Stars that it is from; with fewer than `FEWEST` the errors are as they come.
+    /// Stars that it is from.
     pub n_stars: usize,
 }
 
-/// Stars below which nothing is calibrated.
-pub const FEWEST: usize = 50;
+/// Stars below which nothing can be calibrated: from ten, the error of a scatter is a third.
+pub const FEWEST: usize = 10;
+/// Stars below which errors get one factor or floor for all.
+const FEWEST_FOR_PARTS: usize = 50;
 /// Parts, by own error, in each of which pulls should scatter by one.
 const PARTS: usize = 3;
 /// Percentiles of the predicted luminosities at which their factors are found.
@@ -79,12 +81,13 @@ impl ErrorCalibration {
         if n_stars < FEWEST {
             return Self { n_stars, ..Self::NONE };
         }
+        let n_parts = if n_stars < FEWEST_FOR_PARTS { 1 } else { PARTS };
         let own: Vec<f64> = residuals.iter().map(|r| r.of_prediction).collect();
-        let edges: Vec<f64> = (1..PARTS).map(|k| percentile(&own, 100.0 * k as f64 / PARTS as f64)).collect();
+        let edges: Vec<f64> = (1..n_parts).map(|k| percentile(&own, 100.0 * k as f64 / n_parts as f64)).collect();
         let part = |r: &Residual| edges.iter().filter(|edge| r.of_prediction > **edge).count();
         let scatter = robust_scatter(&residuals.iter().map(|r| r.value).collect::<Vec<_>>());
         let misfit = |calibration: &Self| -> f64 {
-            let mut pulls = vec![Vec::new(); PARTS];
+            let mut pulls = vec![Vec::new(); n_parts];
             for r in &residuals {
                 pulls[part(r)].push(r.value / (calibration.variance(0.0, r.of_prediction) + r.of_measurement).sqrt());
             }
@@ -119,7 +122,8 @@ impl ErrorCalibration {
             return Self { n_stars, ..Self::NONE };
         }
         let magnitudes: Vec<f64> = residuals.iter().map(|r| r.magnitude).collect();
-        let mut knots: Vec<f64> = KNOTS.map(|percent| percentile(&magnitudes, percent)).to_vec();
+        let percents = if n_stars < FEWEST_FOR_PARTS { &KNOTS[1..2] } else { &KNOTS[..] };
+        let mut knots: Vec<f64> = percents.iter().map(|&percent| percentile(&magnitudes, percent)).collect();
         knots.dedup_by(|a, b| *a - *b < 1e-3);
         let with = |x: &[f64]| Self {
             factors: knots.iter().zip(&x[1..]).map(|(knot, ln)| [*knot, ln.exp()]).collect(),
@@ -204,8 +208,8 @@ mod tests {
             let ratio = (found.variance(magnitude, own * own)).sqrt() / true_error(magnitude, own);
             assert!((0.8..1.25).contains(&ratio), "{magnitude}, {own}: {ratio} {found:?}");
         }
-        let few: Vec<ParallaxResidual> = (0..20).map(star).collect();
-        assert_eq!(ErrorCalibration::of_parallaxes(&few), ErrorCalibration { n_stars: 20, ..ErrorCalibration::NONE });
+        let few: Vec<ParallaxResidual> = (0..9).map(&mut star).collect();
+        assert_eq!(ErrorCalibration::of_parallaxes(&few), ErrorCalibration { n_stars: 9, ..ErrorCalibration::NONE });
     }
 
     #[test]
@@ -238,6 +242,6 @@ mod tests {
             let ratio = (found.variance(0.0, own * own) / ((1.6 * own).powi(2) + 0.08f64.powi(2))).sqrt();
             assert!((0.9..1.2).contains(&ratio), "{own}: {ratio} {found:?}");
         }
-        assert_eq!(ErrorCalibration::of(&residuals[..20]), ErrorCalibration { n_stars: 20, ..ErrorCalibration::NONE });
+        assert_eq!(ErrorCalibration::of(&residuals[..9]), ErrorCalibration { n_stars: 9, ..ErrorCalibration::NONE });
     }
 }

@@ -2,7 +2,7 @@
 
 use super::directory::{Description, fault};
 use super::steps::Step;
-use super::target::{LuminosityOutput, Target};
+use super::target::{LabelLoss, LuminosityOutput, Target};
 use crate::error::{Error, Result};
 use crate::model::check_grid;
 
@@ -21,6 +21,26 @@ pub(super) fn check_copies(copies: u32) -> Result<()> {
         .found(copies.to_string())
         .expected(format!("0, or from 2 to {MOST_COPIES}"))
         .remedy("Choose another number."))
+}
+
+/// Checks that predictions have errors: of copies, of several networks, or of a loss that predicts them.
+///
+/// # Errors
+/// `Usage`.
+pub(super) fn check_errors(target: &Target, members: usize, copies: u32) -> Result<()> {
+    check_copies(copies)?;
+    let is_predicted = match target {
+        Target::Labels { loss, .. } => *loss == LabelLoss::Gaussian,
+        Target::Luminosity(_) => false,
+        Target::MixtureOfMagnitudes(_) => true,
+    };
+    if is_predicted || copies > 0 || members > 1 {
+        return Ok(());
+    }
+    Err(Error::usage("copies")
+        .found("0, with one network and a loss that predicts no errors")
+        .expected("something that errors can be found from")
+        .remedy("Choose copies with noise, several networks (training.members), or the loss 'gaussian'."))
 }
 
 /// Checks numbers, names and lengths of a description; shapes of tensors are compared as these are taken.
@@ -76,7 +96,7 @@ pub(super) fn check(found: &Description) -> Result<()> {
     if !found.calibration.iter().all(|calibration| is_rising(&calibration.factors)) {
         return Err(fault("calibration, factors", "values that do not rise", "each value above the one before"));
     }
-    check_copies(found.copies)?;
+    check_errors(&found.target, found.members, found.copies)?;
     if let Target::Luminosity(of) = &found.target
         && of.output == LuminosityOutput::Linear
         && found.scaling.centre[0] != 0.0

@@ -4,6 +4,7 @@ use super::mixture::{self, Mixture, MixtureOfMagnitudes};
 use super::target::{LabelLoss, Luminosity, LuminosityOutput, Target};
 use crate::error::{Error, Result};
 use crate::observations::Observations;
+use crate::quantity::{Notices, Quantity, Role};
 use crate::statistics::{median, robust_scatter};
 use crate::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -34,16 +35,24 @@ pub(super) enum Objective {
     Mixture { scaling: Scaling, magnitude: Vec<f32>, ln_weight: Vec<f32>, measured: Vec<f32> },
 }
 
-/// Dereddened apparent magnitudes `[N]`, NaN where there is none.
+/// Dereddened apparent magnitudes `[N]`, NaN where there is none or an impossible one.
+///
+/// # Errors
+/// When a column is missing, or is in a unit other than magnitudes.
 pub(super) fn magnitudes(observations: &Observations, magnitude: &str, extinction: Option<&str>) -> Result<Vec<f64>> {
-    let column = |name: &str| -> Result<Vec<f64>> {
-        let column = observations.auxiliary.column(name).map_err(|error| error.within("target"))?;
-        column.to_f64()
+    let mut notices = Notices::default();
+    let mut column = |name: &str| -> Result<Vec<f64>> {
+        let column = observations.auxiliary.column(name)?.clone();
+        let read = Quantity::magnitude(name, None).read(column, Role::Value, None, &mut notices);
+        read.map_err(|error| error.remedy("Name a column of magnitudes in the recipe."))?.to_f64()
     };
-    let mut magnitudes = column(magnitude)?;
+    let mut magnitudes = column(magnitude).map_err(|error| error.within("target.magnitude"))?;
     if let Some(extinction) = extinction {
-        magnitudes.iter_mut().zip(column(extinction)?).for_each(|(m, a)| *m -= a);
+        let extinctions = column(extinction).map_err(|error| error.within("target.extinction"))?;
+        magnitudes.iter_mut().zip(extinctions).for_each(|(m, a)| *m -= a);
     }
+    notices.say("magnitudes of the observations");
+    magnitudes.iter_mut().filter(|m| !m.is_finite()).for_each(|m| *m = f64::NAN);
     Ok(magnitudes)
 }
 

@@ -1,6 +1,6 @@
 //! Direct networks as packages: `fit` makes catalogues with them.
 
-use super::check::check_copies;
+use super::check::check_errors;
 use super::model::RegressionModel;
 use super::recipe::KIND;
 use super::target::Target;
@@ -67,7 +67,7 @@ impl Package for RegressionModel {
         request.require_no_fit(KIND)?;
         let mut options: RegressionOptions = request.options()?;
         options.seed = request.seed.or(options.seed);
-        options.copies.map_or(Ok(()), check_copies)?;
+        check_errors(&self.target, self.members.len(), options.copies.unwrap_or(self.copies))?;
         let model = match (options.copies, options.seed) {
             (None, None) => self,
             (copies, seed) => {

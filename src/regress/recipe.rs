@@ -1,6 +1,6 @@
 //! The recipe of a direct network, as TOML. Unknown keys are errors; defaults print themselves.
 
-use super::check::check_copies;
+use super::check::check_errors;
 use super::inputs::InputsRecipe;
 use super::steps::Step;
 use super::target::Target;
@@ -169,10 +169,11 @@ impl RegressionRecipe {
         if training.batch == 0 {
             return fault("training.batch", "0".into(), "at least one star");
         }
-        if training.largest_gradient.is_some_and(|largest| largest <= 0.0 || largest.is_nan()) {
-            return fault("training.largest_gradient", format!("{:?}", training.largest_gradient), "a positive number");
+        if let Some(largest) = training.largest_gradient.filter(|largest| *largest <= 0.0 || largest.is_nan()) {
+            return fault("training.largest_gradient", largest.to_string(), "a positive number");
         }
-        check_copies(self.errors.copies).map_err(|error| error.within("errors"))?;
+        training.optimiser.validate("training.optimiser")?;
+        check_errors(&self.target, training.members as usize, self.errors.copies).map_err(|error| error.within("errors"))?;
         self.inputs.steps.iter().try_for_each(Step::validate)?;
         training.plan.validate().map_err(|error| error.within("training.plan"))?;
         self.target.validate()

@@ -261,14 +261,53 @@ fn recipes_print_and_read_back_and_name_what_is_wrong() {
         ("['teff', 'feh', 'logg']", "[]", "names"),
         ("copies = 6", "copy = 6", "copy"),
         ("copies = 6", "copies = 1", "copies"),
+        ("batch = 128", "optimiser = { method = 'adam', beta_1 = 1.5 }", "training.optimiser.beta_1"),
     ] {
         let error = RegressionRecipe::parse(&LABELS.replace(from, to), "r.toml").unwrap_err();
         assert!(error.to_string().contains(name) && error.to_string().starts_with("r.toml") && error.exit_code() == 2, "{error}");
     }
+    let no_errors = LABELS.replace("['teff', 'feh', 'logg']", "['teff']\nloss = 'squared_error'");
+    let no_errors = no_errors.replace("members = 2", "members = 1").replace("copies = 6", "copies = 0");
+    let error = RegressionRecipe::parse(&no_errors, "r.toml").unwrap_err().to_string();
+    assert!(error.contains("one network and a loss that predicts no errors"), "{error}");
     let observations = observed(survey(60, 0), &recipe);
     let absent = RegressionRecipe::parse(&LABELS.replace("'logg'", "'vsini'"), "r").unwrap();
     let error = train(&absent, &observations, &Device::cpu(), None, &mut |_, _| Ok(())).unwrap_err();
     assert!(error.to_string().contains("vsini"), "{error}");
+}
+
+/// Errors of networks are wrong by any factor before they are calibrated.
+#[test]
+fn errors_that_cannot_be_calibrated_are_refused_and_few_stars_calibrate_them_roughly() {
+    let train = |text: &str, table: Table| {
+        let recipe = recipe(text);
+        train(&recipe, &observed(table, &recipe), &Device::cpu(), None, &mut |_, _| Ok(()))
+    };
+    let few = LABELS.replace("epochs = 25", "epochs = 3");
+    let fewer = few.replace("[target]", "[data]\nheld_out_fraction = 0.02\n[target]");
+    let error = train(&fewer, survey(60, 0)).unwrap_err().to_string();
+    assert!(error.contains("held-out stars with 'teff'") && error.contains("held_out_fraction"), "{error}");
+    let (model, _) = train(&few, survey(300, 0)).unwrap();
+    assert!((10..50).contains(&model.calibration[0].n_stars) && model.calibration[0].factors.len() == 1);
+    let new = survey(1000, 1_000_000);
+    let (catalogue, _) = estimate(&model, new.clone());
+    let (found, error, truth) = (numbers(&catalogue, "teff"), numbers(&catalogue, "teff_error"), numbers(&new, "true_teff"));
+    let pulls: Vec<f64> = (0..1000).map(|star| (found[star] - truth[star]) / error[star]).collect();
+    let scatter = pull_statistics(&pulls).scatter.value;
+    // Of some twenty stars the scatter is known to a quarter.
+    assert!((0.5..2.0).contains(&scatter), "{scatter}");
+}
+
+#[test]
+fn magnitudes_are_magnitudes() {
+    let recipe = recipe(&LUMINOSITY.replace("'g_dereddened'", "'teff'"));
+    let error =
+        train(&recipe, &observed(survey(60, 0), &recipe), &Device::cpu(), None, &mut |_, _| Ok(())).unwrap_err().to_string();
+    assert!(error.contains("target.magnitude") && error.contains("'teff'") && error.contains("unit 'K'"), "{error}");
+    let recipe = super::tests::recipe(&LUMINOSITY.replace("[data]", "parallax = 'nope'\n[data]"));
+    let error =
+        train(&recipe, &observed(survey(60, 0), &recipe), &Device::cpu(), None, &mut |_, _| Ok(())).unwrap_err().to_string();
+    assert!(error.contains("'nope' and 'nope_error'"), "{error}");
 }
 
 /// Shen et al. (2025), sec. 3, and Li et al. (2025): three layers of 100 for 100 coefficients.

@@ -1,6 +1,6 @@
 //! A whole training: the division of the sample, inputs, networks, calibration, comparison.
 
-use super::calibration::{ErrorCalibration, ParallaxResidual, Residual};
+use super::calibration::{ErrorCalibration, FEWEST as FEWEST_TO_CALIBRATE, ParallaxResidual, Residual};
 use super::comparison::Comparison;
 use super::domain::Domain;
 use super::inputs::Inputs;
@@ -37,6 +37,27 @@ impl Parts {
         stars.sort_unstable();
         stars
     }
+
+    /// Fails where the stars that are held out are too few to calibrate an error by: errors of networks are
+    /// wrong by any factor before that.
+    fn require_calibration(&self, target: &Target, observations: &Observations) -> Result<()> {
+        let n_with = |name: &String| self.held_out.iter().filter(|&&star| observations.constraint(name, star).is_some()).count();
+        let counted: Vec<(String, usize)> = match target {
+            Target::Labels { names, .. } => {
+                names.iter().map(|name| (format!("held-out stars with '{name}'"), n_with(name))).collect()
+            }
+            Target::Luminosity(of) => vec![("held-out stars with parallaxes".to_owned(), n_with(&of.parallax))],
+            // Its scatters are part of the loss.
+            Target::MixtureOfMagnitudes(_) => Vec::new(),
+        };
+        match counted.into_iter().find(|(_, n)| *n < FEWEST_TO_CALIBRATE) {
+            None => Ok(()),
+            Some((what, n)) => Err(Error::data(what)
+                .found(format!("{n} of {}", observations.len()))
+                .expected(format!("at least {FEWEST_TO_CALIBRATE}, by which the errors are calibrated"))
+                .remedy("Raise data.held_out_fraction, give more stars, or take the target out of the recipe.")),
+        }
+    }
 }
 
 /// Trains; returns the model with a table of its sample (which part each star was in). `report` gets the
@@ -58,6 +79,9 @@ pub fn train(
     let is_usable = |star: &&usize| usable(recipe, observations, **star);
     let in_training = |star: &&usize| !in_validation(observations.ids[**star], recipe.data.validation_fraction);
     let candidates: Vec<usize> = passing.iter().filter(is_usable).filter(in_training).copied().collect();
+    let is_needed = "measured values with their errors, for the target of the recipe";
+    let remedy = "Add the columns, or name others in the recipe.";
+    recipe.target.measured().iter().try_for_each(|name| observations.require_measured(name, is_needed, remedy))?;
     let scaling = Scaling::of(&recipe.target, observations, &candidates)?;
     let objective = Objective::new(&recipe.target, &scaling, observations)?;
     let mut parts = Parts::default();
@@ -75,6 +99,7 @@ pub fn train(
             .expected(format!("at least {FEWEST} that pass the cuts, have enough fluxes and a target"))
             .remedy("Check the cuts of the recipe and the columns of the targets."));
     }
+    parts.require_calibration(&recipe.target, observations)?;
     let inputs = Inputs::fit(&recipe.inputs, observations, &parts.training, recipe.seed)?;
     let all: Vec<usize> = (0..observations.len()).collect();
     let rows = inputs.rows(observations, &all, None)?.values;

@@ -12,11 +12,13 @@
 //! | file | concept |
 //! |---|---|
 //! | `outer` | the mixture over the outer coordinates, and its adaptation |
+//! | `drawn` | the draws of all rounds, with what their weights are made of |
 //! | `inner` | the Gaussian of the inner coordinates at a draw |
 //! | `points` | evenly spread points, shifted by a seed |
 //! | `pareto` | what the tail of the weights says of their quality |
 //! | `weighted` | moments and quantiles of weighted draws |
 
+mod drawn;
 mod inner;
 mod outer;
 mod pareto;
@@ -29,26 +31,29 @@ pub use pareto::{UNRELIABLE_TAIL, smooth_tail};
 pub use weighted::{Moments, moments, quantiles, unbiased};
 
 use crate::error::Result;
-use crate::optimise::{Bounds, Normal};
-use inner::Inner;
-use ndarray::{Array2, ArrayView2, Axis, concatenate};
+use crate::optimise::Bounds;
+use drawn::Drawn;
+use ndarray::Array2;
 use outer::Mixture;
 use points::Points;
 
-/// What is sampled: exp(−½ loss) in all coordinates.
+/// What is sampled: exp(−½ loss) in all coordinates. Points `[n, P]` are row by row.
 pub trait Target {
-    /// The loss `[n]` at points `[n, P]`, with its gradient `[n, I]` and positive semi-definite curvature
-    /// `[n, I, I]` along the inner coordinates. A loss that is not finite is no error.
-    ///
-    /// # Errors
-    /// When the engine fails.
-    fn along_inner(&mut self, points: ArrayView2<'_, f64>) -> Result<Normal>;
+    /// How many points are worth asking for together.
+    fn at_once(&self) -> usize;
 
-    /// The loss alone `[n]`.
+    /// Gradient `[n, I]` and positive semi-definite curvature `[n, I, I]` of the loss along the inner
+    /// coordinates. What is not finite is no error.
     ///
     /// # Errors
     /// When the engine fails.
-    fn loss(&mut self, points: ArrayView2<'_, f64>) -> Result<Vec<f64>>;
+    fn along_inner(&mut self, points: &[f64], gradient: &mut [f64], curvature: &mut [f64]) -> Result<()>;
+
+    /// The loss `[n]`.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    fn loss(&mut self, points: &[f64], loss: &mut [f64]) -> Result<()>;
 }
 
 /// Which coordinates are drawn how; each is in one of the two lists.
@@ -109,117 +114,39 @@ const MOST_ROUNDS: usize = 4;
 /// # Errors
 /// What the target returns.
 pub fn sample(target: &mut dyn Target, layout: &Layout, modes: &[Mode], settings: &Settings, seed: u64) -> Result<Sample> {
-    let mut spread = Points::new(layout.outer.len() + layout.inner.len() + 3, seed);
+    let p = layout.outer.len() + layout.inner.len();
+    let mut spread = Points::new(p + 3, seed);
     let first = Mixture::new(layout, modes);
+    let mut drawn = Drawn::new(layout);
     let mut mixtures: Vec<(Mixture, usize)> = Vec::new();
-    let mut parts: Vec<Drawn> = Vec::new();
     let n_first = ((FIRST_ROUND * settings.draws as f64).ceil() as usize).clamp(1, settings.draws.max(1));
     for round in 0..MOST_ROUNDS {
         let (n, mixture) = match round {
             0 => (n_first, first.clone()),
             _ => {
-                let drawn = Drawn::join(&parts)?;
-                let weights = normalised(&ln_weights(&drawn, &mixtures));
+                let weights = normalised(&drawn.ln_weights());
                 if round > 1 && effective_size(&weights) >= settings.least_effective {
                     break;
                 }
                 let n = if round == 1 { settings.draws - n_first } else { settings.draws / 2 };
-                (n, first.adapted(&drawn.outer.view(), &weights))
+                (n, first.adapted(&drawn.outer, &weights))
             }
         };
         if n == 0 {
             break;
         }
-        parts.push(draw(target, layout, &mixture, n, &mut spread)?);
+        drawn.add(target, layout, &mixture, n, &mut spread)?;
         mixtures.push((mixture, n));
+        drawn.count(&mixtures);
     }
-    let drawn = Drawn::join(&parts)?;
-    let mut ln_weights = ln_weights(&drawn, &mixtures);
+    let mut ln_weights = drawn.ln_weights();
     let effective_size = effective_size(&normalised(&ln_weights));
     let tail_shape = smooth_tail(&mut ln_weights);
     let weights = normalised(&ln_weights);
-    let shares = first.shares(&drawn.outer.view(), &weights);
-    Ok(Sample { points: drawn.points, weights, loss: drawn.loss, effective_size, tail_shape, shares })
-}
-
-/// Draws of a round or more.
-struct Drawn {
-    points: Array2<f64>,
-    /// The outer coordinates alone `[n, O]`.
-    outer: Array2<f64>,
-    /// ln density of the inner coordinates, given the outer ones.
-    ln_inner: Vec<f64>,
-    loss: Vec<f64>,
-}
-
-impl Drawn {
-    fn join(parts: &[Self]) -> Result<Self> {
-        let stack = |views: Vec<ArrayView2<'_, f64>>| {
-            concatenate(Axis(0), &views).map_err(|error| crate::error::Error::numerical("draws of several rounds").source(error))
-        };
-        Ok(Self {
-            points: stack(parts.iter().map(|part| part.points.view()).collect())?,
-            outer: stack(parts.iter().map(|part| part.outer.view()).collect())?,
-            ln_inner: parts.iter().flat_map(|part| part.ln_inner.iter().copied()).collect(),
-            loss: parts.iter().flat_map(|part| part.loss.iter().copied()).collect(),
-        })
-    }
-}
-
-/// One round.
-fn draw(target: &mut dyn Target, layout: &Layout, mixture: &Mixture, n: usize, spread: &mut Points) -> Result<Drawn> {
-    let Layout { outer, inner, bounds } = layout;
-    let p = outer.len() + inner.len();
-    let mut points = Array2::zeros((n, p));
-    let mut drawn_outer = Array2::zeros((n, outer.len()));
-    let mut uniforms = Array2::zeros((n, p + 3));
-    for i in 0..n {
-        let uniform = spread.next();
-        uniforms.row_mut(i).iter_mut().zip(uniform).for_each(|(to, from)| *to = *from);
-        let component = mixture.draw(&uniform[..2 + outer.len()], drawn_outer.row_mut(i));
-        for (k, &position) in outer.iter().enumerate() {
-            points[[i, position]] = drawn_outer[[i, k]];
-        }
-        mixture.guess(component, layout, points.row_mut(i));
-    }
-    let is_inside = |row: usize| {
-        outer.iter().all(|&position| {
-            let x: f64 = points[[row, position]];
-            x >= bounds.lower[position] && x <= bounds.upper[position]
-        })
-    };
-    let inside: Vec<usize> = (0..n).filter(|&row| is_inside(row)).collect();
-    let mut ln_inner = vec![0.0; n];
-    let mut loss = vec![f64::INFINITY; n];
-    let mut found = points.select(Axis(0), &inside);
-    let mut conditional = Inner::find(target, layout, &mut found)?;
-    for (row, &i) in inside.iter().enumerate() {
-        let uniform = uniforms.row(i);
-        let uniform: Vec<f64> = uniform.iter().skip(2 + outer.len()).copied().collect();
-        ln_inner[i] = conditional.draw(row, layout, &uniform, found.row_mut(row));
-        points.row_mut(i).assign(&found.row(row));
-    }
-    for (i, value) in inside.iter().zip(target.loss(found.view())?) {
-        let within = layout.inner.iter().all(|&position| points[[*i, position]] <= bounds.upper[position]);
-        loss[*i] = if value.is_finite() && within && ln_inner[*i].is_finite() { value } else { f64::INFINITY };
-    }
-    Ok(Drawn { points, ln_inner, outer: drawn_outer, loss })
-}
-
-/// ln of the unnormalised weights of all draws: each mixture counts by how many draws came from it.
-fn ln_weights(drawn: &Drawn, mixtures: &[(Mixture, usize)]) -> Vec<f64> {
-    let total: usize = mixtures.iter().map(|(_, n)| n).sum();
-    let mut scratch = vec![0.0; drawn.outer.ncols()];
-    let of_draw = |row: usize| {
-        if !drawn.loss[row].is_finite() {
-            return f64::NEG_INFINITY;
-        }
-        let outer = drawn.outer.row(row);
-        let density: f64 =
-            mixtures.iter().map(|(mixture, n)| *n as f64 / total as f64 * mixture.density(outer, &mut scratch)).sum();
-        -0.5 * drawn.loss[row] - drawn.ln_inner[row] - density.max(f64::MIN_POSITIVE).ln()
-    };
-    (0..drawn.loss.len()).map(of_draw).collect()
+    let shares = first.shares(&drawn.outer, &weights);
+    let points = Array2::from_shape_vec((drawn.loss.len(), p), drawn.points)
+        .map_err(|error| crate::error::Error::numerical("draws of several rounds").source(error))?;
+    Ok(Sample { points, weights, loss: drawn.loss, effective_size, tail_shape, shares })
 }
 
 /// Weights that sum to one from their logarithms; all zero where none is finite.

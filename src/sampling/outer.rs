@@ -4,7 +4,6 @@
 use super::{Layout, Mode};
 use crate::optimise::dense::{cholesky_in_place, cholesky_solve_in_place, solve_lower_in_place};
 use crate::statistics::normal_quantile;
-use ndarray::{ArrayView1, ArrayView2, ArrayViewMut1};
 use std::f64::consts::TAU;
 
 /// Widths of the Gaussians of a mode, in that of the mode, with their shares.
@@ -30,8 +29,8 @@ struct Component {
     centre: Vec<f64>,
     /// Lower Cholesky factor `[O, O]` of the covariance.
     factor: Vec<f64>,
-    /// ln of share/√((2π)^O det C).
-    ln_amplitude: f64,
+    /// ln of share/√((2π)^O det C), of every width.
+    ln_amplitudes: [f64; WIDTHS.len()],
     /// Inner coordinates at the mode, and their slopes along the outer ones `[I, O]`: where the inner optimum
     /// is expected.
     mode: Vec<f64>,
@@ -68,23 +67,22 @@ impl Component {
         let n = self.centre.len();
         let ln_determinant: f64 = (0..n).map(|i| self.factor[i * n + i].ln()).sum();
         self.share = share;
-        self.ln_amplitude = share.ln() - ln_determinant - 0.5 * n as f64 * TAU.ln();
+        let ln_amplitude = share.ln() - ln_determinant - 0.5 * n as f64 * TAU.ln();
+        self.ln_amplitudes = WIDTHS.map(|(share, width)| ln_amplitude + share.ln() - n as f64 * width.ln());
     }
 
     /// Squared distance of `outer` in the widths of the mode.
-    fn distance(&self, outer: ArrayView1<'_, f64>, scratch: &mut [f64]) -> f64 {
+    fn distance(&self, outer: &[f64], scratch: &mut [f64]) -> f64 {
         let n = scratch.len();
         scratch.iter_mut().zip(outer.iter().zip(&self.centre)).for_each(|(to, (x, centre))| *to = x - centre);
         solve_lower_in_place(&self.factor, n, scratch);
         scratch.iter().map(|x| x * x).sum()
     }
 
-    fn density(&self, outer: ArrayView1<'_, f64>, scratch: &mut [f64]) -> f64 {
+    fn density(&self, outer: &[f64], scratch: &mut [f64]) -> f64 {
         let distance = self.distance(outer, scratch);
-        let of_width = |(share, width): (f64, f64)| {
-            share * width.powi(-(scratch.len() as i32)) * (self.ln_amplitude - 0.5 * distance / (width * width)).exp()
-        };
-        WIDTHS.into_iter().map(of_width).sum()
+        let each = WIDTHS.iter().zip(&self.ln_amplitudes);
+        each.map(|((_, width), ln_amplitude)| (ln_amplitude - 0.5 * distance / (width * width)).exp()).sum()
     }
 }
 
@@ -103,29 +101,31 @@ impl Mixture {
             }
             let at = |positions: &[usize]| positions.iter().map(|&position| mode.centre[position]).collect::<Vec<f64>>();
             let (mode, inner) = (at(outer), at(inner));
-            let mut component = Component { share: 0.0, centre: mode.clone(), factor, ln_amplitude: 0.0, mode, inner, slopes };
+            let mut component =
+                Component { share: 0.0, centre: mode.clone(), factor, ln_amplitudes: [0.0; WIDTHS.len()], mode, inner, slopes };
             component.set((1.0 - EQUAL_SHARE) * share + EQUAL_SHARE / modes.len() as f64);
             component
         };
         Self { n, components: modes.iter().map(component).collect() }
     }
 
-    /// Fills `outer [O]` from uniform numbers `[2 + O]`, and returns the mode around which it is.
-    pub fn draw(&self, uniform: &[f64], mut outer: ArrayViewMut1<'_, f64>) -> usize {
+    /// Fills `outer [O]` from uniform numbers `[2 + O]`, and returns the mode around which it is; `normal`
+    /// has the same length.
+    pub fn draw(&self, uniform: &[f64], outer: &mut [f64], normal: &mut [f64]) -> usize {
         let total: f64 = self.components.iter().map(|component| component.share).sum();
         let chosen = choose(self.components.iter().map(|component| component.share), uniform[0] * total);
         let component = &self.components[chosen];
         let width = WIDTHS[choose(WIDTHS.iter().map(|(share, _)| *share), uniform[1])].1;
-        let normal: Vec<f64> = uniform[2..].iter().map(|&u| width * normal_quantile(u)).collect();
-        for i in 0..self.n {
+        normal.iter_mut().zip(&uniform[2..]).for_each(|(x, &u)| *x = width * normal_quantile(u));
+        for (i, outer) in outer.iter_mut().enumerate() {
             let row = &component.factor[i * self.n..=i * self.n + i];
-            outer[i] = component.centre[i] + row.iter().zip(&normal).map(|(l, x)| l * x).sum::<f64>();
+            *outer = component.centre[i] + row.iter().zip(normal.iter()).map(|(l, x)| l * x).sum::<f64>();
         }
         chosen
     }
 
     /// Sets the inner coordinates of a point `[P]` to where their optimum is expected.
-    pub fn guess(&self, component: usize, layout: &Layout, mut point: ArrayViewMut1<'_, f64>) {
+    pub fn guess(&self, component: usize, layout: &Layout, point: &mut [f64]) {
         let Component { mode, inner, slopes, .. } = &self.components[component];
         for (i, &position) in layout.inner.iter().enumerate() {
             let along: f64 = (0..self.n).map(|k| slopes[i * self.n + k] * (point[layout.outer[k]] - mode[k])).sum();
@@ -134,24 +134,25 @@ impl Mixture {
     }
 
     /// Density of outer coordinates `[O]`; `scratch` has the same length.
-    pub fn density(&self, outer: ArrayView1<'_, f64>, scratch: &mut [f64]) -> f64 {
+    pub fn density(&self, outer: &[f64], scratch: &mut [f64]) -> f64 {
         self.components.iter().map(|component| component.density(outer, scratch)).sum()
     }
 
     /// Shares of the modes in weighted draws `[n, O]`: a draw belongs to modes by their densities there.
-    pub fn shares(&self, outer: &ArrayView2<'_, f64>, weights: &[f64]) -> Vec<f64> {
+    pub fn shares(&self, outer: &[f64], weights: &[f64]) -> Vec<f64> {
         let mut shares = vec![0.0; self.components.len()];
         self.visit(outer, weights, |mode, weight, _| shares[mode] += weight);
         shares
     }
 
     /// Calls `each` with every mode and a draw's weight as far as it belongs to it.
-    fn visit(&self, outer: &ArrayView2<'_, f64>, weights: &[f64], mut each: impl FnMut(usize, f64, ArrayView1<'_, f64>)) {
+    fn visit(&self, outer: &[f64], weights: &[f64], mut each: impl FnMut(usize, f64, &[f64])) {
         let mut scratch = vec![0.0; self.n];
         let mut densities = vec![0.0; self.components.len()];
-        for (row, &weight) in outer.rows().into_iter().zip(weights).filter(|(_, weight)| **weight > 0.0) {
-            let each_density = self.components.iter().map(|component| component.density(row, &mut scratch));
-            densities.iter_mut().zip(each_density.collect::<Vec<_>>()).for_each(|(to, density)| *to = density);
+        for (i, &weight) in weights.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
+            let row = &outer[i * self.n..(i + 1) * self.n];
+            let components = densities.iter_mut().zip(&self.components);
+            components.for_each(|(density, component)| *density = component.density(row, &mut scratch));
             let sum: f64 = densities.iter().sum();
             for (mode, density) in densities.iter().enumerate().filter(|_| sum > 0.0) {
                 each(mode, weight * density / sum, row);
@@ -160,7 +161,7 @@ impl Mixture {
     }
 
     /// The mixture with means, covariances and shares of weighted draws, where a mode has enough of them.
-    pub fn adapted(&self, outer: &ArrayView2<'_, f64>, weights: &[f64]) -> Self {
+    pub fn adapted(&self, outer: &[f64], weights: &[f64]) -> Self {
         let (n, k) = (self.n, self.components.len());
         let limit = MOST_WEIGHT / weights.len().max(1) as f64;
         let weights: Vec<f64> = weights.iter().map(|weight| weight.min(limit)).collect();

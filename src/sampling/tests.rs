@@ -14,6 +14,7 @@ struct Bananas {
     bend: f64,
     offset: f64,
     width: f64,
+    at_once: usize,
 }
 
 impl Bananas {
@@ -22,11 +23,11 @@ impl Bananas {
         self.modes.into_iter().map(term).sum::<f64>().max(1e-300).ln() - 0.5 * z * z
     }
 
-    fn residual(&self, point: ndarray::ArrayView1<'_, f64>) -> f64 {
+    fn residual(&self, point: &[f64]) -> f64 {
         (point[2] - self.bend * point[0] * point[0] - self.offset) / self.width
     }
 
-    fn at(&self, point: ndarray::ArrayView1<'_, f64>) -> f64 {
+    fn at(&self, point: &[f64]) -> f64 {
         -2.0 * self.ln_outer(point[0], point[1]) + self.residual(point).powi(2)
     }
 
@@ -48,18 +49,21 @@ impl Bananas {
 }
 
 impl Target for Bananas {
-    fn along_inner(&mut self, points: ArrayView2<'_, f64>) -> Result<Normal> {
-        let mut normal = Normal::zeros(points.nrows(), 1);
-        for (i, point) in points.rows().into_iter().enumerate() {
-            normal.loss[i] = self.at(point);
-            normal.gradient[[i, 0]] = 2.0 * self.residual(point) / self.width;
-            normal.curvature[[i, 0, 0]] = 2.0 / (self.width * self.width);
-        }
-        Ok(normal)
+    fn at_once(&self) -> usize {
+        self.at_once
     }
 
-    fn loss(&mut self, points: ArrayView2<'_, f64>) -> Result<Vec<f64>> {
-        Ok(points.rows().into_iter().map(|point| self.at(point)).collect())
+    fn along_inner(&mut self, points: &[f64], gradient: &mut [f64], curvature: &mut [f64]) -> Result<()> {
+        for (i, point) in points.chunks_exact(3).enumerate() {
+            gradient[i] = 2.0 * self.residual(point) / self.width;
+            curvature[i] = 2.0 / (self.width * self.width);
+        }
+        Ok(())
+    }
+
+    fn loss(&mut self, points: &[f64], loss: &mut [f64]) -> Result<()> {
+        loss.iter_mut().zip(points.chunks_exact(3)).for_each(|(loss, point)| *loss = self.at(point));
+        Ok(())
     }
 }
 
@@ -67,12 +71,16 @@ impl Target for Bananas {
 struct AllOuter<'a>(&'a mut Bananas);
 
 impl Target for AllOuter<'_> {
-    fn along_inner(&mut self, points: ArrayView2<'_, f64>) -> Result<Normal> {
-        Ok(Normal::zeros(points.nrows(), 0))
+    fn at_once(&self) -> usize {
+        1
     }
 
-    fn loss(&mut self, points: ArrayView2<'_, f64>) -> Result<Vec<f64>> {
-        self.0.loss(points)
+    fn along_inner(&mut self, _points: &[f64], _gradient: &mut [f64], _curvature: &mut [f64]) -> Result<()> {
+        Ok(())
+    }
+
+    fn loss(&mut self, points: &[f64], loss: &mut [f64]) -> Result<()> {
+        self.0.loss(points, loss)
     }
 }
 
@@ -94,7 +102,7 @@ fn mean_and_error(values: &[f64]) -> (f64, f64) {
 
 #[test]
 fn moments_and_shares_of_two_bananas_are_the_analytic_ones() {
-    let mut target = Bananas { modes: [(0.7, 0.0, 0.5), (0.3, 6.0, 0.3)], bend: 3.0, offset: 1.0, width: 0.02 };
+    let mut target = Bananas { modes: [(0.7, 0.0, 0.5), (0.3, 6.0, 0.3)], bend: 3.0, offset: 1.0, width: 0.02, at_once: 1 };
     let modes = target.local();
     let layout = layout(f64::NEG_INFINITY);
     let found: Vec<Sample> = (0..200).map(|seed| sample(&mut target, &layout, &modes, &SETTINGS, seed).unwrap()).collect();
@@ -116,6 +124,10 @@ fn moments_and_shares_of_two_bananas_are_the_analytic_ones() {
     let (size, _) = of(&|s| s.effective_size);
     let draws = of(&|s| s.weights.len() as f64).0;
     assert!(size > 0.45 * draws, "{size} of {draws}");
+    // However many points are evaluated together.
+    target.at_once = usize::MAX;
+    let together = sample(&mut target, &layout, &modes, &SETTINGS, 3).unwrap();
+    assert!(together.points == found[3].points && together.weights == found[3].weights);
     // A Gaussian proposal in all coordinates, as good as it can be adapted, does not follow the bend.
     let all = Layout { outer: vec![0, 1, 2], inner: Vec::new(), bounds: Bounds::unbounded(3) };
     let naive = sample(&mut AllOuter(&mut target), &all, &modes, &SETTINGS, 1).unwrap();
@@ -130,7 +142,7 @@ fn moments_and_shares_of_two_bananas_are_the_analytic_ones() {
 fn a_bound_cuts_the_inner_coordinate() {
     // y ~ N(offset, width) above zero, whatever x is.
     for offset in [0.5, 0.0, -0.02, -0.2, -1.0] {
-        let mut target = Bananas { modes: [(1.0, 0.0, 0.5), (1e-9, 0.0, 0.5)], bend: 0.0, offset, width: 0.1 };
+        let mut target = Bananas { modes: [(1.0, 0.0, 0.5), (1e-9, 0.0, 0.5)], bend: 0.0, offset, width: 0.1, at_once: 7 };
         let modes = target.local();
         let found: Vec<f64> = (0..60)
             .map(|seed| {
@@ -163,12 +175,12 @@ fn the_shape_of_a_pareto_tail_is_found_and_a_light_tail_is_trusted() {
 #[test]
 fn quantiles_of_equal_weights_are_those_of_numpy() {
     // numpy.quantile([3, 1, 2, 10], [0.1, 0.5, 0.9], method="hazen")
-    let found = quantiles(&[3.0, 1.0, 2.0, 10.0], &[0.25; 4], [0.1, 0.5, 0.9]);
+    let found = quantiles([3.0, 1.0, 2.0, 10.0], &[0.25; 4], [0.1, 0.5, 0.9]);
     assert!(found.iter().zip([1.0, 2.5, 10.0]).all(|(found, expected)| (found - expected).abs() < 1e-12), "{found:?}");
     // A draw without a weight is none; one of double weight stands for two.
-    let found = quantiles(&[3.0, 1.0, -7.0], &[0.5, 0.5, 0.0], [0.025, 0.5, 0.975]);
+    let found = quantiles([3.0, 1.0, -7.0], &[0.5, 0.5, 0.0], [0.025, 0.5, 0.975]);
     assert!(found.iter().zip([1.0, 2.0, 3.0]).all(|(found, expected)| (found - expected).abs() < 1e-12), "{found:?}");
-    assert!(quantiles(&[1.0], &[0.0], [0.5])[0].is_nan());
+    assert!(quantiles([1.0], &[0.0], [0.5])[0].is_nan());
     let nothing = moments(ndarray::array![[1.0, 2.0]].view(), &[0.0]);
     assert!(nothing.mean.iter().chain(&nothing.covariance).all(|x| x.is_nan()));
 }
@@ -179,8 +191,8 @@ fn intervals_of_few_draws_hold_what_they_say_in_the_mean() {
     let mut random = ChaCha8Rng::seed_from_u64(4);
     let mut of = |probabilities: [f64; 2]| {
         let widths = (0..4000).map(|_| {
-            let draws: Vec<f64> = (0..40).map(|_| random.r#gen()).collect();
-            let [low, high] = quantiles(&draws, &[1.0 / 40.0; 40], probabilities);
+            let draws = (0..40).map(|_| random.r#gen::<f64>());
+            let [low, high] = quantiles(draws, &[1.0 / 40.0; 40], probabilities);
             high - low
         });
         mean_and_error(&widths.collect::<Vec<f64>>())

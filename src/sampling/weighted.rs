@@ -47,9 +47,8 @@ pub fn unbiased<const K: usize>(probabilities: [f64; K], effective_size: f64) ->
 /// Of n independent draws, the place of the k-th has the mean k/(n + 1), not (k − ½)/n: intervals between
 /// quantiles of few draws hold less than they say. [`unbiased`] turns probabilities into those whose
 /// quantiles hold them in the mean.
-pub fn quantiles<const K: usize>(draws: &[f64], weights: &[f64], probabilities: [f64; K]) -> [f64; K] {
-    let mut order: Vec<(f64, f64)> =
-        draws.iter().copied().zip(weights.iter().copied()).filter(|(_, weight)| *weight > 0.0).collect();
+pub fn quantiles<const K: usize>(draws: impl IntoIterator<Item = f64>, weights: &[f64], probabilities: [f64; K]) -> [f64; K] {
+    let mut order: Vec<(f64, f64)> = draws.into_iter().zip(weights.iter().copied()).filter(|(_, weight)| *weight > 0.0).collect();
     order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     let mut found = [f64::NAN; K];
     let Some(&(first, _)) = order.first() else { return found };

@@ -34,6 +34,34 @@ fn second_moment() -> f32 {
     0.999
 }
 
+impl DescentMethod {
+    /// Checks its numbers; `place` is that of the method in a recipe.
+    ///
+    /// # Errors
+    /// `Usage`, naming the key.
+    pub fn validate(&self, place: &str) -> Result<()> {
+        let below_one = "a number in [0, 1)";
+        let is_below_one = |value: f64| (0.0..1.0).contains(&value);
+        let numbers = match self {
+            Self::Adam { beta_1, beta_2 } => vec![
+                ("beta_1", beta_1.to_string(), is_below_one(f64::from(*beta_1)), below_one),
+                ("beta_2", beta_2.to_string(), is_below_one(f64::from(*beta_2)), below_one),
+            ],
+            Self::AdamW { weight_decay } => {
+                let is_possible = *weight_decay >= 0.0 && weight_decay.is_finite();
+                vec![("weight_decay", weight_decay.to_string(), is_possible, "zero or a positive number")]
+            }
+            Self::Sgd { momentum } => vec![("momentum", momentum.to_string(), is_below_one(*momentum), below_one)],
+        };
+        match numbers.into_iter().find(|(_, _, is_possible, _)| !is_possible) {
+            None => Ok(()),
+            Some((key, found, _, expected)) => {
+                Err(Error::usage(format!("{place}.{key}")).found(found).expected(expected).remedy("Correct the recipe."))
+            }
+        }
+    }
+}
+
 impl Default for DescentMethod {
     fn default() -> Self {
         Self::Adam { beta_1: first_moment(), beta_2: second_moment() }

@@ -43,24 +43,9 @@ pub(super) fn check(recipe: &Recipe, observations: &Observations, state: &Traini
 
 /// Every constraint that is not optional is there, and measured for some star.
 fn check_constraints(recipe: &Recipe, observations: &Observations) -> Result<()> {
-    for name in recipe.data.constraints.iter().filter(|name| !recipe.data.optional.contains(name)) {
-        let expected = "measured values with their errors, for data.constraints names it";
-        let fault = |found: String| {
-            Err(Error::data(format!("columns '{name}' and '{name}_error'")).found(found).expected(expected).remedy(REMEDY))
-        };
-        let Some(constraint) = observations.constraints.get(name) else {
-            let has = |column: &str| observations.auxiliary.get(column).is_some();
-            return fault(match (has(name), has(&format!("{name}_error"))) {
-                (true, false) => "no errors".into(),
-                (false, true) => "no values".into(),
-                _ => "neither".into(),
-            });
-        };
-        if (0..observations.len()).all(|star| constraint.get(star).is_none()) {
-            return fault(format!("no star of {} with a value and a positive error", observations.len()));
-        }
-    }
-    Ok(())
+    let mut required = recipe.data.constraints.iter().filter(|name| !recipe.data.optional.contains(name));
+    let expected = "measured values with their errors, for data.constraints names it";
+    required.try_for_each(|name| observations.require_measured(name, expected, REMEDY))
 }
 
 /// Every label has measured values: nothing else says what it is.

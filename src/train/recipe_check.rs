@@ -6,7 +6,6 @@ use crate::learn::Schedule;
 use crate::model::Registry;
 use crate::observations::Cut;
 use crate::optimise::Minimiser;
-use crate::tensor::DescentMethod;
 use crate::text::first_repeated;
 
 const REMEDY: &str = "`photosphere recipe xp --all-keys` prints all keys with values that are used.";
@@ -177,17 +176,7 @@ fn check_learn(learn: &Learn, place: &dyn Fn(&str) -> String) -> Result<()> {
             check(place("schedule.end_fraction"), end_fraction, (0.0..=1.0).contains(end_fraction), "a number in [0, 1]")?;
         }
     }
-    match learn.optimiser {
-        DescentMethod::Adam { beta_1, beta_2 } => {
-            for (key, beta) in [("optimiser.beta_1", beta_1), ("optimiser.beta_2", beta_2)] {
-                check(place(key), beta, (0.0..1.0).contains(&beta), "a number in [0, 1)")?;
-            }
-        }
-        DescentMethod::AdamW { weight_decay } => not_negative(place("optimiser.weight_decay"), weight_decay.into())?,
-        DescentMethod::Sgd { momentum } => {
-            check(place("optimiser.momentum"), momentum, (0.0..1.0).contains(&momentum), "a number in [0, 1)")?;
-        }
-    }
+    learn.optimiser.validate(&place("optimiser"))?;
     match learn.stars {
         None => {}
         Some(StarUpdate::LevenbergMarquardt { iterations } | StarUpdate::Profile { iterations }) => {

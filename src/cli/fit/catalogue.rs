@@ -182,6 +182,13 @@ impl CatalogueTask<'_> {
     /// The catalogue's rows for a batch.
     fn table(&self, mut table: Table, observations: &Observations, provenance: &Provenance) -> Result<Table> {
         for column in columns_beside(observations, self.keep, self.keep_truth)? {
+            let name = &column.schema.name;
+            if table.get(name).is_some() {
+                return Err(Error::usage(format!("--keep {name}"))
+                    .found("a name that the catalogue has for a column of its own")
+                    .expected("other names")
+                    .remedy("Leave it out; the catalogue is joined to the observations on source_id."));
+            }
             table.push(column)?;
         }
         table.metadata.extend(provenance.metadata());

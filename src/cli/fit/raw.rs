@@ -253,6 +253,14 @@ impl RawArguments {
     }
 }
 
+/// Some names: of many, the first and the last.
+fn ends(names: &[String]) -> String {
+    match names {
+        [first, .., last] if names.len() > 20 => format!("{} entries, {first} to {last}", names.len()),
+        _ => names.join(", "),
+    }
+}
+
 /// The built-in instrument that is the model's, or the usual one.
 fn instrument_of(grid: &Grid) -> Result<String> {
     let is_model = |instrument: &Instrument| grid.instrument.as_ref().is_some_and(|identity| *identity == instrument.identity());
@@ -266,9 +274,12 @@ fn samples(grid: &Grid) -> Result<prepare::Grid> {
     let n = grid.n_xp_samples();
     if n == 0 {
         return Err(Error::usage("raw XP spectra")
-            .found(format!("a model of {}", grid.names.join(", ")))
+            .found(format!("a model of {}", ends(&grid.names)))
             .expected("a model whose data vector begins with XP samples (xp_392, ...)")
-            .remedy("Name the directory of a model of XP spectra, or prepare the observations for this one."));
+            .remedy(
+                "Spectra other than XP spectra need a recipe (--prepare); observations that are prepared already are fitted without --join, \
+                 --prepare and --instrument.",
+            ));
     }
     Ok(prepare::Grid::Wavelengths(grid.wavelength[..n].to_vec()))
 }

@@ -33,7 +33,9 @@ pub struct Products<'a> {
 #[derive(Default)]
 pub struct Workspace {
     tape: Tape,
+    /// The labels of the tape, and whether it has slopes there.
     labels: Vec<f32>,
+    has_slopes: bool,
     /// R(λ; ξ), exp(y − E·R), and the flux.
     curve: Vec<Block>,
     relative: Vec<Block>,
@@ -65,7 +67,8 @@ impl Workspace {
         let widest = family.network.layers.iter().map(|layer| blocks(layer.n_outputs)).max().unwrap_or(width);
         Self {
             tape: family.network.tape(),
-            labels: vec![0.0; family.labels.len()],
+            labels: vec![f32::NAN; family.labels.len()],
+            has_slopes: false,
             curve: family.dust.as_ref().map_or_else(
                 || vec![Block::default(); width],
                 |dust| dust.ln_curve.iter().map(|b| Block(b.0.map(f32::exp))).collect(),
@@ -142,11 +145,18 @@ pub fn evaluate<V: Lanes>(
     let free = if order == Order::Value { &[] } else { free };
     let (w, width) = (family.n_wavelengths, blocks(family.n_wavelengths));
     let factors = Factors::new(family, coordinates);
-    for (label, &position) in work.labels.iter_mut().zip(&family.labels) {
-        *label = coordinates[position] as f32;
-    }
     let needs_slopes = order == Order::Second || free.iter().any(|&position| matches!(family.roles[position], Role::Label(_)));
-    family.network.forward::<V>(&work.labels, needs_slopes, &mut work.tape);
+    // Where dust and distance alone have moved, the tape stays.
+    let mut has_moved = needs_slopes && !work.has_slopes;
+    for (label, &position) in work.labels.iter_mut().zip(&family.labels) {
+        let moved = coordinates[position] as f32;
+        has_moved |= moved != *label;
+        *label = moved;
+    }
+    if has_moved || family.labels.is_empty() {
+        family.network.forward::<V>(&work.labels, needs_slopes, &mut work.tape);
+        work.has_slopes = needs_slopes;
+    }
     floats_mut(&mut work.observed)[..w].copy_from_slice(data.flux);
     let n_streams = even(1 + free.len());
     make_streams::<V>(family, &factors, free, work);

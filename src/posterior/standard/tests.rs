@@ -1,6 +1,6 @@
 //! The standard engine against the tensor engine in double precision.
 
-use super::super::{Posterior, Terms};
+use super::super::{Posterior, Slices, Terms};
 use super::StandardEngine;
 use crate::model::{ForwardModel, Registry, Transform};
 use crate::noise::{EigenvalueFloor, Whitening};
@@ -178,4 +178,51 @@ fn a_star_has_the_same_bits_in_any_company() {
     let mut lost = coordinates.clone();
     lost[[2, 0]] = f64::NAN;
     assert!(posterior.normal_equations(&stars, lost.view()).unwrap().loss[2].is_nan());
+}
+
+/// Of points at the same labels the network is evaluated once.
+#[test]
+fn slices_have_the_same_bits_whatever_was_evaluated_before() {
+    let model = model(&["kind = 'emulator'", "kind = 'extinction'", "kind = 'distance'"]);
+    let coordinates = Array2::from_shape_fn((N, model.space.len()), |(i, p)| ((3 * i + p) % 5) as f64 / 5.0 - 0.4);
+    let data = observations(&model, &coordinates);
+    let posterior = Posterior::new(&model, &data, &Terms::default(), &[], coordinates.clone()).unwrap();
+    let f = posterior.free().len();
+    let moving = [f - 2, f - 1].map(|column| posterior.free()[column]);
+    let mut slices = Slices::new(&posterior, &moving).unwrap();
+    let mut points: Vec<Vec<f64>> = vec![coordinates.row(1).to_vec(); 4];
+    points[1][f - 1] += 0.3;
+    points[2][f - 2] -= 0.1;
+    points[3][0] += 0.2;
+    let (mut gradient, mut curvature, mut loss) = ([0.0; 2], [0.0; 4], [0.0]);
+    for at in [0, 1, 2, 0, 3, 1] {
+        slices.slopes(1, &points[at], &mut gradient, &mut curvature).unwrap();
+        slices.loss(1, &points[at], &mut loss).unwrap();
+        let point = ndarray::ArrayView2::from_shape((1, f), &points[at]).unwrap();
+        let alone = posterior.normal_equations(&[1], point).unwrap();
+        assert_eq!(loss[0].to_bits(), alone.loss[0].to_bits(), "point {at}");
+        for (a, &left) in [f - 2, f - 1].iter().enumerate() {
+            assert_eq!(gradient[a].to_bits(), alone.gradient[[0, left]].to_bits(), "point {at}");
+            for (b, &right) in [f - 2, f - 1].iter().enumerate() {
+                assert_eq!(curvature[2 * a + b].to_bits(), alone.curvature[[0, left, right]].to_bits(), "point {at}");
+            }
+        }
+    }
+    // By tensors, several at once.
+    let tensors = Posterior::new(&model, &data, &Terms::default(), &[], coordinates.clone()).unwrap().with_tensors();
+    let mut of_tensors = Slices::new(&tensors, &moving).unwrap();
+    assert!(slices.at_once() == 1 && of_tensors.at_once() > 1);
+    let (flat, mut all) = (points.concat(), ([0.0; 8], [0.0; 16], [0.0; 4]));
+    of_tensors.slopes(1, &flat, &mut all.0, &mut all.1).unwrap();
+    of_tensors.loss(1, &flat, &mut all.2).unwrap();
+    for (i, point) in points.iter().enumerate() {
+        slices.slopes(1, point, &mut gradient, &mut curvature).unwrap();
+        slices.loss(1, point, &mut loss).unwrap();
+        assert!((all.2[i] / loss[0] - 1.0).abs() < 1e-3, "{} {}", all.2[i], loss[0]);
+        for k in 0..4 {
+            let scale = (curvature[0] * curvature[3]).sqrt();
+            assert!((all.1[4 * i + k] - curvature[k]).abs() < 1e-4 * scale, "{:?} {curvature:?}", all.1);
+        }
+        assert!((all.0[2 * i] - gradient[0]).abs() < 1e-3 * curvature[0].sqrt() * loss[0].sqrt().max(1.0));
+    }
 }

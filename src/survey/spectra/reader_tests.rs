@@ -350,6 +350,47 @@ fn a_table_of_pixels_is_one_spectrum_and_units_are_asked_for() {
     assert!(message(&path).contains("template.csv") && message(&path).contains("'flux'"));
 }
 
+#[test]
+fn pixels_of_several_spectra_are_told_apart_by_their_identifiers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("long.csv");
+    let row = |id: &str, i: i32| format!("{id},{},{},0.1\n", 5000 + i, if id == "8" { 0.5 } else { 1.0 });
+    let text = (0..40).fold("source_id,wavelength,flux,error\n".to_owned(), |text, i| text + &row("8", i) + &row("3", i));
+    std::fs::write(&path, &text).unwrap();
+    let (_, _, spectra) = read(&path, &ReadOptions::default()).unwrap();
+    assert_eq!(spectra.iter().map(|spectrum| spectrum.id).collect::<Vec<_>>(), [Some(8), Some(3)]);
+    assert!(spectra.iter().all(|spectrum| spectrum.fault.is_none() && spectrum.segments[0].flux.len() == 40));
+    assert!(spectra[0].segments[0].flux.iter().all(|flux| *flux == 0.5) && spectra[0].place.ends_with("long.csv, source_id 8"));
+    std::fs::write(&path, text + &row("", 41)).unwrap();
+    assert!(message(&path).contains("column 'source_id', row 80: found no identifier"), "{}", message(&path));
+}
+
+#[test]
+fn a_table_without_rows_has_no_spectra_and_a_row_without_an_identifier_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("empty.csv");
+    std::fs::write(&path, "source_id,wavelength,flux,error\n").unwrap();
+    assert!(read(&path, &ReadOptions::default()).unwrap().2.is_empty());
+    let mut table = Table::new(vec![
+        Column {
+            valid: Some(vec![true, false]),
+            ..Column::scalar(ColumnSchema::new("source_id", "", ""), Values::Int64(vec![5, 0]))
+        },
+        lists("wavelength", "Angstrom", &[vec![5000.0, 5001.0], vec![5000.0, 5001.0]]),
+        lists("flux", "", &[vec![1.0, 1.0], vec![1.0, 1.0]]),
+        lists("error", "", &[vec![0.1, 0.1], vec![0.1, 0.1]]),
+    ])
+    .unwrap();
+    for n_rows in [2, 0] {
+        let path = folder.path().join(format!("rows-{n_rows}.parquet"));
+        table = table.select(&(0..n_rows).collect::<Vec<_>>());
+        crate::table::write(&table, &path, false).unwrap();
+        let ids: Vec<Option<i64>> = read(&path, &ReadOptions::default()).unwrap().2.iter().map(|spectrum| spectrum.id).collect();
+        let expected = [Some(5), Some(super::identifiers::stable_id("rows-2.parquet, row 1"))];
+        assert_eq!(ids, expected[..n_rows]);
+    }
+}
+
 /// Bytes changed and cut, and numbers of headers replaced by extreme ones: read or refused by name, and never
 /// a panic.
 #[test]

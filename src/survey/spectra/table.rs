@@ -1,5 +1,5 @@
 //! Spectra in plain tables of any format: a column of lists has a spectrum in every row, columns of numbers
-//! a pixel.
+//! a pixel (of one spectrum, or of several with identifiers).
 
 use super::Layout;
 use super::fact::{Fact, FactType};
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::spectrum::{Medium, pixel_bounds};
 use crate::table::{self, Column, Shape, Table, Values};
 use crate::unit;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -51,20 +51,19 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<Spectra> {
     let flux = first.column(&names.flux)?;
     let is_list = !matches!(flux.shape, Shape::Scalar) || matches!(flux.values, Values::Text(_));
     let (options, path) = (options.clone(), path.to_owned());
-    if !is_list {
-        let mut whole = first;
-        for chunk in chunks {
-            whole.append(chunk?)?;
-        }
-        let id = stable_id(&file_key(&path));
-        let spectrum = one(&whole, &names, &options, id, &path)?;
-        return Ok(Spectra::single(Layout::Table, spectrum));
-    }
     let kind = |name: &String| {
         let column = first.get_in_any_case(name)?;
         Some((name.to_ascii_lowercase(), FactType::of_values(&column.values)))
     };
     let fact_types = options.carry.iter().filter_map(kind).collect();
+    if !is_list {
+        let mut whole = first;
+        for chunk in chunks {
+            whole.append(chunk?)?;
+        }
+        let mut spectra = Some(of_pixels(&whole, &names, &options, &path)?);
+        return Ok(Spectra::in_blocks(Layout::Table, 0, fact_types, move || spectra.take().map(Ok)));
+    }
     let mut row_of_file = 0;
     let mut chunks = std::iter::once(Ok(first)).chain(chunks);
     Ok(Spectra::in_blocks(Layout::Table, 0, fact_types, move || {
@@ -219,13 +218,10 @@ fn rows(table: &Table, names: &Names, options: &ReadOptions, first_row: usize, p
         let part =
             |column: &Column, values: &[f64]| if column.is_valid(row) { values[column.range(row)].to_vec() } else { Vec::new() };
         let id = match ids.map(|column| (column, Fact::of_column(column, row))) {
-            None => None,
-            Some((_, Some(Fact::Integer(id)))) => Some(id),
-            Some((_, None)) => None,
-            Some((column, Some(_))) => {
-                column.to_i64()?;
-                None
-            }
+            // As a file's fibres without one: nothing is lost.
+            None | Some((_, None)) => stable_id(&format!("{}, row {}", file_key(path), first_row + row)),
+            Some((_, Some(Fact::Integer(id)))) => id,
+            Some((column, Some(_))) => column.to_i64()?[row],
         };
         let pixels = Pixels {
             flux: part(&flux, &all_flux),
@@ -238,13 +234,45 @@ fn rows(table: &Table, names: &Names, options: &ReadOptions, first_row: usize, p
             },
         };
         let place = format!("{}, row {}", path.display(), first_row + row);
-        spectra.push(pixels.spectrum(names, scale, id, place, &shared, facts(table, &options.carry, row)));
+        spectra.push(pixels.spectrum(names, scale, Some(id), place, &shared, facts(table, &options.carry, row)));
     }
     Ok(spectra)
 }
 
-/// The spectrum of a table whose rows are pixels.
-fn one(table: &Table, names: &Names, options: &ReadOptions, id: i64, path: &Path) -> Result<ObservedSpectrum> {
+/// The spectra of a table whose rows are pixels: one for every identifier, in the order in which these
+/// appear; one for the file where it has none.
+fn of_pixels(table: &Table, names: &Names, options: &ReadOptions, path: &Path) -> Result<Vec<ObservedSpectrum>> {
+    if table.n_rows() == 0 {
+        return Ok(Vec::new());
+    }
+    let place = path.display();
+    let Some(name) = &names.id else {
+        return Ok(vec![one(table, names, options, stable_id(&file_key(path)), place.to_string())?]);
+    };
+    let column = table.column(name)?;
+    if let Some(row) = (0..table.n_rows()).find(|&row| !column.is_valid(row)) {
+        return Err(Error::data(format!("column '{name}', row {row}"))
+            .found("no identifier")
+            .expected("the identifier of the spectrum that the pixel belongs to")
+            .remedy("Give it, or leave the column out of a file with one spectrum."));
+    }
+    let (mut order, mut rows_of) = (Vec::new(), HashMap::<i64, Vec<usize>>::new());
+    for (row, id) in column.to_i64()?.into_iter().enumerate() {
+        let rows = rows_of.entry(id).or_default();
+        if rows.is_empty() {
+            order.push(id);
+        }
+        rows.push(row);
+    }
+    let spectrum = |id: &i64| match rows_of.len() {
+        1 => one(table, names, options, *id, place.to_string()),
+        _ => one(&table.select(&rows_of[id]), names, options, *id, format!("{place}, {name} {id}")),
+    };
+    order.iter().map(spectrum).collect()
+}
+
+/// The spectrum of a table whose rows are its pixels.
+fn one(table: &Table, names: &Names, options: &ReadOptions, id: i64, place: String) -> Result<ObservedSpectrum> {
     let column = |name: &str| table.column(name)?.to_f64();
     let wavelength = match &names.wavelength {
         Wavelengths::Column(name) | Wavelengths::Logarithm(name) => Some(table.column(name)?),
@@ -258,7 +286,7 @@ fn one(table: &Table, names: &Names, options: &ReadOptions, id: i64, path: &Path
         wavelength: wavelength.map_or_else(|| Ok(Vec::new()), Column::to_f64)?,
     };
     let shared = shared(table, table.column(&names.flux)?);
-    Ok(pixels.spectrum(names, scale, Some(id), path.display().to_string(), &shared, BTreeMap::new()))
+    Ok(pixels.spectrum(names, scale, Some(id), place, &shared, facts(table, &options.carry, 0)))
 }
 
 struct Pixels {

@@ -138,7 +138,10 @@ fn find(tables: &[JoinedSource], name: &str) -> Result<(Arc<JoinTable>, Column)>
         let named: Vec<&str> =
             tables.iter().flat_map(|joined| joined.table.columns().columns()).map(|column| column.schema.name.as_str()).collect();
         Error::data(format!("column '{name}'"))
-            .found(format!("no such column in the joined tables (there are: {})", named.join(", ")))
+            .found(match tables.is_empty() {
+                true => "no joined table".to_owned(),
+                false => format!("no such column in the joined tables (there are: {})", named.join(", ")),
+            })
             .expected("that column, by its new name")
             .remedy("Join a table that has it ([[tables]]), choose it there (tables.columns), or name another one.")
     })

@@ -1,0 +1,158 @@
+//! `train --seeds N`: the same training with several seeds, and what its figures are in the mean, with their
+//! spread: the figures of one seed, or of the best, are not those of the method.
+
+use super::built_in::TrainingRecipe;
+use super::outcome::Outcome;
+use super::settings::Settings;
+use super::train::Arguments;
+use super::training_task::Task;
+use crate::error::{Error, Result};
+use crate::package::Trainable;
+use crate::table::write_atomically;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+
+/// Most seeds of a command.
+const MOST: u32 = 1000;
+/// The figures in the folder of the models.
+const FILE: &str = "seeds.json";
+
+/// A figure over the seeds whose trainings have it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Spread {
+    pub n: usize,
+    pub mean: f64,
+    /// Standard deviation from seed to seed; none of one seed.
+    pub scatter: Option<f64>,
+    pub lowest: f64,
+    pub highest: f64,
+}
+
+impl Spread {
+    /// Of at least one value.
+    fn of(values: &[f64]) -> Self {
+        let n = values.len();
+        let mean = values.iter().sum::<f64>() / n as f64;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        Self {
+            n,
+            mean,
+            scatter: (n > 1).then(|| (squares / (n - 1) as f64).sqrt()),
+            lowest: values.iter().copied().fold(f64::INFINITY, f64::min),
+            highest: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        }
+    }
+}
+
+/// Trains with `n` seeds, the first of which is that of the command line, or 1; every model is a folder
+/// `seed-…` of the output.
+///
+/// # Errors
+/// When a training fails: those before it are finished, and `--resume` goes on.
+pub fn train_seeds<K: Trainable>(n: u32, text: &TrainingRecipe, arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
+    if !(1..=MOST).contains(&n) {
+        return Err(Error::usage("--seeds").found(n.to_string()).expected(format!("from 1 to {MOST}")));
+    }
+    let folder = arguments.output.as_path();
+    if folder.join("model.toml").exists() {
+        return Err(Error::usage(format!("--output {}", folder.display()))
+            .found("a model")
+            .expected("a folder for the models of all seeds")
+            .remedy("Name another one."));
+    }
+    std::fs::create_dir_all(folder).map_err(|error| Error::writing(folder, error))?;
+    let first = settings.seed.unwrap_or(1);
+    let (mut models, mut all) = (Vec::new(), BTreeMap::<String, Vec<f64>>::new());
+    for seed in (0..u64::from(n)).map(|k| first.wrapping_add(k)) {
+        let output = folder.join(format!("seed-{seed}"));
+        let task = Task { output: &output, ..Task::of(arguments) };
+        let package = task.run_text::<K>(text, Some(seed), settings)?;
+        let mut figures = BTreeMap::new();
+        flatten("", &package.summary(), &mut figures);
+        for (name, value) in &figures {
+            all.entry(name.clone()).or_default().push(*value);
+        }
+        models.push(json!({ "seed": seed, "output": output, "sha256": package.sha256(), "figures": figures }));
+    }
+    let spreads: BTreeMap<String, Spread> = all.into_iter().map(|(name, values)| (name, Spread::of(&values))).collect();
+    let summary = json!({ "output": folder, "seeds": models, "figures": spreads });
+    write(&folder.join(FILE), &summary)?;
+    Ok(Outcome::answer(table(&spreads), summary))
+}
+
+fn write(path: &Path, summary: &Value) -> Result<()> {
+    let text = serde_json::to_string_pretty(summary).map_err(|error| Error::writing(path, error))?;
+    write_atomically(path, true, |file| file.write_all(text.as_bytes()))
+}
+
+/// The numbers of a summary by their places in it; entries of lists go by their texts, or by their number.
+fn flatten(place: &str, value: &Value, into: &mut BTreeMap<String, f64>) {
+    let below = |name: &str| if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") };
+    match value {
+        Value::Number(number) => into.extend(number.as_f64().map(|number| (place.to_owned(), number))),
+        Value::Object(entries) => entries.iter().for_each(|(name, value)| flatten(&below(name), value, into)),
+        Value::Array(entries) => {
+            for (index, entry) in entries.iter().enumerate() {
+                let texts = entry.as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str());
+                let texts: Vec<&str> = texts.collect();
+                let name = if texts.is_empty() { (index + 1).to_string() } else { texts.join(", ") };
+                flatten(&below(&name), entry, into);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+/// For people.
+fn table(spreads: &BTreeMap<String, Spread>) -> String {
+    let width = spreads.keys().map(|name| name.chars().count()).max().unwrap_or(0).max(6);
+    let mut text =
+        format!("{:<width$} {:>5} {:>12} {:>12} {:>12} {:>12}\n", "figure", "seeds", "mean", "scatter", "lowest", "highest");
+    let number = |value: f64| {
+        if value != 0.0 && !(1e-3..1e6).contains(&value.abs()) { format!("{value:.3e}") } else { format!("{value:.4}") }
+    };
+    for (name, Spread { n, mean, scatter, lowest, highest }) in spreads {
+        let scatter = scatter.map_or_else(|| "-".to_owned(), number);
+        let [mean, lowest, highest] = [mean, lowest, highest].map(|value| number(*value));
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:<width$} {n:>5} {mean:>12} {scatter:>12} {lowest:>12} {highest:>12}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_the_names_of_their_places() {
+        let summary = json!({
+            "stars": 300, "metrics": { "chi": 1.5, "none": null },
+            "comparison": [{ "parameter": "teff", "method": "linear", "bias": -2.0 }, { "parameter": "teff", "method": "network", "bias": 1 }],
+            "ends": [0.5, 0.25],
+        });
+        let mut found = BTreeMap::new();
+        flatten("", &summary, &mut found);
+        let names: Vec<&str> = found.keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            ["comparison.linear, teff.bias", "comparison.network, teff.bias", "ends.1", "ends.2", "metrics.chi", "stars"]
+        );
+        assert_eq!((found["comparison.linear, teff.bias"], found["ends.2"]), (-2.0, 0.25));
+    }
+
+    #[test]
+    fn a_spread_is_the_standard_deviation_of_a_sample() {
+        // numpy 2.4.6: numpy.std([1, 2, 4], ddof=1)
+        let spread = Spread::of(&[1.0, 2.0, 4.0]);
+        assert!((spread.scatter.unwrap() - 1.527_525_231_651_946_6).abs() < 1e-15 && spread.mean == 7.0 / 3.0);
+        assert_eq!((spread.n, spread.lowest, spread.highest), (3, 1.0, 4.0));
+        assert_eq!(Spread::of(&[3.0]).scatter, None);
+        let text = table(&BTreeMap::from([("a".to_owned(), spread), ("loss".to_owned(), Spread::of(&[1e-5]))]));
+        assert!(text.contains("2.3333") && text.contains("1.000e-5") && text.lines().count() == 3, "{text}");
+    }
+}
