@@ -1,9 +1,22 @@
 //! What a run asks of an estimator.
 
+use super::kinds::Package;
 use crate::error::{Error, Result};
 use crate::text::fault_in_toml;
 use serde::de::DeserializeOwned;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A model whose predictions are where fits of another one start.
+#[derive(Clone)]
+pub struct StartFrom(pub Arc<dyn Package>);
+
+impl fmt::Debug for StartFrom {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("StartFrom").field(&self.0.id()).finish()
+    }
+}
 
 /// The choices of a command line.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +31,10 @@ pub struct Request {
     pub hold: Vec<(String, f64)>,
     /// How posteriors are described (`laplace`, `importance`).
     pub posterior: Option<String>,
+    /// Where fits start, in place of draws of the prior.
+    pub start_from: Option<StartFrom>,
+    /// Whether values are wanted without errors.
+    pub values_alone: bool,
     pub seed: Option<u64>,
 }
 
@@ -40,6 +57,7 @@ impl Request {
             ("--constraint", self.constraints.is_some()),
             ("--hold", !self.hold.is_empty()),
             ("--posterior", self.posterior.is_some()),
+            ("--start-from", self.start_from.is_some()),
         ];
         match choices.into_iter().find(|(_, is_made)| *is_made) {
             None => Ok(()),

@@ -54,6 +54,10 @@ pub struct Arguments {
     /// optimum.
     #[arg(long, value_name = "METHOD", value_parser = ["laplace", "importance"])]
     posterior: Option<String>,
+    /// Start every fit from what a direct network of the same data vector predicts (a model directory of the
+    /// kind regression that predicts all labels), in place of draws of the prior.
+    #[arg(long, value_name = "MODEL")]
+    start_from: Option<PathBuf>,
     /// Fit only part i of n, 0 ≤ i < n: of the inputs, every n-th, where the output is a folder; of the
     /// stars, by identifier, where it is a file.
     #[arg(long, value_name = "i/n")]
@@ -84,7 +88,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     interrupt::watch()?;
     require_utf8(&arguments.output)?;
     let package = settings.package(&arguments.model)?;
-    let estimator = package.clone().estimator(&arguments.request(settings))?;
+    let estimator = package.clone().estimator(&arguments.request(settings)?)?;
     Inputs::of(arguments.other_inputs()?).require_other(&arguments.output)?;
     let is_folder = arguments.output.is_dir() || arguments.output.to_string_lossy().ends_with('/');
     let survey = if is_folder { Some(Survey::of(&arguments.observations)?) } else { None };

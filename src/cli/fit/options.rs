@@ -4,7 +4,7 @@ use super::Arguments;
 use super::raw::Preparations;
 use crate::cli::settings::Settings;
 use crate::error::Result;
-use crate::package::{Estimator, Package, Request};
+use crate::package::{Estimator, Package, Request, StartFrom};
 use std::path::PathBuf;
 
 /// A parameter and the value at which it is held.
@@ -46,21 +46,28 @@ impl Arguments {
         let mut inputs = self.raw.inputs()?;
         inputs.push(self.model.clone());
         inputs.extend(self.config.clone());
+        inputs.extend(self.start_from.clone());
         inputs.extend(self.observations.iter().filter_map(|path| Some(path.to_str()?.strip_prefix('@')?.into())));
         Ok(inputs)
     }
 
     /// What the command line asks of the model.
-    pub(super) fn request(&self, settings: &Settings) -> Request {
+    ///
+    /// # Errors
+    /// When the model of --start-from cannot be read.
+    pub(super) fn request(&self, settings: &Settings) -> Result<Request> {
+        let start_from = self.start_from.as_ref().map(|path| settings.package(path)).transpose()?.map(StartFrom);
         let constraints = self.constraint.iter().filter(|name| *name != "none").cloned().collect();
-        Request {
+        Ok(Request {
             config: self.config.clone(),
             likelihood_only: self.likelihood_only,
             constraints: (!self.constraint.is_empty()).then_some(constraints),
             hold: self.hold.clone(),
             posterior: self.posterior.clone(),
+            start_from,
+            values_alone: false,
             seed: settings.seed,
-        }
+        })
     }
 }
 
