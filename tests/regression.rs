@@ -59,6 +59,20 @@ fn a_recipe_of_a_regression_trains_and_its_model_makes_catalogues() {
     assert_eq!(command(&format!("fit {model} {new} -o {catalogue} --resume")), 0);
     assert_eq!(command(&format!("fit {model} {new} {overlap} -o {}", path("run/"))), 0, "a run over partitions");
     assert_eq!(command(&format!("fit {model} {new} -o {} --hold feh=0", path("held.fits"))), 2, "no fit, nothing to hold");
+    // A forward model's fits start from it, if it predicts all labels.
+    let forward = concat!(env!("CARGO_MANIFEST_DIR"), "/models/xp-simulated");
+    let started = |from: &str, more: &str| command(&format!("fit {forward} {new} -o {}{more}{from}", path("started.parquet")));
+    assert_eq!(started(&format!(" --start-from {model}"), ""), 2, "log g is missing");
+    let (all_labels, complete) = (path("all_labels.toml"), path("complete"));
+    std::fs::write(&all_labels, RECIPE.replace("'feh'", "'feh', 'logg', 'extinction'")).unwrap();
+    assert_eq!(command(&format!("train {all_labels} {overlap} -o {complete}")), 0);
+    let from = format!(" --start-from {complete}");
+    assert_eq!(started(&from, ""), 0);
+    assert_eq!(started(&from, " --resume"), 0, "the same run is finished");
+    assert_ne!(started("", " --resume"), 0, "another run");
+    let fitted = table::read(path("started.parquet").as_ref()).unwrap().column("teff").unwrap().to_f64().unwrap();
+    assert!(fitted.iter().filter(|teff| teff.is_finite()).count() > 55);
+
     let catalogue = table::read(catalogue.as_ref()).unwrap();
     for name in ["teff", "teff_error", "feh", "domain_distance"] {
         let values = catalogue.column(name).unwrap().to_f64().unwrap();

@@ -5,6 +5,7 @@ use super::degrees::fitted_to_flux;
 use super::engine::is_on_device;
 use super::estimates::Estimates;
 use super::flags;
+use super::guide::Guide;
 use super::importance::Sampler;
 use super::modes::Modes;
 use super::options::FitOptions;
@@ -41,11 +42,13 @@ pub fn fit(trained: &TrainedModel, observations: &Observations, options: &FitOpt
 
 /// What a model and options need to fit stars, made once; it owns the model.
 pub struct Fitter {
-    setup: Setup,
+    pub(super) setup: Setup,
     /// The same without the Jacobians of the options, where these have them: the density whose integrals are
     /// wanted.
     natural: Option<Setup>,
     starts: StartGrid,
+    /// Another model that says where fits start, and its hash.
+    pub(super) guide: Option<(Guide, String)>,
     /// Positions of the parameters of the mixture prior.
     labels: Vec<usize>,
     derived: Vec<DerivedColumn>,
@@ -98,7 +101,7 @@ impl Fitter {
         }
         let is_free = |name: &&String| setup.model.space.position(name).is_ok_and(|position| !setup.held.contains(&position));
         let judged = setup.constraints.iter().filter(is_free).cloned().collect();
-        Ok(Self { setup, natural, starts, labels, derived, groups, judged })
+        Ok(Self { setup, natural, starts, guide: None, labels, derived, groups, judged })
     }
 
     /// The model.
@@ -147,6 +150,12 @@ impl Fitter {
         let other = self.natural.as_ref().map(|setup| Problem::new(setup, observations));
         let other_posterior = other.as_ref().map(Problem::posterior).transpose()?;
         let (natural, natural_posterior) = (other.as_ref().unwrap_or(problem), other_posterior.as_ref().unwrap_or(posterior));
+        let mut guided = Vec::new();
+        if let Some((guide, _)) = &self.guide {
+            reached(FitStage::Begun)?;
+            guided = guide.starts(&self.setup.model, observations)?;
+            reached(FitStage::Start)?;
+        }
         let sampler = &Sampler::new(natural, natural_posterior, options.posterior, options.start.seed);
         let block = Block {
             problem,
@@ -158,6 +167,7 @@ impl Fitter {
             separations,
             observations,
             n_fluxes,
+            guided: &guided,
             fitter: self,
         };
         tracing::debug!("{} stars, {} engine", fittable.len(), posterior.engine_name());
@@ -199,6 +209,8 @@ struct Block<'a> {
     observations: &'a Observations,
     /// Of every star.
     n_fluxes: &'a [usize],
+    /// Starts of every star that another model gave one; empty without such a model.
+    guided: &'a [Option<Array2<f64>>],
     fitter: &'a Fitter,
 }
 
@@ -208,7 +220,19 @@ impl Block<'_> {
         let options = self.fitter.options();
         let breadths: Vec<Breadth> = stars.iter().map(|&star| Breadth::new(self.distance_signal(star), &options.start)).collect();
         let (model, constraints) = (self.problem.model, &self.problem.constraints);
-        let starts = self.fitter.starts.starts(model, self.observations, constraints, (stars, &breadths));
+        let drawn = |stars: &[usize], breadths: &[Breadth]| {
+            self.fitter.starts.starts(model, self.observations, constraints, (stars, breadths))
+        };
+        let starts = match self.guided {
+            [] => drawn(stars, &breadths),
+            guided => {
+                let each = stars.iter().zip(&breadths).map(|(&star, &breadth)| match &guided[star] {
+                    Some(start) => start.clone(),
+                    None => drawn(&[star], &[breadth]).swap_remove(0),
+                });
+                each.collect()
+            }
+        };
         reached(FitStage::Start)?;
         let searches = Searches::run(self.posterior, stars, (&starts, &breadths), (self.bounds, self.separations), options)?;
         reached(FitStage::Optimum { n_evaluations: searches.n_evaluations() })?;

@@ -11,6 +11,7 @@ mod engine;
 mod estimates;
 mod fit;
 pub mod flags;
+mod guide;
 mod importance;
 mod modes;
 mod options;

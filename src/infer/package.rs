@@ -2,7 +2,6 @@
 
 use super::fit::Fitter;
 use super::options::FitOptions;
-use super::reading::read_options;
 use crate::error::{Error, Result};
 use crate::model::{Registry, check_measured};
 use crate::observations::{Grid, Observations, ReadOptions};
@@ -31,7 +30,11 @@ impl Package for TrainedModel {
     }
 
     fn estimator(self: Arc<Self>, request: &Request) -> Result<Arc<dyn Estimator>> {
-        Ok(Arc::new(Fitter::new(self, &FitOptions::of(request)?)?))
+        let fitter = Fitter::new(self, &FitOptions::of(request)?)?;
+        Ok(Arc::new(match &request.start_from {
+            Some(from) => fitter.starting_from(from)?,
+            None => fitter,
+        }))
     }
 }
 
@@ -45,7 +48,7 @@ impl Kind for TrainedModel {
 
 impl Estimator for Fitter {
     fn read_options(&self) -> ReadOptions {
-        read_options(self.trained(), self.options())
+        Self::read_options(self)
     }
 
     fn constraints(&self) -> Vec<String> {
@@ -53,7 +56,13 @@ impl Estimator for Fitter {
     }
 
     fn choices(&self) -> Result<String> {
-        toml::to_string(self.options()).map_err(|error| Error::usage("fit options").found(error.to_string()).source(error))
+        let options = toml::to_string(self.options())
+            .map_err(|error| Error::usage("fit options").found(error.to_string()).source(error))?;
+        Ok(match self.guide_sha256() {
+            // A comment: the text is read as options again, by audits.
+            Some(sha256) => format!("# start_from = \"{sha256}\"\n{options}"),
+            None => options,
+        })
     }
 
     fn notes(&self) -> Vec<(String, String)> {

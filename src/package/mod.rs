@@ -12,5 +12,5 @@ mod training;
 
 pub use estimator::{Estimated, Estimator, FitStage, Reached};
 pub use kinds::{Kind, Kinds, Package, kind_of};
-pub use request::{Request, read_toml};
+pub use request::{Request, StartFrom, read_toml};
 pub use training::{Report, Trainable, Trained, TrainingContext};

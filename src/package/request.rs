@@ -1,10 +1,23 @@
 //! What a run asks of an estimator.
 
+use super::kinds::Package;
 use crate::error::{Error, Result};
 use crate::text::fault_in_toml;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A model whose predictions are where fits of another one start.
+#[derive(Clone)]
+pub struct StartFrom(pub Arc<dyn Package>);
+
+impl fmt::Debug for StartFrom {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("StartFrom").field(&self.0.id()).finish()
+    }
+}
 
 /// The choices of a command line.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +34,10 @@ pub struct Request {
     pub posterior: Option<String>,
     /// Magnitudes by which bands are too faint, by name.
     pub zero_points: BTreeMap<String, f64>,
+    /// Where fits start, in place of draws of the prior.
+    pub start_from: Option<StartFrom>,
+    /// Whether values are wanted without errors.
+    pub values_alone: bool,
     pub seed: Option<u64>,
 }
 
@@ -44,6 +61,7 @@ impl Request {
             ("--hold", !self.hold.is_empty()),
             ("--posterior", self.posterior.is_some()),
             ("--zero-points", !self.zero_points.is_empty()),
+            ("--start-from", self.start_from.is_some()),
         ];
         match choices.into_iter().find(|(_, is_made)| *is_made) {
             None => Ok(()),

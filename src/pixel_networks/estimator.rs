@@ -41,6 +41,7 @@ impl PixelEstimator {
             ("--constraint", request.constraints.is_some()),
             ("--hold", !request.hold.is_empty()),
             ("--posterior", request.posterior.is_some()),
+            ("--start-from", request.start_from.is_some()),
         ];
         for (choice, is_made) in choices {
             if is_made {

@@ -1,14 +1,10 @@
-//! From observations to the rows that networks see.
+//! Which inputs networks see, and what their steps learn.
 
-use super::steps::{FittedStep, Step, fill, mean_and_deviation};
+use super::rows::{fluxes, further_raw};
+use super::steps::{FittedStep, Step, mean_and_deviation};
 use crate::error::{Error, Result};
-use crate::noise::WhiteningRow;
-use crate::observations::{Grid, Observations, hash64};
+use crate::observations::{Grid, Observations};
 use crate::statistics::median;
-use ndarray::{Array2, Axis, concatenate};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -74,21 +70,6 @@ pub struct Inputs {
     pub further: Vec<[f64; 3]>,
     /// Positions of the entries that no training star had a flux for: those of new stars are missing too.
     pub untrained: Vec<usize>,
-}
-
-/// Rows of stars, and whose could not be made.
-pub struct Rows {
-    /// `[N, D]`, finite.
-    pub values: Array2<f32>,
-    /// Too few fluxes `[N]`.
-    pub is_unusable: Vec<bool>,
-}
-
-/// A noise to be added: the numbers of copy `copy` of each star, from its identifier and the seed.
-#[derive(Debug, Clone, Copy)]
-pub struct Copy {
-    pub seed: u64,
-    pub copy: u32,
 }
 
 impl Inputs {
@@ -167,139 +148,4 @@ impl Inputs {
     pub fn n_continuous(&self) -> usize {
         self.fallback.len() + self.further.len()
     }
-
-    /// 1 for every entry of a star that is missing.
-    fn missing(&self, observations: &Observations, star: usize) -> Vec<f32> {
-        let of = |error: &f32| if error.is_finite() { 0.0 } else { 1.0 };
-        let mut missing: Vec<f32> = observations.flux_error.row(star).iter().map(of).collect();
-        self.untrained.iter().for_each(|&entry| missing[entry] = 1.0);
-        missing
-    }
-
-    /// The rows of some stars, with noise added where a copy is wanted.
-    ///
-    /// # Errors
-    /// When the grid is another, or a measured input is absent.
-    pub fn rows(&self, observations: &Observations, stars: &[usize], copy: Option<Copy>) -> Result<Rows> {
-        self.grid.require_same(&observations.grid)?;
-        let recipe = &self.recipe;
-        let mut rows = fluxes(recipe, observations, stars, &self.untrained, copy);
-        let missing: Vec<Vec<f32>> = stars.iter().map(|&star| self.missing(observations, star)).collect();
-        for step in &self.steps {
-            rows = step.apply(rows);
-        }
-        fill(&mut rows, &self.fallback);
-        let raw = further_raw(recipe, observations, stars, copy)?;
-        let further = Array2::from_shape_fn(raw.dim(), |(star, k)| {
-            let [scale, mean, deviation] = self.further[k];
-            let value = ((raw[[star, k]] / scale).asinh() - mean) / deviation;
-            if value.is_finite() { value as f32 } else { 0.0 }
-        });
-        let joined = concatenate(Axis(1), &[rows.view(), further.view()]);
-        let mut values = joined.map_err(|error| Error::numerical("inputs").found(error.to_string()))?;
-        if recipe.indicators {
-            let indicators = Array2::from_shape_fn((stars.len(), self.grid.len()), |(star, w)| missing[star][w]);
-            values = concatenate(Axis(1), &[values.view(), indicators.view()])
-                .map_err(|error| Error::numerical("inputs").found(error.to_string()))?;
-        }
-        let most = recipe.most_missing * self.grid.len() as f64;
-        let is_unusable = missing.iter().map(|row| row.iter().map(|&m| f64::from(m)).sum::<f64>() > most).collect();
-        Ok(Rows { values, is_unusable })
-    }
-}
-
-fn random_of(id: i64, copy: Copy) -> ChaCha8Rng {
-    let mut random = ChaCha8Rng::seed_from_u64(hash64(id, copy.seed));
-    random.set_stream(u64::from(copy.copy));
-    random
-}
-
-/// Fluxes `[N, W]`, NaN where missing; of a copy, with noise of the star's covariance.
-fn fluxes(
-    recipe: &InputsRecipe,
-    observations: &Observations,
-    stars: &[usize],
-    untrained: &[usize],
-    copy: Option<Copy>,
-) -> Array2<f32> {
-    let mut rows = Array2::zeros((stars.len(), observations.grid.len()));
-    rows.axis_iter_mut(Axis(0)).into_par_iter().zip(stars).for_each(|(mut row, &star)| {
-        let noise = copy.map(|copy| noise(observations, star, copy));
-        for (w, value) in row.iter_mut().enumerate() {
-            let is_present = observations.flux_error[[star, w]].is_finite();
-            let added = noise.as_ref().map_or(0.0, |noise| noise[w] as f32);
-            *value = if is_present { observations.flux[[star, w]] + added } else { f32::NAN };
-        }
-        untrained.iter().for_each(|&entry| row[entry] = f32::NAN);
-        if recipe.interpolate {
-            interpolate(row.as_slice_mut().unwrap_or_default(), &observations.grid.wavelength);
-        }
-    });
-    rows
-}
-
-/// A draw from the noise of a star's fluxes: L n = z with independent normal z, solved for n.
-fn noise(observations: &Observations, star: usize, copy: Copy) -> Vec<f64> {
-    let WhiteningRow { triangle, diagonal, .. } = observations.whitening.row(star);
-    let block = observations.grid.len() - diagonal.len();
-    let mut random = random_of(observations.ids[star], copy);
-    let mut found: Vec<f64> = Vec::with_capacity(observations.grid.len());
-    for i in 0..block {
-        let row = &triangle[i * (i + 1) / 2..=i * (i + 3) / 2];
-        let z: f64 = StandardNormal.sample(&mut random);
-        let known: f64 = row.iter().zip(&found).map(|(factor, noise)| factor * noise).sum();
-        found.push(if row[i] > 0.0 { (z - known) / row[i] } else { 0.0 });
-    }
-    for inverse in diagonal {
-        let z: f64 = StandardNormal.sample(&mut random);
-        found.push(if inverse > 0.0 { z / inverse } else { 0.0 });
-    }
-    found
-}
-
-/// Replaces NaN between two numbers by the line between them, and at the ends by the nearest number.
-fn interpolate(row: &mut [f32], wavelength: &[f64]) {
-    let present: Vec<usize> = (0..row.len()).filter(|&w| row[w].is_finite()).collect();
-    let (Some(&first), Some(&last)) = (present.first(), present.last()) else { return };
-    let (left, right) = (row[first], row[last]);
-    row[..first].fill(left);
-    row[last..].fill(right);
-    for pair in present.windows(2) {
-        let (a, b) = (pair[0], pair[1]);
-        for w in a + 1..b {
-            let along = ((wavelength[w] - wavelength[a]) / (wavelength[b] - wavelength[a])) as f32;
-            row[w] = row[a] + along * (row[b] - row[a]);
-        }
-    }
-}
-
-/// Measured quantities and ϖ/√flux `[N, …]`, NaN where missing.
-fn further_raw(recipe: &InputsRecipe, observations: &Observations, stars: &[usize], copy: Option<Copy>) -> Result<Array2<f64>> {
-    let names = recipe.measured();
-    let entry = match &recipe.luminosity {
-        None => None,
-        Some(input) => Some(observations.grid.names.iter().position(|name| *name == input.entry).ok_or_else(|| {
-            Error::usage("inputs, luminosity")
-                .found(format!("the entry '{}'", input.entry))
-                .expected(format!("one of {}", observations.grid.names.join(", ")))
-                .remedy("Name an entry of the observation file.")
-        })?),
-    };
-    let mut raw = Array2::from_elem((stars.len(), names.len()), f64::NAN);
-    for (mut row, &star) in raw.rows_mut().into_iter().zip(stars) {
-        // A stream of its own, far from those of the fluxes.
-        let mut random = copy.map(|copy| random_of(observations.ids[star], Copy { copy: copy.copy | 1 << 31, ..copy }));
-        for (k, name) in names.iter().enumerate() {
-            let Some((value, error)) = observations.constraint(name, star) else { continue };
-            let noise = random
-                .as_mut()
-                .map_or(0.0, |random| error * <StandardNormal as Distribution<f64>>::sample(&StandardNormal, random));
-            row[k] = value + noise;
-            if let Some(entry) = entry.filter(|_| k + 1 == names.len()) {
-                let (flux, error) = (observations.flux[[star, entry]], observations.flux_error[[star, entry]]);
-                row[k] /= if error.is_finite() && flux > 0.0 { f64::from(flux).sqrt() } else { f64::NAN };
-            }
-        }
-    }
-    Ok(raw)
 }

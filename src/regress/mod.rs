@@ -28,14 +28,18 @@ mod inputs;
 mod luminosity_tests;
 mod mixture;
 mod model;
+mod normals;
 mod objective;
 mod package;
 mod pca;
 mod predict;
 mod recipe;
+mod rows;
 mod slopes;
 #[cfg(test)]
-mod speed_tests;
+mod solar_like_tests;
+#[cfg(test)]
+mod start_tests;
 mod steps;
 mod target;
 #[cfg(test)]

@@ -67,7 +67,10 @@ impl Package for RegressionModel {
         request.require_no_fit(KIND)?;
         let mut options: RegressionOptions = request.options()?;
         options.seed = request.seed.or(options.seed);
-        check_errors(&self.target, self.members.len(), options.copies.unwrap_or(self.copies))?;
+        match request.values_alone {
+            true => options.copies = Some(0),
+            false => check_errors(&self.target, self.members.len(), options.copies.unwrap_or(self.copies))?,
+        }
         let model = match (options.copies, options.seed) {
             (None, None) => self,
             (copies, seed) => {

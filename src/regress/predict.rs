@@ -1,8 +1,8 @@
 //! Values with covariances.
 
-use super::inputs::Copy;
 use super::model::RegressionModel;
 use super::objective::meaning;
+use super::rows::Copy;
 use crate::error::Result;
 use crate::observations::Observations;
 use ndarray::{Array2, Array3, Axis, s};

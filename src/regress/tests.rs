@@ -1,9 +1,9 @@
 //! Direct networks on simulated surveys with known truth, and on the real overlap.
 
 use super::comparison::Comparison;
-use super::inputs::Copy;
 use super::luminosity_tests::noisy;
 use super::objective::{Objective, Scaling};
+use super::rows::Copy;
 use super::*;
 use crate::error::{Error, Result};
 use crate::learn::Teacher;

@@ -1,5 +1,6 @@
 //! `photosphere bench`: how fast every stage is on this machine, and how far from what the machine can do.
 
+mod direct;
 mod machine;
 mod operations;
 mod pipeline;
@@ -14,6 +15,7 @@ use crate::infer::audit::{AuditOptions, audit};
 use crate::package::read_toml;
 use crate::statistics::percentiles;
 use crate::train::TrainedModel;
+use direct::DirectBench;
 use machine::Machine;
 use operations::Operations;
 use pipeline::{Pass, Pipeline, Stage};
@@ -40,11 +42,15 @@ pub struct Arguments {
     /// How often everything is done.
     #[arg(long, value_name = "N", default_value_t = 3)]
     repeats: usize,
+    /// Time direct networks instead: predictions from spectra with errors, principal components of --stars
+    /// spectra, distances.
+    #[arg(long, conflicts_with = "pixel_networks")]
+    direct: bool,
     /// Time networks per pixel with these numbers of neurons instead (as 20,40): training, emulated spectra,
     /// fits of 15 labels.
     #[arg(long, value_name = "NEURONS", value_delimiter = ',')]
     pixel_networks: Vec<usize>,
-    /// Pixels of the spectra, with --pixel-networks.
+    /// Pixels of the spectra, with --pixel-networks and --direct.
     #[arg(long, value_name = "N", default_value_t = 5000)]
     pixels: usize,
     /// Pixels that are trained, with --pixel-networks; the others repeat them.
@@ -64,6 +70,15 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
                 .expected(format!("1 to {MOST}"))
                 .remedy("Give another number; 4096 stars and 3 repeats are the defaults."));
         }
+    }
+    if arguments.direct {
+        let bench = DirectBench {
+            n_spectra: arguments.stars,
+            n_pixels: arguments.pixels,
+            repeats: arguments.repeats,
+            seed: settings.seed.unwrap_or(1),
+        };
+        return bench.run();
     }
     if !arguments.pixel_networks.is_empty() {
         let bench = PixelBench {

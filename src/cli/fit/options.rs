@@ -4,7 +4,7 @@ use super::Arguments;
 use super::raw::Preparations;
 use crate::cli::settings::Settings;
 use crate::error::Result;
-use crate::package::{Estimator, Package, Request, read_toml};
+use crate::package::{Estimator, Package, Request, StartFrom, read_toml};
 use crate::residuals::ZeroPoints;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -49,6 +49,7 @@ impl Arguments {
         inputs.push(self.model.clone());
         inputs.extend(self.config.clone());
         inputs.extend(self.zero_points.clone());
+        inputs.extend(self.start_from.clone());
         inputs.extend(self.observations.iter().filter_map(|path| Some(path.to_str()?.strip_prefix('@')?.into())));
         Ok(inputs)
     }
@@ -56,8 +57,10 @@ impl Arguments {
     /// What the command line asks of the model.
     ///
     /// # Errors
-    /// When the file of zero points cannot be read, or is of another model.
+    /// When the file of zero points cannot be read, or is of another model, or the model of --start-from cannot
+    /// be read.
     pub(super) fn request(&self, package: &dyn Package, settings: &Settings) -> Result<Request> {
+        let start_from = self.start_from.as_ref().map(|path| settings.package(path)).transpose()?.map(StartFrom);
         let zero_points = match &self.zero_points {
             None => BTreeMap::new(),
             Some(path) => {
@@ -74,6 +77,8 @@ impl Arguments {
             hold: self.hold.clone(),
             posterior: self.posterior.clone(),
             zero_points,
+            start_from,
+            values_alone: false,
             seed: settings.seed,
         })
     }

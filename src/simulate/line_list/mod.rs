@@ -11,6 +11,7 @@
 //! | `synthesis` | flux and label gradients of a star |
 //! | `parallaxes` | the same stars at distances, with noisy parallaxes |
 //! | `population` | stars, training spectra, reference points |
+//! | `solar_like` | dwarfs with five measured labels |
 //! | `table` | spectra as an observation file |
 //!
 //! ```
@@ -26,6 +27,7 @@
 mod lines;
 mod parallaxes;
 mod population;
+mod solar_like;
 mod synthesis;
 mod table;
 #[cfg(test)]
@@ -34,4 +36,5 @@ mod tests;
 pub use lines::{ELEMENTS, LABELS, LineList, N_LABELS};
 pub use parallaxes::{ParallaxSurvey, absolute_magnitude};
 pub use population::{Population, References};
+pub use solar_like::{SolarLikeSurvey, is_solar_like};
 pub use synthesis::Synthesis;

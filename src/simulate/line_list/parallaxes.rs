@@ -12,7 +12,7 @@ use rand_distr::{Distribution, StandardNormal};
 const SUN: [f64; 3] = [4.74, 4.438, 5772.0];
 /// Scatter of absolute magnitudes about that of the labels: masses and colours that a spectrum does not tell,
 /// mag.
-const SCATTER: f64 = 0.1;
+pub(super) const SCATTER: f64 = 0.1;
 /// Mean and scatter of the apparent magnitudes without dust.
 const APPARENT: [f64; 2] = [17.1, 0.8];
 /// Mean of the exponential distribution of extinctions, mag.

@@ -197,6 +197,20 @@ impl Network {
         Ok(found)
     }
 
+    /// Number of multiply-adds of the products of a prediction.
+    ///
+    /// # Errors
+    /// As [`Network::forms`].
+    pub fn n_products(&self) -> Result<usize> {
+        let forms = self.forms()?;
+        let of = |(position, layer): (usize, &Layer)| match *layer {
+            Layer::Linear { outputs } => forms[position].len().saturating_mul(outputs),
+            Layer::Convolution { channels, kernel } => forms[position].len().saturating_mul(kernel).saturating_mul(channels),
+            _ => 0,
+        };
+        Ok(self.layers.iter().enumerate().map(of).fold(0, usize::saturating_add))
+    }
+
     /// Number of weights and biases.
     ///
     /// # Errors

@@ -51,6 +51,8 @@ fn rows(n: usize, width: usize) -> Array2<f32> {
 fn the_network_of_solardis_has_the_published_number_of_parameters() {
     let network = solardis();
     assert_eq!(network.n_parameters().unwrap(), 23_849_605);
+    // By hand: 64·3·4875 + 128·192·1625 + 256·384·541 + 46080·512 + 512·256 + 256·5.
+    assert_eq!(network.n_products().unwrap(), 117_779_776);
     let forms = network.forms().unwrap();
     assert!(forms.contains(&Form::Features(46_080)) && network.n_outputs().unwrap() == 5);
     let small = every_kind();
