@@ -32,9 +32,9 @@ const FLOOR_OF_LOGARITHMS: f64 = 0.1;
 
 /// Teach a forward model how far its estimates can be trusted, from stars with measured labels.
 ///
-/// The stars are fitted without their labels, as `fit` does by default; classifiers learn which estimates agree
-/// with the measurements, and are written with the model. Catalogues of it have columns <label>_confidence,
-/// and bits 0-2 of quality_flags.
+/// The stars are fitted without their labels, as `fit` does by default; classifiers learn which estimates
+/// agree with the measurements, and are written with the model. Catalogues of it have columns
+/// <label>_confidence, and bits 0-2 of quality_flags.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Model directory (a forward model).
@@ -48,8 +48,8 @@ pub struct Arguments {
     /// Options (TOML; `photosphere recipe confidence` prints the defaults).
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Difference of a label, in its unit in files, below which nothing matters [default: 100 K, 0.1 dex]. May
-    /// be repeated.
+    /// Difference of a label, in its unit in files, below which nothing matters [default: 100 K, 0.1 dex].
+    /// May be repeated.
     #[arg(long, value_name = "LABEL=VALUE", value_parser = held)]
     floor: Vec<(String, f64)>,
     #[command(flatten)]

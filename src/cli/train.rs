@@ -22,8 +22,8 @@ pub struct Arguments {
     /// Model directory to write.
     #[arg(short, long, value_name = "DIRECTORY")]
     pub(super) output: PathBuf,
-    /// Train N models, with seeds that rise from that of --seed (or 1), into folders seed-… of <DIRECTORY>, and
-    /// report the mean and the spread of every figure.
+    /// Train N models, with seeds that rise from that of --seed (or 1), into folders seed-… of <DIRECTORY>,
+    /// and report the mean and the spread of every figure.
     #[arg(long, value_name = "N")]
     pub(super) seeds: Option<u32>,
     /// Shortest time between two checkpoints, in seconds; they lie in <DIRECTORY>.checkpoint until the model

@@ -1,5 +1,6 @@
 //! What is known of every star beside its estimate, as features of the classifiers of confidences, and the
-//! confidences of a model that has such (spec 1 §5; Zhang et al. 2023, appendix B, without what only Gaia has).
+//! confidences of a model that has such (spec 1 §5; Zhang et al. 2023, appendix B, without what only Gaia
+//! has).
 
 use super::estimates::Estimates;
 use super::fit::Fitter;

@@ -146,9 +146,8 @@ pub fn train(
 }
 
 impl TrainedModel {
-    /// Writes the model directory (`model.toml`, `weights.safetensors`, `prior.toml`, `training.json`, and `confidence.json`
-    /// where it has classifiers): first
-    /// under a temporary name beside it, then renamed.
+    /// Writes the model directory (`model.toml`, `weights.safetensors`, `prior.toml`, `training.json`, and
+    /// `confidence.json` where it has classifiers): first under a temporary name beside it, then renamed.
     ///
     /// # Errors
     /// When the directory exists and `overwrite` is not set, or a file cannot be written.

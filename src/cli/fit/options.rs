@@ -57,8 +57,8 @@ impl Arguments {
     /// What the command line asks of the model.
     ///
     /// # Errors
-    /// When the file of zero points cannot be read, or is of another model, or the model of --start-from cannot
-    /// be read.
+    /// When the file of zero points cannot be read, or is of another model, or the model of --start-from
+    /// cannot be read.
     pub(super) fn request(&self, package: &dyn Package, settings: &Settings) -> Result<Request> {
         let start_from = self.start_from.as_ref().map(|path| settings.package(path)).transpose()?.map(StartFrom);
         let zero_points = match &self.zero_points {
