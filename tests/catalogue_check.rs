@@ -159,8 +159,10 @@ fn zero_points_of_a_catalogue_are_found_and_taken_off() {
     let parts = held["direction"].as_object().unwrap();
     assert!(parts.len() == 9 && parts.values().all(|part| (part.as_f64().unwrap() - 1.0 / 3.0).abs() < 0.02), "{held}");
     assert!(succeed(folder, &format!("{words} --overwrite")).contains("held by the prior"));
-    let (code, _, said) = run(folder, &format!("zero-points {model} clean.parquet -o x.toml --band k"));
-    assert!(code == 2 && said.contains("at most 1 mag of xp_392-482"), "{said}");
+    let (code, _, said) = run(folder, &format!("zero-points {model} clean.parquet -o x.toml --band k --band j --band j"));
+    assert!(code == 2 && said.contains("no such band of the model, expected some of xp_392-482"), "{said}");
+    let (code, _, said) = run(folder, &format!("zero-points {model} clean.parquet -o x.toml --band j --band j"));
+    assert!(code == 2 && said.contains("--band j: found it twice"), "{said}");
     let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/photometry-lamost");
     let words = format!("fit {} clean.parquet -o x.fits --zero-points off.toml", other.display());
     let (code, _, said) = run(folder, &words);

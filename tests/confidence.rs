@@ -64,8 +64,11 @@ fn confidences_tell_bad_estimates_of_new_stars() {
         assert!(n_others == 0 || others > 5.0 * trusted, "{label}");
     }
     assert!(n_taught > 0);
-    // Fitted with other constraints, the features are others: no confidence.
-    let other = path("other.parquet");
-    assert_eq!(command(&format!("fit {taught} {new} -o {other} --constraint none")), 0);
-    assert!(numbers(&table::read(other.as_ref()).unwrap(), "teff_confidence").iter().all(|p| p.is_nan()));
+    // Fitted otherwise, the features mean something else: no confidence.
+    std::fs::write(path("other.toml"), "mixture_prior = false").unwrap();
+    for (at, choice) in ["--constraint none".to_owned(), format!("--config {}", path("other.toml"))].iter().enumerate() {
+        let other = path(&format!("other_{at}.parquet"));
+        assert_eq!(command(&format!("fit {taught} {new} -o {other} {choice}")), 0);
+        assert!(numbers(&table::read(other.as_ref()).unwrap(), "logg_confidence").iter().all(|p| p.is_nan()), "{choice}");
+    }
 }

@@ -1,6 +1,5 @@
 //! `photosphere confidence`: teaches a model how far its estimates can be trusted.
 
-use super::existing::ExistingArguments;
 use super::fit::held;
 use super::outcome::Outcome;
 use super::progress::Progress;
@@ -52,8 +51,9 @@ pub struct Arguments {
     /// May be repeated.
     #[arg(long, value_name = "LABEL=VALUE", value_parser = held)]
     floor: Vec<(String, f64)>,
-    #[command(flatten)]
-    existing: ExistingArguments,
+    /// Replace the output if it exists; an input is never replaced.
+    #[arg(long)]
+    overwrite: bool,
 }
 
 /// Teaches it.
@@ -65,7 +65,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         Inputs::of(observations.iter().map(PathBuf::as_path).chain([model.as_path()]).chain(arguments.config.as_deref()));
     inputs.require_other(output)?;
     inputs.require_none_in(output)?;
-    check_target_directory(output, arguments.existing.overwrite, &MODEL_FOLDER)?;
+    check_target_directory(output, arguments.overwrite, &MODEL_FOLDER)?;
     let options: ConfidenceOptions = match &arguments.config {
         Some(path) => read_toml(path)?,
         None => ConfidenceOptions::default(),
@@ -99,11 +99,12 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         interrupt::check(|| output.display().to_string(), "Nothing was written.")
     };
     let device = settings.device()?;
-    let (classifiers, left_out) =
+    let (mut classifiers, left_out) =
         train(&options, (feature_names, features.view()), &stars.ids, &measured, (seed, &device), &mut report)?;
     for label in &left_out {
-        warn_once(format!("{label}: hardly an estimate is bad (or good): it gets no confidence"));
+        warn_once(format!("{label}: hardly an estimate is bad (or good), or nothing tells the bad ones: it gets no confidence"));
     }
+    classifiers.taught_with = fitter.deciding_options()?;
     let text = classifiers.labels.iter().map(describe).collect::<String>();
     let reports: BTreeMap<&str, _> = classifiers.labels.iter().map(|one| (one.label.as_str(), one.report.clone())).collect();
     let summary = json!({ "output": output, "labels": reports, "without": left_out });
@@ -113,7 +114,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         .with("model_sha256", &trained.sha256)
         .with("options", json!({ "options": options, "floors": floors, "seed": seed }).to_string())
         .with_inputs(&scan(observations)?);
-    write_directory_atomically(output, arguments.existing.overwrite, &MODEL_FOLDER, |folder| {
+    write_directory_atomically(output, arguments.overwrite, &MODEL_FOLDER, |folder| {
         taught.save(folder, true)?;
         let stars = model.join(STARS_FILE);
         if stars.is_file() {

@@ -179,7 +179,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     for (output, options) in
         [(&files.catalogue, FitOptions::default()), (&files.likelihood, FitOptions::default().likelihood_only())]
     {
-        let estimator = Fitter::new(trained.clone(), &options)?;
+        let estimator = Fitter::new(trained.clone(), &options)?.judging();
         fit_new_stars((&trained, &estimator, &files.model), (&files.new_stars, output, &[]), existing, settings)?;
     }
     step("fit");

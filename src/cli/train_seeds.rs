@@ -64,10 +64,21 @@ pub fn train_seeds<K: Trainable>(n: u32, text: &TrainingRecipe, arguments: &Argu
             .expected("a folder for the models of all seeds")
             .remedy("Name another one."));
     }
-    std::fs::create_dir_all(folder).map_err(|error| Error::writing(folder, error))?;
     let first = settings.seed.unwrap_or(1);
+    if first.checked_add(u64::from(n) - 1).is_none() {
+        return Err(Error::usage("--seed").found(first.to_string()).expected(format!("one with {n} seeds from it on")));
+    }
+    if folder.is_file() {
+        return Err(Error::usage(format!("--output {}", folder.display()))
+            .found("a file")
+            .expected("a folder for the models of all seeds")
+            .remedy("Name another one."));
+    }
+    // A recipe that is not valid leaves nothing behind.
+    drop(K::recipe(&text.text, &text.place, Path::new(&arguments.recipe).parent().unwrap_or(Path::new("")), Some(first))?);
+    std::fs::create_dir_all(folder).map_err(|error| Error::writing(folder, error))?;
     let (mut models, mut all) = (Vec::new(), BTreeMap::<String, Vec<f64>>::new());
-    for seed in (0..u64::from(n)).map(|k| first.wrapping_add(k)) {
+    for seed in (0..u64::from(n)).map(|k| first + k) {
         let output = folder.join(format!("seed-{seed}"));
         let task = Task { output: &output, ..Task::of(arguments) };
         let package = task.run_text::<K>(text, Some(seed), settings)?;
@@ -100,6 +111,9 @@ fn flatten(place: &str, value: &Value, into: &mut BTreeMap<String, f64>) {
                 let texts = entry.as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str());
                 let texts: Vec<&str> = texts.collect();
                 let name = if texts.is_empty() { (index + 1).to_string() } else { texts.join(", ") };
+                // Two entries of the same texts are told apart by their number.
+                let is_taken = into.range(below(&name)..).next().is_some_and(|(key, _)| key.starts_with(&below(&name)));
+                let name = if is_taken { format!("{name}, {}", index + 1) } else { name };
                 flatten(&below(&name), entry, into);
             }
         }

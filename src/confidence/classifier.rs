@@ -17,6 +17,8 @@ pub struct Classifiers {
     pub mean: Vec<f64>,
     pub deviation: Vec<f64>,
     pub labels: Vec<Classifier>,
+    /// The options of the fits that taught them, as text: those of other fits are not judged.
+    pub taught_with: String,
 }
 
 /// That of one label.
@@ -66,6 +68,11 @@ impl Classifiers {
 }
 
 impl Classifier {
+    /// Whether it is better than the constant that is right in the mean.
+    pub(super) fn tells_something(&self) -> bool {
+        self.slope > 0.0 && self.report.brier < self.report.brier_of_constant
+    }
+
     /// The probability that an output of the network stands for.
     pub fn probability(&self, output: f64) -> f64 {
         1.0 / (1.0 + (-(self.slope * output + self.offset)).exp())

@@ -20,6 +20,7 @@ struct Written {
     mean: Vec<f64>,
     deviation: Vec<f64>,
     labels: Vec<WrittenLabel>,
+    taught_with: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -55,6 +56,7 @@ impl Classifiers {
             mean: self.mean.clone(),
             deviation: self.deviation.clone(),
             labels: self.labels.iter().map(label).collect(),
+            taught_with: self.taught_with.clone(),
         };
         serde_json::to_string(&written).map_err(|error| Error::output(CONFIDENCE_FILE).found(error.to_string()).source(error))
     }
@@ -84,7 +86,7 @@ impl Classifiers {
             let error = Error::model(key).found(found).expected(expected);
             Err(error.remedy("Get the file again, or make it anew with `photosphere confidence`."))
         };
-        let Written { format, features, mean, deviation, labels } = written;
+        let Written { format, features, mean, deviation, labels, taught_with } = written;
         if format != FORMAT {
             return fault("format", format.to_string(), &FORMAT.to_string());
         }
@@ -98,7 +100,7 @@ impl Classifiers {
         if let Some(bad) = mean.iter().find(|x| !x.is_finite()).or(deviation.iter().find(|x| !(**x > 0.0 && x.is_finite()))) {
             return fault("mean, deviation", bad.to_string(), "numbers, deviations above zero");
         }
-        let mut classifiers = Self { features, mean, deviation, labels: Vec::new() };
+        let mut classifiers = Self { features, mean, deviation, labels: Vec::new(), taught_with };
         for one in labels {
             let n: usize = one.weights.iter().map(|(_, values)| values.len()).sum();
             // Before any memory is taken for them.

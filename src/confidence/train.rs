@@ -143,7 +143,7 @@ pub fn train(
     options.validate()?;
     let is_training = |star: usize| !in_validation(ids[star], options.validation_fraction);
     let (mean, deviation) = scales(features, &|star| is_training(star) && features.row(star).iter().any(|x| x.is_finite()));
-    let mut classifiers = Classifiers { features: names, mean, deviation, labels: Vec::new() };
+    let mut classifiers = Classifiers { features: names, mean, deviation, labels: Vec::new(), taught_with: String::new() };
     let rows = classifiers.standardised(features)?;
     let network = options.network(rows.ncols());
     let mut left_out = Vec::new();
@@ -194,12 +194,15 @@ pub fn train(
             .map(|(&star, output)| (classifier.probability(output), one.agreement[star]))
             .collect();
         classifier.report = Report::of(&judged);
-        classifiers.labels.push(classifier);
+        match classifier.tells_something() {
+            true => classifiers.labels.push(classifier),
+            false => left_out.push(one.label.clone()),
+        }
     }
     match classifiers.labels.is_empty() {
         true => Err(Error::data("estimates that agree with measurements, and estimates that do not")
             .found(measured.iter().map(Measured::counted).collect::<Vec<_>>().join(", "))
-            .expected(format!("of some label at least {FEWEST} of both in the training part"))
+            .expected(format!("of some label at least {FEWEST} of both in the training part, which features tell apart"))
             .remedy("Give more stars with measured labels; where hardly any estimate is wrong, there is nothing to learn.")),
         false => Ok((classifiers, left_out)),
     }
@@ -230,9 +233,10 @@ impl Parts {
 
     fn is_enough(&self, measured: &Measured) -> bool {
         let count = |stars: &[usize], kind| measured.count(stars.iter().copied(), kind);
-        [Agreement::Good, Agreement::Bad]
-            .into_iter()
-            .all(|kind| count(&self.training, kind) >= FEWEST && count(&self.held_out, kind) >= FEWEST / 3)
+        [Agreement::Good, Agreement::Bad].into_iter().all(|kind| {
+            count(&self.training, kind) >= FEWEST
+                && [&self.held_out, &self.validation].into_iter().all(|part| count(part, kind) >= FEWEST / 3)
+        })
     }
 }
 

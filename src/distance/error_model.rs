@@ -127,12 +127,12 @@ impl ErrorModel {
         if n_stars < LEAST {
             return Err(Error::data("stars for the error model")
                 .found(format!(
-                    "{n_stars} of {} that have parallaxes of {} sigma and what else is needed",
+                    "{n_stars} of {} with parallaxes of {} sigma, a predicted absolute magnitude and a signal-to-noise ratio (columns.snr)",
                     stars.len(),
                     options.parallax_over_error
                 ))
                 .expected(format!("at least {LEAST}"))
-                .remedy("Give more stars, or ask less of their parallaxes."));
+                .remedy("Give more stars, ask less of their parallaxes, or name the column of the ratio in the recipe."));
         }
         let mut parameters = vec![0.0, 0.0, 0.2f64.ln(), 0.1f64.ln()];
         let all = residuals.clone();

@@ -5,8 +5,9 @@
 use super::estimates::Estimates;
 use super::fit::Fitter;
 use super::flags;
+use super::options::FitOptions;
 use crate::confidence::TRUSTED;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::observations::Observations;
 use crate::statistics::median;
 use crate::warning::warn_once;
@@ -89,13 +90,31 @@ impl Fitter {
         Ok((names, features))
     }
 
+    /// The options that decide an estimate, as TOML: confidences are those of fits with the same ones.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn deciding_options(&self) -> Result<String> {
+        let usual = FitOptions::default();
+        let options = FitOptions {
+            posterior: usual.posterior,
+            chunk: usual.chunk,
+            device_memory: usual.device_memory,
+            zero_points: usual.zero_points,
+            ..self.options().clone()
+        };
+        toml::to_string(&options).map_err(|error| Error::usage("fit options").found(error.to_string()).source(error))
+    }
+
     /// Sets confidences and their flags, where the model has classifiers of them: NaN for stars that were not
     /// fitted.
     pub(super) fn add_confidences(&self, observations: &Observations, estimates: &mut Estimates) -> Result<()> {
         let Some(classifiers) = &self.trained().confidence else { return Ok(()) };
         let (names, features) = self.confidence_features(observations, estimates)?;
-        if names != classifiers.features {
-            warn_once("the model's confidences were learned from fits with other constraints or held parameters: they are null");
+        if self.guide.is_some() || classifiers.taught_with != self.deciding_options()? || names != classifiers.features {
+            warn_once(
+                "the model's confidences were learned from fits with other options (constraints, priors, starts): they are null",
+            );
             return Ok(());
         }
         let found = classifiers.confidence(features.view())?;

@@ -49,7 +49,7 @@ pub struct Estimates {
     pub confidence: Vec<(String, Vec<f64>)>,
     /// Posteriors by weighted draws, where the options want them.
     pub posterior: Option<SampledPosterior>,
-    /// What the residuals say of offsets of the data.
+    /// What the residuals say of offsets of the data; of no star where they are not judged.
     pub residuals: Responses,
 }
 

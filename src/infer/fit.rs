@@ -55,6 +55,8 @@ pub struct Fitter {
     /// Whose residuals are judged together: fluxes, and the free parameters with measured values.
     groups: Groups,
     judged: Vec<String>,
+    /// Whether they are judged at all: some kB a star.
+    judges: bool,
 }
 
 /// A derived quantity with the positions of the parameters that it depends on.
@@ -101,7 +103,17 @@ impl Fitter {
         }
         let is_free = |name: &&String| setup.model.space.position(name).is_ok_and(|position| !setup.held.contains(&position));
         let judged = setup.constraints.iter().filter(is_free).cloned().collect();
-        Ok(Self { setup, natural, starts, guide: None, labels, derived, groups, judged })
+        Ok(Self { setup, natural, starts, guide: None, labels, derived, groups, judged, judges: false })
+    }
+
+    /// With the residuals of all stars as the check of a catalogue wants them.
+    pub fn judging(self) -> Self {
+        Self { judges: true, ..self }
+    }
+
+    /// Whether residuals are judged.
+    pub fn judges(&self) -> bool {
+        self.judges
     }
 
     /// The model.
@@ -188,7 +200,9 @@ impl Fitter {
             let missing = asked.into_iter().any(|name| observations.constraint(name, star).is_none());
             estimates.flags[star] |= flags::of_input(observations.input_flags[star]);
             estimates.flags[star] |= if missing { flags::MISSING_CONSTRAINT } else { 0 };
-            estimates.residuals.marks[star] = mark(estimates.flags[star]);
+            if self.judges {
+                estimates.residuals.marks[star] = mark(estimates.flags[star]);
+            }
         }
         self.add_confidences(observations, &mut estimates)?;
         reached(FitStage::Description)?;
@@ -376,7 +390,9 @@ impl Block<'_> {
         }
         let (groups, constraints) = (&fitter.groups, &fitter.judged);
         let maker = ResidualMaker { problem, posterior, observations, groups, constraints };
-        part.residuals = maker.of(&part, free.view())?;
+        if fitter.judges {
+            part.residuals = maker.of(&part, free.view())?;
+        }
         Ok(part)
     }
 
@@ -470,7 +486,7 @@ fn empty(fitter: &Fitter, posterior: &Posterior<'_>, observations: &Observations
         confidence: Vec::new(),
         posterior: (fitter.options().posterior.method == PosteriorMethod::Importance)
             .then(|| SampledPosterior::empty(n, f, fitter.derived.len())),
-        residuals: Responses::none(n, &fitter.groups, &fitter.judged),
+        residuals: Responses::none(if fitter.judges { n } else { 0 }, &fitter.groups, &fitter.judged),
     }
 }
 
@@ -486,7 +502,9 @@ fn put(estimates: &mut Estimates, part: &Part, i: usize, star: usize) {
     estimates.ln_posterior[star] = -0.5 * part.loss[i];
     estimates.smallest_eigenvalue[star] = part.eigenvalue[i];
     estimates.flags[star] = part.flags[i];
-    estimates.residuals.put_row(star, &part.residuals, i);
+    if !part.residuals.is_empty() {
+        estimates.residuals.put_row(star, &part.residuals, i);
+    }
     estimates.n_iterations[star] = part.n_iterations[i];
     for ((_, values), value) in estimates.derived.iter_mut().zip(&part.derived[i]) {
         values[star] = *value;

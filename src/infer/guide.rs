@@ -12,7 +12,8 @@ use super::reading::read_options;
 use crate::error::{Error, Result};
 use crate::model::ForwardModel;
 use crate::observations::{Observations, ReadOptions};
-use crate::package::{Estimator, Request, StartFrom};
+use crate::package::{Estimator, Kind, Request, StartFrom};
+use crate::train::TrainedModel;
 use ndarray::{Array1, Array2};
 use std::sync::Arc;
 
@@ -42,6 +43,12 @@ impl Guide {
     pub fn new(from: &StartFrom, setup: &Setup, options: &FitOptions) -> Result<Self> {
         let package = &from.0;
         let space = &setup.model.space;
+        if package.kind() == TrainedModel::KIND {
+            return Err(Error::usage("--start-from")
+                .found("a forward model, whose stars would be fitted twice")
+                .expected("a direct network")
+                .remedy("Leave the option out, or name a model of the kind 'regression'."));
+        }
         let fault = |found: String, expected: String| {
             Error::usage("--start-from").found(found).expected(expected).remedy("Name a direct network of the same data vector.")
         };
@@ -110,7 +117,8 @@ impl Guide {
                 let value = match parameter.training_range {
                     Some([low, high]) if parameter.is_label() => value.clamp(low, high),
                     _ if parameter.is_label() => value,
-                    _ => value.max(SMALLEST * parameter.start),
+                    _ if parameter.is_amount() => value.max(SMALLEST * parameter.start),
+                    _ => value,
                 };
                 start[position] = parameter.coordinate(value);
             }

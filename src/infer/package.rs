@@ -30,7 +30,7 @@ impl Package for TrainedModel {
     }
 
     fn estimator(self: Arc<Self>, request: &Request) -> Result<Arc<dyn Estimator>> {
-        let fitter = Fitter::new(self, &FitOptions::of(request)?)?;
+        let fitter = Fitter::new(self, &FitOptions::of(request)?)?.judging();
         Ok(Arc::new(match &request.start_from {
             Some(from) => fitter.starting_from(from)?,
             None => fitter,
@@ -78,7 +78,7 @@ impl Estimator for Fitter {
             table: estimates.to_table(self.trained().id())?,
             flags: estimates.core.flags,
             values: estimates.core.values,
-            residuals: Some(estimates.residuals),
+            residuals: self.judges().then_some(estimates.residuals),
         })
     }
 

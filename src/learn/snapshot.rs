@@ -133,8 +133,12 @@ impl Checkpoints<'_> {
             |what: String| Error::data(&place).found(what).expected("a whole checkpoint").remedy("Start again with --overwrite.");
         let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
         let contents = tensors.iter().filter(|(name, _)| *name != DIGEST).map(|(name, view)| (name, view.data()));
-        if !tensors.tensor(DIGEST).is_ok_and(|view| view.data() == digest(contents)) {
-            return Err(damaged("another content than was written".into()));
+        match tensors.tensor(DIGEST) {
+            Err(_) => {
+                return Err(damaged("a checkpoint without a checksum, as earlier versions of the program wrote them".into()));
+            }
+            Ok(view) if view.data() != digest(contents) => return Err(damaged("another content than was written".into())),
+            Ok(_) => {}
         }
         let text = |name: &str| -> Result<String> {
             let view = tensors.tensor(name).map_err(|error| damaged(error.to_string()))?;

@@ -78,27 +78,34 @@ impl CatalogueCheck {
     }
 
     fn judge_shares(&mut self, sums: &ResidualSums) {
-        let n = sums.fitted as f64;
-        let is_beyond =
-            |count: u64, most: f64| n > 0.0 && count as f64 - most * n > LEAST_ERRORS * (most * (1.0 - most) * n).sqrt();
-        let percent = |count: u64| 100.0 * count as f64 / n;
+        let is_beyond = |count: u64, of: u64, most: f64| {
+            let n = of as f64;
+            n > 0.0 && count as f64 - most * n > LEAST_ERRORS * (most * (1.0 - most) * n).sqrt()
+        };
+        let percent = |count: u64, of: u64| 100.0 * count as f64 / of as f64;
         let mut found = Vec::new();
-        if is_beyond(sums.poor, MOST_POOR) {
-            let text =
-                format!("{:.0} % have a chi2 too large for their errors (limit {:.0} %)", percent(sums.poor), 100.0 * MOST_POOR);
+        if is_beyond(sums.poor, sums.fitted, MOST_POOR) {
+            let share = percent(sums.poor, sums.fitted);
+            let text = format!("{share:.0} % have a chi2 too large for their errors (limit {:.0} %)", 100.0 * MOST_POOR);
             found.push((
                 text,
                 "Are the errors of the fluxes what they should be, and the stars single and of the kind that the model knows?",
             ));
         }
-        if is_beyond(sums.outside, MOST_OUTSIDE) {
-            let text =
-                format!("{:.0} % lie outside of the training (limit {:.0} %)", percent(sums.outside), 100.0 * MOST_OUTSIDE);
+        if is_beyond(sums.outside, sums.fitted, MOST_OUTSIDE) {
+            let share = percent(sums.outside, sums.fitted);
+            let text = format!("{share:.0} % lie outside of the training (limit {:.0} %)", 100.0 * MOST_OUTSIDE);
             found.push((text, "Use a model that was trained with such stars, or none of these."));
         }
-        let cut = sums.fitted.saturating_sub(sums.in_cut);
-        if is_beyond(cut, MOST_CUT) {
-            let text = format!("{:.0} % fail the basic cut (limit {:.0} %)", percent(cut), 100.0 * MOST_CUT);
+        // Of all stars: those that could not be fitted are not in the cut either.
+        let cut = sums.stars.saturating_sub(sums.in_cut);
+        if is_beyond(cut, sums.stars, MOST_CUT) {
+            let unfitted = match sums.stars.saturating_sub(sums.fitted) {
+                0 => String::new(),
+                n => format!("; {n} could not be fitted"),
+            };
+            let share = percent(cut, sums.stars);
+            let text = format!("{share:.0} % fail the basic cut (limit {:.0} %{unfitted})", 100.0 * MOST_CUT);
             found.push((text, "`photosphere finalize` of a folder, or the column quality_flags, tells which flags."));
         }
         for (text, remedy) in found {

@@ -12,7 +12,7 @@ const LEAST_CONSTRAINT: f64 = 0.2;
 /// Errors that an offset has to have at least.
 pub const LEAST_ERRORS: f64 = 5.0;
 /// Stars whose scatter tells how uncertain a sum over them is.
-const LEAST_STARS: u64 = 30;
+pub const LEAST_STARS: u64 = 30;
 
 /// An offset with its error: mag for fluxes (positive where the data are too faint), the unit of the
 /// constraint for constraints (positive where it is too large).
@@ -57,7 +57,8 @@ impl ResidualSums {
 
     /// Element of the covariance of the scores: from their scatter over the stars.
     pub fn scatter_of(&self, a: usize, b: usize) -> f64 {
-        self.outer[packed(a.max(b), a.min(b))] - self.score[a] * self.score[b] / self.used.max(1) as f64
+        let n = self.used.max(2) as f64;
+        (self.outer[packed(a.max(b), a.min(b))] - self.score[a] * self.score[b] / n) * n / (n - 1.0)
     }
 
     /// The smallest offset that counts.

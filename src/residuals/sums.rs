@@ -74,6 +74,19 @@ impl ResidualSums {
         }
     }
 
+    /// Whether all lists have the lengths that belong together, and finite numbers: what was read may have
+    /// been damaged.
+    pub fn is_whole(&self) -> bool {
+        let (g, k, q) = (self.groups.len(), self.constraints.len(), self.n_offsets());
+        let lengths = [self.tails.len(), self.n.len(), self.left.len(), self.precision.len(), self.pulls.len()];
+        let triangle = q * (q + 1) / 2;
+        let numbers = self.left.iter().flatten().chain(&self.precision).chain(&self.score);
+        lengths == [TAIL_CLASSES, q, g, k, k]
+            && self.pulls.iter().all(|counts| counts.len() == PULL_CLASSES)
+            && [self.score.len(), self.information.len(), self.outer.len()] == [q, triangle, triangle]
+            && numbers.chain(&self.information).chain(&self.outer).all(|number| number.is_finite())
+    }
+
     /// Number of groups and constraints Q.
     pub fn n_offsets(&self) -> usize {
         self.groups.len() + self.constraints.len()

@@ -158,3 +158,22 @@ fn groups_follow_the_data_vector() {
     let pixels = Groups::of(&grid(7001));
     assert_eq!((pixels.len(), pixels.of_entry.len(), pixels.of_entry[7000]), (16, 7001, 15));
 }
+
+/// Numbers that were read may be others than were written.
+#[test]
+fn sums_that_lack_something_are_not_whole() {
+    let sums = ResidualSums::new(&["g".to_owned(), "r".to_owned()], &["parallax".to_owned()]);
+    assert!(sums.is_whole());
+    let damage: [fn(&mut ResidualSums); 5] = [
+        |sums| sums.score.truncate(1),
+        |sums| sums.tails.truncate(3),
+        |sums| sums.pulls[0].truncate(7),
+        |sums| sums.groups.truncate(1),
+        |sums| sums.outer[0] = f64::NAN,
+    ];
+    for (at, damage) in damage.iter().enumerate() {
+        let mut damaged = sums.clone();
+        damage(&mut damaged);
+        assert!(!damaged.is_whole(), "{at}");
+    }
+}

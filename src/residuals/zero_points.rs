@@ -17,8 +17,8 @@ use std::path::Path;
 const FORMAT: u32 = 1;
 /// A direction whose error is more than this part of the prior's is held by the prior.
 const HELD: f64 = 0.5;
-/// Parts of a direction that are told.
-const TOLD: f64 = 0.2;
+/// Parts of a direction that are told, of its largest.
+const TOLD: f64 = 0.3;
 /// Largest zero point that is believed, mag.
 pub const LARGEST: f64 = 1.0;
 
@@ -135,7 +135,8 @@ fn held(covariance: &[f64], names: &[String], prior: f64) -> Vec<Held> {
         .map(|k| {
             let vector = eigen.eigenvectors.column(k);
             let sign = if vector.iter().sum::<f64>() < 0.0 { -1.0 } else { 1.0 };
-            let parts = names.iter().zip(vector.iter()).filter(|(_, part)| part.abs() > TOLD);
+            let largest = vector.amax();
+            let parts = names.iter().zip(vector.iter()).filter(|(_, part)| part.abs() > TOLD * largest);
             let direction = parts.map(|(name, part)| (name.clone(), (1e3 * sign * part).round() / 1e3)).collect();
             Held { error: eigen.eigenvalues[k].sqrt(), direction }
         })
@@ -186,10 +187,13 @@ impl ZeroPoints {
                 .expected(format!("this model ({model_sha256})"))
                 .remedy("Solve them anew with `photosphere zero-points`."));
         }
-        let is_believed = |point: &ZeroPoint| point.offset.abs() <= LARGEST;
+        if self.zero_points.is_empty() {
+            return Err(place().found("no zero points").expected("some").remedy("Leave the option out."));
+        }
+        let is_believed = |point: &ZeroPoint| point.offset.abs() <= LARGEST && point.error >= 0.0 && point.error.is_finite();
         match self.zero_points.iter().find(|(_, point)| !is_believed(point)) {
             Some((name, point)) => Err(place()
-                .found(format!("{name}: {} mag", point.offset))
+                .found(format!("{name}: {} ± {} mag", point.offset, point.error))
                 .expected(format!("zero points of at most {LARGEST} mag"))),
             None => Ok(()),
         }

@@ -121,7 +121,7 @@ pub fn record_fit(output: &Path, run: &str, tally: Option<Tally>, residuals: Opt
 
 /// The sums over residuals that were recorded of an output, if any.
 pub fn recorded_residuals(output: &Path) -> Option<ResidualSums> {
-    Record::read(output)?.residuals
+    Record::read(output)?.residuals.filter(ResidualSums::is_whole)
 }
 
 /// Fails when an existing output was made from other inputs or with other options.

@@ -8,6 +8,7 @@ use super::tally::Tally;
 use crate::error::{Error, Result};
 use crate::residuals::ResidualSums;
 use crate::table::file_of;
+use crate::warning::warn_once;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -124,14 +125,26 @@ impl Marker {
     ) -> Result<Option<ResidualSums>> {
         let mut names: Vec<&String> = partitions.into_iter().collect();
         names.sort();
-        let mut all: Option<ResidualSums> = None;
+        let (mut all, mut n_without) = (None::<ResidualSums>, 0);
         for name in names {
             let Ok(Some(marker)) = Self::read(folder, name) else { continue };
-            let Some(sums) = marker.residuals.filter(|_| marker.settings_sha256 == settings_sha256) else { continue };
+            if marker.settings_sha256 != settings_sha256 {
+                continue;
+            }
+            let Some(sums) = marker.residuals.filter(ResidualSums::is_whole) else {
+                n_without += 1;
+                continue;
+            };
             match &mut all {
                 Some(all) => all.merge(&sums)?,
                 None => all = Some(sums),
             }
+        }
+        // Models without fluxes have none at all.
+        if all.is_some() && n_without > 0 {
+            warn_once(format!(
+                "the check of the catalogue is without {n_without} partitions, whose markers have no (whole) residuals"
+            ));
         }
         Ok(all)
     }

@@ -7,7 +7,7 @@ use crate::cli::progress::Progress;
 use crate::cli::settings::Settings;
 use crate::error::{Error, Result};
 use crate::package::{Estimator, Package, Request};
-use crate::residuals::{CatalogueCheck, Groups, ResidualSums, ZeroPoints};
+use crate::residuals::{CatalogueCheck, Groups, LEAST_STARS, ResidualSums, ZeroPoints};
 use crate::run::inputs::Inputs;
 use crate::run::shard::Shard;
 use crate::run::{expand, interrupt, replace};
@@ -71,10 +71,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let mut others = arguments.raw.inputs()?;
     others.extend([arguments.model.clone()].into_iter().chain(arguments.config.clone()).chain(inputs.iter().cloned()));
     Inputs::of(&others).require_other(&arguments.output)?;
-    let chosen = match arguments.band.as_slice() {
-        [] => Groups::of(package.grid()).names,
-        bands => bands.to_vec(),
-    };
+    let chosen = arguments.bands(Groups::of(package.grid()).names)?;
     let mut applied: BTreeMap<String, f64> = chosen.iter().map(|name| (name.clone(), 0.0)).collect();
     for n_iterations in 1..=MOST_FITS {
         let estimator = package.clone().estimator(&arguments.request(settings, &applied))?;
@@ -140,6 +137,19 @@ impl Arguments {
         check_target(&self.output, self.overwrite)
     }
 
+    /// The bands of --band, or all.
+    fn bands(&self, all: Vec<String>) -> Result<Vec<String>> {
+        let is_repeated = |at: usize| self.band[..at].contains(&self.band[at]);
+        match self.band.iter().enumerate().find(|(at, band)| is_repeated(*at) || !all.contains(band)) {
+            None if self.band.is_empty() => Ok(all),
+            None => Ok(self.band.clone()),
+            Some((_, band)) => Err(Error::usage(format!("--band {band}"))
+                .found(if all.contains(band) { "it twice" } else { "no such band of the model" })
+                .expected(format!("some of {}, each once", all.join(", ")))
+                .remedy("Correct it.")),
+        }
+    }
+
     fn request(&self, settings: &Settings, applied: &BTreeMap<String, f64>) -> Request {
         let constraints = self.constraint.iter().filter(|name| *name != "none").cloned().collect();
         Request {
@@ -194,11 +204,13 @@ impl Stars<'_> {
             let Some(found) = estimated.residuals else { return Err(of_no_use(self.package, place())) };
             sums.get_or_insert_with(|| ResidualSums::new(&found.groups, &found.constraints)).add(&found)?;
         }
-        match sums.filter(|sums| sums.used > 0) {
+        let n = sums.as_ref().map_or(0, |sums| sums.used);
+        match sums.filter(|sums| sums.used >= LEAST_STARS) {
             Some(sums) => Ok(sums),
             None => Err(Error::data(self.inputs.first().map_or_else(String::new, |path| path.display().to_string()))
-                .found("no star that was fitted within the range of the model")
-                .expected("at least one")),
+                .found(format!("{n} stars that were fitted within the range of the model"))
+                .expected(format!("at least {LEAST_STARS}, whose scatter tells the errors"))
+                .remedy("Give more stars of the kind that the model was trained with.")),
         }
     }
 }

@@ -15,6 +15,8 @@ const PIT_CLASSES: usize = 10;
 const HALF: f64 = 0.674_489_750_196_081_7;
 /// Probabilities between the five quantiles of posteriors (2.5, 16, 50, 84, 97.5 %).
 const RANK_CLASSES: [f64; 6] = [0.025, 0.135, 0.34, 0.34, 0.135, 0.025];
+/// Fewest stars that a class has to expect.
+const LEAST_EXPECTED: f64 = 5.0;
 /// Stars whose mean is judged.
 const TOGETHER: usize = 100;
 /// Pulls beyond this are no matter of errors, and take no part in means.
@@ -233,7 +235,8 @@ impl Compared<'_> {
             counts
         });
         let half = coverage(&pulls, HALF);
-        let residuals: Vec<f64> = stars.iter().map(|&star| values.estimate[star] - values.reference[star]).collect();
+        let compared = stars.iter().filter(|star| values.pull[**star].is_finite());
+        let residuals: Vec<f64> = compared.map(|&star| values.estimate[star] - values.reference[star]).collect();
         let n_outliers = pulls.iter().filter(|pull| pull.abs() > OUTLIER).count();
         CalibrationRow {
             quantity: self.quantity.name.clone(),
@@ -270,9 +273,14 @@ fn group_pull(order: &[usize], pulls: &[f64]) -> Option<[f64; 2]> {
     (!squares.is_empty()).then(|| [(squares.iter().sum::<f64>() / squares.len() as f64).sqrt(), squares.len() as f64])
 }
 
-/// Probability of a χ² of the counts as large as theirs, for classes of these probabilities.
+/// Probability of a χ² of the counts as large as theirs, for classes of these probabilities; NaN where one of
+/// them expects so few that χ² has another distribution.
 fn probability(counts: &[u64], expected: &[f64]) -> f64 {
     let n: u64 = counts.iter().sum();
+    let least = expected.iter().copied().fold(f64::INFINITY, f64::min);
+    if least * (n as f64) < LEAST_EXPECTED {
+        return f64::NAN;
+    }
     let squares = counts.iter().zip(expected).map(|(&count, share)| {
         let mean = share * n as f64;
         (count as f64 - mean).powi(2) / mean
