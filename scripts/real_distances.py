@@ -28,7 +28,8 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsRegressor, NearestNeighbors
 
-VALIDATION_FRACTION = 0.2
+from real_overlap import in_validation
+
 NO_ZERO_POINT = 1 << 4  # bits of distance's quality_flags (docs/src/distance.md)
 DISAGREE = 1 << 3
 STAR_BAD = 1 << 23  # of APOGEE's ASPCAPFLAG
@@ -54,14 +55,6 @@ absolute_magnitude_error = "{absolute_error}"
 prior = {{ kind = "exponential_density", scale_length = {scale_length:.3f} }}
 {zero_point}
 """
-
-
-def in_validation(identifiers):
-    """The split of photosphere (src/observations/split.rs): SplitMix64 of the identifier."""
-    x = identifiers.astype(np.int64).view(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (x ^ (x >> np.uint64(31))).astype(float) < VALIDATION_FRACTION * float(2**64 - 1)
 
 
 def doubles(table, name):

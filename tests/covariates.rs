@@ -5,12 +5,12 @@
 use ndarray::Array2;
 use photosphere::error::Result;
 use photosphere::infer::{FitOptions, fit};
-use photosphere::model::{Effect, FluxJet, ForwardModel, GaussianPrior, ModelCard, Parameter, Registry, StarParameters};
+use photosphere::model::{Effect, FluxJet, ForwardModel, GaussianPrior, Parameter, Registry, StarParameters};
 use photosphere::observations::{Grid, Observations};
 use photosphere::prior::MixtureFit;
 use photosphere::statistics::robust_scatter;
 use photosphere::tensor::{Device, Jet, WeightSpecification, Weights};
-use photosphere::train::{TrainedModel, TrainingLog};
+use photosphere::train::TrainedModel;
 use rand::{Rng, SeedableRng};
 use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
@@ -82,14 +82,7 @@ fn an_airmass_that_is_known_corrects_the_label() {
     let sample = Array2::from_shape_fn((2000, 1), |_| normal());
     let prior =
         MixtureFit { n_components: 1, n_restarts: 1, ..Default::default() }.fit(sample.view(), &["colour".into()], 1).unwrap();
-    let trained = TrainedModel {
-        model,
-        prior,
-        card: ModelCard::default(),
-        log: TrainingLog::default(),
-        confidence: None,
-        sha256: "0".repeat(64),
-    };
+    let trained = TrainedModel::new(model, prior).unwrap();
 
     let truth: Vec<[f64; 2]> = (0..n).map(|_| [0.5 * normal(), 1.0 + 0.4 * normal().abs()]).collect();
     let mut flux = Array2::zeros((n, 12));

@@ -5,7 +5,7 @@ use ndarray::{Array2, s};
 use photosphere::error::Result;
 use photosphere::infer::audit::{AuditOptions, audit};
 use photosphere::infer::{Engine, Estimates, FitOptions, StartOptions, fit, read_options};
-use photosphere::model::{Effect, FluxJet, ForwardModel, LN_CURVE, ModelCard, Parameter, Registry, StarParameters, Transform};
+use photosphere::model::{Effect, FluxJet, ForwardModel, LN_CURVE, Parameter, Registry, StarParameters, Transform};
 use photosphere::observations::{Grid, Observations};
 use photosphere::optimise::{LevenbergMarquardt, Method};
 use photosphere::prior::MixtureFit;
@@ -13,7 +13,7 @@ use photosphere::simulate::{Labels, SpectralEnergy, SurveyConfig, simulate, trut
 use photosphere::statistics::{chi_square_tail, median, pull_statistics};
 use photosphere::table::{Column, Table, Values};
 use photosphere::tensor::{Device, Jet, Precision, WeightSpecification, Weights, to_f64};
-use photosphere::train::{TrainedModel, TrainingLog};
+use photosphere::train::TrainedModel;
 use photosphere::validate::audit::AuditSummary;
 use serde::{Deserialize, Serialize};
 
@@ -79,14 +79,7 @@ fn true_model() -> TrainedModel {
     let labels = Array2::from_shape_fn((teff.len(), 3), |(i, k)| [teff[i] / 1e3, feh[i], logg[i]][k]);
     let names = ["teff", "feh", "logg"].map(String::from);
     let prior = MixtureFit { n_components: 8, n_restarts: 1, ..Default::default() }.fit(labels.view(), &names, 1).unwrap();
-    TrainedModel {
-        model,
-        prior,
-        card: ModelCard::default(),
-        log: TrainingLog::default(),
-        confidence: None,
-        sha256: "0".repeat(64),
-    }
+    TrainedModel::new(model, prior).unwrap()
 }
 
 /// Without the exact Hessian, which the effect above does not provide.

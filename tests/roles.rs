@@ -5,7 +5,7 @@ use ndarray::Array2;
 use photosphere::error::Result;
 use photosphere::infer::audit::{AuditOptions, audit};
 use photosphere::infer::{Engine, Estimates, FitOptions, Fitter, fit, flags, read_options};
-use photosphere::model::{Effect, FluxJet, ForwardModel, ModelCard, Parameter, Registry, Role, StarParameters};
+use photosphere::model::{Effect, FluxJet, ForwardModel, Parameter, Registry, Role, StarParameters};
 use photosphere::observations::{Grid, Observations};
 use photosphere::optimise::Problems;
 use photosphere::posterior::{Posterior, Terms};
@@ -14,7 +14,7 @@ use photosphere::simulate::{SurveyConfig, simulate};
 use photosphere::statistics::pull_statistics;
 use photosphere::table::{self, Table};
 use photosphere::tensor::{Device, Jet, Tensor, WeightSpecification, Weights};
-use photosphere::train::{Recipe, TrainedModel, TrainingLog, train};
+use photosphere::train::{Recipe, TrainedModel, train};
 use photosphere::validate::audit::AuditSummary;
 use rand::{Rng, SeedableRng};
 use rand_distr::{Exp1, StandardNormal};
@@ -243,9 +243,7 @@ fn two_amounts_have_two_barriers_and_are_found() {
     let names = ["heat", "metal"].map(String::from);
     let prior = MixtureFit { n_components: 2, n_restarts: 1, ..Default::default() };
     let prior = prior.fit(sample.slice(ndarray::s![.., ..2]), &names, 1).unwrap();
-    let sha256 = "0".repeat(64);
-    let trained =
-        TrainedModel { model, prior, card: ModelCard::default(), log: TrainingLog::default(), confidence: None, sha256 };
+    let trained = TrainedModel::new(model, prior).unwrap();
 
     let truth = truths(1500, 2);
     let observations = observed(&truth, true, 3);

@@ -3,7 +3,7 @@
 use super::built_in;
 use super::demo_direct::DirectDemo;
 use super::demo_payne::PayneDemo;
-use super::existing::ExistingArguments;
+use super::existing::{ExistingArguments, make_folder};
 use super::fit::CatalogueTask;
 use super::outcome::Outcome;
 use super::settings::Settings;
@@ -122,13 +122,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let clock = Instant::now();
     let folder = &arguments.output;
     require_utf8(folder)?;
-    if folder.is_file() {
-        return Err(Error::usage(format!("--output {}", folder.display()))
-            .found("a file")
-            .expected("a folder, in which everything is written")
-            .remedy("Name another one."));
-    }
-    std::fs::create_dir_all(folder).map_err(|error| Error::writing(folder, error))?;
+    make_folder(folder, "in which everything is written")?;
     remove_leftovers(folder);
     if let (Subject::Payne | Subject::Direct, Some(recipe)) = (arguments.subject, &arguments.recipe) {
         return Err(Error::usage("--recipe")

@@ -2,6 +2,7 @@
 //! spread: the figures of one seed, or of the best, are not those of the method.
 
 use super::built_in::TrainingRecipe;
+use super::existing::make_folder;
 use super::outcome::Outcome;
 use super::settings::Settings;
 use super::train::Arguments;
@@ -68,15 +69,9 @@ pub fn train_seeds<K: Trainable>(n: u32, text: &TrainingRecipe, arguments: &Argu
     if first.checked_add(u64::from(n) - 1).is_none() {
         return Err(Error::usage("--seed").found(first.to_string()).expected(format!("one with {n} seeds from it on")));
     }
-    if folder.is_file() {
-        return Err(Error::usage(format!("--output {}", folder.display()))
-            .found("a file")
-            .expected("a folder for the models of all seeds")
-            .remedy("Name another one."));
-    }
     // A recipe that is not valid leaves nothing behind.
     drop(K::recipe(&text.text, &text.place, Path::new(&arguments.recipe).parent().unwrap_or(Path::new("")), Some(first))?);
-    std::fs::create_dir_all(folder).map_err(|error| Error::writing(folder, error))?;
+    make_folder(folder, "for the models of all seeds")?;
     let (mut models, mut all) = (Vec::new(), BTreeMap::<String, Vec<f64>>::new());
     for seed in (0..u64::from(n)).map(|k| first + k) {
         let output = folder.join(format!("seed-{seed}"));
@@ -112,9 +107,11 @@ fn flatten(place: &str, value: &Value, into: &mut BTreeMap<String, f64>) {
                 let texts: Vec<&str> = texts.collect();
                 let name = if texts.is_empty() { (index + 1).to_string() } else { texts.join(", ") };
                 // Two entries of the same texts are told apart by their number.
-                let is_taken = into.range(below(&name)..).next().is_some_and(|(key, _)| key.starts_with(&below(&name)));
-                let name = if is_taken { format!("{name}, {}", index + 1) } else { name };
-                flatten(&below(&name), entry, into);
+                let mut here = below(&name);
+                if into.range(here.clone()..).next().is_some_and(|(key, _)| key.starts_with(&here)) {
+                    here = format!("{here}, {}", index + 1);
+                }
+                flatten(&here, entry, into);
             }
         }
         Value::Null | Value::Bool(_) | Value::String(_) => {}

@@ -4,13 +4,19 @@ use super::report::Report;
 use crate::error::{Error, Result};
 use crate::tensor::layers::{Network, Predictor};
 use ndarray::{Array2, ArrayView2};
+use serde::{Deserialize, Serialize};
 
 /// Standardised features beyond this are cut: nothing further out was seen.
 const FURTHEST: f64 = 8.0;
 
-/// The classifiers of a model's labels.
-#[derive(Debug, Clone)]
+/// Layout of the file.
+pub(super) const FORMAT: u32 = 1;
+
+/// The classifiers of a model's labels, as they are in their file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Classifiers {
+    pub(super) format: u32,
     /// Names of the features, in their order `[F]`.
     pub features: Vec<String>,
     /// Mean and standard deviation of every feature among the training stars `[F]`.
@@ -19,10 +25,14 @@ pub struct Classifiers {
     pub labels: Vec<Classifier>,
     /// The options of the fits that taught them, as text: those of other fits are not judged.
     pub taught_with: String,
+    /// The networks of the labels, ready to predict.
+    #[serde(skip)]
+    predictors: Vec<Predictor>,
 }
 
 /// That of one label.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Classifier {
     pub label: String,
     /// ε of the agreement, file unit.
@@ -30,7 +40,6 @@ pub struct Classifier {
     pub network: Network,
     /// Weights by name.
     pub weights: Vec<(String, Vec<f32>)>,
-    pub predictor: Predictor,
     /// ln p/(1 − p) = slope · output + offset.
     pub slope: f64,
     pub offset: f64,
@@ -38,6 +47,18 @@ pub struct Classifier {
 }
 
 impl Classifiers {
+    /// Of no label yet.
+    pub(super) fn new(features: Vec<String>, mean: Vec<f64>, deviation: Vec<f64>) -> Self {
+        let (labels, predictors, taught_with) = (Vec::new(), Vec::new(), String::new());
+        Self { format: FORMAT, features, mean, deviation, labels, taught_with, predictors }
+    }
+
+    /// With one more label.
+    pub(super) fn push(&mut self, classifier: Classifier, predictor: Predictor) {
+        self.labels.push(classifier);
+        self.predictors.push(predictor);
+    }
+
     /// Probabilities `[N, L]` that estimates are good, from features `[N, F]`. A feature that is not finite
     /// is unknown: it counts as its mean.
     ///
@@ -46,8 +67,8 @@ impl Classifiers {
     pub fn confidence(&self, features: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
         let rows = self.standardised(features)?;
         let mut found = Array2::zeros((rows.nrows(), self.labels.len()));
-        for (mut column, classifier) in found.columns_mut().into_iter().zip(&self.labels) {
-            let outputs = classifier.predictor.predict(rows.view());
+        for ((mut column, classifier), predictor) in found.columns_mut().into_iter().zip(&self.labels).zip(&self.predictors) {
+            let outputs = predictor.predict(rows.view());
             column.iter_mut().zip(outputs.column(0)).for_each(|(to, output)| *to = classifier.probability(f64::from(*output)));
         }
         Ok(found)

@@ -1,39 +1,13 @@
 //! The classifiers as a file beside a model: JSON, whose numbers come back to the bit.
 
-use super::classifier::{Classifier, Classifiers};
-use super::report::Report;
+use super::classifier::{Classifiers, FORMAT};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::layers::{Network, Predictor};
 use crate::tensor::{Device, Weights};
-use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Its name.
 pub const CONFIDENCE_FILE: &str = "confidence.json";
-const FORMAT: u32 = 1;
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    format: u32,
-    features: Vec<String>,
-    mean: Vec<f64>,
-    deviation: Vec<f64>,
-    labels: Vec<WrittenLabel>,
-    taught_with: String,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenLabel {
-    label: String,
-    floor: f64,
-    network: Network,
-    weights: Vec<(String, Vec<f32>)>,
-    slope: f64,
-    offset: f64,
-    report: Report,
-}
 
 impl Classifiers {
     /// The content of the file.
@@ -41,24 +15,7 @@ impl Classifiers {
     /// # Errors
     /// When it cannot be written as JSON.
     pub fn to_json(&self) -> Result<String> {
-        let label = |one: &Classifier| WrittenLabel {
-            label: one.label.clone(),
-            floor: one.floor,
-            network: one.network.clone(),
-            weights: one.weights.clone(),
-            slope: one.slope,
-            offset: one.offset,
-            report: one.report.clone(),
-        };
-        let written = Written {
-            format: FORMAT,
-            features: self.features.clone(),
-            mean: self.mean.clone(),
-            deviation: self.deviation.clone(),
-            labels: self.labels.iter().map(label).collect(),
-            taught_with: self.taught_with.clone(),
-        };
-        serde_json::to_string(&written).map_err(|error| Error::output(CONFIDENCE_FILE).found(error.to_string()).source(error))
+        serde_json::to_string(self).map_err(|error| Error::output(CONFIDENCE_FILE).found(error.to_string()).source(error))
     }
 
     /// Those beside the model in a folder, if there are any.
@@ -71,22 +28,23 @@ impl Classifiers {
             return Ok(None);
         }
         let text = std::fs::read_to_string(&path).map_err(|error| Error::reading(&path, error).of_kind(ErrorKind::Model))?;
-        let written: Written = serde_json::from_str(&text).map_err(|error| {
+        let written: Self = serde_json::from_str(&text).map_err(|error| {
             Error::model(path.display().to_string())
                 .found(error.to_string())
                 .expected("classifiers of confidences")
                 .remedy("Get the file again, or make it anew with `photosphere confidence`.")
                 .source(error)
         })?;
-        Self::of(written).map(Some).map_err(|error| error.within(path.display()))
+        written.checked().map(Some).map_err(|error| error.within(path.display()))
     }
 
-    fn of(written: Written) -> Result<Self> {
+    /// What was read, if it can predict.
+    fn checked(self) -> Result<Self> {
         let fault = |key: &str, found: String, expected: &str| {
             let error = Error::model(key).found(found).expected(expected);
             Err(error.remedy("Get the file again, or make it anew with `photosphere confidence`."))
         };
-        let Written { format, features, mean, deviation, labels, taught_with } = written;
+        let Self { format, features, mean, deviation, labels, taught_with, .. } = self;
         if format != FORMAT {
             return fault("format", format.to_string(), &FORMAT.to_string());
         }
@@ -100,7 +58,8 @@ impl Classifiers {
         if let Some(bad) = mean.iter().find(|x| !x.is_finite()).or(deviation.iter().find(|x| !(**x > 0.0 && x.is_finite()))) {
             return fault("mean, deviation", bad.to_string(), "numbers, deviations above zero");
         }
-        let mut classifiers = Self { features, mean, deviation, labels: Vec::new(), taught_with };
+        let mut classifiers = Self::new(features, mean, deviation);
+        classifiers.taught_with = taught_with;
         for one in labels {
             let n: usize = one.weights.iter().map(|(_, values)| values.len()).sum();
             // Before any memory is taken for them.
@@ -119,8 +78,7 @@ impl Classifiers {
                 return fault(&format!("'{}'", one.label), bad.to_string(), "finite numbers");
             }
             let predictor = predictor(&one.network, &one.weights)?;
-            let WrittenLabel { label, floor, network, weights, slope, offset, report } = one;
-            classifiers.labels.push(Classifier { label, floor, network, weights, predictor, slope, offset, report });
+            classifiers.push(one, predictor);
         }
         Ok(classifiers)
     }

@@ -143,7 +143,7 @@ pub fn train(
     options.validate()?;
     let is_training = |star: usize| !in_validation(ids[star], options.validation_fraction);
     let (mean, deviation) = scales(features, &|star| is_training(star) && features.row(star).iter().any(|x| x.is_finite()));
-    let mut classifiers = Classifiers { features: names, mean, deviation, labels: Vec::new(), taught_with: String::new() };
+    let mut classifiers = Classifiers::new(names, mean, deviation);
     let rows = classifiers.standardised(features)?;
     let network = options.network(rows.ncols());
     let mut left_out = Vec::new();
@@ -185,7 +185,6 @@ pub fn train(
             floor: one.floor,
             network: network.clone(),
             weights,
-            predictor: predictor.clone(),
             slope,
             offset,
             report: Report::default(),
@@ -195,7 +194,7 @@ pub fn train(
             .collect();
         classifier.report = Report::of(&judged);
         match classifier.tells_something() {
-            true => classifiers.labels.push(classifier),
+            true => classifiers.push(classifier, predictor),
             false => left_out.push(one.label.clone()),
         }
     }

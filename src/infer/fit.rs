@@ -9,10 +9,11 @@ use super::guide::Guide;
 use super::importance::Sampler;
 use super::modes::Modes;
 use super::options::FitOptions;
+use super::part::Part;
 use super::problem::{Covariances, Problem, Setup};
 use super::quality::Quality;
 use super::residuals::{ResidualMaker, mark};
-use super::sampled::{PosteriorMethod, SampledPosterior, StarPosterior};
+use super::sampled::{PosteriorMethod, SampledPosterior};
 use super::searches::{Search, Searches};
 use super::second_optimum::Separations;
 use super::start::StartGrid;
@@ -191,7 +192,7 @@ impl Fitter {
         let mut estimates = empty(self, posterior, observations, n_fluxes);
         for part in parts.into_iter().flatten() {
             for (i, &star) in part.stars.iter().enumerate() {
-                put(&mut estimates, &part, i, star);
+                part.put(&mut estimates, i, star);
             }
         }
         for star in 0..observations.len() {
@@ -418,34 +419,6 @@ impl Block<'_> {
     }
 }
 
-/// Estimates of a chunk of stars.
-pub(super) struct Part {
-    pub stars: Vec<usize>,
-    pub values: Array2<f64>,
-    pub coordinates: Array2<f64>,
-    pub covariance: Array3<f64>,
-    information: Array3<f64>,
-    pub chi_square: Vec<f64>,
-    pub degrees_of_freedom: Vec<f64>,
-    pub ln_prior: Vec<f64>,
-    loss: Vec<f64>,
-    pub eigenvalue: Vec<f64>,
-    pub flags: Vec<i32>,
-    n_iterations: Vec<u32>,
-    /// Of every star, the derived quantities.
-    derived: Vec<Vec<f64>>,
-    second: Array2<f64>,
-    pub second_delta_loss: Vec<f64>,
-    second_weight: Vec<f64>,
-    /// The optima as modes of the posterior, where they were wanted.
-    modes: Vec<Option<Modes>>,
-    /// By what the error of the model's zero points widens the covariances `[n, F, F]`.
-    shared: Array3<f64>,
-    /// Posteriors by weighted draws, of all stars or none.
-    sampled: Vec<Option<StarPosterior>>,
-    residuals: Responses,
-}
-
 /// The smallest eigenvalue of a Hessian `[F, F]` over the coordinates that are not on a bound, where an
 /// optimum need not be flat; infinite where all are.
 fn smallest_inside(hessian: ArrayView2<'_, f64>, coordinates: ArrayView1<'_, f64>, bounds: &Bounds) -> f64 {
@@ -487,32 +460,5 @@ fn empty(fitter: &Fitter, posterior: &Posterior<'_>, observations: &Observations
         posterior: (fitter.options().posterior.method == PosteriorMethod::Importance)
             .then(|| SampledPosterior::empty(n, f, fitter.derived.len())),
         residuals: Responses::none(if fitter.judges { n } else { 0 }, &fitter.groups, &fitter.judged),
-    }
-}
-
-fn put(estimates: &mut Estimates, part: &Part, i: usize, star: usize) {
-    let row = |view: ArrayView2<'_, f64>| view.row(i).to_owned();
-    estimates.values.row_mut(star).assign(&row(part.values.view()));
-    estimates.coordinates.row_mut(star).assign(&row(part.coordinates.view()));
-    estimates.covariance.index_axis_mut(Axis(0), star).assign(&part.covariance.index_axis(Axis(0), i));
-    estimates.information.index_axis_mut(Axis(0), star).assign(&part.information.index_axis(Axis(0), i));
-    estimates.chi_square[star] = part.chi_square[i];
-    estimates.degrees_of_freedom[star] = part.degrees_of_freedom[i];
-    estimates.ln_prior[star] = part.ln_prior[i];
-    estimates.ln_posterior[star] = -0.5 * part.loss[i];
-    estimates.smallest_eigenvalue[star] = part.eigenvalue[i];
-    estimates.flags[star] = part.flags[i];
-    if !part.residuals.is_empty() {
-        estimates.residuals.put_row(star, &part.residuals, i);
-    }
-    estimates.n_iterations[star] = part.n_iterations[i];
-    for ((_, values), value) in estimates.derived.iter_mut().zip(&part.derived[i]) {
-        values[star] = *value;
-    }
-    estimates.second.row_mut(star).assign(&row(part.second.view()));
-    estimates.second_delta_loss[star] = part.second_delta_loss[i];
-    estimates.second_weight[star] = part.second_weight[i];
-    if let (Some(posterior), Some(found)) = (&mut estimates.posterior, part.sampled.get(i).and_then(Option::as_ref)) {
-        posterior.put(star, found);
     }
 }

@@ -16,6 +16,7 @@ mod importance;
 mod modes;
 mod options;
 mod package;
+mod part;
 mod problem;
 mod quality;
 mod reading;

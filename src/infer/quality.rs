@@ -1,7 +1,7 @@
 //! Which quality flags the fit of a star has.
 
-use super::fit::Part;
 use super::flags;
+use super::part::Part;
 use crate::model::{ForwardModel, Parameter};
 use crate::observations::Observations;
 use crate::optimise::{Bounds, Status};

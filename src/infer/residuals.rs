@@ -1,11 +1,10 @@
 //! Residuals of fits, as the check of a catalogue wants them.
 
-use super::fit::Part;
 use super::flags;
+use super::part::Part;
 use super::problem::Problem;
 use crate::error::Result;
 use crate::observations::Observations;
-use crate::optimise::NormalEquations;
 use crate::optimise::dense::invert_positive_semidefinite;
 use crate::posterior::Posterior;
 use crate::residuals::{Groups, MAGNITUDE, Mark, Responses, Whitened};
@@ -47,29 +46,29 @@ impl ResidualMaker<'_> {
     /// # Errors
     /// When the engine fails.
     pub fn of(&self, part: &Part, free: ArrayView2<'_, f64>) -> Result<Responses> {
-        let stars = &part.stars;
         let n_free = free.ncols();
-        let slopes = self.posterior.flux_slopes(stars, free)?;
-        let normal = self.posterior.normal_equations(stars, free)?;
-        let mut responses = Responses::none(stars.len(), self.groups, self.constraints);
-        let mut rows = Rows::new(self.groups, self.constraints.len(), n_free);
-        for (i, &star) in stars.iter().enumerate() {
+        let mut responses = Responses::none(part.stars.len(), self.groups, self.constraints);
+        for (i, &bits) in part.flags.iter().enumerate() {
             (responses.chi_square[i], responses.degrees[i]) = (part.chi_square[i], part.degrees_of_freedom[i]);
-            responses.marks[i] = mark(part.flags[i]);
-            if part.flags[i] & ASIDE != 0 {
-                continue;
-            }
-            let half: Vec<f64> = normal.curvature.index_axis(Axis(0), i).iter().map(|element| 0.5 * element).collect();
+            responses.marks[i] = mark(bits);
+        }
+        let rows_of: Vec<usize> = (0..part.stars.len()).filter(|&i| part.flags[i] & ASIDE == 0).collect();
+        let stars: Vec<usize> = rows_of.iter().map(|&i| part.stars[i]).collect();
+        let slopes = self.posterior.flux_slopes(&stars, free.select(Axis(0), &rows_of).view())?;
+        let mut rows = Rows::new(self.groups, self.constraints.len(), n_free);
+        for (at, (&i, &star)) in rows_of.iter().zip(&stars).enumerate() {
+            let curvature = slopes.normal.curvature.index_axis(Axis(0), at);
+            let half: Vec<f64> = curvature.iter().map(|element| 0.5 * element).collect();
             let Some(inverse) = invert_positive_semidefinite(&half, n_free) else { continue };
-            rows.set_fluxes(self.observations, star, slopes.flux.row(i).as_slice().unwrap_or_default(), self.groups);
+            rows.set_fluxes(self.observations, star, slopes.flux.row(at).as_slice().unwrap_or_default(), self.groups);
             for p in 0..n_free {
-                rows.set_slope(p, slopes.jacobian.slice(s![i, p, ..]).as_slice().unwrap_or_default());
+                rows.set_slope(p, slopes.jacobian.slice(s![at, p, ..]).as_slice().unwrap_or_default());
             }
             rows.whiten(self.observations, star, n_free);
             for (k, name) in self.constraints.iter().enumerate() {
                 self.set_constraint(&mut rows, (k, name), star, free.row(i));
             }
-            let gradient = normal.gradient.row(i);
+            let gradient = slopes.normal.gradient.row(at);
             let step = |p: usize| -0.5 * (0..n_free).map(|q| inverse.matrix[p * n_free + q] * gradient[q]).sum::<f64>();
             (0..n_free).for_each(|p| rows.move_along(p, step(p)));
             responses.put(i, &rows.whitened(&inverse.matrix));

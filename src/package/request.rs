@@ -50,11 +50,9 @@ impl Request {
         self.config.as_ref().map_or_else(|| Ok(T::default()), |path| read_toml(path))
     }
 
-    /// Fails where the run chooses what only fits of a generative model have.
-    ///
-    /// # Errors
-    /// `Usage`, naming the choice.
-    pub fn require_no_fit(&self, kind: &str) -> Result<()> {
+    /// The options of the command line that choose how a generative model is fitted, as far as they are
+    /// given: a kind of model refuses those that it does not have.
+    pub fn choices_of_fits(&self) -> impl Iterator<Item = &'static str> + use<> {
         let choices = [
             ("--likelihood-only", self.likelihood_only),
             ("--constraint", self.constraints.is_some()),
@@ -63,9 +61,17 @@ impl Request {
             ("--zero-points", !self.zero_points.is_empty()),
             ("--start-from", self.start_from.is_some()),
         ];
-        match choices.into_iter().find(|(_, is_made)| *is_made) {
+        choices.into_iter().filter(|(_, is_made)| *is_made).map(|(choice, _)| choice)
+    }
+
+    /// Fails where the run chooses what only fits of a generative model have.
+    ///
+    /// # Errors
+    /// `Usage`, naming the choice.
+    pub fn require_no_fit(&self, kind: &str) -> Result<()> {
+        match self.choices_of_fits().next() {
             None => Ok(()),
-            Some((choice, _)) => Err(Error::usage(choice)
+            Some(choice) => Err(Error::usage(choice)
                 .found(format!("it with a model of the kind '{kind}', which predicts directly"))
                 .expected("no choice of a fit")
                 .remedy("Leave the option out, or name a generative model.")),

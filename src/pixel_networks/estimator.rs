@@ -36,20 +36,14 @@ pub(super) struct PixelEstimator {
 
 impl PixelEstimator {
     pub fn new(package: Arc<PixelPackage>, request: &Request) -> Result<Self> {
-        // There is no prior to be left out: --likelihood-only is what is done anyway.
-        let choices = [
-            ("--constraint", request.constraints.is_some()),
-            ("--hold", !request.hold.is_empty()),
-            ("--posterior", request.posterior.is_some()),
-            ("--start-from", request.start_from.is_some()),
-        ];
-        for (choice, is_made) in choices {
-            if is_made {
-                return Err(Error::usage(choice)
-                    .found(format!("it with a model of the kind '{}'", PixelPackage::KIND))
-                    .expected("a fit of all labels to the spectrum alone")
-                    .remedy("Leave the option out."));
-            }
+        // There is no prior to be left out: --likelihood-only is what is done anyway. Zero points are refused
+        // by whom reads the fluxes.
+        let is_had = |choice: &&str| ["--likelihood-only", "--zero-points"].contains(choice);
+        if let Some(choice) = request.choices_of_fits().find(|choice| !is_had(choice)) {
+            return Err(Error::usage(choice)
+                .found(format!("it with a model of the kind '{}'", PixelPackage::KIND))
+                .expected("a fit of all labels to the spectrum alone")
+                .remedy("Leave the option out."));
         }
         let options: SpectrumFitOptions = request.options()?;
         let fitter = SpectrumFitter::new(package.engine().clone(), package.templates.view(), options)?;

@@ -12,7 +12,7 @@ use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
 /// Stars that go through all steps together: their spectra stay in the caches of a core.
-const TOGETHER: usize = 32;
+pub(super) const TOGETHER: usize = 32;
 
 /// Rows of stars, and whose could not be made.
 pub struct Rows {
@@ -97,7 +97,7 @@ pub(super) fn fluxes(
     copy: Option<Copy>,
 ) -> Array2<f32> {
     let mut rows = Array2::zeros((stars.len(), observations.grid.len()));
-    rows.axis_iter_mut(Axis(0)).into_par_iter().zip(stars).for_each(|(mut row, &star)| {
+    rows.axis_iter_mut(Axis(0)).into_par_iter().with_min_len(TOGETHER).zip(stars).for_each(|(mut row, &star)| {
         row.assign(&observations.flux.row(star));
         if let Some(copy) = copy {
             let noise = noise(observations, star, copy);

@@ -5,6 +5,7 @@
 //! (`standardise`, `pca`), as does the end of the steps.
 
 use super::pca::{Pca, PcaMethod, walk_in_blocks};
+use super::rows::TOGETHER;
 use crate::error::{Error, Result};
 use crate::statistics::median;
 use crate::tensor::functions::ln_1p;
@@ -173,7 +174,7 @@ impl FittedStep {
     /// The rows `[N, W]` after the step. A row's numbers do not depend on the others.
     pub fn apply(&self, mut rows: Array2<f32>) -> Array2<f32> {
         let each = |rows: &mut Array2<f32>, work: &(dyn Fn(ArrayViewMut1<'_, f32>) + Sync)| {
-            rows.axis_iter_mut(Axis(0)).into_par_iter().for_each(work);
+            rows.axis_iter_mut(Axis(0)).into_par_iter().with_min_len(TOGETHER).for_each(work);
         };
         match self {
             Self::DivideByMedian => each(&mut rows, &|mut row| {
@@ -256,7 +257,7 @@ pub(super) fn mean_and_deviation(rows: &Array2<f32>, entry: usize) -> (f32, f32)
 
 /// Puts a number per entry in the place of those that are missing.
 pub(super) fn fill(rows: &mut Array2<f32>, means: &[f32]) {
-    rows.axis_iter_mut(Axis(0)).into_par_iter().for_each(|mut row| {
+    rows.axis_iter_mut(Axis(0)).into_par_iter().with_min_len(TOGETHER).for_each(|mut row| {
         row.iter_mut().zip(means).filter(|(value, _)| !value.is_finite()).for_each(|(value, mean)| *value = *mean);
     });
 }

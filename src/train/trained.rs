@@ -146,6 +146,17 @@ pub fn train(
 }
 
 impl TrainedModel {
+    /// A model that was not trained here: without a card, a history and classifiers.
+    ///
+    /// # Errors
+    /// When its hash cannot be computed.
+    pub fn new(model: ForwardModel, prior: GaussianMixture) -> Result<Self> {
+        let (card, log) = (ModelCard::default(), TrainingLog::default());
+        let mut new = Self { model, prior, card, log, confidence: None, sha256: String::new() };
+        new.sha256 = new.identity()?;
+        Ok(new)
+    }
+
     /// Writes the model directory (`model.toml`, `weights.safetensors`, `prior.toml`, `training.json`, and
     /// `confidence.json` where it has classifiers): first under a temporary name beside it, then renamed.
     ///

@@ -19,6 +19,11 @@ pub fn held(text: &str) -> std::result::Result<(String, f64), String> {
     parse().ok_or_else(|| "expected <parameter>=<number>, as in extinction=0".into())
 }
 
+/// What --constraint asks for, where it is given: `none` is nobody's name.
+pub(super) fn constraints(given: &[String]) -> Option<Vec<String>> {
+    (!given.is_empty()).then(|| given.iter().filter(|name| *name != "none").cloned().collect())
+}
+
 impl Arguments {
     /// How raw XP spectra among the inputs are prepared. The columns in `keep` come along.
     ///
@@ -69,11 +74,10 @@ impl Arguments {
                 solved.offsets()
             }
         };
-        let constraints = self.constraint.iter().filter(|name| *name != "none").cloned().collect();
         Ok(Request {
             config: self.config.clone(),
             likelihood_only: self.likelihood_only,
-            constraints: (!self.constraint.is_empty()).then_some(constraints),
+            constraints: constraints(&self.constraint),
             hold: self.hold.clone(),
             posterior: self.posterior.clone(),
             zero_points,

@@ -1,6 +1,7 @@
 //! `photosphere zero-points`: zero points of the bands of a whole catalogue, from the residuals of its stars.
 
 use super::input::{Input, SharedSummary};
+use super::options::constraints;
 use super::raw::{Preparations, RawArguments};
 use crate::cli::outcome::Outcome;
 use crate::cli::progress::Progress;
@@ -13,6 +14,7 @@ use crate::run::shard::Shard;
 use crate::run::{expand, interrupt, replace};
 use crate::survey::Source;
 use crate::table::check_target;
+use crate::text::first_repeated;
 use crate::warning::warn_once;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -139,11 +141,11 @@ impl Arguments {
 
     /// The bands of --band, or all.
     fn bands(&self, all: Vec<String>) -> Result<Vec<String>> {
-        let is_repeated = |at: usize| self.band[..at].contains(&self.band[at]);
-        match self.band.iter().enumerate().find(|(at, band)| is_repeated(*at) || !all.contains(band)) {
+        let wrong = self.band.iter().find(|band| !all.contains(band));
+        match wrong.or_else(|| first_repeated(&self.band)) {
             None if self.band.is_empty() => Ok(all),
             None => Ok(self.band.clone()),
-            Some((_, band)) => Err(Error::usage(format!("--band {band}"))
+            Some(band) => Err(Error::usage(format!("--band {band}"))
                 .found(if all.contains(band) { "it twice" } else { "no such band of the model" })
                 .expected(format!("some of {}, each once", all.join(", ")))
                 .remedy("Correct it.")),
@@ -151,10 +153,9 @@ impl Arguments {
     }
 
     fn request(&self, settings: &Settings, applied: &BTreeMap<String, f64>) -> Request {
-        let constraints = self.constraint.iter().filter(|name| *name != "none").cloned().collect();
         Request {
             config: self.config.clone(),
-            constraints: (!self.constraint.is_empty()).then_some(constraints),
+            constraints: constraints(&self.constraint),
             zero_points: applied.clone(),
             seed: settings.seed,
             ..Request::default()

@@ -133,15 +133,11 @@ impl StarEngine<'_> {
     }
 
     /// The predicted flux `[W]` (row 0) and its derivatives along the free coordinates (the rows after it) at
-    /// all `coordinates [P]` of a star, one after the other.
-    pub fn flux_slopes(&mut self, star: usize, coordinates: &[f64], mut each: impl FnMut(usize, &[f32])) {
-        let f = self.free.len();
-        let (mut loss, mut gradient, mut curvature) = (0.0, vec![0.0; f], vec![0.0; f * f]);
-        let (gradient, curvature) = (&mut gradient[..], &mut curvature[..]);
-        let out = Products { loss: &mut loss, gradient, curvature, residual_curvature: &mut [] };
+    /// all `coordinates [P]` of a star, one after the other; `out` as with [`Self::evaluate`].
+    pub fn flux_slopes(&mut self, star: usize, coordinates: &[f64], out: Products<'_>, mut each: impl FnMut(usize, &[f32])) {
         self.evaluate(star, coordinates, Order::First, out);
         let w = self.engine.family.n_wavelengths;
-        (0..=f).for_each(|row| each(row, &self.work.flux_row(row)[..w]));
+        (0..=self.free.len()).for_each(|row| each(row, &self.work.flux_row(row)[..w]));
     }
 
     #[cfg(target_arch = "x86_64")]
