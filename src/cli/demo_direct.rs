@@ -28,7 +28,7 @@ const RATIOS: [f64; 2] = [20.0, 60.0];
 const FIRST_NEW_STAR: i64 = 1_000_000;
 const FEWEST: usize = 500;
 /// What a catalogue carries on for the distances.
-const KEPT: [&str; 4] = ["parallax", "parallax_error", "phot_g_mean_mag", "a_g"];
+const KEPT: [&str; 5] = ["parallax", "parallax_error", "phot_g_mean_mag", "a_g", "snr"];
 /// Magnitude of 1/ϖ of a star with a positive parallax: what the naive control learns.
 const NAIVE: &str = "magnitude_of_inverse_parallax";
 
