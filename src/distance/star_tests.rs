@@ -246,9 +246,9 @@ fn fitted_parallaxes_take_the_place_of_magnitudes() {
     assert!(same.parallax_excess.is_none() && same.posterior.is_some());
 }
 
-/// Single stars and a fifth of equal pairs at 0.5 to 4 kpc, parallaxes of 5 to 20 %, M of single stars known
-/// to 0.15 mag: the distance that weighs both moduli holds the truth as often as it says, and is better than
-/// those of the parallax alone and of a single star.
+/// Single stars and a fifth of equal pairs at 0.5 to 4 kpc, parallaxes within 0.01 to 0.04 mas, M of single
+/// stars known to 0.15 mag: the distance that weighs both moduli holds the truth as often as it says, and is
+/// better than those of the parallax alone and of a single star.
 #[test]
 fn distances_by_mixtures_hold_for_single_stars_and_pairs() {
     use rand::{Rng, SeedableRng};
@@ -259,12 +259,12 @@ fn distances_by_mixtures_hold_for_single_stars_and_pairs() {
     for _ in 0..6000 {
         let ln_distance = random.gen_range(0.5f64.ln()..4f64.ln());
         let is_pair = random.r#gen::<f64>() < 0.2;
-        let fraction = random.gen_range(0.05..0.2);
+        // It must not follow the distance, of which it would tell then.
+        let error = random.gen_range(0.01..0.04);
         let mut normal = || -> f64 { StandardNormal.sample(&mut random) };
         let predicted = 5.0;
         let absolute = if is_pair { predicted - 0.7526 + 0.2 * normal() } else { predicted + 0.15 * normal() };
         let parallax = (-ln_distance).exp();
-        let error = fraction * parallax;
         stars.push(Star {
             parallax: with(parallax + error * normal(), error),
             magnitude: with(absolute + 10.0 + 5.0 * ln_distance * std::f64::consts::LOG10_E, 0.001),
@@ -307,7 +307,7 @@ fn distances_by_mixtures_hold_for_single_stars_and_pairs() {
     assert!((0.66..0.72).contains(&held), "{held}");
     for control in [BinaryDistance::ParallaxAlone, BinaryDistance::Single] {
         let (_, worse) = of(control);
-        assert!(scatter < 0.95 * worse, "{control:?}: {scatter} {worse}");
+        assert!(scatter < 0.97 * worse, "{control:?}: {scatter} {worse}");
     }
 }
 

@@ -4,9 +4,13 @@
 use super::identification::Identification;
 use super::tests::{numbers, recipe};
 use super::{Mixture, RegressionModel, train};
+use crate::distance::columns::ColumnMap;
 use crate::distance::mass_ratio::{EQUAL_MASSES, LUMINOSITY_POWER, magnitude_offset};
+use crate::distance::options::ZeroPointChoice;
+use crate::distance::{DistanceEstimator, DistanceOptions};
 use crate::observations::{Grid, Observations};
 use crate::package::{Package, Request};
+use crate::quantity::Notices;
 use crate::statistics::median;
 use crate::table::{Column, ColumnSchema};
 use crate::tensor::Device;
@@ -189,6 +193,30 @@ fn single_stars_alone_are_no_pairs() {
     let found = judged(model, &survey(4000, 250_000_000, Pairs::None).0);
     let flagged = found.iter().filter(|(_, probability)| *probability > 0.7).count();
     assert!(flagged < 12, "{flagged} of 4000");
+}
+
+/// What `distance` makes of a catalogue of mixtures is what the network says: two sums of the same integral.
+#[test]
+fn distances_take_the_mixture_of_every_star() {
+    let model = taught(1, &survey(2000, 400_000_000, Pairs::Tenth).0);
+    let (new, _) = survey(300, 450_000_000, Pairs::Tenth);
+    let estimator = Arc::new(model.clone()).estimator(&Request::default()).unwrap();
+    let mut table = estimator.estimate(&new, &|_| Ok(())).unwrap().table;
+    let measured: Vec<(f64, f64)> = (0..300).map(|star| new.constraint("parallax", star).unwrap()).collect();
+    let (value, error): (Vec<f64>, Vec<f64>) = measured.into_iter().unzip();
+    let apparent = new.auxiliary.column("g_dereddened").unwrap().to_f64().unwrap();
+    for (name, unit, values) in [("parallax", "mas", value), ("parallax_error", "mas", error), ("g_dereddened", "mag", apparent)]
+    {
+        table.push(Column::nullable(ColumnSchema::new(name, unit, ""), values)).unwrap();
+    }
+    let columns = ColumnMap { magnitude: "g_dereddened".into(), extinction: "none".into(), ..ColumnMap::default() };
+    let options = DistanceOptions { zero_point: ZeroPointChoice::None, ..DistanceOptions::default() };
+    let stars = columns.find(&table, &options).unwrap().stars(&table, 0, &mut Notices::default()).unwrap();
+    let mut distances = DistanceEstimator::new(options).unwrap();
+    for (star, (_, expected)) in stars.iter().zip(judged(model, &new)) {
+        let found = distances.estimate(star).binary_probability.unwrap();
+        assert!((found - expected).abs() < 2e-3, "{found} {expected}");
+    }
 }
 
 /// Mixtures of other versions stand for other numbers: they are refused.

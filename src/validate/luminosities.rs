@@ -53,7 +53,7 @@ pub(super) struct Stars {
     pub parallax_error: Vec<f64>,
     /// True distance, kpc.
     pub distance: Vec<f64>,
-    /// Signal-to-noise ratio of a pixel.
+    /// Signal-to-noise ratio of the continuum in a pixel.
     pub ratio: Vec<f64>,
 }
 

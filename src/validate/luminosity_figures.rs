@@ -21,7 +21,7 @@ const SMALL_ERROR: f64 = 0.5;
 const LARGEST: f64 = 1.5;
 /// Bins of the running medians.
 const BINS: usize = 12;
-const RATIO: &str = "signal-to-noise ratio of a pixel";
+const RATIO: &str = "signal-to-noise ratio of the continuum in a pixel";
 
 /// Predicted against geometric magnitudes of good parallaxes, in quarters of the signal-to-noise ratio.
 pub(super) fn of_magnitudes(stars: &Stars) -> Figure {
