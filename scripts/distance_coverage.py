@@ -28,7 +28,7 @@ parallax_error = "{parallax}"
 prior = {{ kind = "exponential_density", scale_length = {length} }}
 zero_point = {{ kind = "none" }}
 [options.binary]
-parallax_alone = false
+distance = "single"
 """
 
 

@@ -244,7 +244,7 @@ fn catalogues_of_fits_are_taken() {
         both.push(Column { schema, ..column }).unwrap();
     }
     write(&both, path, "both.parquet");
-    let text = "[options]\nprior = { kind = \"exponential_density\" }\n[options.binary]\nparallax_alone = false\n";
+    let text = "[options]\nprior = { kind = \"exponential_density\" }\n[options.binary]\ndistance = \"single\"\n";
     std::fs::write(path.join("singles.toml"), text).unwrap();
     succeed(path, "distance both.parquet -o again.parquet --config singles.toml");
     let again = read(path, "again.parquet");

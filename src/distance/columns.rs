@@ -2,6 +2,7 @@
 //! state them.
 
 use super::magnitude::LN_DISTANCE_PER_MAGNITUDE;
+use super::mixture::StarMixture;
 use super::options::{DistanceOptions, ParallaxContent, ZeroPointChoice};
 use super::star::Star;
 use super::zero_point::Astrometry;
@@ -17,6 +18,9 @@ use serde::{Deserialize, Serialize};
 const NONE: &str = "none";
 /// The name of an identifier that is the number of the row.
 const ROW: &str = "row";
+
+/// The keys of a mixture.
+const MIXTURE: [&str; 4] = ["single_fraction", "binary_offset", "single_scatter", "binary_scatter"];
 
 /// Names of columns. An empty one is found by the names that surveys use, in any case; `none` is not there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,6 +54,11 @@ pub struct ColumnMap {
     pub ln_label_error: String,
     pub spectroscopic_parallax: String,
     pub spectroscopic_parallax_error: String,
+    /// A mixture of single stars and pairs for every star, all four or none.
+    pub single_fraction: String,
+    pub binary_offset: String,
+    pub single_scatter: String,
+    pub binary_scatter: String,
     pub snr: String,
 }
 
@@ -78,6 +87,10 @@ impl Default for ColumnMap {
             ln_label_error: String::new(),
             spectroscopic_parallax: String::new(),
             spectroscopic_parallax_error: String::new(),
+            single_fraction: String::new(),
+            binary_offset: String::new(),
+            single_scatter: String::new(),
+            binary_scatter: String::new(),
             snr: String::new(),
         }
     }
@@ -100,7 +113,7 @@ impl ColumnMap {
     }
 
     /// The keys, their names in the map, and the names by which each is found.
-    fn keys(&self) -> [(&'static str, &str, &'static [&'static str]); 22] {
+    fn keys(&self) -> [(&'static str, &str, &'static [&'static str]); 26] {
         [
             ("source_id", &self.source_id, &["source_id", "gaia_id"]),
             ("ra", &self.ra, &["ra"]),
@@ -127,6 +140,10 @@ impl ColumnMap {
             ("ln_label_error", &self.ln_label_error, &["ln_label_error", "ln_inverse_sqrt_luminosity_error"]),
             ("spectroscopic_parallax", &self.spectroscopic_parallax, &["spectroscopic_parallax"]),
             ("spectroscopic_parallax_error", &self.spectroscopic_parallax_error, &["spectroscopic_parallax_error"]),
+            ("single_fraction", &self.single_fraction, &["single_fraction"]),
+            ("binary_offset", &self.binary_offset, &["binary_offset"]),
+            ("single_scatter", &self.single_scatter, &["single_scatter"]),
+            ("binary_scatter", &self.binary_scatter, &["binary_scatter"]),
             ("snr", &self.snr, &["snr", "snr_g"]),
         ]
     }
@@ -193,6 +210,11 @@ impl FoundColumns {
         self.name(key).is_some()
     }
 
+    /// Whether every star has a mixture of its own.
+    fn has_mixtures(&self) -> bool {
+        MIXTURE.iter().all(|key| self.has(key))
+    }
+
     /// What the zero point needs and the file has not.
     pub fn missing_for_zero_point(&self, choice: &ZeroPointChoice) -> Vec<&'static str> {
         if *choice != ZeroPointChoice::Lindegren2021 || !self.has("parallax") {
@@ -216,6 +238,11 @@ impl FoundColumns {
         if !self.has("source_id") {
             let remedy = "Name it in the recipe, or say source_id = \"row\" for the number of the row.";
             return missing("source_id", "an integer column of identifiers", remedy);
+        }
+        let lacking = MIXTURE.iter().find(|key| !self.has(key)).filter(|_| MIXTURE.iter().any(|key| self.has(key)));
+        if let Some(key) = lacking {
+            let remedy = "Name all four, or say \"none\" of those that are there.";
+            return missing(key, &format!("{} together", MIXTURE.join(", ")), remedy);
         }
         if self.has("parallax") && !self.has("parallax_error") {
             return missing("parallax_error", "errors of the parallaxes", "Name the column, or say parallax = \"none\".");
@@ -244,7 +271,7 @@ impl FoundColumns {
                           magnitudes that are dereddened.";
             return missing("extinction", "the extinction in the band of the magnitudes", remedy);
         }
-        let has_error = self.has("absolute_magnitude_error") || self.has("ln_label_error");
+        let has_error = self.has("absolute_magnitude_error") || self.has("ln_label_error") || self.has_mixtures();
         if !has_error && options.error_model.intrinsic == 0.0 && options.error_model.at_snr_100 == 0.0 {
             let remedy =
                 "Name the column, or give [options.error_model] the scatter (`photosphere distance --calibrate` finds it).";
@@ -301,6 +328,15 @@ impl FoundColumns {
         let wavenumber = single("nu_eff_used_in_astrometry", &number)?;
         let pseudocolour = single("pseudocolour", &number)?;
         let [ruwe, snr] = [single("ruwe", &number)?, single("snr", &number)?];
+        let fraction = single("single_fraction", &number)?;
+        let [offset, of_single, of_pair] =
+            [single("binary_offset", &magnitude)?, single("single_scatter", &magnitude)?, single("binary_scatter", &magnitude)?];
+        let mixture = |row: usize| StarMixture {
+            single_fraction: fraction[row],
+            offset: offset[row],
+            scatters: [of_single[row], of_pair[row]],
+        };
+        let has_mixtures = self.has_mixtures();
         let scaled = |number: Measured, factor: f64| Measured { value: factor * number.value, error: factor * number.error };
         let star = |row: usize| Star {
             astrometry: Astrometry {
@@ -319,9 +355,11 @@ impl FoundColumns {
                 false => scaled(extinction[row], self.coefficient),
             },
             absolute_magnitude: match self.has("absolute_magnitude") {
+                _ if has_mixtures && !mixture(row).is_possible() => mixture(row).unusable(),
                 true => absolute[row],
                 false => scaled(label[row], LN_DISTANCE_PER_MAGNITUDE.recip()),
             },
+            mixture: has_mixtures.then(|| mixture(row)).filter(StarMixture::is_possible),
             spectroscopic_parallax: spectroscopic[row],
             snr: snr[row],
         };

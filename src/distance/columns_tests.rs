@@ -143,3 +143,30 @@ fn what_is_missing_is_said_with_the_remedy() {
     let absent = ColumnMap { parallax: "plaxx".into(), ..ColumnMap::default() };
     refused(&table(&magnitudes), &absent, &["columns.parallax", "plaxx"]);
 }
+
+#[test]
+fn mixtures_of_stars_are_four_columns() {
+    let columns = |offset: f64| {
+        table(&[
+            ("parallax", "mas", 1.0),
+            ("parallax_error", "mas", 0.05),
+            ("phot_g_mean_mag", "mag", 15.7),
+            ("a_g", "mag", 0.0),
+            ("absolute_magnitude", "mag", 6.0),
+            ("single_fraction", "", 0.85),
+            ("binary_offset", "mmag", offset),
+            ("single_scatter", "mag", 0.12),
+            ("binary_scatter", "mag", 0.13),
+        ])
+    };
+    let [star, empty] = stars(&columns(700.0), &ColumnMap::default())[..] else { panic!() };
+    let found = star.mixture.unwrap();
+    assert!((found.offset - 0.7).abs() < 1e-12 && (found.single_fraction, found.scatters) == (0.85, [0.12, 0.13]), "{found:?}");
+    assert!(empty.mixture.is_none() && empty.absolute_magnitude.value.is_nan());
+    // An impossible one: the star has no luminosity rather than the mixture of everybody.
+    let impossible = stars(&columns(-700.0), &ColumnMap::default())[0];
+    assert!(impossible.mixture.is_none() && impossible.absolute_magnitude.value.is_infinite());
+    let without = ColumnMap { binary_scatter: "none".into(), ..ColumnMap::default() };
+    let error = without.find(&columns(700.0), &DistanceOptions::default()).unwrap_err().to_string();
+    assert!(error.starts_with("columns.binary_scatter") && error.contains("all four"), "{error}");
+}

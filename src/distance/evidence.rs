@@ -26,7 +26,7 @@ pub struct Evidence {
 
 /// The probability density of `parallax` (mas) for a star of ln d = `ln_distance`.
 pub fn evidence(parallax: Measured, ln_distance: Measured, workspace: &mut Workspace) -> Evidence {
-    let measurements = Measurements { parallax: Some(parallax), ln_distance: Some(ln_distance) };
+    let measurements = Measurements { parallax: Some(parallax), ln_distance: Some(ln_distance), of_pair: None };
     let value = |x: f64| measurements.ln_likelihood(x, (-x).exp());
     let from_prior = measurements.climb(ln_distance.value);
     let from_parallax = measurements.peaks().next().map_or(from_prior, |peak| measurements.climb(peak.value));
@@ -99,7 +99,7 @@ mod tests {
                     let parallax = Measured { value: parallax, error };
                     let modulus = Measurements::ln_distance_of_modulus(Measured { value: 10.8, error: scatter });
                     let fast = evidence(parallax, modulus, &mut Workspace::default());
-                    let measurements = Measurements { parallax: Some(parallax), ln_distance: Some(modulus) };
+                    let measurements = Measurements { parallax: Some(parallax), ln_distance: Some(modulus), of_pair: None };
                     let constants = -(2.0 * std::f64::consts::PI * parallax.error * modulus.error).ln();
                     let slow = by_grid(measurements, modulus, constants, &mut Workspace::default());
                     assert!((fast.ln - slow.ln).abs() < 1e-6, "{parallax:?} {scatter}: {fast:?} {slow:?}");

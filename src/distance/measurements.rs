@@ -11,6 +11,17 @@ pub struct Measurements {
     pub parallax: Option<Measured>,
     /// ln(d/kpc) of magnitude, absolute magnitude and extinction, or of a spectro-photometric parallax.
     pub ln_distance: Option<Measured>,
+    /// The same, should the star be a pair; only beside `ln_distance`, which then is that of a single star.
+    pub of_pair: Option<OfPair>,
+}
+
+/// What is known of a star's distance should it be a pair of like stars.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OfPair {
+    /// ln(d/kpc): farther than that of a single star.
+    pub ln_distance: Measured,
+    /// Fraction of pairs among such stars, before the parallax is looked at.
+    pub fraction: f64,
 }
 
 impl Measurements {
@@ -31,11 +42,25 @@ impl Measurements {
             let pull = (parallax.value - inverse_distance) / parallax.error;
             -0.5 * pull * pull
         });
-        let of_magnitude = self.ln_distance.map_or(0.0, |modulus| {
+        let square = |modulus: Measured| {
             let pull = (x - modulus.value) / modulus.error;
             -0.5 * pull * pull
+        };
+        let of_magnitude = self.ln_distance.map_or(0.0, |single| match self.of_pair {
+            None => square(single),
+            Some(pair) => {
+                let [of_single, of_pair] = self.logarithms(square(single), square(pair.ln_distance));
+                of_single.max(of_pair) + (-(of_single - of_pair).abs()).exp().ln_1p()
+            }
         });
         of_parallax + of_magnitude
+    }
+
+    /// ln of the two terms of a mixture from their exponents, the constant of the single star's left out.
+    #[inline]
+    fn logarithms(&self, of_single: f64, of_pair: f64) -> [f64; 2] {
+        let (Some(single), Some(pair)) = (self.ln_distance, self.of_pair) else { return [of_single, f64::NEG_INFINITY] };
+        [of_single + (-pair.fraction).ln_1p(), of_pair + pair.fraction.ln() + (single.error / pair.ln_distance.error).ln()]
     }
 
     /// Gradient of the ln likelihood, and the curvature of the problem linearised at x (Gauss–Newton: never
@@ -46,10 +71,21 @@ impl Measurements {
             let per_error = inverse_distance / parallax.error;
             [-per_error * (parallax.value - inverse_distance) / parallax.error, per_error * per_error]
         });
-        let magnitude = self.ln_distance.map_or([0.0; 2], |modulus| {
+        let of = |modulus: Measured| {
             let precision = modulus.error.powi(-2);
             [(modulus.value - x) * precision, precision]
-        });
+        };
+        let magnitude = match (self.ln_distance, self.of_pair) {
+            (Some(single), Some(pair)) => {
+                let moduli = [single, pair.ln_distance];
+                let exponents = moduli.map(|modulus| -0.5 * ((x - modulus.value) / modulus.error).powi(2));
+                let [of_single, of_pair] = self.logarithms(exponents[0], exponents[1]);
+                let weight = 1.0 / (1.0 + (of_pair - of_single).exp());
+                let [single, pair] = moduli.map(of);
+                std::array::from_fn(|k| weight * single[k] + (1.0 - weight) * pair[k])
+            }
+            (single, _) => single.map_or([0.0; 2], of),
+        };
         [parallax[0] + magnitude[0], parallax[1] + magnitude[1]]
     }
 
@@ -57,7 +93,7 @@ impl Measurements {
     pub fn peaks(&self) -> impl Iterator<Item = Measured> {
         let of_parallax = self.parallax.and_then(Self::ln_distance_of_parallax);
         let of_parallax = of_parallax.map(|peak| Measured { error: peak.error.min(WIDEST), ..peak });
-        of_parallax.into_iter().chain(self.ln_distance)
+        of_parallax.into_iter().chain(self.ln_distance).chain(self.of_pair.map(|pair| pair.ln_distance))
     }
 
     /// The maximum of the likelihood near x, by Gauss–Newton steps of bounded length; and its width.
@@ -91,11 +127,14 @@ mod tests {
     #[test]
     fn slopes_are_differences_and_climbs_end_at_maxima() {
         let with = |value, error| Some(Measured { value, error });
+        let pair = |value, error| Some(OfPair { ln_distance: Measured { value, error }, fraction: 0.2 });
         for measurements in [
-            Measurements { parallax: with(0.4, 0.1), ln_distance: with(1.0, 0.12) },
-            Measurements { parallax: with(-0.4, 0.3), ln_distance: with(1.0, 0.3) },
-            Measurements { parallax: with(2.0, 0.01), ln_distance: None },
-            Measurements { parallax: None, ln_distance: with(1.0, 0.3) },
+            Measurements { parallax: with(0.4, 0.1), ln_distance: with(1.0, 0.12), of_pair: None },
+            Measurements { parallax: with(-0.4, 0.3), ln_distance: with(1.0, 0.3), of_pair: None },
+            Measurements { parallax: with(2.0, 0.01), ln_distance: None, of_pair: None },
+            Measurements { parallax: None, ln_distance: with(1.0, 0.3), of_pair: None },
+            Measurements { parallax: with(0.3, 0.05), ln_distance: with(0.9, 0.1), of_pair: pair(1.25, 0.06) },
+            Measurements { parallax: None, ln_distance: with(0.9, 0.1), of_pair: pair(1.25, 0.2) },
         ] {
             let function = |x: &[f64]| measurements.ln_likelihood(x[0], (-x[0]).exp());
             for x in [0.3, 0.8, 1.4] {

@@ -12,6 +12,7 @@
 use super::evidence::{Evidence, evidence};
 use super::magnitude::LN_DISTANCE_PER_MAGNITUDE;
 use super::maximise::{LogLikelihood, maximise};
+use super::measurements::OfPair;
 use super::observables::Observables;
 use super::options::{BinaryMixture, DistanceOptions};
 use super::posterior::Workspace;
@@ -20,29 +21,93 @@ use crate::error::{Error, Result};
 use crate::statistics::Measured;
 use rayon::prelude::*;
 
-/// P_binary of a star with this parallax (mas), and ln d for its predicted magnitude.
-pub fn binary_probability(parallax: Measured, ln_distance: Measured, mixture: &BinaryMixture, workspace: &mut Workspace) -> f64 {
-    let [single, binary] = terms(parallax, ln_distance, mixture, workspace).map(|term| term.ln);
-    let single = single + mixture.single_fraction.ln();
-    let binary = binary + (-mixture.single_fraction).ln_1p();
+/// The mixture of one star, as a network predicts it (`mixture_of_magnitudes` of direct networks). Its
+/// scatters are all that is not known of M.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StarMixture {
+    /// Fraction of single stars among stars of such a spectrum.
+    pub single_fraction: f64,
+    /// μ₁ − μ₂, mag.
+    pub offset: f64,
+    /// σ₁, σ₂, mag.
+    pub scatters: [f64; 2],
+}
+
+impl StarMixture {
+    /// What makes it a mixture: a fraction, a pair that is brighter, and scatters.
+    pub fn is_possible(&self) -> bool {
+        let is_scatter = |scatter: &f64| *scatter > 0.0 && scatter.is_finite();
+        (0.0..=1.0).contains(&self.single_fraction)
+            && self.offset > 0.0
+            && self.offset.is_finite()
+            && self.scatters.iter().all(is_scatter)
+    }
+}
+
+impl StarMixture {
+    /// What the magnitude of a star is whose mixture is impossible: missing where numbers are missing, beyond
+    /// use otherwise.
+    pub(super) fn unusable(&self) -> Measured {
+        let numbers = [self.single_fraction, self.offset, self.scatters[0], self.scatters[1]];
+        let value = if numbers.iter().any(|number| number.is_nan()) { f64::NAN } else { f64::INFINITY };
+        Measured { value, error: value }
+    }
+}
+
+/// The two moduli that a star may have.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Moduli {
+    /// ln d of a single star, with the scatter of such stars.
+    pub single: Measured,
+    pub pair: OfPair,
+}
+
+impl Moduli {
+    /// By the mixture of a population; `ln_distance` of the predicted magnitude.
+    pub fn of_population(ln_distance: Measured, mixture: &BinaryMixture) -> Self {
+        let component = |offset: f64, scatter: f64| Measured {
+            value: ln_distance.value + LN_DISTANCE_PER_MAGNITUDE * (offset - mixture.shift),
+            error: ln_distance.error.hypot(LN_DISTANCE_PER_MAGNITUDE * scatter),
+        };
+        Self {
+            single: component(0.0, mixture.single_scatter),
+            pair: OfPair {
+                ln_distance: component(mixture.offset, mixture.binary_scatter),
+                fraction: 1.0 - mixture.single_fraction,
+            },
+        }
+    }
+
+    /// By the star's own mixture; the error of `ln_distance` has σ₁ in it.
+    pub fn of_star(ln_distance: Measured, mixture: &StarMixture) -> Self {
+        let [single, pair] = mixture.scatters.map(|scatter| (LN_DISTANCE_PER_MAGNITUDE * scatter).powi(2));
+        let variance = (ln_distance.error.powi(2) - single).max(0.0) + pair;
+        let value = ln_distance.value + LN_DISTANCE_PER_MAGNITUDE * mixture.offset;
+        let pair = Measured { value, error: variance.sqrt() };
+        Self { single: ln_distance, pair: OfPair { ln_distance: pair, fraction: 1.0 - mixture.single_fraction } }
+    }
+}
+
+/// P_binary of a star with this parallax (mas).
+pub fn binary_probability(parallax: Measured, moduli: &Moduli, workspace: &mut Workspace) -> f64 {
+    let Moduli { single, pair } = moduli;
+    let [of_single, of_pair] = [*single, pair.ln_distance].map(|ln_distance| evidence(parallax, ln_distance, workspace).ln);
+    let single = of_single + (-pair.fraction).ln_1p();
+    let binary = of_pair + pair.fraction.ln();
     match single.max(binary) {
         greatest if greatest.is_finite() => {
             let [single, binary] = [single, binary].map(|term| (term - greatest).exp());
             binary / (single + binary)
         }
         // Neither can have made this parallax: nothing is learned from it.
-        _ => 1.0 - mixture.single_fraction,
+        _ => pair.fraction,
     }
 }
 
 /// Evidence for a single star and for a binary.
-fn terms(parallax: Measured, ln_distance: Measured, mixture: &BinaryMixture, workspace: &mut Workspace) -> [Evidence; 2] {
-    let component = |offset: f64, scatter: f64| Measured {
-        value: ln_distance.value + LN_DISTANCE_PER_MAGNITUDE * (offset - mixture.shift),
-        error: ln_distance.error.hypot(LN_DISTANCE_PER_MAGNITUDE * scatter),
-    };
-    let components = [component(0.0, mixture.single_scatter), component(mixture.offset, mixture.binary_scatter)];
-    components.map(|ln_distance| evidence(parallax, ln_distance, workspace))
+fn terms(star: &MixtureStar, mixture: &BinaryMixture, workspace: &mut Workspace) -> [Evidence; 2] {
+    let Moduli { single, pair } = Moduli::of_population(star.ln_distance, mixture);
+    [single, pair.ln_distance].map(|ln_distance| evidence(star.parallax, ln_distance, workspace))
 }
 
 /// A star of a population: parallax in mas, and ln d for its predicted magnitude.
@@ -166,7 +231,7 @@ fn sum_of(stars: &[MixtureStar], mixture: &BinaryMixture) -> [f64; 6] {
     let fraction = mixture.single_fraction;
     let scatters = [mixture.single_scatter, mixture.binary_scatter];
     for star in stars {
-        let found = terms(star.parallax, star.ln_distance, mixture, &mut workspace);
+        let found = terms(star, mixture, &mut workspace);
         let logarithms = [found[0].ln + fraction.ln(), found[1].ln + (-fraction).ln_1p()];
         let greatest = logarithms[0].max(logarithms[1]);
         if !greatest.is_finite() {

@@ -33,7 +33,7 @@ fn probabilities_are_the_anchors_of_the_specification() {
     for (magnitude, expected) in [(16.0, 3.401_724_790_7e-5), (15.7, 0.058_215_532_1), (15.3, 0.999_748_982_1)] {
         let modulus = Measured { value: magnitude - 6.0, error: 1e-9 };
         let ln_distance = Measurements::ln_distance_of_modulus(modulus);
-        let found = binary_probability(parallax, ln_distance, &mixture, &mut Workspace::default());
+        let found = binary_probability(parallax, &Moduli::of_population(ln_distance, &mixture), &mut Workspace::default());
         // Spec 3 A6: 3.4e-5, 0.058216, 0.999749; scipy 1.17.1, integrate.quad, has the digits.
         assert!((found / expected - 1.0).abs() < 1e-7, "{found} is not {expected}");
     }
@@ -47,7 +47,8 @@ fn probabilities_are_probabilities_whatever_the_numbers() {
             for modulus in [-5.0, 10.0, 25.0] {
                 let ln_distance = Measurements::ln_distance_of_modulus(Measured { value: modulus, error: 0.2 });
                 let parallax = Measured { value: parallax, error };
-                let found = binary_probability(parallax, ln_distance, &mixture, &mut Workspace::default());
+                let found =
+                    binary_probability(parallax, &Moduli::of_population(ln_distance, &mixture), &mut Workspace::default());
                 assert!((0.0..=1.0).contains(&found), "{parallax:?} {modulus}: {found}");
                 assert!(error < 1e6 || (found - 0.1).abs() < 1e-3, "no parallax, no news: {found}");
             }
@@ -96,7 +97,8 @@ fn assert_calibrated(stars: &[MixtureStar], mixture: &BinaryMixture) {
     let n_binaries = stars.len() / 10;
     let mut bins = [[0.0; 3]; 5];
     for (position, star) in stars.iter().enumerate() {
-        let found = binary_probability(star.parallax, star.ln_distance, mixture, &mut Workspace::default());
+        let found =
+            binary_probability(star.parallax, &Moduli::of_population(star.ln_distance, mixture), &mut Workspace::default());
         let bin = &mut bins[((found * 5.0) as usize).min(4)];
         bin[0] += 1.0;
         bin[1] += found;

@@ -3,6 +3,7 @@
 
 use super::flags;
 use super::measurements::Measurements;
+use super::mixture::Moduli;
 use super::options::{DistanceOptions, ParallaxContent, ZeroPointChoice};
 use super::star::Star;
 use super::zero_point::ecliptic_latitude;
@@ -23,6 +24,8 @@ pub struct Observables {
     pub whole: Option<Measured>,
     /// ln(d/kpc) of the spectrum alone: of the fitted parallax where there is one, else of the photometry.
     pub spectroscopic: Option<Measured>,
+    /// The same of a single star and of a pair.
+    pub moduli: Option<Moduli>,
     /// Those of what is not there, odd, or not used; of the photometry where that is needed.
     pub flags: i32,
 }
@@ -67,7 +70,11 @@ impl Observables {
                 (None, modulus.map(Measurements::ln_distance_of_modulus))
             }
         };
-        Self { zero_point, parallax, dereddened, absolute_magnitude, whole, spectroscopic, flags }
+        let moduli = spectroscopic.map(|ln_distance| match (&star.mixture, absolute_magnitude) {
+            (Some(mixture), Some(_)) => Moduli::of_star(ln_distance, mixture),
+            _ => Moduli::of_population(ln_distance, &options.binary.mixture),
+        });
+        Self { zero_point, parallax, dereddened, absolute_magnitude, whole, spectroscopic, moduli, flags }
     }
 
     /// Whether the parallax is at least so many times its error.
@@ -130,10 +137,13 @@ fn dereddened(star: &Star, options: &DistanceOptions, flags: &mut i32) -> Option
 
 /// The predicted absolute magnitude by the error model.
 fn absolute_magnitude(star: &Star, options: &DistanceOptions, flags: &mut i32) -> Option<Measured> {
-    let Measured { value, error } = star.absolute_magnitude;
+    // The scatter about what a mixture network predicts of noisy spectra has their noise in it.
+    let own = star.mixture.map(|mixture| Measured { error: mixture.scatters[0], ..star.absolute_magnitude });
+    let predicted = own.unwrap_or(star.absolute_magnitude);
+    let Measured { value, error } = predicted;
     let is_bad = value.is_infinite() || error.is_infinite() || error < 0.0;
     let is_usable = !is_bad && !value.is_nan();
-    let found = is_usable.then(|| options.error_model.corrected(star.absolute_magnitude, star.snr)).flatten();
+    let found = is_usable.then(|| options.error_model.corrected(predicted, star.snr)).flatten();
     *flags |= if is_bad { flags::BAD_PHOTOMETRY } else { 0 } | if found.is_none() { flags::NO_ABSOLUTE_MAGNITUDE } else { 0 };
     found
 }

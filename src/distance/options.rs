@@ -70,6 +70,20 @@ pub enum BinaryCriterion {
     Both,
 }
 
+/// What the distance of what may be a binary follows from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BinaryDistance {
+    /// Of what `is_binary` says is one, the parallax alone.
+    #[default]
+    ParallaxAlone,
+    /// Of every star, the parallax and both moduli of the mixture, each with its probability: nothing is
+    /// decided.
+    Mixture,
+    /// Of every star, the parallax and the modulus of a single star.
+    Single,
+}
+
 /// How binaries are told.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -79,9 +93,12 @@ pub struct BinaryOptions {
     pub excess_threshold: f64,
     /// P_binary.
     pub probability_threshold: f64,
+    /// By how many errors of both M_predicted must be fainter than M_geo for a binary by the mixture: 0 is
+    /// eq. 10 of Li et al. 2025, 1 their eq. 11.
+    pub fainter_by: f64,
+    /// For stars that have no mixture of their own.
     pub mixture: BinaryMixture,
-    /// Whether the distance of a binary is that of its parallax alone.
-    pub parallax_alone: bool,
+    pub distance: BinaryDistance,
 }
 
 impl Default for BinaryOptions {
@@ -90,8 +107,9 @@ impl Default for BinaryOptions {
             criterion: BinaryCriterion::default(),
             excess_threshold: excess::THRESHOLD,
             probability_threshold: 0.7,
+            fainter_by: 0.0,
             mixture: BinaryMixture::default(),
-            parallax_alone: true,
+            distance: BinaryDistance::default(),
         }
     }
 }
@@ -152,6 +170,7 @@ impl DistanceOptions {
             ("zero_point.value", constant, constant.abs() < 10.0, "mas, of which the zero point has few hundredths"),
             ("binary.excess_threshold", self.binary.excess_threshold, true, "a number"),
             ("binary.probability_threshold", self.binary.probability_threshold, true, "a number"),
+            ("binary.fainter_by", self.binary.fainter_by, self.binary.fainter_by >= 0.0, "no negative number"),
             (
                 "binary.mixture.single_fraction",
                 mixture.single_fraction,

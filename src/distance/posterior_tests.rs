@@ -5,7 +5,7 @@ fn with(value: f64, error: f64) -> Option<Measured> {
 }
 
 fn posterior(parallax: Option<Measured>, ln_distance: Option<Measured>, prior: DistancePrior) -> DistancePosterior {
-    let measurements = Measurements { parallax, ln_distance };
+    let measurements = Measurements { parallax, ln_distance, of_pair: None };
     Density { measurements, prior, sight: None, range: DEFAULT_RANGE }.posterior(&mut Workspace::default()).unwrap()
 }
 
@@ -153,13 +153,53 @@ fn extreme_numbers_neither_panic_nor_pass_for_distances() {
     for parallax in [None, with(1e300, 1e-300), with(-1e300, 1e300), with(1e-300, 1e-300), with(5.0, 1e-12)] {
         for ln_distance in [None, with(700.0, 1e-6), with(-700.0, 1e6), with(1e300, 1.0), with(0.0, 1e-300)] {
             for prior in [DistancePrior::FlatDistance, EXPONENTIAL, DistancePrior::Galactic] {
-                let measurements = Measurements { parallax, ln_distance };
+                let measurements = Measurements { parallax, ln_distance, of_pair: None };
                 let density = Density { measurements, prior, sight: None, range: DEFAULT_RANGE };
                 if let Some(found) = density.posterior(&mut Workspace::default()) {
                     let [low, middle, high] = found.percentiles;
                     assert!(low <= middle && middle <= high && found.mode.is_finite(), "{measurements:?}: {found:?}");
                 }
             }
+        }
+    }
+}
+
+/// Two moduli against a sum of 400 000 points: percentiles and modes, of densities with one maximum and with
+/// two.
+#[test]
+fn two_moduli_are_summed_as_one_density() {
+    use super::super::measurements::OfPair;
+    let with = |value, error| Measured { value, error };
+    for (parallax, single, pair, fraction) in [
+        (Some(with(0.5, 0.02)), with(0.4, 0.06), with(0.75, 0.06), 0.1),
+        (Some(with(0.5, 0.2)), with(0.4, 0.06), with(0.75, 0.06), 0.3),
+        (None, with(0.4, 0.03), with(0.75, 0.1), 0.5),
+        (Some(with(-0.1, 0.3)), with(1.4, 0.1), with(1.75, 0.02), 0.2),
+    ] {
+        let measurements =
+            Measurements { parallax, ln_distance: Some(single), of_pair: Some(OfPair { ln_distance: pair, fraction }) };
+        let density = Density { measurements, prior: DistancePrior::FlatLogDistance, sight: None, range: DEFAULT_RANGE };
+        let found = density.posterior(&mut Workspace::default()).unwrap();
+        let normal = |x: f64, of: Measured| (-0.5 * ((x - of.value) / of.error).powi(2)).exp() / of.error;
+        let (n, low, high) = (400_000, -2.0, 4.0);
+        let step = (high - low) / f64::from(n);
+        let values: Vec<f64> = (0..n)
+            .map(|i| {
+                let x: f64 = low + step * (f64::from(i) + 0.5);
+                let of_parallax = parallax.map_or(1.0, |of| (-0.5 * (((-x).exp() - of.value) / of.error).powi(2)).exp());
+                of_parallax * ((1.0 - fraction) * normal(x, single) + fraction * normal(x, pair))
+            })
+            .collect();
+        let total: f64 = values.iter().sum();
+        let (mut cumulative, mut expected) = (0.0, Vec::new());
+        for (i, value) in values.iter().enumerate() {
+            cumulative += value;
+            while expected.len() < 3 && cumulative >= PROBABILITIES[expected.len()] * total {
+                expected.push(low + step * (i as f64 + 0.5));
+            }
+        }
+        for (found, expected) in found.percentiles.iter().zip(&expected) {
+            assert!((found.ln() - expected).abs() < 1e-4, "{measurements:?}: {} {expected}", found.ln());
         }
     }
 }

@@ -5,9 +5,9 @@ use super::excess::parallax_excess;
 use super::flags;
 use super::magnitude::geometric_absolute_magnitude;
 use super::measurements::Measurements;
-use super::mixture::binary_probability;
+use super::mixture::{StarMixture, binary_probability};
 use super::observables::Observables;
-use super::options::{BinaryCriterion, DistanceOptions};
+use super::options::{BinaryCriterion, BinaryDistance, DistanceOptions};
 use super::position::LineOfSight;
 use super::posterior::{Density, DistancePosterior, Workspace};
 use super::zero_point::Astrometry;
@@ -29,8 +29,11 @@ pub struct Star {
     pub magnitude: Measured,
     /// A in that band, mag.
     pub extinction: Measured,
-    /// As predicted.
+    /// As predicted; of a star with a mixture of its own, that of a single star.
     pub absolute_magnitude: Measured,
+    /// As predicted; in place of that of the options, and its scatter in place of the error of
+    /// `absolute_magnitude`.
+    pub mixture: Option<StarMixture>,
     /// As fitted, mas; where there is one, it is used in place of the magnitudes.
     pub spectroscopic_parallax: Measured,
     /// Of the spectrum, per pixel.
@@ -47,6 +50,7 @@ impl Star {
         magnitude: NOTHING,
         extinction: NOTHING,
         absolute_magnitude: NOTHING,
+        mixture: None,
         spectroscopic_parallax: NOTHING,
         snr: f64::NAN,
     };
@@ -105,7 +109,7 @@ impl DistanceEstimator {
     /// The estimate of a star; whatever its numbers are, it has one.
     pub fn estimate(&mut self, star: &Star) -> Estimate {
         let sight = LineOfSight::towards(star.position[0], star.position[1]);
-        let Observables { zero_point, parallax, dereddened, absolute_magnitude, whole, spectroscopic, mut flags } =
+        let Observables { zero_point, parallax, dereddened, absolute_magnitude, whole, spectroscopic, moduli, mut flags } =
             Observables::of(star, &self.options);
         let geometric_magnitude = dereddened.zip(parallax).and_then(|(m, parallax)| geometric_absolute_magnitude(m, parallax));
         let spectroscopic_parallax = spectroscopic.map(|ln| {
@@ -117,18 +121,20 @@ impl DistanceEstimator {
         if excess.is_some_and(|excess| excess.abs() > flags::LARGEST_PULL) {
             flags |= flags::DISAGREE;
         }
-        let mixture = &self.options.binary.mixture;
         let binary_probability =
-            spectroscopic.zip(parallax).map(|(ln, parallax)| binary_probability(parallax, ln, mixture, &mut self.workspace));
+            moduli.zip(parallax).map(|(moduli, parallax)| binary_probability(parallax, &moduli, &mut self.workspace));
+        let by = self.options.binary.fainter_by;
+        let is_above = |a: Measured, b: Measured| a.value - b.value > by * a.error.hypot(b.error);
         let is_fainter = match (absolute_magnitude, geometric_magnitude) {
-            (Some(predicted), Some(geometric)) => Some(predicted.value > geometric.value),
+            (Some(predicted), Some(geometric)) => Some(is_above(predicted, geometric)),
             // The same in parallaxes, where there is no absolute magnitude.
             _ => both
                 .filter(|(_, measured)| measured.value > 0.0)
-                .map(|(spectroscopic, measured)| spectroscopic.value > measured.value),
+                .map(|(spectroscopic, measured)| is_above(spectroscopic, measured)),
         };
         let is_binary = self.is_binary(excess, binary_probability.zip(is_fainter));
-        let is_alone = self.options.binary.parallax_alone && is_binary == Some(true);
+        let treatment = self.options.binary.distance;
+        let is_alone = treatment == BinaryDistance::ParallaxAlone && is_binary == Some(true);
         if is_alone {
             flags |= flags::PARALLAX_ALONE;
         }
@@ -136,9 +142,10 @@ impl DistanceEstimator {
             flags |= flags::HIGH_RUWE;
         }
         let combination = combine(parallax, spectroscopic, (star.ruwe, is_alone), &self.options.combination);
-        let measurements = match whole {
-            Some(_) if !is_alone => Measurements { parallax: whole, ln_distance: None },
-            _ => Measurements { parallax, ln_distance: spectroscopic.filter(|_| !is_alone) },
+        let measurements = match (whole, moduli.filter(|_| treatment == BinaryDistance::Mixture)) {
+            (_, Some(moduli)) => Measurements { parallax, ln_distance: Some(moduli.single), of_pair: Some(moduli.pair) },
+            (Some(_), None) if !is_alone => Measurements { parallax: whole, ln_distance: None, of_pair: None },
+            _ => Measurements { parallax, ln_distance: spectroscopic.filter(|_| !is_alone), of_pair: None },
         };
         let posterior = self.posterior(measurements, sight.as_ref(), &mut flags);
         let galactocentric = posterior.as_ref().zip(sight).map(|(posterior, sight)| sight.at(posterior.mode));

@@ -1,4 +1,4 @@
-use super::super::options::{ParallaxContent, ZeroPointChoice};
+use super::super::options::{BinaryOptions, ParallaxContent, ZeroPointChoice};
 use super::super::prior::DistancePrior;
 use super::super::simulated::{distances, stars_at};
 use super::*;
@@ -20,7 +20,7 @@ fn with(value: f64, error: f64) -> Measured {
 /// No test of binarity: every star is single.
 fn singles(prior: DistancePrior) -> DistanceOptions {
     let mut options = DistanceOptions { prior, ..DistanceOptions::default() };
-    options.binary.parallax_alone = false;
+    options.binary.distance = BinaryDistance::Single;
     options
 }
 
@@ -210,7 +210,7 @@ fn binaries_have_the_distance_of_their_parallax() {
     let mut mixed = options;
     mixed.binary.criterion = BinaryCriterion::Mixture;
     assert_eq!(estimator(mixed).estimate(&star).is_binary, Some(true));
-    mixed.binary.parallax_alone = false;
+    mixed.binary.distance = BinaryDistance::Single;
     assert!(estimator(mixed).estimate(&star).posterior.unwrap().mode < 0.997, "pulled towards the spectrum");
     // Fainter than predicted: whatever the mixture makes of it, no binary.
     let faint = Star { magnitude: with(13.2, 0.01), ..star };
@@ -244,4 +244,102 @@ fn fitted_parallaxes_take_the_place_of_magnitudes() {
     // Nothing of the flux is left to test where the fit is no better than the measurement.
     let same = estimator(fitted).estimate(&Star { spectroscopic_parallax: star.parallax, ..star });
     assert!(same.parallax_excess.is_none() && same.posterior.is_some());
+}
+
+/// Single stars and a fifth of equal pairs at 0.5 to 4 kpc, parallaxes within 0.01 to 0.04 mas, M of single
+/// stars known to 0.15 mag: the distance that weighs both moduli holds the truth as often as it says, and is
+/// better than those of the parallax alone and of a single star.
+#[test]
+fn distances_by_mixtures_hold_for_single_stars_and_pairs() {
+    use rand::{Rng, SeedableRng};
+    use rand_distr::{Distribution, StandardNormal};
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(71);
+    let mixture = StarMixture { single_fraction: 0.8, offset: 0.7526, scatters: [0.15, 0.2] };
+    let (mut stars, mut truth) = (Vec::new(), Vec::new());
+    for _ in 0..6000 {
+        let ln_distance = random.gen_range(0.5f64.ln()..4f64.ln());
+        let is_pair = random.r#gen::<f64>() < 0.2;
+        // It must not follow the distance, of which it would tell then.
+        let error = random.gen_range(0.01..0.04);
+        let mut normal = || -> f64 { StandardNormal.sample(&mut random) };
+        let predicted = 5.0;
+        let absolute = if is_pair { predicted - 0.7526 + 0.2 * normal() } else { predicted + 0.15 * normal() };
+        let parallax = (-ln_distance).exp();
+        stars.push(Star {
+            parallax: with(parallax + error * normal(), error),
+            magnitude: with(absolute + 10.0 + 5.0 * ln_distance * std::f64::consts::LOG10_E, 0.001),
+            extinction: with(0.0, 0.001),
+            // The error that the network gives for it is not the scatter of stars.
+            absolute_magnitude: with(predicted, 0.03),
+            mixture: Some(mixture),
+            ..Star::MISSING
+        });
+        truth.push((ln_distance, is_pair));
+    }
+    let of = |distance: BinaryDistance| {
+        let mut options = DistanceOptions {
+            zero_point: ZeroPointChoice::None,
+            prior: DistancePrior::FlatLogDistance,
+            ..DistanceOptions::default()
+        };
+        options.binary = BinaryOptions { distance, criterion: BinaryCriterion::Mixture, ..options.binary };
+        let mut estimator = estimator(options);
+        let (mut inside, mut squares) = ([0.0; 2], 0.0);
+        let mut probabilities = Vec::new();
+        for (star, (ln_distance, is_pair)) in stars.iter().zip(&truth) {
+            let found = estimator.estimate(star);
+            let [low, median, high] = found.posterior.unwrap().percentiles.map(f64::ln);
+            inside[usize::from(*is_pair)] += f64::from(u8::from((low..high).contains(ln_distance)));
+            squares += (median - ln_distance).powi(2);
+            probabilities.push(found.binary_probability.unwrap());
+        }
+        let pairs = truth.iter().filter(|(_, is_pair)| *is_pair).count() as f64;
+        let n = truth.len() as f64;
+        let all = (inside[0] + inside[1]) / n;
+        let (single, pair, scatter) = (inside[0] / (n - pairs), inside[1] / pairs, (squares / n).sqrt());
+        println!("{distance:?}: in 68 % {all:.3} (single stars {single:.3}, pairs {pair:.3}), r.m.s. of ln d {scatter:.4}");
+        let expected: f64 = probabilities.iter().sum();
+        assert!((expected - pairs).abs() < 4.0 * (n * 0.16f64).sqrt(), "{expected} of {pairs}");
+        (all, scatter)
+    };
+    let (held, scatter) = of(BinaryDistance::Mixture);
+    // 0.006 is the error of a share of 6 000; the prior has no edges where the stars have.
+    assert!((0.66..0.72).contains(&held), "{held}");
+    for control in [BinaryDistance::ParallaxAlone, BinaryDistance::Single] {
+        let (_, worse) = of(control);
+        assert!(scatter < 0.97 * worse, "{control:?}: {scatter} {worse}");
+    }
+}
+
+/// Eq. 11 of Li et al. (2025) asks more than eq. 10; a star of impossible mixtures has no magnitude.
+#[test]
+fn mixtures_of_stars_are_used_or_said_to_be_none() {
+    let mixture = StarMixture { single_fraction: 0.85, offset: 0.7, scatters: [0.12, 0.12] };
+    let star = Star {
+        parallax: with(1.0, 0.05),
+        magnitude: with(15.7, 1e-6),
+        extinction: with(0.0, 1e-6),
+        absolute_magnitude: with(6.0, 0.5),
+        mixture: Some(mixture),
+        ..Star::MISSING
+    };
+    let mut options = DistanceOptions { zero_point: ZeroPointChoice::None, ..DistanceOptions::default() };
+    options.binary.criterion = BinaryCriterion::Mixture;
+    let found = estimator(options).estimate(&star);
+    // Spec 3 A6 has 0.058216.
+    assert!((found.binary_probability.unwrap() - 0.058_215_5).abs() < 1e-6, "{found:?}");
+    assert!((found.absolute_magnitude.unwrap().error - 0.12).abs() < 1e-9);
+    // M_geo brighter than predicted by 0.1 and 0.6 mag, of which 0.16 are errors.
+    options.binary.probability_threshold = 1e-9;
+    for (magnitude, of_ten, of_eleven) in [(15.9, true, false), (15.4, true, true), (16.1, false, false)] {
+        let star = Star { magnitude: with(magnitude, 1e-6), ..star };
+        let by = |fainter_by: f64| {
+            let mut options = options;
+            options.binary.fainter_by = fainter_by;
+            estimator(options).estimate(&star).is_binary
+        };
+        assert_eq!((by(0.0), by(1.0)), (Some(of_ten), Some(of_eleven)), "{magnitude}");
+    }
+    assert!(!StarMixture { offset: -0.1, ..mixture }.is_possible() && mixture.is_possible());
+    assert!(!StarMixture { single_fraction: f64::NAN, ..mixture }.is_possible());
 }

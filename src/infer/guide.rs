@@ -10,10 +10,12 @@ use super::options::FitOptions;
 use super::problem::Setup;
 use super::reading::read_options;
 use crate::error::{Error, Result};
-use crate::model::ForwardModel;
+use crate::model::{ForwardModel, Parameter};
 use crate::observations::{Observations, ReadOptions};
-use crate::package::{Estimator, Kind, Request, StartFrom};
+use crate::package::{Estimated, Estimator, Kind, Request, StartFrom};
+use crate::table::Table;
 use crate::train::TrainedModel;
+use crate::unit;
 use ndarray::{Array1, Array2};
 use std::sync::Arc;
 
@@ -104,8 +106,9 @@ impl Guide {
     /// # Errors
     /// When the guide or the model cannot be evaluated.
     pub fn starts(&self, model: &ForwardModel, observations: &Observations) -> Result<Vec<Option<Array2<f64>>>> {
-        let predicted = self.estimator.estimate(observations, &|_| Ok(()))?.values;
+        let Estimated { table, values: predicted, .. } = self.estimator.estimate(observations, &|_| Ok(()))?;
         let parameters = &model.space.parameters;
+        self.columns.iter().try_for_each(|&(_, position)| require_unit(&table, &parameters[position]))?;
         let known: Vec<usize> = (0..observations.len())
             .filter(|&star| self.columns.iter().all(|(column, _)| predicted[[star, *column]].is_finite()))
             .collect();
@@ -165,6 +168,22 @@ impl Fitter {
     pub fn guide_sha256(&self) -> Option<&str> {
         self.guide.as_ref().map(|(_, sha256)| sha256.as_str())
     }
+}
+
+/// Refuses predictions of a parameter in another unit than its own, where both say one.
+fn require_unit(predicted: &Table, parameter: &Parameter) -> Result<()> {
+    let found = predicted.column(&parameter.name)?.schema.unit.as_str();
+    let is_other = found != parameter.unit
+        && !unit::is_absent(found)
+        && !unit::is_absent(&parameter.unit)
+        && unit::conversion(found, &parameter.unit).is_none_or(|conversion| !conversion.is_identity());
+    if !is_other {
+        return Ok(());
+    }
+    Err(Error::usage("--start-from")
+        .found(format!("'{}' in '{found}'", parameter.name))
+        .expected(format!("it in '{}', as the model of the fit has it", parameter.unit))
+        .remedy("Name a direct network that was trained on labels in the same units."))
 }
 
 fn row(start: Array1<f64>) -> Array2<f64> {

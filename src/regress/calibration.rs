@@ -153,7 +153,7 @@ impl ErrorCalibration {
 
 /// The minimum near a point, by steps along each axis that are halved where none leads lower (Kolda, Lewis &
 /// Torczon 2003, compass search), and its value: it wants no slopes.
-fn compass(start: Vec<f64>, misfit: impl Fn(&[f64]) -> f64) -> (Vec<f64>, f64) {
+pub(super) fn compass(start: Vec<f64>, misfit: impl Fn(&[f64]) -> f64) -> (Vec<f64>, f64) {
     let (mut best, mut step) = (start, 0.4);
     let mut lowest = misfit(&best);
     while step > 0.01 {

@@ -61,7 +61,9 @@ impl Comparison {
         let parameters = model.target.parameters();
         for (k, residuals) in model.residuals(observations, stars, own, chosen_by)?.iter().enumerate() {
             let pairs: Vec<[f64; 2]> = residuals.iter().map(|r| [r.value, (r.of_measurement + r.of_prediction).sqrt()]).collect();
-            found.push(&parameters[k], "network", &pairs, &measured(model, observations, stars, k, chosen_by)?, true);
+            // Errors of a mixture's magnitude are not how far stars are from it.
+            let has_errors = !matches!(model.target, Target::MixtureOfMagnitudes(_));
+            found.push(&parameters[k], "network", &pairs, &measured(model, observations, stars, k, chosen_by)?, has_errors);
         }
         for (name, teach) in lessons(model, observations, &taught)? {
             for (k, targets) in teach.into_iter().enumerate() {

@@ -34,7 +34,6 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-const FORMAT: u32 = 1;
 const DESCRIPTION_FILE: &str = "model.toml";
 const WEIGHTS_FILE: &str = "weights.safetensors";
 const TRAINING_FILE: &str = "training.json";
@@ -43,6 +42,14 @@ const COMPARISON_FILE: &str = "comparison.md";
 pub const STARS_FILE: &str = "training_stars.parquet";
 /// Most weights of a model, all members together.
 const MOST_WEIGHTS: usize = 1 << 28;
+
+/// What the description and the weights mean. Outputs of mixtures stood for other numbers in format 1.
+fn format_of(target: &Target) -> u32 {
+    match target {
+        Target::MixtureOfMagnitudes(_) => 2,
+        Target::Labels { .. } | Target::Luminosity(_) => 1,
+    }
+}
 
 /// What a model directory holds.
 pub const MODEL_FOLDER: FolderKind = FolderKind {
@@ -88,7 +95,7 @@ pub(super) fn fault(place: impl Into<String>, found: impl Into<String>, expected
 impl RegressionModel {
     fn description(&self, card: ModelCard) -> Result<Description> {
         Ok(Description {
-            format: FORMAT,
+            format: format_of(&self.target),
             kind: KIND.into(),
             flux_unit: self.flux_unit.clone(),
             fractional_error: self.fractional_error,
@@ -197,8 +204,9 @@ impl RegressionModel {
     }
 
     fn described(found: Description, weights_file: &Path) -> Result<Self> {
-        if (found.format, found.kind.as_str()) != (FORMAT, KIND) {
-            return Err(fault("format, kind", format!("{}, '{}'", found.format, found.kind), format!("{FORMAT}, '{KIND}'")));
+        let format = format_of(&found.target);
+        if (found.format, found.kind.as_str()) != (format, KIND) {
+            return Err(fault("format, kind", format!("{}, '{}'", found.format, found.kind), format!("{format}, '{KIND}'")));
         }
         check(&found)?;
         let grid = found.grid;

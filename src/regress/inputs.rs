@@ -106,6 +106,7 @@ impl Inputs {
             tracing::info!("{} of {of} entries have no flux in any training star: predictions leave them out", untrained.len());
         }
         let mut rows = fluxes(recipe, observations, stars, &untrained, None);
+        let further = further_raw(recipe, observations, stars, &rows, None)?;
         let mut steps = Vec::new();
         for step in &recipe.steps {
             if names.len() != grid.len() && matches!(step, Step::Asinh { .. }) {
@@ -122,7 +123,6 @@ impl Inputs {
             steps.push(fitted);
         }
         let fallback: Vec<f32> = (0..rows.ncols()).map(|w| mean_and_deviation(&rows, w).0).collect();
-        let further = further_raw(recipe, observations, stars, None)?;
         let further: Vec<[f64; 3]> = (0..further.ncols())
             .map(|k| {
                 let present: Vec<f64> = further.column(k).iter().copied().filter(|value| value.is_finite()).collect();

@@ -115,6 +115,8 @@ fn luminosities(n: usize, text: &str, limits: [f64; 2]) {
         );
         // Of seven bins of noise the largest is above LARGEST in one of a hundred samples.
         assert!(of_truth.abs() < LARGEST, "the statistic itself, {bin:?}");
+        // The limit of spec 3 A; of fewer training stars networks are further off.
+        assert!(n < 100_000 || of_network.abs() < 3.0, "{bin:?}: z = {of_network}");
         assert!(moved.abs() < limits[0] + LARGEST * noise || bin[1] > 8.0, "{bin:?}: {moved} ± {noise}");
     }
     let pulls: Vec<f64> = (0..found.len()).map(|star| (found[star] - truth[star]) / error[star]).collect();
@@ -139,10 +141,16 @@ fn noisy_parallaxes_teach_luminosities_without_bias() {
     luminosities(8000, LUMINOSITY, [0.12, 0.5]);
 }
 
+/// The benchmark of spec 3 A: five lines are in the spectra, and the components that have them are ten. With
+/// all 80 pixels as inputs networks learn their noise from the giants, whose parallaxes weigh little: these
+/// are predicted 0.26 mag too bright, with a scatter of 1.06 mag (the best that can be made of such spectra:
+/// 0.01 and 0.36).
+///
 /// `cargo test --release --lib regress -- --ignored --nocapture`
 #[test]
 #[ignore = "a measurement of minutes"]
 fn luminosities_of_a_hundred_thousand_stars() {
     let text = LUMINOSITY.replace("outputs = 32", "outputs = 100").replace("batch = 256", "batch = 1024");
-    luminosities(100_000, &text.replace("members = 3", "members = 2"), [0.05, 0.3]);
+    let text = text.replace("{ step = 'standardise' }", "{ step = 'pca', components = 10 }, { step = 'standardise' }");
+    luminosities(100_000, &text, [0.05, 0.2]);
 }

@@ -31,6 +31,19 @@ pub(super) const NODES: usize = 192;
 /// apart (28 mag / 191 = 0.15 mag, for which the sum of a Gaussian of σ ≥ 0.1 mag is right to 1e-4).
 pub(super) const LEAST_SCATTER: f64 = 0.1;
 
+/// Offsets lie between zero and this, mag: two equal stars are 2.5 log₁₀ 2 = 0.753 brighter than one, which
+/// is the middle, three 1.19.
+pub(super) const LARGEST_OFFSET: f64 = 1.505_149_978_319_906;
+/// ln 9: networks begin with a tenth of pairs. Where they begin decides where they end: with halves of equal
+/// rank, one makes the faint and the other the bright stars its own, and of five trainings none finds the
+/// pairs.
+pub(super) const FIRST_LOGIT: f64 = 2.197_224_577_336_219_6;
+/// softplus⁻¹ of 0.2: they begin with scatters of 0.3 mag.
+pub(super) const FIRST_SCATTER: f64 = -1.507_771_554_548_797_2;
+/// What outputs other than the magnitude are multiplied by: these follow it, rather than share in its first
+/// large steps.
+pub(super) const PACE: f64 = 0.3;
+
 /// Nodes of a star: magnitudes and ln of weight times likelihood of its parallax, up to the constant
 /// −½ ln(2π σ_ϖ²).
 ///
@@ -68,18 +81,19 @@ impl Mixture {
     /// From outputs, given centre and scale of magnitudes; as `super::objective` has it on tensors.
     pub fn of_outputs(outputs: &[f64], centre: f64, scale: f64) -> Self {
         let softplus = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
+        let logistic = |x: f64| 1.0 / (1.0 + (-x).exp());
         let single = centre + scale * outputs[1];
         Self {
-            single_fraction: 1.0 / (1.0 + (-outputs[0]).exp()),
+            single_fraction: logistic(FIRST_LOGIT + PACE * outputs[0]),
             single,
-            binary: single - softplus(outputs[2]),
-            single_scatter: LEAST_SCATTER + softplus(outputs[3]),
-            binary_scatter: LEAST_SCATTER + softplus(outputs[4]),
+            binary: single - LARGEST_OFFSET * logistic(PACE * outputs[2]),
+            single_scatter: LEAST_SCATTER + softplus(FIRST_SCATTER + PACE * outputs[3]),
+            binary_scatter: LEAST_SCATTER + softplus(FIRST_SCATTER + PACE * outputs[4]),
         }
     }
 
     /// ln of the two terms of P(ϖ), without the constant of [`nodes`].
-    fn terms(&self, nodes: &[[f64; 2]]) -> [f64; 2] {
+    pub(super) fn terms(&self, nodes: &[[f64; 2]]) -> [f64; 2] {
         let component = |fraction: f64, centre: f64, scatter: f64| {
             let logs = nodes.iter().map(|[m, ln]| ln - 0.5 * ((m - centre) / scatter).powi(2));
             let all: Vec<f64> = logs.collect();
@@ -111,6 +125,12 @@ impl MixtureOfMagnitudes {
     /// Parameters of catalogues.
     pub const PARAMETERS: [&'static str; 5] =
         ["absolute_magnitude", "binary_offset", "single_fraction", "single_scatter", "binary_scatter"];
+
+    /// A mixture of parameters in this order.
+    pub(super) fn mixture(parameters: [f64; 5]) -> Mixture {
+        let [single, offset, single_fraction, single_scatter, binary_scatter] = parameters;
+        Mixture { single_fraction, single, binary: single - offset, single_scatter, binary_scatter }
+    }
 
     /// The parameters of a mixture, in this order.
     pub(super) fn parameters(mixture: &Mixture) -> [f64; 5] {

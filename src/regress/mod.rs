@@ -23,10 +23,13 @@ mod directory;
 mod directory_tests;
 mod domain;
 mod emission;
+mod identification;
 mod inputs;
 #[cfg(test)]
 mod luminosity_tests;
 mod mixture;
+#[cfg(test)]
+mod mixture_tests;
 mod model;
 mod normals;
 mod objective;

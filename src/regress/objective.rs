@@ -225,15 +225,18 @@ impl Teacher for Objective {
                 let scale = scaling.scale[0];
                 let (m, ln) = (pick(magnitude, k), pick(ln_weight, k));
                 let column = |at: usize| outputs.clone().narrow(1, at, 1);
-                let scatter = |at: usize| softplus(column(at)) + mixture::LEAST_SCATTER;
+                let shape = |at: usize, first: f64| column(at) * mixture::PACE + first;
+                let scatter = |at: usize| softplus(shape(at, mixture::FIRST_SCATTER)) + mixture::LEAST_SCATTER;
                 let component = |ln_fraction: Tensor<2>, centre: Tensor<2>, scatter: Tensor<2>| {
                     let pull = (m.clone() - centre) * scale / scatter.clone();
                     let logs = ln.clone() - pull.powi_scalar(2) * 0.5;
                     log_sum(logs) + ln_fraction - scatter.log()
                 };
                 // ln of a logistic function and of its complement.
-                let (single, binary) = (softplus(column(0) * -1.0) * -1.0, softplus(column(0)) * -1.0);
-                let offset = softplus(column(2)) / scale;
+                let ln_logistic = |x: Tensor<2>| softplus(x * -1.0) * -1.0;
+                let logit = shape(0, mixture::FIRST_LOGIT);
+                let (single, binary) = (ln_logistic(logit.clone()), ln_logistic(logit * -1.0));
+                let offset = ln_logistic(shape(2, 0.0)).exp() * (mixture::LARGEST_OFFSET / scale);
                 let first = component(single, column(1), scatter(3));
                 let second = component(binary, column(1) - offset, scatter(4));
                 let both = log_sum(Tensor::cat(vec![first, second], 1));

@@ -85,9 +85,10 @@ impl Package for RegressionModel {
     fn describe(&self) -> (String, Value) {
         let parameters = self.parameters();
         let n_weights = self.network.n_parameters().unwrap_or(0);
+        let warnings: String = self.card.warnings.iter().map(|warning| format!("\nwarning: {warning}\n")).collect();
         let text = format!(
             "{KIND} {}\n  {}\n  inputs      {} from {} fluxes\n  networks    {} of {n_weights} weights, {} layers\n  parameters  {}\n  \
-             trained on  {} stars, compared on {}\n\n{}",
+             trained on  {} stars, compared on {}\n\n{}{warnings}",
             self.id(),
             self.card.description,
             self.inputs.len(),

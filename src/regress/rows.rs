@@ -82,13 +82,13 @@ impl Inputs {
     ) -> Result<()> {
         let recipe = &self.recipe;
         let mut rows = fluxes(recipe, observations, stars, &self.untrained, copy);
+        let raw = further_raw(recipe, observations, stars, &rows, copy)?;
         for step in &self.steps {
             rows = step.apply(rows);
         }
         fill(&mut rows, &self.fallback);
         let width = rows.ncols();
         values.slice_mut(s![.., ..width]).assign(&rows);
-        let raw = further_raw(recipe, observations, stars, copy)?;
         for ((star, k), value) in raw.indexed_iter() {
             let [scale, mean, deviation] = self.further[k];
             let value = ((value / scale).asinh() - mean) / deviation;
@@ -186,11 +186,13 @@ fn interpolate(row: &mut [f32], wavelength: &[f64]) {
     }
 }
 
-/// Measured quantities and ϖ/√flux `[N, …]`, NaN where missing.
+/// Measured quantities and ϖ/√flux `[N, …]`, NaN where missing. `fluxes` are those before any step, of a copy
+/// with its noise: parallax and flux of a copy are noisy both.
 pub(super) fn further_raw(
     recipe: &InputsRecipe,
     observations: &Observations,
     stars: &[usize],
+    fluxes: &Array2<f32>,
     copy: Option<Copy>,
 ) -> Result<Array2<f64>> {
     let names = recipe.measured();
@@ -204,7 +206,7 @@ pub(super) fn further_raw(
         })?),
     };
     let mut raw = Array2::from_elem((stars.len(), names.len()), f64::NAN);
-    for (mut row, &star) in raw.rows_mut().into_iter().zip(stars) {
+    for ((mut row, &star), fluxes) in raw.rows_mut().into_iter().zip(stars).zip(fluxes.rows()) {
         // A stream of its own, far from those of the fluxes.
         let mut random = copy.map(|copy| random_of(observations.ids[star], Copy { copy: copy.copy | 1 << 31, ..copy }));
         for (k, name) in names.iter().enumerate() {
@@ -214,7 +216,7 @@ pub(super) fn further_raw(
                 .map_or(0.0, |random| error * <StandardNormal as Distribution<f64>>::sample(&StandardNormal, random));
             row[k] = value + noise;
             if let Some(entry) = entry.filter(|_| k + 1 == names.len()) {
-                let (flux, error) = (observations.flux[[star, entry]], observations.flux_error[[star, entry]]);
+                let (flux, error) = (fluxes[entry], observations.flux_error[[star, entry]]);
                 row[k] /= if error.is_finite() && flux > 0.0 { f64::from(flux).sqrt() } else { f64::NAN };
             }
         }

@@ -107,6 +107,13 @@ fn networks_that_do_not_fit_the_fit_are_refused() {
     let mut other_unit = network(600, 1);
     other_unit.flux_unit = "Jy".into();
     assert!(refused(other_unit).contains("Jy"));
+    // What is predicted in another unit than the fit's is told when it is.
+    let mut other = TrainedModel::clone(&model);
+    other.model.space.parameters.iter_mut().find(|parameter| parameter.name == "teff").unwrap().unit = "kK".into();
+    let from = StartFrom(Arc::new(network(600, 1)));
+    let fitter = Fitter::new(Arc::new(other), &FitOptions::default()).unwrap().starting_from(&from).unwrap();
+    let error = fitter.fit(&observations(&model, 3)).err().unwrap().to_string();
+    assert!(error.contains("'teff' in 'K'") && error.contains("'kK'"), "{error}");
     // A network takes no start itself.
     let request = crate::package::Request { start_from: Some(StartFrom(Arc::new(network(600, 1)))), ..Default::default() };
     let error = Arc::new(without_gravity).estimator(&request).err().unwrap().to_string();

@@ -249,6 +249,36 @@ fn copies_have_the_noise_of_the_covariance() {
     assert!((mean - w).abs() < 4.0 * (2.0 * w).sqrt() / 20.0, "{mean} of {w}");
 }
 
+/// ϖ/√flux of copies has the noise of both: of a flux with 10 % and a parallax with none, half of 10 %.
+#[test]
+fn copies_of_the_luminosity_have_noise_of_parallax_and_flux() {
+    let mut observations = noisy(1, 5).0;
+    observations.flux[[0, 0]] = 1.0;
+    let error = 0.1;
+    let (parallax, _) = observations.constraint("parallax", 0).unwrap();
+    let mut flux_error = observations.flux_error.clone();
+    flux_error[[0, 0]] = error;
+    let (grid, ids, flux) = (observations.grid.clone(), observations.ids.clone(), observations.flux.clone());
+    let observations = Observations::new(grid, ids, flux, flux_error).unwrap();
+    let observations = observations.with_constraint("parallax", vec![parallax], vec![1e-9 * parallax]).unwrap();
+    let recipe = InputsRecipe {
+        steps: vec![],
+        luminosity: Some(inputs::LuminosityInput { parallax: "parallax".into(), entry: "pixel_0".into() }),
+        ..InputsRecipe::default()
+    };
+    let inputs = Inputs::fit(&recipe, &observations, &[0], 1).unwrap();
+    let [scale, mean, deviation] = inputs.further[0];
+    let ln: Vec<f64> = (0..1000)
+        .map(|copy| {
+            let row = inputs.rows(&observations, &[0], Some(Copy { seed: 5, copy })).unwrap().values;
+            (scale * (f64::from(row[[0, row.ncols() - 1]]) * deviation + mean).sinh()).ln()
+        })
+        .collect();
+    let average = ln.iter().sum::<f64>() / 1000.0;
+    let scatter = (ln.iter().map(|ln| (ln - average).powi(2)).sum::<f64>() / 1000.0).sqrt();
+    assert!((scatter - 0.5 * f64::from(error)).abs() < 0.006, "{scatter}");
+}
+
 #[test]
 fn recipes_print_and_read_back_and_name_what_is_wrong() {
     let recipe = recipe(LABELS);

@@ -3,6 +3,7 @@
 use super::calibration::{ErrorCalibration, FEWEST as FEWEST_TO_CALIBRATE, ParallaxResidual, Residual};
 use super::comparison::Comparison;
 use super::domain::Domain;
+use super::identification::Identification;
 use super::inputs::Inputs;
 use super::model::{RegressionModel, TrainingLog};
 use super::objective::{Objective, Scaling};
@@ -182,6 +183,10 @@ pub fn train(
     report(1.0, "comparison with other regressions")?;
     model.log.comparison = Comparison::new(&model, recipe, sample, &rows, &parts)?;
     model.card.metrics = model.log.comparison.metrics();
+    if let Some(found) = Identification::of(&model, observations, &parts.held_out)? {
+        model.card.metrics.extend(found.metrics());
+        model.card.warnings = found.warnings();
+    }
     // As it is on disk, so that a model that is read again is the same.
     model.sha256 = model.hash()?;
     let stars = stars_table(observations, &parts)?;

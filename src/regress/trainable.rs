@@ -51,6 +51,6 @@ impl Trainable for RegressionModel {
     }
 
     fn conclusions(&self) -> (Vec<String>, Vec<String>) {
-        (self.log.comparison.to_string().lines().map(str::to_owned).collect(), Vec::new())
+        (self.log.comparison.to_string().lines().map(str::to_owned).collect(), self.card.warnings.clone())
     }
 }

@@ -1,11 +1,8 @@
 //! The report of luminosities from noisy parallaxes: are they unbiased where parallaxes say nothing, are
 //! their errors right, and what do distances gain?
 
-use super::figure::axis::Axis;
-use super::figure::canvas::Stroke;
-use super::figure::panel::{Heading, Panel};
-use super::figure::theme::{BLUE, VERMILLION};
 use super::figure::{BiasComparison, BiasSeries, Figure, PullHistogram, PullHistograms};
+use super::luminosity_figures::{of_diagrams, of_magnitudes, of_moduli, of_ratios, of_uncertainties};
 use super::number::aligned;
 use super::report::Report;
 use crate::error::Result;
@@ -14,18 +11,21 @@ use crate::table::Table;
 use std::ops::Range;
 
 /// Absolute magnitude that parts giants (brighter) from dwarfs.
-const GIANTS: f64 = 2.8;
-/// Groups of stars: name, true absolute magnitudes, true distances (kpc).
-const GROUPS: [(&str, Range<f64>, Range<f64>); 4] = [
+pub(super) const GIANTS: f64 = 2.8;
+/// Groups of stars: name, absolute magnitudes, distances (kpc).
+const GROUPS: [(&str, Range<f64>, Range<f64>); 7] = [
+    ("dwarfs", GIANTS..20.0, 0.0..1e9),
     ("dwarfs within 2 kpc", GIANTS..20.0, 0.0..2.0),
     ("dwarfs beyond 2 kpc", GIANTS..20.0, 2.0..1e9),
-    ("giants within 30 kpc", -20.0..GIANTS, 0.0..30.0),
+    ("giants", -20.0..GIANTS, 0.0..1e9),
+    ("giants within 10 kpc", -20.0..GIANTS, 0.0..10.0),
+    ("giants of 10 to 30 kpc", -20.0..GIANTS, 10.0..30.0),
     ("giants beyond 30 kpc", -20.0..GIANTS, 30.0..1e9),
 ];
 /// Edges of predicted parallax over the error of the measured one.
 const RATIOS: [f64; 5] = [0.0, 1.0, 3.0, 10.0, 1e9];
-/// Edges of the true distance, kpc.
-const DISTANCES: [f64; 6] = [0.0, 1.0, 2.0, 5.0, 15.0, 1e9];
+/// Edges of distances, kpc.
+const DISTANCES: [f64; 9] = [0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 100.0, 1e9];
 /// Fewest stars of a cell.
 const FEWEST: usize = 20;
 
@@ -42,17 +42,19 @@ pub struct LuminosityReportInput<'a> {
     pub n_training: usize,
 }
 
-struct Stars {
-    predicted: Vec<f64>,
-    error: Vec<f64>,
-    truth: Vec<f64>,
-    teff: Vec<f64>,
+pub(super) struct Stars {
+    pub predicted: Vec<f64>,
+    pub error: Vec<f64>,
+    pub truth: Vec<f64>,
+    pub teff: Vec<f64>,
     /// Dereddened apparent magnitude.
-    apparent: Vec<f64>,
-    parallax: Vec<f64>,
-    parallax_error: Vec<f64>,
+    pub apparent: Vec<f64>,
+    pub parallax: Vec<f64>,
+    pub parallax_error: Vec<f64>,
     /// True distance, kpc.
-    distance: Vec<f64>,
+    pub distance: Vec<f64>,
+    /// Signal-to-noise ratio of the continuum in a pixel.
+    pub ratio: Vec<f64>,
 }
 
 impl Stars {
@@ -69,20 +71,26 @@ impl Stars {
             parallax: of("parallax")?,
             parallax_error: of("parallax_error")?,
             distance: of("true_distance")?,
+            ratio: of("snr")?,
         })
     }
 
-    fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.truth.len()
     }
 
     /// Distance in kpc at an absolute magnitude.
-    fn distance_at(&self, star: usize, magnitude: f64) -> f64 {
+    pub fn distance_at(&self, star: usize, magnitude: f64) -> f64 {
         10f64.powf(0.2 * (self.apparent[star] - magnitude) - 2.0)
     }
 
+    /// Relative error of the distance of the spectrum: 10^(0.2 σ) − 1 (Li et al. 2025, sec. 3.3).
+    pub fn relative_error(&self, star: usize) -> f64 {
+        (0.2 * std::f64::consts::LN_10 * self.error[star]).exp_m1()
+    }
+
     /// Magnitude of 1/ϖ; NaN where ϖ is not positive.
-    fn geometric(&self, star: usize) -> f64 {
+    pub fn geometric(&self, star: usize) -> f64 {
         match self.parallax[star] > 0.0 {
             true => self.apparent[star] - 10.0 + 5.0 * self.parallax[star].log10(),
             false => f64::NAN,
@@ -113,21 +121,33 @@ pub fn luminosity_report(input: &LuminosityReportInput) -> Result<(Report, Strin
         .into_iter()
         .chain(input.controls.iter().map(|(name, values)| (*name, values.as_slice())))
         .collect();
-    let (header, rows) = biases(&stars, &methods);
+    let (header, rows) = biases(&stars, &methods, false);
     report.table(
-        "Median of predicted less true absolute magnitude (mag); the last columns are negative controls.",
+        "Median of predicted less true absolute magnitude (mag), by true magnitude and distance; the last columns are negative controls.",
         header.clone(),
         rows.clone(),
+    );
+    let (by_prediction, chosen) = biases(&stars, &methods, true);
+    report.table(
+        "The same, by predicted magnitude and distance (of each method). Stars that are chosen by the truth are off by what noise moves any \
+         estimate towards the middle of the population; stars that are chosen by the prediction are not.",
+        by_prediction,
+        chosen,
     );
     let text = aligned(&[header].into_iter().chain(rows).collect::<Vec<_>>());
     report.figure("Bias against the true distance; bands from the 16th to the 84th percentile.", bias_figure(&stars, &methods));
     report.figure(
-        "Predicted magnitudes against those of good parallaxes (left), and against the truth (right).",
-        figure_of_magnitudes(&stars),
+        "Predicted magnitudes against those of good parallaxes, by signal-to-noise ratio (as figure 3 of Li et al. 2025); dashed, where pairs of \
+         equal stars would be.",
+        of_magnitudes(&stars),
     );
     report.figure(
-        "Hertzsprung–Russell diagrams with predicted magnitudes (left) and with those of 1/ϖ, where that is positive (right).",
-        figure_of_diagrams(&stars),
+        "Hertzsprung–Russell diagrams with predicted magnitudes (left) and with those of 1/ϖ, where that is positive (right; their figure 4).",
+        of_diagrams(&stars),
+    );
+    report.figure(
+        "Predicted against true moduli, of all stars and of those with small errors (their figure 5).",
+        of_moduli(&stars),
     );
     report.section("Errors", "Pulls are (predicted − true)/error. Parallaxes that say nothing of a star are most of those that are predicted to be small.");
     let pulls: Vec<f64> = everyone().map(|star| (stars.predicted[star] - stars.truth[star]) / stars.error[star]).collect();
@@ -135,6 +155,14 @@ pub fn luminosity_report(input: &LuminosityReportInput) -> Result<(Report, Strin
     report.figure(
         "Pulls of all new stars.",
         PullHistograms { parameters: &[one], pulls_name: "network", beside_name: "" }.figure(),
+    );
+    report.figure(
+        "Relative errors of distances of the spectrum alone: all, by signal-to-noise ratio, by predicted distance (their figure 8).",
+        of_uncertainties(&stars),
+    );
+    report.figure(
+        "Median relative errors of distances of giants and dwarfs: as given (their figure 9), and as they are (1.48 medians of |ln(d/truth)|).",
+        of_ratios(&stars),
     );
     let rows = RATIOS.windows(2).map(|edges| {
         let ratio = |star: &usize| 1.0 / stars.distance_at(*star, stars.predicted[*star]) / stars.parallax_error[*star];
@@ -194,15 +222,23 @@ fn mean_in_errors(stars: &Stars, distance: &[f64], error: &[f64], edges: &[f64])
     (n, sum / f64::sqrt(weight))
 }
 
-fn biases(stars: &Stars, methods: &[(&str, &[f64])]) -> (Vec<String>, Vec<Vec<String>>) {
+/// Medians of groups that are chosen by the truth, or by what each method predicts.
+fn biases(stars: &Stars, methods: &[(&str, &[f64])], by_prediction: bool) -> (Vec<String>, Vec<Vec<String>>) {
     let header = ["stars", "number"].map(String::from).into_iter().chain(methods.iter().map(|(name, _)| (*name).to_owned()));
     let row = |(name, magnitudes, distances): &(&str, Range<f64>, Range<f64>)| {
-        let inside: Vec<usize> = (0..stars.len())
-            .filter(|&star| magnitudes.contains(&stars.truth[star]) && distances.contains(&stars.distance[star]))
-            .collect();
-        let bias = |values: &[f64]| median(&inside.iter().map(|&star| values[star] - stars.truth[star]).collect::<Vec<_>>());
-        let of = |(_, values): &(&str, &[f64])| number(inside.len(), bias(values));
-        [(*name).to_owned(), inside.len().to_string()].into_iter().chain(methods.iter().map(of)).collect()
+        let inside = |values: &[f64]| -> Vec<usize> {
+            let is_inside = |star: &usize| {
+                let magnitude = if by_prediction { values[*star] } else { stars.truth[*star] };
+                magnitudes.contains(&magnitude) && distances.contains(&stars.distance_at(*star, magnitude))
+            };
+            (0..stars.len()).filter(is_inside).collect()
+        };
+        let of = |(_, values): &(&str, &[f64])| {
+            let differences: Vec<f64> = inside(values).into_iter().map(|star| values[star] - stars.truth[star]).collect();
+            number(differences.len(), median(&differences))
+        };
+        let n = inside(methods[0].1).len();
+        [(*name).to_owned(), n.to_string()].into_iter().chain(methods.iter().map(of)).collect()
     };
     (header.collect(), GROUPS.iter().map(row).collect())
 }
@@ -219,48 +255,6 @@ fn bias_figure(stars: &Stars, methods: &[(&str, &[f64])]) -> Figure {
         logarithmic: true,
     };
     comparison.figure()
-}
-
-fn figure_of_magnitudes(stars: &Stars) -> Figure {
-    let good: Vec<usize> = (0..stars.len()).filter(|&star| stars.parallax[star] > 10.0 * stars.parallax_error[star]).collect();
-    let pick = |values: &[f64]| good.iter().map(|&star| values[star]).collect::<Vec<f64>>();
-    let geometric: Vec<f64> = good.iter().map(|&star| stars.geometric(star)).collect();
-    let panels = [
-        ("stars with ϖ/σ > 10", "M of the parallax (mag)", geometric, pick(&stars.predicted)),
-        ("all new stars", "true M (mag)", stars.truth.clone(), stars.predicted.clone()),
-    ];
-    let all = || Axis::covering("", stars.truth.iter().copied()).range();
-    Figure::draw("magnitudes", 980, 500, |canvas| {
-        let bounds = canvas.bounds;
-        for (column, (title, label, x, y)) in panels.iter().enumerate() {
-            let cell = bounds.cell((1, 2), (0, column));
-            let axes = [Axis::linear(*label, all()), Axis::linear("predicted M (mag)", all())];
-            let [horizontal, vertical] = axes;
-            let mut panel = Panel::new(canvas, cell, &Heading::title(*title), horizontal, vertical);
-            let outside = panel.scatter(x, y, BLUE);
-            let line = [all().0, all().1];
-            panel.line(&line, &line, Stroke::solid(VERMILLION, 1.5));
-            panel.note_outside(outside);
-        }
-    })
-}
-
-fn figure_of_diagrams(stars: &Stars) -> Figure {
-    let geometric: Vec<f64> = (0..stars.len()).map(|star| stars.geometric(star)).collect();
-    let panels = [("predicted from spectra", &stars.predicted), ("of the measured parallaxes", &geometric)];
-    let (low, high) = Axis::covering("", stars.truth.iter().copied()).range();
-    let range = (low - 2.0, high + 2.0);
-    Figure::draw("hertzsprung-russell", 980, 500, |canvas| {
-        let bounds = canvas.bounds;
-        for (column, (title, values)) in panels.into_iter().enumerate() {
-            let cell = bounds.cell((1, 2), (0, column));
-            let x = Axis::covering("true T_{eff} (K)", stars.teff.iter().copied()).reversed();
-            let y = Axis::linear("M (mag)", range).reversed();
-            let mut panel = Panel::new(canvas, cell, &Heading::title(title), x, y);
-            let outside = panel.scatter(&stars.teff, values, BLUE);
-            panel.note_outside(outside);
-        }
-    })
 }
 
 fn distances(report: &mut Report, stars: &Stars, table: &Table) -> Result<()> {

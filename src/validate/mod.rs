@@ -23,6 +23,7 @@ pub mod correlation;
 pub mod figure;
 #[cfg(feature = "report")]
 pub mod luminosities;
+mod luminosity_figures;
 pub mod nearest_neighbours;
 pub mod normality;
 pub mod number;

@@ -4,7 +4,9 @@
 use super::population::Population;
 use super::synthesis::Synthesis;
 use crate::error::Result;
+use crate::statistics::median;
 use crate::table::{Column, ColumnSchema, Table, Values};
+use ndarray::ArrayView1;
 use rand_distr::{Distribution, StandardNormal};
 
 /// Bolometric magnitude, logarithm of the surface gravity (cgs) and effective temperature (K) of the Sun (IAU
@@ -38,9 +40,9 @@ pub fn absolute_magnitude(teff: f64, logg: f64) -> f64 {
 }
 
 impl ParallaxSurvey {
-    /// The observation file of `n` stars: spectra, `phot_g_mean_mag`, `a_g`, `parallax` with its error, and
-    /// the truth (`true_teff`, …, `true_absolute_magnitude`, `true_distance` in kpc). A star does not depend
-    /// on `n`.
+    /// The observation file of `n` stars: spectra with their `snr`, `phot_g_mean_mag`, `a_g`, `parallax` with
+    /// its error, and the truth (`true_teff`, …, `true_absolute_magnitude`, `true_distance` in kpc). A star
+    /// does not depend on `n`.
     ///
     /// # Errors
     /// Never, of labels of the list.
@@ -48,6 +50,7 @@ impl ParallaxSurvey {
         let labels = self.population.labels(n);
         let spectra = self.population.observe(synthesis, labels.view(), self.ratios);
         let mut table = synthesis.list().observations(&spectra, self.first, false)?;
+        let ratios: Vec<f64> = spectra.inverse_variance.rows().into_iter().map(continuum_ratio).collect();
         let mut columns = [const { Vec::<f64>::new() }; 6];
         for (star, row) in labels.rows().into_iter().enumerate() {
             let mut random = self.population.random(4, star as u64);
@@ -73,8 +76,17 @@ impl ParallaxSurvey {
         for ((name, unit, text, ucd), values) in described.into_iter().zip(columns) {
             table.push(Column::scalar(ColumnSchema::new(name, unit, text).with_ucd(ucd), Values::Float64(values)))?;
         }
+        let text = "median signal-to-noise ratio of the continuum in a pixel";
+        table.push(Column::nullable(ColumnSchema::new("snr", "", text).with_ucd("stat.snr"), ratios))?;
         Ok(table)
     }
+}
+
+/// The median signal-to-noise ratio of the continuum in a pixel: that is one, and the lines of metals are
+/// below it.
+fn continuum_ratio(inverse_variance: ArrayView1<'_, f32>) -> f64 {
+    let ratios = inverse_variance.iter().map(|weight| f64::from(weight.sqrt()));
+    median(&ratios.collect::<Vec<_>>())
 }
 
 #[cfg(test)]

@@ -387,6 +387,30 @@ mod tests {
         assert!(serde_json::to_string(&calibration).unwrap().contains("\"group_pull\""));
     }
 
+    /// Quantiles in another unit are converted, and refused where they cannot be.
+    #[test]
+    fn quantiles_are_in_the_unit_of_their_values() {
+        let (mut catalogue, reference) = tables(400, 1.0, 0.0);
+        let own = catalogue.column("teff_quantiles").unwrap().clone();
+        let of = |catalogue: &Table| {
+            let comparison = compare(catalogue, &reference, &CompareOptions::default())?;
+            Calibration::of((catalogue, &reference), (&comparison, &CompareOptions::default()), &CalibrationOptions::default())
+        };
+        let before = of(&catalogue).unwrap().rows[0].rank_probability;
+        assert!(before.is_some());
+        let mut with = |unit: &str, factor: f64| {
+            let values = own.to_matrix(5).unwrap().iter().map(|value| value * factor).collect();
+            let columns = catalogue.columns().iter().filter(|column| column.schema.name != "teff_quantiles").cloned();
+            let own = Column::fixed(ColumnSchema::new("teff_quantiles", unit, ""), Values::Float64(values), 5);
+            catalogue = Table::new(columns.chain([own]).collect()).unwrap();
+            of(&catalogue)
+        };
+        assert_eq!(with("kK", 1e-3).unwrap().rows[0].rank_probability, before);
+        assert_eq!(with("", 1.0).unwrap().rows[0].rank_probability, before);
+        let error = with("mag", 1.0).err().unwrap().to_string();
+        assert!(error.contains("teff_quantiles") && error.contains("'mag'"), "{error}");
+    }
+
     #[test]
     fn wrong_errors_and_biases_that_hide_in_them_are_told() {
         let narrow = calibration(2000, 1.5, 0.0);

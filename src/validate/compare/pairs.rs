@@ -7,6 +7,7 @@ use crate::quantity::{Notices, Quantity, Role};
 use crate::run::provenance;
 use crate::statistics::{median, percentiles, pull_statistics, robust_scatter};
 use crate::table::{Column, Shape, Table, Values};
+use crate::unit;
 use crate::validate::normality::kolmogorov_smirnov_normal;
 use std::collections::HashMap;
 
@@ -80,14 +81,28 @@ impl<'t> Pairs<'t> {
         }
     }
 
-    /// Quantiles of the posterior of a quantity `[5]`, pair by pair, in the unit of its column; `None` where
+    /// Quantiles of the posterior of a quantity `[5]`, pair by pair, in the unit of its values; `None` where
     /// the catalogue has none, or the reference has errors of its own.
+    ///
+    /// # Errors
+    /// When they are in a unit that measures something else.
     pub(super) fn quantiles(&self, name: &str, reference_column: &str) -> Result<Option<Vec<Vec<f64>>>> {
         const LENGTH: usize = 5;
         let has_errors = self.reference.get(&error_name(reference_column)).is_some();
         let Some(column) = self.catalogue.get(&quantiles_name(name)).filter(|_| !has_errors) else { return Ok(None) };
         let matrix = column.to_matrix(LENGTH).map_err(|error| error.within(Side::Catalogue.name()))?;
-        Ok(Some(self.rows.iter().map(|&(row, _)| matrix.row(row).to_vec()).collect()))
+        let (from, to) = (column.schema.unit.as_str(), self.column(Side::Catalogue, name)?.schema.unit.as_str());
+        let conversion = match from == to || unit::is_absent(from) || unit::is_absent(to) {
+            true => None,
+            false => Some(unit::conversion(from, to).ok_or_else(|| {
+                Error::data(format!("catalogue, column '{}'", column.schema.name))
+                    .found(format!("the unit '{from}'"))
+                    .expected(format!("quantiles of '{name}', which is in '{to}'"))
+                    .remedy("Correct the unit of one of the columns.")
+            })?),
+        };
+        let convert = |value: f64| conversion.map_or(value, |conversion| conversion.value(value));
+        Ok(Some(self.rows.iter().map(|&(row, _)| matrix.row(row).iter().map(|value| convert(*value)).collect()).collect()))
     }
 
     /// The pairs that pass the selection.
