@@ -35,6 +35,12 @@ impl Constraint {
         Self { value: pick(&self.value), error: pick(&self.error) }
     }
 
+    /// The same constraint with all errors times a positive `factor`.
+    pub fn with_errors_times(mut self, factor: f64) -> Self {
+        self.error.iter_mut().for_each(|error| *error *= factor);
+        self
+    }
+
     /// The same constraint with `offset` added to every value (a parallax zero-point, say).
     pub fn shifted(mut self, offset: f64) -> Self {
         self.value.iter_mut().for_each(|value| *value += offset);
