@@ -1,9 +1,12 @@
-//! `confidence`: a model is taught how far its estimates can be trusted, and its catalogues say it.
+//! `confidence` and `calibrate`: a model is taught how far its estimates can be trusted and which errors like
+//! stars share, and its catalogues say it.
 
 use photosphere::cli::{Program, run};
 use photosphere::simulate::{SurveyConfig, simulate};
-use photosphere::table::{self, Table};
+use photosphere::table::{self, Column, Table};
+use photosphere::validate::compare::{Calibration, CalibrationOptions, CompareOptions, compare};
 use std::path::Path;
+use std::process::Command;
 
 fn numbers(table: &Table, name: &str) -> Vec<f64> {
     table.column(name).unwrap().to_f64().unwrap()
@@ -70,5 +73,71 @@ fn confidences_tell_bad_estimates_of_new_stars() {
         let other = path(&format!("other_{at}.parquet"));
         assert_eq!(command(&format!("fit {taught} {new} -o {other} {choice}")), 0);
         assert!(numbers(&table::read(other.as_ref()).unwrap(), "logg_confidence").iter().all(|p| p.is_nan()), "{choice}");
+    }
+}
+
+/// A model of 20 000 stars is wrong by less than the error of a star, and by several times that of the mean
+/// of a hundred: what it learns of that from one sample holds for means of stars of another.
+#[test]
+fn means_of_new_stars_have_the_errors_that_their_catalogue_claims() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let survey = |n_stars, first_star| simulate(&SurveyConfig { n_stars, first_star, ..Default::default() }).unwrap();
+    let (overlap, new) = (path("overlap.parquet"), path("new.parquet"));
+    // The errors of T_eff are half of what they say, those of log g twice.
+    let mut labelled = survey(8_000, 7_000_000);
+    for (name, factor) in [("teff_error", 2.0), ("logg_error", 0.5)] {
+        let column = labelled.column(name).unwrap();
+        let values = numbers(&labelled, name).iter().map(|error| factor * error).collect();
+        labelled.replace(Column::nullable(column.schema.clone(), values)).unwrap();
+    }
+    table::write(&labelled, overlap.as_ref(), false).unwrap();
+    let truth = survey(7_000, 8_000_000);
+    table::write(&truth, new.as_ref(), false).unwrap();
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/xp-simulated").display().to_string();
+    let (calibrated, catalogue) = (path("calibrated"), path("catalogue.parquet"));
+    let command = |arguments: &str| {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_photosphere")).args(["--quiet", "--json"]).args(arguments.split(' ')).output();
+        let output = output.unwrap();
+        (output.status.code(), serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap_or_default())
+    };
+    let (code, said) = command(&format!("calibrate {model} {overlap} -o {calibrated}"));
+    assert_eq!(code, Some(0));
+    for found in said["label_errors"].as_array().unwrap() {
+        let (name, factor, error) = (&found["parameter"], found["factor"].as_f64().unwrap(), found["error"].as_f64().unwrap());
+        println!("errors of {name}: {factor:.3} \u{b1} {error:.3} of what they say");
+        let expected: f64 = match name.as_str().unwrap() {
+            "teff" => 0.5,
+            "logg" => 2.0,
+            _ => 1.0,
+        };
+        // Unresolved pairs among the stars are outliers in the parallax.
+        assert!((factor / expected - 1.0).abs() < if name == "parallax" { 0.3 } else { 0.15 }, "{name}: {factor}");
+    }
+    assert_eq!(command(&format!("calibrate {model} {overlap} -o {calibrated}")).0, Some(1), "it exists");
+    assert_eq!(command(&format!("calibrate {model} {new} -o {}", path("none"))).0, Some(0), "these have labels too");
+    assert_eq!(command(&format!("fit {calibrated} {new} -o {catalogue} --likelihood-only")).0, Some(0));
+    let found = table::read(catalogue.as_ref()).unwrap();
+    let options = CompareOptions {
+        exclude: vec!["true_is_binary".into()],
+        quality_flags_below: Some(8),
+        quantities: ["teff", "feh", "logg", "extinction", "parallax"].map(String::from).to_vec(),
+        ..Default::default()
+    };
+    let comparison = compare(&found, &truth, &options).unwrap();
+    let cells = CalibrationOptions { split: Vec::new(), cells: ["teff", "logg"].map(String::from) };
+    let calibration = Calibration::of((&found, &truth), (&comparison, &options), &cells).unwrap();
+    for row in calibration.rows.iter().filter(|row| row.selection.limits.is_empty()) {
+        let (groups, pulls) = (row.group_pull.unwrap(), row.pulls);
+        println!(
+            "{}: MAD of pulls {:.3}, within one error {:.3}; means of 100: {:.2}, with what they share {:.2} ({})",
+            row.quantity, pulls.scatter.value, pulls.within_68.value, groups.independent, groups.sharing, groups.n_groups
+        );
+        assert!((pulls.scatter.value - 1.0).abs() < 0.08, "{}", row.quantity);
+        // Of some 60 groups, a root mean square is known to 9 %.
+        assert!((0.75..1.3).contains(&groups.sharing), "{}", row.quantity);
+        // The control: without it, means are off by several of their errors.
+        assert!(row.quantity == "parallax" || groups.independent > 1.4, "{}", row.quantity);
     }
 }

@@ -112,9 +112,9 @@ impl Estimates {
     }
 }
 
-/// Row-wise upper triangles; NaN where a star has none (null rows of fixed-length lists are beyond astropy's
-/// Parquet reader).
-fn packed(schema: ColumnSchema, stack: &Array3<f64>) -> Column {
+/// A column of row-wise upper triangles of matrices `[N, F, F]`; NaN where a star has none (null rows of
+/// fixed-length lists are beyond astropy's Parquet reader).
+pub fn packed(schema: ColumnSchema, stack: &Array3<f64>) -> Column {
     let f = stack.dim().1;
     let triangles =
         stack.axis_iter(Axis(0)).flat_map(|matrix| pack_upper_triangle(&matrix.iter().copied().collect::<Vec<f64>>(), f));

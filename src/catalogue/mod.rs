@@ -4,4 +4,4 @@
 mod estimates;
 pub mod flags;
 
-pub use estimates::{CatalogueColumns, Estimates};
+pub use estimates::{CatalogueColumns, Estimates, packed};

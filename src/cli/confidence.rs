@@ -1,10 +1,11 @@
 //! `photosphere confidence`: teaches a model how far its estimates can be trusted.
 
+use super::changed_model;
 use super::fit::held;
 use super::outcome::Outcome;
 use super::progress::Progress;
 use super::settings::Settings;
-use super::training_task::{read_tables, write_provenance};
+use super::training_task::read_tables;
 use crate::catalogue::flags::BASIC_CUT;
 use crate::confidence::{Agreement, Classifier, ConfidenceOptions, Measured, train};
 use crate::error::{Error, Result};
@@ -13,11 +14,9 @@ use crate::model::{Parameter, check_measured};
 use crate::observations::{Observations, ReadOptions};
 use crate::package::{Estimator, read_toml};
 use crate::run::identifiers::scan;
-use crate::run::inputs::{Inputs, require_utf8};
 use crate::run::interrupt;
 use crate::run::provenance::Provenance;
-use crate::table::{check_target_directory, write_directory_atomically, write_member};
-use crate::train::{MODEL_FOLDER, STARS_FILE, TrainedModel};
+use crate::train::TrainedModel;
 use crate::warning::warn_once;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -60,12 +59,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     interrupt::watch()?;
     let Arguments { model, observations, output, .. } = arguments;
-    require_utf8(output)?;
-    let inputs =
-        Inputs::of(observations.iter().map(PathBuf::as_path).chain([model.as_path()]).chain(arguments.config.as_deref()));
-    inputs.require_other(output)?;
-    inputs.require_none_in(output)?;
-    check_target_directory(output, arguments.overwrite, &MODEL_FOLDER)?;
+    let inputs = observations.iter().map(PathBuf::as_path).chain([model.as_path()]).chain(arguments.config.as_deref());
+    changed_model::check_output(output, arguments.overwrite, inputs)?;
     let options: ConfidenceOptions = match &arguments.config {
         Some(path) => read_toml(path)?,
         None => ConfidenceOptions::default(),
@@ -114,16 +109,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         .with("model_sha256", &trained.sha256)
         .with("options", json!({ "options": options, "floors": floors, "seed": seed }).to_string())
         .with_inputs(&scan(observations)?);
-    write_directory_atomically(output, arguments.overwrite, &MODEL_FOLDER, |folder| {
-        taught.save(folder, true)?;
-        let stars = model.join(STARS_FILE);
-        if stars.is_file() {
-            let copy = folder.join(STARS_FILE);
-            write_member(&copy, std::fs::read(&stars).map_err(|error| Error::reading(&stars, error))?)?;
-        }
-        write_provenance(folder, &MODEL_FOLDER, &provenance)
-    })?;
-    tracing::info!("{}: model {}", output.display(), taught.id());
+    changed_model::write(&taught, model, (output, arguments.overwrite), &provenance)?;
     Ok(Outcome::answer(text, summary))
 }
 

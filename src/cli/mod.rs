@@ -13,6 +13,8 @@
 mod audit;
 mod bench;
 mod built_in;
+mod calibrate;
+mod changed_model;
 mod cite;
 mod confidence;
 mod demo;
@@ -73,6 +75,7 @@ enum Command {
     Simulate(simulate::Arguments),
     Prepare(prepare::Arguments),
     Train(train::Arguments),
+    Calibrate(calibrate::Arguments),
     Confidence(confidence::Arguments),
     Fit(fit::Arguments),
     ZeroPoints(fit::zero_points::Arguments),
@@ -132,6 +135,7 @@ fn dispatch(arguments: &Arguments) -> Result<Outcome> {
         Command::Simulate(arguments) => simulate::run(arguments, settings),
         Command::Prepare(arguments) => prepare::run(arguments, settings),
         Command::Train(arguments) => train::run(arguments, settings),
+        Command::Calibrate(arguments) => calibrate::run(arguments, settings),
         Command::Confidence(arguments) => confidence::run(arguments, settings),
         Command::Fit(arguments) => fit::run(arguments, settings),
         Command::ZeroPoints(arguments) => fit::zero_points::run(arguments, settings),

@@ -1,7 +1,7 @@
 //! What a training knows of its own faults, in lines for people.
 
-use crate::train::{Drift, SelfReport, ZeroPoints};
-use crate::validate::number::{percent, significant};
+use crate::train::{Drift, LabelError, SelfReport, ZeroPoints};
+use crate::validate::number::{percent, significant, with_error};
 
 /// The report of a training on itself.
 pub fn lines(report: &SelfReport) -> Vec<String> {
@@ -13,13 +13,8 @@ pub fn lines(report: &SelfReport) -> Vec<String> {
     if let Some(share) = report.binaries {
         lines.push(format!("{} of the stars are unresolved binaries, those that were removed included", percent(share)));
     }
-    for ZeroPoints { group, errors, fractions } in &report.zero_points {
-        let one = |(name, error): (&String, &f64)| match fractions.contains(name) {
-            true => format!("{name} {}", percent(*error)),
-            false => format!("{name} {}", significant(*error, 2)),
-        };
-        lines.push(format!("errors of zero points, {group}: {}", errors.iter().map(one).collect::<Vec<_>>().join(", ")));
-    }
+    lines.extend(of_zero_points(&report.zero_points));
+    lines.extend(of_label_errors(&report.label_errors));
     for Drift { parameter, group, n_stars, difference, pull } in &report.drifts {
         let difference = significant(*difference, 2);
         lines.push(format!(
@@ -27,4 +22,23 @@ pub fn lines(report: &SelfReport) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// By which factors the errors of measured values are off.
+pub fn of_label_errors(found: &[LabelError]) -> Vec<String> {
+    let one = |LabelError { parameter, factor, error, .. }: &LabelError| format!("{parameter} {}", with_error(*factor, *error));
+    let all = found.iter().map(one).collect::<Vec<_>>().join(", ");
+    if found.is_empty() { Vec::new() } else { vec![format!("errors of measured values, times what is said of them: {all}")] }
+}
+
+/// The errors of the zero points of groups of stars.
+pub fn of_zero_points(groups: &[ZeroPoints]) -> Vec<String> {
+    let line = |ZeroPoints { group, errors, fractions }: &ZeroPoints| {
+        let one = |(name, error): (&String, &f64)| match fractions.contains(name) {
+            true => format!("{name} {}", percent(*error)),
+            false => format!("{name} {}", significant(*error, 2)),
+        };
+        format!("errors of zero points, {group}: {}", errors.iter().map(one).collect::<Vec<_>>().join(", "))
+    };
+    groups.iter().map(line).collect()
 }

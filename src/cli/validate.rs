@@ -153,9 +153,11 @@ fn read(arguments: &Arguments, options: &CompareOptions) -> Result<(Table, Table
     if arguments.calibration.is_some() {
         let has = |name: &String| catalogue.schema.iter().any(|column| column.name == *name);
         let quantiles: Vec<String> = needed.0.iter().map(|name| format!("{name}_quantiles")).collect();
-        let truths = arguments.split.iter().chain(&arguments.cells).map(|name| format!("true_{name}"));
+        let telling = || arguments.split.iter().chain(&arguments.cells);
+        let measured: Vec<String> = telling().flat_map(|name| [name.clone(), format!("{name}_error")]).collect();
+        let truths = telling().map(|name| format!("true_{name}")).chain(measured.iter().cloned());
         needed.1.extend(truths.filter(|name| reference.schema.iter().any(|column| column.name == *name)));
-        needed.0.extend(arguments.split.iter().chain(&arguments.cells).chain(&quantiles).filter(|name| has(name)).cloned());
+        needed.0.extend(measured.iter().chain(&quantiles).filter(|name| has(name)).cloned());
     }
     Ok((catalogue.read(&needed.0)?, reference.read(&needed.1)?))
 }
@@ -242,8 +244,9 @@ fn report(arguments: &Arguments, comparison: &Comparison, calibration: Option<&C
         report.section(
             "Calibration",
             "Shares within 0.674, 1 and 1.96 errors should be 50, 68.3 and 95 %. PIT p and ranks p are the probabilities of histograms as \
-             uneven as these for right errors. Means of 100: the root mean square of the mean pulls of 100 neighbours, times 10; it is 1 \
-             where errors are right and independent, more where stars share an error.",
+             uneven as these for right errors. Means of 100: the root mean square of the mean pulls of 100 neighbours, times 10 (groups); \
+             it is 1 where errors are right and independent, more where stars share an error. Sharing: the same over the error that \
+             means have with what stars share by the catalogue (<name>_shared_error).",
         );
         report.table("All stars, and quarters of them", Calibration::HEADER, calibration.text_rows(false));
         report.table("Cells", Calibration::HEADER, calibration.text_rows(true));

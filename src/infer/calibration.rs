@@ -8,7 +8,7 @@
 use crate::model::{Calibration, ParameterSpace};
 use crate::observations::Observations;
 
-/// Adds S K Sᵀ to the covariances of fits.
+/// Makes S K Sᵀ for the covariances of fits.
 pub(super) struct ZeroPoints<'a> {
     pub calibration: &'a Calibration,
     pub space: &'a ParameterSpace,
@@ -19,9 +19,9 @@ pub(super) struct ZeroPoints<'a> {
 }
 
 impl ZeroPoints<'_> {
-    /// Widens the covariance `[F, F]` (row-major, file units) of a star with fitted `values [P]` (file
-    /// units).
-    pub fn widen(&self, observations: &Observations, star: usize, values: &[f64], covariance: &mut [f64]) {
+    /// S K Sᵀ `[F, F]` (row-major, file units) of a star with the covariance A⁻¹ `[F, F]` at fitted `values
+    /// [P]` (file units), and its part that stars of a kind share.
+    pub fn of(&self, observations: &Observations, star: usize, values: &[f64], covariance: &[f64]) -> [Vec<f64>; 2] {
         let f = self.free.len();
         // A_constraints, and d(value)/d(zero point) in file units.
         let (mut constraints, mut slopes) = (vec![0.0; f], vec![0.0; f]);
@@ -48,21 +48,21 @@ impl ZeroPoints<'_> {
             .zip(values)
             .map(|(parameter, value)| parameter.model_units_per_file_unit * value)
             .collect();
-        let shared = self.calibration.at(self.space, &model_values);
-        for i in 0..f {
-            for j in 0..=i {
-                let mut sum = 0.0;
-                for (k, &a) in self.free.iter().enumerate() {
-                    for (l, &b) in self.free.iter().enumerate() {
-                        sum += response[i * f + k] * shared[a][b] * response[j * f + l];
+        self.calibration.at(self.space, &model_values).map(|of_zero_points| {
+            let mut matrix = vec![0.0; f * f];
+            for i in 0..f {
+                for j in 0..=i {
+                    let mut sum = 0.0;
+                    for (k, &a) in self.free.iter().enumerate() {
+                        for (l, &b) in self.free.iter().enumerate() {
+                            sum += response[i * f + k] * of_zero_points[a][b] * response[j * f + l];
+                        }
                     }
-                }
-                covariance[i * f + j] += sum;
-                if i != j {
-                    covariance[j * f + i] += sum;
+                    (matrix[i * f + j], matrix[j * f + i]) = (sum, sum);
                 }
             }
-        }
+            matrix
+        })
     }
 }
 
@@ -86,6 +86,7 @@ mod tests {
         let calibration = Calibration {
             covariance: vec![vec![4e-4, 1e-4], vec![1e-4, 9e-4]], // (20 K)², (3 %)²
             standard_error: vec![vec![0.0; 2]; 2],
+            shared: vec![vec![1e-4, 0.25e-4], vec![0.25e-4, 2.25e-4]], // a quarter
             regions: Vec::new(),
         };
         let constraint = Constraint::new(vec![parallax], vec![sigma]).0;
@@ -93,10 +94,9 @@ mod tests {
         let one = ndarray::Array2::ones((1, 1));
         let mut observations = Observations::new(grid, vec![1], ndarray::Array2::zeros((1, 1)), one).unwrap();
         observations.constraints = BTreeMap::from([("parallax".into(), constraint)]);
-        let mut found = formal.clone();
         let zero_points =
             ZeroPoints { calibration: &calibration, space: &space, free: &[0, 1], constraints: &["parallax".into()] };
-        zero_points.widen(&observations, 0, &[5000.0, parallax], &mut found);
+        let [found, shared] = zero_points.of(&observations, 0, &[5000.0, parallax], &formal);
         // Shift of the optimum for a zero point of 1 kK and of 1 in ln ϖ, by solving A x = A_flux d.
         let shift = |d: [f64; 2]| -> [f64; 2] {
             let pull = [flux[0] * d[0] + flux[1] * d[1], flux[2] * d[0] + flux[3] * d[1]];
@@ -105,13 +105,14 @@ mod tests {
         let shifts = [shift([1e3, 0.0]), shift([0.0, parallax])];
         for i in 0..2 {
             for j in 0..2 {
-                let mut expected = formal[2 * i + j];
+                let mut expected = 0.0;
                 for k in 0..2 {
                     for l in 0..2 {
                         expected += shifts[k][i] * calibration.covariance[k][l] * shifts[l][j];
                     }
                 }
                 assert!((found[2 * i + j] / expected - 1.0).abs() < 1e-12);
+                assert!((shared[2 * i + j] / (0.25 * expected) - 1.0).abs() < 1e-12);
             }
         }
     }

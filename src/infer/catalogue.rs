@@ -2,10 +2,11 @@
 
 use super::estimates::Estimates;
 use super::flags;
-use crate::catalogue::CatalogueColumns;
+use crate::catalogue::{CatalogueColumns, packed};
 use crate::error::Result;
 use crate::quantity::Facts;
 use crate::table::{Column, ColumnSchema, Table, Values};
+use ndarray::Array3;
 
 impl Estimates {
     /// The catalogue: one row per star, in the order of the observations. `model_id` names the model that
@@ -18,7 +19,8 @@ impl Estimates {
             let schema = ColumnSchema::new(&derived.name, &derived.unit, &derived.description);
             Column::nullable(schema.with_ucd(&derived.ucd), values.clone())
         });
-        let mut diagnostics = self.diagnostics();
+        let mut diagnostics = self.shared_columns();
+        diagnostics.extend(self.diagnostics());
         if let Some(posterior) = &self.posterior {
             let named = |position: &usize| (self.parameters[*position].0.as_str(), self.parameters[*position].1.as_str());
             let fitted: Vec<(&str, &str)> = self.fitted.iter().map(named).collect();
@@ -37,6 +39,34 @@ impl Estimates {
             flags: flags::DESCRIPTION.into(),
         };
         self.core.to_table(columns, model_id)
+    }
+
+    /// What of the errors like stars share; null where the model does not say.
+    fn shared_columns(&self) -> Vec<Column> {
+        let (n, f) = (self.len(), self.fitted.len());
+        let none;
+        let shared = match &self.shared {
+            Some(shared) => shared,
+            None => {
+                none = Array3::from_elem((n, f, f), f64::NAN);
+                &none
+            }
+        };
+        let mut columns = Vec::new();
+        for (index, &position) in self.fitted.iter().enumerate() {
+            let (name, unit, _) = &self.parameters[position];
+            let description = format!("part of {name}_error that like stars share: a mean of them keeps it (null: not known)");
+            let schema = ColumnSchema::new(format!("{name}_shared_error"), unit, description);
+            let values = (0..n).map(|star| shared[[star, index, index]].sqrt()).collect();
+            columns.push(Column::nullable(schema.with_ucd(format!("stat.error.sys;{}", Facts::of(name).ucd)), values));
+        }
+        let order: Vec<&str> = self.fitted.iter().map(|&position| self.parameters[position].0.as_str()).collect();
+        let description = format!(
+            "part of covariance_triu that like stars share (the model's calibration), row-wise upper triangle in the order {}",
+            order.join(", ")
+        );
+        columns.push(packed(ColumnSchema::new("shared_covariance_triu", "", description).with_ucd("stat.covariance"), shared));
+        columns
     }
 
     fn diagnostics(&self) -> Vec<Column> {

@@ -19,6 +19,9 @@ pub struct Estimates {
     pub core: catalogue::Estimates,
     /// Coordinates in which the optimiser worked `[N, P]`.
     pub coordinates: Array2<f64>,
+    /// The part of the covariance that like stars share, and that means of them keep `[N, F, F]`; `None`
+    /// where the model does not know it, or the options leave it out.
+    pub shared: Option<Array3<f64>>,
     /// Fisher information of fluxes, constraints and Gaussian priors: formal, without the error of the
     /// model's zero points.
     pub information: Array3<f64>,

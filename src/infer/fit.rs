@@ -270,9 +270,9 @@ impl Block<'_> {
         let derive = |index: usize, values: &[f64]| derived[index].value(values);
         let mut slices = self.sampler.slices()?;
         for (i, &star) in part.stars.iter().enumerate() {
-            let shared: Vec<f64> = part.shared.index_axis(Axis(0), i).iter().copied().collect();
+            let widening: Vec<f64> = part.widening.index_axis(Axis(0), i).iter().copied().collect();
             let found = match &part.modes[i] {
-                Some(modes) => Some(self.sampler.star(&mut slices, star, modes, &shared, (derived.len(), &derive))?),
+                Some(modes) => Some(self.sampler.star(&mut slices, star, modes, &widening, (derived.len(), &derive))?),
                 None => None,
             };
             let is_poor = found.as_ref().is_none_or(|found| {
@@ -330,7 +330,8 @@ impl Block<'_> {
         let local = posterior.local(stars, free.view(), options.exact_hessian)?;
         let degrees_of_freedom = self.degrees_of_freedom(stars, &best, &free, &local)?;
         let Local { chi_square, information, hessian, .. } = local;
-        let Covariances { information, covariance, shared } = problem.covariances(posterior, stars, free.view(), information)?;
+        let Covariances { information, covariance, shared, widening } =
+            problem.covariances(posterior, stars, free.view(), information)?;
         let eigenvalue = match hessian {
             None => vec![f64::NAN; n],
             Some(hessian) => (0..n).map(|i| smallest_inside(hessian.index_axis(Axis(0), i), free.row(i), self.bounds)).collect(),
@@ -366,6 +367,7 @@ impl Block<'_> {
             second_weight: second_weight.collect(),
             modes,
             shared,
+            widening,
             sampled: Vec::new(),
             residuals: Responses::none(0, &fitter.groups, &fitter.judged),
             degrees_of_freedom,
@@ -445,6 +447,7 @@ fn empty(fitter: &Fitter, posterior: &Posterior<'_>, observations: &Observations
         core,
         coordinates: Array2::from_elem((n, p), f64::NAN),
         information: Array3::from_elem((n, f, f), f64::NAN),
+        shared: (fitter.options().model_error && model.calibration.is_some()).then(|| Array3::from_elem((n, f, f), f64::NAN)),
         chi_square: nan(),
         n_fluxes: n_fluxes.iter().map(|&n| n as i32).collect(),
         degrees_of_freedom: nan(),

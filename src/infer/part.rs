@@ -27,8 +27,10 @@ pub(super) struct Part {
     pub second_weight: Vec<f64>,
     /// The optima as modes of the posterior, where they were wanted.
     pub modes: Vec<Option<Modes>>,
-    /// By what the error of the model's zero points widens the covariances `[n, F, F]`.
+    /// The part of the covariances that like stars share `[n, F, F]`, and by what the error of the model's
+    /// zero points widens those of posteriors that are not cut at zero.
     pub shared: Array3<f64>,
+    pub widening: Array3<f64>,
     /// Posteriors by weighted draws, of all stars or none.
     pub sampled: Vec<Option<StarPosterior>>,
     pub residuals: Responses,
@@ -41,6 +43,9 @@ impl Part {
         estimates.values.row_mut(star).assign(&row(self.values.view()));
         estimates.coordinates.row_mut(star).assign(&row(self.coordinates.view()));
         estimates.covariance.index_axis_mut(Axis(0), star).assign(&self.covariance.index_axis(Axis(0), i));
+        if let Some(shared) = &mut estimates.shared {
+            shared.index_axis_mut(Axis(0), star).assign(&self.shared.index_axis(Axis(0), i));
+        }
         estimates.information.index_axis_mut(Axis(0), star).assign(&self.information.index_axis(Axis(0), i));
         estimates.chi_square[star] = self.chi_square[i];
         estimates.degrees_of_freedom[star] = self.degrees_of_freedom[i];

@@ -77,8 +77,10 @@ pub(super) struct Covariances {
     pub information: Array3<f64>,
     /// Its inverse, widened by the error of the model's zero points; NaN where there is none.
     pub covariance: Array3<f64>,
-    /// What it is widened by.
+    /// The part of it that like stars share.
     pub shared: Array3<f64>,
+    /// By what Gaussian posteriors that are not cut at zero are widened.
+    pub widening: Array3<f64>,
 }
 
 /// The minimisation that some options ask for.
@@ -186,22 +188,25 @@ impl<'a> Problem<'a> {
         let values = self.values(&all, posterior.all_coordinates(stars, coordinates).view());
         let slopes = self.slopes_at_zero(posterior, stars, coordinates)?;
         let mut covariance = Array3::from_elem(information.dim(), f64::NAN);
-        let mut shared = Array3::zeros(information.dim());
+        let (mut shared, mut widening) = (Array3::zeros(information.dim()), Array3::zeros(information.dim()));
         for (i, &star) in stars.iter().enumerate() {
             let flat: Vec<f64> = information.slice(s![i, .., ..]).iter().copied().collect();
             let Some(mut inverse) = invert_positive_semidefinite(&flat, factor.len()) else { continue };
             let formal = inverse.matrix.clone();
+            let mut of_star = vec![0.0; formal.len()];
             if let Some(zero_points) = &zero_points {
-                zero_points.widen(self.observations, star, &values.row(i).to_vec(), &mut inverse.matrix);
-                let added = inverse.matrix.iter().zip(&formal).map(|(wide, formal)| wide - formal);
-                shared.slice_mut(s![i, .., ..]).iter_mut().zip(added).for_each(|(to, from)| *to = from);
+                let [added, part] = zero_points.of(self.observations, star, &values.row(i).to_vec(), &formal);
+                inverse.matrix.iter_mut().zip(&added).for_each(|(wide, added)| *wide += added);
+                put(&mut widening, i, &added);
+                of_star = part;
             }
             for &(_, p, slope) in slopes.iter().filter(|(row, _, _)| *row == i) {
-                truncate(&mut inverse.matrix, factor.len(), p, slope, formal[p * factor.len() + p]);
+                truncate((&mut inverse.matrix, &mut of_star), factor.len(), p, slope, formal[p * factor.len() + p]);
             }
-            covariance.slice_mut(s![i, .., ..]).iter_mut().zip(inverse.matrix).for_each(|(to, from)| *to = from);
+            put(&mut covariance, i, &inverse.matrix);
+            put(&mut shared, i, &of_star);
         }
-        Ok(Covariances { information, covariance, shared })
+        Ok(Covariances { information, covariance, shared, widening })
     }
 
     /// Row, free position and slope of −2 ln P per file unit, for every amount at zero in the coordinates
@@ -231,4 +236,9 @@ impl<'a> Problem<'a> {
         }
         Ok(slopes)
     }
+}
+
+/// Sets the matrix of a star.
+fn put(stack: &mut Array3<f64>, star: usize, matrix: &[f64]) {
+    stack.slice_mut(s![star, .., ..]).iter_mut().zip(matrix).for_each(|(to, from)| *to = *from);
 }

@@ -6,6 +6,9 @@
 //! optimum inside begins, and tends to 2√2/g where the data speak against any dust. Where the model's own
 //! errors widen σ, the centre stays. The other parameters follow E as they do in the covariance: what is
 //! added to Var E is added along with it.
+//!
+//! What stars share moves the centre of the Gaussian, and by so much less the estimate: an error of the
+//! centre counts as ⟨E²⟩/σ² of itself, in the other parameters along with E.
 
 use libm::erfc;
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
@@ -25,7 +28,8 @@ fn mean_square(alpha: f64) -> f64 {
 /// has the slope `slope`, per unit of the parameter. `formal` is the variance of the parameter that belongs
 /// to the slope, before the model's own errors widened it: the slope says that the Gaussian is centred on
 /// −slope · `formal`/2, however wide it is.
-pub(super) fn truncate(covariance: &mut [f64], n: usize, p: usize, slope: f64, formal: f64) {
+/// `shared` is the part of the covariance that like stars share.
+pub(super) fn truncate((covariance, shared): (&mut [f64], &mut [f64]), n: usize, p: usize, slope: f64, formal: f64) {
     let variance = covariance[p * n + p];
     if !(variance > 0.0 && variance.is_finite() && slope.is_finite() && formal.is_finite()) {
         return;
@@ -35,6 +39,15 @@ pub(super) fn truncate(covariance: &mut [f64], n: usize, p: usize, slope: f64, f
     for i in 0..n {
         for j in 0..n {
             covariance[i * n + j] += change * with[i] * with[j] / variance;
+        }
+    }
+    // x → x + change · (with/variance) E, of what is shared: from both sides.
+    let along: Vec<f64> = with.iter().map(|with| change * with / variance).collect();
+    let row: Vec<f64> = (0..n).map(|q| shared[p * n + q]).collect();
+    let own = row[p];
+    for i in 0..n {
+        for j in 0..n {
+            shared[i * n + j] += along[i] * row[j] + row[i] * along[j] + along[i] * along[j] * own;
         }
     }
 }
@@ -65,16 +78,21 @@ mod tests {
     fn the_other_parameters_follow() {
         // x = E + noise of variance 1, Var E = 4.
         let mut covariance = vec![4.0, 4.0, 4.0, 5.0];
-        truncate(&mut covariance, 2, 0, 0.0, 4.0);
+        // Of that, an error of E of 1 is shared, in which x follows.
+        let mut shared = vec![1.0, 1.0, 1.0, 1.0];
+        truncate((&mut covariance, &mut shared), 2, 0, 0.0, 4.0);
         assert_eq!(covariance, [4.0, 4.0, 4.0, 5.0], "an optimum at zero without a slope has the whole error");
-        truncate(&mut covariance, 2, 0, 1.5, 4.0);
+        assert_eq!(shared, [1.0; 4]);
+        truncate((&mut covariance, &mut shared), 2, 0, 1.5, 4.0);
+        let part = mean_square(1.5).powi(2);
+        assert!(shared.iter().all(|value| (value - part).abs() < 1e-12), "{shared:?}");
         let variance = 4.0 * mean_square(1.5);
         let expected = [variance, variance, variance, variance + 1.0];
         assert!(covariance.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-12), "{covariance:?}");
         // Widened fourfold, with the centre where it was: −1.5 · 4/2 = −3, which is 0.75 of the new width
         // of 4.
         let mut covariance = vec![16.0];
-        truncate(&mut covariance, 1, 0, 1.5, 4.0);
+        truncate((&mut covariance, &mut [0.0]), 1, 0, 1.5, 4.0);
         assert!((covariance[0] / (16.0 * mean_square(0.75)) - 1.0).abs() < 1e-12);
     }
 }

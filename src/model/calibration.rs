@@ -22,6 +22,11 @@ pub struct Calibration {
     pub covariance: Vec<Vec<f64>>,
     /// Standard errors of its elements.
     pub standard_error: Vec<Vec<f64>>,
+    /// The part of the covariance that all stars of a kind share (a cell of the Hertzsprung–Russell diagram):
+    /// a mean of them keeps it. The rest differs between stars of a kind. Empty in models of earlier
+    /// versions: all of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared: Vec<Vec<f64>>,
     /// Regions of the labels with covariances of their own, in place of the first; together they hold all
     /// labels. None where all stars are alike.
     #[serde(default, rename = "region", skip_serializing_if = "Vec::is_empty")]
@@ -37,6 +42,8 @@ pub struct CalibrationRegion {
     /// As in [`Calibration`].
     pub covariance: Vec<Vec<f64>>,
     pub standard_error: Vec<Vec<f64>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared: Vec<Vec<f64>>,
 }
 
 impl CalibrationRegion {
@@ -54,10 +61,12 @@ impl Calibration {
         if parameter.is_distance() { model_value } else { 1.0 }
     }
 
-    /// The covariance at the parameters `model_values [P]` of a star.
-    pub fn at(&self, space: &ParameterSpace, model_values: &[f64]) -> &[Vec<f64>] {
+    /// The covariance at the parameters `model_values [P]` of a star, and the part of it that stars of its
+    /// kind share.
+    pub fn at(&self, space: &ParameterSpace, model_values: &[f64]) -> [&[Vec<f64>]; 2] {
         let region = self.regions.iter().find(|region| region.contains(space, model_values));
-        region.map_or(&self.covariance, |region| &region.covariance)
+        let (covariance, shared) = region.map_or((&self.covariance, &self.shared), |region| (&region.covariance, &region.shared));
+        [covariance, if shared.is_empty() { covariance } else { shared }]
     }
 
     /// Checks shapes, symmetry and signs.
@@ -66,7 +75,7 @@ impl Calibration {
     /// When there are not P × P finite elements, a matrix is not symmetric, a standard error is negative, or
     /// the covariance is not that of any errors (its smallest eigenvalue is negative).
     pub fn validate(&self, space: &ParameterSpace) -> Result<()> {
-        check(&self.covariance, &self.standard_error, space)?;
+        check([&self.covariance, &self.standard_error, &self.shared], space)?;
         for (at, region) in self.regions.iter().enumerate() {
             let place = format!("calibration, region {}", at + 1);
             for (name, [low, high]) in &region.bounds {
@@ -79,7 +88,7 @@ impl Calibration {
                         .remedy(REMEDY));
                 }
             }
-            check(&region.covariance, &region.standard_error, space).map_err(|error| error.within(place))?;
+            check([&region.covariance, &region.standard_error, &region.shared], space).map_err(|error| error.within(place))?;
         }
         Ok(())
     }
@@ -87,12 +96,13 @@ impl Calibration {
 
 const REMEDY: &str = "Train the model again, or remove [calibration] to leave the errors of its zero points out.";
 
-/// Checks a covariance and the errors of its elements.
-fn check(covariance: &[Vec<f64>], standard_error: &[Vec<f64>], space: &ParameterSpace) -> Result<()> {
+/// Checks a covariance, the errors of its elements and its shared part.
+fn check([covariance, standard_error, shared]: [&[Vec<f64>]; 3], space: &ParameterSpace) -> Result<()> {
     let p = space.len();
     let fault =
         |place: String, found: String, expected: String| Err(Error::model(place).found(found).expected(expected).remedy(REMEDY));
-    for (name, rows) in [("covariance", covariance), ("standard_error", standard_error)] {
+    let matrices = [("covariance", covariance), ("standard_error", standard_error), ("shared", shared)];
+    for (name, rows) in matrices.into_iter().filter(|(name, rows)| *name != "shared" || !rows.is_empty()) {
         let place = format!("calibration, {name}");
         if rows.len() != p || rows.iter().any(|row| row.len() != p) {
             let found = rows.iter().take(p + 1).map(|row| row.len().to_string()).collect::<Vec<_>>().join(", ");
@@ -112,13 +122,23 @@ fn check(covariance: &[Vec<f64>], standard_error: &[Vec<f64>], space: &Parameter
             }
         }
     }
-    let matrix = nalgebra::DMatrix::from_fn(p, p, |i, j| correlation(covariance, i, j));
-    let smallest = matrix.symmetric_eigenvalues().min();
-    if smallest < -TOLERANCE {
-        let found = format!("a matrix whose correlations have the eigenvalue {smallest:.2e}");
-        return fault("calibration, covariance".into(), found, "one without negative eigenvalues, as covariances are".into());
+    for (name, rows) in [("covariance", covariance), ("shared", if shared.is_empty() { covariance } else { shared })] {
+        let matrix = nalgebra::DMatrix::from_fn(p, p, |i, j| correlation(rows, i, j));
+        let smallest = matrix.symmetric_eigenvalues().min();
+        if smallest < -TOLERANCE {
+            let found = format!("a matrix whose correlations have the eigenvalue {smallest:.2e}");
+            let expected = "one without negative eigenvalues, as covariances are";
+            return fault(format!("calibration, {name}"), found, expected.into());
+        }
     }
-    Ok(())
+    match (0..p).find(|&i| !shared.is_empty() && shared[i][i] > (1.0 + TOLERANCE) * covariance[i][i]) {
+        None => Ok(()),
+        Some(i) => fault(
+            format!("calibration, shared, element ({i}, {i})"),
+            shared[i][i].to_string(),
+            format!("at most that of the covariance, {}", covariance[i][i]),
+        ),
+    }
 }
 
 /// An element in units of its variances; zero variances have zero covariances, or a correlation that is none.
@@ -141,6 +161,7 @@ mod tests {
         let calibration = |covariance: [[f64; 3]; 3]| Calibration {
             covariance: covariance.map(|row| row.to_vec()).to_vec(),
             standard_error: vec![vec![0.1; 3]; 3],
+            shared: Vec::new(),
             regions: Vec::new(),
         };
         let good = [[4.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]];
@@ -155,6 +176,13 @@ mod tests {
         assert!(changed(&[(0, 2, 1.0), (2, 0, 1.0)]).contains("eigenvalue"));
         assert!(changed(&[(1, 1, -1.0)]).contains("(1, 1)"));
         assert!(changed(&[(1, 1, f64::NAN)]).contains("finite"));
+        let mut shared = calibration(good);
+        shared.shared = [[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 0.0]].map(|row| row.to_vec()).to_vec();
+        shared.validate(&space).unwrap();
+        shared.shared[1][1] = 1.5;
+        assert!(shared.validate(&space).unwrap_err().to_string().contains("shared, element (1, 1)"));
+        shared.shared[1][1] = 0.1;
+        assert!(shared.validate(&space).unwrap_err().to_string().contains("eigenvalue"));
         let mut short = calibration(good);
         short.standard_error.pop();
         assert!(short.validate(&space).unwrap_err().to_string().contains("standard_error"));
@@ -168,15 +196,17 @@ mod tests {
             bounds: [("logg".into(), [low, high])].into(),
             covariance: matrix(value),
             standard_error: matrix(0.1),
+            shared: if value > 5.0 { matrix(1.0) } else { Vec::new() },
         };
         let mut calibration = Calibration {
             covariance: matrix(1.0),
             standard_error: matrix(0.1),
+            shared: matrix(0.5),
             regions: vec![region(f64::NEG_INFINITY, 3.0, 9.0), region(3.0, f64::INFINITY, 4.0)],
         };
         calibration.validate(&space).unwrap();
-        for (gravity, variance) in [(1.0, 9.0), (3.0, 4.0), (f64::NAN, 1.0)] {
-            assert_eq!(calibration.at(&space, &[5.0, gravity])[0][0], variance);
+        for (gravity, expected) in [(1.0, [9.0, 1.0]), (3.0, [4.0, 4.0]), (f64::NAN, [1.0, 0.5])] {
+            assert_eq!(calibration.at(&space, &[5.0, gravity]).map(|matrix| matrix[0][0]), expected);
         }
         let text = toml::to_string(&calibration).unwrap();
         assert_eq!(toml::from_str::<Calibration>(&text).unwrap(), calibration);

@@ -8,6 +8,7 @@ mod kernel;
 mod row;
 pub mod triangle;
 mod whitening;
+mod widen;
 
 pub use apply::Real;
 pub use factor::EigenvalueFloor;

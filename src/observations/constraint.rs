@@ -35,6 +35,12 @@ impl Constraint {
         Self { value: pick(&self.value), error: pick(&self.error) }
     }
 
+    /// The same constraint with all errors times a positive `factor`.
+    pub fn with_errors_times(mut self, factor: f64) -> Self {
+        self.error.iter_mut().for_each(|error| *error *= factor);
+        self
+    }
+
     /// Adds the values of more stars.
     pub(super) fn append(&mut self, more: Self) {
         self.value.extend(more.value);

@@ -1,4 +1,5 @@
-//! The covariance of the model's zero points ([`Calibration`]), estimated from the testing stars.
+//! The covariance of the model's zero points ([`Calibration`]), estimated from stars that did not train: the
+//! testing stars at the end of a training, or those of `photosphere calibrate`.
 //!
 //! The flux alone puts a star at Θ + δ(Θ) + noise, its catalogue at Θ + noise. The difference r of the two
 //! has a noise that is large, poorly known, and independent between stars; δ is small and common to like
@@ -8,51 +9,77 @@
 //!
 //! Each r is weighted by its information W = (A_flux⁻¹ + A_cat⁻¹)⁻¹ = A_cat − A_cat (A_flux + A_cat)⁻¹ A_cat,
 //! so that no direction that flux or catalogue leave open enters: Σ W_i K W_j = Σ W_i r_i r_jᵀ W_j, linear
-//! equations for the elements of K. Directions of K (in the metric of the mean W) that do not stand out from
-//! their error by a factor of two are zero.
+//! equations for the elements of K. With the K so found the weights are (W⁻¹ + K)⁻¹, or else the few stars
+//! that are known best would tell everything.
+//!
+//! A star's own error is that of the nearest neighbours. Of all stars of a kind, a 64th part of them, the
+//! same sums give less: the part that a mean over the kind keeps (`shared`).
 //!
 //! Rare stars are described worse than common ones. Where the data show it, K is one of a region of the
 //! labels: stars are divided at a quartile of a label as long as the two sides differ by three errors
 //! (`regions`).
 
-use super::difference::{Difference, ordinary};
-use super::pairs::{Shared, pairs_of, shared_covariance};
+use super::difference::{Comparison, Difference, ordinary};
+use super::pairs::{NEIGHBOURS, pairs_of, shared_covariance};
 use super::recipe::Recipe;
 use super::regions::{Region, regions};
 use super::state::{Part, TrainingState};
 use crate::error::Result;
-use crate::model::{Calibration, CalibrationRegion};
+use crate::model::{Calibration, CalibrationRegion, ForwardModel, ParameterSpace};
 use crate::observations::Observations;
 use crate::optimise::NormalEquations;
 use crate::posterior::{Posterior, Terms};
-use nalgebra::DMatrix;
-use ndarray::Axis;
+use nalgebra::{DMatrix, SymmetricEigen};
+use ndarray::{Array2, Axis};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Kinds of stars among those that are used: a kind is a cell of the Hertzsprung–Russell diagram, as many as
+/// are averaged, no matter how many stars tell it.
+const KINDS: usize = 64;
 /// Largest number of stars used.
 const STARS: usize = 10_000;
 
-/// The calibration covariance from the kept testing stars; `None` where the zero points are no worse than
-/// noise can tell.
+/// The calibration covariance from the kept testing stars; `None` where they do not tell it.
 pub(super) fn estimate(state: &TrainingState, observations: &Observations, recipe: &Recipe) -> Result<Option<Calibration>> {
-    let space = &state.model.space;
-    // One that no testing star has would make the rest unknown too.
-    let testing = state.stars(Part::Testing);
-    let constrained: Vec<usize> = (recipe.data.constraints.iter())
-        .filter(|name| testing.iter().any(|&star| observations.constraint(name, star).is_some()))
+    // A pair says nothing of the zero point of its parallax.
+    let is_pair = |star: usize| state.binaries.as_ref().is_some_and(|binaries| binaries.probability[star] > 0.5);
+    let stars: Vec<usize> = state.stars(Part::Testing).into_iter().filter(|&star| !is_pair(star)).collect();
+    calibration_of(&state.model, observations, (&stars, &state.coordinates), &recipe.data.constraints)
+}
+
+/// The calibration covariance of a model from these `stars` with `coordinates [N, P]` (of all stars) that are
+/// fitted to their fluxes and the measured values of `constraints` together; `None` where they do not tell
+/// it.
+///
+/// # Errors
+/// When a constraint is no parameter of the model, or the model cannot be evaluated.
+pub fn calibration_of(
+    model: &ForwardModel,
+    observations: &Observations,
+    (stars, coordinates): (&[usize], &Array2<f64>),
+    constraints: &[String],
+) -> Result<Option<Calibration>> {
+    let space = &model.space;
+    // One that no star has would make the rest unknown too.
+    let constrained: Vec<usize> = (constraints.iter())
+        .filter(|name| stars.iter().any(|&star| observations.constraint(name, star).is_some()))
         .map(|name| space.position(name))
         .collect::<Result<_>>()?;
-    let (stars, differences) = differences(state, observations, &constrained)?;
+    let stars: Vec<usize> = stars.iter().copied().step_by(stars.len().div_ceil(STARS).max(1)).collect();
+    let compared = comparisons(model, observations, (&stars, coordinates), &constrained)?;
+    let of_star = |(&star, one): (&usize, &Comparison)| Some((star, Difference::of(one, &constrained)?));
+    let (stars, differences): (Vec<usize>, Vec<Difference>) = stars.iter().zip(&compared).filter_map(of_star).unzip();
     let label_positions = space.label_positions();
-    let labels = state.coordinates.select(Axis(0), &stars).select(Axis(1), &label_positions);
+    let labels = coordinates.select(Axis(0), &stars).select(Axis(1), &label_positions);
     let keep = ordinary(&differences, &labels);
     let labels = labels.select(Axis(0), &keep);
     let kept: BTreeSet<usize> = keep.into_iter().collect();
     let differences: Vec<Difference> =
         differences.into_iter().enumerate().filter(|(row, _)| kept.contains(row)).map(|(_, difference)| difference).collect();
 
-    let pairs = pairs_of(&labels);
-    let Some(whole) = shared_covariance(&differences, &pairs) else { return Ok(None) };
+    let pairs = Pairs::of(&labels);
+    let Some(first) = shared_covariance(&differences, &pairs.near) else { return Ok(None) };
+    let differences: Vec<Difference> = differences.iter().map(|star| star.sharing(&first.covariance)).collect();
     let embed = |matrix: &DMatrix<f64>| {
         let mut rows = vec![vec![0.0; space.len()]; space.len()];
         for (i, &a) in constrained.iter().enumerate() {
@@ -60,57 +87,96 @@ pub(super) fn estimate(state: &TrainingState, observations: &Observations, recip
         }
         rows
     };
-    let regions: Vec<CalibrationRegion> = regions(&differences, &labels, &pairs)
-        .into_iter()
-        .filter_map(|region| {
-            let Shared { covariance, standard_error, .. } = region.shared_covariance(&differences, &pairs)?;
-            let bounds = bounds(state, &label_positions, &region);
-            Some(CalibrationRegion { bounds, covariance: embed(&covariance), standard_error: embed(&standard_error) })
-        })
-        .collect();
-    let something = whole.covariance.amax() > 0.0 || !regions.is_empty();
-    Ok(something.then(|| Calibration {
-        covariance: embed(&whole.covariance),
-        standard_error: embed(&whole.standard_error),
-        regions,
-    }))
+    let of_region = |region: Region| {
+        let ZeroPoints { covariance, standard_error, shared } = ZeroPoints::of(&region, &differences, &pairs)?;
+        let bounds = bounds(space, &label_positions, &region);
+        let (covariance, standard_error) = (embed(&covariance), embed(&standard_error));
+        Some(CalibrationRegion { bounds, covariance, standard_error, shared: embed(&shared) })
+    };
+    let Some(whole) = of_region(Region::whole(&labels)) else { return Ok(None) };
+    let regions = regions(&differences, &labels, &pairs.of_a_kind).into_iter().filter_map(of_region).collect();
+    let CalibrationRegion { covariance, standard_error, shared, .. } = whole;
+    Ok(Some(Calibration { covariance, standard_error, shared, regions }))
+}
+
+/// Pairs of stars whose labels are as near as can be, and of a kind.
+struct Pairs {
+    near: Vec<(usize, usize)>,
+    of_a_kind: Vec<(usize, usize)>,
+}
+
+impl Pairs {
+    fn of(labels: &Array2<f64>) -> Self {
+        let of_a_kind = NEIGHBOURS.max(labels.nrows() / KINDS);
+        Self { near: pairs_of(labels, NEIGHBOURS), of_a_kind: pairs_of(labels, of_a_kind) }
+    }
+}
+
+/// The zero points of the stars of a region `[Q, Q]`: that of a star, and the part that its kind shares.
+struct ZeroPoints {
+    covariance: DMatrix<f64>,
+    standard_error: DMatrix<f64>,
+    shared: DMatrix<f64>,
+}
+
+impl ZeroPoints {
+    /// `None` where the stars do not determine them.
+    fn of(region: &Region, stars: &[Difference], pairs: &Pairs) -> Option<Self> {
+        let near = region.shared_covariance(stars, &pairs.near)?;
+        let of_a_kind = region.shared_covariance(stars, &pairs.of_a_kind)?;
+        // What neighbours have beyond their kind: of few pairs, so that expectations would be mostly noise.
+        let own = not_negative_part(&near.estimate - &of_a_kind.estimate, &near.covariance)?;
+        let covariance = &of_a_kind.covariance + own;
+        Some(Self { covariance, standard_error: near.standard_error, shared: of_a_kind.covariance })
+    }
+}
+
+/// A symmetric matrix without its negative eigenvalues, in units of the variances of `scale`; `None` where
+/// one of these is zero.
+fn not_negative_part(matrix: DMatrix<f64>, scale: &DMatrix<f64>) -> Option<DMatrix<f64>> {
+    let n = matrix.nrows();
+    let units: Vec<f64> = (0..n).map(|i| scale[(i, i)].sqrt()).collect();
+    if !units.iter().all(|unit| *unit > 0.0 && unit.is_finite()) {
+        return None;
+    }
+    let eigen = SymmetricEigen::new(DMatrix::from_fn(n, n, |i, j| matrix[(i, j)] / (units[i] * units[j])));
+    let values = eigen.eigenvalues.map(|value| value.max(0.0));
+    let kept = &eigen.eigenvectors * DMatrix::from_diagonal(&values) * eigen.eigenvectors.transpose();
+    Some(DMatrix::from_fn(n, n, |i, j| 0.5 * (kept[(i, j)] + kept[(j, i)]) * units[i] * units[j]))
 }
 
 /// The bounds of a region in model values, of the labels that have some.
-fn bounds(state: &TrainingState, label_positions: &[usize], region: &Region) -> BTreeMap<String, [f64; 2]> {
+fn bounds(space: &ParameterSpace, label_positions: &[usize], region: &Region) -> BTreeMap<String, [f64; 2]> {
     let pairs = label_positions.iter().zip(&region.bounds).filter(|(_, [low, high])| low.is_finite() || high.is_finite());
     pairs
         .map(|(&position, bounds)| {
-            let parameter = &state.model.space.parameters[position];
+            let parameter = &space.parameters[position];
             (parameter.name.clone(), bounds.map(|bound| if bound.is_finite() { parameter.model_value(bound) } else { bound }))
         })
         .collect()
 }
 
-/// The differences of the testing stars, and whose they are.
-fn differences(
-    state: &TrainingState,
+/// What the fluxes of stars say of their measured values, at `coordinates [N, P]` (of all stars).
+pub(super) fn comparisons(
+    model: &ForwardModel,
     observations: &Observations,
+    (stars, coordinates): (&[usize], &Array2<f64>),
     constrained: &[usize],
-) -> Result<(Vec<usize>, Vec<Difference>)> {
-    // A pair says nothing of the zero point of its parallax.
-    let is_pair = |star: usize| state.binaries.as_ref().is_some_and(|binaries| binaries.probability[star] > 0.5);
-    let stars: Vec<usize> = state.stars(Part::Testing).into_iter().filter(|&star| !is_pair(star)).collect();
-    let stars: Vec<usize> = stars.iter().copied().step_by(stars.len().div_ceil(STARS).max(1)).collect();
+) -> Result<Vec<Comparison>> {
     let terms = Terms { constraints: &[], mixture: None, jacobians: false };
-    let posterior = Posterior::around(&state.model, observations, &terms, &state.coordinates)?;
-    let mut rows = Vec::new();
-    let mut differences = Vec::new();
+    let posterior = Posterior::around(model, observations, &terms, coordinates)?;
+    let mut all = Vec::with_capacity(stars.len());
     for chunk in stars.chunks(512) {
-        let flux = posterior.normal_equations(chunk, state.coordinates.select(Axis(0), chunk).view())?;
+        let flux = posterior.normal_equations(chunk, coordinates.select(Axis(0), chunk).view())?;
         for (row, &star) in chunk.iter().enumerate() {
             let curvature: Vec<f64> = flux.curvature.index_axis(Axis(0), row).iter().copied().collect();
-            let gradient = flux.gradient.row(row).to_vec();
-            if let Some(difference) = Difference::of(state, observations, constrained, star, &curvature, &gradient) {
-                rows.push(star);
-                differences.push(difference);
-            }
+            let of_flux = (curvature.as_slice(), &*flux.gradient.row(row).to_vec());
+            all.push(Comparison::of(&model.space, (observations, star), constrained, coordinates.row(star), of_flux));
         }
     }
-    Ok((rows, differences))
+    Ok(all)
 }
+
+#[cfg(test)]
+#[path = "calibration_tests.rs"]
+mod tests;

@@ -2,12 +2,12 @@
 //! say.
 
 use super::neighbours::nearest;
-use super::state::TrainingState;
-use crate::model::Calibration;
+use crate::model::{Calibration, ParameterSpace};
 use crate::observations::Observations;
 use crate::optimise::dense::invert_positive_semidefinite;
 use crate::statistics::median;
-use ndarray::Array2;
+use nalgebra::{DMatrix, DVector};
+use ndarray::{Array2, ArrayView1};
 use rayon::prelude::*;
 
 /// Stars whose difference exceeds that of their like by this much per parameter, as rᵀ W r, are outliers
@@ -15,6 +15,50 @@ use rayon::prelude::*;
 const LARGEST_CHI_SQUARE: f64 = 5.0;
 /// Like stars with which one is compared.
 const LIKE: usize = 25;
+
+/// What the flux of a star says of its measured values, in the units of zero points (model units, the
+/// distance as its logarithm).
+#[derive(Debug, Clone)]
+pub(super) struct Comparison {
+    /// The information of the flux A `[P, P]`, row-major.
+    pub flux: Vec<f64>,
+    /// A r `[P]`: r is what the flux alone says less what was measured.
+    pub pull: Vec<f64>,
+    /// The error of the measurement of every parameter `[P]`; infinite where it was not measured.
+    pub error: Vec<f64>,
+}
+
+impl Comparison {
+    /// From curvature `[P, P]` and gradient `[P]` of the star's flux χ² at its `coordinates [P]`; measured
+    /// are those of the parameters `constrained` that were.
+    pub fn of(
+        space: &ParameterSpace,
+        (observations, star): (&Observations, usize),
+        constrained: &[usize],
+        coordinates: ArrayView1<'_, f64>,
+        (curvature, gradient): (&[f64], &[f64]),
+    ) -> Self {
+        let p = space.len();
+        // dδ/du of every coordinate, and A_flux (Θ − Θ_cat) + score: what the flux says of the catalogue
+        // values.
+        let scale: Vec<f64> = (space.parameters.iter().zip(coordinates))
+            .map(|(parameter, &u)| parameter.model_value_slope(u) / Calibration::slope(parameter, parameter.model_value(u)))
+            .collect();
+        let flux: Vec<f64> = (0..p * p).map(|at| 0.5 * curvature[at] / (scale[at / p] * scale[at % p])).collect();
+        let (mut errors, mut offset) = (vec![f64::INFINITY; p], vec![0.0; p]);
+        for &position in constrained {
+            let parameter = &space.parameters[position];
+            let Some((measured, error)) = observations.constraint(&parameter.name, star) else { continue };
+            let (factor, value) = (parameter.model_units_per_file_unit, parameter.model_value(coordinates[position]));
+            let slope = Calibration::slope(parameter, value);
+            errors[position] = (error * factor / slope).abs();
+            offset[position] = (value - measured * factor) / slope;
+        }
+        let pull =
+            (0..p).map(|i| (0..p).map(|j| flux[i * p + j] * offset[j]).sum::<f64>() - 0.5 * gradient[i] / scale[i]).collect();
+        Self { flux, pull, error: errors }
+    }
+}
 
 /// What a star says of the zero points of the Q constrained parameters: W r `[Q]` and W `[Q, Q]`, row-major.
 #[derive(Debug, Clone)]
@@ -24,39 +68,14 @@ pub(super) struct Difference {
 }
 
 impl Difference {
-    /// From curvature `[P, P]` and gradient `[P]` of the star's flux χ² at its coordinates; `None` where
-    /// nothing determines it.
-    pub fn of(
-        state: &TrainingState,
-        observations: &Observations,
-        constrained: &[usize],
-        star: usize,
-        curvature: &[f64],
-        gradient: &[f64],
-    ) -> Option<Self> {
-        let space = &state.model.space;
-        let p = space.len();
-        // dδ/du of every coordinate, A_flux, A_cat, and A_flux (Θ − Θ_cat) + score: what the flux says of the
-        // catalogue values.
-        let scale: Vec<f64> = (space.parameters.iter().zip(state.coordinates.row(star)))
-            .map(|(parameter, &u)| parameter.model_value_slope(u) / Calibration::slope(parameter, parameter.model_value(u)))
-            .collect();
-        let flux: Vec<f64> = (0..p * p).map(|at| 0.5 * curvature[at] / (scale[at / p] * scale[at % p])).collect();
-        let (mut catalogue, mut offset) = (vec![0.0; p], vec![0.0; p]);
-        for &position in constrained {
-            let parameter = &space.parameters[position];
-            let Some((measured, error)) = observations.constraint(&parameter.name, star) else { continue };
-            let (factor, value) =
-                (parameter.model_units_per_file_unit, parameter.model_value(state.coordinates[[star, position]]));
-            let slope = Calibration::slope(parameter, value);
-            catalogue[position] = (slope / (error * factor)).powi(2);
-            offset[position] = (value - measured * factor) / slope;
-        }
+    /// Of the parameters `constrained [Q]`; `None` where nothing determines the star.
+    pub fn of(comparison: &Comparison, constrained: &[usize]) -> Option<Self> {
+        let Comparison { flux, pull, error } = comparison;
+        let p = error.len();
+        let catalogue: Vec<f64> = error.iter().map(|error| error.powi(-2)).collect();
         let mut total = flux.clone();
         (0..p).for_each(|i| total[i * p + i] += catalogue[i]);
         let covariance = invert_positive_semidefinite(&total, p)?.matrix;
-        let pull: Vec<f64> =
-            (0..p).map(|i| (0..p).map(|j| flux[i * p + j] * offset[j]).sum::<f64>() - 0.5 * gradient[i] / scale[i]).collect();
         let weighted: Vec<f64> =
             (constrained.iter()).map(|&i| catalogue[i] * (0..p).map(|j| covariance[i * p + j] * pull[j]).sum::<f64>()).collect();
         let weight: Vec<f64> = (constrained.iter())
@@ -64,6 +83,19 @@ impl Difference {
             .map(|(i, j)| if i == j { catalogue[i] } else { 0.0 } - catalogue[i] * covariance[i * p + j] * catalogue[j])
             .collect();
         Some(Self { weighted, weight })
+    }
+
+    /// The same star with the weight (W⁻¹ + K)⁻¹: where stars share errors of the covariance K `[Q, Q]`, one
+    /// that is known much better than that tells no more than others.
+    pub fn sharing(&self, shared: &DMatrix<f64>) -> Self {
+        let q = self.weighted.len();
+        let weight = DMatrix::from_row_slice(q, q, &self.weight);
+        // (1 + W K)⁻¹, which exists: W and K have no negative eigenvalues.
+        let Some(inverse) = (DMatrix::identity(q, q) + &weight * shared).try_inverse() else { return self.clone() };
+        let weighted = &inverse * DVector::from_column_slice(&self.weighted);
+        let weight = &inverse * weight;
+        let weight = 0.5 * (&weight + weight.transpose());
+        Self { weighted: weighted.as_slice().to_vec(), weight: weight.as_slice().to_vec() }
     }
 
     /// r `[Q]`, NaN where it was not measured, and the positions of the measured parameters.

@@ -8,30 +8,31 @@
 
 use super::difference::Difference;
 use super::neighbours::nearest;
+use crate::statistics::normal_cdf;
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
 use ndarray::Array2;
 use rayon::prelude::*;
 use std::collections::BTreeSet;
+use std::f64::consts::PI;
 
-/// Neighbours of each star. Fewer are more alike, more are less noisy.
-const NEIGHBOURS: usize = 12;
-/// Standard errors by which a direction must stand out.
-const SIGNIFICANCE: f64 = 2.0;
+/// Fewest neighbours of each star. Fewer are more alike, more are less noisy.
+pub(super) const NEIGHBOURS: usize = 12;
+/// Pairs whose deviations are held at a time.
+const AT_A_TIME: usize = 1 << 16;
 
 /// A covariance that like stars share, with the standard errors of its elements.
 #[derive(Debug, Clone)]
 pub(super) struct Shared {
-    /// Without the directions that do not stand out from noise.
+    /// The expectation given that it is a covariance: no direction has a variance below zero.
     pub covariance: DMatrix<f64>,
-    /// With all directions.
-    #[cfg(test)]
+    /// With whatever sign noise gives it.
     pub estimate: DMatrix<f64>,
     pub standard_error: DMatrix<f64>,
 }
 
-/// The pairs of neighbours in `labels [n, L]`, each once, the smaller row first.
-pub(super) fn pairs_of(labels: &Array2<f64>) -> Vec<(usize, usize)> {
-    let lists: Vec<Vec<usize>> = (0..labels.nrows()).into_par_iter().map(|row| nearest(labels, row, NEIGHBOURS)).collect();
+/// The pairs of `count` neighbours of every star in `labels [n, L]`, each once, the smaller row first.
+pub(super) fn pairs_of(labels: &Array2<f64>, count: usize) -> Vec<(usize, usize)> {
+    let lists: Vec<Vec<usize>> = (0..labels.nrows()).into_par_iter().map(|row| nearest(labels, row, count)).collect();
     let ordered =
         lists.iter().enumerate().flat_map(|(row, list)| list.iter().map(move |&other| (row.min(other), row.max(other))));
     ordered.collect::<BTreeSet<(usize, usize)>>().into_iter().collect()
@@ -49,19 +50,19 @@ pub(super) fn shared_covariance(stars: &[Difference], pairs: &[(usize, usize)]) 
     let elements = &inverse * DVector::from_column_slice(&whole.right);
     let m = elements.len();
 
-    let deviations: Vec<DVector<f64>> = pairs
-        .par_iter()
-        .map(|pair| {
-            let pair = of(pair);
-            DVector::from_column_slice(&pair.right) - DMatrix::from_row_slice(m, m, &pair.matrix) * &elements
-        })
-        .collect();
+    let deviation = |pair: &(usize, usize)| {
+        let pair = of(pair);
+        DVector::from_column_slice(&pair.right) - DMatrix::from_row_slice(m, m, &pair.matrix) * &elements
+    };
     let mut of_stars = vec![DVector::zeros(m); stars.len()];
     let mut variance = DMatrix::zeros(m, m);
-    for (&(i, j), deviation) in pairs.iter().zip(&deviations) {
-        of_stars[i] += deviation;
-        of_stars[j] += deviation;
-        variance.ger(-1.0, deviation, deviation, 1.0);
+    for pairs in pairs.chunks(AT_A_TIME) {
+        let deviations: Vec<DVector<f64>> = pairs.par_iter().map(deviation).collect();
+        for (&(i, j), deviation) in pairs.iter().zip(&deviations) {
+            of_stars[i] += deviation;
+            of_stars[j] += deviation;
+            variance.ger(-1.0, deviation, deviation, 1.0);
+        }
     }
     of_stars.iter().for_each(|sum| variance.ger(1.0, sum, sum, 1.0));
     let variance = &inverse * variance * &inverse;
@@ -87,17 +88,25 @@ pub(super) fn shared_covariance(stars: &[Difference], pairs: &[(usize, usize)]) 
         let axis = &root * direction;
         let coefficient = |&(i, j): &(usize, usize)| axis[i] * axis[j] * if i == j { 1.0 } else { 2.0 };
         let coefficients = DVector::from_iterator(m, whole.elements.iter().map(coefficient));
-        if value > SIGNIFICANCE * error(&coefficients) {
-            let axis = &inverse_root * direction;
-            covariance += &axis * axis.transpose() * value;
-        }
+        let axis = &inverse_root * direction;
+        covariance += &axis * axis.transpose() * not_negative(value, error(&coefficients));
     }
-    Some(Shared {
-        covariance,
-        #[cfg(test)]
-        estimate,
-        standard_error,
-    })
+    Some(Shared { covariance, estimate, standard_error })
+}
+
+/// The expectation of a variance that is not negative and was measured with a normal error: μ + σ λ(−μ/σ)
+/// with the inverse Mills ratio λ = φ/(1 − Φ). What noise hides is not taken for zero: errors are then too
+/// small wherever there is something.
+fn not_negative(measured: f64, error: f64) -> f64 {
+    let x = measured / error;
+    if error == 0.0 || x > 8.0 {
+        return measured.max(0.0);
+    }
+    if x < -8.0 {
+        // The series of the Mills ratio, where the difference cancels.
+        return error / -x * (1.0 - 2.0 / x.powi(2) + 10.0 / x.powi(4));
+    }
+    measured + error * (-0.5 * x * x).exp() / ((2.0 * PI).sqrt() * normal_cdf(x))
 }
 
 /// The equations Σ W_i K W_j = Σ W_i r_i r_jᵀ W_j for the elements of the upper triangle of K `[Q, Q]`.

@@ -27,7 +27,7 @@ const ELEMENTS: [(usize, usize, f64); 3] = [(0, 0, 1.0), (0, 1, 1.0), (1, 1, 2.0
 fn a_known_field_of_zero_points_is_recovered_from_stars_that_are_three_times_noisier() {
     let amplitude: f64 = 0.3;
     let (stars, labels) = sample(4000, amplitude, 1);
-    let shared = shared_covariance(&stars, &pairs_of(&labels)).unwrap();
+    let shared = shared_covariance(&stars, &pairs_of(&labels, NEIGHBOURS)).unwrap();
     for (i, j, expected) in ELEMENTS {
         let (found, error, expected) = (shared.covariance[(i, j)], shared.standard_error[(i, j)], expected * amplitude.powi(2));
         println!("K[{i}, {j}] = {found:.4} ± {error:.4}, true {expected:.4}");
@@ -43,7 +43,7 @@ fn without_a_field_the_intervals_cover_zero_as_often_as_they_say_and_a_jackknife
     let (mut covered, mut of_jackknife, mut found) = (0, 0, 0);
     for seed in 0..n_fields {
         let (stars, labels) = sample(n, 0.0, 100 + seed);
-        let shared = shared_covariance(&stars, &pairs_of(&labels)).unwrap();
+        let shared = shared_covariance(&stars, &pairs_of(&labels, NEIGHBOURS)).unwrap();
         found += usize::from(shared.covariance.amax() > 0.0);
         let jackknife = jackknife_of_lists(&stars, &labels);
         for (at, (i, j, _)) in ELEMENTS.into_iter().enumerate() {
@@ -82,4 +82,24 @@ fn jackknife_of_lists(stars: &[Difference], labels: &Array2<f64>) -> (Vec<f64>, 
         ((BLOCKS - 1) as f64 / BLOCKS as f64 * sum).sqrt()
     };
     (solve(None).iter().copied().collect(), (0..3).map(error).collect())
+}
+
+/// By numerical integration of a normal distribution over variances that are not negative.
+#[test]
+fn the_expectation_of_a_variance_that_noise_hides_is_that_of_the_cut_distribution() {
+    for measured in [-30.0, -8.1, -7.9, -2.0, 0.0, 1.5, 7.9, 8.1, 30.0] {
+        let (n, error) = (400_000, 0.5);
+        let peak: f64 = f64::max(measured, 0.0);
+        let width = if measured < 0.0 { 40.0 / (1.0 - measured) } else { 10.0 };
+        let (low, high) = (f64::max(peak - width, 0.0), peak + width);
+        let (mut sum, mut norm) = (0.0, 0.0);
+        for k in 0..n {
+            let x = low + (high - low) * (f64::from(k) + 0.5) / f64::from(n);
+            let density = (-0.5 * (x - measured).powi(2) + 0.5 * (peak - measured).powi(2)).exp();
+            sum += x * density;
+            norm += density;
+        }
+        let (found, expected) = (not_negative(measured * error, error), sum / norm * error);
+        assert!((found / expected - 1.0).abs() < 2e-3, "{measured}: {found} {expected}");
+    }
 }

@@ -74,6 +74,9 @@ pub struct DataRecipe {
     pub optional: Vec<String>,
     /// Constants added to measured values, by parameter (parallax zero-point, mas).
     pub offsets: BTreeMap<String, f64>,
+    /// Factors of the errors of measured values, by parameter: those that the end of an earlier training
+    /// found (or a survey's own). Without them errors are taken as they are said.
+    pub error_factors: BTreeMap<String, f64>,
     /// Fractional error added in quadrature to every flux error during training.
     pub fractional_error: f64,
     /// Fraction of stars, chosen by a hash of their identifier, that never trains.
@@ -266,6 +269,7 @@ impl Default for DataRecipe {
             constraints: [Role::Label, Role::Distance, Role::Amount].map(|role| role.name().to_owned()).to_vec(),
             optional: Vec::new(),
             offsets: BTreeMap::new(),
+            error_factors: BTreeMap::new(),
             fractional_error: 0.0,
             validation_fraction: 0.2,
             stopping_fraction: 0.25,

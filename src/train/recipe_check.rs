@@ -109,6 +109,10 @@ impl Recipe {
             check("data.optional", format!("'{name}'"), constraints.contains(&name), &expected)?;
         }
         self.data.offsets.keys().try_for_each(|name| known("data.offsets", name))?;
+        for name in self.data.error_factors.keys() {
+            let expected = format!("one of data.constraints ({})", constraints.join(", "));
+            check("data.error_factors", format!("'{name}'"), constraints.contains(name), &expected)?;
+        }
         self.transforms.keys().try_for_each(|name| known("transforms", name))?;
         // A strength of zero switches nothing on; the default names the penalty of an emulator, which a model
         // need not have.
@@ -125,6 +129,9 @@ fn check_data(data: &DataRecipe) -> Result<()> {
     distinct("data.constraints", &data.constraints)?;
     for (name, &offset) in &data.offsets {
         check(format!("data.offsets.{name}"), offset, offset.is_finite(), "a finite number")?;
+    }
+    for (name, &factor) in &data.error_factors {
+        positive(format!("data.error_factors.{name}"), factor)?;
     }
     let fraction = data.validation_fraction;
     check("data.validation_fraction", fraction, fraction > 0.0 && fraction < 1.0, "a number between 0 and 1")?;
@@ -228,6 +235,7 @@ mod tests {
     fn every_other_key_has_a_range_or_a_known_name() {
         for (rest, key) in [
             ("[data.offsets]\nparallax = inf", "data.offsets.parallax"),
+            ("[data.error_factors]\nteff = 0.0", "data.error_factors.teff"),
             ("[data]\nconstraints = ['teff', 'teff']", "'teff' twice"),
             ("[data]\nconstraints = ['age']", "'age'"),
             ("[data]\nconstraints = ['teff']\n[transforms]\nextinction = 'identity'", "'extinction'"),

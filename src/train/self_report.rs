@@ -5,6 +5,7 @@
 //! needs the truth.
 
 use super::clean::CleaningReport;
+use super::label_errors::LabelError;
 use super::run::StageRecord;
 use super::state::TrainingState;
 use crate::model::{Calibration, Parameter, ParameterSpace};
@@ -33,6 +34,10 @@ const LARGEST_LOSS: f64 = 2.0;
 pub struct SelfReport {
     /// How well the zero points are known, of all stars and of the regions of the labels that differ.
     pub zero_points: Vec<ZeroPoints>,
+    /// By which factors the errors of measured values are off; empty for models of earlier versions, and
+    /// where too few stars tell.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub label_errors: Vec<LabelError>,
     /// How far the fitted parameters of the kept stars lie from the measured ones.
     pub drifts: Vec<Drift>,
     /// Stars of the sample, and how many of them cleaning removed.
@@ -79,14 +84,15 @@ impl SelfReport {
     pub(super) fn of(
         state: &TrainingState,
         observations: &Observations,
-        stages: &[StageRecord],
-        cleanings: &[CleaningReport],
+        (stages, cleanings): (&[StageRecord], &[CleaningReport]),
+        label_errors: Vec<LabelError>,
         validation_loss: f64,
     ) -> Self {
         let drifts = drifts(state, observations);
         let mut warnings = of_stages(stages);
         warnings.extend(cleanings.iter().flat_map(of_cleaning));
         warnings.extend(drifts.iter().filter_map(of_drift));
+        warnings.extend(label_errors.iter().filter_map(LabelError::warning));
         if validation_loss > LARGEST_LOSS {
             warnings.push(format!(
                 "the fluxes of validation stars are {:.1} times further from the model than their errors allow (loss {validation_loss:.3} per flux)",
@@ -98,6 +104,7 @@ impl SelfReport {
         let kept = state.kept_stars().len();
         Self {
             zero_points: zero_points(&state.model.space, state.model.calibration.as_ref()),
+            label_errors,
             drifts,
             n_stars: state.kept.len(),
             n_removed: state.kept.len() - kept,
@@ -108,8 +115,8 @@ impl SelfReport {
     }
 }
 
-/// Square roots of the variances of the zero points.
-fn zero_points(space: &ParameterSpace, calibration: Option<&Calibration>) -> Vec<ZeroPoints> {
+/// Square roots of the variances of the zero points, of all stars and of the regions.
+pub fn zero_points(space: &ParameterSpace, calibration: Option<&Calibration>) -> Vec<ZeroPoints> {
     let Some(calibration) = calibration else { return Vec::new() };
     let errors = |covariance: &[Vec<f64>]| {
         let parameters = space.parameters.iter().enumerate();

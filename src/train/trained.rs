@@ -5,7 +5,7 @@ use super::recipe::{DataRecipe, Recipe};
 use super::run::{Report, StageRecord, run};
 use super::self_report::SelfReport;
 use super::state::{EpochRecord, Part, TrainingState};
-use super::{calibration, data_check, global_step, model_error};
+use super::{calibration, data_check, global_step, label_errors, model_error};
 use crate::confidence::{CONFIDENCE_FILE, Classifiers};
 use crate::error::{Error, Result};
 use crate::learn::{CheckpointFile, Checkpoints};
@@ -18,6 +18,7 @@ use crate::text::hexadecimal;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The mixture prior, beside `model.toml`.
@@ -90,6 +91,8 @@ pub fn train(
         model.set_transform(name, *transform)?;
     }
     let data_sha256 = hexadecimal(observations.hash());
+    let rescaled = with_error_factors(&recipe.data.error_factors, observations);
+    let observations = rescaled.as_ref().unwrap_or(observations);
     let passing = match recipe.data.cuts.as_slice() {
         [] => None,
         cuts => Some(observations.select(&select(observations, cuts)?)),
@@ -115,7 +118,8 @@ pub fn train(
         Ok(global_step::evaluate(&state.model, observations, stars, &state.coordinates, &recipe.loss)?.mean())
     };
     let validation_loss = loss(&validation)?;
-    let report = SelfReport::of(&state, observations, &outcome.stages, &outcome.cleanings, validation_loss);
+    let factors = label_errors::of_testing(&state, observations, recipe)?;
+    let report = SelfReport::of(&state, observations, (&outcome.stages, &outcome.cleanings), factors, validation_loss);
     let metrics =
         [("training_loss_per_flux", loss(&state.stars(Part::Training))?), ("validation_loss_per_flux", validation_loss)];
     let (warnings, history) = (report.warnings.clone(), state.history.clone());
@@ -247,6 +251,20 @@ fn check_prior(prior: &GaussianMixture, space: &ParameterSpace) -> Result<()> {
             .map_err(|error| error.within("mean of the components"))?;
     }
     Ok(())
+}
+
+/// The observations with the errors of measured values times these factors; `None` without any.
+fn with_error_factors(factors: &BTreeMap<String, f64>, observations: &Observations) -> Option<Observations> {
+    if factors.is_empty() {
+        return None;
+    }
+    let mut rescaled = observations.clone();
+    for (name, factor) in factors {
+        if let Some(constraint) = rescaled.constraints.remove(name) {
+            rescaled.constraints.insert(name.clone(), constraint.with_errors_times(*factor));
+        }
+    }
+    Some(rescaled)
 }
 
 /// The mixture of the measured labels of the kept training stars, with its flag threshold.

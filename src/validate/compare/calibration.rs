@@ -1,6 +1,7 @@
 //! Are errors what they say, for single stars and for means of many? Pulls, coverage, PIT and ranks of all
 //! stars, of quarters of them by other columns, and of cells in two columns.
 
+use super::groups::{Cells, GroupPull, MeanPull, OUTLIER, group_pull};
 use super::pairs::Pairs;
 use super::{CompareOptions, QuantityComparison};
 use crate::error::Result;
@@ -17,12 +18,6 @@ const HALF: f64 = 0.674_489_750_196_081_7;
 const RANK_CLASSES: [f64; 6] = [0.025, 0.135, 0.34, 0.34, 0.135, 0.025];
 /// Fewest stars that a class has to expect.
 const LEAST_EXPECTED: f64 = 5.0;
-/// Stars whose mean is judged.
-const TOGETHER: usize = 100;
-/// Pulls beyond this are no matter of errors, and take no part in means.
-const OUTLIER: f64 = 5.0;
-/// Most cells along a column.
-const MOST_CELLS: usize = 8;
 
 /// By what stars are told apart.
 #[derive(Debug, Clone, Default)]
@@ -61,12 +56,14 @@ pub struct CalibrationRow {
     /// as large for right posteriors; `None` without quantiles, or where the reference has errors.
     pub ranks: Option<[u64; 6]>,
     pub rank_probability: Option<f64>,
-    /// Mean pull of the stars (without those beyond 5) times √n: N(0, 1) where errors are independent and
-    /// right.
+    /// Mean pull of the stars (without those beyond 5) over the error that it has where theirs are
+    /// independent (1/√n), and over that which it has where they share what the catalogue says (NaN where it
+    /// does not): N(0, 1) where that is right.
     pub mean_pull: f64,
+    pub mean_pull_sharing: f64,
     /// The same of groups of 100 stars, which are neighbours in the two columns of the cells: their root mean
-    /// square (1 is right) and number; of all stars alone.
-    pub group_pull: Option<[f64; 2]>,
+    /// squares (1 is right) and number; of all stars and of quarters.
+    pub group_pull: Option<GroupPull>,
 }
 
 /// The errors of a catalogue.
@@ -109,7 +106,11 @@ impl Calibration {
             let all: Vec<usize> = (0..quantity.values.pull.len()).collect();
             let mut whole = compared.row(&all, Vec::new());
             let map = cells.as_ref().map(|cells| Cells::new(cells, &quantity.values.pull));
-            whole.group_pull = map.as_ref().and_then(|map| group_pull(&map.order, &quantity.values.pull));
+            let groups = |is_member: &dyn Fn(&usize) -> bool| {
+                let order = map.iter().flat_map(|map| map.order.iter().copied().filter(is_member));
+                group_pull(&order.collect::<Vec<usize>>(), &quantity.values)
+            };
+            whole.group_pull = groups(&|_| true);
             rows.push(whole);
             for (name, values) in &columns {
                 let edges = equal_count_edges(values, 4);
@@ -117,7 +118,9 @@ impl Calibration {
                     let ([low, high], is_last) = ([limits[0], limits[1]], quarter + 2 == edges.len());
                     let inside = |&star: &usize| values[star] >= low && (values[star] < high || is_last && values[star] <= high);
                     let stars: Vec<usize> = all.iter().copied().filter(inside).collect();
-                    rows.push(compared.row(&stars, vec![(name.clone(), [low, high])]));
+                    let mut row = compared.row(&stars, vec![(name.clone(), [low, high])]);
+                    row.group_pull = groups(&inside);
+                    rows.push(row);
                 }
             }
             for (limits, stars) in map.iter().flat_map(|map| &map.cells) {
@@ -174,14 +177,20 @@ impl Calibration {
                 row.rank_probability.unwrap_or(f64::NAN)
             }),
             number("mean_pull", "mean pull times the root of the number of stars, without pulls beyond 5", &|row| row.mean_pull),
+            number("mean_pull_sharing", "the same over the error that it has with what stars share", &|row| {
+                row.mean_pull_sharing
+            }),
             number("group_pull", "root mean square of mean pulls of 100 neighbours, times 10 (1 expected)", &|row| {
-                row.group_pull.map_or(f64::NAN, |[value, _]| value)
+                row.group_pull.map_or(f64::NAN, |pull| pull.independent)
+            }),
+            number("group_pull_sharing", "the same with what stars share (1 expected)", &|row| {
+                row.group_pull.map_or(f64::NAN, |pull| pull.sharing)
             }),
         ])
     }
 
     /// Titles of the columns of [`Calibration::text_rows`].
-    pub const HEADER: [&'static str; 11] = [
+    pub const HEADER: [&'static str; 12] = [
         "quantity",
         "stars of",
         "n",
@@ -193,6 +202,7 @@ impl Calibration {
         "PIT p",
         "ranks p",
         "means of 100",
+        "sharing",
     ];
 
     /// Rows of text of all stars and of quarters of them; with `cells`, those of the cells instead.
@@ -214,7 +224,11 @@ impl Calibration {
                 percent(row.pulls.within_95.value),
                 probability(Some(row.pit_probability)),
                 probability(row.rank_probability),
-                row.group_pull.map_or_else(|| "–".to_owned(), |[value, n]| format!("{} of {n} groups", significant(value, 3))),
+                row.group_pull
+                    .map_or_else(|| "–".to_owned(), |pull| format!("{} ({})", significant(pull.independent, 3), pull.n_groups)),
+                row.group_pull
+                    .filter(|pull| pull.sharing.is_finite())
+                    .map_or_else(|| "–".to_owned(), |pull| significant(pull.sharing, 3)),
             ]
         })
         .collect()
@@ -237,6 +251,7 @@ impl Compared<'_> {
         let half = coverage(&pulls, HALF);
         let compared = stars.iter().filter(|star| values.pull[**star].is_finite());
         let residuals: Vec<f64> = compared.map(|&star| values.estimate[star] - values.reference[star]).collect();
+        let mean = MeanPull::of(stars, values);
         let n_outliers = pulls.iter().filter(|pull| pull.abs() > OUTLIER).count();
         CalibrationRow {
             quantity: self.quantity.name.clone(),
@@ -248,29 +263,12 @@ impl Compared<'_> {
             pit_probability: probability(&pit, &[1.0 / PIT_CLASSES as f64; PIT_CLASSES]),
             rank_probability: ranks.map(|counts| probability(&counts, &RANK_CLASSES)),
             ranks,
-            mean_pull: mean_pull(pulls.iter().copied()).unwrap_or(f64::NAN),
+            mean_pull: mean.map_or(f64::NAN, |mean| mean.independent),
+            mean_pull_sharing: mean.map_or(f64::NAN, |mean| mean.sharing),
             group_pull: None,
             pulls: pull_statistics(&pulls),
         }
     }
-}
-
-/// √n times the mean of the pulls within 5; `None` without any.
-fn mean_pull(pulls: impl Iterator<Item = f64>) -> Option<f64> {
-    let (mut n, mut sum) = (0.0_f64, 0.0);
-    for pull in pulls.filter(|pull| pull.abs() <= OUTLIER) {
-        n += 1.0;
-        sum += pull;
-    }
-    (n > 0.0).then(|| sum / n.sqrt())
-}
-
-/// Root mean square of the mean pulls of groups of 100 stars that follow one another in `order`, and the
-/// number of groups.
-fn group_pull(order: &[usize], pulls: &[f64]) -> Option<[f64; 2]> {
-    let groups = order.chunks_exact(TOGETHER).filter_map(|stars| mean_pull(stars.iter().map(|&star| pulls[star])));
-    let squares: Vec<f64> = groups.map(|pull| pull * pull).collect();
-    (!squares.is_empty()).then(|| [(squares.iter().sum::<f64>() / squares.len() as f64).sqrt(), squares.len() as f64])
 }
 
 /// Probability of a χ² of the counts as large as theirs, for classes of these probabilities; NaN where one of
@@ -288,36 +286,6 @@ fn probability(counts: &[u64], expected: &[f64]) -> f64 {
     chi_square_tail(squares.sum(), (counts.len() - 1) as f64)
 }
 
-/// Cells of about as many stars: equal counts in the first column, then in the second.
-struct Cells {
-    cells: Vec<([[f64; 2]; 2], Vec<usize>)>,
-    /// All stars with a pull, cell by cell.
-    order: Vec<usize>,
-}
-
-impl Cells {
-    fn new([first, second]: &[Vec<f64>; 2], pulls: &[f64]) -> Self {
-        let is_known = |&star: &usize| first[star].is_finite() && second[star].is_finite() && pulls[star].is_finite();
-        let mut stars: Vec<usize> = (0..pulls.len()).filter(is_known).collect();
-        let side = ((stars.len() as f64 / TOGETHER as f64).sqrt() as usize).clamp(1, MOST_CELLS);
-        let limits = |values: &[f64], stars: &[usize]| {
-            let of = stars.iter().map(|&star| values[star]);
-            [of.clone().fold(f64::INFINITY, f64::min), of.fold(f64::NEG_INFINITY, f64::max)]
-        };
-        stars.sort_by(|&a, &b| first[a].total_cmp(&first[b]));
-        let length = |n: usize| n.div_ceil(side).max(1);
-        let (mut cells, first_length) = (Vec::new(), length(stars.len()));
-        for column in stars.chunks_mut(first_length) {
-            column.sort_by(|&a, &b| second[a].total_cmp(&second[b]));
-            for cell in column.chunks(length(column.len())) {
-                cells.push(([limits(first, cell), limits(second, cell)], cell.to_vec()));
-            }
-        }
-        let order = cells.iter().flat_map(|(_, stars)| stars.iter().copied()).collect();
-        Self { cells, order }
-    }
-}
-
 /// The class of every reference value among the quantiles of the posterior, where the catalogue has these and
 /// the reference no errors of its own.
 fn ranks(pairs: &Pairs<'_>, quantity: &QuantityComparison) -> Result<Option<Vec<Option<usize>>>> {
@@ -330,100 +298,5 @@ fn ranks(pairs: &Pairs<'_>, quantity: &QuantityComparison) -> Result<Option<Vec<
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::{CompareOptions, compare};
-    use super::*;
-    use rand::{Rng, SeedableRng};
-    use rand_distr::StandardNormal;
-
-    /// `n` stars whose T_eff scatters by `scatter` of its errors about the truth, and is off by `shift`
-    /// errors in the hotter half; quantiles as a normal posterior has them.
-    fn tables(n: usize, scatter: f64, shift: f64) -> (Table, Table) {
-        let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(7);
-        let mut normal = move || -> f64 { random.sample(StandardNormal) };
-        let ids = || Column::scalar(ColumnSchema::new("source_id", "", ""), Values::Int64((0..n as i64).collect()));
-        let truth: Vec<f64> = (0..n).map(|i| 5000.0 + 1000.0 * (i as f64 / n as f64)).collect();
-        let estimate: Vec<f64> =
-            truth.iter().map(|truth| truth + 50.0 * (scatter * normal() + if *truth > 5500.0 { shift } else { 0.0 })).collect();
-        let logg: Vec<f64> = (0..n).map(|_| 4.0 + normal()).collect();
-        let at = [-1.959_964, -0.994_458, 0.0, 0.994_458, 1.959_964];
-        let quantiles = estimate.iter().flat_map(|value| at.map(|at| value + 50.0 * at)).collect();
-        let number = |name: &str, unit: &str, values: Vec<f64>| Column::nullable(ColumnSchema::new(name, unit, ""), values);
-        let catalogue = Table::new(vec![
-            ids(),
-            number("teff", "K", estimate),
-            number("teff_error", "K", vec![50.0; n]),
-            number("logg", "", logg),
-            Column::fixed(ColumnSchema::new("teff_quantiles", "K", ""), Values::Float64(quantiles), 5),
-        ]);
-        (catalogue.unwrap(), Table::new(vec![ids(), number("true_teff", "K", truth)]).unwrap())
-    }
-
-    fn calibration(n: usize, scatter: f64, shift: f64) -> Calibration {
-        let (catalogue, reference) = tables(n, scatter, shift);
-        let comparison = compare(&catalogue, &reference, &CompareOptions::default()).unwrap();
-        let options =
-            CalibrationOptions { split: vec!["logg".into(), "absent".into()], cells: ["teff", "logg"].map(String::from) };
-        Calibration::of((&catalogue, &reference), (&comparison, &CompareOptions::default()), &options).unwrap()
-    }
-
-    #[test]
-    fn right_errors_are_right_in_every_way() {
-        let calibration = calibration(6400, 1.0, 0.0);
-        let all = &calibration.rows[0];
-        assert!(all.selection.limits.is_empty() && all.pulls.n == 6400);
-        assert!((all.within_50[0] - 0.5).abs() < 4.0 * all.within_50[1]);
-        assert!(all.pit_probability > 0.001 && all.rank_probability.unwrap() > 0.001, "{all:?}");
-        // 64 groups: the root mean square is known to 9 %.
-        let [group, n] = all.group_pull.unwrap();
-        assert!(n == 64.0 && (group - 1.0).abs() < 0.27, "{group}");
-        let quarters: Vec<&CalibrationRow> = calibration.rows.iter().filter(|row| row.selection.limits.len() == 1).collect();
-        assert_eq!(quarters.iter().map(|row| row.pulls.n).sum::<usize>(), 6400);
-        let cells: Vec<&CalibrationRow> = calibration.rows.iter().filter(|row| row.selection.limits.len() == 2).collect();
-        assert!(cells.len() == 64 && cells.iter().all(|row| row.pulls.n == 100));
-        let table = calibration.to_table().unwrap();
-        assert_eq!((table.n_rows(), table.column("pit").unwrap().range(0).len()), (1 + 4 + 64, 10));
-        assert_eq!(calibration.text_rows(false).len(), 5);
-        assert!(serde_json::to_string(&calibration).unwrap().contains("\"group_pull\""));
-    }
-
-    /// Quantiles in another unit are converted, and refused where they cannot be.
-    #[test]
-    fn quantiles_are_in_the_unit_of_their_values() {
-        let (mut catalogue, reference) = tables(400, 1.0, 0.0);
-        let own = catalogue.column("teff_quantiles").unwrap().clone();
-        let of = |catalogue: &Table| {
-            let comparison = compare(catalogue, &reference, &CompareOptions::default())?;
-            Calibration::of((catalogue, &reference), (&comparison, &CompareOptions::default()), &CalibrationOptions::default())
-        };
-        let before = of(&catalogue).unwrap().rows[0].rank_probability;
-        assert!(before.is_some());
-        let mut with = |unit: &str, factor: f64| {
-            let values = own.to_matrix(5).unwrap().iter().map(|value| value * factor).collect();
-            let columns = catalogue.columns().iter().filter(|column| column.schema.name != "teff_quantiles").cloned();
-            let own = Column::fixed(ColumnSchema::new("teff_quantiles", unit, ""), Values::Float64(values), 5);
-            catalogue = Table::new(columns.chain([own]).collect()).unwrap();
-            of(&catalogue)
-        };
-        assert_eq!(with("kK", 1e-3).unwrap().rows[0].rank_probability, before);
-        assert_eq!(with("", 1.0).unwrap().rows[0].rank_probability, before);
-        let error = with("mag", 1.0).err().unwrap().to_string();
-        assert!(error.contains("teff_quantiles") && error.contains("'mag'"), "{error}");
-    }
-
-    #[test]
-    fn wrong_errors_and_biases_that_hide_in_them_are_told() {
-        let narrow = calibration(2000, 1.5, 0.0);
-        let all = &narrow.rows[0];
-        assert!(
-            all.pit_probability < 1e-6 && all.rank_probability.unwrap() < 1e-6 && (all.pulls.scatter.value - 1.5).abs() < 0.1
-        );
-        // A third of an error is nothing for one star, and three errors for the mean of a hundred.
-        let biased = calibration(6400, 1.0, 0.35);
-        let all = &biased.rows[0];
-        assert!((all.pulls.scatter.value - 1.0).abs() < 0.06 && all.group_pull.unwrap()[0] > 2.0, "{all:?}");
-        let hot = biased.rows.iter().filter(|row| row.selection.limits.first().is_some_and(|(_, [low, _])| *low > 5600.0));
-        let hot: Vec<f64> = hot.filter(|row| row.selection.limits.len() == 2).map(|row| row.mean_pull).collect();
-        assert!(hot.len() > 16 && median(&hot) > 2.5, "{hot:?}");
-    }
-}
+#[path = "calibration_tests.rs"]
+mod tests;

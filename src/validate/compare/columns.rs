@@ -1,7 +1,7 @@
 //! The columns of two tables that a comparison reads: others are in nobody's way, whatever their types.
 
 use super::CompareOptions;
-use super::pairs::{error_name, truth_name};
+use super::pairs::{error_name, shared_name, truth_name};
 use crate::table::ColumnSchema;
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ pub fn needed_columns(
     let counterpart = |name: &str| if has(reference, &truth_name(name)) { truth_name(name) } else { name.to_owned() };
     let (mut of_catalogue, mut of_reference) =
         (BTreeSet::from(["source_id".to_owned()]), BTreeSet::from(["source_id".to_owned()]));
-    // Spectra and covariances are long, and no quantity.
+    // Spectra and covariances are long, and no quantity; neither is the part of an error.
     let is_list = |name: &str| name == "flux" || name.ends_with("_triu");
     let is_candidate = |name: &str| {
         let is_known = counterpart(name) != name || has(catalogue, &error_name(name));
@@ -29,7 +29,7 @@ pub fn needed_columns(
     for name in quantities.into_iter().chain(selected) {
         let truth = counterpart(name);
         of_catalogue.insert(name.to_owned());
-        of_catalogue.extend(Some(error_name(name)).filter(|name| has(catalogue, name)));
+        of_catalogue.extend([error_name(name), shared_name(name)].into_iter().filter(|name| has(catalogue, name)));
         of_reference.extend(Some(error_name(&truth)).filter(|name| has(reference, name)));
         of_reference.insert(truth);
     }

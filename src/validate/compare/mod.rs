@@ -3,11 +3,13 @@
 
 mod calibration;
 mod columns;
+mod groups;
 mod pairs;
 mod present;
 
 pub use calibration::{Calibration, CalibrationOptions, CalibrationRow, Selection};
 pub use columns::needed_columns;
+pub use groups::GroupPull;
 
 use super::normality::KolmogorovSmirnov;
 use crate::error::{Error, Result};
@@ -84,6 +86,9 @@ pub struct ComparedValues {
     pub reference: Vec<f64>,
     /// NaN also where there is no valid error.
     pub pull: Vec<f64>,
+    /// The part of that error which like stars share (`<name>_shared_error`), over the whole; `None` where
+    /// the catalogue does not know it.
+    pub shared: Option<Vec<f64>>,
 }
 
 /// Compares a catalogue with a reference table, star by star, in the catalogue's units. Numbers beyond reason

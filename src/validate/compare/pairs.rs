@@ -3,7 +3,7 @@
 use super::{CompareOptions, ComparedValues, QuantityComparison};
 use crate::error::{Error, Result};
 use crate::model;
-use crate::quantity::{Notices, Quantity, Role};
+use crate::quantity::{Notices, Quantity, Role, in_unit};
 use crate::run::provenance;
 use crate::statistics::{median, percentiles, pull_statistics, robust_scatter};
 use crate::table::{Column, Shape, Table, Values};
@@ -72,13 +72,27 @@ impl<'t> Pairs<'t> {
         Ok(self.rows.iter().map(|&pair| finite(read[side.row(pair)])).collect())
     }
 
-    /// Values by which stars are told apart: the truth where the reference has it, or else the catalogue's.
-    /// (Stars that are chosen by an estimate have errors that are not centred on zero, however right.)
+    /// Values by which stars are told apart: the truth where the reference has it; the mean of both by their
+    /// errors where both are measured, with which their difference is not correlated; or else the
+    /// catalogue's. (Stars that are chosen by an estimate have errors that are not centred on zero, however
+    /// right.)
     pub(super) fn telling(&self, name: &str) -> Result<Vec<f64>> {
-        match self.reference.get(&truth_name(name)) {
-            Some(_) => self.read(Side::Reference, name, Role::Value),
-            None => self.read(Side::Catalogue, name, Role::Value),
+        if self.reference.get(&truth_name(name)).is_some() {
+            return self.read(Side::Reference, name, Role::Value);
         }
+        let mut values = self.read(Side::Catalogue, name, Role::Value)?;
+        let (error, value) = (error_name(name), self.reference.get(name));
+        if value.is_some() && self.reference.get(&error).is_some() && self.catalogue.get(&error).is_some() {
+            let others = self.read(Side::Reference, name, Role::Value)?;
+            let [error, of_others] = [Side::Catalogue, Side::Reference].map(|side| self.read(side, name, Role::Error));
+            let (error, of_others) = (error?, of_others?);
+            for (star, value) in values.iter_mut().enumerate() {
+                let [own, other] = [error[star], of_others[star]].map(|error| error.powi(-2));
+                let mean = (own * *value + other * others[star]) / (own + other);
+                *value = if mean.is_finite() { mean } else { *value };
+            }
+        }
+        Ok(values)
     }
 
     /// Quantiles of the posterior of a quantity `[5]`, pair by pair, in the unit of its values; `None` where
@@ -139,7 +153,11 @@ impl<'t> Pairs<'t> {
         let reference = self.read(Side::Reference, name, Role::Value)?;
         let residual: Vec<f64> = estimate.iter().zip(&reference).map(|(estimate, reference)| estimate - reference).collect();
         let has_error = self.catalogue.get(&error_name(name)).is_some();
-        let pull = if has_error { self.pulls(name, &reference_column, &residual)? } else { vec![f64::NAN; residual.len()] };
+        let error = if has_error { self.errors(name, &reference_column)? } else { vec![f64::NAN; residual.len()] };
+        let pull: Vec<f64> = residual.iter().zip(&error).map(|(residual, error)| residual / error).collect();
+        let over_error = |shared: f64, error: f64| if shared > 0.0 { (shared / error).min(1.0) } else { 0.0 };
+        let shared = self.shared_errors(name)?;
+        let shared = shared.map(|shared| shared.iter().zip(&error).map(|(&shared, &error)| over_error(shared, error)).collect());
         Ok(QuantityComparison {
             name: name.to_owned(),
             unit: self.catalogue.column(name)?.schema.unit.clone(),
@@ -151,20 +169,29 @@ impl<'t> Pairs<'t> {
             pulls: has_error.then(|| pull_statistics(&pull)),
             kolmogorov_smirnov: has_error.then(|| kolmogorov_smirnov_normal(&pull)),
             reference_column,
-            values: ComparedValues { estimate, reference, pull },
+            values: ComparedValues { estimate, reference, pull, shared },
         })
     }
 
-    /// Residual over the quadratic sum of both errors; NaN where the catalogue's error is not positive.
-    fn pulls(&self, name: &str, reference_column: &str, residual: &[f64]) -> Result<Vec<f64>> {
+    /// Quadratic sum of both errors; NaN where the catalogue's error is not positive.
+    fn errors(&self, name: &str, reference_column: &str) -> Result<Vec<f64>> {
         let error = self.read(Side::Catalogue, name, Role::Error)?;
         let reference_error = match self.reference.get(&error_name(reference_column)) {
             Some(_) => self.read(Side::Reference, name, Role::Error)?,
             None => vec![0.0; error.len()],
         };
-        Ok((residual.iter().zip(&error).zip(&reference_error))
-            .map(|((residual, &error), &of_reference)| if error > 0.0 { residual / error.hypot(of_reference) } else { f64::NAN })
-            .collect())
+        let both = |(&error, &of_reference): (&f64, &f64)| if error > 0.0 { error.hypot(of_reference) } else { f64::NAN };
+        Ok(error.iter().zip(&reference_error).map(both).collect())
+    }
+
+    /// What like stars share of the catalogue's errors, pair by pair; `None` where it does not say of any.
+    fn shared_errors(&self, name: &str) -> Result<Option<Vec<f64>>> {
+        let Some(column) = self.catalogue.get(&shared_name(name)) else { return Ok(None) };
+        let unit = self.catalogue.column(name)?.schema.unit.as_str();
+        let converted =
+            in_unit(column, unit).and_then(|column| column.to_f64()).map_err(|error| error.within(Side::Catalogue.name()))?;
+        let values: Vec<f64> = self.rows.iter().map(|&(row, _)| converted[row]).collect();
+        Ok(values.iter().any(|value| value.is_finite()).then_some(values))
     }
 }
 
@@ -204,6 +231,11 @@ pub(super) fn error_name(name: &str) -> String {
 
 pub(super) fn quantiles_name(name: &str) -> String {
     format!("{name}_quantiles")
+}
+
+/// What like stars share of an error.
+pub fn shared_name(name: &str) -> String {
+    format!("{name}_shared_error")
 }
 
 pub(super) fn truth_name(name: &str) -> String {

@@ -1,0 +1,123 @@
+//! `photosphere calibrate`: learns from stars with measured labels which errors of a model like stars share.
+
+use super::changed_model;
+use super::outcome::Outcome;
+use super::self_report::{of_label_errors, of_zero_points};
+use super::settings::Settings;
+use super::training_task::read_tables;
+use crate::catalogue::flags::BASIC_CUT;
+use crate::error::{Error, Result};
+use crate::infer::{FitOptions, Fitter, read_options};
+use crate::model::{Calibration, check_measured};
+use crate::observations::Observations;
+use crate::run::identifiers::scan;
+use crate::run::interrupt;
+use crate::run::provenance::Provenance;
+use crate::train::{LabelError, TrainedModel, calibration_of, label_errors, zero_points};
+use crate::warning::warn_once;
+use serde_json::json;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Fewest stars: their neighbours are hardly alike if there are fewer.
+const LEAST_STARS: usize = 150;
+
+/// Learn anew which errors of a forward model like stars share, from stars with measured labels.
+///
+/// Training learns them from the stars that it keeps aside; more of them, or stars of another survey, tell
+/// them better. The stars are fitted with their measurements; what fluxes and measurements of neighbours
+/// among the labels have in common in their differences is the model's. It widens the errors of fits, and
+/// stands apart in catalogues (<parameter>_shared_error), for means of many stars.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Model directory (a forward model).
+    model: PathBuf,
+    /// Observation files of stars with measured labels (teff, teff_error, …) that the model was not trained
+    /// with; several are taken as one.
+    #[arg(required = true)]
+    observations: Vec<PathBuf>,
+    /// Model directory to write: the model with what was learned.
+    #[arg(short, long, value_name = "DIRECTORY")]
+    output: PathBuf,
+    /// Replace the output if it exists; an input is never replaced.
+    #[arg(long)]
+    overwrite: bool,
+}
+
+/// Learns them.
+pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
+    interrupt::watch()?;
+    let Arguments { model, observations, output, overwrite } = arguments;
+    let inputs = observations.iter().chain([model]).map(PathBuf::as_path);
+    changed_model::check_output(output, *overwrite, inputs)?;
+    let package = settings.package(model)?;
+    let trained = Arc::new(package.require::<TrainedModel>("calibrate")?.clone());
+    let space = &trained.model.space;
+
+    let (place, table) = read_tables(observations)?;
+    let usual = FitOptions { constraints: Vec::new(), exact_hessian: false, ..FitOptions::default().likelihood_only() };
+    let stars =
+        Observations::from_table_of(&place, table, &read_options(&trained, &usual)).map_err(|error| error.within(&place))?;
+    check_measured(space, &stars)?;
+    for position in space.label_positions() {
+        let remedy = "Give stars with measured labels, as those of a training.";
+        stars.require_measured(&space.parameters[position].name, "measured values to compare the fluxes with", remedy)?;
+    }
+    let names = space.parameters.iter().map(|parameter| parameter.name.clone());
+    let is_measured = |name: &String| (0..stars.len()).any(|star| stars.constraint(name, star).is_some());
+    let constraints: Vec<String> = names.filter(is_measured).collect();
+    let fitter = Fitter::new(trained.clone(), &FitOptions { constraints: constraints.clone(), ..usual })?;
+    tracing::info!("fitting {} stars with their measured {}", stars.len(), constraints.join(", "));
+    let estimates = fitter.fit_in_stages(&stars, &|_| interrupt::check(|| place.clone(), "Nothing was written."))?;
+    let good: Vec<usize> = (0..stars.len()).filter(|&star| estimates.flags[star] < BASIC_CUT).collect();
+    let too_few = |found: String| {
+        Error::data(&place)
+            .found(found)
+            .expected(format!("at least {LEAST_STARS} stars in the basic cut, with labels that differ"))
+            .remedy("Give more stars of the kind that the model was trained with.")
+    };
+    if good.len() < LEAST_STARS {
+        return Err(too_few(format!("{} such stars of {}", good.len(), stars.len())));
+    }
+    let learned = calibration_of(fitter.model(), &stars, (&good, &estimates.coordinates), &constraints)?;
+    let learned = learned.ok_or_else(|| too_few(format!("{} stars that tell nothing in common", good.len())))?;
+
+    let factors = label_errors(fitter.model(), &stars, (&good, &estimates.coordinates), &constraints, Some(&learned))?;
+    factors.iter().filter_map(LabelError::warning).for_each(warn_once);
+    let text = format!("{}{}", describe(&trained, &learned), indented(of_label_errors(&factors)));
+    let mut changed = TrainedModel { confidence: None, ..(*trained).clone() };
+    if trained.confidence.is_some() {
+        warn_once(
+            "the model's confidences belong to its errors as they were: they are left out (`photosphere confidence` learns them anew)",
+        );
+    }
+    let summary = json!({
+        "output": output,
+        "n_stars": good.len(),
+        "zero_points": zero_points(space, Some(&learned)),
+        "label_errors": factors,
+    });
+    if let Some(report) = &mut changed.log.report {
+        report.zero_points = zero_points(space, Some(&learned));
+    }
+    changed.model.calibration = Some(learned);
+    changed.sha256 = changed.identity()?;
+    let provenance = Provenance::new("calibrate").with("model_sha256", &trained.sha256).with_inputs(&scan(observations)?);
+    changed_model::write(&changed, model, (output, *overwrite), &provenance)?;
+    Ok(Outcome::answer(format!("{} stars\n{text}", good.len()), summary))
+}
+
+/// What was learned, and what the model said before.
+fn describe(trained: &TrainedModel, learned: &Calibration) -> String {
+    let space = &trained.model.space;
+    let lines = |calibration: Option<&Calibration>| of_zero_points(&zero_points(space, calibration));
+    let before = match lines(trained.model.calibration.as_ref()) {
+        lines if lines.is_empty() => vec!["nothing".to_owned()],
+        lines => lines,
+    };
+    format!("{}before\n{}", indented(lines(Some(learned))), indented(before))
+}
+
+fn indented(lines: Vec<String>) -> String {
+    lines.into_iter().map(|line| format!("  {line}\n")).collect()
+}
