@@ -10,7 +10,7 @@ use super::model::RegressionModel;
 use super::objective::{meaning, parallaxes};
 use super::target::Target;
 use crate::error::Result;
-use crate::observations::Observations;
+use crate::observations::Sample;
 use crate::statistics::median;
 use std::collections::BTreeMap;
 
@@ -41,17 +41,18 @@ impl Identification {
     ///
     /// # Errors
     /// When the stars cannot be read.
-    pub fn of(model: &RegressionModel, observations: &Observations, stars: &[usize]) -> Result<Option<Self>> {
+    pub fn of(model: &RegressionModel, sample: &dyn Sample, stars: &[usize]) -> Result<Option<Self>> {
         if !matches!(model.target, Target::MixtureOfMagnitudes(_)) {
             return Ok(None);
         }
-        let measured = parallaxes(observations, &model.target)?;
+        let measured = parallaxes(sample.stars(), &model.target)?;
         let with_parallax = stars.iter().copied().filter(|&star| measured[star][0].is_finite());
         let stars: Vec<usize> = with_parallax.take(MOST_STARS).collect();
         if stars.is_empty() {
             return Ok(None);
         }
-        let rows = model.inputs.rows(observations, &stars, None)?.values;
+        let (held, places) = sample.held(&stars)?;
+        let rows = model.inputs.rows(&held, &places, None)?.values;
         let of_members: Vec<Vec<[f64; 5]>> = (model.predictors.iter())
             .map(|predictor| {
                 let parameters = |outputs: Vec<f32>| {

@@ -1,7 +1,7 @@
 //! What a star says of the zero points of a model: the difference of what its flux alone and its catalogue
 //! say.
 
-use super::neighbours::nearest;
+use super::neighbours::Neighbours;
 use crate::model::{Calibration, ParameterSpace};
 use crate::observations::Observations;
 use crate::optimise::dense::invert_positive_semidefinite;
@@ -129,10 +129,11 @@ impl Difference {
 /// from its like. Only the latter is an outlier.
 pub(super) fn ordinary(stars: &[Difference], labels: &Array2<f64>) -> Vec<usize> {
     let values: Vec<(Vec<f64>, Vec<usize>)> = stars.iter().map(Difference::values).collect();
+    let among = Neighbours::among(labels);
     (0..stars.len())
         .into_par_iter()
         .filter(|&row| {
-            let like = nearest(labels, row, LIKE);
+            let like = among.of_row(row, LIKE);
             let zero: Vec<f64> = (0..values[row].0.len())
                 .map(|i| like.iter().map(|&other| values[other].0[i]).filter(|value| value.is_finite()).collect::<Vec<f64>>())
                 .map(|values| if values.is_empty() { 0.0 } else { median(&values) })

@@ -7,7 +7,7 @@
 //! twice, or half where a star leaves only its own list of neighbours.
 
 use super::difference::Difference;
-use super::neighbours::nearest;
+use super::neighbours::Neighbours;
 use crate::statistics::normal_cdf;
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
 use ndarray::Array2;
@@ -32,7 +32,8 @@ pub(super) struct Shared {
 
 /// The pairs of `count` neighbours of every star in `labels [n, L]`, each once, the smaller row first.
 pub(super) fn pairs_of(labels: &Array2<f64>, count: usize) -> Vec<(usize, usize)> {
-    let lists: Vec<Vec<usize>> = (0..labels.nrows()).into_par_iter().map(|row| nearest(labels, row, count)).collect();
+    let among = Neighbours::among(labels);
+    let lists: Vec<Vec<usize>> = (0..labels.nrows()).into_par_iter().map(|row| among.of_row(row, count)).collect();
     let ordered =
         lists.iter().enumerate().flat_map(|(row, list)| list.iter().map(move |&other| (row.min(other), row.max(other))));
     ordered.collect::<BTreeSet<(usize, usize)>>().into_iter().collect()
