@@ -1,6 +1,7 @@
 //! Text from files as it may be shown: nothing in it moves the cursor, colours the terminal or turns the
-//! direction of writing.
+//! direction of writing. And hashes as texts.
 
+use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -101,6 +102,11 @@ pub fn fault_in_toml(source: &str, error: &toml::de::Error) -> String {
 pub(crate) fn first_repeated<'a, Name: AsRef<str> + ?Sized>(names: impl IntoIterator<Item = &'a Name>) -> Option<&'a Name> {
     let mut seen = BTreeSet::new();
     names.into_iter().find(|&name| !seen.insert(name.as_ref()))
+}
+
+/// The digits of a finished hash.
+pub(crate) fn hexadecimal(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -151,6 +151,16 @@ fn zero_points_of_a_catalogue_are_found_and_taken_off() {
     let check: Value = serde_json::from_str(mended.metadata_of("check").unwrap()).unwrap();
     assert!(said(&check).is_empty(), "{check}");
 
+    let words = "validate clean.fits clean.parquet --calibration calibration.ecsv --split nothing";
+    let (code, _, said) = run(folder, words);
+    assert!(code == 2 && said.contains("--split nothing: found no such column in the catalogue"), "{said}");
+    let mut bare = table::read(&folder.join("clean.fits")).unwrap();
+    let errors: Vec<String> = bare.columns().iter().map(|column| column.schema.name.clone()).collect();
+    errors.iter().filter(|name| name.ends_with("_error")).for_each(|name| drop(bare.take(name)));
+    table::write(&bare, &folder.join("bare.fits"), false).unwrap();
+    let (code, _, said) = run(folder, "validate bare.fits clean.parquet --calibration calibration.ecsv");
+    assert!(code == 2 && said.contains("no quantity with errors"), "{said}");
+
     // All bands together are a distance, which only parallaxes tell.
     let words = format!("zero-points {model} clean.parquet -o free.toml --constraint none --shard 0/4 --sigma 0.1");
     let free = json(folder, &format!("{words} --json"));
@@ -159,6 +169,13 @@ fn zero_points_of_a_catalogue_are_found_and_taken_off() {
     let parts = held["direction"].as_object().unwrap();
     assert!(parts.len() == 9 && parts.values().all(|part| (part.as_f64().unwrap() - 1.0 / 3.0).abs() < 0.02), "{held}");
     assert!(succeed(folder, &format!("{words} --overwrite")).contains("held by the prior"));
+    let (code, _, said) = run(folder, &format!("fit {model} clean.parquet -o y.fits --zero-points free.toml"));
+    assert!(
+        code == 0 && said.contains("free.toml: these zero points were solved by fits with other options (constraints)"),
+        "{said}"
+    );
+    let (_, _, said) = run(folder, &format!("fit {model} clean.parquet -o z.fits --zero-points free.toml --constraint none"));
+    assert!(!said.contains("other options"), "{said}");
     let (code, _, said) = run(folder, &format!("zero-points {model} clean.parquet -o x.toml --band k --band j --band j"));
     assert!(code == 2 && said.contains("no such band of the model, expected some of xp_392-482"), "{said}");
     let (code, _, said) = run(folder, &format!("zero-points {model} clean.parquet -o x.toml --band j --band j"));

@@ -8,7 +8,7 @@ use photosphere::catalogue::{CatalogueColumns, Estimates};
 use photosphere::cli::{Program, run};
 use photosphere::error::{Error, Result};
 use photosphere::model::Registry;
-use photosphere::observations::{Grid, Observations, ReadOptions, hash64};
+use photosphere::observations::{Grid, Observations, ReadOptions, Sample, hash64};
 use photosphere::package::{
     Estimated, Estimator, FitStage, Kind, Package, Reached, Request, Trainable, Trained, TrainingContext,
 };
@@ -146,7 +146,8 @@ impl Trainable for Regression {
         Ok(ReadOptions { constraints: recipe.labels.clone(), ..ReadOptions::default() })
     }
 
-    fn train(recipe: &Recipe, observations: &Observations, context: &TrainingContext<'_>) -> Result<Trained<Self>> {
+    fn train(recipe: &Recipe, stars: &dyn Sample, context: &TrainingContext<'_>) -> Result<Trained<Self>> {
+        let observations = &*stars.whole()?;
         (context.report)(0.0, "solving")?;
         let ids = Column::scalar(ColumnSchema::new("source_id", "", ""), Values::Int64(observations.ids.clone()));
         let package = Self::solve(observations, &recipe.labels).with_hash()?;

@@ -55,7 +55,7 @@ pub fn train_on(table: Table, recipe: &Recipe, registry: &Registry) -> Result<Tr
 pub fn fit_all(trained: &TrainedModel, table: Table, options: &FitOptions) -> Result<(Estimates, Table)> {
     let observations = Observations::from_table(table, &read_options(trained, options))?;
     let estimates = fit(trained, &observations, options)?;
-    Ok((estimates, observations.auxiliary))
+    Ok((estimates, observations.stars.auxiliary))
 }
 
 /// Names of the fluxes of an observation table.

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::infer::{Estimates, FitOptions, Fitter, read_options};
 use crate::model::{Parameter, check_measured};
 use crate::observations::{Observations, ReadOptions};
-use crate::package::read_toml;
+use crate::package::{Estimator, read_toml};
 use crate::run::identifiers::scan;
 use crate::run::inputs::{Inputs, require_utf8};
 use crate::run::interrupt;
@@ -104,7 +104,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     for label in &left_out {
         warn_once(format!("{label}: hardly an estimate is bad (or good), or nothing tells the bad ones: it gets no confidence"));
     }
-    classifiers.taught_with = fitter.deciding_options()?;
+    classifiers.taught_with = fitter.deciding_choices()?;
     let text = classifiers.labels.iter().map(describe).collect::<String>();
     let reports: BTreeMap<&str, _> = classifiers.labels.iter().map(|one| (one.label.as_str(), one.report.clone())).collect();
     let summary = json!({ "output": output, "labels": reports, "without": left_out });

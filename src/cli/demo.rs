@@ -166,7 +166,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let inputs = [files.overlap.clone()];
     let checkpoint_every = Duration::from_secs(5);
     let recipe_path = Path::new(recipe_name);
-    let task = Task { recipe_path, inputs: &inputs, output: &files.model, existing, checkpoint_every };
+    let task = Task { recipe_path, inputs: &inputs, output: &files.model, existing, checkpoint_every, most_bytes: u64::MAX };
     let trained: TrainedModel = task.run(&recipe, settings)?;
     step("train");
 

@@ -197,7 +197,7 @@ fn ways(n_stars: usize, seed: u64) -> Result<[Way; 3]> {
     let mut shorter = recipe.clone();
     shorter.training.members = 1;
     shorter.errors.copies = 2;
-    shorter.baselines = BaselinesRecipe { linear: false, nearest_neighbours: 0, boosting: false };
+    shorter.baselines = BaselinesRecipe { linear: false, nearest_neighbours: 0, boosting: false, ..Default::default() };
     let mut cut = shorter.clone();
     cut.description = format!("{}; of stars with parallax > 10 errors", recipe.description);
     cut.data.cuts = vec![Cut { quantity: "parallax_over_error".into(), minimum: Some(10.0), maximum: None }];

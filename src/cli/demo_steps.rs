@@ -83,6 +83,7 @@ impl DemoModel<'_> {
             output: &model,
             existing: self.existing,
             checkpoint_every: CHECKPOINT_EVERY,
+            most_bytes: u64::MAX,
         };
         let package = Arc::new(task.run::<K>(&recipe, settings)?);
         laps.step(step);

@@ -30,8 +30,20 @@ pub struct Arguments {
     /// is finished.
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     pub(super) checkpoint_every: u64,
+    /// Fluxes, errors and covariances that would take more than so many GiB of memory stay in their files
+    /// (Parquet or FITS) and are read anew, part by part, for every walk of the training over them. Only
+    /// trainings of regressions can do so; the model is the same.
+    #[arg(long, value_name = "GIB", default_value_t = 4.0, value_parser = gibibytes)]
+    pub(super) most_memory: f64,
     #[command(flatten)]
     pub(super) existing: ExistingArguments,
+}
+
+fn gibibytes(text: &str) -> std::result::Result<f64, String> {
+    match text.trim().parse::<f64>() {
+        Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
+        _ => Err("expected a positive number of GiB".into()),
+    }
 }
 
 /// Trains.

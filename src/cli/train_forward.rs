@@ -3,7 +3,7 @@
 use super::self_report::lines;
 use crate::error::Result;
 use crate::model::{ParameterSpace, Registry, check_measured};
-use crate::observations::{Observations, ReadOptions, columns};
+use crate::observations::{ReadOptions, Sample, columns};
 use crate::package::{Trainable, Trained, TrainingContext};
 use crate::table::{FolderKind, Table};
 use crate::train::{MODEL_FOLDER, Recipe, STARS_FILE, TrainedModel, train};
@@ -39,7 +39,8 @@ impl Trainable for TrainedModel {
         })
     }
 
-    fn train(recipe: &Recipe, observations: &Observations, context: &TrainingContext<'_>) -> Result<Trained<Self>> {
+    fn train(recipe: &Recipe, stars: &dyn Sample, context: &TrainingContext<'_>) -> Result<Trained<Self>> {
+        let observations = &*stars.whole()?;
         let effects = context.effects.effects(&recipe.effects)?;
         let space = ParameterSpace::union(effects.iter().flat_map(|effect| effect.parameters()))?;
         check_measured(&space, observations)?;

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::model::Registry;
-use crate::observations::{Observations, ReadOptions};
+use crate::observations::{ReadOptions, Sample};
 use crate::package::{Trainable, Trained, TrainingContext};
 use crate::per_pixel::GradientLibrary;
 use crate::per_pixel::train::Checkpoint;
@@ -45,7 +45,8 @@ impl Trainable for PixelPackage {
         Ok(ReadOptions { constraints: recipe.labels.clone(), ..ReadOptions::default() })
     }
 
-    fn train(recipe: &PixelRecipe, observations: &Observations, context: &TrainingContext<'_>) -> Result<Trained<Self>> {
+    fn train(recipe: &PixelRecipe, stars: &dyn Sample, context: &TrainingContext<'_>) -> Result<Trained<Self>> {
+        let observations = &*stars.whole()?;
         let library = recipe.library.as_deref().map(GradientLibrary::read).transpose()?;
         let checkpoints = context.checkpoints;
         let finished = match checkpoints.is_taken_up() {

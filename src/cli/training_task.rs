@@ -10,7 +10,7 @@ use super::train_seeds::train_seeds;
 use crate::error::{Error, Result};
 use crate::learn::CheckpointFile;
 use crate::model::Registry;
-use crate::observations::{Grid, Observations, require_same_flux_unit};
+use crate::observations::{Grid, ObservationFiles, Observations, Sample, require_same_flux_unit};
 use crate::package::{Trainable, TrainingContext};
 use crate::quantity::append;
 use crate::run::identifiers::scan;
@@ -18,7 +18,7 @@ use crate::run::inputs::{Inputs, require_utf8};
 use crate::run::interrupt;
 use crate::run::provenance::{Provenance, RUN, sha256_of_file};
 use crate::run::{Existing, read_json, require_same_run};
-use crate::table::{self, AtomicFile, FolderKind, Table, check_target_directory, write_directory_atomically};
+use crate::table::{self, AtomicFile, FolderKind, Shape, Table, check_target_directory, write_directory_atomically};
 use crate::train::PROVENANCE_FILE;
 use crate::warning::warn_once;
 use serde_json::json;
@@ -26,6 +26,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+/// Bytes.
+pub const GIBIBYTE: f64 = (1_u64 << 30) as f64;
+/// How many times a part of the stars goes into the memory that all may take.
+const SHARE_OF_A_PART: u64 = 16;
+/// Bytes of a flux, of its error, and of their likes in memory.
+const BYTES_OF_A_NUMBER: u64 = 4;
 
 /// Key of the provenance under which the hashes of the model's files stand.
 const FILES: &str = "files";
@@ -39,6 +46,8 @@ pub struct Task<'a> {
     pub existing: Existing,
     /// Shortest time between two checkpoints.
     pub checkpoint_every: Duration,
+    /// Bytes that fluxes may take in memory where the kind of model can do with parts of them.
+    pub most_bytes: u64,
 }
 
 /// What `train` does with a recipe of a kind.
@@ -68,6 +77,7 @@ impl<'a> Task<'a> {
             output: &arguments.output,
             existing: arguments.existing.into(),
             checkpoint_every: Duration::from_secs(arguments.checkpoint_every),
+            most_bytes: (arguments.most_memory * GIBIBYTE) as u64,
         }
     }
 
@@ -97,8 +107,9 @@ impl<'a> Task<'a> {
         if self.is_finished(&provenance, &K::FOLDER)? {
             return K::load(self.output, effects, &device);
         }
-        let observations = read_observations::<K>(recipe, effects, self.inputs)?;
-        tracing::info!("training on {} stars, {} fluxes each", observations.len(), observations.grid.len());
+        let sample = self.sample::<K>(recipe, effects)?;
+        let stars = sample.stars();
+        tracing::info!("training on {} stars, {} fluxes each", stars.len(), stars.grid.len());
         let progress = Mutex::new(Progress::of_fraction("training", settings));
         let checkpoint = CheckpointFile::path_of(self.output);
         let context = TrainingContext {
@@ -112,7 +123,7 @@ impl<'a> Task<'a> {
                 interrupt::check(|| self.output.display().to_string(), remedy)
             },
         };
-        let trained = K::train(recipe, &observations, &context)?;
+        let trained = K::train(recipe, &*sample, &context)?;
         let package = trained.package;
         let provenance = provenance.noted("model_sha256", package.sha256());
         write_directory_atomically(self.output, self.existing.overwrite, &K::FOLDER, |folder| {
@@ -131,6 +142,18 @@ impl<'a> Task<'a> {
         let seconds = progress.into_inner().unwrap_or_else(PoisonError::into_inner).seconds();
         tracing::info!("{}: model {} in {seconds:.1} s", self.output.display(), package.id());
         Ok(package)
+    }
+
+    /// The stars of the inputs: in memory, or in their files where they would take more than is allowed and
+    /// this kind of model can do with parts of them.
+    fn sample<K: Trainable>(&self, recipe: &K::Recipe, effects: &Registry) -> Result<Box<dyn Sample>> {
+        if K::IN_PARTS && bytes_in_memory(self.inputs)?.is_some_and(|bytes| bytes > self.most_bytes) {
+            let at_once = (self.most_bytes / SHARE_OF_A_PART) as usize;
+            let files = ObservationFiles::open(self.inputs, at_once, |table| K::read_options(recipe, effects, table))?;
+            tracing::info!("the fluxes stay in their files, and are read anew for every walk over them");
+            return Ok(Box::new(files));
+        }
+        Ok(Box::new(read_observations::<K>(recipe, effects, self.inputs)?))
     }
 
     /// Finds out before the work whether the result can be written as a folder of this kind, and that neither
@@ -225,6 +248,22 @@ pub fn warn_of_changed_files(directory: &Path) {
             warn_once(format!("{}: not as the training wrote it (its hash in {PROVENANCE_FILE} is another)", path.display()));
         }
     }
+}
+
+/// What the lists of numbers of all files take in memory; `None` where a file does not say how many rows it
+/// has.
+///
+/// # Errors
+/// When a file cannot be read.
+fn bytes_in_memory(paths: &[PathBuf]) -> Result<Option<u64>> {
+    let mut bytes = 0;
+    for path in paths {
+        let Some(rows) = table::row_count(path)? else { return Ok(None) };
+        let Some(beginning) = table::read_chunks(path, 1)?.next().transpose()? else { continue };
+        let lists = beginning.columns().iter().filter(|column| column.shape != Shape::Scalar && column.n_rows() > 0);
+        bytes += rows as u64 * BYTES_OF_A_NUMBER * lists.map(|column| column.range(0).len() as u64).sum::<u64>();
+    }
+    Ok(Some(bytes))
 }
 
 /// The observations in all files, as a recipe wants them.

@@ -17,6 +17,9 @@ use crate::warning::warn_once;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+/// Columns that split stars where a catalogue has them.
+const SPLITS: [&str; 4] = ["snr", "phot_g_mean_mag", "extinction", "parallax"];
+
 /// Compare a catalogue with a truth or a reference table: residuals, pulls and coverage.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -52,7 +55,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     calibration: Option<PathBuf>,
     /// Columns of the catalogue by whose quartiles the calibration splits the stars, where it has them.
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', default_values = ["snr", "phot_g_mean_mag", "extinction", "parallax"])]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', default_values = SPLITS)]
     split: Vec<String>,
     /// Two columns of the catalogue in whose cells the calibration maps biases.
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', num_args = 1, default_values = ["teff", "logg"])]
@@ -93,6 +96,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
     }
     let (catalogue, reference) = read(arguments, &options)?;
     let comparison = compare(&catalogue, &reference, &options)?;
+    arguments.check_calibration(&catalogue, &comparison)?;
     let calibration = match &arguments.calibration {
         Some(_) => Some(Calibration::of((&catalogue, &reference), (&comparison, &options), &arguments.calibration_options()?)?),
         None => None,
@@ -114,6 +118,27 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
 }
 
 impl Arguments {
+    /// Fails where a calibration is asked for and nothing has errors, or a column that is named is not there.
+    fn check_calibration(&self, catalogue: &Table, comparison: &Comparison) -> Result<()> {
+        if self.calibration.is_none() {
+            return Ok(());
+        }
+        if comparison.quantities.iter().all(|quantity| quantity.pulls.is_none()) {
+            return Err(Error::usage("--calibration")
+                .found("no quantity with errors in the catalogue")
+                .expected("columns <name>_error, which a calibration judges")
+                .remedy("Leave the option out, or name a catalogue with errors."));
+        }
+        let is_absent = |name: &&String| !SPLITS.contains(&name.as_str()) && catalogue.get(name).is_none();
+        match self.split.iter().find(is_absent) {
+            None => Ok(()),
+            Some(name) => Err(Error::usage(format!("--split {name}"))
+                .found("no such column in the catalogue")
+                .expected("a column of numbers")
+                .remedy("Correct the name.")),
+        }
+    }
+
     fn calibration_options(&self) -> Result<CalibrationOptions> {
         let cells = <[String; 2]>::try_from(self.cells.clone())
             .map_err(|found| Error::usage("--cells").found(found.join(", ")).expected("two columns, as in teff,logg"))?;

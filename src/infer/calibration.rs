@@ -71,7 +71,6 @@ mod tests {
     use super::*;
     use crate::model::Parameter;
     use crate::observations::{Constraint, Grid};
-    use crate::table::Table;
     use std::collections::BTreeMap;
 
     /// Two parameters, T_eff (kK in the model, K in files) and ϖ, with flux information A and a parallax of
@@ -90,17 +89,10 @@ mod tests {
             regions: Vec::new(),
         };
         let constraint = Constraint::new(vec![parallax], vec![sigma]).0;
-        let observations = Observations {
-            grid: Grid::new(vec![500.0], vec!["a".into()]).unwrap(),
-            ids: vec![1],
-            flux: ndarray::Array2::zeros((1, 1)),
-            flux_error: ndarray::Array2::ones((1, 1)),
-            flux_unit: String::new(),
-            whitening: crate::noise::Whitening::diagonal(ndarray::Array2::<f32>::ones((1, 1)).view()),
-            constraints: BTreeMap::from([("parallax".into(), constraint)]),
-            input_flags: vec![0],
-            auxiliary: Table::new(vec![]).unwrap(),
-        };
+        let grid = Grid::new(vec![500.0], vec!["a".into()]).unwrap();
+        let one = ndarray::Array2::ones((1, 1));
+        let mut observations = Observations::new(grid, vec![1], ndarray::Array2::zeros((1, 1)), one).unwrap();
+        observations.constraints = BTreeMap::from([("parallax".into(), constraint)]);
         let mut found = formal.clone();
         let zero_points =
             ZeroPoints { calibration: &calibration, space: &space, free: &[0, 1], constraints: &["parallax".into()] };

@@ -5,10 +5,10 @@
 use super::estimates::Estimates;
 use super::fit::Fitter;
 use super::flags;
-use super::options::FitOptions;
 use crate::confidence::TRUSTED;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::observations::Observations;
+use crate::package::Estimator;
 use crate::statistics::median;
 use crate::warning::warn_once;
 use ndarray::Array2;
@@ -90,28 +90,12 @@ impl Fitter {
         Ok((names, features))
     }
 
-    /// The options that decide an estimate, as TOML: confidences are those of fits with the same ones.
-    ///
-    /// # Errors
-    /// When they cannot be written.
-    pub fn deciding_options(&self) -> Result<String> {
-        let usual = FitOptions::default();
-        let options = FitOptions {
-            posterior: usual.posterior,
-            chunk: usual.chunk,
-            device_memory: usual.device_memory,
-            zero_points: usual.zero_points,
-            ..self.options().clone()
-        };
-        toml::to_string(&options).map_err(|error| Error::usage("fit options").found(error.to_string()).source(error))
-    }
-
     /// Sets confidences and their flags, where the model has classifiers of them: NaN for stars that were not
     /// fitted.
     pub(super) fn add_confidences(&self, observations: &Observations, estimates: &mut Estimates) -> Result<()> {
         let Some(classifiers) = &self.trained().confidence else { return Ok(()) };
         let (names, features) = self.confidence_features(observations, estimates)?;
-        if self.guide.is_some() || classifiers.taught_with != self.deciding_options()? || names != classifiers.features {
+        if self.guide.is_some() || classifiers.taught_with != self.deciding_choices()? || names != classifiers.features {
             warn_once(
                 "the model's confidences were learned from fits with other options (constraints, priors, starts): they are null",
             );

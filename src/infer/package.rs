@@ -65,6 +65,18 @@ impl Estimator for Fitter {
         })
     }
 
+    fn deciding_choices(&self) -> Result<String> {
+        let usual = FitOptions::default();
+        let options = FitOptions {
+            posterior: usual.posterior,
+            chunk: usual.chunk,
+            device_memory: usual.device_memory,
+            zero_points: usual.zero_points,
+            ..self.options().clone()
+        };
+        toml::to_string(&options).map_err(|error| Error::usage("fit options").found(error.to_string()).source(error))
+    }
+
     fn notes(&self) -> Vec<(String, String)> {
         let is_free = |name: &String| !self.options().hold.contains_key(name);
         let constraints: Vec<String> = self.constraints().into_iter().filter(is_free).collect();

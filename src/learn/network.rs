@@ -1,6 +1,6 @@
 //! One network that learns by epochs, whatever it is taught.
 
-use super::epochs::{Learner, Losses};
+use super::epochs::{Judged, Learner, Losses, Turn};
 use super::snapshot::Parts;
 use crate::error::{Error, Result};
 use crate::observations::shuffled;
@@ -83,7 +83,8 @@ impl<'a> NetworkLearner<'a> {
 }
 
 impl Learner for NetworkLearner<'_> {
-    fn epoch(&mut self, epoch: u32, learning_rate: f64) -> Result<Losses> {
+    fn epoch(&mut self, turn: &Turn) -> Result<Losses> {
+        let epoch = turn.epoch;
         let device = self.lesson.device.taped();
         let order = shuffled(self.lesson.training, self.seed, u64::from(epoch));
         let n_batches = order.len().div_ceil(self.lesson.batch) as u64;
@@ -96,11 +97,11 @@ impl Learner for NetworkLearner<'_> {
             sum += to_f64(losses.judged.inner())[0];
             count += losses.count;
             let mean = losses.gradient / f64::max(losses.count, 1.0);
-            self.descent.step(&mut self.weights, mean, learning_rate, self.lesson.largest_gradient);
+            self.descent.step(&mut self.weights, mean, turn.learning_rate, self.lesson.largest_gradient);
         }
         let training = sum / f64::max(count, 1.0);
         let validation = if self.lesson.held_out.is_empty() { training } else { self.look(self.lesson.held_out)? };
-        Ok(Losses { training, validation })
+        Ok(Losses { training, validation: Judged::of(validation) })
     }
 
     fn learned(&self) -> Result<Parts> {
@@ -125,5 +126,9 @@ impl Learner for NetworkLearner<'_> {
         self.descent = Descent::from_bytes(self.lesson.optimiser, bytes, self.lesson.device)
             .map_err(|error| Error::data("checkpoint").found(error.to_string()).source(error))?;
         Ok(())
+    }
+
+    fn forget_momentum(&mut self) {
+        self.descent = Descent::new(self.lesson.optimiser);
     }
 }

@@ -19,14 +19,14 @@ pub struct Parts {
 
 impl Parts {
     /// Takes up those of another under names with `prefix` and a slash in front.
-    pub(super) fn put(&mut self, prefix: &str, parts: &Self) {
+    pub(crate) fn put(&mut self, prefix: &str, parts: &Self) {
         let name = |name: &String| format!("{prefix}/{name}");
         self.numbers.extend(parts.numbers.iter().map(|(key, values)| (name(key), values.clone())));
         self.bytes.extend(parts.bytes.iter().map(|(key, values)| (name(key), values.clone())));
     }
 
     /// Those that [`Parts::put`] took up.
-    pub(super) fn under(&self, prefix: &str) -> Self {
+    pub(crate) fn under(&self, prefix: &str) -> Self {
         let inside = |name: &str| Some(name.strip_prefix(prefix)?.strip_prefix('/')?.to_owned());
         Self {
             numbers: self.numbers.iter().filter_map(|(key, values)| Some((inside(key)?, values.clone()))).collect(),
@@ -97,7 +97,7 @@ impl CheckpointFile<'_> {
 
 impl Checkpoints<'_> {
     /// Writes one in place of the last, atomically.
-    pub(super) fn write(&self, header: &str, parts: &Parts) -> Result<()> {
+    pub(crate) fn write(&self, header: &str, parts: &Parts) -> Result<()> {
         let failed = |error: String| {
             Error::output(self.file.path.display().to_string())
                 .found(error)
@@ -122,7 +122,7 @@ impl Checkpoints<'_> {
     ///
     /// # Errors
     /// When it is damaged or of another run.
-    pub(super) fn read(&self) -> Result<Option<(String, Parts)>> {
+    pub(crate) fn read(&self) -> Result<Option<(String, Parts)>> {
         if !self.file.is_taken_up() {
             return Ok(None);
         }

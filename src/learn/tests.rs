@@ -18,12 +18,12 @@ impl Parabola {
 }
 
 impl Learner for Parabola {
-    fn epoch(&mut self, epoch: u32, learning_rate: f64) -> Result<Losses> {
-        self.velocity = 0.5 * self.velocity - 2.0 * learning_rate * (self.x - 1.0);
+    fn epoch(&mut self, turn: &Turn) -> Result<Losses> {
+        self.velocity = 0.5 * self.velocity - 2.0 * turn.learning_rate * (self.x - 1.0);
         self.x += self.velocity;
         let training = (self.x - 1.0).powi(2);
-        let validation = if epoch < self.turn { training } else { 100.0 + f64::from(epoch) };
-        Ok(Losses { training, validation })
+        let validation = if turn.epoch < self.turn { training } else { 100.0 + f64::from(turn.epoch) };
+        Ok(Losses { training, validation: Judged::of(validation) })
     }
 
     fn learned(&self) -> Result<Parts> {
@@ -42,6 +42,10 @@ impl Learner for Parabola {
     fn restore_momentum(&mut self, bytes: Vec<u8>) -> Result<()> {
         self.velocity = f64::from_le_bytes(bytes.try_into().unwrap());
         Ok(())
+    }
+
+    fn forget_momentum(&mut self) {
+        self.velocity = 0.0;
     }
 }
 
@@ -140,4 +144,23 @@ fn folds_are_even_and_independent_of_the_validation_part() {
     let held = (0..n).filter(|i| is_held_out(i << 35, 0.1) && !crate::observations::in_validation(i << 35, 0.2)).count() as f64;
     assert!((held - 4000.0).abs() < 4.0 * 61.0, "{held}");
     assert!(member_seed(1, 0) != member_seed(1, 1) && member_seed(1, 0) != member_seed(2, 0));
+}
+
+/// Steps of the first rate overshoot the minimum by ever more: without a guard they end at infinity, with one
+/// at the minimum, by way of a rate that is low enough.
+#[test]
+fn a_guard_returns_to_the_best_epoch_at_half_the_rate() {
+    let too_high = Plan { learning_rate: 2.0, ..plan(60) };
+    let error = ensemble(1, &Plan { epochs: 2000, ..too_high.clone() }, None, |_| Ok(Parabola::new(1)), &mut |_, _| Ok(()));
+    assert!(error.unwrap_err().to_string().contains("not finite"));
+    let guarded = Plan { guard: Some(Guard::default()), ..too_high.clone() };
+    let trained = ensemble(1, &guarded, None, |_| Ok(Parabola::new(1)), &mut |_, _| Ok(())).unwrap();
+    let rates: Vec<f64> = trained[0].history.iter().map(|record| record.learning_rate).collect();
+    // Gradient descent with this momentum diverges above a rate of 1.5.
+    assert!(rates.is_sorted_by(|a, b| a >= b) && rates[0] == 2.0 && *rates.last().unwrap() <= 1.0, "{rates:?}");
+    assert!((trained[0].learned.numbers["x"][0] - 1.0).abs() < 1e-3);
+    // One that returns too often ends: the rate never gets low enough.
+    let hopeless = Plan { learning_rate: 1e9, guard: Some(Guard { most_returns: 3, ..Guard::default() }), ..plan(60) };
+    let trained = ensemble(1, &hopeless, None, |_| Ok(Parabola::new(1)), &mut |_, _| Ok(())).unwrap();
+    assert_eq!(trained[0].history.len(), 4, "the first epoch is the best, three others are undone");
 }

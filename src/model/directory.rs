@@ -13,6 +13,7 @@ use crate::table::write_member;
 use crate::tensor::Device;
 use crate::tensor::file;
 use crate::text::fault_in_toml;
+use crate::text::hexadecimal;
 use crate::unit;
 use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
@@ -254,11 +255,6 @@ fn flux_unit(description: &Description) -> Result<String> {
             Err(error) => fault(format!("'{text}' ({error})"), format!("a unit such as {FLUX_UNIT}")),
         },
     }
-}
-
-/// The digits of a finished hash.
-pub(crate) fn hexadecimal(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn refuse_other_formats(path: &Path, text: &str) -> Result<()> {

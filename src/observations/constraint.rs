@@ -35,6 +35,12 @@ impl Constraint {
         Self { value: pick(&self.value), error: pick(&self.error) }
     }
 
+    /// Adds the values of more stars.
+    pub(super) fn append(&mut self, more: Self) {
+        self.value.extend(more.value);
+        self.error.extend(more.error);
+    }
+
     /// The same constraint with `offset` added to every value (a parallax zero-point, say).
     pub fn shifted(mut self, offset: f64) -> Self {
         self.value.iter_mut().for_each(|value| *value += offset);

@@ -1,6 +1,6 @@
 //! Cuts: which stars of a set enter a stage of training.
 
-use super::Observations;
+use super::Stars;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -19,10 +19,10 @@ pub struct Cut {
 }
 
 impl Cut {
-    fn values(&self, observations: &Observations) -> Result<Vec<f64>> {
+    fn values(&self, stars: &Stars) -> Result<Vec<f64>> {
         let constraint = |name: &str, pick: fn((f64, f64)) -> f64| -> Option<Vec<f64>> {
-            let constraint = observations.constraints.get(name)?;
-            Some((0..observations.len()).map(|star| constraint.get(star).map_or(f64::NAN, pick)).collect())
+            let constraint = stars.constraints.get(name)?;
+            Some((0..stars.len()).map(|star| constraint.get(star).map_or(f64::NAN, pick)).collect())
         };
         let derived = match self.quantity.strip_suffix("_over_error") {
             Some(name) => constraint(name, |(value, error)| value / error),
@@ -33,7 +33,7 @@ impl Cut {
         };
         match derived {
             Some(values) => Ok(values),
-            None => observations
+            None => stars
                 .auxiliary
                 .column(&self.quantity)
                 .and_then(|column| column.to_f64())
@@ -45,11 +45,11 @@ impl Cut {
 /// The stars that pass all cuts, in order.
 ///
 /// # Errors
-/// When a cut names a quantity that the observations do not have.
-pub fn select(observations: &Observations, cuts: &[Cut]) -> Result<Vec<usize>> {
-    let mut passes = vec![true; observations.len()];
+/// When a cut names a quantity that the stars do not have.
+pub fn select(stars: &Stars, cuts: &[Cut]) -> Result<Vec<usize>> {
+    let mut passes = vec![true; stars.len()];
     for cut in cuts {
-        for (passes, value) in passes.iter_mut().zip(cut.values(observations)?) {
+        for (passes, value) in passes.iter_mut().zip(cut.values(stars)?) {
             let inside = cut.minimum.is_none_or(|minimum| value >= minimum) && cut.maximum.is_none_or(|maximum| value <= maximum);
             *passes &= inside && !value.is_nan();
         }

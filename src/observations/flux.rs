@@ -19,11 +19,15 @@ pub(super) struct Flux {
 }
 
 impl Flux {
-    /// Reads both columns. A flux that is infinite or beyond reason, or whose error is zero or negative, is
-    /// missing and flagged.
-    pub(super) fn read(table: &Table, w: usize, units: &FluxUnits, flags: &mut [u32]) -> Result<Self> {
-        let matrix = |name: &str, factor: f64| -> Result<Array2<f32>> {
-            Ok(lists(table.column(name)?).to_matrix(w)?.mapv(|value| (factor * value) as f32))
+    /// Takes both columns out of the table. A flux that is infinite or beyond reason, or whose error is zero
+    /// or negative, is missing and flagged.
+    pub(super) fn read(table: &mut Table, w: usize, units: &FluxUnits, flags: &mut [u32]) -> Result<Self> {
+        let mut matrix = |name: &str, factor: f64| -> Result<Array2<f32>> {
+            match table.take(name) {
+                Some(column) => single_precision(column, w, factor),
+                // Its error says which columns there are.
+                None => table.column(name).map(|_| Array2::zeros((0, w))),
+            }
         };
         let (mut flux, mut error) = (matrix(columns::FLUX, units.flux)?, matrix(columns::FLUX_ERROR, units.error)?);
         let largest = unit::factor(FLUX_UNIT, &units.unit).map_or(f32::MAX, |factor| (factor * LARGEST_FLUX) as f32);
@@ -146,7 +150,7 @@ fn lists(column: &Column) -> Cow<'_, Column> {
 }
 
 /// A list column times `factor` as `[rows, length]` in single precision, without a copy where it is that
-/// already (covariances are large).
+/// already (fluxes and covariances are large).
 fn single_precision(column: Column, length: usize, factor: f64) -> Result<Array2<f32>> {
     let n = column.n_rows();
     match column {

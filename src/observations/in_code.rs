@@ -1,13 +1,13 @@
 //! Observations from arrays, without a table.
 
-use super::{Constraint, Grid, Observations, input_flag};
+use super::{Constraint, Grid, Observations, Stars, input_flag};
 use crate::error::{Error, Result};
 use crate::noise::Whitening;
 use crate::table::Table;
 use ndarray::{Array2, Zip};
 
 impl Observations {
-    /// Stars with independent errors, no constraints and a flux without a unit (see [`Self::flux_unit`]).
+    /// Stars with independent errors, no constraints and a flux without a unit (see [`Stars::flux_unit`]).
     ///
     /// A flux that is NaN, and one whose error is NaN or infinite, is missing; one that is infinite, or whose
     /// error is zero or negative, counts as missing and is flagged.
@@ -36,17 +36,15 @@ impl Observations {
             });
             *flags |= if error.iter().all(|error| error.is_infinite()) { input_flag::NO_FLUX } else { 0 };
         }
-        Ok(Self {
+        let stars = Stars {
             auxiliary: Table::with_rows(ids.len()),
-            whitening: Whitening::diagonal(flux_error.view()),
             grid,
             ids,
-            flux,
-            flux_error,
             flux_unit: String::new(),
             constraints: Default::default(),
             input_flags,
-        })
+        };
+        Ok(Self { stars, whitening: Whitening::diagonal(flux_error.view()), flux, flux_error })
     }
 
     /// The same with measured values of a parameter and their 1σ errors `[N]`, in the parameter's file unit;

@@ -2,7 +2,7 @@
 
 use super::flux::Flux;
 use super::flux_unit::FluxUnits;
-use super::{Constraint, Grid, Observations, input_flag};
+use super::{Constraint, Grid, Observations, Stars, input_flag};
 use crate::error::{Error, Result};
 use crate::noise::EigenvalueFloor;
 use crate::quantity::{Notices, Quantity, Role, in_unit};
@@ -51,7 +51,7 @@ pub struct ReadOptions {
     pub flagged: Option<Vec<String>>,
     /// Units of the parameters in files, by name, where they are not those of [`Quantity::of`].
     pub units: BTreeMap<String, String>,
-    /// The unit of flux that a model wants; without one, see [`Observations::flux_unit`].
+    /// The unit of flux that a model wants; without one, see [`Stars::flux_unit`].
     pub flux_unit: Option<String>,
     /// Fractional model error per wavelength added in quadrature to the diagonal; empty for none.
     pub model_error: Vec<f64>,
@@ -85,7 +85,7 @@ impl Observations {
         refuse_duplicates(&ids)?;
         let mut input_flags = vec![0; ids.len()];
         let units = FluxUnits::of(&table, options.flux_unit.as_deref(), place)?;
-        let mut flux = Flux::read(&table, grid.len(), &units, &mut input_flags)?;
+        let mut flux = Flux::read(&mut table, grid.len(), &units, &mut input_flags)?;
         let whitening = flux.whiten(&mut table, &grid, &units, options, &mut input_flags)?;
         let Flux { flux, error: flux_error } = flux;
         for (star, flags) in input_flags.iter_mut().enumerate() {
@@ -97,12 +97,10 @@ impl Observations {
             }
         }
         let constraints = constraints(place, &mut table, options, &mut input_flags)?;
-        for name in [columns::ID, columns::FLUX, columns::FLUX_ERROR] {
-            table.take(name);
-        }
+        table.take(columns::ID);
         let flux_unit = units.unit;
-        let read = Self { grid, ids, flux, flux_error, flux_unit, whitening, constraints, input_flags, auxiliary: table };
-        Ok(read.with_flux_factors(&options.flux_factors))
+        let stars = Stars { grid, ids, flux_unit, constraints, input_flags, auxiliary: table };
+        Ok(Self { stars, flux, flux_error, whitening }.with_flux_factors(&options.flux_factors))
     }
 }
 
@@ -199,7 +197,7 @@ fn grid_of(table: &Table) -> Result<Grid> {
     Ok(Grid::new(wavelength, names)?.with_instrument(instrument).with_medium(medium))
 }
 
-fn refuse_duplicates(ids: &[i64]) -> Result<()> {
+pub(super) fn refuse_duplicates(ids: &[i64]) -> Result<()> {
     let mut seen = HashSet::with_capacity(ids.len());
     let twice: Vec<String> = ids.iter().filter(|id| !seen.insert(**id)).take(5).map(i64::to_string).collect();
     if twice.is_empty() {

@@ -54,6 +54,15 @@ pub trait Estimator: Send + Sync {
     /// When they cannot be written.
     fn choices(&self) -> Result<String>;
 
+    /// Of these, the ones that decide what is estimated from given data: what was learned from estimates
+    /// (zero points, confidences) is for others of the same ones.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    fn deciding_choices(&self) -> Result<String> {
+        self.choices()
+    }
+
     /// What else provenance should say, by key; it does not decide the catalogue.
     fn notes(&self) -> Vec<(String, String)> {
         Vec::new()

@@ -4,7 +4,7 @@ use super::kinds::Kind;
 use crate::error::Result;
 use crate::learn::CheckpointFile;
 use crate::model::Registry;
-use crate::observations::{Observations, ReadOptions};
+use crate::observations::{ReadOptions, Sample};
 use crate::table::{FolderKind, Table};
 use crate::tensor::Device;
 use serde_json::Value;
@@ -20,6 +20,10 @@ pub trait Trainable: Kind {
 
     /// The folder in which packages are saved, with all files that may be in it.
     const FOLDER: FolderKind;
+
+    /// Whether a training visits stars part by part, so that it can be given those of files larger than
+    /// memory; others ask for the [`Sample::whole`].
+    const IN_PARTS: bool = false;
 
     /// Reads a recipe; `place` is for messages, `folder` that to which paths in it are relative, and `seed`
     /// takes the place of its own.
@@ -58,7 +62,7 @@ pub trait Trainable: Kind {
     ///
     /// # Errors
     /// When recipe and observations do not fit each other, the training fails, or it is told to end.
-    fn train(recipe: &Self::Recipe, observations: &Observations, context: &TrainingContext<'_>) -> Result<Trained<Self>>;
+    fn train(recipe: &Self::Recipe, stars: &dyn Sample, context: &TrainingContext<'_>) -> Result<Trained<Self>>;
 
     /// Writes the package into a folder that is there.
     ///

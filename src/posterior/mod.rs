@@ -31,6 +31,7 @@ use host::{HostTerms, Sums};
 use ndarray::{Array2, Array3, ArrayView2, Axis};
 use standard::StandardEngine;
 use star_by_star::StarByStar;
+use std::borrow::Cow;
 
 /// −2 ln P of every star of `observations` in the free coordinates of `model`.
 ///
@@ -41,7 +42,7 @@ pub struct Posterior<'a> {
     observations: &'a Observations,
     host: HostTerms<'a>,
     free: Vec<usize>,
-    fixed: Array2<f64>,
+    fixed: Cow<'a, Array2<f64>>,
     standard: Option<StandardEngine>,
 }
 
@@ -78,6 +79,29 @@ impl<'a> Posterior<'a> {
         terms: &Terms<'a>,
         held: &[String],
         fixed: Array2<f64>,
+    ) -> Result<Self> {
+        Self::with_fixed(model, observations, terms, held, Cow::Owned(fixed))
+    }
+
+    /// The posterior with all parameters free, of stars at `coordinates [N, P]`.
+    ///
+    /// # Errors
+    /// As [`Posterior::new`].
+    pub fn around(
+        model: &'a ForwardModel,
+        observations: &'a Observations,
+        terms: &Terms<'a>,
+        coordinates: &'a Array2<f64>,
+    ) -> Result<Self> {
+        Self::with_fixed(model, observations, terms, &[], Cow::Borrowed(coordinates))
+    }
+
+    fn with_fixed(
+        model: &'a ForwardModel,
+        observations: &'a Observations,
+        terms: &Terms<'a>,
+        held: &[String],
+        fixed: Cow<'a, Array2<f64>>,
     ) -> Result<Self> {
         model.grid.require_same(&observations.grid)?;
         let expected = (observations.len(), model.space.len());

@@ -1,13 +1,13 @@
 //! One table of the network and its baselines on the validation stars: the same stars, the same inputs.
 
-use super::baselines::{Sample, all};
+use super::baselines::{Lesson, all};
 use super::model::RegressionModel;
 use super::objective::parallaxes;
 use super::recipe::RegressionRecipe;
 use super::target::Target;
-use super::train::Parts;
+use super::train::{Parts, some_of};
 use crate::error::Result;
-use crate::observations::Observations;
+use crate::observations::{Sample, Stars};
 use crate::statistics::{median, robust_scatter, scatter_about_zero};
 use ndarray::{Array2, Axis};
 use serde::{Deserialize, Serialize};
@@ -43,16 +43,19 @@ impl Comparison {
     pub(super) fn new(
         model: &RegressionModel,
         recipe: &RegressionRecipe,
-        observations: &Observations,
+        sample: &dyn Sample,
         rows: &Array2<f32>,
         parts: &Parts,
     ) -> Result<Self> {
-        let stars = &parts.validation;
+        let observations = sample.stars();
+        let most = recipe.baselines.most_stars;
+        let stars = &some_of(&parts.validation, &observations.ids, most);
+        let taught = some_of(&parts.taught(), &observations.ids, most);
         let mut found = Self::default();
         if stars.is_empty() {
             return Ok(found);
         }
-        let predicted = model.predict(observations, stars, &|| Ok(()))?;
+        let predicted = model.predict_of(sample, stars)?;
         let own = |row: usize, k: usize| [predicted.values[[row, k]], predicted.covariance[[row, k, k]]];
         let chosen_by = |row: usize| predicted.values[[row, 0]];
         let parameters = model.target.parameters();
@@ -62,17 +65,17 @@ impl Comparison {
             let has_errors = !matches!(model.target, Target::MixtureOfMagnitudes(_));
             found.push(&parameters[k], "network", &pairs, &measured(model, observations, stars, k, chosen_by)?, has_errors);
         }
-        for (name, teach) in lessons(model, observations, parts)? {
+        for (name, teach) in lessons(model, observations, &taught)? {
             for (k, targets) in teach.into_iter().enumerate() {
                 let pick = |stars: &[usize]| rows.select(Axis(0), stars).mapv(f64::from);
-                let known: Vec<usize> = parts.taught().into_iter().filter(|&star| targets[star].is_finite()).collect();
+                let known: Vec<usize> = taught.iter().copied().filter(|&star| targets[star].is_finite()).collect();
                 let values: Vec<f64> = known.iter().map(|&star| targets[star]).collect();
                 if known.len() < 20 {
                     continue;
                 }
                 let inputs = pick(&known);
-                let sample = Sample { inputs: inputs.view(), target: &values };
-                for (method, predictions) in all(recipe, sample, pick(stars).view())? {
+                let lesson = Lesson { inputs: inputs.view(), target: &values };
+                for (method, predictions) in all(recipe, lesson, pick(stars).view())? {
                     let residuals = model.residuals(observations, stars, |row, _| [predictions[row], 0.0], chosen_by)?;
                     let scatter = robust_scatter(&residuals[k].iter().map(|r| r.value).collect::<Vec<_>>());
                     let pairs: Vec<[f64; 2]> = residuals[k].iter().map(|r| [r.value, scatter]).collect();
@@ -150,7 +153,7 @@ impl fmt::Display for Comparison {
 /// What was measured of a parameter, by which the squared error is scaled.
 fn measured(
     model: &RegressionModel,
-    observations: &Observations,
+    observations: &Stars,
     stars: &[usize],
     k: usize,
     chosen_by: impl Fn(usize) -> f64,
@@ -161,12 +164,12 @@ fn measured(
 
 /// What baselines are taught, by parameter `[P][N]`, NaN for stars that do not teach. For luminosities they
 /// have magnitudes of 1/ϖ, which take a choice of stars: the parallaxes that are positive, or the good ones.
-fn lessons(model: &RegressionModel, observations: &Observations, parts: &Parts) -> Result<Vec<(String, Vec<Vec<f64>>)>> {
+fn lessons(model: &RegressionModel, observations: &Stars, taught: &[usize]) -> Result<Vec<(String, Vec<Vec<f64>>)>> {
     let n = observations.len();
     if let Target::Labels { names, .. } = &model.target {
         let of = |name: &String| {
             let mut values = vec![f64::NAN; n];
-            for star in parts.taught() {
+            for &star in taught {
                 values[star] = observations.constraint(name, star).map_or(f64::NAN, |(value, _)| value);
             }
             values

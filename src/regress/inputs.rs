@@ -17,6 +17,9 @@ pub struct InputsRecipe {
     pub interpolate: bool,
     /// Largest fraction of missing fluxes of a star for which anything is predicted.
     pub most_missing: f64,
+    /// Most training stars that steps learn from, by a hash of the identifier; all of these are in memory
+    /// together.
+    pub most_stars: usize,
     /// One more input per flux, 1 where it is missing.
     pub indicators: bool,
     /// Measured quantities that are inputs too, as asinh of their multiples of the median error.
@@ -42,6 +45,7 @@ impl Default for InputsRecipe {
         Self {
             interpolate: false,
             most_missing: 0.5,
+            most_stars: 100_000,
             indicators: false,
             measured: Vec::new(),
             luminosity: None,

@@ -38,6 +38,8 @@ mod pca;
 mod predict;
 mod recipe;
 mod rows;
+#[cfg(test)]
+mod sample_tests;
 mod slopes;
 #[cfg(test)]
 mod solar_like_tests;

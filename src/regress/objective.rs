@@ -4,7 +4,7 @@ use super::mixture::{self, Mixture, MixtureOfMagnitudes};
 use super::target::{LabelLoss, Luminosity, LuminosityOutput, Target};
 use crate::error::{Error, Result};
 use crate::learn::{LossSums, Teacher};
-use crate::observations::Observations;
+use crate::observations::Stars;
 use crate::quantity::{Notices, Quantity, Role};
 use crate::statistics::{median, robust_scatter};
 use crate::tensor::{Device, Tensor};
@@ -40,10 +40,10 @@ pub(super) enum Objective {
 ///
 /// # Errors
 /// When a column is missing, or is in a unit other than magnitudes.
-pub(super) fn magnitudes(observations: &Observations, magnitude: &str, extinction: Option<&str>) -> Result<Vec<f64>> {
+pub(super) fn magnitudes(stars: &Stars, magnitude: &str, extinction: Option<&str>) -> Result<Vec<f64>> {
     let mut notices = Notices::default();
     let mut column = |name: &str| -> Result<Vec<f64>> {
-        let column = observations.auxiliary.column(name)?.clone();
+        let column = stars.auxiliary.column(name)?.clone();
         let read = Quantity::magnitude(name, None).read(column, Role::Value, None, &mut notices);
         read.map_err(|error| error.remedy("Name a column of magnitudes in the recipe."))?.to_f64()
     };
@@ -58,15 +58,15 @@ pub(super) fn magnitudes(observations: &Observations, magnitude: &str, extinctio
 }
 
 /// Parallax, its error and magnitude of every star `[N]`; NaN where one is missing.
-pub(super) fn parallaxes(observations: &Observations, target: &Target) -> Result<Vec<[f64; 3]>> {
+pub(super) fn parallaxes(stars: &Stars, target: &Target) -> Result<Vec<[f64; 3]>> {
     let (parallax, magnitude, extinction) = match target {
         Target::Luminosity(of) => (&of.parallax, &of.magnitude, of.extinction.as_deref()),
         Target::MixtureOfMagnitudes(of) => (&of.parallax, &of.magnitude, of.extinction.as_deref()),
         Target::Labels { .. } => return Ok(Vec::new()),
     };
-    let magnitudes = magnitudes(observations, magnitude, extinction)?;
-    Ok((0..observations.len())
-        .map(|star| match observations.constraint(parallax, star) {
+    let magnitudes = magnitudes(stars, magnitude, extinction)?;
+    Ok((0..stars.len())
+        .map(|star| match stars.constraint(parallax, star) {
             Some((value, error)) if magnitudes[star].is_finite() => [value, error, magnitudes[star]],
             _ => [f64::NAN; 3],
         })
@@ -78,7 +78,7 @@ impl Scaling {
     ///
     /// # Errors
     /// When fewer than ten of them have a quantity.
-    pub fn of(target: &Target, observations: &Observations, training: &[usize]) -> Result<Self> {
+    pub fn of(target: &Target, stars: &Stars, training: &[usize]) -> Result<Self> {
         let few = |name: &str, n: usize| {
             Err(Error::data(format!("target '{name}'"))
                 .found(format!("{n} training stars that have it"))
@@ -88,7 +88,7 @@ impl Scaling {
         let mut scaling = Self { centre: Vec::new(), scale: Vec::new() };
         if let Target::Labels { names, .. } = target {
             for name in names {
-                let values: Vec<f64> = training.iter().filter_map(|&star| Some(observations.constraint(name, star)?.0)).collect();
+                let values: Vec<f64> = training.iter().filter_map(|&star| Some(stars.constraint(name, star)?.0)).collect();
                 if values.len() < 10 {
                     return few(name, values.len());
                 }
@@ -100,7 +100,7 @@ impl Scaling {
             }
             return Ok(scaling);
         }
-        let all = parallaxes(observations, target)?;
+        let all = parallaxes(stars, target)?;
         let well: Vec<f64> = training
             .iter()
             .map(|&star| all[star])
@@ -125,12 +125,12 @@ impl Scaling {
 impl Objective {
     /// # Errors
     /// When a column is missing.
-    pub fn new(target: &Target, scaling: &Scaling, observations: &Observations) -> Result<Self> {
-        let n = observations.len();
+    pub fn new(target: &Target, scaling: &Scaling, stars: &Stars) -> Result<Self> {
+        let n = stars.len();
         Ok(match target {
             Target::Labels { names, loss } => {
                 let cells = || (0..n).flat_map(|star| names.iter().enumerate().map(move |(k, name)| (star, k, name)));
-                let of = |(star, k, name): (usize, usize, &String)| match observations.constraint(name, star) {
+                let of = |(star, k, name): (usize, usize, &String)| match stars.constraint(name, star) {
                     Some((value, error)) => {
                         [(value - scaling.centre[k]) / scaling.scale[k], error / scaling.scale[k], 1.0].map(|x| x as f32)
                     }
@@ -141,7 +141,7 @@ impl Objective {
             }
             Target::Luminosity(of) => {
                 let mut columns = [const { Vec::<f32>::new() }; 3];
-                for [parallax, error, magnitude] in parallaxes(observations, target)? {
+                for [parallax, error, magnitude] in parallaxes(stars, target)? {
                     let row = match parallax.is_finite() {
                         true => [parallax, error, 10f64.powf(2.0 - magnitude / 5.0)],
                         // Weight zero in single precision.
@@ -154,7 +154,7 @@ impl Objective {
             }
             Target::MixtureOfMagnitudes(_) => {
                 let (mut magnitude, mut ln_weight, mut measured) = (Vec::new(), Vec::new(), Vec::new());
-                for [parallax, error, m] in parallaxes(observations, target)? {
+                for [parallax, error, m] in parallaxes(stars, target)? {
                     let is_measured = parallax.is_finite();
                     measured.push(if is_measured { 1.0 } else { 0.0 });
                     let nodes = if is_measured { mixture::nodes(m, parallax, error) } else { mixture::nodes(10.0, 1.0, 1.0) };

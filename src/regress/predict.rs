@@ -5,7 +5,7 @@ use super::objective::{LN_LABEL_PER_MAGNITUDE, meaning};
 use super::rows::Copy;
 use super::target::Target;
 use crate::error::Result;
-use crate::observations::Observations;
+use crate::observations::{Observations, Sample};
 use ndarray::{Array2, Array3, Axis, s};
 
 /// Bytes of inputs that are worked on at once.
@@ -74,19 +74,48 @@ impl RegressionModel {
         stars: &[usize],
         after: &dyn Fn() -> Result<()>,
     ) -> Result<Predictions> {
-        let (n, p) = (stars.len(), self.scaled_parameters());
-        let mut found = Predictions {
+        let mut found = self.nothing_predicted(stars.len());
+        self.predict_into(observations, stars, 0, &mut found, after)?;
+        Ok(found)
+    }
+
+    /// Predicts the given stars of a sample.
+    pub(super) fn predict_of(&self, sample: &dyn Sample, stars: &[usize]) -> Result<Predictions> {
+        let mut found = self.nothing_predicted(stars.len());
+        let mut first = 0;
+        sample.visit(stars, &mut |part, stars| {
+            self.predict_into(part, stars, first, &mut found, &|| Ok(()))?;
+            first += stars.len();
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    fn nothing_predicted(&self, n: usize) -> Predictions {
+        let p = self.scaled_parameters();
+        Predictions {
             values: Array2::from_elem((n, p), f64::NAN),
             covariance: Array3::from_elem((n, p, p), f64::NAN),
             own: Array2::from_elem((n, p), f64::NAN),
             distance: vec![f64::NAN; n],
-        };
+        }
+    }
+
+    /// Writes the predictions of some stars, of which the first is star `first` of `found`.
+    fn predict_into(
+        &self,
+        observations: &Observations,
+        stars: &[usize],
+        first: usize,
+        found: &mut Predictions,
+        after: &dyn Fn() -> Result<()>,
+    ) -> Result<()> {
         let at_once = (BYTES / (4 * self.inputs.grid.len().max(self.inputs.len()))).clamp(8, 8192);
         for (chunk, stars) in stars.chunks(at_once).enumerate() {
-            self.predict_chunk(observations, stars, chunk * at_once, &mut found)?;
+            self.predict_chunk(observations, stars, first + chunk * at_once, found)?;
             after()?;
         }
-        Ok(found)
+        Ok(())
     }
 
     fn scaled_parameters(&self) -> usize {

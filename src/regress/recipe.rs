@@ -17,6 +17,9 @@ use std::collections::BTreeMap;
 /// What `kind` of a recipe says that it is one of these.
 pub const KIND: &str = "regression";
 
+/// Fewest stars to which a recipe may limit what is learned from.
+const FEWEST_OF_SOME: usize = 100;
+
 /// A training of direct networks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,11 +118,14 @@ pub struct BaselinesRecipe {
     /// Number of neighbours; 0 for none.
     pub nearest_neighbours: usize,
     pub boosting: bool,
+    /// Most stars that they learn from, and most validation stars of the comparison, by a hash of the
+    /// identifier.
+    pub most_stars: usize,
 }
 
 impl Default for BaselinesRecipe {
     fn default() -> Self {
-        Self { linear: true, nearest_neighbours: 10, boosting: true }
+        Self { linear: true, nearest_neighbours: 10, boosting: true, most_stars: 100_000 }
     }
 }
 
@@ -165,6 +171,11 @@ impl RegressionRecipe {
         let training = &self.training;
         if !(1..=1000).contains(&training.members) {
             return fault("training.members", training.members.to_string(), "from 1 to 1000 networks");
+        }
+        for (key, value) in [("inputs.most_stars", self.inputs.most_stars), ("baselines.most_stars", self.baselines.most_stars)] {
+            if value < FEWEST_OF_SOME {
+                return fault(key, value.to_string(), &format!("at least {FEWEST_OF_SOME} stars"));
+            }
         }
         if training.batch == 0 {
             return fault("training.batch", "0".into(), "at least one star");

@@ -4,7 +4,7 @@ use super::inputs::{Inputs, InputsRecipe};
 use super::normals::normals;
 use super::steps::fill;
 use crate::error::{Error, Result};
-use crate::observations::{Observations, hash64};
+use crate::observations::{Observations, Sample, hash64};
 use ndarray::{Array2, ArrayViewMut2, Axis, s};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -37,11 +37,39 @@ impl Inputs {
     pub fn rows(&self, observations: &Observations, stars: &[usize], copy: Option<Copy>) -> Result<Rows> {
         self.grid.require_same(&observations.grid)?;
         let mut values = Array2::zeros((stars.len(), self.len()));
+        let is_unusable = self.write_all(observations, stars, copy, values.view_mut())?;
+        Ok(Rows { values, is_unusable })
+    }
+
+    /// The rows of all stars of a sample, without noise.
+    ///
+    /// # Errors
+    /// As [`Inputs::rows`], and when a file cannot be read.
+    pub fn rows_of(&self, sample: &dyn Sample) -> Result<Array2<f32>> {
+        let all: Vec<usize> = (0..sample.stars().len()).collect();
+        let mut values = Array2::zeros((all.len(), self.len()));
+        let mut first = 0;
+        sample.visit(&all, &mut |part, stars| {
+            self.write_all(part, stars, None, values.slice_mut(s![first..first + stars.len(), ..]))?;
+            first += stars.len();
+            Ok(())
+        })?;
+        Ok(values)
+    }
+
+    /// Writes the rows of some stars into `values`; returns whose could not be made.
+    fn write_all(
+        &self,
+        observations: &Observations,
+        stars: &[usize],
+        copy: Option<Copy>,
+        mut values: ArrayViewMut2<'_, f32>,
+    ) -> Result<Vec<bool>> {
         let mut is_unusable = vec![false; stars.len()];
         let chunks = values.axis_chunks_iter_mut(Axis(0), TOGETHER).into_par_iter();
         let work = chunks.zip(stars.par_chunks(TOGETHER)).zip(is_unusable.par_chunks_mut(TOGETHER));
         work.try_for_each(|((values, stars), is_unusable)| self.write_rows(observations, stars, copy, values, is_unusable))?;
-        Ok(Rows { values, is_unusable })
+        Ok(is_unusable)
     }
 
     fn write_rows(

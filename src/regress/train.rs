@@ -11,16 +11,19 @@ use super::recipe::RegressionRecipe;
 use super::target::Target;
 use crate::error::{Error, Result};
 use crate::learn::{CheckpointFile, Checkpoints, Lesson, NetworkLearner, ensemble, is_held_out, member_seed};
-use crate::model::{ModelCard, hexadecimal};
-use crate::observations::{Observations, in_validation, select};
+use crate::model::ModelCard;
+use crate::observations::{Sample, Stars, hash64, in_validation, select};
 use crate::statistics::percentiles;
 use crate::table::{Column, ColumnSchema, Shape, Table, Values};
 use crate::tensor::layers::Predictor;
 use crate::tensor::{Device, Weights};
+use crate::text::hexadecimal;
 use sha2::{Digest, Sha256};
 
 /// Fewest stars to learn from.
 const FEWEST: usize = 20;
+/// Seed of the hash that takes some of too many stars; independent of those of the parts.
+const SOME: u64 = 0x5e_1e_c7;
 
 /// The parts of a sample: positions of the stars that pass the cuts and teach something.
 #[derive(Debug, Clone, Default)]
@@ -40,7 +43,7 @@ impl Parts {
 
     /// Fails where the stars that are held out are too few to calibrate an error by: errors of networks are
     /// wrong by any factor before that.
-    fn require_calibration(&self, target: &Target, observations: &Observations) -> Result<()> {
+    fn require_calibration(&self, target: &Target, observations: &Stars) -> Result<()> {
         let n_with = |name: &String| self.held_out.iter().filter(|&&star| observations.constraint(name, star).is_some()).count();
         let counted: Vec<(String, usize)> = match target {
             Target::Labels { names, .. } => {
@@ -68,15 +71,16 @@ impl Parts {
 /// checkpoint cannot be read or written.
 pub fn train(
     recipe: &RegressionRecipe,
-    observations: &Observations,
+    sample: &dyn Sample,
     device: &Device,
     checkpoints: Option<CheckpointFile<'_>>,
     report: &mut dyn FnMut(f64, &str) -> Result<()>,
 ) -> Result<(RegressionModel, Table)> {
     let as_written = recipe.to_toml()?;
-    let data_sha256 = hexadecimal(observations.hash());
+    let data_sha256 = sample.sha256();
+    let observations = sample.stars();
     let passing = select(observations, &recipe.data.cuts)?;
-    let is_usable = |star: &&usize| usable(recipe, observations, **star);
+    let is_usable = |star: &&usize| usable(recipe, sample, **star);
     let in_training = |star: &&usize| !in_validation(observations.ids[**star], recipe.data.validation_fraction);
     let candidates: Vec<usize> = passing.iter().filter(is_usable).filter(in_training).copied().collect();
     let is_needed = "measured values with their errors, for the target of the recipe";
@@ -100,9 +104,11 @@ pub fn train(
             .remedy("Check the cuts of the recipe and the columns of the targets."));
     }
     parts.require_calibration(&recipe.target, observations)?;
-    let inputs = Inputs::fit(&recipe.inputs, observations, &parts.training, recipe.seed)?;
-    let all: Vec<usize> = (0..observations.len()).collect();
-    let rows = inputs.rows(observations, &all, None)?.values;
+    let inputs = {
+        let (held, stars) = sample.held(&some_of(&parts.training, &observations.ids, recipe.inputs.most_stars))?;
+        Inputs::fit(&recipe.inputs, &held, &stars, recipe.seed)?
+    };
+    let rows = inputs.rows_of(sample)?;
     let network = recipe.network(inputs.len())?;
     let lesson = Lesson {
         network: &network,
@@ -172,12 +178,12 @@ pub fn train(
         sha256: String::new(),
         inputs,
     };
-    model.training_range = training_range(&model, observations, &parts.training)?;
-    model.calibrate(observations, &parts.held_out)?;
+    model.training_range = training_range(&model, sample, &parts.training)?;
+    model.calibrate(sample, &parts.held_out)?;
     report(1.0, "comparison with other regressions")?;
-    model.log.comparison = Comparison::new(&model, recipe, observations, &rows, &parts)?;
+    model.log.comparison = Comparison::new(&model, recipe, sample, &rows, &parts)?;
     model.card.metrics = model.log.comparison.metrics();
-    if let Some(found) = Identification::of(&model, observations, &parts.held_out)? {
+    if let Some(found) = Identification::of(&model, observations, &rows, &parts.held_out)? {
         model.card.metrics.extend(found.metrics());
         model.card.warnings = found.warnings();
     }
@@ -188,9 +194,22 @@ pub fn train(
 }
 
 /// Whether a star has enough fluxes.
-fn usable(recipe: &RegressionRecipe, observations: &Observations, star: usize) -> bool {
-    let missing = observations.grid.len() - observations.n_fluxes(star);
-    missing as f64 <= recipe.inputs.most_missing * observations.grid.len() as f64
+fn usable(recipe: &RegressionRecipe, sample: &dyn Sample, star: usize) -> bool {
+    let of = sample.stars().grid.len();
+    (of - sample.n_fluxes(star)) as f64 <= recipe.inputs.most_missing * of as f64
+}
+
+/// At most so many of the given stars, by a hash of the identifier, in the order in which they are given.
+pub(super) fn some_of(stars: &[usize], ids: &[i64], most: usize) -> Vec<usize> {
+    if stars.len() <= most {
+        return stars.to_vec();
+    }
+    let mut by_hash: Vec<(u64, usize)> = stars.iter().map(|&star| (hash64(ids[star], SOME), star)).collect();
+    by_hash.sort_unstable();
+    by_hash.truncate(most);
+    let mut some: Vec<usize> = by_hash.into_iter().map(|(_, star)| star).collect();
+    some.sort_unstable();
+    some
 }
 
 impl RegressionModel {
@@ -199,7 +218,7 @@ impl RegressionModel {
     /// predicts is ten times the error of the measured one: a choice by the measured one would bias.
     pub(super) fn residuals(
         &self,
-        observations: &Observations,
+        observations: &Stars,
         stars: &[usize],
         values: impl Fn(usize, usize) -> [f64; 2],
         chosen_by: impl Fn(usize) -> f64,
@@ -233,12 +252,12 @@ impl RegressionModel {
         Ok(found)
     }
 
-    fn calibrate(&mut self, observations: &Observations, held_out: &[usize]) -> Result<()> {
+    fn calibrate(&mut self, sample: &dyn Sample, held_out: &[usize]) -> Result<()> {
         // Geometric magnitudes contain binaries, which a mixture means to tell apart.
         if matches!(self.target, Target::MixtureOfMagnitudes(_)) {
             return Ok(());
         }
-        let predicted = self.predict(observations, held_out, &|| Ok(()))?;
+        let (observations, predicted) = (sample.stars(), self.predict_of(sample, held_out)?);
         let own = |row: usize, k: usize| [predicted.values[[row, k]], predicted.own[[row, k]]];
         self.calibration = match &self.target {
             Target::Labels { .. } => {
@@ -262,7 +281,8 @@ impl RegressionModel {
 }
 
 /// What training stars had, by parameter; of luminosities, what is predicted for them.
-fn training_range(model: &RegressionModel, observations: &Observations, training: &[usize]) -> Result<Vec<[f64; 2]>> {
+fn training_range(model: &RegressionModel, sample: &dyn Sample, training: &[usize]) -> Result<Vec<[f64; 2]>> {
+    let observations = sample.stars();
     let range = |values: &[f64]| percentiles(values, [0.5, 99.5]);
     if let Target::Labels { names, .. } = &model.target {
         let of = |name: &String| -> Vec<f64> {
@@ -271,12 +291,12 @@ fn training_range(model: &RegressionModel, observations: &Observations, training
         return Ok(names.iter().map(|name| range(&of(name))).collect());
     }
     let without = RegressionModel { copies: 0, ..model.clone() };
-    let predicted = without.predict(observations, training, &|| Ok(()))?;
+    let predicted = without.predict_of(sample, training)?;
     Ok(predicted.values.columns().into_iter().map(|column| range(&column.to_vec())).collect())
 }
 
 /// One row per star: the part it was in, and the scalar columns of the file.
-fn stars_table(observations: &Observations, parts: &Parts) -> Result<Table> {
+fn stars_table(observations: &Stars, parts: &Parts) -> Result<Table> {
     let n = observations.len();
     let column = |name: &str, text: &str, members: &[usize]| {
         let mut is_member = vec![false; n];

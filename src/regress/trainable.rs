@@ -6,7 +6,7 @@ use super::recipe::RegressionRecipe;
 use super::train::train;
 use crate::error::Result;
 use crate::model::Registry;
-use crate::observations::{Grid, Observations, ReadOptions};
+use crate::observations::{Grid, ReadOptions, Sample};
 use crate::package::{Trainable, Trained, TrainingContext};
 use crate::table::{FolderKind, Table};
 use serde_json::{Value, json};
@@ -16,6 +16,7 @@ impl Trainable for RegressionModel {
     type Recipe = RegressionRecipe;
 
     const FOLDER: FolderKind = MODEL_FOLDER;
+    const IN_PARTS: bool = true;
 
     fn recipe(text: &str, place: &str, _folder: &Path, seed: Option<u64>) -> Result<RegressionRecipe> {
         let recipe = RegressionRecipe::parse(text, place)?;
@@ -30,10 +31,10 @@ impl Trainable for RegressionModel {
         Ok(recipe.read_options(Grid::of_table(table)?.len()))
     }
 
-    fn train(recipe: &RegressionRecipe, observations: &Observations, context: &TrainingContext<'_>) -> Result<Trained<Self>> {
+    fn train(recipe: &RegressionRecipe, stars: &dyn Sample, context: &TrainingContext<'_>) -> Result<Trained<Self>> {
         let report = &mut |done: f64, text: &str| (context.report)(done, text);
-        let (package, stars) = train(recipe, observations, context.device, Some(context.checkpoints), report)?;
-        Ok(Trained { package, tables: vec![(STARS_FILE, stars)] })
+        let (package, table) = train(recipe, stars, context.device, Some(context.checkpoints), report)?;
+        Ok(Trained { package, tables: vec![(STARS_FILE, table)] })
     }
 
     fn save_in(&self, folder: &Path) -> Result<()> {

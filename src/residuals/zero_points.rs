@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::optimise::dense::invert_positive_semidefinite;
 use nalgebra::{DMatrix, SymmetricEigen};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Layout of the file.
@@ -48,6 +48,9 @@ pub struct ZeroPoints {
     format: u32,
     pub program: String,
     pub model_sha256: String,
+    /// The options of the fits that decide their estimates, as TOML; files of before do not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub solved_with: String,
     /// Stars that took part.
     pub n_stars: u64,
     /// Standard deviation of the prior of every zero point, mag.
@@ -147,11 +150,16 @@ fn held(covariance: &[f64], names: &[String], prior: f64) -> Vec<Held> {
 
 impl ZeroPoints {
     /// What was solved for.
-    pub fn new(model_sha256: &str, (prior, n_stars, n_iterations): (f64, u64, usize), step: ZeroPointStep) -> Self {
+    pub fn new(
+        (model_sha256, solved_with): (&str, String),
+        (prior, n_stars, n_iterations): (f64, u64, usize),
+        step: ZeroPointStep,
+    ) -> Self {
         Self {
             format: FORMAT,
             program: concat!("photosphere ", env!("CARGO_PKG_VERSION")).into(),
             model_sha256: model_sha256.to_owned(),
+            solved_with,
             n_stars,
             prior,
             n_iterations,
@@ -196,6 +204,19 @@ impl ZeroPoints {
                 .found(format!("{name}: {} ± {} mag", point.offset, point.error))
                 .expected(format!("zero points of at most {LARGEST} mag"))),
             None => Ok(()),
+        }
+    }
+
+    /// The options in which the fits that solved for these differ from others, by name; empty where the file
+    /// does not say.
+    pub fn other_options(&self, options: &str) -> Vec<String> {
+        let read = |text: &str| text.parse::<toml::Table>().unwrap_or_default();
+        let (these, others) = (read(&self.solved_with), read(options));
+        let names: BTreeSet<&String> = these.keys().chain(others.keys()).collect();
+        let differs = |name: &&&String| these.get(**name) != others.get(**name);
+        match self.solved_with.is_empty() {
+            true => Vec::new(),
+            false => names.iter().filter(differs).map(|name| (*name).clone()).collect(),
         }
     }
 

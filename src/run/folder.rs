@@ -1,8 +1,8 @@
 //! Where everything of a run lies.
 
 use crate::error::{Error, Result};
-use crate::model::hexadecimal;
 use crate::table::{remove_leftovers, write_atomically};
+use crate::text::hexadecimal;
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! Provenance of an output: what made it, from what, and a hash by which a finished run is recognised.
 
 use crate::error::{Error, Result};
-use crate::model::hexadecimal;
 use crate::table::{Location, Table, file_of};
+use crate::text::hexadecimal;
 use crate::text::{of_one_line, on_one_line};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

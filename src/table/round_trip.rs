@@ -3,6 +3,7 @@
 use super::sample::sample_table;
 use super::{Column, ColumnSchema, Table, Values, Writer, read, read_chunks, read_columns, read_schema, write};
 use crate::error::ErrorKind;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -74,6 +75,11 @@ fn metadata_that_come_last_stand_with_the_others() {
             assert_same(&written(&folder.path().join(name), n), &expected, name);
         }
     }
+    // Where pyarrow and astropy look.
+    let file = std::fs::File::open(folder.path().join("a.parquet")).unwrap();
+    let schema = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().schema().clone();
+    assert_eq!(schema.metadata()["check"], late(6000)["check"]);
+    assert!(schema.metadata()["table_meta_yaml"].contains("check"));
     // What a FITS header has no room for is left out, and said.
     assert_same(&written(&folder.path().join("b.fits"), 20_000), &sample_table(), "b.fits");
     assert!(crate::warning::said().iter().any(|text| text.contains("b.fits: the header has no room for 'check'")));

@@ -98,7 +98,7 @@ fn differences(
     let stars: Vec<usize> = state.stars(Part::Testing).into_iter().filter(|&star| !is_pair(star)).collect();
     let stars: Vec<usize> = stars.iter().copied().step_by(stars.len().div_ceil(STARS).max(1)).collect();
     let terms = Terms { constraints: &[], mixture: None, jacobians: false };
-    let posterior = Posterior::new(&state.model, observations, &terms, &[], state.coordinates.clone())?;
+    let posterior = Posterior::around(&state.model, observations, &terms, &state.coordinates)?;
     let mut rows = Vec::new();
     let mut differences = Vec::new();
     for chunk in stars.chunks(512) {

@@ -6,19 +6,24 @@
 //! them: cleaning would take the cool giants away, and the model would never learn them. So a star that
 //! disagrees is compared with its like as well, and goes only if it stands out from them too.
 
-use super::neighbours::nearest;
+use super::neighbours::Neighbours;
 use super::recipe::Clean;
 use super::state::TrainingState;
 use crate::error::Result;
 use crate::model::Role;
 use crate::observations::Observations;
-use crate::statistics::median;
+use crate::statistics::{median, normal_quantile};
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// Like stars with which a star is compared.
 const NEIGHBOURS: usize = 25;
+
+/// Share of perfect stars that a cleaning may take for others.
+const SHARE_BY_NOISE: f64 = 0.01;
+/// Stars whose fluxes are predicted at once.
+const PREDICTED_TOGETHER: usize = 4096;
 
 /// How many stars one cleaning removed, and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,7 +63,8 @@ pub(super) fn clean(state: &mut TrainingState, observations: &Observations, stag
     let stars = state.kept_stars();
     let residuals = Residuals::of(state, observations, &stars)?;
     let labels = state.coordinates.select(Axis(0), &stars).select(Axis(1), &state.model.space.label_positions());
-    let verdicts: Vec<Verdict> = (0..stars.len()).into_par_iter().map(|row| residuals.judge(row, &labels, stage)).collect();
+    let like = Neighbours::among(&labels);
+    let verdicts: Vec<Verdict> = (0..stars.len()).into_par_iter().map(|row| residuals.judge(row, &like, stage)).collect();
     let mut report = CleaningReport {
         stage: stage.name.clone(),
         n_before: stars.len(),
@@ -118,9 +124,9 @@ fn share_by_quarter(verdicts: &[Verdict], quantity: &[f64]) -> [f64; 4] {
 /// distance parameter as a fraction of the fitted one) and of the fluxes (fractions of the predicted ones).
 struct Residuals {
     /// `[n, Q + W]`; NaN where nothing was measured.
-    residual: Array2<f64>,
+    residual: Array2<f32>,
     /// `[n, Q + W]`; infinite where nothing was measured.
-    error: Array2<f64>,
+    error: Array2<f32>,
     n_parameters: usize,
 }
 
@@ -130,10 +136,15 @@ impl Residuals {
         let checked: Vec<usize> =
             (0..space.len()).filter(|&p| matches!(space.parameters[p].role, Role::Label | Role::Distance)).collect();
         let n_columns = checked.len() + observations.grid.len();
-        let predicted = state.model.predict(state.coordinates.select(Axis(0), stars).view())?;
-        let mut residual = Array2::from_elem((stars.len(), n_columns), f64::NAN);
-        let mut error = Array2::from_elem(residual.dim(), f64::INFINITY);
+        let mut residual = Array2::from_elem((stars.len(), n_columns), f32::NAN);
+        let mut error = Array2::from_elem(residual.dim(), f32::INFINITY);
+        let mut predicted = Array2::zeros((0, 0));
         for (row, &star) in stars.iter().enumerate() {
+            let place = row % PREDICTED_TOGETHER;
+            if place == 0 {
+                let together = &stars[row..(row + PREDICTED_TOGETHER).min(stars.len())];
+                predicted = state.model.predict(state.coordinates.select(Axis(0), together).view())?;
+            }
             let parameters = checked.iter().map(|&position| {
                 let parameter = &space.parameters[position];
                 let (measured, error) = observations.constraint(&parameter.name, star)?;
@@ -143,12 +154,12 @@ impl Residuals {
             });
             let fluxes = (0..observations.grid.len()).map(|w| {
                 let (flux, error) = (f64::from(observations.flux[[star, w]]), f64::from(observations.flux_error[[star, w]]));
-                let unit = predicted[[row, w]].abs();
-                error.is_finite().then(|| ((flux - predicted[[row, w]]) / unit, error / unit))
+                let unit = predicted[[place, w]].abs();
+                error.is_finite().then(|| ((flux - predicted[[place, w]]) / unit, error / unit))
             });
             for (column, value) in parameters.chain(fluxes).enumerate() {
-                if let Some(value) = value {
-                    (residual[[row, column]], error[[row, column]]) = value;
+                if let Some((difference, sigma)) = value {
+                    (residual[[row, column]], error[[row, column]]) = (difference as f32, sigma as f32);
                 }
             }
         }
@@ -157,12 +168,12 @@ impl Residuals {
 
     /// By how much a star exceeds its limits: in comparison with the model or with its like, whichever is
     /// kinder.
-    fn judge(&self, row: usize, labels: &Array2<f64>, stage: &Clean) -> Verdict {
+    fn judge(&self, row: usize, among: &Neighbours<'_>, stage: &Clean) -> Verdict {
         let against_model = self.excess(row, None, stage);
         if against_model.worst() <= 1.0 {
             return against_model;
         }
-        let like = self.medians(&nearest(labels, row, NEIGHBOURS));
+        let like = self.medians(&among.of_row(row, NEIGHBOURS));
         let against_like = self.excess(row, Some(&like), stage);
         Verdict {
             parameters: against_model.parameters.min(against_like.parameters),
@@ -174,26 +185,34 @@ impl Residuals {
     fn excess(&self, row: usize, zero: Option<&[f64]>, stage: &Clean) -> Verdict {
         let pull = |column: usize| {
             let zero = zero.map_or(0.0, |zero| zero[column]);
-            let error = self.error[[row, column]];
-            (error != f64::INFINITY).then(|| (self.residual[[row, column]] - zero) / error)
+            let error = f64::from(self.error[[row, column]]);
+            (error != f64::INFINITY).then(|| (f64::from(self.residual[[row, column]]) - zero) / error)
         };
         let pulls: Vec<f64> = (0..self.n_parameters).filter_map(pull).collect();
         let combined = pulls.iter().map(|pull| pull * pull).sum::<f64>().sqrt();
         let largest = |pulls: &mut dyn Iterator<Item = f64>| pulls.map(distance).fold(0.0, f64::max);
         let single = largest(&mut pulls.iter().copied()) / stage.parameter_sigma;
+        let n_fluxes = self.error.row(row).iter().skip(self.n_parameters).filter(|error| **error != f32::INFINITY).count();
         Verdict {
             parameters: single.max(distance(combined) / stage.combined_sigma),
-            flux: largest(&mut (self.n_parameters..self.residual.ncols()).filter_map(pull)) / stage.flux_sigma,
+            flux: largest(&mut (self.n_parameters..self.residual.ncols()).filter_map(pull)) / flux_limit(stage, n_fluxes),
         }
     }
 
     /// Median residual of some stars in every column; zero where none was measured.
     fn medians(&self, rows: &[usize]) -> Vec<f64> {
         (self.residual.columns().into_iter())
-            .map(|column| median(&rows.iter().map(|&row| column[row]).collect::<Vec<f64>>()))
+            .map(|column| median(&rows.iter().map(|&row| f64::from(column[row])).collect::<Vec<f64>>()))
             .map(|median| if median.is_finite() { median } else { 0.0 })
             .collect()
     }
+}
+
+/// The limit of a star's fluxes, in errors: that of the stage, or where so many fluxes exceed that by noise
+/// alone, the one which noise exceeds in one star of a hundred.
+fn flux_limit(stage: &Clean, n_fluxes: usize) -> f64 {
+    let by_noise = normal_quantile(1.0 - 0.5 * SHARE_BY_NOISE / n_fluxes.max(1) as f64);
+    stage.flux_sigma.max(by_noise)
 }
 
 /// |pull|; one that is not a number is further than any (but not than an infinite limit).
@@ -215,20 +234,30 @@ mod tests {
         // the second.
         let n = 60;
         let labels = Array2::from_shape_fn((n, 1), |(row, _)| row as f64 + if row < 30 { 0.0 } else { 100.0 });
-        let mut residual = Array2::from_shape_fn((n, 2), |(row, _)| if row < 30 { 0.5 } else { 6.0 });
+        let mut residual = Array2::from_shape_fn((n, 2), |(row, _)| if row < 30 { 0.5_f32 } else { 6.0 });
         residual[[5, 0]] = 6.0; // as far as the model's error elsewhere
         residual[[50, 0]] = 12.0;
-        residual[[55, 1]] = f64::NAN;
+        residual[[55, 1]] = f32::NAN;
         let mut error = Array2::ones((n, 2));
-        error[[7, 1]] = f64::INFINITY;
-        residual[[7, 1]] = f64::NAN; // missing
+        error[[7, 1]] = f32::INFINITY;
+        residual[[7, 1]] = f32::NAN; // missing
         let residuals = Residuals { residual, error, n_parameters: 1 };
-        let verdicts: Vec<Verdict> = (0..n).map(|row| residuals.judge(row, &labels, &stage(1.0))).collect();
+        let verdicts: Vec<Verdict> = (0..n).map(|row| residuals.judge(row, &Neighbours::among(&labels), &stage(1.0))).collect();
         let removed: Vec<(usize, (bool, bool))> = (0..n)
             .map(|row| (row, (verdicts[row].parameters > 1.0, verdicts[row].flux > 1.0)))
             .filter(|(_, gone)| gone.0 || gone.1)
             .collect();
         assert_eq!(removed, [(5, (true, false)), (50, (true, false)), (55, (false, true))]);
+    }
+
+    /// One of 25 perfect stars of 5 500 fluxes has one beyond 4σ, and is none the worse for it.
+    #[test]
+    fn limits_grow_with_the_number_of_fluxes() {
+        // scipy 1.17.1: norm.isf(0.005 / n), where it is more than 4
+        for (n, limit) in [(1, 4.0), (66, 4.0), (5500, 4.772_649_356_0), (100_000, 5.326_723_886_4)] {
+            let found = flux_limit(&stage(1.0), n);
+            assert!((found - limit).abs() < 1e-6, "{n}: {found}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use super::recipe::{Recipe, Stage};
 use super::state::{Part, TrainingState};
+use super::wavelength_step;
 use crate::error::{Error, Result};
 use crate::model::ParameterSpace;
 use crate::observations::{Observations, select};
@@ -13,12 +14,15 @@ const REMEDY: &str = "Add the columns, take the name out of data.constraints, or
 ///
 /// # Errors
 /// `Data`: when a constraint that is not optional is absent or has no measurement, stages are without stars,
-/// or the mixture prior has too few; `Usage`: when a label has no constraint, or a cut names a quantity that
-/// is not there.
+/// or the mixture prior has too few; `Usage`: when a label has no constraint, a cut names a quantity that is
+/// not there, or a step of the wavelength weights could not be held.
 pub(super) fn check(recipe: &Recipe, observations: &Observations, state: &TrainingState) -> Result<()> {
     let space = &state.model.space;
     check_constraints(recipe, observations)?;
     check_labels(recipe, observations, space)?;
+    if let Some(stage) = recipe.stages.iter().find(|stage| matches!(stage, Stage::Solve(_))) {
+        wavelength_step::require_size(&state.model).map_err(|error| error.within(format!("stage '{}'", stage.name())))?;
+    }
     for stage in &recipe.stages {
         let cuts = match stage {
             Stage::Learn(learn) => &learn.cuts,

@@ -7,141 +7,93 @@
 //! that raises it by more than `largest_increase` is undone, with all since the best, and the rate is halved.
 //! Whatever happens, a stage ends with the best state that it met, the first one included.
 
-use super::checkpoint::Best;
 use super::global_step::{self, BatchLoss};
 use super::recipe::{Learn, StarUpdate};
 use super::run::{Report, Run, no_stars};
 use super::star_step::{self, Losses};
 use super::state::{EpochRecord, Part};
 use crate::error::{Error, ErrorKind, Result};
+use crate::learn::{self, Guard, Learner, Parts, Plan, Turn, Walk};
 use crate::model::ForwardModel;
 use crate::observations::shuffled;
-use crate::tensor::{Descent, Device};
+use crate::tensor::Descent;
 
 /// Returns to the best state after which a stage ends: the rate is then a thousandth of the first.
 const MOST_RETURNS: u32 = 10;
 /// Iterations with which stars follow where they have not done so for long.
 const FOLLOWING_ITERATIONS: u32 = 6;
 
+/// What a stage of epochs came to.
+pub(super) struct Learned {
+    /// Whether the state that is kept is another than the first.
+    pub gained: bool,
+    /// Returns to the best state.
+    pub returns: u32,
+}
+
+/// A stage as what learns: weights, and the stars that follow them.
+struct StageLearner<'run, 'data> {
+    run: &'run mut Run<'data>,
+    stage: &'run Learn,
+    training: Vec<usize>,
+    stopping: Vec<usize>,
+    descent: Descent,
+    /// Flux losses of the last epoch, in training and of the stopping stars.
+    flux: [f64; 2],
+}
+
 impl Run<'_> {
-    /// Carries out a stage; returns whether the state that is kept is another than the first.
-    pub fn learn(&mut self, stage: &Learn, report: Report<'_>) -> Result<bool> {
-        let device = self.state.model.device().clone();
+    /// Carries out a stage.
+    pub fn learn(&mut self, stage: &Learn, report: Report<'_>) -> Result<Learned> {
         self.check_names(stage)?;
         let training = self.stars_passing(&stage.cuts, Part::Training)?;
         let stopping = self.stars_passing(&stage.cuts, Part::Stopping)?;
         if training.is_empty() || stopping.is_empty() {
             return Err(no_stars(&stage.name, &format!("{} training and {} stopping stars", training.len(), stopping.len())));
         }
-        let mut descent = match self.progress.optimiser.take() {
-            Some(bytes) => Descent::from_bytes(&stage.optimiser, bytes, &device)?,
-            None => Descent::new(&stage.optimiser),
+        let plan = Plan {
+            epochs: stage.epochs,
+            learning_rate: stage.learning_rate.unwrap_or(0.0),
+            schedule: stage.schedule.clone(),
+            plateau: None,
+            patience: stage.patience,
+            guard: Some(Guard { largest_increase: stage.largest_increase, most_returns: MOST_RETURNS }),
         };
-        if self.progress.best.is_none() {
-            if follows(stage) {
-                self.follow(&stopping, FOLLOWING_ITERATIONS)?;
+        let taken_up = self.progress.walk.take();
+        let descent = Descent::new(&stage.optimiser);
+        let mut learner = StageLearner { run: self, stage, training, stopping, descent, flux: [f64::NAN; 2] };
+        let mut walk = match taken_up {
+            Some((walk, momentum)) => {
+                learner.restore_momentum(momentum)?;
+                walk
             }
-            let losses = self.losses(&stopping)?;
-            self.remember(losses, 0);
-        }
-        while self.state.position.epoch < stage.epochs
-            && self.state.position.returns < MOST_RETURNS
-            && stage.patience.is_none_or(|patience| self.state.position.since_best < patience)
-        {
-            let factor = self.factor(stage);
-            let rate = stage.learning_rate.map(|rate| rate * factor);
-            if alternates(stage) {
-                self.update_stars(stage, &training, factor)?;
+            None => {
+                if follows(stage) {
+                    learner.run.follow(&learner.stopping, FOLLOWING_ITERATIONS)?;
+                }
+                let losses = learner.run.losses(&learner.stopping)?;
+                Walk::from_here(&learner, losses.judged())?
             }
-            let training_loss = self.epoch(stage, &training, &mut descent, rate, factor, &device)?;
-            let losses = self.stopping_losses(stage, &stopping, factor, training_loss)?;
-            self.state.position.epoch += 1;
-            self.state.position.since_return += 1;
-            if losses.is_finite() {
-                self.state.history.push(EpochRecord {
-                    stage: stage.name.clone(),
-                    epoch: self.state.history.len() as u32,
-                    learning_rate: rate.unwrap_or(0.0),
-                    training_loss: training_loss.mean(),
-                    validation_loss: losses.flux,
-                });
+        };
+        let walked = walk.run(&mut learner, &plan, |learner, walk| {
+            let [training, validation] = learner.flux;
+            let text = format!("{}: loss {training:.4} in training, {validation:.4} in validation", stage.name);
+            let goes_on = report(learner.run.done(walk.standing.history.len() as u32), &text);
+            if goes_on.is_err() || learner.run.checkpoint_is_due() {
+                learner.run.checkpoint(Some((walk, learner.momentum()?)))?;
             }
-            if self.judge(stage, losses)? {
-                descent = Descent::new(&stage.optimiser);
-            }
-            let (training_loss, loss) = (training_loss.mean(), losses.flux);
-            let text = format!("{}: loss {training_loss:.4} in training, {loss:.4} in validation", stage.name);
-            let goes_on = report(self.done(self.state.position.epoch), &text);
-            if goes_on.is_err() || self.checkpoint_is_due() {
-                self.progress.optimiser = Some(descent.to_bytes()?);
-                self.checkpoint()?;
-            }
-            goes_on?;
-        }
-        let Some(best) = self.progress.best.take() else { return Ok(true) };
-        self.state.model.weights = best.weights;
-        self.state.coordinates = best.coordinates;
+            goes_on
+        });
+        walked.map_err(|error| {
+            if error.kind() == ErrorKind::Numerical { error.within(format!("stage '{}'", stage.name)) } else { error }
+        })?;
         if follows(stage) {
             // Only training and stopping stars have followed.
             let testing = self.state.stars(Part::Testing);
             self.follow(&testing, FOLLOWING_ITERATIONS)?;
         }
-        Ok(best.epoch > 0)
-    }
-
-    /// The rate of this epoch as a fraction of that of the stage.
-    fn factor(&self, stage: &Learn) -> f64 {
-        let position = self.state.position;
-        stage.schedule.factor(position.epoch, stage.epochs) * 0.5_f64.powi(position.returns as i32)
-    }
-
-    /// The losses of the stopping stars after an epoch; infinite where weights or stars have got lost.
-    fn stopping_losses(&mut self, stage: &Learn, stars: &[usize], factor: f64, training_loss: BatchLoss) -> Result<Losses> {
-        let lost = Losses { flux: f64::INFINITY, whole: f64::INFINITY, n_lost: stars.len() };
-        if !training_loss.mean().is_finite() {
-            return Ok(lost);
-        }
-        self.update_stars(stage, stars, factor)?;
-        if !follows(stage) {
-            let testing = self.state.stars(Part::Testing);
-            self.update_stars(stage, &testing, factor)?;
-        }
-        self.losses(stars)
-    }
-
-    /// Keeps the state if it is the best of the stage; goes back to that if this one is much worse, and says
-    /// so.
-    fn judge(&mut self, stage: &Learn, losses: Losses) -> Result<bool> {
-        let Some(best) = &self.progress.best else {
-            self.remember(losses, self.state.position.epoch);
-            return Ok(false);
-        };
-        if losses.lower_than(&best.losses) {
-            self.state.position.since_best = 0;
-            self.remember(losses, self.state.position.epoch);
-            return Ok(false);
-        }
-        self.state.position.since_best += 1;
-        let limit = if losses.is_finite() { stage.largest_increase } else { 0.0 };
-        if !losses.exceed(&best.losses, limit) || limit.is_infinite() {
-            return Ok(false);
-        }
-        if !best.losses.is_finite() {
-            return Err(Error::numerical(format!("stage '{}', epoch {}", stage.name, self.state.position.epoch))
-                .found("a loss that is not finite")
-                .remedy("Lower the learning rate."));
-        }
-        tracing::debug!("{}: loss {:.3} after {:.3}; back, at half the rate", stage.name, losses.whole, best.losses.whole);
-        self.state.model.weights = best.weights.clone();
-        self.state.coordinates = best.coordinates.clone();
-        self.state.position.returns += 1;
-        self.state.position.since_return = 0;
-        Ok(true)
-    }
-
-    fn remember(&mut self, losses: Losses, epoch: u32) {
-        let (weights, coordinates) = (self.state.model.weights.clone(), self.state.coordinates.clone());
-        self.progress.best = Some(Best { losses, epoch, weights, coordinates });
+        let standing = walk.standing;
+        Ok(Learned { gained: standing.best.is_none_or(|best| best.epochs > 0), returns: standing.returns })
     }
 
     fn check_names(&self, stage: &Learn) -> Result<()> {
@@ -153,56 +105,6 @@ impl Run<'_> {
                 .expected(format!("the beginning of one of {}", names.join(", ")))
                 .remedy("Name an effect (emulator, extinction), or leave moves out for all weights.")),
         }
-    }
-
-    /// One epoch of the weights, and of the stars batch by batch if the stage says so. The loss is not finite
-    /// where a step led to fluxes that are not.
-    fn epoch(
-        &mut self,
-        stage: &Learn,
-        training: &[usize],
-        descent: &mut Descent,
-        rate: Option<f64>,
-        factor: f64,
-        device: &Device,
-    ) -> Result<BatchLoss> {
-        let Some(rate) = rate else {
-            for batch in training.chunks(stage.batch).filter(|_| !alternates(stage)) {
-                self.update_stars(stage, batch, factor)?;
-            }
-            let (model, stars) = (&self.state.model, &self.state.coordinates);
-            return global_step::evaluate(model, self.observations, training, stars, &self.recipe.loss);
-        };
-        let order = shuffled(training, self.recipe.seed, self.state.history.len() as u64);
-        let strengths = self.recipe.strengths(training.len());
-        let mut sum = BatchLoss::default();
-        let mut taped: ForwardModel = self.state.model.to(&device.taped());
-        taped.weights.freeze_all_but(&stage.moves);
-        let n_batches = order.len().div_ceil(stage.batch) as f64;
-        for (step, batch) in order.chunks(stage.batch).enumerate() {
-            if matches!(stage.stars, Some(StarUpdate::Profile { .. })) {
-                self.state.model.weights = taped.weights.to(device);
-                self.update_stars(stage, batch, factor)?;
-            }
-            let epochs = f64::from(self.state.position.since_return) + (step + 1) as f64 / n_batches;
-            let rate = rate * if stage.warm_up > 0.0 { (epochs / stage.warm_up).min(1.0) } else { 1.0 };
-            let (data, loss, stars) = (self.observations, &self.recipe.loss, &self.state.coordinates);
-            match global_step::step(&mut taped, descent, data, batch, stars, loss, &strengths, rate, stage.largest_gradient) {
-                Ok(loss) => sum.add(loss),
-                Err(error) if error.kind() == ErrorKind::Numerical => {
-                    tracing::debug!("{}: {error}", stage.name);
-                    return Ok(BatchLoss { sum: f64::INFINITY, n_fluxes: 1 });
-                }
-                Err(error) => return Err(error),
-            }
-            if matches!(stage.stars, Some(StarUpdate::GradientStep { .. })) {
-                self.state.model.weights = taped.weights.to(device);
-                self.update_stars(stage, batch, factor)?;
-            }
-        }
-        self.state.model = taped.to(device);
-        self.state.model.weights.freeze_all_but(&[]);
-        Ok(sum)
     }
 
     /// Moves the named stars as the stage says.
@@ -217,6 +119,120 @@ impl Run<'_> {
                 star_step::descend(&mut self.state, self.observations, self.recipe, stars, rate, largest)
             }
         }
+    }
+}
+
+impl Learner for StageLearner<'_, '_> {
+    fn epoch(&mut self, turn: &Turn) -> Result<learn::Losses> {
+        let (stage, factor) = (self.stage, turn.factor);
+        if alternates(stage) {
+            self.run.update_stars(stage, &self.training, factor)?;
+        }
+        let training = self.move_weights(turn)?.mean();
+        let losses = self.stopping_losses(factor, training)?;
+        self.flux = [training, losses.flux];
+        if losses.is_finite() {
+            let history = &mut self.run.state.history;
+            history.push(EpochRecord {
+                stage: stage.name.clone(),
+                epoch: history.len() as u32,
+                learning_rate: turn.learning_rate,
+                training_loss: training,
+                validation_loss: losses.flux,
+            });
+        }
+        Ok(learn::Losses { training, validation: losses.judged() })
+    }
+
+    fn learned(&self) -> Result<Parts> {
+        self.run.state.learned()
+    }
+
+    fn restore(&mut self, learned: &Parts) -> Result<()> {
+        self.run.state.restore(learned)
+    }
+
+    fn momentum(&self) -> Result<Vec<u8>> {
+        self.descent.to_bytes()
+    }
+
+    fn restore_momentum(&mut self, bytes: Vec<u8>) -> Result<()> {
+        self.descent = Descent::from_bytes(&self.stage.optimiser, bytes, self.run.state.model.device())?;
+        Ok(())
+    }
+
+    fn forget_momentum(&mut self) {
+        self.descent = Descent::new(&self.stage.optimiser);
+    }
+}
+
+impl StageLearner<'_, '_> {
+    /// The losses of the stopping stars after an epoch; infinite where weights or stars have got lost.
+    fn stopping_losses(&mut self, factor: f64, training: f64) -> Result<Losses> {
+        let (stage, stars) = (self.stage, &self.stopping);
+        if !training.is_finite() {
+            return Ok(Losses { flux: f64::INFINITY, whole: f64::INFINITY, n_lost: stars.len() });
+        }
+        self.run.update_stars(stage, stars, factor)?;
+        if !follows(stage) {
+            let testing = self.run.state.stars(Part::Testing);
+            self.run.update_stars(stage, &testing, factor)?;
+        }
+        self.run.losses(stars)
+    }
+
+    /// One epoch of the weights, and of the stars batch by batch if the stage says so. The loss is not finite
+    /// where a step led to fluxes that are not.
+    fn move_weights(&mut self, turn: &Turn) -> Result<BatchLoss> {
+        let (stage, run) = (self.stage, &mut *self.run);
+        if stage.learning_rate.is_none() {
+            for batch in self.training.chunks(stage.batch).filter(|_| !alternates(stage)) {
+                run.update_stars(stage, batch, turn.factor)?;
+            }
+            let (model, stars) = (&run.state.model, &run.state.coordinates);
+            return global_step::evaluate(model, run.observations, &self.training, stars, &run.recipe.loss);
+        }
+        let device = run.state.model.device().clone();
+        let order = shuffled(&self.training, run.recipe.seed, run.state.history.len() as u64);
+        let strengths = run.recipe.strengths(self.training.len());
+        let mut sum = BatchLoss::default();
+        let mut taped: ForwardModel = run.state.model.to(&device.taped());
+        taped.weights.freeze_all_but(&stage.moves);
+        let n_batches = order.len().div_ceil(stage.batch) as f64;
+        for (step, batch) in order.chunks(stage.batch).enumerate() {
+            if matches!(stage.stars, Some(StarUpdate::Profile { .. })) {
+                run.state.model.weights = taped.weights.to(&device);
+                run.update_stars(stage, batch, turn.factor)?;
+            }
+            let epochs = f64::from(turn.since_return) + (step + 1) as f64 / n_batches;
+            let rate = turn.learning_rate * if stage.warm_up > 0.0 { (epochs / stage.warm_up).min(1.0) } else { 1.0 };
+            let (data, loss, stars) = (run.observations, &run.recipe.loss, &run.state.coordinates);
+            match global_step::step(
+                &mut taped,
+                &mut self.descent,
+                data,
+                batch,
+                stars,
+                loss,
+                &strengths,
+                rate,
+                stage.largest_gradient,
+            ) {
+                Ok(loss) => sum.add(loss),
+                Err(error) if error.kind() == ErrorKind::Numerical => {
+                    tracing::debug!("{}: {error}", stage.name);
+                    return Ok(BatchLoss { sum: f64::INFINITY, n_fluxes: 1 });
+                }
+                Err(error) => return Err(error),
+            }
+            if matches!(stage.stars, Some(StarUpdate::GradientStep { .. })) {
+                run.state.model.weights = taped.weights.to(&device);
+                run.update_stars(stage, batch, turn.factor)?;
+            }
+        }
+        run.state.model = taped.to(&device);
+        run.state.model.weights.freeze_all_but(&[]);
+        Ok(sum)
     }
 }
 

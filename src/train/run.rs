@@ -5,15 +5,16 @@ use super::checkpoint::{self, Progress};
 use super::clean::{CleaningReport, clean};
 use super::recipe::{Recipe, Solve, Stage};
 use super::star_step::{self, Losses};
-use super::state::{Part, Position, TrainingState};
+use super::state::{Part, TrainingState};
 use super::wavelength_step;
 use crate::error::{Error, Result};
-use crate::learn::Checkpoints;
+use crate::learn::{Checkpoints, Walk};
 use crate::observations::{Cut, Observations, select};
 use crate::optimise::{LevenbergMarquardt, Method};
 use crate::tensor::Weights;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
+use std::cell::Cell;
 use std::time::Instant;
 
 /// Iterations with which the stars follow a step of the wavelength weights.
@@ -67,17 +68,22 @@ pub fn run(
         state,
         progress: Progress::default(),
         checkpoints,
-        last_checkpoint: Instant::now(),
+        last_checkpoint: Cell::new(Instant::now()),
         epochs_before: 0,
         total: recipe.stages.iter().map(work).sum(),
     };
-    if let Some(Checkpoints { file, run: identity }) = checkpoints.filter(|checkpoints| checkpoints.file.is_taken_up()) {
-        run.progress = checkpoint::read(file.path, identity, &mut run.state)?;
+    if let Some(checkpoints) = &checkpoints {
+        run.progress = checkpoint::read(checkpoints, &mut run.state)?.unwrap_or_default();
     }
     for (index, stage) in recipe.stages.iter().enumerate() {
-        if index >= run.state.position.stage {
+        if index >= run.state.stage {
+            let mut returns = 0;
             let gained_nothing = match stage {
-                Stage::Learn(learn) => !run.learn(learn, report)?,
+                Stage::Learn(learn) => {
+                    let learned = run.learn(learn, report)?;
+                    returns = learned.returns;
+                    !learned.gained
+                }
                 Stage::Refine(refine) => {
                     let stars = run.state.kept_stars();
                     star_step::minimise(&mut run.state, observations, recipe, &stars, &refine.stars)?;
@@ -94,12 +100,9 @@ pub fn run(
             };
             let loss = run.loss_at_optima(stage.name())?.whole;
             tracing::debug!(loss, "{}", stage.name());
-            let returns = run.state.position.returns;
             run.progress.stages.push(StageRecord { stage: stage.name().into(), loss, returns, gained_nothing });
-            run.state.position = Position { stage: index + 1, ..Position::default() };
-            run.progress.optimiser = None;
-            run.progress.best = None;
-            run.checkpoint()?;
+            run.state.stage = index + 1;
+            run.checkpoint(None)?;
         }
         run.epochs_before += work(stage);
         report(run.done(0), stage.name())?;
@@ -124,7 +127,7 @@ pub(super) struct Run<'a> {
     pub state: TrainingState,
     pub progress: Progress,
     checkpoints: Option<Checkpoints<'a>>,
-    last_checkpoint: Instant,
+    last_checkpoint: Cell<Instant>,
     epochs_before: u32,
     total: u32,
 }
@@ -232,13 +235,15 @@ impl Run<'_> {
     }
 
     pub fn checkpoint_is_due(&self) -> bool {
-        self.checkpoints.is_some_and(|checkpoints| self.last_checkpoint.elapsed() >= checkpoints.file.interval)
+        self.checkpoints.is_some_and(|checkpoints| self.last_checkpoint.get().elapsed() >= checkpoints.file.interval)
     }
 
-    pub fn checkpoint(&mut self) -> Result<()> {
-        if let Some(Checkpoints { file, run }) = self.checkpoints {
-            checkpoint::write(file.path, run, &self.state, &self.progress)?;
-            self.last_checkpoint = Instant::now();
+    /// Writes a checkpoint, if there are any; within a stage of epochs, with its walk and the optimiser's
+    /// state.
+    pub fn checkpoint(&self, walk: Option<(&Walk, Vec<u8>)>) -> Result<()> {
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoint::write(checkpoints, &self.state, &self.progress, walk)?;
+            self.last_checkpoint.set(Instant::now());
         }
         Ok(())
     }

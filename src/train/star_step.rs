@@ -3,12 +3,12 @@
 use super::recipe::Recipe;
 use super::state::TrainingState;
 use crate::error::Result;
+use crate::learn::Judged;
 use crate::observations::Observations;
 use crate::optimise::{Method, Problems, Subset, minimise_in_chunks};
 use crate::posterior::{Posterior, Terms};
 use ndarray::Axis;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 /// Stars per chunk: small enough for the tensors of a chunk to stay in a core's cache, and for a batch to
 /// occupy two cores.
@@ -21,7 +21,7 @@ pub(super) fn posterior<'a>(
     recipe: &'a Recipe,
 ) -> Result<Posterior<'a>> {
     let terms = Terms { constraints: &recipe.data.constraints, mixture: None, jacobians: recipe.loss.jacobians };
-    let posterior = Posterior::new(&state.model, observations, &terms, &[], state.coordinates.clone())?;
+    let posterior = Posterior::around(&state.model, observations, &terms, &state.coordinates)?;
     let distance = state.model.space.distance_position().map(|position| &state.model.space.parameters[position].name);
     match state.binaries.as_ref().zip(distance) {
         Some((binaries, name)) => posterior.with_measured(name, &binaries.constraint),
@@ -75,7 +75,7 @@ pub(super) fn descend(
 }
 
 /// Losses of stars where they are, each per finite flux; the flux part robust as in the global step.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Losses {
     /// Of the fluxes.
     pub flux: f64,
@@ -88,12 +88,12 @@ pub(super) struct Losses {
 impl Losses {
     /// Whether these are lower than `other`, of the same stars: a state that loses stars is not.
     pub fn lower_than(&self, other: &Self) -> bool {
-        self.is_finite() && (!other.is_finite() || (self.n_lost, self.whole) < (other.n_lost, other.whole))
+        self.judged().lower_than(&other.judged())
     }
 
-    /// Whether these exceed `other`, of the same stars, by more than a fraction.
-    pub fn exceed(&self, other: &Self, fraction: f64) -> bool {
-        !self.is_finite() || self.n_lost > other.n_lost || self.whole > other.whole + fraction * other.whole.abs()
+    /// As what says which epoch is the best.
+    pub fn judged(&self) -> Judged {
+        Judged { loss: self.whole, n_lost: self.n_lost }
     }
 
     pub fn is_finite(&self) -> bool {

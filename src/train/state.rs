@@ -3,26 +3,15 @@
 
 use super::binaries::Binaries;
 use super::recipe::DataRecipe;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::learn::Parts;
 use crate::model::{ForwardModel, Transform};
 use crate::observations::{Observations, hash64, in_validation};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-/// Where the run stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Position {
-    /// Index of the current stage.
-    pub stage: usize,
-    /// Epochs of this stage that are done.
-    pub epoch: u32,
-    /// Epochs since the best loss of this stage.
-    pub since_best: u32,
-    /// Returns to the best state of this stage; each halves the rate.
-    pub returns: u32,
-    /// Epochs since the last of them, or the beginning.
-    pub since_return: u32,
-}
+/// Name of the stars' coordinates among what was learned.
+const COORDINATES: &str = "coordinates";
 
 /// What a star is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,11 +50,37 @@ pub struct TrainingState {
     pub part: Vec<Part>,
     /// The unresolved binaries among them, where the recipe asks for them and they have been estimated.
     pub binaries: Option<Binaries>,
-    pub position: Position,
+    /// Index of the current stage.
+    pub stage: usize,
     pub history: Vec<EpochRecord>,
 }
 
 impl TrainingState {
+    /// Weights and coordinates, by name.
+    pub(super) fn learned(&self) -> Result<Parts> {
+        let mut parts = Parts::default();
+        for name in self.model.weights.names() {
+            parts.numbers.insert(format!("weights.{name}"), self.model.weights.values(name)?);
+        }
+        parts.numbers.insert(COORDINATES.to_owned(), self.coordinates.iter().copied().collect());
+        Ok(parts)
+    }
+
+    /// Takes up what [`TrainingState::learned`] gave.
+    ///
+    /// # Errors
+    /// When it is of another model or of other stars.
+    pub(super) fn restore(&mut self, parts: &Parts) -> Result<()> {
+        let device = self.model.device().clone();
+        for name in self.model.weights.names().to_vec() {
+            self.model.weights.set(&name, parts.numbers_of(&format!("weights.{name}"))?, &device)?;
+        }
+        let coordinates = parts.numbers_of(COORDINATES)?.to_vec();
+        self.coordinates = Array2::from_shape_vec(self.coordinates.dim(), coordinates)
+            .map_err(|error| Error::data("coordinates of the stars").found(error.to_string()).expected("those of this run"))?;
+        Ok(())
+    }
+
     /// Stars at their measured values, labels standardised by the training stars, the emulator at the mean
     /// spectrum.
     ///
@@ -78,15 +93,7 @@ impl TrainingState {
         let coordinates = measured_coordinates(&model, observations);
         absorb_mean_spectrum(&mut model, observations, &training, &coordinates)?;
         let n = observations.len();
-        Ok(Self {
-            model,
-            coordinates,
-            kept: vec![true; n],
-            part,
-            binaries: None,
-            position: Position::default(),
-            history: Vec::new(),
-        })
+        Ok(Self { model, coordinates, kept: vec![true; n], part, binaries: None, stage: 0, history: Vec::new() })
     }
 
     /// All kept stars, in order.

@@ -37,6 +37,11 @@ const BLOCK: usize = 256;
 /// Stars that enter H; more change nothing but the time. All enter g.
 const STARS_IN_MATRIX: usize = 6000;
 
+/// Most weights of a step, whose matrix is held three times (6 GiB).
+const MOST_WEIGHTS: usize = 16_384;
+/// Bytes of an element of these matrices together.
+const BYTES: f64 = 24.0;
+
 /// One row of weights over the wavelengths: row `row` of a tensor `[rows, W]`, or a tensor `[W]`.
 struct WeightRow {
     tensor: String,
@@ -66,6 +71,20 @@ pub(super) fn step(
         model.weights.set(&row.tensor, &values, &device)?;
     }
     Ok(model)
+}
+
+/// Fails where a step of this model's weights would be too large to be held, or there are none.
+pub(super) fn require_size(model: &ForwardModel) -> Result<()> {
+    let (rows, wavelengths) = (weight_rows(model)?.len(), model.grid.len());
+    let weights = rows * wavelengths;
+    if weights <= MOST_WEIGHTS {
+        return Ok(());
+    }
+    let bytes = BYTES * (weights as f64).powi(2) / (1_u64 << 30) as f64;
+    Err(Error::usage("stage of kind 'solve'")
+        .found(format!("{rows} weights at each of {wavelengths} wavelengths, whose step would take {bytes:.0} GiB"))
+        .expected(format!("at most {MOST_WEIGHTS} weights"))
+        .remedy("Leave the stage out, make the last hidden layer narrower, or take fewer wavelengths."))
 }
 
 fn weight_rows(model: &ForwardModel) -> Result<Vec<WeightRow>> {
@@ -299,4 +318,27 @@ fn marginal(
         precision
     });
     Marginal { precision, residual }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Registry;
+    use crate::observations::Grid;
+    use crate::tensor::Device;
+
+    #[test]
+    fn a_step_that_could_not_be_held_is_refused_with_its_size() {
+        let recipe = "description = 'test'\n[[effect]]\nkind = 'emulator'\nhidden = [32]\n[[effect]]\nkind = 'extinction'\n\
+                      [[stage]]\nkind = 'solve'\nname = 'solve'\n";
+        let recipe = Recipe::parse(recipe, "test").unwrap();
+        let of = |w: usize| {
+            let wavelength = (0..w).map(|i| 400.0 + 0.1 * i as f64).collect();
+            let grid = Grid::new(wavelength, (0..w).map(|i| format!("p{i}")).collect()).unwrap();
+            require_size(&ForwardModel::new(&Registry::standard(), &recipe.effects, grid, 1, &Device::cpu()).unwrap())
+        };
+        assert!(of(400).is_ok());
+        let message = of(5500).unwrap_err().to_string();
+        assert!(message.contains("34 weights at each of 5500 wavelengths, whose step would take 782 GiB"), "{message}");
+    }
 }

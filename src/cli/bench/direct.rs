@@ -166,7 +166,7 @@ impl DirectBench {
         let named = TrainingRecipe::named("specdis")?;
         let mut recipe = RegressionModel::recipe(&named.text, &named.place, Path::new(""), Some(self.seed))?;
         recipe.training.plan.epochs = 1;
-        recipe.baselines = BaselinesRecipe { linear: false, nearest_neighbours: 0, boosting: false };
+        recipe.baselines = BaselinesRecipe { linear: false, nearest_neighbours: 0, boosting: false, ..Default::default() };
         let n = PREDICTED;
         let observations = self.observations(n)?;
         let (model, _) = train(&recipe, &observations, &Device::cpu(), None, &mut |_, _| Ok(()))?;

@@ -6,6 +6,7 @@ use crate::cli::settings::Settings;
 use crate::error::Result;
 use crate::package::{Estimator, Package, Request, StartFrom, read_toml};
 use crate::residuals::ZeroPoints;
+use crate::warning::warn_once;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -87,17 +88,25 @@ impl Arguments {
         })
     }
 
-    /// Fails where zero points are asked for and the fits take none.
+    /// Fails where zero points are asked for and the fits take none; warns where other fits solved for them.
     ///
     /// # Errors
     /// `Usage`.
     pub(super) fn require_zero_points(&self, package: &dyn Package, estimator: &dyn Estimator) -> Result<()> {
-        match &self.zero_points {
-            Some(path) if estimator.read_options().flux_factors.is_empty() => {
-                Err(super::zero_points::of_no_use(package, path.display().to_string()))
-            }
-            _ => Ok(()),
+        let Some(path) = &self.zero_points else { return Ok(()) };
+        if estimator.read_options().flux_factors.is_empty() {
+            return Err(super::zero_points::of_no_use(package, path.display().to_string()));
         }
+        let solved: ZeroPoints = read_toml(path)?;
+        let others = solved.other_options(&estimator.deciding_choices()?);
+        if !others.is_empty() {
+            warn_once(format!(
+                "{}: these zero points were solved by fits with other options ({}); solve them with those of this fit",
+                path.display(),
+                others.join(", ")
+            ));
+        }
+        Ok(())
     }
 }
 

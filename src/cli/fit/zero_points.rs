@@ -100,7 +100,8 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
                 step.largest[0]
             ));
         }
-        let solved = ZeroPoints::new(package.sha256(), (arguments.sigma, sums.used, n_iterations), step);
+        let solved_with = estimator.deciding_choices()?;
+        let solved = ZeroPoints::new((package.sha256(), solved_with), (arguments.sigma, sums.used, n_iterations), step);
         replace(&arguments.output, &solved.to_toml()?)?;
         return answer(arguments, &solved, &sums);
     }

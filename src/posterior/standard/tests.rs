@@ -6,12 +6,10 @@ use crate::model::{ForwardModel, Registry, Transform};
 use crate::noise::{EigenvalueFloor, Whitening};
 use crate::observations::{Grid, Observations};
 use crate::optimise::{NormalEquations, Point, Problems};
-use crate::table::Table;
 use crate::tensor::{Device, Order, Precision};
 use ndarray::{Array2, Array3};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::collections::BTreeMap;
 
 const N: usize = 6;
 const BLOCK: usize = 13;
@@ -52,17 +50,8 @@ fn observations(model: &ForwardModel, coordinates: &Array2<f64>) -> Observations
     });
     let tail = flux_error.slice(ndarray::s![.., BLOCK..]);
     let whitening = Whitening::from_covariances(covariance.view(), tail, EigenvalueFloor::default()).unwrap();
-    Observations {
-        grid: model.grid.clone(),
-        ids: (0..N as i64).collect(),
-        flux,
-        flux_error,
-        flux_unit: String::new(),
-        whitening,
-        constraints: BTreeMap::new(),
-        input_flags: vec![0; N],
-        auxiliary: Table::default(),
-    }
+    let stars = Observations::new(model.grid.clone(), (0..N as i64).collect(), flux, flux_error).unwrap();
+    Observations { whitening, ..stars }
 }
 
 /// Within the rounding of 32-bit fluxes.

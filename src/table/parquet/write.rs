@@ -12,7 +12,8 @@ use arrow_array::{
 };
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
-use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::{ARROW_SCHEMA_META_KEY, ArrowWriter, encode_arrow_schema};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
@@ -29,7 +30,8 @@ const BATCH_ROWS: usize = 16_384;
 
 enum State {
     Created(Output),
-    Writing(Box<ArrowWriter<Output>>, SchemaRef),
+    /// With columns and metadata of the table, without rows.
+    Writing(Box<ArrowWriter<Output>>, SchemaRef, Table),
     Failed,
 }
 
@@ -58,13 +60,15 @@ impl ParquetSink {
                     .set_key_value_metadata(Some(metadata))
                     .build();
                 let schema = Arc::new(arrow_schema(first));
-                let writer = ArrowWriter::try_new(output, schema.clone(), Some(properties)).map_err(writing)?;
-                State::Writing(Box::new(writer), schema)
+                // The schema has the metadata too, of which some are known at the end alone.
+                let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+                let writer = ArrowWriter::try_new_with_options(output, schema.clone(), options).map_err(writing)?;
+                State::Writing(Box::new(writer), schema, first.select(&[]))
             }
             other => other,
         };
         match &mut self.state {
-            State::Writing(writer, schema) => Ok((writer, schema.clone())),
+            State::Writing(writer, schema, _) => Ok((writer, schema.clone())),
             _ => Err(Error::output(self.path.display().to_string()).found("an earlier write that failed")),
         }
     }
@@ -83,10 +87,13 @@ impl Sink for ParquetSink {
 
     fn finish(self: Box<Self>, late: &BTreeMap<String, String>) -> Result<()> {
         match self.state {
-            State::Writing(mut writer, _) => {
+            State::Writing(mut writer, _, mut like) => {
                 for (key, value) in late {
                     writer.append_key_value_metadata(KeyValue::new(key.clone(), value.clone()));
+                    like.metadata.insert(key.clone(), value.clone());
                 }
+                let schema = encode_arrow_schema(&arrow_schema(&like));
+                writer.append_key_value_metadata(KeyValue::new(ARROW_SCHEMA_META_KEY.to_owned(), schema));
                 writer.into_inner().map_err(|error| Error::writing(&self.path, error))?.commit(&self.path)
             }
             _ => Err(Error::output(self.path.display().to_string()).found("no chunk that was written")),
