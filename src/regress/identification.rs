@@ -10,8 +10,9 @@ use super::model::RegressionModel;
 use super::objective::{meaning, parallaxes};
 use super::target::Target;
 use crate::error::Result;
-use crate::observations::Sample;
+use crate::observations::Stars;
 use crate::statistics::median;
+use ndarray::{Array2, Axis};
 use std::collections::BTreeMap;
 
 /// Offsets and fractions of single stars by which networks may differ.
@@ -37,22 +38,22 @@ pub(super) struct Identification {
 }
 
 impl Identification {
-    /// Of a model of mixtures; `None` of others, and where no star with a parallax was held out.
+    /// Of a model of mixtures, by the chosen ones of stars with `rows` of inputs `[N, D]`; `None` of others,
+    /// and where no star with a parallax was held out.
     ///
     /// # Errors
     /// When the stars cannot be read.
-    pub fn of(model: &RegressionModel, sample: &dyn Sample, stars: &[usize]) -> Result<Option<Self>> {
+    pub fn of(model: &RegressionModel, all: &Stars, rows: &Array2<f32>, stars: &[usize]) -> Result<Option<Self>> {
         if !matches!(model.target, Target::MixtureOfMagnitudes(_)) {
             return Ok(None);
         }
-        let measured = parallaxes(sample.stars(), &model.target)?;
+        let measured = parallaxes(all, &model.target)?;
         let with_parallax = stars.iter().copied().filter(|&star| measured[star][0].is_finite());
         let stars: Vec<usize> = with_parallax.take(MOST_STARS).collect();
         if stars.is_empty() {
             return Ok(None);
         }
-        let (held, places) = sample.held(&stars)?;
-        let rows = model.inputs.rows(&held, &places, None)?.values;
+        let rows = rows.select(Axis(0), &stars);
         let of_members: Vec<Vec<[f64; 5]>> = (model.predictors.iter())
             .map(|predictor| {
                 let parameters = |outputs: Vec<f32>| {

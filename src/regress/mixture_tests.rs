@@ -153,7 +153,8 @@ fn offsets_fractions_and_probabilities(n: usize, n_new: usize, limits: [f64; 2])
     assert_eq!(model.card.warnings, Vec::<String>::new());
     let (new, truth) = survey(n_new, 50_000_000, Pairs::Tenth);
     let everyone: Vec<usize> = (0..n_new).collect();
-    let identified = Identification::of(&model, &new, &everyone).unwrap().unwrap();
+    let rows = model.inputs.rows(&new, &everyone, None).unwrap().values;
+    let identified = Identification::of(&model, &new, &rows, &everyone).unwrap().unwrap();
     println!("offsets and fractions of five networks {:.4?}, ln L above one Gaussian {:.0}", identified.members, identified.gain);
     for [offset, fraction] in &identified.members {
         assert!((offset - EQUAL_MASSES).abs() < limits[0] && (fraction - 0.9).abs() < limits[1], "{identified:?}");

@@ -183,7 +183,7 @@ pub fn train(
     report(1.0, "comparison with other regressions")?;
     model.log.comparison = Comparison::new(&model, recipe, sample, &rows, &parts)?;
     model.card.metrics = model.log.comparison.metrics();
-    if let Some(found) = Identification::of(&model, sample, &parts.held_out)? {
+    if let Some(found) = Identification::of(&model, observations, &rows, &parts.held_out)? {
         model.card.metrics.extend(found.metrics());
         model.card.warnings = found.warnings();
     }

@@ -32,11 +32,6 @@ impl<'a> Neighbours<'a> {
     }
 }
 
-/// The `count` rows of `labels [n, L]` nearest to `row`, itself not among them.
-pub(super) fn nearest(labels: &Array2<f64>, row: usize, count: usize) -> Vec<usize> {
-    nearest_to(labels, labels.row(row), count, Some(row))
-}
-
 /// The `count` rows of `labels [n, L]` nearest to a point `[L]`, `but` one of them.
 pub(super) fn nearest_to(labels: &Array2<f64>, centre: ArrayView1<'_, f64>, count: usize, but: Option<usize>) -> Vec<usize> {
     let distance = |other: usize| labels.row(other).iter().zip(centre).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
@@ -63,7 +58,7 @@ mod tests {
         let among = Neighbours::among(&labels);
         assert!(among.tree.is_some());
         for row in (0..labels.nrows()).step_by(611) {
-            assert_eq!(sorted(among.of_row(row, 25)), sorted(nearest(&labels, row, 25)), "{row}");
+            assert_eq!(sorted(among.of_row(row, 25)), sorted(nearest_to(&labels, labels.row(row), 25, Some(row))), "{row}");
         }
         drop(among);
         // Stars alike to the last digit, of which a star itself need not be the first that is found.

@@ -66,7 +66,7 @@ fn jackknife_of_lists(stars: &[Difference], labels: &Array2<f64>) -> (Vec<f64>, 
     let q = 2;
     let mut blocks: Vec<Equations> = (0..BLOCKS).map(|_| Equations::zero(q)).collect();
     for row in 0..stars.len() {
-        for other in nearest(labels, row, NEIGHBOURS) {
+        for other in Neighbours::among(labels).of_row(row, NEIGHBOURS) {
             let block = std::mem::replace(&mut blocks[row % BLOCKS], Equations::zero(q));
             blocks[row % BLOCKS] = block.add(&Equations::of_pair(&stars[row], &stars[other]));
         }
