@@ -330,7 +330,7 @@ mod tests {
     #[test]
     fn a_step_that_could_not_be_held_is_refused_with_its_size() {
         let recipe = "description = 'test'\n[[effect]]\nkind = 'emulator'\nhidden = [32]\n[[effect]]\nkind = 'extinction'\n\
-                      [[stage]]\nkind = 'solve'\nname = 'solve'\n";
+                      [[stage]]\nkind = 'solve'\nname = 'solve'\nsteps = 1\n";
         let recipe = Recipe::parse(recipe, "test").unwrap();
         let of = |w: usize| {
             let wavelength = (0..w).map(|i| 400.0 + 0.1 * i as f64).collect();
