@@ -8,6 +8,16 @@ use crate::quantity::Facts;
 use crate::table::{Column, ColumnSchema, Table, Values};
 use ndarray::Array3;
 
+/// Errors of errors want no more, and a third of a catalogue would be their digits.
+fn in_single_precision(column: Column) -> Column {
+    match column.values {
+        Values::Float64(values) => {
+            Column { values: Values::Float32(values.into_iter().map(|value| value as f32).collect()), ..column }
+        }
+        _ => column,
+    }
+}
+
 impl Estimates {
     /// The catalogue: one row per star, in the order of the observations. `model_id` names the model that
     /// made it.
@@ -66,7 +76,7 @@ impl Estimates {
             order.join(", ")
         );
         columns.push(packed(ColumnSchema::new("shared_covariance_triu", "", description).with_ucd("stat.covariance"), shared));
-        columns
+        columns.into_iter().map(in_single_precision).collect()
     }
 
     fn diagnostics(&self) -> Vec<Column> {
