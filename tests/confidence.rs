@@ -116,6 +116,12 @@ fn means_of_new_stars_have_the_errors_that_their_catalogue_claims() {
         assert!((factor / expected - 1.0).abs() < if name == "parallax" { 0.3 } else { 0.15 }, "{name}: {factor}");
     }
     assert_eq!(command(&format!("calibrate {model} {overlap} -o {calibrated}")).0, Some(1), "it exists");
+    let mut same = labelled.slice(0..400);
+    let column = same.column("feh").unwrap().schema.clone();
+    same.replace(Column::nullable(column, vec![-0.1; 400])).unwrap();
+    table::write(&same, path("same.parquet").as_ref(), false).unwrap();
+    let (code, _) = command(&format!("calibrate {model} {} -o {}", path("same.parquet"), path("same")));
+    assert_eq!(code, Some(1), "labels that are all equal tell nothing");
     assert_eq!(command(&format!("calibrate {model} {new} -o {}", path("none"))).0, Some(0), "these have labels too");
     assert_eq!(command(&format!("fit {calibrated} {new} -o {catalogue} --likelihood-only")).0, Some(0));
     let found = table::read(catalogue.as_ref()).unwrap();

@@ -60,8 +60,14 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         Observations::from_table_of(&place, table, &read_options(&trained, &usual)).map_err(|error| error.within(&place))?;
     check_measured(space, &stars)?;
     for position in space.label_positions() {
-        let remedy = "Give stars with measured labels, as those of a training.";
-        stars.require_measured(&space.parameters[position].name, "measured values to compare the fluxes with", remedy)?;
+        let (name, remedy) = (&space.parameters[position].name, "Give stars with measured labels, as those of a training.");
+        stars.require_measured(name, "measured values to compare the fluxes with", remedy)?;
+        let measured = (0..stars.len()).filter_map(|star| stars.constraint(name, star)).map(|(value, _)| value);
+        let [low, high] = measured.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], x| [low.min(x), high.max(x)]);
+        if low == high {
+            let error = Error::data(format!("column '{name}'")).found(format!("{low} for all stars"));
+            return Err(error.expected("values that differ from star to star").remedy(remedy));
+        }
     }
     let names = space.parameters.iter().map(|parameter| parameter.name.clone());
     let is_measured = |name: &String| (0..stars.len()).any(|star| stars.constraint(name, star).is_some());
