@@ -10,9 +10,8 @@ use super::train_seeds::train_seeds;
 use crate::error::{Error, Result};
 use crate::learn::CheckpointFile;
 use crate::model::Registry;
-use crate::observations::{Grid, ObservationFiles, Observations, Sample, require_same_flux_unit};
+use crate::observations::{ObservationFiles, Observations, Sample, append_file};
 use crate::package::{Trainable, TrainingContext};
-use crate::quantity::append;
 use crate::run::identifiers::scan;
 use crate::run::inputs::{Inputs, require_utf8};
 use crate::run::interrupt;
@@ -287,11 +286,8 @@ pub fn read_tables(paths: &[PathBuf]) -> Result<(String, Table)> {
         let table = table::read(path)?;
         match &mut whole {
             Some(whole) => {
-                // The metadata of the first file stand for all.
-                let same = Grid::of_table(whole).and_then(|grid| grid.require_same(&Grid::of_table(&table)?));
                 let place = path.display().to_string();
-                let same = same.and_then(|()| require_same_flux_unit(whole, &table, &place));
-                same.and_then(|()| append(whole, table, &place)).map_err(|error| error.within(&place))?;
+                append_file(whole, table, &place).map_err(|error| error.within(&place))?;
             }
             None => whole = Some(table),
         }

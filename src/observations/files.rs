@@ -1,11 +1,10 @@
 //! Observations that stay in their files.
 
 use super::digest::Digest;
-use super::read::refuse_duplicates;
-use super::{Observations, ReadOptions, Sample, Stars, require_same_flux_unit};
+use super::read::{append_file, refuse_duplicates};
+use super::{Observations, ReadOptions, Sample, Stars};
 use crate::error::{Error, Result};
 use crate::prefetch::prefetch;
-use crate::quantity::append;
 use crate::table::{self, Shape, Table};
 use crate::text::hexadecimal;
 use std::borrow::Cow;
@@ -106,11 +105,8 @@ impl ObservationFiles {
 /// The stars of a chunk of a file, in the units of the first.
 fn part(path: &Path, like: &Table, chunk: Table, options: &ReadOptions) -> Result<Observations> {
     let place = path.display().to_string();
-    require_same_flux_unit(like, &chunk, &place)?;
     let mut table = like.clone();
-    // The metadata of the first file stand for all.
-    super::Grid::of_table(&table)?.require_same(&super::Grid::of_table(&chunk)?)?;
-    append(&mut table, chunk, &place)?;
+    append_file(&mut table, chunk, &place)?;
     Observations::from_table_of(&place, table, options)
 }
 

@@ -109,7 +109,7 @@ fn noise(to: &Unit, target: &str, error: Option<Stated>, covariance: Option<(&st
 ///
 /// # Errors
 /// Names both units.
-pub fn require_same_flux_unit(first: &Table, more: &Table, place: &str) -> Result<()> {
+pub(super) fn require_same_flux_unit(first: &Table, more: &Table, place: &str) -> Result<()> {
     let names = [columns::FLUX, columns::FLUX_ERROR, columns::COVARIANCE, columns::XP_COVARIANCE];
     let says = |table: &Table| names.iter().filter_map(|name| table.get(name)).all(|column| own(&column.schema, place).is_some());
     let text = |table: &Table| table.get(columns::FLUX).and_then(|flux| stated(&flux.schema, table, place));

@@ -1,11 +1,11 @@
 //! From the documented observation table to [`Observations`].
 
 use super::flux::Flux;
-use super::flux_unit::FluxUnits;
+use super::flux_unit::{FluxUnits, require_same_flux_unit};
 use super::{Constraint, Grid, Observations, Stars, input_flag};
 use crate::error::{Error, Result};
 use crate::noise::EigenvalueFloor;
-use crate::quantity::{Notices, Quantity, Role, in_unit};
+use crate::quantity::{Notices, Quantity, Role, append, in_unit};
 use crate::spectrum::Medium;
 use crate::table::{Column, Table, Values};
 use crate::unit;
@@ -102,6 +102,17 @@ impl Observations {
         let stars = Stars { grid, ids, flux_unit, constraints, input_flags, auxiliary: table };
         Ok(Self { stars, flux, flux_error, whitening }.with_flux_factors(&options.flux_factors))
     }
+}
+
+/// Appends the rows of another observation file, in the units of the first, whose metadata stand for all.
+/// `place` names the other file.
+///
+/// # Errors
+/// When it has another grid, other columns, or units of another kind or of none.
+pub fn append_file(whole: &mut Table, more: Table, place: &str) -> Result<()> {
+    grid_of(whole)?.require_same(&grid_of(&more)?)?;
+    require_same_flux_unit(whole, &more, place)?;
+    append(whole, more, place)
 }
 
 impl Grid {

@@ -23,7 +23,7 @@ use super::difference::{Comparison, Difference, ordinary};
 use super::pairs::{NEIGHBOURS, pairs_of, shared_covariance};
 use super::recipe::Recipe;
 use super::regions::{Region, regions};
-use super::state::{Part, TrainingState};
+use super::state::TrainingState;
 use crate::error::Result;
 use crate::model::{Calibration, CalibrationRegion, ForwardModel, ParameterSpace};
 use crate::observations::Observations;
@@ -41,9 +41,7 @@ const STARS: usize = 10_000;
 
 /// The calibration covariance from the kept testing stars; `None` where they do not tell it.
 pub(super) fn estimate(state: &TrainingState, observations: &Observations, recipe: &Recipe) -> Result<Option<Calibration>> {
-    // A pair says nothing of the zero point of its parallax.
-    let is_pair = |star: usize| state.binaries.as_ref().is_some_and(|binaries| binaries.probability[star] > 0.5);
-    let stars: Vec<usize> = state.stars(Part::Testing).into_iter().filter(|&star| !is_pair(star)).collect();
+    let stars: Vec<usize> = state.single_testing_stars().into_iter().filter(|&star| state.kept[star]).collect();
     calibration_of(&state.model, observations, (&stars, &state.coordinates), &recipe.data.constraints)
 }
 

@@ -15,7 +15,7 @@ use super::calibration::comparisons;
 use super::difference::Comparison;
 use super::recipe::Recipe;
 use super::star_step;
-use super::state::{Part, TrainingState};
+use super::state::TrainingState;
 use crate::error::Result;
 use crate::model::{Calibration, ForwardModel, ParameterSpace};
 use crate::observations::Observations;
@@ -107,9 +107,7 @@ pub fn label_errors(
 /// The factors that the testing stars tell at the end of a training; those that self-cleaning removed are
 /// among them, or else what is left would look as if its errors were smaller.
 pub(super) fn of_testing(state: &TrainingState, observations: &Observations, recipe: &Recipe) -> Result<Vec<LabelError>> {
-    let is_pair = |star: usize| state.binaries.as_ref().is_some_and(|binaries| binaries.probability[star] > 0.5);
-    let testing = |star: &usize| state.part[*star] == Part::Testing && !is_pair(*star);
-    let stars: Vec<usize> = (0..observations.len()).filter(testing).collect();
+    let stars = state.single_testing_stars();
     let removed: Vec<usize> = stars.iter().copied().filter(|&star| !state.kept[star]).collect();
     let mut all = state.clone();
     star_step::minimise(&mut all, observations, recipe, &removed, &Method::default())?;

@@ -56,6 +56,13 @@ pub struct TrainingState {
 }
 
 impl TrainingState {
+    /// The testing stars, kept or not, that are single as far as is known: a pair says nothing of the zero
+    /// point of its parallax.
+    pub(super) fn single_testing_stars(&self) -> Vec<usize> {
+        let is_pair = |star: usize| self.binaries.as_ref().is_some_and(|binaries| binaries.probability[star] > 0.5);
+        (0..self.part.len()).filter(|&star| self.part[star] == Part::Testing && !is_pair(star)).collect()
+    }
+
     /// Weights and coordinates, by name.
     pub(super) fn learned(&self) -> Result<Parts> {
         let mut parts = Parts::default();

@@ -102,8 +102,9 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     interrupt::watch()?;
     require_utf8(&arguments.output)?;
     let package = settings.package(&arguments.model)?;
-    let estimator = package.clone().estimator(&arguments.request(package.as_ref(), settings)?)?;
-    arguments.require_zero_points(package.as_ref(), estimator.as_ref())?;
+    let zero_points = arguments.solved_zero_points(package.as_ref())?;
+    let estimator = package.clone().estimator(&arguments.request(zero_points.as_ref(), settings)?)?;
+    arguments.require_zero_points(zero_points.as_ref(), package.as_ref(), estimator.as_ref())?;
     Inputs::of(arguments.other_inputs()?).require_other(&arguments.output)?;
     let is_folder = arguments.output.is_dir() || arguments.output.to_string_lossy().ends_with('/');
     let survey = if is_folder { Some(Survey::of(&arguments.observations)?) } else { None };

@@ -7,7 +7,6 @@ use crate::error::Result;
 use crate::package::{Estimator, Package, Request, StartFrom, read_toml};
 use crate::residuals::ZeroPoints;
 use crate::warning::warn_once;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// A parameter and the value at which it is held.
@@ -60,28 +59,30 @@ impl Arguments {
         Ok(inputs)
     }
 
+    /// The zero points that are to be taken off.
+    ///
+    /// # Errors
+    /// When their file cannot be read, or is of another model.
+    pub(super) fn solved_zero_points(&self, package: &dyn Package) -> Result<Option<ZeroPoints>> {
+        let Some(path) = &self.zero_points else { return Ok(None) };
+        let solved: ZeroPoints = read_toml(path)?;
+        solved.check(path, package.sha256())?;
+        Ok(Some(solved))
+    }
+
     /// What the command line asks of the model.
     ///
     /// # Errors
-    /// When the file of zero points cannot be read, or is of another model, or the model of --start-from
-    /// cannot be read.
-    pub(super) fn request(&self, package: &dyn Package, settings: &Settings) -> Result<Request> {
+    /// When the model of --start-from cannot be read.
+    pub(super) fn request(&self, zero_points: Option<&ZeroPoints>, settings: &Settings) -> Result<Request> {
         let start_from = self.start_from.as_ref().map(|path| settings.package(path)).transpose()?.map(StartFrom);
-        let zero_points = match &self.zero_points {
-            None => BTreeMap::new(),
-            Some(path) => {
-                let solved: ZeroPoints = read_toml(path)?;
-                solved.check(path, package.sha256())?;
-                solved.offsets()
-            }
-        };
         Ok(Request {
             config: self.config.clone(),
             likelihood_only: self.likelihood_only,
             constraints: constraints(&self.constraint),
             hold: self.hold.clone(),
             posterior: self.posterior.clone(),
-            zero_points,
+            zero_points: zero_points.map(ZeroPoints::offsets).unwrap_or_default(),
             start_from,
             values_alone: false,
             seed: settings.seed,
@@ -92,12 +93,16 @@ impl Arguments {
     ///
     /// # Errors
     /// `Usage`.
-    pub(super) fn require_zero_points(&self, package: &dyn Package, estimator: &dyn Estimator) -> Result<()> {
-        let Some(path) = &self.zero_points else { return Ok(()) };
+    pub(super) fn require_zero_points(
+        &self,
+        solved: Option<&ZeroPoints>,
+        package: &dyn Package,
+        estimator: &dyn Estimator,
+    ) -> Result<()> {
+        let (Some(path), Some(solved)) = (&self.zero_points, solved) else { return Ok(()) };
         if estimator.read_options().flux_factors.is_empty() {
             return Err(super::zero_points::of_no_use(package, path.display().to_string()));
         }
-        let solved: ZeroPoints = read_toml(path)?;
         let others = solved.other_options(&estimator.deciding_choices()?);
         if !others.is_empty() {
             warn_once(format!(
