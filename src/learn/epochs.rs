@@ -151,6 +151,9 @@ impl Plan {
         if let Some(guard) = self.guard.filter(|guard| guard.largest_increase.is_nan() || guard.largest_increase < 0.0) {
             return fault("guard.largest_increase", guard.largest_increase.to_string(), "a fraction of at least 0, or inf");
         }
+        if self.guard.is_some_and(|guard| guard.most_returns == 0) {
+            return fault("guard.most_returns", "0".into(), "at least one: without any nothing is learned");
+        }
         self.schedule.validate()?;
         self.plateau.as_ref().map_or(Ok(()), Plateau::validate)
     }

@@ -119,6 +119,8 @@ fn schedules_and_impossible_plans() {
         (Plan { patience: Some(0), ..plan(1) }, "patience"),
         (Plan { schedule: Schedule::Cosine { end_fraction: 1.5 }, ..plan(1) }, "end_fraction"),
         (Plan { plateau: Some(Plateau { factor: 0.0, patience: 1 }), ..plan(1) }, "plateau"),
+        (Plan { guard: Some(Guard { most_returns: 0, ..Guard::default() }), ..plan(1) }, "guard.most_returns"),
+        (Plan { guard: Some(Guard { largest_increase: -0.1, ..Guard::default() }), ..plan(1) }, "guard.largest_increase"),
     ] {
         let error = plan.validate().unwrap_err();
         assert!(error.to_string().contains(key) && error.exit_code() == 2, "{error}");

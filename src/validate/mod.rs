@@ -23,6 +23,7 @@ pub mod correlation;
 pub mod figure;
 #[cfg(feature = "report")]
 pub mod luminosities;
+#[cfg(feature = "report")]
 mod luminosity_figures;
 pub mod nearest_neighbours;
 pub mod normality;
