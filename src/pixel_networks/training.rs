@@ -54,7 +54,7 @@ pub(super) fn check_spectra(recipe: &PixelRecipe, spectra: &LabelledSpectra) -> 
             .expected("spectra divided by their continuum, of the order of 1")
             .remedy("Prepare them with a [continuum], or divide them by one number."));
     }
-    let n_parameters = recipe.training.hidden * (l + 2) + 1;
+    let n_parameters = recipe.training.n_parameters(l);
     if n < n_parameters && recipe.library.is_none() {
         tracing::warn!("{n} training stars for networks of {n_parameters} parameters each: they may follow single stars");
     }

@@ -5,6 +5,7 @@ use super::levenberg_marquardt::{Iteration, Pixel, Trained};
 use super::options::TrainingOptions;
 use super::pass::{Pass, StripTask};
 use super::shared::Shared;
+use super::two_layers::Places;
 
 /// Odd, so that members of a committee have starts of their own.
 const BETWEEN_MEMBERS: u64 = 0xD1B5_4A32_D192_ED03;
@@ -14,14 +15,24 @@ pub(super) fn seed_of_member(seed: u64, member: usize) -> u64 {
     seed.wrapping_add(BETWEEN_MEMBERS.wrapping_mul(member as u64))
 }
 
-/// The mean of networks with one hidden layer of `n_hidden` neurons each, as one network with the neurons of
-/// all ([`super::super::network::Architecture`]).
-fn mean_network(members: &[Trained], n_labels: usize, n_hidden: usize) -> Vec<f64> {
-    let (biases, outputs) = (n_hidden * n_labels, n_hidden * (n_labels + 1));
-    let last = outputs + n_hidden;
+/// The mean of networks of the same shape, as one network with the neurons of all
+/// ([`super::super::network::Architecture`]); neurons of the second layer take nothing from other members.
+fn mean_network(members: &[Trained], places: Places) -> Vec<f64> {
+    let Places { n_hidden, n_second, .. } = places;
+    let (biases, second, outputs) = (places.first_bias(), places.second(), places.output());
+    let last = outputs + places.n_last();
     let share = 1.0 / members.len() as f64;
     let parts = |from: usize, to: usize| members.iter().flat_map(move |member| &member.parameters[from..to]).copied();
-    let mut mean: Vec<f64> = parts(0, biases).chain(parts(biases, outputs)).collect();
+    let mut mean: Vec<f64> = parts(0, biases).chain(parts(biases, second)).collect();
+    for (index, member) in members.iter().enumerate() {
+        for row in member.parameters[second..places.second_bias()].chunks_exact(n_hidden).take(n_second) {
+            mean.extend((0..n_hidden * members.len()).map(|i| match i / n_hidden == index {
+                true => row[i % n_hidden],
+                false => 0.0,
+            }));
+        }
+    }
+    mean.extend(parts(places.second_bias(), outputs));
     mean.extend(parts(outputs, last).map(|weight| share * weight));
     mean.push(share * parts(last, last + 1).sum::<f64>());
     mean
@@ -35,16 +46,16 @@ pub(super) struct Committee {
 
 impl Committee {
     pub fn new(shared: &Shared, validation: &Shared, options: &TrainingOptions) -> Self {
-        let n_hidden = options.hidden * options.committee;
-        Self { training: Pass::new(shared, n_hidden), validation: Pass::new(validation, n_hidden) }
+        let widths = options.widths().map(|width| width * options.committee);
+        Self { training: Pass::new(shared, widths), validation: Pass::new(validation, widths) }
     }
 
     /// The mean of a pixel's networks, with its own loss and the iterations of all.
     pub fn mean(&mut self, pixel: &Pixel, members: &[Trained]) -> Trained {
-        let parameters = mean_network(members, pixel.shared.n_labels, pixel.task.n_hidden);
-        let n_hidden = pixel.task.n_hidden * members.len();
+        let parameters = mean_network(members, pixel.task.places(pixel.shared.n_labels));
+        let [n_hidden, n_second] = [pixel.task.n_hidden, pixel.task.n_second].map(|width| width * members.len());
         let passed = |shared: &Shared, task: &StripTask, pass: &mut Pass| {
-            let task = StripTask { n_hidden, ..task.clone() };
+            let task = StripTask { n_hidden, n_second, ..task.clone() };
             pass.parameters.copy_from_slice(&parameters);
             pass.evaluate(shared, &task);
         };

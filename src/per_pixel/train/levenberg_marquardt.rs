@@ -11,6 +11,7 @@ use super::normal_equations::NormalEquations;
 use super::options::TrainingOptions;
 use super::pass::{Pass, StripTask};
 use super::shared::Shared;
+use super::two_layers::Places;
 use crate::tensor::cholesky::Factor;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -34,12 +35,12 @@ pub(super) struct Workspace {
 }
 
 impl Workspace {
-    pub fn new(shared: &Shared, validation: &Shared, n_hidden: usize) -> Self {
-        let current = Pass::new(shared, n_hidden);
+    pub fn new(shared: &Shared, validation: &Shared, widths: [usize; 2]) -> Self {
+        let current = Pass::new(shared, widths);
         Self {
             trial: current.clone(),
-            validation: Pass::new(validation, n_hidden),
-            equations: NormalEquations::new(shared.n_labels, n_hidden),
+            validation: Pass::new(validation, widths),
+            equations: NormalEquations::new(shared.n_labels, widths),
             factor: Factor::new(current.parameters.len()),
             current,
         }
@@ -87,7 +88,7 @@ pub(super) struct Pixel<'a> {
     /// Labels that may act; the weights of the others are and stay zero.
     pub acts: Vec<bool>,
     pub seed: u64,
-    /// Weights, then biases of the hidden neurons to begin with; random ones where there are none.
+    /// Weights and biases of the hidden layers to begin with; random ones where there are none.
     pub hidden: Option<Vec<f64>>,
 }
 
@@ -134,7 +135,8 @@ impl Pixel<'_> {
 
     /// Hidden neurons as they are given, or random ones; the output is that of least squares.
     pub(super) fn start(&self, work: &mut Workspace) {
-        let (n_labels, n_hidden) = (self.shared.n_labels, self.task.n_hidden);
+        let places = self.task.places(self.shared.n_labels);
+        let Places { n_labels, n_hidden, n_second } = places;
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         let parameters = &mut work.current.parameters;
         for h in 0..n_hidden {
@@ -145,14 +147,23 @@ impl Pixel<'_> {
             }
             parameters[n_hidden * n_labels + h] = random.gen_range(-1.0..1.0);
         }
-        let first = n_hidden * (n_labels + 1);
+        // Sums of the second layer are about as large as its biases.
+        let of_second = (n_hidden as f64).sqrt().recip();
+        for weight in &mut parameters[places.second()..places.second_bias()] {
+            let normal: f64 = StandardNormal.sample(&mut random);
+            *weight = of_second * normal;
+        }
+        for bias in parameters[places.second_bias()..].iter_mut().take(n_second) {
+            *bias = random.gen_range(-1.0..1.0);
+        }
+        let first = places.output();
         if let Some(hidden) = &self.hidden {
             parameters[..first].copy_from_slice(hidden);
         }
         parameters[first..].fill(0.0);
         work.current.evaluate(self.shared, &self.task);
         work.equations.set(self.shared, &self.task, &work.current);
-        let (size, n_outputs) = (work.current.parameters.len(), n_hidden + 1);
+        let (size, n_outputs) = (work.current.parameters.len(), places.n_last() + 1);
         let block: Vec<f64> =
             (first..size).flat_map(|i| &work.equations.matrix[i * size + first..(i + 1) * size]).copied().collect();
         let mut factor = Factor::new(n_outputs);

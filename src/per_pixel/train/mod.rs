@@ -5,7 +5,7 @@
 //! | `loss` | the loss of a pixel and its gradient in double precision |
 //! | `shared` | what all pixels share: samples in strips, products of their labels |
 //! | `pass` | a network's fluxes and gradients at all samples |
-//! | `normal_equations` | Gauss–Newton equations from products of rows |
+//! | `normal_equations`, `two_layers` | Gauss–Newton equations from products of rows |
 //! | `levenberg_marquardt` | the optimiser of a pixel |
 //! | `adam` | Adam as published |
 //! | `committee` | the mean of networks from different starts |
@@ -32,6 +32,9 @@ mod shared;
 mod trainer;
 #[cfg(test)]
 mod trainer_tests;
+#[cfg(test)]
+mod two_layer_tests;
+mod two_layers;
 
 pub use adam::AdamOptions;
 pub use checkpoint::Checkpoint;

@@ -1,4 +1,4 @@
-//! Gauss–Newton equations of a one-layer network from products of rows.
+//! Gauss–Newton equations of a network from products of rows; those of two layers are another file's.
 //!
 //! With q_h = v_h h′, p_h = v_h h″ and x = (ℓ, 1), the derivatives of the flux by the weights of neuron h are
 //! q_h x, and JᵀJ is Σᵢ (q_h q_h')ᵢ (x_l x_l')ᵢ, a product of matrices of which the right one is the same for
@@ -10,8 +10,9 @@
 
 use super::super::engine::dispatch;
 use super::super::strip_rows::{halves, halves_mut, multiply};
-use super::pass::{Pass, StripTask, hidden_kernel};
+use super::pass::{Pass, StripTask, combine, hidden_kernel};
 use super::shared::{Section, Shared, pair};
+use super::two_layers::{Places, TwoLayerEquations};
 use crate::tensor::lanes::{Block, Kernel, Lanes};
 use crate::tensor::row_products::{LEFT, RIGHT, Strip, Sums};
 
@@ -37,6 +38,8 @@ pub(super) struct NormalEquations {
     single: Sums,
     by_pull: Sums,
     rows: Rows,
+    /// Of networks with a second hidden layer.
+    two_layers: Option<Box<TwoLayerEquations>>,
 }
 
 /// Rows of the samples of a section.
@@ -86,13 +89,19 @@ impl Rows {
 }
 
 impl NormalEquations {
-    /// For networks of `n_hidden` neurons.
-    pub fn new(n_labels: usize, n_hidden: usize) -> Self {
+    /// For networks of neurons in two hidden layers, of the second maybe none.
+    pub fn new(n_labels: usize, [n_hidden, n_second]: [usize; 2]) -> Self {
+        let places = Places { n_labels, n_hidden, n_second };
+        let p = places.n_parameters();
+        let two_layers = (n_second > 0).then(|| Box::new(TwoLayerEquations::new(places)));
+        // Sums of one layer alone are none of two.
+        let (n_labels, n_hidden) = if n_second > 0 { (0, 0) } else { (n_labels, n_hidden) };
         let n_inputs = n_labels + 1;
-        let (n_pairs, p) = (n_hidden * (n_hidden + 1) / 2, n_hidden * (n_labels + 2) + 1);
+        let n_pairs = n_hidden * (n_hidden + 1) / 2;
         Self {
             n_labels,
             n_hidden,
+            two_layers,
             matrix: vec![0.0; p * p],
             gradient: vec![0.0; p],
             pairs: Sums::zeros(n_pairs, n_inputs * (n_inputs + 1) / 2),
@@ -108,6 +117,18 @@ impl NormalEquations {
 
     /// Sets up the equations at a pass.
     pub fn set(&mut self, shared: &Shared, task: &StripTask, pass: &Pass) {
+        match &mut self.two_layers {
+            Some(equations) => equations.set(shared, task, pass, &mut self.matrix, &mut self.gradient),
+            None => self.set_one_layer(shared, task, pass),
+        }
+        let last = self.gradient.len() - 1;
+        for i in 0..last {
+            self.matrix[i * (last + 1) + i] += task.decay;
+            self.gradient[i] += task.decay * pass.parameters[i];
+        }
+    }
+
+    fn set_one_layer(&mut self, shared: &Shared, task: &StripTask, pass: &Pass) {
         for sums in [&mut self.pairs, &mut self.mixed, &mut self.outputs, &mut self.cross, &mut self.diagonal] {
             sums.clear();
         }
@@ -119,15 +140,21 @@ impl NormalEquations {
             self.add_references(section, task, pass, &mut of_outputs, &mut pulls);
         }
         self.assemble(pass, &of_outputs, &pulls);
-        let last = self.gradient.len() - 1;
-        for i in 0..last {
-            self.matrix[i * (last + 1) + i] += task.decay;
-            self.gradient[i] += task.decay * pass.parameters[i];
-        }
     }
 
     /// The gradient alone, of half the loss: that of a section's fluxes times `share`, and of the references.
     pub fn set_gradient(&mut self, shared: &Shared, task: &StripTask, pass: &Pass, at: usize, share: f64) {
+        match &mut self.two_layers {
+            Some(equations) => equations.set_gradient(shared, task, pass, (at, share), &mut self.gradient),
+            None => self.set_gradient_of_one_layer(shared, task, pass, at, share),
+        }
+        let last = self.gradient.len() - 1;
+        for i in 0..last {
+            self.gradient[i] += task.decay * pass.parameters[i];
+        }
+    }
+
+    fn set_gradient_of_one_layer(&mut self, shared: &Shared, task: &StripTask, pass: &Pass, at: usize, share: f64) {
         let (section, n_hidden, n_labels) = (&shared.sections[at], self.n_hidden, self.n_labels);
         let weights: Vec<f32> = self.output_weights(pass).iter().map(|value| *value as f32).collect();
         let output = n_hidden * (n_labels + 1);
@@ -152,10 +179,6 @@ impl NormalEquations {
         self.gradient[output + n_hidden] = share * pull.iter().flat_map(|strip| strip.0).map(f64::from).sum::<f64>();
         if let Some(section) = &shared.references {
             self.add_reference_gradient(section, task, pass, &weights);
-        }
-        let last = self.gradient.len() - 1;
-        for i in 0..last {
-            self.gradient[i] += task.decay * pass.parameters[i];
         }
     }
 
@@ -347,7 +370,7 @@ fn pairs_of(n: usize) -> impl Iterator<Item = (usize, usize)> {
 }
 
 /// Makes the left rows of all `items` a tile at a time, and adds their products with the right rows.
-fn in_tiles<T>(
+pub(super) fn in_tiles<T>(
     left: &mut [Strip],
     n: usize,
     items: impl Iterator<Item = T>,
@@ -370,7 +393,7 @@ fn in_tiles<T>(
 }
 
 /// v h′ of activations.
-fn slopes(task: &StripTask, activations: &[Strip], weights: &[f32], n: usize, out: &mut [Strip]) {
+pub(super) fn slopes(task: &StripTask, activations: &[Strip], weights: &[f32], n: usize, out: &mut [Strip]) {
     struct Slopes<'a>(&'a StripTask, &'a [Block], f32, &'a mut [Block]);
     impl Kernel for Slopes<'_> {
         #[inline(always)]
@@ -406,25 +429,6 @@ fn multiply_three(a: &[Strip], b: &[Strip], c: &[Strip], out: &mut [Strip]) {
         }
     }
     dispatch(Multiply(halves(a), halves(b), halves(c), halves_mut(out)));
-}
-
-/// Σ factor · row.
-fn combine(rows: &[Strip], factors: &[f32], out: &mut [Strip]) {
-    struct Combine<'a>(&'a [Block], &'a [f32], &'a mut [Block]);
-    impl Kernel for Combine<'_> {
-        #[inline(always)]
-        fn run<V: Lanes>(self) {
-            let n = self.2.len();
-            for s in 0..n {
-                let mut sum = V::splat(0.0);
-                for k in 0..self.1.len() {
-                    sum = V::load(&self.0[k * n + s].0).multiply_add(V::splat(self.1[k]), sum);
-                }
-                sum.store(&mut self.2[s].0);
-            }
-        }
-    }
-    dispatch(Combine(halves(rows), factors, halves_mut(out)));
 }
 
 fn dot(a: &[Strip], b: &[Strip]) -> f64 {

@@ -45,14 +45,17 @@ fn gauss_newton(architecture: &Architecture, parameters: &[f64], task: &PixelTas
 #[test]
 fn equations_and_losses_are_those_of_double_precision() {
     // More samples than a section holds, and a number of neurons that fills no tile.
-    for (n, r, n_labels, n_hidden) in [(1100, 21, 3, 5), (40, 17, 4, 6), (40, 0, 2, 3)] {
+    let shapes = [(1100, 21, 3, 5, 0), (40, 17, 4, 6, 0), (40, 0, 2, 3, 0), (1100, 21, 3, 5, 4), (40, 0, 2, 3, 7)];
+    for (n, r, n_labels, n_hidden, n_second) in shapes {
         for activation in [Activation::Tanh, Activation::Sigmoid, Activation::LeakyRelu] {
+            let widths = [n_hidden, n_second];
             with_task(n, r, n_labels, |task| {
-                let architecture = Architecture::new(n_labels, &[n_hidden], activation).unwrap();
+                let architecture =
+                    Architecture::new(n_labels, if n_second > 0 { &widths } else { &widths[..1] }, activation).unwrap();
                 let parameters = random_parameters(&architecture);
                 let shared = Shared::new(task.scaled, task.references);
-                let strips = StripTask::new(task, &shared, activation, n_hidden);
-                let mut pass = Pass::new(&shared, n_hidden);
+                let strips = StripTask::new(task, &shared, activation, [n_hidden, n_second]);
+                let mut pass = Pass::new(&shared, [n_hidden, n_second]);
                 pass.parameters.copy_from_slice(&parameters);
                 pass.evaluate(&shared, &strips);
                 let (loss, gradient) = loss_and_gradient(&architecture, &parameters, task);
@@ -61,7 +64,7 @@ fn equations_and_losses_are_those_of_double_precision() {
                 {
                     assert!((own - expected).abs() < 1e-5 * expected.max(0.1), "{own} against {expected}");
                 }
-                let mut equations = NormalEquations::new(n_labels, n_hidden);
+                let mut equations = NormalEquations::new(n_labels, [n_hidden, n_second]);
                 for _ in 0..2 {
                     equations.set(&shared, &strips, &pass);
                 }

@@ -2,9 +2,13 @@
 
 use super::super::activation::Activation;
 use super::adam::AdamOptions;
+use super::two_layers::Places;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// Most weights of a second layer: matrices have the square of it.
+const LARGEST_SECOND_LAYER: usize = 2500;
 
 /// How networks are optimised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +26,8 @@ pub enum Optimiser {
 pub struct TrainingOptions {
     /// Neurons of the hidden layer.
     pub hidden: usize,
+    /// Neurons of a second hidden layer; 0: there is none.
+    pub second_hidden: usize,
     pub activation: Activation,
     pub optimiser: Optimiser,
     /// Networks of a pixel, from different starts, whose mean is the model: one network with the neurons of
@@ -57,6 +63,7 @@ impl Default for TrainingOptions {
     fn default() -> Self {
         Self {
             hidden: 20,
+            second_hidden: 0,
             activation: Activation::Tanh,
             optimiser: Optimiser::LevenbergMarquardt,
             committee: 1,
@@ -88,6 +95,9 @@ impl TrainingOptions {
         self.adam.validate()?;
         if !(1..=512).contains(&self.hidden) {
             return fault("hidden", self.hidden.to_string(), "1 to 512 neurons");
+        }
+        if self.second_hidden > 512 || self.hidden * self.second_hidden > LARGEST_SECOND_LAYER {
+            return fault("second_hidden", self.second_hidden.to_string(), "0 to 512 neurons, with 2500 weights at most");
         }
         if !(1..=64).contains(&self.committee) || self.committee * self.hidden > 512 {
             return fault("committee", self.committee.to_string(), "1 to 64 networks, with 512 neurons together at most");
@@ -123,6 +133,16 @@ impl TrainingOptions {
             None if self.smoothing.is_empty() => fault("smoothing", "no stage".into(), "at least one"),
             None => Ok(()),
         }
+    }
+
+    /// Neurons of the two hidden layers of a network, of the second maybe none.
+    pub fn widths(&self) -> [usize; 2] {
+        [self.hidden, self.second_hidden]
+    }
+
+    /// Number of parameters of a network with so many labels.
+    pub fn n_parameters(&self, n_labels: usize) -> usize {
+        Places { n_labels, n_hidden: self.hidden, n_second: self.second_hidden }.n_parameters()
     }
 
     /// Whether a label may act on a pixel at a wavelength (Å).

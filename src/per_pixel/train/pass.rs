@@ -1,11 +1,12 @@
-//! A one-layer network at all samples, in single precision with sums in double: fluxes and deviations of the
-//! label gradients.
+//! A network at all samples, in single precision with sums in double: fluxes and deviations of the label
+//! gradients.
 
 use super::super::activation::Activation;
 use super::super::engine::dispatch;
-use super::super::strip_rows::{halves, halves_mut, weighted_squares};
+use super::super::strip_rows::{halves, halves_mut, multiply, weighted_squares};
 use super::loss::{Loss, PixelTask};
 use super::shared::{Section, Shared};
+use super::two_layers::{Places, Second};
 use crate::tensor::lanes::{Block, Kernel, Lanes};
 use crate::tensor::row_products::Strip;
 
@@ -19,6 +20,8 @@ pub(super) struct StripTask {
     pub activation: Activation,
     /// Number of hidden neurons H.
     pub n_hidden: usize,
+    /// Those of the second hidden layer; 0 where there is none.
+    pub n_second: usize,
     /// `[sections][n]`; 0 where the weight is.
     pub flux: Vec<Vec<Strip>>,
     /// 1/(N σ²) `[sections][n]`.
@@ -32,8 +35,13 @@ pub(super) struct StripTask {
 }
 
 impl StripTask {
-    /// The same in strips, for a network with one hidden layer.
-    pub fn new(task: &PixelTask, shared: &Shared, activation: Activation, n_hidden: usize) -> Self {
+    /// Where the parameters of its networks lie.
+    pub fn places(&self, n_labels: usize) -> Places {
+        Places { n_labels, n_hidden: self.n_hidden, n_second: self.n_second }
+    }
+
+    /// The same in strips, for a network with neurons in two hidden layers, of the second maybe none.
+    pub fn new(task: &PixelTask, shared: &Shared, activation: Activation, [n_hidden, n_second]: [usize; 2]) -> Self {
         let weight = |section: &Section| section.strips_of(|i| task.weight[section.first + i] as f32);
         // A missing flux may be anything.
         let known = |i: usize| if task.weight[i] > 0.0 { task.flux[i] as f32 } else { 0.0 };
@@ -42,6 +50,7 @@ impl StripTask {
         Self {
             activation,
             n_hidden,
+            n_second,
             flux: shared.sections.iter().map(|section| section.strips_of(|i| known(section.first + i))).collect(),
             weight: shared.sections.iter().map(weight).collect(),
             gradient: shared.references.as_ref().map_or_else(Vec::new, gradient),
@@ -65,6 +74,7 @@ pub(super) struct Pass {
     pub of_references: [Vec<Strip>; 3],
     /// ∂f/∂ℓₖ − gₖ of the references `[L][n]`.
     pub deviations: Vec<Strip>,
+    pub second: Second,
     pub loss: Loss,
     /// The gradient term without smoothing.
     pub exact_gradient: f64,
@@ -72,15 +82,17 @@ pub(super) struct Pass {
 
 impl Pass {
     /// Space for a pass over the samples.
-    pub fn new(shared: &Shared, n_hidden: usize) -> Self {
+    pub fn new(shared: &Shared, [n_hidden, n_second]: [usize; 2]) -> Self {
+        let places = Places { n_labels: shared.n_labels, n_hidden, n_second };
         let rows = |section: &Section, rows: usize| vec![Strip::default(); rows * section.n];
         let of_references = |rows_of: usize| shared.references.as_ref().map_or_else(Vec::new, |section| rows(section, rows_of));
         Self {
-            parameters: vec![0.0; n_hidden * (shared.n_labels + 2) + 1],
+            parameters: vec![0.0; places.n_parameters()],
             activations: shared.sections.iter().map(|section| rows(section, n_hidden)).collect(),
             residuals: shared.sections.iter().map(|section| rows(section, 1)).collect(),
             of_references: std::array::from_fn(|_| of_references(n_hidden)),
             deviations: of_references(shared.n_labels),
+            second: if n_second > 0 { Second::new(shared, n_hidden, n_second) } else { Second::default() },
             loss: Loss::default(),
             exact_gradient: 0.0,
         }
@@ -100,15 +112,24 @@ impl Pass {
     /// The part of a section's samples; its χ².
     pub fn evaluate_section(&mut self, shared: &Shared, task: &StripTask, at: usize) -> f64 {
         let (n_labels, n_hidden) = (shared.n_labels, task.n_hidden);
+        let places = task.places(n_labels);
         let single: Vec<f32> = self.parameters.iter().map(|value| *value as f32).collect();
-        let outputs = &single[n_hidden * (n_labels + 1)..];
+        let outputs = &single[places.output()..];
         let (activations, residuals) = (&mut self.activations[at], &mut self.residuals[at]);
         hidden(&shared.sections[at], &hidden_kernel(&single, n_labels, n_hidden), task, n_labels, activations);
+        let last = match task.n_second {
+            0 => activations,
+            _ => {
+                let values = &mut self.second.values[at];
+                second_layer(task, &single[places.second()..], activations, &mut self.second.inputs[at], values);
+                values
+            }
+        };
         // The flux is negated so that residuals are sums.
         dispatch(Combine {
-            rows: halves(activations),
-            weights: &outputs[..n_hidden],
-            offset: outputs[n_hidden],
+            rows: halves(last),
+            weights: &outputs[..places.n_last()],
+            offset: outputs[places.n_last()],
             subtracted: halves(&task.flux[at]),
             out: halves_mut(residuals),
         });
@@ -120,7 +141,8 @@ impl Pass {
         let (n_labels, n_hidden) = (shared.n_labels, task.n_hidden);
         let single: Vec<f32> = self.parameters.iter().map(|value| *value as f32).collect();
         let kernel = hidden_kernel(&single, n_labels, n_hidden);
-        let outputs = &single[n_hidden * (n_labels + 1)..];
+        let places = task.places(n_labels);
+        let outputs = &single[places.output()..];
         (self.loss.gradient, self.exact_gradient) = (0.0, 0.0);
         if let Some(section) = &shared.references {
             let n = section.n;
@@ -132,9 +154,34 @@ impl Pass {
                 first: halves_mut(first),
                 second: halves_mut(second),
             });
+            if task.n_second > 0 {
+                let own = &mut self.second;
+                let [values_of_second, first_of_second, second_of_second] = &mut own.of_references;
+                second_layer(task, &single[places.second()..], values, &mut own.reference_inputs, values_of_second);
+                dispatch(Derivatives {
+                    activation: task.activation,
+                    values: halves(values_of_second),
+                    first: halves_mut(first_of_second),
+                    second: halves_mut(second_of_second),
+                });
+            }
             for k in 0..n_labels {
-                let weights: Vec<f32> = (0..n_hidden).map(|h| outputs[h] * kernel[h * (n_labels + 1) + k]).collect();
+                let factor = |h: usize| kernel[h * (n_labels + 1) + k];
                 let rows = k * n..(k + 1) * n;
+                let (weights, first): (Vec<f32>, &[Strip]) = match task.n_second {
+                    0 => ((0..n_hidden).map(|h| outputs[h] * factor(h)).collect(), first),
+                    n_second => {
+                        let Second { tangents, along, of_references: [_, first_of_second, _], .. } = &mut self.second;
+                        for j in 0..n_second {
+                            let row = |j: usize| j * n..(j + 1) * n;
+                            let tangent = &mut tangents[row(k * n_second + j)];
+                            let weight = |h: usize| single[places.second() + j * n_hidden + h] * factor(h);
+                            combine(first, &(0..n_hidden).map(weight).collect::<Vec<f32>>(), tangent);
+                            multiply(&first_of_second[row(j)], tangent, &mut along[row(j)]);
+                        }
+                        (outputs[..n_second].to_vec(), along)
+                    }
+                };
                 dispatch(Combine {
                     rows: halves(first),
                     weights: &weights,
@@ -154,6 +201,40 @@ impl Pass {
             }
         }
     }
+}
+
+/// Values of the second hidden layer from those of the first; `parameters` begin with its kernel and bias.
+fn second_layer(task: &StripTask, parameters: &[f32], first: &[Strip], inputs: &mut [Strip], out: &mut [Strip]) {
+    let n = out.len() / task.n_second;
+    inputs[..first.len()].copy_from_slice(first);
+    inputs[first.len()..].fill(Strip([1.0; 16]));
+    dispatch(Hidden {
+        inputs: halves(inputs),
+        n: 2 * n,
+        n_inputs: task.n_hidden + 1,
+        kernel: &hidden_kernel(parameters, task.n_hidden, task.n_second),
+        activation: task.activation,
+        out: halves_mut(out),
+    });
+}
+
+/// Σ factor · row.
+pub(super) fn combine(rows: &[Strip], factors: &[f32], out: &mut [Strip]) {
+    struct Sum<'a>(&'a [Block], &'a [f32], &'a mut [Block]);
+    impl Kernel for Sum<'_> {
+        #[inline(always)]
+        fn run<V: Lanes>(self) {
+            let n = self.2.len();
+            for s in 0..n {
+                let mut sum = V::splat(0.0);
+                for k in 0..self.1.len() {
+                    sum = V::load(&self.0[k * n + s].0).multiply_add(V::splat(self.1[k]), sum);
+                }
+                sum.store(&mut self.2[s].0);
+            }
+        }
+    }
+    dispatch(Sum(halves(rows), factors, halves_mut(out)));
 }
 
 /// Weights of the hidden neurons with their bias behind them `[H][L + 1]`.

@@ -160,7 +160,9 @@ impl<'a> Trainer<'a> {
     /// With the labels of the set, or those that were freed.
     pub fn with_labels(set: &'a TrainingSet, options: &'a TrainingOptions, freed: Option<&FreedLabels>) -> Result<Self> {
         let n_labels = set.space.len();
-        let architecture = Architecture::new(n_labels, &[options.hidden * options.committee], options.activation)?;
+        let widths: Vec<usize> =
+            options.widths().into_iter().filter(|width| *width > 0).map(|width| width * options.committee).collect();
+        let architecture = Architecture::new(n_labels, &widths, options.activation)?;
         let named = [
             ("regularisation_of", options.regularisation_of.keys().collect::<Vec<_>>()),
             ("windows_of", options.windows_of.keys().collect()),
@@ -203,7 +205,7 @@ impl<'a> Trainer<'a> {
     }
 
     pub fn workspace(&self) -> Workspace {
-        Workspace::new(&self.shared, &self.validation, self.options.hidden)
+        Workspace::new(&self.shared, &self.validation, self.options.widths())
     }
 
     pub fn committee(&self) -> Committee {
@@ -236,13 +238,23 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Weights, then biases of a member's hidden neurons among those of all.
+    /// Weights and biases of a member's hidden layers among those of all.
     fn hidden_of(&self, parameters: &[f32], member: usize) -> Vec<f64> {
-        let (n_labels, n_hidden) = (self.set.space.len(), self.options.hidden);
-        let first_bias = n_labels * n_hidden * self.options.committee;
-        let part = |from: usize, size: usize| &parameters[from + member * size..from + (member + 1) * size];
-        let of_member = part(0, n_hidden * n_labels).iter().chain(part(first_bias, n_hidden));
-        of_member.map(|value| f64::from(*value)).collect()
+        let last = self.architecture.widths.len() - 1;
+        let mut hidden = Vec::new();
+        for (index, (inputs, outputs)) in self.architecture.layers().enumerate().take(last) {
+            let (kernel, bias) = self.architecture.place(index);
+            let n_outputs = outputs / self.options.committee;
+            let own = member * n_outputs..(member + 1) * n_outputs;
+            // Labels are the inputs of all members.
+            let n_inputs = if index == 0 { inputs } else { inputs / self.options.committee };
+            let from = if index == 0 { 0 } else { member * n_inputs };
+            for row in parameters[kernel].chunks_exact(inputs).skip(own.start).take(n_outputs) {
+                hidden.extend(row[from..from + n_inputs].iter().map(|value| f64::from(*value)));
+            }
+            hidden.extend(parameters[bias][own].iter().map(|value| f64::from(*value)));
+        }
+        hidden
     }
 
     /// Which labels may act on a pixel `[L]`.
@@ -254,7 +266,7 @@ impl<'a> Trainer<'a> {
     /// Trains a pixel, from random networks or from those `before` of all members.
     pub fn pixel(&self, pixel: usize, before: Option<&[f32]>, work: &mut Workspace, committee: &mut Committee) -> PixelResult {
         let strips =
-            |task: &PixelTask, shared: &Shared| StripTask::new(task, shared, self.options.activation, self.options.hidden);
+            |task: &PixelTask, shared: &Shared| StripTask::new(task, shared, self.options.activation, self.options.widths());
         let task = self.task(pixel);
         let validation = self.task_of(&self.set.validation, self.scaled[1].view(), pixel);
         let smoothing = |stage: &f64| self.rms.iter().map(|rms| stage * rms).collect();
