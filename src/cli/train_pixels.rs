@@ -55,10 +55,11 @@ impl Trainable for PixelPackage {
         };
         let n_pixels = observations.grid.len();
         let state = Mutex::new(Finished { checkpoint: finished.clone(), written: Instant::now(), n_done: 0 });
-        let trained = train(recipe, observations, library, &finished, &|pixel, result| {
+        let trained = train(recipe, observations, library, &finished, &|place, result| {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             state.n_done += 1;
-            state.checkpoint.pixels.insert(pixel, result.clone());
+            state.checkpoint.pixels.insert((place.round, place.pixel), result.clone());
+            let n_pixels = place.n_rounds * n_pixels;
             let text = format!("{} of {n_pixels} pixels", state.n_done);
             let goes_on = (context.report)(state.n_done as f64 / n_pixels as f64, &text);
             if goes_on.is_err() || state.written.elapsed() >= checkpoints.interval {

@@ -9,6 +9,9 @@ use ndarray::{Array2, Axis};
 pub struct LabelledSpectra {
     /// `[N, L]`, in the units of the labels.
     pub labels: Array2<f64>,
+    /// 1σ of the labels `[N, L]`, in their units: 0 where a label is exact, infinite where it is but a guess.
+    /// None: all are exact.
+    pub label_errors: Option<Array2<f64>>,
     /// Normalised flux `[N, W]`.
     pub flux: Array2<f32>,
     /// Inverse variance `[N, W]`; 0 where a pixel is missing, whatever its flux.
@@ -30,6 +33,7 @@ impl LabelledSpectra {
     pub fn select(&self, keep: &[usize]) -> Self {
         Self {
             labels: self.labels.select(Axis(0), keep),
+            label_errors: self.label_errors.as_ref().map(|errors| errors.select(Axis(0), keep)),
             flux: self.flux.select(Axis(0), keep),
             inverse_variance: self.inverse_variance.select(Axis(0), keep),
         }
@@ -48,6 +52,18 @@ impl LabelledSpectra {
                 return Err(Error::data(place)
                     .found(format!("{name} {found:?}"))
                     .expected(format!("{expected:?} (stars, pixels)")));
+            }
+        }
+        if let Some(errors) = &self.label_errors {
+            if errors.dim() != self.labels.dim() {
+                return Err(Error::data(place)
+                    .found(format!("errors of labels {:?}", errors.dim()))
+                    .expected(format!("{:?} (stars, labels)", self.labels.dim())));
+            }
+            if let Some(((star, k), error)) = errors.indexed_iter().find(|(_, error)| error.is_nan() || **error < 0.0) {
+                return Err(Error::data(format!("{place}, star {star}, error of label '{}'", space.names[k]))
+                    .found(error.to_string())
+                    .expected("a number that is not negative, or infinity where the label is not measured"));
             }
         }
         let faulty = |((star, pixel), weight): ((usize, usize), &f32)| {

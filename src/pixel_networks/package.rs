@@ -3,11 +3,12 @@
 
 use super::estimator::PixelEstimator;
 use super::goodness::Goodness;
-use super::training::ANGSTROM;
+use super::training::{ANGSTROM, fault_of_errors};
 use crate::error::{Error, Result};
 use crate::model::{Registry, check_grid};
 use crate::observations::Grid;
 use crate::package::{Estimator, Kind, Package, Request};
+use crate::per_pixel::train::LabelErrors;
 use crate::per_pixel::{NetworkEngine, PixelNetworks, read_labels, write_labels};
 use crate::table::{FolderKind, write_directory_atomically, write_member};
 use crate::tensor::Device;
@@ -72,6 +73,9 @@ pub struct PixelCard {
     /// Positions of the pixels that no training spectrum had a flux for: they take no part in fits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub untrained: Vec<usize>,
+    /// What the spectra say of the errors of the labels; empty where labels were taken for exact.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub label_errors: Vec<LabelErrors>,
     pub grid: Grid,
 }
 
@@ -196,6 +200,7 @@ impl Package for PixelPackage {
         line("network of a pixel", format!("{:?} neurons, {}", &architecture.widths[1..], architecture.activation.name()));
         line("gradients", if card.library.is_empty() { "none: networks may cheat".into() } else { card.library.clone() });
         card.weaknesses.iter().for_each(|weakness| line("warning", weakness.clone()));
+        card.label_errors.iter().filter_map(fault_of_errors).for_each(|fault| line("warning", fault));
         card.metrics.iter().for_each(|(name, value)| line(name, format!("{value:.5}")));
         text.push_str("labels\n");
         for k in 0..space.len() {
@@ -204,6 +209,11 @@ impl Package for PixelPackage {
                 "  {:<10}{:<10}trained from {:.3} to {:.3}",
                 space.names[k], space.units[k], space.minimum[k], space.maximum[k]
             );
+            if let Some(errors) = card.label_errors.get(k) {
+                let ratio = errors.ratio.map_or_else(|| "spectra say little".into(), |ratio| format!("{ratio:.2} of the stated"));
+                let _ =
+                    writeln!(text, "{:22}errors: {ratio}; taken for exact they leave {:.2} of its lines", "", errors.attenuation);
+            }
         }
         let summary = json!({
             "kind": Self::KIND,
@@ -259,6 +269,7 @@ impl PixelCard {
             metrics: BTreeMap::new(),
             goodness: Goodness::default(),
             untrained: Vec::new(),
+            label_errors: Vec::new(),
             grid,
         }
     }

@@ -2,9 +2,13 @@
 
 use super::*;
 use crate::cli::{Program, run};
+use crate::per_pixel::train::LabelErrors;
 use crate::simulate::line_list::{LABELS, LineList, Population, References, Synthesis};
 use crate::statistics::robust_scatter;
-use crate::table;
+use crate::table::{self, Column, Values};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
 use std::path::Path;
 
 /// Library, training and new spectra of a few pixels in a folder, with a recipe.
@@ -81,6 +85,60 @@ fn a_recipe_trains_and_the_package_makes_catalogues() {
         println!("{name}: {:.3} of {spread:.3}", robust_scatter(&difference));
         assert!(robust_scatter(&difference) < 0.6 * spread, "{name}");
     }
+}
+
+#[test]
+fn labels_in_error_are_freed_and_the_package_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    files(folder.path());
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let mut rows = table::read(&folder.path().join("training.parquet")).unwrap();
+    let mut random = ChaCha8Rng::seed_from_u64(3);
+    for (name, _) in &LABELS[..4] {
+        let mut values = rows.column(name).unwrap().to_f64().unwrap();
+        let error = 0.2 * robust_scatter(&values);
+        for value in &mut values {
+            let normal: f64 = StandardNormal.sample(&mut random);
+            *value += error * normal;
+        }
+        let n = values.len();
+        for (name, values) in [((*name).to_owned(), values), (format!("{name}_error"), vec![error; n])] {
+            let schema = rows.column(&name).unwrap().schema.clone();
+            rows.replace(Column::scalar(schema, Values::Float64(values))).unwrap();
+        }
+    }
+    table::write(&rows, &folder.path().join("noisy.parquet"), false).unwrap();
+    let recipe = std::fs::read_to_string(folder.path().join("recipe.toml")).unwrap();
+    assert!(recipe.contains("label_alternations = 2"));
+    let exact = recipe.replace("label_alternations = 2", "label_alternations = 0");
+    std::fs::write(folder.path().join("exact.toml"), exact).unwrap();
+    for (recipe, is_freed) in [("recipe.toml", true), ("exact.toml", false)] {
+        let model = path(&format!("model_{is_freed}"));
+        assert_eq!(command(&format!("train {} {} -o {model}", path(recipe), path("noisy.parquet"))), 0);
+        assert_eq!(command(&format!("inspect {model}")), 0);
+        let stars = table::read(&Path::new(&model).join(STARS_FILE)).unwrap();
+        assert_eq!(stars.get("teff_freed").is_some(), is_freed);
+        let (effects, device) = (crate::model::Registry::standard(), crate::tensor::Device::cpu());
+        let package = <PixelPackage as crate::package::Kind>::load(Path::new(&model), &effects, &device).unwrap();
+        assert_eq!(package.card.label_errors.len(), if is_freed { 4 } else { 0 });
+        let (text, _) = crate::package::Package::describe(&package);
+        assert_eq!(text.contains("of its lines"), is_freed, "{text}");
+        if is_freed {
+            let truth = table::read(&folder.path().join("training.parquet")).unwrap();
+            let of = |table: &table::Table, name: &str| table.column(name).unwrap().to_f64().unwrap();
+            let scatter = |values: Vec<f64>| {
+                robust_scatter(&values.iter().zip(of(&truth, "feh")).map(|(value, truth)| value - truth).collect::<Vec<_>>())
+            };
+            let [given, freed] = ["feh", "feh_freed"].map(|name| scatter(of(&stars, name)));
+            println!("[Fe/H]: given {given:.4}, freed {freed:.4}");
+            assert!(freed < 0.8 * given, "{freed} of {given}");
+        }
+    }
+    let fault = |ratio: f64| {
+        let errors = LabelErrors { label: "feh".into(), attenuation: 0.9, ratio: Some(ratio), n_stars: 400 };
+        training::fault_of_errors(&errors)
+    };
+    assert!(fault(1.2).is_none() && fault(2.0).unwrap().contains("understated") && fault(0.4).unwrap().contains("overstated"));
 }
 
 #[test]

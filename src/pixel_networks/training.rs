@@ -6,7 +6,7 @@ use super::package::{PixelCard, PixelPackage};
 use super::recipe::PixelRecipe;
 use crate::error::{Error, Result};
 use crate::observations::{Observations, hash64, in_validation};
-use crate::per_pixel::train::{Checkpoint, PixelResult, Training, TrainingSet};
+use crate::per_pixel::train::{Checkpoint, LabelErrors, PixelResult, Place, Training, TrainingSet};
 use crate::per_pixel::{GradientLibrary, LabelSpace, LabelledSpectra, NetworkEngine, SpectrumFitOptions, SpectrumFitter};
 use crate::quantity::Facts;
 use crate::spectrum::Medium;
@@ -61,6 +61,24 @@ pub(super) fn check_spectra(recipe: &PixelRecipe, spectra: &LabelledSpectra) -> 
     Ok(())
 }
 
+/// Ratios of label errors beyond which a training warns, upwards or downwards, by more than three standard
+/// errors.
+const DOUBTFUL_ERRORS: f64 = 1.25;
+
+/// What is wrong with the errors of a label, if something is.
+pub(super) fn fault_of_errors(errors: &LabelErrors) -> Option<String> {
+    let LabelErrors { label, ratio, n_stars, .. } = errors;
+    let ratio = (*ratio)?;
+    // MAD-σ of n normal numbers is known to 1.17/√(2 n) of itself.
+    let doubtful = DOUBTFUL_ERRORS.ln() + 3.0 * 1.17 / (2.0 * *n_stars as f64).sqrt();
+    let fault = match ratio.ln() {
+        off if off > doubtful => "understated, or the spectra's are",
+        off if off < -doubtful => "overstated",
+        _ => return None,
+    };
+    Some(format!("errors of {label} are {fault}: labels moved by {ratio:.2} of what they should ({n_stars} stars)"))
+}
+
 /// Trains; pixels that are `finished` already, of the same training, are taken as they are, and `done` is
 /// told of all. The result does not depend on the order of the stars, on threads, nor on interruptions.
 ///
@@ -72,7 +90,7 @@ pub fn train(
     observations: &Observations,
     library: Option<GradientLibrary>,
     finished: &Checkpoint,
-    done: &(dyn Fn(usize, &PixelResult) -> Result<()> + Sync),
+    done: &(dyn Fn(Place, &PixelResult) -> Result<()> + Sync),
 ) -> Result<TrainedPixels> {
     recipe.validate()?;
     let mut stars: Vec<usize> = (0..observations.len()).filter(|&star| is_labelled(recipe, observations, star)).collect();
@@ -123,8 +141,11 @@ pub fn train(
     }
     let set = TrainingSet { space: space.clone(), wavelength, spectra, validation: validation_spectra, library };
     let trained = crate::per_pixel::train::train(&set, &recipe.training, finished, done)?;
+    let label_errors = trained.freed.as_ref().map_or_else(Vec::new, |freed| freed.errors.clone());
+    label_errors.iter().filter_map(fault_of_errors).for_each(|fault| tracing::warn!("{fault}"));
 
-    let templates = templates(recipe, observations, &training, &set.spectra);
+    let taught = trained.freed.as_ref().map_or(&set.spectra.labels, |freed| &freed.training);
+    let templates = templates(recipe, observations, &training, taught);
     let engine = Arc::new(NetworkEngine::new(&trained.networks));
     let fitter = SpectrumFitter::new(engine.clone(), templates.view(), SpectrumFitOptions::default())?;
     let judged = if validation.is_empty() { &training } else { &validation };
@@ -150,10 +171,11 @@ pub fn train(
         .into(),
         goodness: Goodness::of(&signal_to_noise(&good), &per_pixel),
         untrained,
+        label_errors,
         ..PixelCard::of_grid(observations.grid.clone())
     };
     Ok(TrainedPixels {
-        stars: table_of_stars(recipe, observations, &stars)?,
+        stars: table_of_stars(recipe, observations, [&training, &validation], &trained)?,
         pixels: table_of_pixels(&set.wavelength, &trained)?,
         package: PixelPackage::new(card, trained.networks, templates)?,
     })
@@ -169,32 +191,45 @@ fn is_labelled(recipe: &PixelRecipe, observations: &Observations, star: usize) -
 
 fn labelled(recipe: &PixelRecipe, observations: &Observations, stars: &[usize]) -> LabelledSpectra {
     let chosen = observations.select(stars);
-    let value = |(i, k): (usize, usize)| label(&chosen, &recipe.labels[k], i).unwrap_or(f64::NAN);
+    let measured = |(i, k): (usize, usize)| chosen.constraint(&recipe.labels[k], i).unwrap_or((f64::NAN, f64::NAN));
+    let shape = (stars.len(), recipe.labels.len());
     LabelledSpectra {
-        labels: Array2::from_shape_fn((stars.len(), recipe.labels.len()), value),
+        labels: Array2::from_shape_fn(shape, |at| measured(at).0),
+        label_errors: Some(Array2::from_shape_fn(shape, |at| measured(at).1)),
         inverse_variance: inverse_variance(&chosen),
         flux: chosen.flux,
     }
 }
 
 /// Labels of some of the training stars, by a hash of their identifiers.
-fn templates(recipe: &PixelRecipe, observations: &Observations, training: &[usize], spectra: &LabelledSpectra) -> Array2<f64> {
+fn templates(recipe: &PixelRecipe, observations: &Observations, training: &[usize], labels: &Array2<f64>) -> Array2<f64> {
     let mut order: Vec<usize> = (0..training.len()).collect();
     order.sort_by_key(|&i| hash64(observations.ids[training[i]], TEMPLATE_SEED));
     order.truncate(recipe.templates);
-    spectra.labels.select(Axis(0), &order)
+    labels.select(Axis(0), &order)
 }
 
-fn table_of_stars(recipe: &PixelRecipe, observations: &Observations, stars: &[usize]) -> Result<Table> {
+fn table_of_stars(recipe: &PixelRecipe, observations: &Observations, parts: [&[usize]; 2], trained: &Training) -> Result<Table> {
+    // The star, its part and its place there, in the order of the identifiers.
+    let rows = parts.iter().enumerate().flat_map(|(part, stars)| stars.iter().enumerate().map(move |(i, &star)| (star, part, i)));
+    let mut rows: Vec<(usize, usize, usize)> = rows.collect();
+    rows.sort_by_key(|&(star, ..)| observations.ids[star]);
+    let stars: Vec<usize> = rows.iter().map(|row| row.0).collect();
     let ids: Vec<i64> = stars.iter().map(|&star| observations.ids[star]).collect();
-    let is_validation = ids.iter().map(|&id| in_validation(id, recipe.validation_fraction)).collect();
+    let is_validation = rows.iter().map(|row| row.1 == 1).collect();
     let id = ColumnSchema::new("source_id", "", "identifier of the star").with_ucd("meta.id;meta.main");
     let mut table = Table::new(vec![Column::scalar(id, Values::Int64(ids))])?;
-    for name in &recipe.labels {
+    for (k, name) in recipe.labels.iter().enumerate() {
         let facts = Facts::of(name);
         let values = stars.iter().map(|&star| label(observations, name, star).unwrap_or(f64::NAN)).collect();
         let schema = ColumnSchema::new(name, facts.unit_in_files(), &facts.description).with_ucd(&facts.ucd);
         table.push(Column::nullable(schema, values))?;
+        if let Some(freed) = &trained.freed {
+            let parts = [&freed.training, &freed.validation];
+            let description = format!("{name} with which the networks were taught: freed within its error");
+            let schema = ColumnSchema::new(format!("{name}_freed"), facts.unit_in_files(), description).with_ucd(&facts.ucd);
+            table.push(Column::nullable(schema, rows.iter().map(|&(_, part, i)| parts[part][[i, k]]).collect()))?;
+        }
     }
     let schema =
         ColumnSchema::new("in_validation", "", "whether the star decided when to stop, and did not train").with_ucd("meta.code");

@@ -70,13 +70,18 @@ impl Work {
         let k = self.n_parameters;
         let evaluated = |at: usize| {
             let sums = &self.products.sums[at];
-            Evaluated {
+            let mut found = Evaluated {
                 chi_square: self.products.chi_square[at],
                 matrix: (0..k * k)
                     .map(|index| sums.get(1 + (index / k).min(index % k), 1 + (index / k).max(index % k)))
                     .collect(),
                 gradient: (0..k).map(|k| sums.get(0, 1 + k)).collect(),
+            };
+            let search = &searches[which[at]];
+            if let Some(prior) = &search.prior {
+                prior.add(&search.trial, &mut found);
             }
+            found
         };
         (0..which.len()).map(evaluated).collect()
     }

@@ -29,7 +29,7 @@ use evaluation::Work;
 use ndarray::{Array2, Array3, ArrayView2, s};
 use nuisances::Nuisances;
 use rayon::prelude::*;
-use search::{Evaluated, Search, bounded_step};
+use search::{Evaluated, Prior, Search, bounded_step};
 use std::sync::Arc;
 
 /// Spectra that are fitted together.
@@ -37,6 +37,8 @@ const GROUP: usize = 16;
 /// Damping beyond which no step is sought any more.
 const LARGEST_DAMPING: f64 = 1e10;
 const FIRST_DAMPING: f64 = 1e-3;
+/// A label is never known better than this part of its range: sums would lose all else.
+pub(super) const SMALLEST_ERROR: f64 = 1e-6;
 /// Scaled labels this near to a bound are at it.
 const AT_BOUND: f64 = 1e-9;
 
@@ -151,6 +153,41 @@ impl SpectrumFitter {
     /// # Errors
     /// When the shapes are not those of the model.
     pub fn fit(&self, flux: ArrayView2<f32>, inverse_variance: ArrayView2<f32>) -> Result<SpectrumFits> {
+        self.fit_all(flux, inverse_variance, None)
+    }
+
+    /// The same with labels that are known beforehand: `known [N, L]` with 1σ errors `[N, L]` (0: exact;
+    /// infinite: a guess), at which the fits begin, of as few pixels as there are. Covariances and χ² are
+    /// those with the prior.
+    ///
+    /// # Errors
+    /// As [`Self::fit`]; when labels or errors are no such numbers.
+    pub fn fit_near(
+        &self,
+        flux: ArrayView2<f32>,
+        inverse_variance: ArrayView2<f32>,
+        known: ArrayView2<f64>,
+        errors: ArrayView2<f64>,
+    ) -> Result<SpectrumFits> {
+        let space = self.model.space();
+        super::labels::check_columns("labels that are known", space.len(), known)?;
+        let is_possible = known.nrows() == flux.nrows() && errors.dim() == known.dim();
+        if !is_possible || errors.iter().any(|error| error.is_nan() || *error < 0.0) {
+            return Err(Error::data("errors of labels that are known")
+                .found(format!("{:?} of {:?} labels of {} spectra", errors.dim(), known.dim(), flux.nrows()))
+                .expected("as many of all, and no negative errors"));
+        }
+        let weight = |(_, k): (usize, usize), error: f64| (error / space.width(k)).max(SMALLEST_ERROR).powi(-2);
+        let weights = Array2::from_shape_fn(errors.dim(), |at| weight(at, errors[at]));
+        self.fit_all(flux, inverse_variance, Some((space.scale(known), weights)))
+    }
+
+    fn fit_all(
+        &self,
+        flux: ArrayView2<f32>,
+        inverse_variance: ArrayView2<f32>,
+        known: Option<(Array2<f64>, Array2<f64>)>,
+    ) -> Result<SpectrumFits> {
         let (n, w) = (flux.nrows(), self.model.n_pixels());
         if flux.ncols() != w || inverse_variance.dim() != flux.dim() {
             return Err(Error::data("spectra to be fitted")
@@ -162,15 +199,24 @@ impl SpectrumFitter {
             .into_par_iter()
             .map(|first| {
                 let rows = s![first..(first + GROUP).min(n), ..];
-                self.fit_group(flux.slice(rows), inverse_variance.slice(rows))
+                let prior = |i: usize| {
+                    let (centre, weight) = known.as_ref()?;
+                    Some(Prior { centre: centre.row(first + i).to_vec(), weight: weight.row(first + i).to_vec() })
+                };
+                self.fit_group(flux.slice(rows), inverse_variance.slice(rows), &prior)
             })
             .collect();
         Ok(self.collect(&parts.into_iter().flatten().collect::<Vec<_>>()))
     }
 
-    fn fit_group(&self, flux: ArrayView2<f32>, inverse_variance: ArrayView2<f32>) -> Vec<Search> {
-        let mut searches: Vec<Search> =
-            flux.outer_iter().zip(inverse_variance.outer_iter()).map(|(flux, weight)| self.begin(flux, weight)).collect();
+    fn fit_group(
+        &self,
+        flux: ArrayView2<f32>,
+        inverse_variance: ArrayView2<f32>,
+        prior: &dyn Fn(usize) -> Option<Prior>,
+    ) -> Vec<Search> {
+        let rows = flux.outer_iter().zip(inverse_variance.outer_iter()).enumerate();
+        let mut searches: Vec<Search> = rows.map(|(i, (flux, weight))| self.begin(flux, weight, prior(i))).collect();
         let mut work = Work::new(self.model.space().len(), self.limits.len());
         let model = self.model.as_ref();
         let first: Vec<usize> = (0..searches.len()).filter(|&i| searches[i].ending.is_none()).collect();
@@ -190,8 +236,8 @@ impl SpectrumFitter {
         }
     }
 
-    /// The start: the most similar template, by χ².
-    fn begin(&self, flux: ndarray::ArrayView1<f32>, inverse_variance: ndarray::ArrayView1<f32>) -> Search {
+    /// The start: what is known of the labels, or the most similar template, by χ².
+    fn begin(&self, flux: ndarray::ArrayView1<f32>, inverse_variance: ndarray::ArrayView1<f32>, prior: Option<Prior>) -> Search {
         let w = self.model.n_pixels();
         let ends = self.nuisances.reach();
         let is_good = |i: usize| {
@@ -201,7 +247,10 @@ impl SpectrumFitter {
         let weight = to_strips(w, |i| if is_good(i) { inverse_variance[i] } else { 0.0 });
         let flux = to_strips(w, |i| if is_good(i) { flux[i] } else { 0.0 });
         let n_pixels = (0..w).filter(|&i| is_good(i)).count();
-        let is_enough = n_pixels as f64 >= self.options.pixels_per_label * self.limits.len() as f64;
+        let is_enough = match prior {
+            Some(_) => n_pixels > 0,
+            None => n_pixels as f64 >= self.options.pixels_per_label * self.limits.len() as f64,
+        };
         let mut difference = vec![Strip::default(); flux.len()];
         let distance = |template: &Vec<Strip>, difference: &mut Vec<Strip>| {
             difference.copy_from_slice(template);
@@ -209,16 +258,20 @@ impl SpectrumFitter {
             weighted_squares(&weight, difference)
         };
         let mut best = (f64::INFINITY, 0);
-        for (index, template) in self.fluxes.iter().enumerate().filter(|_| is_enough) {
+        for (index, template) in self.fluxes.iter().enumerate().filter(|_| is_enough && prior.is_none()) {
             let found = distance(template, &mut difference);
             if found < best.0 {
                 best = (found, index);
             }
         }
         // Templates at the edge of the range are just within the bounds.
-        let mut scaled: Vec<f64> = self.templates.row(best.1).iter().map(|value| value.clamp(-0.5, 0.5)).collect();
+        let mut scaled: Vec<f64> = match &prior {
+            Some(prior) => prior.centre.iter().zip(&self.limits).map(|(value, limit)| value.clamp(-limit, *limit)).collect(),
+            None => self.templates.row(best.1).iter().map(|value| value.clamp(-0.5, 0.5)).collect(),
+        };
         scaled.resize(self.limits.len(), 0.0);
         let mut search = Search::new(scaled, [flux, weight], n_pixels);
+        search.prior = prior;
         search.ending = (!is_enough).then_some(Ending::TooFewPixels);
         search
     }

@@ -11,6 +11,8 @@ pub(super) struct Search {
     pub flux: Vec<Strip>,
     pub weight: Vec<Strip>,
     pub n_pixels: usize,
+    pub prior: Option<Prior>,
+    /// With the prior's share.
     pub chi_square: f64,
     /// At `scaled`: the Fisher matrix, row-major, and half the gradient of χ².
     pub matrix: Vec<f64>,
@@ -22,6 +24,13 @@ pub(super) struct Search {
     pub growth: f64,
     pub n_iterations: usize,
     pub ending: Option<Ending>,
+}
+
+/// What is known of the labels of a spectrum beside its flux: normal errors, independent of each other.
+pub(super) struct Prior {
+    /// Scaled labels `[L]`, and their inverse variances.
+    pub centre: Vec<f64>,
+    pub weight: Vec<f64>,
 }
 
 /// What a model says at the parameters of a spectrum.
@@ -64,6 +73,19 @@ pub(super) fn bounded_step(search: &mut Search, mut free: Vec<usize>, limits: &[
     true
 }
 
+impl Prior {
+    /// Adds its share at `parameters [K]`, of which the first are the labels.
+    pub fn add(&self, parameters: &[f64], to: &mut Evaluated) {
+        let n = parameters.len();
+        for (k, (centre, weight)) in self.centre.iter().zip(&self.weight).enumerate() {
+            let away = parameters[k] - centre;
+            to.chi_square += weight * away * away;
+            to.gradient[k] += weight * away;
+            to.matrix[k * n + k] += weight;
+        }
+    }
+}
+
 impl Search {
     /// At its start.
     pub fn new(scaled: Vec<f64>, [flux, weight]: [Vec<Strip>; 2], n_pixels: usize) -> Self {
@@ -74,6 +96,7 @@ impl Search {
             flux,
             weight,
             n_pixels,
+            prior: None,
             chi_square: f64::INFINITY,
             matrix: vec![0.0; k * k],
             gradient: vec![0.0; k],

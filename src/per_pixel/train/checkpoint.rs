@@ -10,10 +10,11 @@ use std::path::Path;
 /// Numbers of a pixel beside its parameters.
 const FACTS: usize = 5;
 
-/// Pixels that are finished.
+/// Pixels that are finished, by round and pixel. The labels of a round follow from the networks of the one
+/// before, to the bit.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Checkpoint {
-    pub pixels: BTreeMap<usize, PixelResult>,
+    pub pixels: BTreeMap<(usize, usize), PixelResult>,
 }
 
 impl Checkpoint {
@@ -24,7 +25,8 @@ impl Checkpoint {
     pub fn write(&self, path: &Path, run: &str) -> Result<()> {
         let mut file = TensorWriter::default();
         let (n, p) = (self.pixels.len(), self.pixels.values().next().map_or(0, |result| result.parameters.len()));
-        file.double("pixels", &[n], self.pixels.keys().map(|pixel| *pixel as f64));
+        file.double("rounds", &[n], self.pixels.keys().map(|(round, _)| *round as f64));
+        file.double("pixels", &[n], self.pixels.keys().map(|(_, pixel)| *pixel as f64));
         file.single("parameters", &[n, p], self.pixels.values().flat_map(|result| result.parameters.iter().copied()));
         let facts = self.pixels.values().flat_map(|result| {
             let Iteration { stage, flux, gradient, validation } = result.kept;
@@ -47,10 +49,10 @@ impl Checkpoint {
                 .expected("that of this training")
                 .remedy("Give --overwrite to start anew, or name another output."));
         }
-        let pixels = file.required("pixels", "[n]")?;
+        let (rounds, pixels) = (file.required("rounds", "[n]")?, file.required("pixels", "[n]")?);
         let (parameters, facts) = (file.required("parameters", "[n, P]")?, file.required("facts", "[n, 5]")?);
         let n = pixels.len();
-        if parameters.shape()[0] != n || facts.shape() != [n, FACTS] {
+        if rounds.len() != n || parameters.shape()[0] != n || facts.shape() != [n, FACTS] {
             return Err(Error::data(file.place())
                 .found(format!("{n} pixels with {:?} parameters and {:?} facts", parameters.shape(), facts.shape()))
                 .expected("as many of each"));
@@ -59,7 +61,7 @@ impl Checkpoint {
             let fact = |k: usize| facts[[i, k]];
             let kept = Iteration { stage: fact(1) as usize, flux: fact(2), gradient: fact(3), validation: fact(4) };
             let parameters = (0..parameters.shape()[1]).map(|k| parameters[[i, k]] as f32).collect();
-            (pixels[[i]] as usize, PixelResult { parameters, kept, n_iterations: fact(0) as usize })
+            ((rounds[[i]] as usize, pixels[[i]] as usize), PixelResult { parameters, kept, n_iterations: fact(0) as usize })
         };
         Ok(Self { pixels: (0..n).map(result).collect() })
     }

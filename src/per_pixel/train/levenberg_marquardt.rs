@@ -49,7 +49,7 @@ impl Workspace {
 /// An iteration of a pixel.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Iteration {
-    /// Stage of the smoothing.
+    /// Stage of the smoothing, of those that were gone through.
     pub stage: usize,
     /// χ² per training spectrum.
     pub flux: f64,
@@ -87,6 +87,8 @@ pub(super) struct Pixel<'a> {
     /// Labels that may act; the weights of the others are and stay zero.
     pub acts: Vec<bool>,
     pub seed: u64,
+    /// Weights, then biases of the hidden neurons to begin with; random ones where there are none.
+    pub hidden: Option<Vec<f64>>,
 }
 
 impl Pixel<'_> {
@@ -130,7 +132,7 @@ impl Pixel<'_> {
         Trained { parameters, history, kept }
     }
 
-    /// Random hidden neurons; the output is that of least squares.
+    /// Hidden neurons as they are given, or random ones; the output is that of least squares.
     pub(super) fn start(&self, work: &mut Workspace) {
         let (n_labels, n_hidden) = (self.shared.n_labels, self.task.n_hidden);
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
@@ -144,6 +146,9 @@ impl Pixel<'_> {
             parameters[n_hidden * n_labels + h] = random.gen_range(-1.0..1.0);
         }
         let first = n_hidden * (n_labels + 1);
+        if let Some(hidden) = &self.hidden {
+            parameters[..first].copy_from_slice(hidden);
+        }
         parameters[first..].fill(0.0);
         work.current.evaluate(self.shared, &self.task);
         work.equations.set(self.shared, &self.task, &work.current);

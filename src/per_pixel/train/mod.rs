@@ -9,12 +9,16 @@
 //! | `levenberg_marquardt` | the optimiser of a pixel |
 //! | `adam` | Adam as published |
 //! | `committee` | the mean of networks from different starts |
+//! | `label_errors` | labels of the training stars in error, found in turn with the networks |
 //! | `options`, `trainer` | choices, and the training of all pixels |
 //! | `checkpoint` | finished pixels in a file |
 
 mod adam;
 mod checkpoint;
 mod committee;
+mod label_errors;
+#[cfg(test)]
+mod label_errors_tests;
 mod levenberg_marquardt;
 mod loss;
 #[cfg(test)]
@@ -31,7 +35,8 @@ mod trainer_tests;
 
 pub use adam::AdamOptions;
 pub use checkpoint::Checkpoint;
+pub use label_errors::{FreedLabels, LabelErrors};
 pub use levenberg_marquardt::Iteration;
 pub use loss::{Loss, PixelTask, loss_and_gradient};
 pub use options::{Optimiser, TrainingOptions};
-pub use trainer::{PixelResult, Training, TrainingSet, train};
+pub use trainer::{PixelResult, Place, Training, TrainingSet, train};

@@ -36,6 +36,9 @@ pub struct TrainingOptions {
     pub windows_of: BTreeMap<String, Vec<[f64; 2]>>,
     /// λ of the weight decay λ/N |θ|².
     pub weight_decay: f64,
+    /// How many times the labels of the training stars are freed within their errors and the networks taught
+    /// anew, where errors matter; 0: labels are taken for exact.
+    pub label_alternations: usize,
     /// Smoothing of the absolute values, in units of the label's own gradients, one stage after the other.
     pub smoothing: Vec<f64>,
     /// Most iterations of a pixel.
@@ -61,6 +64,7 @@ impl Default for TrainingOptions {
             regularisation_of: BTreeMap::new(),
             windows_of: BTreeMap::new(),
             weight_decay: 1.0,
+            label_alternations: 2,
             smoothing: vec![0.3, 0.1, 0.03],
             iterations: 30,
             tolerance: 1e-3,
@@ -90,6 +94,9 @@ impl TrainingOptions {
         }
         if !(1..=10_000).contains(&self.iterations) {
             return fault("iterations", self.iterations.to_string(), "1 to 10000");
+        }
+        if self.label_alternations > 20 {
+            return fault("label_alternations", self.label_alternations.to_string(), "0 to 20");
         }
         if self.patience == 0 {
             return fault("patience", "0".into(), "at least 1");

@@ -6,6 +6,7 @@ use super::super::network::{Architecture, PixelNetworks};
 use super::super::spectra::LabelledSpectra;
 use super::checkpoint::Checkpoint;
 use super::committee::{Committee, seed_of_member};
+use super::label_errors::{self, FreedLabels};
 use super::levenberg_marquardt::{Iteration, Pixel, Workspace};
 use super::loss::PixelTask;
 use super::options::{Optimiser, TrainingOptions};
@@ -46,6 +47,16 @@ pub struct Training {
     pub networks: PixelNetworks,
     /// `[W]`.
     pub pixels: Vec<PixelResult>,
+    /// The labels that the networks were taught with, where they were freed within their errors.
+    pub freed: Option<FreedLabels>,
+}
+
+/// A pixel of a round: networks are taught once, and again after every freeing of the labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub round: usize,
+    pub n_rounds: usize,
+    pub pixel: usize,
 }
 
 impl TrainingSet {
@@ -83,27 +94,52 @@ pub fn train(
     set: &TrainingSet,
     options: &TrainingOptions,
     finished: &Checkpoint,
-    done: &(dyn Fn(usize, &PixelResult) -> Result<()> + Sync),
+    done: &(dyn Fn(Place, &PixelResult) -> Result<()> + Sync),
 ) -> Result<Training> {
     options.validate()?;
     set.check()?;
-    let trainer = Trainer::new(set, options)?;
+    let n_rounds = label_errors::rounds(set, options);
+    let mut trained = round(set, options, None, (0, n_rounds), finished, done)?;
+    for at in 1..n_rounds {
+        tracing::info!("labels of the training stars are freed within their errors, {at} of {} times", n_rounds - 1);
+        let freed = label_errors::free(set, &trained.networks)?;
+        if freed.n_unfitted > 0 {
+            tracing::info!("{} stars without a good pixel keep their labels", freed.n_unfitted);
+        }
+        trained.freed = Some(freed);
+        trained = round(set, options, Some(trained), (at, n_rounds), finished, done)?;
+    }
+    Ok(trained)
+}
+
+/// All pixels, with the labels as they are given or as they were freed under the networks `before`.
+fn round(
+    set: &TrainingSet,
+    options: &TrainingOptions,
+    before: Option<Training>,
+    (round, n_rounds): (usize, usize),
+    finished: &Checkpoint,
+    done: &(dyn Fn(Place, &PixelResult) -> Result<()> + Sync),
+) -> Result<Training> {
+    let freed = before.as_ref().and_then(|before| before.freed.as_ref());
+    let trainer = Trainer::with_labels(set, options, freed)?;
     let n_parameters = trainer.architecture.n_parameters();
+    let start = |pixel: usize| before.as_ref().map(|before| before.pixels[pixel].parameters.as_slice());
     let pixels: Vec<PixelResult> = (0..set.wavelength.len())
         .into_par_iter()
         .map_init(
             || (trainer.workspace(), trainer.committee()),
             |(work, committee), pixel| {
-                let known = finished.pixels.get(&pixel).filter(|result| result.parameters.len() == n_parameters);
-                let result = known.cloned().unwrap_or_else(|| trainer.pixel(pixel, work, committee));
-                done(pixel, &result)?;
+                let known = finished.pixels.get(&(round, pixel)).filter(|result| result.parameters.len() == n_parameters);
+                let result = known.cloned().unwrap_or_else(|| trainer.pixel(pixel, start(pixel), work, committee));
+                done(Place { round, n_rounds, pixel }, &result)?;
                 Ok(result)
             },
         )
         .collect::<Result<_>>()?;
     let parameters = Array2::from_shape_fn((pixels.len(), n_parameters), |(w, p)| pixels[w].parameters[p]);
     let networks = PixelNetworks::new(set.space.clone(), set.wavelength.clone(), trainer.architecture.clone(), parameters)?;
-    Ok(Training { networks, pixels })
+    Ok(Training { networks, pixels, freed: before.and_then(|before| before.freed) })
 }
 
 /// What is the same for all pixels of a training.
@@ -121,7 +157,8 @@ pub(super) struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    pub fn new(set: &'a TrainingSet, options: &'a TrainingOptions) -> Result<Self> {
+    /// With the labels of the set, or those that were freed.
+    pub fn with_labels(set: &'a TrainingSet, options: &'a TrainingOptions, freed: Option<&FreedLabels>) -> Result<Self> {
         let n_labels = set.space.len();
         let architecture = Architecture::new(n_labels, &[options.hidden * options.committee], options.activation)?;
         let named = [
@@ -145,7 +182,9 @@ impl<'a> Trainer<'a> {
             true => options.strength(&set.space.names[k]) / rms[k] * per_reference,
             false => 0.0,
         };
-        let scaled = [set.space.scale(set.spectra.labels.view()), set.space.scale(set.validation.labels.view()), references];
+        let labels = freed.map_or([&set.spectra.labels, &set.validation.labels], |freed| [&freed.training, &freed.validation]);
+        let [training, validation] = labels.map(|labels| set.space.scale(labels.view()));
+        let scaled = [training, validation, references];
         let none = Array2::zeros((0, n_labels));
         Ok(Self {
             architecture,
@@ -197,26 +236,39 @@ impl<'a> Trainer<'a> {
         }
     }
 
+    /// Weights, then biases of a member's hidden neurons among those of all.
+    fn hidden_of(&self, parameters: &[f32], member: usize) -> Vec<f64> {
+        let (n_labels, n_hidden) = (self.set.space.len(), self.options.hidden);
+        let first_bias = n_labels * n_hidden * self.options.committee;
+        let part = |from: usize, size: usize| &parameters[from + member * size..from + (member + 1) * size];
+        let of_member = part(0, n_hidden * n_labels).iter().chain(part(first_bias, n_hidden));
+        of_member.map(|value| f64::from(*value)).collect()
+    }
+
     /// Which labels may act on a pixel `[L]`.
     fn acting(&self, pixel: usize) -> Vec<bool> {
         let at = self.set.wavelength[pixel];
         self.set.space.names.iter().map(|name| self.options.acts(name, at)).collect()
     }
 
-    /// Trains a pixel.
-    pub fn pixel(&self, pixel: usize, work: &mut Workspace, committee: &mut Committee) -> PixelResult {
+    /// Trains a pixel, from random networks or from those `before` of all members.
+    pub fn pixel(&self, pixel: usize, before: Option<&[f32]>, work: &mut Workspace, committee: &mut Committee) -> PixelResult {
         let strips =
             |task: &PixelTask, shared: &Shared| StripTask::new(task, shared, self.options.activation, self.options.hidden);
         let task = self.task(pixel);
         let validation = self.task_of(&self.set.validation, self.scaled[1].view(), pixel);
         let smoothing = |stage: &f64| self.rms.iter().map(|rms| stage * rms).collect();
+        // Networks that were at the end of the stages begin there.
+        let stages = &self.options.smoothing[if before.is_some() { self.options.smoothing.len() - 1 } else { 0 }..];
+        let hidden = |member: usize| before.map(|before| self.hidden_of(before, member));
         let seed = self.options.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(pixel as u64);
         let acts = self.acting(pixel);
         let mut pixel = Pixel {
             shared: &self.shared,
             task: strips(&task, &self.shared),
             validation: (&self.validation, strips(&validation, &self.validation)),
-            smoothing: self.options.smoothing.iter().map(smoothing).collect(),
+            smoothing: stages.iter().map(smoothing).collect(),
+            hidden: hidden(0),
             is_ratio: &self.is_ratio,
             acts,
             seed,
@@ -232,6 +284,7 @@ impl<'a> Trainer<'a> {
                 let mut members = vec![first];
                 for member in 1..n {
                     pixel.seed = seed_of_member(seed, member);
+                    pixel.hidden = hidden(member);
                     members.push(one(&mut pixel));
                 }
                 committee.mean(&pixel, &members)

@@ -73,9 +73,9 @@ fn an_interrupted_training_goes_on_to_the_same_bits() {
     let (set, _) = training_set(6, 200, Some(References::Scattered));
     let options = TrainingOptions { hidden: 5, iterations: 6, ..TrainingOptions::default() };
     let seen = std::sync::Mutex::new(Checkpoint::default());
-    let done = |pixel: usize, result: &PixelResult| {
-        if pixel % 2 == 1 {
-            seen.lock().unwrap().pixels.insert(pixel, result.clone());
+    let done = |place: Place, result: &PixelResult| {
+        if place.pixel % 2 == 1 {
+            seen.lock().unwrap().pixels.insert((place.round, place.pixel), result.clone());
         }
         Ok(())
     };
@@ -88,7 +88,7 @@ fn an_interrupted_training_goes_on_to_the_same_bits() {
     let again = train(&set, &options, &read, &|_, _| Ok(())).unwrap();
     assert_eq!(again.networks, whole.networks);
     assert_eq!(again.pixels, whole.pixels);
-    let stop = |_: usize, _: &PixelResult| Err(Error::data("the caller").found("enough"));
+    let stop = |_: Place, _: &PixelResult| Err(Error::data("the caller").found("enough"));
     assert!(train(&set, &options, &read, &stop).err().unwrap().to_string().contains("enough"));
     let error = Checkpoint::read(&path, "another run").unwrap_err().to_string();
     assert!(error.contains("other inputs") && error.contains("--overwrite"), "{error}");
@@ -172,7 +172,7 @@ fn a_committee_is_the_mean_of_its_members() {
     for (pixel, alone) in together.pixels.iter().zip(&first.pixels) {
         assert!(pixel.n_iterations > 2 * alone.n_iterations && pixel.kept.flux < 2.0 * alone.kept.flux, "{pixel:?}");
     }
-    let task = Trainer::new(&set, &options).unwrap();
+    let task = Trainer::with_labels(&set, &options, None).unwrap();
     let exact = |w: usize, found: &Training| {
         let parameters: Vec<f64> = found.pixels[w].parameters.iter().map(|value| f64::from(*value)).collect();
         loss_and_gradient(&found.networks.architecture, &parameters, &task.task(w)).0

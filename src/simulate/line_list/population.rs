@@ -99,7 +99,7 @@ impl Population {
                 inverse_variance[[i, p]] = (ratio * ratio) as f32;
             }
         }
-        LabelledSpectra { labels: labels.to_owned(), flux: noisy, inverse_variance }
+        LabelledSpectra { labels: labels.to_owned(), label_errors: None, flux: noisy, inverse_variance }
     }
 
     /// Numbers of a star for a purpose of its own.

@@ -65,7 +65,7 @@ impl SolarLikeSurvey {
             drawn *= 2;
         };
         let (flux, inverse_variance) = self.observed(synthesis, synthesis.flux(labels.view()));
-        let spectra = LabelledSpectra { labels: labels.clone(), flux, inverse_variance };
+        let spectra = LabelledSpectra { labels: labels.clone(), label_errors: None, flux, inverse_variance };
         let mut table = synthesis.list().observations(&spectra, self.first, false)?;
         let mut columns = [const { Vec::<f64>::new() }; MEASURED.len()];
         let mut magnitudes = Vec::new();

@@ -6,9 +6,9 @@ use crate::per_pixel::LabelledSpectra;
 use crate::table::{Column, ColumnSchema, Table, Values};
 use serde_json::json;
 
-/// Errors that the file states of the labels, relative to the width of a label of 1 (dex, km/s) or 1000 K:
-/// labels are the true ones.
-const LABEL_ERROR: f64 = 0.01;
+/// Errors that the file states of the labels, in dex, km/s and 1000 K: next to nothing, for labels are the
+/// true ones.
+const LABEL_ERROR: f64 = 1e-4;
 
 impl LineList {
     /// An observation file of `spectra`, whose stars have identifiers from `first` on; labels stand as
