@@ -1,6 +1,6 @@
 //! The one error type. Every error says where it happened, what was found, what was expected and what to do.
 
-use crate::text::printable;
+use crate::text::{printable, with_short_numbers};
 use std::fmt;
 use std::path::Path;
 
@@ -185,8 +185,8 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Parts may hold what files say; no terminal shall obey that.
-        let [place, found, expected, remedy] =
-            [&self.0.place, &self.0.found, &self.0.expected, &self.0.remedy].map(|part| printable(part));
+        let [place, found, expected, remedy] = [&self.0.place, &self.0.found, &self.0.expected, &self.0.remedy]
+            .map(|part| with_short_numbers(&printable(part)).into_owned());
         write!(formatter, "{place}")?;
         match (found.is_empty(), expected.is_empty()) {
             (false, false) => write!(formatter, ": found {found}, expected {expected}.")?,

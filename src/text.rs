@@ -46,6 +46,33 @@ fn escaped(text: &str, kept: impl Fn(char) -> Option<char>) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// The text with numbers of more than 25 characters in powers of ten: `1e300` in place of 301 digits.
+pub fn with_short_numbers(text: &str) -> Cow<'_, str> {
+    const MOST: usize = 25;
+    let is_of_number = |character: char| character.is_ascii_digit() || matches!(character, '.' | '-');
+    // Digits of a name are none of a number.
+    let is_of_name =
+        |character: Option<char>| character.is_some_and(|found| found.is_alphanumeric() || matches!(found, '_' | '/'));
+    let (mut shown, mut rest) = (String::new(), text);
+    while let Some(start) = rest.find(is_of_number) {
+        let end = rest[start..].find(|character| !is_of_number(character)).map_or(rest.len(), |length| start + length);
+        shown.push_str(&rest[..start]);
+        let is_alone = !is_of_name(shown.chars().next_back()) && !is_of_name(rest[end..].chars().next());
+        let long = Some(&rest[start..end]).filter(|number| is_alone && number.len() > MOST);
+        let number = long.and_then(|number| number.parse::<f64>().ok());
+        match number {
+            // Writing to a string cannot fail.
+            Some(number) => _ = write!(shown, "{number:e}"),
+            None => shown.push_str(&rest[start..end]),
+        }
+        rest = &rest[end..];
+    }
+    match shown.is_empty() {
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(shown + rest),
+    }
+}
+
 /// JSON text in which those characters are escaped too that JSON itself lets stand (the second set of control
 /// characters, say).
 pub fn printable_json(json: &str) -> String {
@@ -95,7 +122,14 @@ pub fn fault_in_toml(source: &str, error: &toml::de::Error) -> String {
     let (number, start) = (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |end| end + 1));
     let line = source[start..].lines().next().unwrap_or_default().trim();
     let column = before[start..].chars().count() + 1;
-    format!("{message}, at line {number}, column {column} ({})", shortened(line, 60))
+    format!("{}, at line {number}, column {column} ({})", without_types(message), shortened(line, 60))
+}
+
+/// A message of the parser with what is written in place of names of Rust types.
+fn without_types(message: &str) -> String {
+    let Some((before, name)) = message.rsplit_once("expected ") else { return message.to_owned() };
+    let is_type = ["struct ", "enum ", "internally tagged enum ", "tuple struct "].iter().any(|kind| name.starts_with(kind));
+    if is_type { format!("{before}expected a table") } else { message.to_owned() }
 }
 
 /// The first name that occurs a second time.
@@ -112,6 +146,28 @@ pub(crate) fn hexadecimal(hash: Sha256) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_numbers_are_short_and_types_are_not_named() {
+        let long = format!("{} to {}, source 4611686018427387904, 0.12345678901234567", 1e300, -1e-40);
+        assert_eq!(with_short_numbers(&long), "1e300 to -1e-40, source 4611686018427387904, 0.12345678901234567");
+        for same in ["", "no number", "…-… 3", "1111111111111111111111111111.1.1", "/a/0000000000000000000000000000001.fits"]
+        {
+            assert_eq!(with_short_numbers(same), same);
+        }
+
+        #[derive(Debug, serde::Deserialize)]
+        struct Outer {
+            #[allow(dead_code)]
+            guard: Inner,
+        }
+        #[derive(Debug, serde::Deserialize)]
+        struct Inner {}
+        let text = "guard = 1.0";
+        let error = toml::from_str::<Outer>(text).unwrap_err();
+        let message = fault_in_toml(text, &error);
+        assert!(message.contains("expected a table, at line 1"), "{message}");
+    }
 
     #[test]
     fn texts_of_several_lines_on_one_and_back() {

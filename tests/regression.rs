@@ -44,6 +44,24 @@ fn a_recipe_of_a_regression_trains_and_its_model_makes_catalogues() {
     let comparison = std::fs::read_to_string(folder.path().join("model/comparison.md")).unwrap();
     assert!(["network", "linear", "k-NN", "gradient boosting"].iter().all(|method| comparison.contains(method)));
 
+    let (maps, figure) = (path("maps.fits"), path("maps.png"));
+    let attribute = format!("attribute {model} {new} -o {maps} --figure {figure} --stars 12 --baselines 2 --points 4");
+    assert_eq!((command(&attribute), command(&attribute)), (0, 1), "they exist");
+    assert_eq!(command(&format!("{attribute} --overwrite --split age")), 2);
+    assert_eq!(command(&format!("{attribute} --overwrite --figure {}", path("maps.pdf"))), 2);
+    assert_eq!(
+        command(&format!(
+            "attribute {} {new} -o {}",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/models/xp-simulated"),
+            path("no.fits")
+        )),
+        2
+    );
+    let maps = table::read(maps.as_ref()).unwrap();
+    let (all, high) = (maps.column("teff").unwrap().to_f64().unwrap(), maps.column("feh_at_high_teff").unwrap());
+    assert!(all.len() == 66 && all.iter().all(|value| *value >= 0.0) && all.iter().sum::<f64>() > 0.0);
+    assert!(high.schema.description.contains("4 stars of teff"), "{}", high.schema.description);
+
     let several = format!("train {recipe} {overlap} -o {} --seeds 2", path("several"));
     assert_eq!((command(&several), command(&format!("{several} --resume"))), (0, 0));
     assert_eq!(command(&format!("train {recipe} {overlap} -o {model} --seeds 2")), 2, "a model is no folder of models");

@@ -39,6 +39,27 @@ fn run(observations: &Observations, stages: &[&str]) -> (TrainedModel, Table) {
     train(&recipe, observations, &Registry::standard(), &Device::cpu(), None, &mut |_, _| Ok(())).unwrap()
 }
 
+/// Deconvolved, the prior gives the true labels of the training stars a higher density than the fit to the
+/// measured ones, whose Gaussians have the noise in them.
+#[test]
+fn the_prior_is_that_of_labels_without_their_noise() {
+    let table = table(3000);
+    let names = ["true_teff", "true_feh", "true_logg"];
+    let [teff, feh, logg] = names.map(|name| table.column(name).unwrap().to_f64().unwrap());
+    let observations = observe(table);
+    let short = "[[stage]]\nkind = 'learn'\nname = 'short'\nepochs = 1\nlearning_rate = 1e-3\n";
+    let ln_density = |deconvolve: bool| {
+        let head = HEAD.replace("n_components = 2", &format!("n_components = 6\ndeconvolve = {deconvolve}"));
+        let recipe = Recipe::parse(&format!("{head}{short}"), "test").unwrap();
+        let trained = train(&recipe, &observations, &Registry::standard(), &Device::cpu(), None, &mut |_, _| Ok(())).unwrap().0;
+        assert!(trained.prior.ln_density_threshold().is_some());
+        (0..3000).map(|star| trained.prior.ln_density(&[1e-3 * teff[star], feh[star], logg[star]])).sum::<f64>() / 3000.0
+    };
+    let [measured, deconvolved] = [false, true].map(ln_density);
+    println!("mean ln p of true labels: {measured:.3} of the fit to measured ones, {deconvolved:.3} deconvolved");
+    assert!(deconvolved > measured + 0.05, "{deconvolved} {measured}");
+}
+
 #[test]
 fn pairs_of_stars_are_known_without_cleaning() {
     let observations = survey(1500);

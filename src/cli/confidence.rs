@@ -99,6 +99,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     for label in &left_out {
         warn_once(format!("{label}: hardly an estimate is bad (or good), or nothing tells the bad ones: it gets no confidence"));
     }
+    measured.iter().filter_map(disagreement).for_each(|text| warn_once(format!("{place}: {text}")));
     classifiers.taught_with = fitter.deciding_choices()?;
     let text = classifiers.labels.iter().map(describe).collect::<String>();
     let reports: BTreeMap<&str, _> = classifiers.labels.iter().map(|one| (one.label.as_str(), one.report.clone())).collect();
@@ -153,6 +154,21 @@ fn agreement(
     Measured { label: label.name.clone(), floor, agreement: (0..stars.len()).map(of).collect() }
 }
 
+/// A warning where most estimates of a label are bad: a classifier can learn that too, and whether
+/// measurements or model are wrong it cannot know.
+fn disagreement(measured: &Measured) -> Option<String> {
+    let n = |which: Agreement| measured.agreement.iter().filter(|agreement| **agreement == which).count();
+    let (good, bad) = (n(Agreement::Good), n(Agreement::Bad));
+    (bad > good).then(|| {
+        format!(
+            "{bad} of {} estimates of {} disagree with what was measured: look whether the measurements are of these stars, \
+             and on the model's scale",
+            good + bad,
+            measured.label
+        )
+    })
+}
+
 /// For people.
 pub fn describe(classifier: &Classifier) -> String {
     let report = &classifier.report;
@@ -172,4 +188,21 @@ pub fn describe(classifier: &Classifier) -> String {
         percent(report.outliers_others)
     );
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn measurements_of_other_stars_are_suspected() {
+        let of = |good: usize, bad: usize| {
+            let agreement = [vec![Agreement::Good; good], vec![Agreement::Bad; bad], vec![Agreement::Unknown; 50]].concat();
+            disagreement(&Measured { label: "teff".into(), floor: 0.0, agreement })
+        };
+        assert_eq!(of(60, 40), None);
+        assert_eq!(of(0, 0), None);
+        let text = of(20, 80).unwrap_or_default();
+        assert!(text.contains("80 of 100 estimates of teff disagree"), "{text}");
+    }
 }

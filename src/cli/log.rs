@@ -2,7 +2,7 @@
 
 use super::progress::BARS;
 use super::settings::Settings;
-use crate::text::printable;
+use crate::text::{printable, with_short_numbers};
 use std::io::{self, Write};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -31,6 +31,7 @@ impl Write for BesideBars {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
         let line = printable(text.trim_end_matches('\n'));
+        let line = with_short_numbers(&line);
         BARS.suspend(|| writeln!(io::stderr(), "{line}"))?;
         Ok(bytes.len())
     }

@@ -10,6 +10,7 @@
 //! | 4 | finished, but a joined table has no identifier in common with the stars |
 //! | 130, 143 | stopped by SIGINT, SIGTERM |
 
+mod attribute;
 mod audit;
 mod bench;
 mod built_in;
@@ -23,6 +24,7 @@ mod demo_payne;
 mod demo_steps;
 mod distance;
 mod existing;
+mod figure_file;
 mod finalize;
 mod fit;
 mod inspect;
@@ -85,6 +87,7 @@ enum Command {
     Validate(validate::Arguments),
     Audit(audit::Arguments),
     Inspect(inspect::Arguments),
+    Attribute(attribute::Arguments),
     Bench(bench::Arguments),
     Recipe(recipe::Arguments),
     Instruments(instruments::Arguments),
@@ -145,6 +148,7 @@ fn dispatch(arguments: &Arguments) -> Result<Outcome> {
         Command::Validate(arguments) => validate::run(arguments),
         Command::Audit(arguments) => audit::run(arguments, settings),
         Command::Inspect(arguments) => inspect::run(arguments, settings),
+        Command::Attribute(arguments) => attribute::run(arguments, settings),
         Command::Bench(arguments) => bench::run(arguments, settings),
         Command::Recipe(arguments) => recipe::run(arguments),
         Command::Instruments(arguments) => instruments::run(arguments),

@@ -2,6 +2,7 @@
 
 use super::flags;
 use super::star::Estimate;
+use crate::catalogue::flags::description;
 use crate::error::Result;
 use crate::statistics::Measured;
 use crate::table::{Column, ColumnSchema, Table, Values};
@@ -59,7 +60,7 @@ pub fn to_table(ids: &[i64], estimates: &[Estimate]) -> Result<Table> {
         valid: Some(estimates.iter().map(|estimate| estimate.is_binary.is_some()).collect()),
         ..Column::scalar(schema.with_ucd("meta.code.multip"), Values::Bool(Vec::new()))
     })?;
-    let schema = ColumnSchema::new("quality_flags", "", flags::DESCRIPTION).with_ucd("meta.code.qual");
+    let schema = ColumnSchema::new("quality_flags", "", description(&flags::FLAGS)).with_ucd("meta.code.qual");
     let bits = estimates.iter().map(|estimate| estimate.flags).collect();
     table.push(Column::scalar(schema, Values::Int32(bits)))?;
     Ok(table)

@@ -329,8 +329,10 @@ impl FoundColumns {
         let pseudocolour = single("pseudocolour", &number)?;
         let [ruwe, snr] = [single("ruwe", &number)?, single("snr", &number)?];
         let fraction = single("single_fraction", &number)?;
+        let difference = plain(Some("mag"), [0.0, 100.0]);
         let [offset, of_single, of_pair] =
-            [single("binary_offset", &magnitude)?, single("single_scatter", &magnitude)?, single("binary_scatter", &magnitude)?];
+            ["binary_offset", "single_scatter", "binary_scatter"].map(|key| single(key, &difference));
+        let [offset, of_single, of_pair] = [offset?, of_single?, of_pair?];
         let mixture = |row: usize| StarMixture {
             single_fraction: fraction[row],
             offset: offset[row],

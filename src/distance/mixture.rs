@@ -21,6 +21,11 @@ use crate::error::{Error, Result};
 use crate::statistics::Measured;
 use rayon::prelude::*;
 
+/// Scatters that are as good as none, mag: no distance is known better.
+const LEAST_SCATTER: f64 = 1e-3;
+/// Magnitudes by which no pair differs from a single star, and no stars of one spectrum from each other.
+pub(super) const LARGEST: f64 = 10.0;
+
 /// The mixture of one star, as a network predicts it (`mixture_of_magnitudes` of direct networks). Its
 /// scatters are all that is not known of M.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,17 +39,15 @@ pub struct StarMixture {
 }
 
 impl StarMixture {
-    /// What makes it a mixture: a fraction, a pair that is brighter, and scatters.
+    /// What makes it a mixture: a fraction, a pair that is brighter, and scatters of a thousandth of a
+    /// magnitude at least (the grid of distances has no room for less).
     pub fn is_possible(&self) -> bool {
-        let is_scatter = |scatter: &f64| *scatter > 0.0 && scatter.is_finite();
         (0.0..=1.0).contains(&self.single_fraction)
             && self.offset > 0.0
-            && self.offset.is_finite()
-            && self.scatters.iter().all(is_scatter)
+            && self.offset <= LARGEST
+            && self.scatters.iter().all(|scatter| (LEAST_SCATTER..=LARGEST).contains(scatter))
     }
-}
 
-impl StarMixture {
     /// What the magnitude of a star is whose mixture is impossible: missing where numbers are missing, beyond
     /// use otherwise.
     pub(super) fn unusable(&self) -> Measured {
@@ -137,8 +140,6 @@ pub struct FittedMixture {
 
 /// Stars summed together: chunks of fixed size, so that sums do not depend on the number of threads.
 const CHUNK: usize = 256;
-/// Scatters that are as good as none, mag.
-const LEAST_SCATTER: f64 = 1e-3;
 
 impl BinaryMixture {
     /// The mixture of greatest likelihood, from this one.

@@ -4,6 +4,7 @@ use super::combine::CombinationLimits;
 use super::error_model::ErrorModel;
 use super::excess;
 use super::mass_ratio::EQUAL_MASSES;
+use super::mixture::LARGEST;
 use super::posterior::DEFAULT_RANGE;
 use super::prior::DistancePrior;
 use crate::error::{Error, Result};
@@ -164,9 +165,16 @@ impl DistanceOptions {
         let mixture = &self.binary.mixture;
         let constant = if let ZeroPointChoice::Constant { value } = self.zero_point { value } else { 0.0 };
         let scatters = [mixture.single_scatter, mixture.binary_scatter];
+        let is_scatter = |value: f64| (0.0..=LARGEST).contains(&value);
+        let scatter = "from 0 to 10 mag";
         for (key, value, is_possible, expected) in [
-            ("parallax_error_factor", self.parallax_error_factor, self.parallax_error_factor > 0.0, "a positive number"),
-            ("magnitude_error_floor", self.magnitude_error_floor, self.magnitude_error_floor >= 0.0, "no negative number"),
+            (
+                "parallax_error_factor",
+                self.parallax_error_factor,
+                (0.01..=100.0).contains(&self.parallax_error_factor),
+                "a factor from 0.01 to 100",
+            ),
+            ("magnitude_error_floor", self.magnitude_error_floor, is_scatter(self.magnitude_error_floor), scatter),
             ("zero_point.value", constant, constant.abs() < 10.0, "mas, of which the zero point has few hundredths"),
             ("binary.excess_threshold", self.binary.excess_threshold, true, "a number"),
             ("binary.probability_threshold", self.binary.probability_threshold, true, "a number"),
@@ -177,10 +185,15 @@ impl DistanceOptions {
                 (0.0..=1.0).contains(&mixture.single_fraction),
                 "a fraction between 0 and 1",
             ),
-            ("binary.mixture.offset", mixture.offset, mixture.offset > 0.0, "a positive number of magnitudes"),
-            ("binary.mixture.shift", mixture.shift, true, "a number"),
-            ("binary.mixture.single_scatter", scatters[0], scatters[0] >= 0.0, "no negative number"),
-            ("binary.mixture.binary_scatter", scatters[1], scatters[1] >= 0.0, "no negative number"),
+            (
+                "binary.mixture.offset",
+                mixture.offset,
+                mixture.offset > 0.0 && is_scatter(mixture.offset),
+                "above 0, and 10 mag at most",
+            ),
+            ("binary.mixture.shift", mixture.shift, is_scatter(mixture.shift.abs()), "from -10 to 10 mag"),
+            ("binary.mixture.single_scatter", scatters[0], is_scatter(scatters[0]), scatter),
+            ("binary.mixture.binary_scatter", scatters[1], is_scatter(scatters[1]), scatter),
             ("combination.ruwe", self.combination.ruwe, self.combination.ruwe > 0.0, "a positive number"),
             ("combination.parallax_over_error", self.combination.parallax_over_error, true, "a number"),
         ] {
@@ -216,6 +229,10 @@ mod tests {
         refused("parallax_error_factor = 0.0", "parallax_error_factor");
         refused("zero_point = { kind = \"constant\", value = -50.0 }", "zero_point.value");
         refused("[binary.mixture]\nsingle_fraction = 1.2", "binary.mixture.single_fraction");
+        refused("parallax_error_factor = 1e300", "parallax_error_factor");
+        refused("[binary.mixture]\noffset = 1e9", "binary.mixture.offset");
+        refused("[binary.mixture]\nshift = -1e9", "binary.mixture.shift");
+        refused("[binary.mixture]\nbinary_scatter = 1e300", "binary.mixture.binary_scatter");
         refused("[error_model]\nintrinsic = -0.1", "error_model.intrinsic");
         refused("[error_model]\nslope = -1.0", "error_model.slope");
     }

@@ -2,6 +2,7 @@
 
 use super::estimates::Estimates;
 use super::flags;
+use crate::catalogue::flags::description;
 use crate::catalogue::{CatalogueColumns, packed};
 use crate::error::Result;
 use crate::quantity::Facts;
@@ -46,7 +47,7 @@ impl Estimates {
             )],
             errors: "Fisher matrix and model calibration".into(),
             covariances: "fluxes, constraints and the model's calibration".into(),
-            flags: flags::DESCRIPTION.into(),
+            flags: description(&flags::FLAGS),
         };
         self.core.to_table(columns, model_id)
     }

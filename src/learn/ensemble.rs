@@ -17,15 +17,38 @@ pub fn member_seed(seed: u64, member: u32) -> u64 {
 pub struct Trained {
     pub learned: Parts,
     pub history: Vec<EpochRecord>,
+    /// Returns to the best epoch.
+    pub returns: u32,
+}
+
+impl Trained {
+    /// A warning where the guard's last return ended the learning of a member (from zero).
+    pub fn gave_up(&self, member: usize, plan: &Plan) -> Option<String> {
+        let guard = plan.guard.filter(|guard| self.returns >= guard.most_returns)?;
+        Some(format!(
+            "network {}: learning ended after {} of {} epochs, with the last of {} returns to the best one: lower the learning rate",
+            member + 1,
+            self.history.len(),
+            plan.epochs,
+            guard.most_returns
+        ))
+    }
 }
 
 /// What a checkpoint says beside the parts, as TOML, whose floats come back to the bit.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
-    /// Histories of the members that are finished.
-    finished: Vec<Vec<EpochRecord>>,
+    finished: Vec<Finished>,
     current: Standing,
+}
+
+/// A member that is finished.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Finished {
+    history: Vec<EpochRecord>,
+    returns: u32,
 }
 
 /// Trains `members` learners; `start` makes one of its number. `report` gets the fraction done and a text
@@ -47,8 +70,8 @@ pub fn ensemble<L: Learner>(
             let error = Error::data("header of the checkpoint").found(error.to_string()).source(error);
             error.expected("that of an ensemble").remedy("Start again with --overwrite.")
         })?;
-        for (member, history) in header.finished.into_iter().enumerate() {
-            finished.push(Trained { learned: parts.under(&format!("member_{member}")), history });
+        for (member, Finished { history, returns }) in header.finished.into_iter().enumerate() {
+            finished.push(Trained { learned: parts.under(&format!("member_{member}")), history, returns });
         }
         taken = Some((header.current, parts));
     }
@@ -81,7 +104,8 @@ pub fn ensemble<L: Learner>(
             }
             goes_on
         })?;
-        finished.push(Trained { learned: learner.learned()?, history: walk.standing.history });
+        let Standing { history, returns, .. } = walk.standing;
+        finished.push(Trained { learned: learner.learned()?, history, returns });
     }
     Ok(finished)
 }
@@ -94,8 +118,9 @@ fn write(checkpoints: &Checkpoints<'_>, finished: &[Trained], learner: &impl Lea
     parts.put("current", &learner.learned()?);
     parts.put("best", walk.best.as_ref().unwrap_or(&Parts::default()));
     parts.bytes.insert("momentum".into(), learner.momentum()?);
-    let histories = finished.iter().map(|trained| trained.history.clone()).collect();
-    let header = toml::to_string(&Header { finished: histories, current: walk.standing.clone() })
+    let finished =
+        finished.iter().map(|trained| Finished { history: trained.history.clone(), returns: trained.returns }).collect();
+    let header = toml::to_string(&Header { finished, current: walk.standing.clone() })
         .map_err(|error| Error::output("header of the checkpoint").found(error.to_string()).source(error))?;
     checkpoints.write(&header, &parts)
 }

@@ -21,6 +21,11 @@ pub struct Grid {
     /// Whether the wavelengths are in vacuum or in air; `None` where nothing says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub medium: Option<Medium>,
+    /// By which pseudo-continuum fluxes were divided, in the words of
+    /// [`ContinuumOptions::described`](crate::spectrum::continuum::ContinuumOptions::described); `None` where
+    /// nothing says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continuum: Option<String>,
 }
 
 /// The XP instrument where none is said.
@@ -41,7 +46,7 @@ impl Grid {
         if let Some((name, bad)) = names.iter().zip(&wavelength).find(|(_, nm)| !(nm.is_finite() && **nm > 0.0)) {
             return Err(Error::data(format!("wavelength of '{name}'")).found(format!("{bad} nm")).expected("a positive number"));
         }
-        Ok(Self { wavelength, names, instrument: None, medium: None })
+        Ok(Self { wavelength, names, instrument: None, medium: None, continuum: None })
     }
 
     /// The same grid, with the XP instrument of its samples.
@@ -59,14 +64,27 @@ impl Grid {
         Self { medium, ..self }
     }
 
-    /// Fails when the wavelengths of one are in vacuum and those of the other in air. Where one says
-    /// nothing, nothing contradicts it.
-    fn require_same_medium(&self, other: &Self) -> Result<()> {
-        match (self.medium, other.medium) {
-            (Some(one), Some(two)) if one != two => Err(Error::data("wavelengths of the data vector")
+    /// The same grid, with what its fluxes were divided by.
+    pub fn with_continuum(self, continuum: Option<String>) -> Self {
+        Self { continuum, ..self }
+    }
+
+    /// Fails when the wavelengths of one are in vacuum and those of the other in air, or the fluxes were
+    /// divided by different continua. Where one says nothing, nothing contradicts it.
+    fn require_same_preparation(&self, other: &Self) -> Result<()> {
+        if let (Some(one), Some(two)) = (self.medium, other.medium)
+            && one != two
+        {
+            return Err(Error::data("wavelengths of the data vector")
                 .found(two.name())
                 .expected(format!("{}, as the model or the files before", one.name()))
-                .remedy("Prepare the spectra with `grid_medium` as the model has it.")),
+                .remedy("Prepare the spectra with `grid_medium` as the model has it."));
+        }
+        match (&self.continuum, &other.continuum) {
+            (Some(one), Some(two)) if one != two => Err(Error::data("pseudo-continuum of the fluxes")
+                .found(two.as_str())
+                .expected(format!("{one}, as the model or the files before"))
+                .remedy("Prepare the spectra with [spectra.continuum] as the model has it.")),
             _ => Ok(()),
         }
     }
@@ -134,7 +152,7 @@ impl Grid {
             format!("{here} ({} pixels, {first} to {last} nm)", grid.len())
         };
         match (0..self.len().max(other.len())).find(|i| !is_same(i)) {
-            None => self.require_same_medium(other),
+            None => self.require_same_preparation(other),
             Some(i) => Err(Error::data(format!("data vector, pixel {i}"))
                 .found(describe(other, i))
                 .expected(describe(self, i))
@@ -155,7 +173,7 @@ impl Grid {
             grid.names.get(i).map_or("no such entry".into(), |name| format!("'{name}' at {} nm", grid.wavelength[i]))
         };
         match (0..self.len().max(other.len())).find(differs) {
-            None => self.require_same_medium(other).and_then(|()| self.require_same_instrument(other)),
+            None => self.require_same_preparation(other).and_then(|()| self.require_same_instrument(other)),
             Some(i) => Err(Error::data(format!("data vector, entry {i}"))
                 .found(format!("{} ({} entries)", describe(other, i), other.len()))
                 .expected(format!("{} ({} entries)", describe(self, i), self.len()))
@@ -181,6 +199,18 @@ mod tests {
         }
         let message = of(vacuum).require_same(&of(air)).unwrap_err().to_string();
         assert!(message.contains("found air, expected vacuum"), "{message}");
+    }
+
+    #[test]
+    fn fluxes_over_different_continua_do_not_go_together() {
+        let of = |continuum: Option<&str>| grid(["a", "b"], None).with_continuum(continuum.map(String::from));
+        let (narrow, wide) = (Some("gaussian, kernel 20 Angstrom"), Some("gaussian, kernel 50 Angstrom"));
+        for (model, observed, same) in [(narrow, narrow, true), (None, wide, true), (wide, None, true), (narrow, wide, false)] {
+            assert_eq!(of(model).require_same(&of(observed)).is_ok(), same, "{model:?} {observed:?}");
+            assert_eq!(of(model).require_same_pixels(&of(observed)).is_ok(), same, "{model:?} {observed:?}");
+        }
+        let message = of(narrow).require_same(&of(wide)).unwrap_err().to_string();
+        assert!(message.contains("found gaussian, kernel 50 Angstrom, expected gaussian, kernel 20 Angstrom"), "{message}");
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub mod columns {
     pub const WAVELENGTH_UNIT: &str = "wavelength_unit";
     /// Metadata: whether the wavelengths are in `vacuum` or in `air`.
     pub const MEDIUM: &str = "wavelength_medium";
+    /// Metadata: the pseudo-continuum that fluxes were divided by.
+    pub const CONTINUUM: &str = "flux_continuum";
     /// Metadata: unit of the flux, where its column states none.
     pub const FLUX_UNIT: &str = "flux_unit";
     /// Position, in degrees.
@@ -205,7 +207,8 @@ fn grid_of(table: &Table) -> Result<Grid> {
         None => None,
     };
     let instrument = table.metadata_of(columns::XP_INSTRUMENT).cloned();
-    Ok(Grid::new(wavelength, names)?.with_instrument(instrument).with_medium(medium))
+    let continuum = table.metadata_of(columns::CONTINUUM).cloned();
+    Ok(Grid::new(wavelength, names)?.with_instrument(instrument).with_medium(medium).with_continuum(continuum))
 }
 
 pub(super) fn refuse_duplicates(ids: &[i64]) -> Result<()> {

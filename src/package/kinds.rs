@@ -77,9 +77,14 @@ pub trait Kind: Package + Sized {
     fn load(directory: &Path, effects: &Registry, device: &Device) -> Result<Self>;
 }
 
-/// The `kind` that a description or a recipe says; `None` where it does not say it, or is no TOML.
+/// The `kind` that a description or a recipe says; `None` where it does not say it. A fault further down in
+/// the text does not hide what it is.
 pub fn kind_of(text: &str) -> Option<String> {
-    let table = text.parse::<toml::Table>().ok()?;
+    let line = || {
+        let mut lines = text.lines().take_while(|line| !line.trim_start().starts_with('['));
+        lines.find(|line| line.split('=').next().is_some_and(|key| key.trim() == "kind"))
+    };
+    let table = text.parse::<toml::Table>().ok().or_else(|| line()?.parse().ok())?;
     let kind = table.get("kind")?;
     Some(kind.as_str().map_or_else(|| kind.to_string(), str::to_owned))
 }

@@ -1,6 +1,7 @@
 //! Catalogues: all labels from all pixels, with the full covariance and flags.
 
 use super::package::PixelPackage;
+use crate::catalogue::flags::{Flag, description};
 use crate::catalogue::{CatalogueColumns, Estimates};
 use crate::error::{Error, Result};
 use crate::infer::flags;
@@ -21,9 +22,15 @@ pub const POOR_FIT_BEYOND: f64 = 3.0;
 /// Labels are outside the range of the training when they leave it by more than this part of its width.
 const RANGE_TOLERANCE: f64 = 1e-6;
 
-/// Meaning of the bits, for the column's description and the documentation.
-pub const FLAGS: &str = "bit 3: qflag_chi2 of 3 or more; 6: not converged; 8: labels outside the training range; 10: some fluxes were unusable; \
-11: not fitted (too few fluxes); 16: a label at the bound of the fit. Below 8: the basic cut";
+/// Every bit of a catalogue.
+pub const FLAGS: [Flag; 6] = [
+    Flag::new(flags::POOR_FIT, "poor_fit", "qflag_chi2 of 3 or more"),
+    Flag::new(flags::NOT_CONVERGED, "not_converged", "not converged"),
+    Flag::new(flags::OUTSIDE_TRAINING_RANGE, "outside_training_range", "labels outside the training range"),
+    flags::BAD_FLUX_FLAG,
+    Flag::new(flags::NOT_FITTED, "not_fitted", "not fitted (too few fluxes)"),
+    Flag::new(flags::AT_LIMIT, "at_limit", "a label at the bound of the fit"),
+];
 
 /// Fits spectra with a package.
 pub(super) struct PixelEstimator {
@@ -242,7 +249,7 @@ impl PixelEstimator {
             )],
             errors: "Cramer-Rao bound of the model's own gradients".into(),
             covariances: "the fluxes".into(),
-            flags: FLAGS.into(),
+            flags: description(&FLAGS),
             ..CatalogueColumns::default()
         };
         let table = estimates.to_table(columns, self.package.id())?;

@@ -1,11 +1,12 @@
 //! Fitting the mixture to the training labels by expectation–maximisation (linfa-clustering).
 
 use super::GaussianMixture;
+use super::deconvolution::{self, Limits, NoisyLabels};
 use crate::error::{Error, Result};
 use linfa::DatasetBase;
 use linfa::traits::Fit;
 use linfa_clustering::{GaussianMixtureModel, GmmError};
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, Array3, ArrayView2, Axis};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -18,6 +19,10 @@ const N_RELAXATIONS: i32 = 3;
 /// Most Gaussians and starts, and most draws for the threshold (3 GB).
 const MOST_STARTS: usize = 10_000;
 const MOST_DRAWS: usize = 100_000_000;
+
+/// The tolerance of a deconvolution over that of a fit: where noise is as wide as the labels, the likelihood
+/// rises in many small steps.
+const PATIENCE: f64 = 0.01;
 
 /// Settings of the fit. Several seeds are tried and the likeliest mixture is kept: from one start to the
 /// next, the mean ln p of the local optima differs by some 0.01.
@@ -40,6 +45,13 @@ pub struct MixtureFit {
     pub outlier_limit: f64,
     /// At most so many stars are used, drawn at random.
     pub max_samples: usize,
+    /// Whether the mixture is that of the labels without the noise of their measurements (extreme
+    /// deconvolution, Bovy, Hogg & Roweis 2011), from the fit to the measured ones. Stars that lack some of
+    /// the labels take part with the others.
+    pub deconvolve: bool,
+    /// Least width of a Gaussian of a deconvolved mixture in any direction, in units of the parameters'
+    /// spreads: what is left of a width after its noise is as uncertain as noise and number of stars make it.
+    pub least_width: f64,
     /// The flag threshold is this percentile of ln p over draws of the mixture, in per cent.
     pub threshold_percentile: f64,
     /// Number of those draws.
@@ -56,6 +68,8 @@ impl Default for MixtureFit {
             regularisation: 1e-6,
             outlier_limit: 10.0,
             max_samples: 50_000,
+            deconvolve: false,
+            least_width: 0.05,
             threshold_percentile: 0.1,
             threshold_samples: 100_000,
         }
@@ -84,6 +98,7 @@ impl MixtureFit {
             ),
             ("outlier_limit", self.outlier_limit, self.outlier_limit > 0.0, "a positive number"),
             ("max_samples", self.max_samples as f64, self.max_samples > 0, "at least 1"),
+            ("least_width", self.least_width, self.least_width > 0.0 && self.least_width < 1.0, "a number between 0 and 1"),
             ("threshold_percentile", percentile, percentile > 0.0 && percentile < 100.0, "a number between 0 and 100"),
             ("threshold_samples", self.threshold_samples as f64, counted(self.threshold_samples, MOST_DRAWS), "1 to 100000000"),
         ];
@@ -111,6 +126,38 @@ impl MixtureFit {
     /// `Usage` for impossible settings; `Data` for too few stars or a parameter without spread; `Numerical`
     /// where no start leads to a mixture.
     pub fn fit(&self, samples: ArrayView2<'_, f64>, parameters: &[String], seed: u64) -> Result<GaussianMixture> {
+        let (standardised, mixture) = self.best_of_starts(samples, parameters, seed)?;
+        self.finish(&standardised, &mixture, seed)
+    }
+
+    /// Fits the mixture of what `labels` of the named `parameters [n]` are noisy measurements of: from the
+    /// mixture that [`Self::fit`] finds for the stars that have all of them, by all stars. `deconvolve` is
+    /// not asked.
+    ///
+    /// # Errors
+    /// As [`Self::fit`]; `Data` for a noise that is no covariance.
+    pub fn fit_noisy(&self, labels: NoisyLabels<'_>, parameters: &[String], seed: u64) -> Result<GaussianMixture> {
+        let (standardised, mixture) = self.best_of_starts(labels.values, parameters, seed)?;
+        let (values, covariances) = standardised.with_noise(labels, self, seed)?;
+        let noisy = NoisyLabels { values: values.view(), covariances: covariances.view() };
+        let limits =
+            Limits { least_width: self.least_width, tolerance: PATIENCE * self.tolerance, max_iterations: self.max_iterations };
+        self.finish(&standardised, &deconvolution::deconvolve(noisy, &mixture, limits)?, seed)
+    }
+
+    fn finish(&self, standardised: &Standardised, mixture: &GaussianMixture, seed: u64) -> Result<GaussianMixture> {
+        let mut mixture = standardised.restore(mixture)?;
+        mixture.set_ln_density_threshold(self.threshold_percentile, self.threshold_samples, seed);
+        Ok(mixture)
+    }
+
+    /// The likeliest mixture of several starts, with what it was fitted to.
+    fn best_of_starts(
+        &self,
+        samples: ArrayView2<'_, f64>,
+        parameters: &[String],
+        seed: u64,
+    ) -> Result<(Standardised, GaussianMixture)> {
         self.validate()?;
         let standardised = Standardised::new(samples, parameters, self, seed)?;
         let fits: Vec<Result<GaussianMixture>> =
@@ -135,9 +182,7 @@ impl MixtureFit {
                 "Ask for fewer components ([prior] n_components in the recipe), give more stars, or look for impossible labels.",
             ));
         };
-        let mut mixture = standardised.restore(&mixture)?;
-        mixture.set_ln_density_threshold(self.threshold_percentile, self.threshold_samples, seed);
-        Ok(mixture)
+        Ok((standardised, mixture))
     }
 
     /// The mixture of the standardised parameters from one start.
@@ -213,13 +258,9 @@ impl Standardised {
         for mut row in samples.rows_mut() {
             row.iter_mut().enumerate().for_each(|(i, value)| *value = (*value - centre[i]) / scale[i]);
         }
-        let mut inside: Vec<usize> =
+        let inside: Vec<usize> =
             (0..samples.nrows()).filter(|&row| samples.row(row).iter().all(|z| z.abs() <= settings.outlier_limit)).collect();
-        if inside.len() > settings.max_samples {
-            let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            let chosen = rand::seq::index::sample(&mut rng, inside.len(), settings.max_samples);
-            inside = chosen.into_iter().map(|index| inside[index]).collect();
-        }
+        let inside = at_most(settings.max_samples, inside, seed);
         let needed = settings.fewest_stars(n);
         if inside.len() < needed {
             return Err(Error::data("samples of the mixture prior")
@@ -228,6 +269,28 @@ impl Standardised {
                 .remedy("Use fewer components or more stars."));
         }
         Ok(Self { samples: samples.select(Axis(0), &inside), centre, scale })
+    }
+
+    /// Values `[N, n]` and covariances `[N, n, n]` of all stars that have some of the labels, none of them an
+    /// outlier; `max_samples` of them.
+    fn with_noise(&self, labels: NoisyLabels<'_>, settings: &MixtureFit, seed: u64) -> Result<(Array2<f64>, Array3<f64>)> {
+        let (n_stars, n) = labels.values.dim();
+        if labels.covariances.dim() != (n_stars, n, n) {
+            return Err(Error::data("covariances of the labels")
+                .found(format!("the shape {:?}", labels.covariances.dim()))
+                .expected(format!("{:?}, as many as values", (n_stars, n, n))));
+        }
+        let value = |star: usize, i: usize| (labels.values[[star, i]] - self.centre[i]) / self.scale[i];
+        let takes_part = |star: &usize| {
+            let measured: Vec<f64> = (0..n).map(|i| value(*star, i)).filter(|z| z.is_finite()).collect();
+            !measured.is_empty() && measured.iter().all(|z| z.abs() <= settings.outlier_limit)
+        };
+        let stars = at_most(settings.max_samples, (0..n_stars).filter(takes_part).collect(), seed);
+        let values = Array2::from_shape_fn((stars.len(), n), |(row, i)| value(stars[row], i));
+        let covariances = Array3::from_shape_fn((stars.len(), n, n), |(row, i, j)| {
+            labels.covariances[[stars[row], i, j]] / (self.scale[i] * self.scale[j])
+        });
+        Ok((values, covariances))
     }
 
     fn mean_ln_density(&self, mixture: &GaussianMixture) -> f64 {
@@ -254,6 +317,15 @@ impl Standardised {
     }
 }
 
+/// `most` of the stars, drawn at random; all of them where they are not more.
+fn at_most(most: usize, stars: Vec<usize>, seed: u64) -> Vec<usize> {
+    if stars.len() <= most {
+        return stars;
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rand::seq::index::sample(&mut rng, stars.len(), most).into_iter().map(|index| stars[index]).collect()
+}
+
 /// Percentile (in per cent) of ascending `sorted` values, linear between ranks; `None` of nothing.
 pub(super) fn percentile(sorted: &[f64], percent: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
@@ -264,75 +336,5 @@ pub(super) fn percentile(sorted: &[f64], percent: f64) -> Option<f64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::f64::consts::TAU;
-
-    /// 3000 points of two correlated Gaussians from an additive recurrence, so that Python makes the same
-    /// ones: g = 1.2207440846057596; u = (0.5 + arange(1, 3001)[:, None] / g**[1, 2, 3]) % 1; component =
-    /// u0 > 0.6; z = sqrt(−2 ln u1)·(cos, sin)(2π u2); x, y = (1 + 0.5 z0, 0.3 z1 + 0.2 z0) or (4 + z0, −1 +
-    /// 0.8 z1).
-    fn two_clouds() -> Array2<f64> {
-        let g = 1.2207440846057596_f64;
-        let mut samples = Array2::zeros((3000, 2));
-        for (i, mut row) in samples.rows_mut().into_iter().enumerate() {
-            let u = |power: i32| (0.5 + (i + 1) as f64 / g.powi(power)) % 1.0;
-            let (radius, angle) = ((-2.0 * u(2).ln()).sqrt(), TAU * u(3));
-            let z = [radius * angle.cos(), radius * angle.sin()];
-            let point = if u(1) > 0.6 { [4.0 + z[0], -1.0 + 0.8 * z[1]] } else { [1.0 + 0.5 * z[0], 0.3 * z[1] + 0.2 * z[0]] };
-            row.iter_mut().zip(point).for_each(|(slot, value)| *slot = value);
-        }
-        samples
-    }
-
-    fn names() -> Vec<String> {
-        vec!["x".into(), "y".into()]
-    }
-
-    /// scikit-learn 1.9.1: GaussianMixture(2, tol=1e-6, max_iter=1000, n_init=5, random_state=0).fit(X):
-    /// score, weights_, means_.
-    #[test]
-    fn fit_reaches_the_likelihood_of_scikit_learn() {
-        let samples = two_clouds();
-        let settings = MixtureFit { n_components: 2, threshold_samples: 1000, tolerance: 1e-6, ..Default::default() };
-        let mixture = settings.fit(samples.view(), &names(), 1).unwrap();
-        let score = samples.rows().into_iter().map(|row| mixture.ln_density(&row.to_vec())).sum::<f64>() / 3000.0;
-        assert!((score + 2.259313230017796).abs() < 1e-4, "{score}");
-        let dense = if mixture.components[0].weight > 0.5 { &mixture.components[0] } else { &mixture.components[1] };
-        assert!((dense.weight - 0.59902559).abs() < 2e-3, "{}", dense.weight);
-        assert!((dense.mean[0] - 1.00118857).abs() < 5e-3 && (dense.mean[1] - 0.00290601).abs() < 5e-3);
-        assert!(mixture.ln_density_threshold().unwrap() < score);
-    }
-
-    #[test]
-    fn same_seed_same_mixture_and_outliers_do_no_harm() {
-        let mut samples = two_clouds();
-        let settings =
-            MixtureFit { n_components: 4, n_restarts: 2, threshold_samples: 500, max_samples: 2000, ..Default::default() };
-        let first = settings.fit(samples.view(), &names(), 7).unwrap();
-        assert_eq!(settings.fit(samples.view(), &names(), 7).unwrap(), first);
-        samples[[0, 0]] = 1e9;
-        samples[[1, 1]] = f64::NAN;
-        assert!(settings.fit(samples.view(), &names(), 7).is_ok());
-    }
-
-    #[test]
-    fn hopeless_samples_are_refused() {
-        let message = |samples: &Array2<f64>| MixtureFit::default().fit(samples.view(), &names(), 1).unwrap_err().to_string();
-        assert!(message(&Array2::zeros((100, 2))).contains("parameter 'x': found a spread of 0"));
-        assert!(message(&two_clouds().slice_move(ndarray::s![..20, ..])).contains("at least 48"));
-        assert!(message(&Array2::zeros((100, 3))).contains("3 columns"));
-        assert!(MixtureFit { n_components: 0, ..Default::default() }.validate().is_err());
-    }
-
-    #[test]
-    fn percentiles_interpolate_between_ranks() {
-        // numpy.percentile([1, 2, 4, 8], [0, 50, 90, 100])
-        let found: Vec<_> =
-            [0.0, 50.0, 90.0, 100.0].iter().map(|percent| percentile(&[1.0, 2.0, 4.0, 8.0], *percent).unwrap()).collect();
-        for (found, expected) in found.iter().zip([1.0, 3.0, 6.8, 8.0]) {
-            assert!((found - expected).abs() < 1e-12);
-        }
-        assert_eq!(percentile(&[], 50.0), None);
-    }
-}
+#[path = "mixture_fit_tests.rs"]
+mod tests;

@@ -5,6 +5,7 @@
 //! host. Knows nothing of models or of the coordinates' names.
 
 mod constraint;
+mod deconvolution;
 mod mixture;
 mod mixture_file;
 mod mixture_fit;
@@ -12,6 +13,7 @@ mod mixture_sums;
 mod positivity;
 
 pub use constraint::{Coordinate, GaussianConstraint};
+pub use deconvolution::NoisyLabels;
 pub use mixture::{GaussianMixture, MixtureWork};
 pub use mixture_fit::MixtureFit;
 pub use positivity::{maximum_a_posteriori, positivity};

@@ -4,10 +4,12 @@
 
 use super::inputs::Inputs;
 use super::model::RegressionModel;
+use super::rows::TOGETHER;
 use super::target::{LabelLoss, Target};
 use crate::error::{Error, Result};
 use crate::tensor::{Device, to_f64};
-use ndarray::{Array2, s};
+use ndarray::{Array2, ArrayView2, Axis};
+use rayon::prelude::*;
 
 /// Attributions of a star.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,23 +43,16 @@ impl RegressionModel {
                 .expected(format!("{width} numbers each"))
                 .remedy("Fill what is missing, or take another star."));
         }
-        if self.inputs.recipe.indicators
-            || !self.inputs.further.is_empty()
-            || matches!(self.target, Target::MixtureOfMagnitudes(_))
-        {
-            return Err(Error::usage("attribution")
-                .found("a model with inputs beside fluxes, or of a mixture")
-                .expected("labels or a luminosity from fluxes alone")
-                .remedy("Train such a model."));
-        }
-        let p = self.target.parameters().len();
+        self.require_attributable()?;
         let points = points.max(1);
-        let at = |part: f64| -> Vec<f32> { flux.iter().zip(baseline).map(|(x, b)| b + (x - b) * part as f32).collect() };
-        let mut values = Array2::<f64>::zeros((p, width));
-        for point in 0..points {
-            let row = at((point as f64 + 0.5) / points as f64);
-            values += &(self.slopes(&row)? / points as f64);
+        let along = Array2::from_shape_fn((points, width), |(point, w)| {
+            baseline[w] + (flux[w] - baseline[w]) * ((point as f64 + 0.5) / points as f64) as f32
+        });
+        let mut values = Array2::<f64>::zeros((self.target.parameters().len(), width));
+        for rows in along.axis_chunks_iter(Axis(0), TOGETHER) {
+            values += &self.slopes(rows)?;
         }
+        values /= points as f64;
         for (mut column, (x, b)) in values.columns_mut().into_iter().zip(flux.iter().zip(baseline)) {
             column.mapv_inplace(|slope| slope * f64::from(x - b));
         }
@@ -65,9 +60,22 @@ impl RegressionModel {
         Ok(Attribution { values, difference: there.iter().zip(here).map(|(a, b)| a - b).collect() })
     }
 
+    /// Fails for a model whose predictions are not of fluxes alone.
+    pub(super) fn require_attributable(&self) -> Result<()> {
+        let has_more = self.inputs.recipe.indicators || !self.inputs.further.is_empty();
+        if has_more || matches!(self.target, Target::MixtureOfMagnitudes(_)) {
+            return Err(Error::usage("attribution")
+                .found("a model with inputs beside fluxes, or of a mixture")
+                .expected("labels or a luminosity from fluxes alone")
+                .remedy("Train such a model."));
+        }
+        Ok(())
+    }
+
     /// Mean prediction of the networks at a row of fluxes `[P]`.
-    fn mean_at(&self, row: &[f32]) -> Vec<f64> {
-        let rows = through(&self.inputs, row).pop().unwrap_or_else(|| Array2::zeros((1, 0)));
+    pub(super) fn mean_at(&self, row: &[f32]) -> Vec<f64> {
+        let row = Array2::from_shape_fn((1, row.len()), |(_, w)| row[w]);
+        let rows = through(&self.inputs, row.view()).pop().unwrap_or_else(|| Array2::zeros((1, 0)));
         let m = self.predictors.len() as f64;
         let mut mean = vec![0.0; self.target.parameters().len()];
         for predictor in &self.predictors {
@@ -78,34 +86,41 @@ impl RegressionModel {
         mean
     }
 
-    /// ∂(mean prediction)/∂flux `[P, W]` at a row.
-    fn slopes(&self, row: &[f32]) -> Result<Array2<f64>> {
-        let p = self.target.parameters().len();
-        let stages = through(&self.inputs, row);
-        let inputs = stages.last().map_or_else(Vec::new, |last| last.row(0).to_vec());
-        let n_inputs = inputs.len();
+    /// Sum over rows `[N, W]` of ∂(mean prediction)/∂flux `[P, W]`.
+    fn slopes(&self, rows: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
+        let (p, width) = (self.target.parameters().len(), rows.ncols());
+        let stages = through(&self.inputs, rows);
+        let last = &stages[stages.len() - 1];
+        let shape = [last.nrows(), last.ncols()];
         let device = Device::cpu().taped();
-        let mut slopes = Array2::<f64>::zeros((p, n_inputs));
+        // By parameter, with the inputs of a network.
+        let mut slopes = vec![Array2::<f64>::zeros(shape); p];
         for member in &self.members {
             let weights = member.to(&device);
-            for k in 0..p {
-                let x = device.tensor_f32::<2>(inputs.clone(), [1, n_inputs]).require_grad();
-                let outputs = self.network.forward(&weights, x.clone(), None)?;
-                let output = to_f64(outputs.clone().inner())[k];
-                let gradients = outputs.narrow(1, k, 1).sum().backward();
-                let slope = x.grad(&gradients).map(to_f64).unwrap_or_else(|| vec![0.0; n_inputs]);
-                let factor = self.slope_of_meaning(k, output) / self.members.len() as f64;
-                slopes.row_mut(k).iter_mut().zip(slope).for_each(|(sum, slope)| *sum += factor * slope);
+            for (k, slopes) in slopes.iter_mut().enumerate() {
+                let x = device.tensor_f32::<2>(last.iter().copied().collect(), shape).require_grad();
+                let outputs = self.network.forward(&weights, x.clone(), None)?.narrow(1, k, 1);
+                let at = to_f64(outputs.clone().inner());
+                let Some(slope) = x.grad(&outputs.sum().backward()).map(to_f64) else { continue };
+                for ((mut row, slope), at) in slopes.rows_mut().into_iter().zip(slope.chunks_exact(shape[1].max(1))).zip(at) {
+                    let factor = self.slope_of_meaning(k, at) / self.members.len() as f64;
+                    row.iter_mut().zip(slope).for_each(|(sum, slope)| *sum += factor * slope);
+                }
             }
         }
-        let mut found = Array2::<f64>::zeros((p, row.len()));
-        for k in 0..p {
-            let mut slope = slopes.row(k).to_vec();
+        let pulled = |row: usize, k: usize| {
+            let mut slope = slopes[k].row(row).to_vec();
             for (step, before) in self.inputs.steps.iter().zip(&stages).rev() {
-                let before: Vec<f64> = before.row(0).iter().map(|value| f64::from(*value)).collect();
+                let before: Vec<f64> = before.row(row).iter().map(|value| f64::from(*value)).collect();
                 slope = step.pull_back(&before, &slope);
             }
-            found.slice_mut(s![k, ..]).iter_mut().zip(slope).for_each(|(to, from)| *to = from);
+            slope
+        };
+        let all: Vec<Vec<Vec<f64>>> =
+            (0..rows.nrows()).into_par_iter().map(|row| (0..p).map(|k| pulled(row, k)).collect()).collect();
+        let mut found = Array2::<f64>::zeros((p, width));
+        for (k, slope) in all.iter().flat_map(|of_row| of_row.iter().enumerate()) {
+            found.row_mut(k).iter_mut().zip(slope).for_each(|(sum, slope)| *sum += slope);
         }
         Ok(found)
     }
@@ -123,9 +138,9 @@ impl RegressionModel {
     }
 }
 
-/// A row before each step, and after the last `[1, …]` each.
-fn through(inputs: &Inputs, row: &[f32]) -> Vec<Array2<f32>> {
-    let mut stages = vec![Array2::from_shape_fn((1, row.len()), |(_, w)| row[w])];
+/// Rows `[N, W]` before each step, and after the last `[N, …]`.
+fn through(inputs: &Inputs, rows: ArrayView2<'_, f32>) -> Vec<Array2<f32>> {
+    let mut stages = vec![rows.to_owned()];
     for step in &inputs.steps {
         let next = step.apply(stages[stages.len() - 1].clone());
         stages.push(next);

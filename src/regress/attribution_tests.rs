@@ -82,6 +82,34 @@ fn attributions_sum_to_the_prediction() {
     assert!(of(true) > of(false));
 }
 
+/// Thirds make the whole, attributions miss little of what predictions differ by (with one point much), lines
+/// tell more than what is between them, and an entry that no star has tells nothing.
+#[test]
+fn maps_of_a_sample() {
+    let text = LUMINOSITY.replace("epochs = 30", "epochs = 12");
+    let (mut observations, _) = noisy(2000, 0);
+    let (model, _) = trained(&text, &observations);
+    observations.flux_error.column_mut(30).fill(f32::INFINITY);
+    let options = MapOptions { stars: 90, baselines: 3, points: 32, split: vec!["absolute_magnitude".into()] };
+    let of = |options: &MapOptions| model.attribution_maps(&observations, options, &mut |_| Ok(())).unwrap();
+    let maps = of(&options);
+    assert_eq!(maps.classes.iter().map(|class| class.n_stars).collect::<Vec<_>>(), [90, 30, 30, 30]);
+    for w in (0..observations.grid.len()).filter(|w| *w != 30) {
+        let thirds = maps.classes[1..].iter().map(|class| class.modulus[[0, w]]).sum::<f64>() / 3.0;
+        assert!((thirds - maps.classes[0].modulus[[0, w]]).abs() < 1e-9 * thirds);
+    }
+    assert!(maps.classes.iter().all(|class| class.modulus[[0, 30]].is_nan()));
+    let coarse = of(&MapOptions { points: 1, ..options.clone() });
+    println!("incompleteness {:?}, with one point {:?}", maps.incompleteness, coarse.incompleteness);
+    assert!(maps.incompleteness[0] < 0.01 && coarse.incompleteness[0] > 3.0 * maps.incompleteness[0]);
+    let mean = |at: &[usize]| at.iter().map(|w| maps.classes[0].modulus[[0, *w]]).sum::<f64>() / at.len() as f64;
+    assert!(mean(&[12, 24, 36, 48, 60]) > mean(&[6, 18, 42, 54, 66]));
+
+    let refused = |options: &MapOptions| model.attribution_maps(&observations, options, &mut |_| Ok(())).unwrap_err().to_string();
+    assert!(refused(&MapOptions { split: vec!["age".into()], ..options.clone() }).contains("absolute_magnitude"));
+    assert!(refused(&MapOptions { stars: 5, ..options }).contains("at least 6"));
+}
+
 /// Exact Shapley values of six entries, by all 64 subsets.
 #[test]
 fn attributions_are_near_exact_shapley_values() {

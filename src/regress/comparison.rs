@@ -32,6 +32,11 @@ pub struct Row {
     pub pulls: Option<f64>,
 }
 
+/// Fraction by which simpler regressions have to be better, in squares and in scatter, to be spoken of.
+const MUCH: f64 = 0.1;
+/// Fewest stars whose squares are spoken of.
+const FEWEST: usize = 20;
+
 /// The table.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -118,6 +123,51 @@ impl Comparison {
         .filter(|(_, value)| value.is_finite())
         .collect()
     }
+
+    /// Why the network should not be trusted, if there is a reason: squares of residuals that one constant
+    /// for all stars would have too, or a linear regression that is better by far in squares and in scatter.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for own in self.rows.iter().filter(|row| row.method == "network" && row.n_stars >= FEWEST) {
+            let (parameter, n) = (&own.parameter, own.n_stars);
+            let Some(squares) = own.squared_error else { continue };
+            if squares >= 1.0 {
+                found.push(format!(
+                    "{parameter}: the mean square of the residuals of {n} validation stars is {squares:.3} times the variance of \
+                     what was measured, which one value for all stars would have too: nothing was learned (lower the learning \
+                     rate, or look for what the target has to do with the inputs)"
+                ));
+                continue;
+            }
+            let is_far_better = |row: &&Row| {
+                row.squared_error.is_some_and(|other| other < (1.0 - MUCH) * squares) && row.scatter < (1.0 - MUCH) * own.scatter
+            };
+            let linear = self.rows.iter().filter(|row| row.parameter == *parameter && row.method.starts_with("linear"));
+            if let Some(row) = linear.into_iter().find(is_far_better) {
+                found.push(format!(
+                    "{parameter}: a linear regression is better on the same {n} validation stars, with a scatter of {} in place of \
+                     {} (more stars, more epochs, or fewer weights)",
+                    figures(row.scatter),
+                    figures(own.scatter)
+                ));
+            }
+        }
+        found
+    }
+}
+
+/// Three figures, as far as a reader wants them.
+fn figures(value: f64) -> String {
+    format!(
+        "{value:.*}",
+        if value >= 100.0 {
+            0
+        } else if value >= 1.0 {
+            2
+        } else {
+            4
+        }
+    )
 }
 
 impl Comparison {
@@ -185,4 +235,34 @@ fn lessons(model: &RegressionModel, observations: &Stars, taught: &[usize]) -> R
         vec![all.iter().map(|star| magnitude(*star)).collect()]
     };
     Ok(vec![("M of 1/ϖ, ϖ > 0".into(), of(0.0)), ("M of 1/ϖ, ϖ > 10σ".into(), of(10.0))])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn worthless_networks_are_spoken_of() {
+        let row = |method: &str, scatter: f64, squared_error: f64| Row {
+            parameter: "teff".into(),
+            method: method.into(),
+            n_stars: 400,
+            bias: 0.0,
+            scatter,
+            squared_error: Some(squared_error),
+            pulls: None,
+        };
+        let of = |own: [f64; 2], linear: [f64; 2]| {
+            let rows = vec![row("network", own[0], own[1]), row("linear", linear[0], linear[1]), row("boosting", 1.0, 0.001)];
+            Comparison { rows }.warnings()
+        };
+        assert_eq!(of([100.0, 0.10], [95.0, 0.08]), Vec::<String>::new());
+        assert_eq!(of([100.0, 0.10], [80.0, 0.12]), Vec::<String>::new());
+        for (own, linear, text) in
+            [([600.0, 1.2], [100.0, 0.1], "nothing was learned"), ([100.0, 0.1], [80.0, 0.05], "80.00 in place of 100")]
+        {
+            let warnings = of(own, linear);
+            assert!(warnings.len() == 1 && warnings[0].contains(text), "{warnings:?}");
+        }
+    }
 }

@@ -11,6 +11,7 @@
 //! calibrate the errors.
 
 mod attribution;
+mod attribution_maps;
 #[cfg(test)]
 mod attribution_tests;
 mod baselines;
@@ -53,6 +54,7 @@ mod train;
 mod trainable;
 
 pub use attribution::Attribution;
+pub use attribution_maps::{AttributionMaps, Class, MapOptions};
 pub use calibration::ErrorCalibration;
 pub use comparison::{Comparison, Row};
 pub use directory::{MODEL_FOLDER, STARS_FILE};

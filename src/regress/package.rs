@@ -3,14 +3,13 @@
 use super::check::check_errors;
 use super::model::RegressionModel;
 use super::recipe::KIND;
-use super::target::Target;
+use crate::catalogue::flags::description;
 use crate::catalogue::{CatalogueColumns, Estimates};
 use crate::error::{Error, Result};
 use crate::infer::flags::{NOT_FITTED, OUTSIDE_TRAINING_RANGE, of_input};
 use crate::model::Registry;
 use crate::observations::{Grid, Observations, ReadOptions};
 use crate::package::{Estimated, Estimator, FitStage, Kind, Package, Reached, Request};
-use crate::quantity::Facts;
 use crate::table::{Column, ColumnSchema};
 use crate::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -20,13 +19,21 @@ use std::sync::Arc;
 
 /// Bits of `quality_flags` that are this kind's own.
 pub mod flag {
+    use crate::catalogue::flags::Flag;
+    use crate::infer::flags::{BAD_CONSTRAINT, BAD_FLUX_FLAG, COVARIANCE_FLOORED_FLAG, NOT_FITTED, OUTSIDE_TRAINING_RANGE};
+
     /// Bit 17: the inputs lie outside the training domain.
     pub const OUTSIDE_DOMAIN: i32 = 1 << 17;
 
-    /// Meaning of every bit that is set.
-    pub const DESCRIPTION: &str = "bit 8: a prediction outside the range of the training stars; 10: some fluxes were unusable; \
-11: no prediction (too few fluxes, or none that is possible); 12: a measured input had an impossible value or error; \
-13: flux covariance not positive-definite, floored; 17: inputs outside the domain of the training stars (domain_distance)";
+    /// Every bit of a catalogue of predictions.
+    pub const FLAGS: [Flag; 6] = [
+        Flag::new(OUTSIDE_TRAINING_RANGE, "outside_training_range", "a prediction outside the range of the training stars"),
+        BAD_FLUX_FLAG,
+        Flag::new(NOT_FITTED, "not_fitted", "no prediction (too few fluxes, or none that is possible)"),
+        Flag::new(BAD_CONSTRAINT, "bad_input", "a measured input had an impossible value or error"),
+        COVARIANCE_FLOORED_FLAG,
+        Flag::new(OUTSIDE_DOMAIN, "outside_domain", "inputs outside the domain of the training stars (domain_distance)"),
+    ];
 }
 
 /// Choices of a run.
@@ -114,6 +121,19 @@ impl Package for RegressionModel {
     }
 }
 
+impl RegressionModel {
+    /// How observations have to be read for its predictions.
+    pub fn read_options(&self) -> ReadOptions {
+        ReadOptions {
+            constraints: self.inputs.recipe.measured(),
+            flux_unit: Some(self.flux_unit.clone()),
+            model_error: vec![self.fractional_error; self.inputs.grid.len()],
+            offsets: self.offsets.clone(),
+            ..Default::default()
+        }
+    }
+}
+
 impl Kind for RegressionModel {
     const KIND: &'static str = KIND;
 
@@ -124,14 +144,7 @@ impl Kind for RegressionModel {
 
 impl Estimator for Predicting {
     fn read_options(&self) -> ReadOptions {
-        let model = &self.model;
-        ReadOptions {
-            constraints: model.inputs.recipe.measured(),
-            flux_unit: Some(model.flux_unit.clone()),
-            model_error: vec![model.fractional_error; model.inputs.grid.len()],
-            offsets: model.offsets.clone(),
-            ..Default::default()
-        }
+        self.model.read_options()
     }
 
     fn constraints(&self) -> Vec<String> {
@@ -171,7 +184,7 @@ impl Estimator for Predicting {
         let estimates = Estimates {
             ids: observations.ids.clone(),
             fitted: (0..parameters.len()).collect(),
-            parameters: parameters.iter().map(|name| self.described(name)).collect(),
+            parameters: parameters.iter().map(|name| self.model.target.described(name)).collect(),
             values: predicted.values,
             covariance: predicted.covariance,
             flags,
@@ -185,30 +198,11 @@ impl Estimator for Predicting {
             diagnostics: vec![Column::nullable(distance, predicted.distance)],
             errors: "noise copies and scatter of the networks, calibrated".into(),
             covariances: "noise copies and the scatter of the networks, calibrated".into(),
-            flags: flag::DESCRIPTION.into(),
+            flags: description(&flag::FLAGS),
             ..Default::default()
         };
         let table = estimates.to_table(columns, model.id())?;
         reached(FitStage::Description)?;
         Ok(Estimated { table, flags: estimates.flags, values: estimates.values, residuals: None })
-    }
-}
-
-impl Predicting {
-    /// Name, unit and description of a parameter.
-    fn described(&self, name: &str) -> (String, String, String) {
-        let facts = Facts::of(name);
-        let magnitude = match &self.model.target {
-            Target::Labels { .. } => None,
-            _ if name.ends_with("fraction") => Some(("", "fraction of single stars among stars of such a spectrum")),
-            _ if name.ends_with("scatter") => Some(("mag", "scatter of the magnitudes of such stars")),
-            _ if name == "binary_offset" => Some(("mag", "by how much binaries of such a spectrum are brighter")),
-            _ => Some(("mag", "absolute magnitude in the band of the training magnitudes")),
-        };
-        let (unit, description) = match &magnitude {
-            Some((unit, text)) => ((*unit).to_owned(), (*text).to_owned()),
-            None => (facts.unit_in_files().to_owned(), facts.description.clone()),
-        };
-        (name.to_owned(), unit, description)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::mixture::MixtureOfMagnitudes;
 use crate::error::{Error, Result};
+use crate::quantity::Facts;
 use serde::{Deserialize, Serialize};
 
 /// The target of a recipe.
@@ -78,6 +79,23 @@ fn default_floor() -> f64 {
 pub const ABSOLUTE_MAGNITUDE: &str = "absolute_magnitude";
 
 impl Target {
+    /// Name, unit in files and description of a parameter.
+    pub fn described(&self, name: &str) -> (String, String, String) {
+        let facts = Facts::of(name);
+        let magnitude = match self {
+            Self::Labels { .. } => None,
+            _ if name.ends_with("fraction") => Some(("", "fraction of single stars among stars of such a spectrum")),
+            _ if name.ends_with("scatter") => Some(("mag", "scatter of the magnitudes of such stars")),
+            _ if name == "binary_offset" => Some(("mag", "by how much binaries of such a spectrum are brighter")),
+            _ => Some(("mag", "absolute magnitude in the band of the training magnitudes")),
+        };
+        let (unit, description) = match &magnitude {
+            Some((unit, text)) => ((*unit).to_owned(), (*text).to_owned()),
+            None => (facts.unit_in_files().to_owned(), facts.description.clone()),
+        };
+        (name.to_owned(), unit, description)
+    }
+
     /// Names of the parameters of catalogues.
     pub fn parameters(&self) -> Vec<String> {
         match self {

@@ -131,6 +131,8 @@ pub fn train(
     let checkpoints = checkpoints.map(|file| Checkpoints { file, run: &identity });
     let start = |member| NetworkLearner::start(lesson, member_seed(recipe.seed, member));
     let trained = ensemble(recipe.training.members, &recipe.training.plan, checkpoints, start, report)?;
+    let gave_up =
+        trained.iter().enumerate().filter_map(|(member, trained)| trained.gave_up(member, &recipe.training.plan)).collect();
 
     let host = Device::cpu();
     let specifications = network.specifications(0)?;
@@ -183,9 +185,11 @@ pub fn train(
     report(1.0, "comparison with other regressions")?;
     model.log.comparison = Comparison::new(&model, recipe, sample, &rows, &parts)?;
     model.card.metrics = model.log.comparison.metrics();
+    model.card.warnings = gave_up;
+    model.card.warnings.extend(model.log.comparison.warnings());
     if let Some(found) = Identification::of(&model, observations, &rows, &parts.held_out)? {
         model.card.metrics.extend(found.metrics());
-        model.card.warnings = found.warnings();
+        model.card.warnings.extend(found.warnings());
     }
     // As it is on disk, so that a model that is read again is the same.
     model.sha256 = model.hash()?;

@@ -131,7 +131,8 @@ fn check_data(data: &DataRecipe) -> Result<()> {
         check(format!("data.offsets.{name}"), offset, offset.is_finite(), "a finite number")?;
     }
     for (name, &factor) in &data.error_factors {
-        positive(format!("data.error_factors.{name}"), factor)?;
+        let (key, is_factor) = (format!("data.error_factors.{name}"), (0.01..=100.0).contains(&factor));
+        check(key, factor, is_factor, "a factor from 0.01 to 100; what is farther off has another unit")?;
     }
     let fraction = data.validation_fraction;
     check("data.validation_fraction", fraction, fraction > 0.0 && fraction < 1.0, "a number between 0 and 1")?;
@@ -236,6 +237,7 @@ mod tests {
         for (rest, key) in [
             ("[data.offsets]\nparallax = inf", "data.offsets.parallax"),
             ("[data.error_factors]\nteff = 0.0", "data.error_factors.teff"),
+            ("[data.error_factors]\nteff = 1e300", "found 1e300, expected a factor"),
             ("[data]\nconstraints = ['teff', 'teff']", "'teff' twice"),
             ("[data]\nconstraints = ['age']", "'age'"),
             ("[data]\nconstraints = ['teff']\n[transforms]\nextinction = 'identity'", "'extinction'"),

@@ -9,13 +9,13 @@ use super::{calibration, data_check, global_step, label_errors, model_error};
 use crate::confidence::{CONFIDENCE_FILE, Classifiers};
 use crate::error::{Error, Result};
 use crate::learn::{CheckpointFile, Checkpoints};
-use crate::model::{ForwardModel, ModelCard, ParameterSpace, Registry, check_kelvin, check_measured};
+use crate::model::{ForwardModel, ModelCard, Parameter, ParameterSpace, Registry, check_kelvin, check_measured};
 use crate::observations::{Observations, select};
-use crate::prior::GaussianMixture;
+use crate::prior::{GaussianMixture, NoisyLabels};
 use crate::table::{Column, ColumnSchema, FolderKind, Table, Values};
 use crate::tensor::Device;
 use crate::text::hexadecimal;
-use ndarray::Array2;
+use ndarray::{Array2, Array3};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -267,28 +267,26 @@ fn with_error_factors(factors: &BTreeMap<String, f64>, observations: &Observatio
     Some(rescaled)
 }
 
-/// The mixture of the measured labels of the kept training stars, with its flag threshold.
+/// The mixture of the labels of the kept training stars, as measured or without the noise of their errors,
+/// with its flag threshold.
 fn fit_prior(recipe: &Recipe, observations: &Observations, state: &TrainingState) -> Result<GaussianMixture> {
-    let space = &state.model.space;
-    let labels: Vec<usize> = space.label_positions();
-    let names: Vec<String> = labels.iter().map(|&position| space.parameters[position].name.clone()).collect();
-    let rows: Vec<Vec<f64>> = state
-        .stars(Part::Training)
-        .into_iter()
-        .filter_map(|star| {
-            labels
-                .iter()
-                .map(|&position| {
-                    let parameter = &space.parameters[position];
-                    let measured = observations.constraint(&parameter.name, star);
-                    measured.map(|(value, _)| value * parameter.model_units_per_file_unit)
-                })
-                .collect()
-        })
-        .collect();
-    let data = Array2::from_shape_vec((rows.len(), labels.len()), rows.concat())
-        .map_err(|error| Error::numerical("labels of the training stars").found(error.to_string()))?;
-    recipe.prior.fit(data.view(), &names, recipe.seed)
+    let labels: Vec<&Parameter> = state.model.space.parameters.iter().filter(|parameter| parameter.is_label()).collect();
+    let names: Vec<String> = labels.iter().map(|parameter| parameter.name.clone()).collect();
+    let (stars, n) = (state.stars(Part::Training), labels.len());
+    let measured = |(row, i): (usize, usize)| {
+        let factor = labels[i].model_units_per_file_unit;
+        let (value, error) = observations.constraint(&names[i], stars[row]).unwrap_or((f64::NAN, f64::NAN));
+        (value * factor, error * factor)
+    };
+    let values = Array2::from_shape_fn((stars.len(), n), |at| measured(at).0);
+    if !recipe.prior.deconvolve {
+        return recipe.prior.fit(values.view(), &names, recipe.seed);
+    }
+    let covariances = Array3::from_shape_fn((stars.len(), n, n), |(row, i, j)| match i == j {
+        true => measured((row, i)).1.powi(2),
+        false => 0.0,
+    });
+    recipe.prior.fit_noisy(NoisyLabels { values: values.view(), covariances: covariances.view() }, &names, recipe.seed)
 }
 
 /// One row per star of the sample: measured and fitted parameters (file units), whether it was kept and

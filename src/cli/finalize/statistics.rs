@@ -1,6 +1,7 @@
 //! What a catalogue holds, at a glance: moments of its columns and counts of its flags, from one pass over
 //! the rows.
 
+use crate::catalogue::flags::description;
 use crate::error::Result;
 use crate::infer::flags;
 use crate::observations::columns;
@@ -104,7 +105,7 @@ impl Statistics {
         let bits: BTreeMap<String, u64> = flagged.map(|(bit, count)| (bit.to_string(), *count)).collect();
         let columns: BTreeMap<&String, Value> = self.columns.iter().map(|(name, moments)| (name, moments.summary())).collect();
         // A format without descriptions (CSV) leaves that of fits.
-        let meaning = if self.meaning.is_empty() { flags::DESCRIPTION } else { &self.meaning };
+        let meaning = if self.meaning.is_empty() { &description(&flags::FLAGS) } else { &self.meaning };
         (json!({ "stars_by_bit": bits, "meaning": meaning }), json!(columns))
     }
 }

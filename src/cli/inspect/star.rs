@@ -1,6 +1,8 @@
 //! One star: its data, the fit, residuals and posterior.
 
 use super::Arguments;
+use crate::catalogue::flags::set;
+use crate::cli::figure_file;
 use crate::cli::outcome::Outcome;
 use crate::cli::settings::Settings;
 use crate::error::{Error, Result};
@@ -18,8 +20,6 @@ use std::path::Path;
 
 /// Rows in memory at once.
 const CHUNK: usize = 1024;
-/// Pixels of a PNG file across.
-const PNG_WIDTH: u32 = 2480;
 
 /// Fits one star with the defaults and describes the result.
 pub fn inspect(arguments: &Arguments, star: i64, data: &Path, settings: &Settings) -> Result<Outcome> {
@@ -27,12 +27,7 @@ pub fn inspect(arguments: &Arguments, star: i64, data: &Path, settings: &Setting
         require_utf8(output)?;
         Inputs::of([data, arguments.path.as_path()]).require_other(output)?;
         check_target(output, arguments.overwrite)?;
-        if !is_svg(output) && !has_extension(output, "png") {
-            return Err(Error::usage(output.display().to_string())
-                .found("another kind of figure")
-                .expected(".svg or .png")
-                .remedy("Name the figure with one of these endings."));
-        }
+        figure_file::require_ending(output)?;
     }
     let package = settings.package(&arguments.path)?;
     let trained: &TrainedModel = package.require("inspect --star")?;
@@ -46,22 +41,10 @@ pub fn inspect(arguments: &Arguments, star: i64, data: &Path, settings: &Setting
     if let Some(output) = &arguments.output {
         let fitted = fitter.model().predict(estimates.coordinates.view())?;
         let figure = figure(&observations, &estimates, &fitted.row(0).to_vec());
-        if is_svg(output) {
-            figure.save_svg(output)?
-        } else {
-            figure.save_png(output, PNG_WIDTH)?
-        }
+        figure_file::save(&figure, output)?;
         tracing::info!("{}: figure of star {star}", output.display());
     }
     Ok(Outcome::answer(text(star, &observations, &estimates), summary(star, &estimates)))
-}
-
-fn has_extension(path: &Path, extension: &str) -> bool {
-    path.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension))
-}
-
-fn is_svg(path: &Path) -> bool {
-    has_extension(path, "svg")
 }
 
 /// The row of a star.
@@ -119,13 +102,9 @@ fn summary(star: i64, estimates: &Estimates) -> serde_json::Value {
     })
 }
 
-/// Meanings of the bits that are set, from the catalogue's own description of them.
+/// Meanings of the bits that are set.
 fn set_flags(bits: i32) -> Vec<&'static str> {
-    let meanings = flags::DESCRIPTION.split("; ").filter_map(|entry| {
-        let (bit, meaning) = entry.split_once(": ")?;
-        Some((bit.parse::<u32>().ok()?, meaning.split(". ").next()?))
-    });
-    meanings.filter(|(bit, _)| bits & (1 << bit) != 0).map(|(_, meaning)| meaning).collect()
+    set(&flags::FLAGS, bits).map(|flag| flag.text).collect()
 }
 
 /// Data, `fit` (the predicted flux `[W]`) and posterior.

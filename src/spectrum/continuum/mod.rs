@@ -74,6 +74,30 @@ impl Default for ContinuumOptions {
 }
 
 impl ContinuumOptions {
+    /// What decides the continuum, in words: two spectra with the same are comparable.
+    pub fn described(&self) -> String {
+        let Self { kernel, degree, splits, clip: [below, above], iterations, window, .. } = self;
+        let mut text = match self.method {
+            Method::None => return "none".into(),
+            Method::Gaussian => format!("gaussian, kernel {kernel} Angstrom"),
+            Method::Polynomial => {
+                format!(
+                    "polynomial, degree {degree}, splits {splits:?} Angstrom, clip {below} and {above}, {iterations} iterations"
+                )
+            }
+            Method::SavitzkyGolay => format!("savitzky-golay, window {window}, degree {degree}"),
+        };
+        if self.per_arm {
+            text += ", each arm by itself";
+        }
+        let mut mask: Vec<&str> = self.mask.iter().map(String::as_str).collect();
+        mask.sort_unstable();
+        if !mask.is_empty() {
+            text += &format!(", without {}", mask.join(", "));
+        }
+        text
+    }
+
     /// Checks the settings of the method on a grid; nothing is built, whatever its size.
     ///
     /// # Errors

@@ -163,6 +163,24 @@ fn masks_keep_lines_out_of_the_continuum() {
 }
 
 #[test]
+fn what_decides_a_continuum_is_in_its_words() {
+    let options = ContinuumOptions::default();
+    assert_eq!(options.described(), "gaussian, kernel 20 Angstrom, without balmer, dib");
+    // Settings of other methods do not matter; those of its own do.
+    assert_eq!(ContinuumOptions { degree: 7, window: 9, ..options.clone() }.described(), options.described());
+    for other in [
+        ContinuumOptions { kernel: 21.0, ..options.clone() },
+        ContinuumOptions { per_arm: true, ..options.clone() },
+        ContinuumOptions { mask: vec!["dib".into()], ..options.clone() },
+        ContinuumOptions { method: Method::Polynomial, ..options.clone() },
+        ContinuumOptions { method: Method::SavitzkyGolay, ..options.clone() },
+    ] {
+        assert_ne!(other.described(), options.described());
+    }
+    assert_eq!(ContinuumOptions { method: Method::None, ..options }.described(), "none");
+}
+
+#[test]
 fn impossible_settings_are_refused_by_key() {
     let message = |options: ContinuumOptions| Continuum::new(&options, &grid()).unwrap_err().to_string();
     assert!(message(ContinuumOptions { kernel: 0.0, ..Default::default() }).contains("continuum.kernel"));

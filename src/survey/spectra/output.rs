@@ -3,6 +3,7 @@
 use super::fact::FactColumns;
 use super::star::{Finished, Pipeline};
 use crate::error::{Error, Result};
+use crate::observations::columns;
 use crate::spectrum::continuum::Method;
 use crate::survey::prepare::id_column;
 use crate::survey::prepare::observation::{flux_columns, list, metadata, notes_column, pass_through};
@@ -14,6 +15,8 @@ pub(super) struct Header {
     /// The recipe as text.
     pub recipe: String,
     pub is_normalised: bool,
+    /// The pseudo-continuum, in words.
+    pub continuum: String,
     pub medium: &'static str,
     pub line_spread: bool,
     /// Unit of the flux where it is not normalised, from the first spectrum.
@@ -27,6 +30,7 @@ impl Header {
         Self {
             recipe,
             is_normalised: source.continuum.method != Method::None,
+            continuum: source.continuum.described(),
             medium: source.grid_medium.name(),
             line_spread: source.line_spread,
             flux_unit: None,
@@ -106,7 +110,8 @@ impl Header {
         }
         pass_through(&mut table, others)?;
         table.metadata = metadata(grid.centres(), &grid.names(), &unit, &self.recipe);
-        let medium = [("wavelength_unit", "Angstrom"), ("wavelength_medium", self.medium)];
+        let medium =
+            [("wavelength_unit", "Angstrom"), ("wavelength_medium", self.medium), (columns::CONTINUUM, self.continuum.as_str())];
         table.metadata.extend(medium.map(|(key, text)| (key.to_owned(), text.to_owned())));
         Ok(table)
     }

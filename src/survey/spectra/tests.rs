@@ -120,7 +120,8 @@ fn stars_come_into_the_rest_frame_and_bad_ones_are_flagged_rows() {
     // S/N 20 a pixel of 0.8 Å, and two arms overlap at the end.
     let snr = table.column("snr").unwrap().to_f64().unwrap()[0];
     assert!((13.0..22.0).contains(&snr), "{snr}");
-    for (key, value) in [("wavelength_unit", "Angstrom"), ("wavelength_medium", "vacuum")] {
+    let continuum = "polynomial, degree 1, splits [] Angstrom, clip 1.5 and 3, 5 iterations, without balmer, dib";
+    for (key, value) in [("wavelength_unit", "Angstrom"), ("wavelength_medium", "vacuum"), ("flux_continuum", continuum)] {
         assert_eq!(table.metadata_of(key).map(String::as_str), Some(value));
     }
     assert_eq!(wavelengths(&table).len(), 241);
