@@ -11,7 +11,7 @@ const MEDIAN_ERROR: f64 = 1.253_314_137_315_500_3;
 
 /// Standard error of 1.4826·MAD of n normal values is this times σ/√n: 1/(4 q φ(q)) with q = Φ⁻¹(3/4)
 /// (Rousseeuw & Croux 1993, sec. 2: asymptotic efficiency 36.74 %).
-const MAD_SIGMA_ERROR: f64 = 1.166_4;
+pub const MAD_SIGMA_ERROR: f64 = 1.166_4;
 
 /// Probability that a normal value lies within ±1σ.
 pub const WITHIN_ONE_SIGMA: f64 = 0.682_689_492_137_086;

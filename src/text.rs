@@ -56,10 +56,12 @@ pub fn with_short_numbers(text: &str) -> Cow<'_, str> {
     let (mut shown, mut rest) = (String::new(), text);
     while let Some(start) = rest.find(is_of_number) {
         let end = rest[start..].find(|character| !is_of_number(character)).map_or(rest.len(), |length| start + length);
+        // A full stop is the sentence's.
+        let end = start + rest[start..end].trim_end_matches('.').len().max(1);
         shown.push_str(&rest[..start]);
         let is_alone = !is_of_name(shown.chars().next_back()) && !is_of_name(rest[end..].chars().next());
         let long = Some(&rest[start..end]).filter(|number| is_alone && number.len() > MOST);
-        let number = long.and_then(|number| number.parse::<f64>().ok());
+        let number = long.and_then(|number| number.parse::<f64>().ok()).filter(|number| number.is_finite());
         match number {
             // Writing to a string cannot fail.
             Some(number) => _ = write!(shown, "{number:e}"),
@@ -151,7 +153,9 @@ mod tests {
     fn long_numbers_are_short_and_types_are_not_named() {
         let long = format!("{} to {}, source 4611686018427387904, 0.12345678901234567", 1e300, -1e-40);
         assert_eq!(with_short_numbers(&long), "1e300 to -1e-40, source 4611686018427387904, 0.12345678901234567");
-        for same in ["", "no number", "…-… 3", "1111111111111111111111111111.1.1", "/a/0000000000000000000000000000001.fits"]
+        assert_eq!(with_short_numbers(&format!("found {}.", 1e300)), "found 1e300.");
+        for same in
+            ["", "no number. .. 4.", "…-… 3", "1111111111111111111111111111.1.1", "/a/0000000000000000000000000000001.fits"]
         {
             assert_eq!(with_short_numbers(same), same);
         }

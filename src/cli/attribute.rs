@@ -11,7 +11,7 @@ use crate::regress::{AttributionMaps, Class, MapOptions, RegressionModel};
 use crate::run::inputs::{Inputs, require_utf8};
 use crate::run::provenance::Provenance;
 use crate::run::{expand, interrupt};
-use crate::table::{self, Column, ColumnSchema, Table, Values, check_target};
+use crate::table::{self, Column, ColumnSchema, Format, Table, Values, check_target};
 use crate::validate::figure::Figure;
 use crate::validate::figure::axis::Axis;
 use crate::validate::figure::canvas::Stroke;
@@ -20,6 +20,7 @@ use crate::validate::figure::theme::{INK, SERIES};
 use crate::validate::number::significant;
 use crate::warning::warn_once;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Bytes of observations that are read at once.
@@ -72,6 +73,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         inputs.require_other(output)?;
         check_target(output, arguments.overwrite)?;
     }
+    Format::of_output(&arguments.output)?;
     arguments.figure.as_deref().map_or(Ok(()), figure_file::require_ending)?;
     let package = settings.package(&arguments.model)?;
     let model: &RegressionModel = package.require("attribute")?;
@@ -105,7 +107,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         "figure": arguments.figure,
         "stars": maps.n_stars,
         "classes": classes.collect::<Vec<_>>(),
-        "incompleteness": parameters.iter().cloned().zip(maps.incompleteness.iter().copied()).collect::<Vec<_>>(),
+        "incompleteness": parameters.iter().cloned().zip(maps.incompleteness.iter().copied()).collect::<BTreeMap<_, _>>(),
     })))
 }
 
@@ -114,7 +116,10 @@ impl Arguments {
         let parameters = model.target.parameters();
         for (key, number) in [("--stars", self.stars), ("--baselines", self.baselines), ("--points", self.points)] {
             if !(1..=MOST).contains(&number) {
-                return Err(Error::usage(key).found(number.to_string()).expected(format!("from 1 to {MOST}")));
+                return Err(Error::usage(key)
+                    .found(number.to_string())
+                    .expected(format!("from 1 to {MOST}"))
+                    .remedy("Give another number."));
             }
         }
         let split = self.split.clone().unwrap_or_else(|| {

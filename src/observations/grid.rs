@@ -89,6 +89,14 @@ impl Grid {
         }
     }
 
+    /// Takes over what `other`, of the same data vector, says of its preparation where this says nothing.
+    pub(super) fn learn(&mut self, other: &Self) {
+        self.medium = self.medium.or(other.medium);
+        if self.continuum.is_none() {
+            self.continuum.clone_from(&other.continuum);
+        }
+    }
+
     /// Number of leading XP samples B.
     pub fn n_xp_samples(&self) -> usize {
         self.names.iter().take_while(|name| name.starts_with(XP_SAMPLE)).count()

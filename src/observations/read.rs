@@ -106,13 +106,19 @@ impl Observations {
     }
 }
 
-/// Appends the rows of another observation file, in the units of the first, whose metadata stand for all.
+/// Appends the rows of another observation file, in the units of the first, whose metadata stand for all; of
+/// medium and continuum, that of the first which says it.
 /// `place` names the other file.
 ///
 /// # Errors
 /// When it has another grid, other columns, or units of another kind or of none.
 pub fn append_file(whole: &mut Table, more: Table, place: &str) -> Result<()> {
     grid_of(whole)?.require_same(&grid_of(&more)?)?;
+    for key in [columns::MEDIUM, columns::CONTINUUM] {
+        if let (None, Some(text)) = (whole.metadata.get(key), more.metadata_of(key)) {
+            whole.metadata.insert(key.to_owned(), text.clone());
+        }
+    }
     require_same_flux_unit(whole, &more, place)?;
     append(whole, more, place)
 }

@@ -50,8 +50,10 @@ impl Stars {
     /// Adds the stars of another part of the same files.
     ///
     /// # Errors
-    /// When the parts have other columns.
+    /// When the parts have other columns, or were prepared otherwise.
     pub(super) fn append(&mut self, more: Self) -> Result<()> {
+        self.grid.require_same(&more.grid)?;
+        self.grid.learn(&more.grid);
         self.auxiliary.append(more.auxiliary)?;
         for (name, constraint) in more.constraints {
             let known = self.constraints.get_mut(&name).ok_or_else(|| {

@@ -51,19 +51,22 @@ impl LabelledSpectra {
             if found != expected {
                 return Err(Error::data(place)
                     .found(format!("{name} {found:?}"))
-                    .expected(format!("{expected:?} (stars, pixels)")));
+                    .expected(format!("{expected:?} (stars, pixels)"))
+                    .remedy("Give arrays of these shapes."));
             }
         }
         if let Some(errors) = &self.label_errors {
             if errors.dim() != self.labels.dim() {
                 return Err(Error::data(place)
                     .found(format!("errors of labels {:?}", errors.dim()))
-                    .expected(format!("{:?} (stars, labels)", self.labels.dim())));
+                    .expected(format!("{:?} (stars, labels)", self.labels.dim()))
+                    .remedy("Give an error for every label."));
             }
             if let Some(((star, k), error)) = errors.indexed_iter().find(|(_, error)| error.is_nan() || **error < 0.0) {
                 return Err(Error::data(format!("{place}, star {star}, error of label '{}'", space.names[k]))
                     .found(error.to_string())
-                    .expected("a number that is not negative, or infinity where the label is not measured"));
+                    .expected("a number that is not negative, or infinity where the label is not measured")
+                    .remedy("Correct the error, or leave the star out."));
             }
         }
         let faulty = |((star, pixel), weight): ((usize, usize), &f32)| {

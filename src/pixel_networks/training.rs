@@ -10,7 +10,7 @@ use crate::per_pixel::train::{Checkpoint, LabelErrors, PixelResult, Place, Train
 use crate::per_pixel::{GradientLibrary, LabelSpace, LabelledSpectra, NetworkEngine, SpectrumFitOptions, SpectrumFitter};
 use crate::quantity::Facts;
 use crate::spectrum::Medium;
-use crate::statistics::median;
+use crate::statistics::{MAD_SIGMA_ERROR, median};
 use crate::table::{Column, ColumnSchema, Table, Values};
 use ndarray::{Array2, Axis};
 use std::sync::Arc;
@@ -69,8 +69,7 @@ const DOUBTFUL_ERRORS: f64 = 1.25;
 pub(super) fn fault_of_errors(errors: &LabelErrors) -> Option<String> {
     let LabelErrors { label, ratio, n_stars, .. } = errors;
     let ratio = (*ratio)?;
-    // MAD-σ of n normal numbers is known to 1.17/√(2 n) of itself.
-    let doubtful = DOUBTFUL_ERRORS.ln() + 3.0 * 1.17 / (2.0 * *n_stars as f64).sqrt();
+    let doubtful = DOUBTFUL_ERRORS.ln() + 3.0 * MAD_SIGMA_ERROR / (*n_stars as f64).sqrt();
     let fault = match ratio.ln() {
         off if off > doubtful => "understated, or the spectra's are",
         off if off < -doubtful => "overstated",

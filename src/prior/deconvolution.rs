@@ -9,8 +9,8 @@
 //!
 //! with means ⟨ ⟩ over stars by q_ij, and the step δ_j of m_j. (These are eq. 17 of the source with its b_ij
 //! and B_ij written out.) Eigenvalues of V_j below a least width are raised to it, which is the maximum of
-//! the likelihood of mixtures whose Gaussians are that wide. A Gaussian that fewer stars tell than it has
-//! numbers of its own is left out.
+//! the likelihood of mixtures whose Gaussians are that wide. A Gaussian that no more stars tell than there
+//! are labels is left out.
 //!
 //! Source: Bovy, Hogg & Roweis 2011, Ann. Appl. Stat. 5, 1657.
 
@@ -142,6 +142,11 @@ pub(super) fn deconvolve(labels: NoisyLabels<'_>, mixture: &GaussianMixture, lim
         return Err(Error::data("labels of the mixture prior").found("no star with a label").expected("noisy labels"));
     }
     let mut gaussians: Vec<Gaussian> = mixture.components.iter().map(Gaussian::of).collect();
+    // The likelihood rises from a start that is possible itself.
+    for gaussian in &mut gaussians {
+        let covariance = DMatrix::from_row_slice(n, n, &gaussian.covariance);
+        gaussian.covariance = at_least(covariance, limits.least_width * limits.least_width);
+    }
     let mut before = f64::NEG_INFINITY;
     for iteration in 0..=limits.max_iterations {
         let sums = expectation(&stars, &gaussians, n);
@@ -153,8 +158,16 @@ pub(super) fn deconvolve(labels: NoisyLabels<'_>, mixture: &GaussianMixture, lim
                 .expected("a finite one")
                 .remedy("Look for impossible labels or errors, or set deconvolve = false in [prior]."));
         }
+        if mean_ln_density - before < limits.tolerance {
+            break;
+        }
         // The last sums are of the likelihood alone.
-        if mean_ln_density - before < limits.tolerance || iteration == limits.max_iterations {
+        if iteration == limits.max_iterations {
+            tracing::warn!(
+                "deconvolution of the mixture prior: mean ln p still rose by {:.1e} in the last of {iteration} iterations \
+                 (raise max_iterations in [prior])",
+                mean_ln_density - before
+            );
             break;
         }
         before = mean_ln_density;

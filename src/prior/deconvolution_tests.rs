@@ -156,3 +156,24 @@ fn what_is_no_noise_is_refused_with_its_place() {
     assert!(message(&covariances.slice(s![1.., .., ..]).to_owned()).contains("as many as values"));
     assert!(MixtureFit { least_width: 0.0, ..Default::default() }.validate().unwrap_err().to_string().contains("least_width"));
 }
+
+/// A first Gaussian that is thinner than the least width is raised to it before anything else, or the first
+/// step would lower the likelihood and end the search.
+#[test]
+fn a_thin_start_does_not_end_the_search() {
+    let (values, covariances) = noisy_clouds();
+    let noisy = NoisyLabels { values: values.view(), covariances: covariances.view() };
+    let first = settings().fit(values.view(), &names(), 1).unwrap();
+    let weights: Vec<f64> = first.components.iter().map(|component| component.weight).collect();
+    let means: Vec<Vec<f64>> = first.components.iter().map(|component| component.mean.clone()).collect();
+    let thin = vec![vec![1e-6, 0.0, 0.0, 1e-6]; weights.len()];
+    let thin = GaussianMixture::new(names(), &weights, &means, &thin).unwrap();
+    let limits = |max_iterations| Limits { least_width: 0.05, tolerance: 1e-7, max_iterations };
+    let mean_ln_density = |mixture: &GaussianMixture| {
+        let gaussians: Vec<Gaussian> = mixture.components.iter().map(Gaussian::of).collect();
+        expectation(&noisy.stars().unwrap(), &gaussians, 2).ln_density / N as f64
+    };
+    let [from_thin, usual] = [&thin, &first].map(|start| mean_ln_density(&deconvolve(noisy, start, limits(300)).unwrap()));
+    println!("mean ln p from thin Gaussians {from_thin:.4}, from the usual start {usual:.4}");
+    assert!((from_thin - usual).abs() < 0.01);
+}

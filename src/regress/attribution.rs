@@ -8,7 +8,7 @@ use super::rows::TOGETHER;
 use super::target::{LabelLoss, Target};
 use crate::error::{Error, Result};
 use crate::tensor::{Device, to_f64};
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
 /// Attributions of a star.
@@ -45,12 +45,12 @@ impl RegressionModel {
         }
         self.require_attributable()?;
         let points = points.max(1);
-        let along = Array2::from_shape_fn((points, width), |(point, w)| {
-            baseline[w] + (flux[w] - baseline[w]) * ((point as f64 + 0.5) / points as f64) as f32
-        });
         let mut values = Array2::<f64>::zeros((self.target.parameters().len(), width));
-        for rows in along.axis_chunks_iter(Axis(0), TOGETHER) {
-            values += &self.slopes(rows)?;
+        for first in (0..points).step_by(TOGETHER) {
+            let rows = Array2::from_shape_fn((TOGETHER.min(points - first), width), |(point, w)| {
+                baseline[w] + (flux[w] - baseline[w]) * (((first + point) as f64 + 0.5) / points as f64) as f32
+            });
+            values += &self.slopes(rows.view())?;
         }
         values /= points as f64;
         for (mut column, (x, b)) in values.columns_mut().into_iter().zip(flux.iter().zip(baseline)) {

@@ -12,7 +12,8 @@ use super::train::some_of;
 use crate::error::{Error, Result};
 use crate::observations::Sample;
 use crate::statistics::percentiles;
-use ndarray::{Array2, Axis};
+use crate::text::first_repeated;
+use ndarray::Array2;
 use serde::Serialize;
 
 /// Classes by a prediction: thirds of the stars.
@@ -23,7 +24,7 @@ const CLASSES: usize = 3;
 pub struct MapOptions {
     /// Most stars, by a hash of the identifier.
     pub stars: usize,
-    /// Baselines of each star: the next ones of the same stars.
+    /// Baselines of each star: others of the same stars, far apart in their order.
     pub baselines: usize,
     /// Points of each integral.
     pub points: usize,
@@ -61,8 +62,8 @@ pub struct Class {
 
 impl RegressionModel {
     /// Maps of a sample. Entries that a star or its baseline lacks are alike in both, at the mean of the
-    /// chosen stars, so that nothing is attributed to them. `report` gets the fraction done, and may stop the
-    /// work.
+    /// chosen stars, so that nothing is attributed to them; means are over the baselines that have the entry.
+    /// `report` gets the fraction done, and may stop the work.
     ///
     /// # Errors
     /// When the model's predictions are not of fluxes alone, the sample has another grid or fewer than six
@@ -76,6 +77,12 @@ impl RegressionModel {
         self.require_attributable()?;
         self.inputs.grid.require_same(&sample.stars().grid)?;
         let parameters = self.target.parameters();
+        if let Some(name) = first_repeated(&options.split) {
+            return Err(Error::usage(format!("split by '{name}'"))
+                .found("it twice")
+                .expected("every prediction once")
+                .remedy("Leave one out."));
+        }
         let position = |name: &String| {
             parameters.iter().position(|parameter| parameter == name).ok_or_else(|| {
                 Error::usage(format!("split by '{name}'"))
@@ -95,24 +102,27 @@ impl RegressionModel {
                 .expected(format!("at least {}", 2 * CLASSES))
                 .remedy("Give more stars."));
         }
-        let rows = {
+        let (rows, is_there) = {
             let (held, stars) = sample.held(&chosen)?;
-            fluxes(&self.inputs.recipe, &held, &stars, &self.inputs.untrained, None)
+            let rows = fluxes(&self.inputs.recipe, &held, &stars, &self.inputs.untrained, None);
+            // Before gaps are bridged.
+            let mut is_there = Array2::from_shape_fn(rows.dim(), |(row, w)| held.flux_error[[stars[row], w]].is_finite());
+            self.inputs.untrained.iter().for_each(|&entry| is_there.column_mut(entry).fill(false));
+            (rows, is_there)
         };
-        let means: Vec<f32> = rows.columns().into_iter().map(mean_of_present).collect();
-        self.maps_of(&rows, &means, &splits, options, report)
+        let chosen = Chosen { means: rows.columns().into_iter().map(mean_of_present).collect(), rows, is_there };
+        self.maps_of(&chosen, &splits, options, report)
     }
 
     fn maps_of(
         &self,
-        rows: &Array2<f32>,
-        means: &[f32],
+        chosen: &Chosen,
         splits: &[usize],
         options: &MapOptions,
         report: &mut dyn FnMut(f64) -> Result<()>,
     ) -> Result<AttributionMaps> {
-        let ((n, width), p) = (rows.dim(), self.target.parameters().len());
-        let predicted: Vec<Vec<f64>> = rows.axis_iter(Axis(0)).map(|row| self.mean_at(&filled(row, means))).collect();
+        let ((n, width), p) = (chosen.rows.dim(), self.target.parameters().len());
+        let predicted: Vec<Vec<f64>> = (0..n).map(|star| self.mean_at(&chosen.filled(star))).collect();
         let mut classes = vec![Sums::new(None, p, width)];
         for &k in splits {
             let values: Vec<f64> = predicted.iter().map(|of_star| of_star[k]).collect();
@@ -123,24 +133,24 @@ impl RegressionModel {
         let n_baselines = options.baselines.clamp(1, n - 1);
         let (mut squares, mut errors) = (vec![0.0; p], vec![0.0; p]);
         for star in 0..n {
-            let mut sum = Array2::<f64>::zeros((p, width));
+            let (mut sum, mut n_pairs) = (Array2::<f64>::zeros((p, width)), vec![0_u32; width]);
             for next in 1..=n_baselines {
                 // Far apart in the order of the rows, which may be sorted.
                 let baseline = (star + next * n / (n_baselines + 1)) % n;
-                let pair = |of: usize| -> Vec<f32> {
-                    let is_whole = |w: usize| rows[[star, w]].is_finite() && rows[[baseline, w]].is_finite();
-                    (0..width).map(|w| if is_whole(w) { rows[[of, w]] } else { means[w] }).collect()
-                };
-                let found = self.attribution(&pair(star), &pair(baseline), options.points)?;
+                let pair = [star, baseline];
+                let found = self.attribution(&chosen.of(star, pair), &chosen.of(baseline, pair), options.points)?;
                 for (k, difference) in found.difference.iter().enumerate() {
                     squares[k] += difference * difference;
                     errors[k] += (found.values.row(k).sum() - difference).powi(2);
                 }
                 sum += &found.values;
+                n_pairs.iter_mut().enumerate().for_each(|(w, n)| *n += u32::from(chosen.have(pair, w)));
             }
-            sum.mapv_inplace(|value| (value / n_baselines as f64).abs());
-            let is_there: Vec<bool> = rows.row(star).iter().map(|value| value.is_finite()).collect();
-            classes.iter_mut().filter(|class| class.holds(&predicted[star])).for_each(|class| class.add(&sum, &is_there));
+            for (mut column, &n) in sum.columns_mut().into_iter().zip(&n_pairs) {
+                column.mapv_inplace(|value| (value / f64::from(n)).abs());
+            }
+            let is_known: Vec<bool> = n_pairs.iter().map(|n| *n > 0).collect();
+            classes.iter_mut().filter(|class| class.holds(&predicted[star])).for_each(|class| class.add(&sum, &is_known));
             report((star + 1) as f64 / n as f64)?;
         }
         let names = self.target.parameters();
@@ -148,9 +158,39 @@ impl RegressionModel {
             options: options.clone(),
             n_stars: n,
             classes: classes.into_iter().map(|sums| sums.class(&names)).collect(),
-            incompleteness: squares.iter().zip(errors).map(|(square, error): (&f64, f64)| (error / square).sqrt()).collect(),
+            incompleteness: squares.into_iter().zip(errors).map(|(square, error)| part_of(error, square)).collect(),
         })
     }
+}
+
+/// The stars of the maps.
+struct Chosen {
+    /// Fluxes `[N, W]`, gaps bridged as the model bridges them, and which were measured.
+    rows: Array2<f32>,
+    is_there: Array2<bool>,
+    /// Of the stars `[W]`.
+    means: Vec<f32>,
+}
+
+impl Chosen {
+    fn have(&self, pair: [usize; 2], w: usize) -> bool {
+        pair.iter().all(|&star| self.is_there[[star, w]])
+    }
+
+    /// Fluxes of a star of a pair: the mean where one of the two has none.
+    fn of(&self, star: usize, pair: [usize; 2]) -> Vec<f32> {
+        (0..self.means.len()).map(|w| if self.have(pair, w) { self.rows[[star, w]] } else { self.means[w] }).collect()
+    }
+
+    fn filled(&self, star: usize) -> Vec<f32> {
+        let row = self.rows.row(star);
+        row.iter().zip(&self.means).map(|(value, mean)| if value.is_finite() { *value } else { *mean }).collect()
+    }
+}
+
+/// √(error/square); none of nothing.
+fn part_of(error: f64, square: f64) -> f64 {
+    if error == 0.0 { 0.0 } else { (error / square).sqrt() }
 }
 
 /// A third of the stars, by prediction `k`.
@@ -205,8 +245,4 @@ impl Sums {
 fn mean_of_present(column: ndarray::ArrayView1<'_, f32>) -> f32 {
     let present: Vec<f64> = column.iter().filter(|value| value.is_finite()).map(|value| f64::from(*value)).collect();
     (present.iter().sum::<f64>() / present.len().max(1) as f64) as f32
-}
-
-fn filled(row: ndarray::ArrayView1<'_, f32>, means: &[f32]) -> Vec<f32> {
-    row.iter().zip(means).map(|(value, mean)| if value.is_finite() { *value } else { *mean }).collect()
 }

@@ -8,7 +8,7 @@ use super::target::Target;
 use super::train::{Parts, some_of};
 use crate::error::Result;
 use crate::observations::{Sample, Stars};
-use crate::statistics::{median, robust_scatter, scatter_about_zero};
+use crate::statistics::{MAD_SIGMA_ERROR, median, robust_scatter, scatter_about_zero};
 use ndarray::{Array2, Axis};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -28,11 +28,15 @@ pub struct Row {
     /// Mean of its square over the variance of what was measured (Shen et al. 2025, Table C.1), if that
     /// varies.
     pub squared_error: Option<f64>,
+    /// 1.48 MAD of what was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured_scatter: Option<f64>,
     /// Robust scatter of the network's pulls about zero, with the errors of both; baselines have no errors.
     pub pulls: Option<f64>,
 }
 
-/// Fraction by which simpler regressions have to be better, in squares and in scatter, to be spoken of.
+/// Fraction, beyond two errors of a robust scatter, by which simpler regressions have to be better, in
+/// squares and in scatter, to be spoken of.
 const MUCH: f64 = 0.1;
 /// Fewest stars whose squares are spoken of.
 const FEWEST: usize = 20;
@@ -109,6 +113,7 @@ impl Comparison {
             scatter: robust_scatter(&values),
             squared_error: Some(values.iter().map(|value| value * value).sum::<f64>() / values.len() as f64 / variance)
                 .filter(|ratio| ratio.is_finite()),
+            measured_scatter: Some(robust_scatter(measured)).filter(|scatter| scatter.is_finite()),
             pulls: has_errors.then(|| scatter_about_zero(&pulls)).filter(|pulls| pulls.is_finite()),
         });
     }
@@ -131,7 +136,9 @@ impl Comparison {
         for own in self.rows.iter().filter(|row| row.method == "network" && row.n_stars >= FEWEST) {
             let (parameter, n) = (&own.parameter, own.n_stars);
             let Some(squares) = own.squared_error else { continue };
-            if squares >= 1.0 {
+            // A few stars that are far off make the squares large, too.
+            let is_as_wide = own.measured_scatter.is_none_or(|measured| own.scatter > (1.0 - MUCH) * measured);
+            if squares >= 1.0 && is_as_wide {
                 found.push(format!(
                     "{parameter}: the mean square of the residuals of {n} validation stars is {squares:.3} times the variance of \
                      what was measured, which one value for all stars would have too: nothing was learned (lower the learning \
@@ -140,7 +147,8 @@ impl Comparison {
                 continue;
             }
             let is_far_better = |row: &&Row| {
-                row.squared_error.is_some_and(|other| other < (1.0 - MUCH) * squares) && row.scatter < (1.0 - MUCH) * own.scatter
+                let least = 1.0 - MUCH - 2.0 * MAD_SIGMA_ERROR / (n as f64).sqrt();
+                row.squared_error.is_some_and(|other| other < least * squares) && row.scatter < least * own.scatter
             };
             let linear = self.rows.iter().filter(|row| row.parameter == *parameter && row.method.starts_with("linear"));
             if let Some(row) = linear.into_iter().find(is_far_better) {
@@ -250,6 +258,7 @@ mod tests {
             bias: 0.0,
             scatter,
             squared_error: Some(squared_error),
+            measured_scatter: Some(600.0),
             pulls: None,
         };
         let of = |own: [f64; 2], linear: [f64; 2]| {
@@ -258,8 +267,10 @@ mod tests {
         };
         assert_eq!(of([100.0, 0.10], [95.0, 0.08]), Vec::<String>::new());
         assert_eq!(of([100.0, 0.10], [80.0, 0.12]), Vec::<String>::new());
+        assert_eq!(of([100.0, 0.10], [85.0, 0.05]), Vec::<String>::new(), "within the errors of 400 stars");
+        assert_eq!(of([100.0, 1.2], [100.0, 1.1]), Vec::<String>::new(), "a few stars far off");
         for (own, linear, text) in
-            [([600.0, 1.2], [100.0, 0.1], "nothing was learned"), ([100.0, 0.1], [80.0, 0.05], "80.00 in place of 100")]
+            [([600.0, 1.2], [100.0, 0.1], "nothing was learned"), ([100.0, 0.1], [70.0, 0.05], "70.00 in place of 100")]
         {
             let warnings = of(own, linear);
             assert!(warnings.len() == 1 && warnings[0].contains(text), "{warnings:?}");

@@ -30,6 +30,8 @@ const FEWEST: usize = 30;
 const STARS_OF_A_SLOPE: usize = 5;
 /// Labels that follow from others leave its slopes open: next to none, relative to the trace.
 const RIDGE: f64 = 1e-9;
+/// Errors below this part of the median say nothing of the map between fitted and given labels.
+const PINNED: f64 = 0.1;
 
 /// The errors of a label, by what the spectra say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -144,7 +146,13 @@ impl LinearMap {
         };
         let rows = DMatrix::from_fn(good.len(), l + 1, |row, k| if k < l { fitted[[good[row], k]] - map.mean[k] } else { 1.0 });
         for k in 0..l {
-            let weight = |&i: &usize| (errors[[i, k]] / space.width(k)).max(SMALLEST_ERROR).powi(-2);
+            // Labels that are far better known than most stay where they are given, whatever the scale of the
+            // fits.
+            let pinned = PINNED * median(&errors.column(k).to_vec());
+            let weight = |&i: &usize| match errors[[i, k]] {
+                error if error < pinned => 0.0,
+                error => (error / space.width(k)).max(SMALLEST_ERROR).powi(-2),
+            };
             let weights = DVector::from_iterator(good.len(), good.iter().map(weight));
             let missed = DVector::from_fn(good.len(), |row, _| weights[row] * (given[[good[row], k]] - fitted[[good[row], k]]));
             let mut weighted = rows.clone();

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 /// Most weights of a second layer: matrices have the square of it.
 const LARGEST_SECOND_LAYER: usize = 2500;
+/// Weights between the hidden layers of the mean of a committee: 0.25 MB a pixel.
+const LARGEST_MEAN_LAYER: usize = 65_536;
 
 /// How networks are optimised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +92,7 @@ impl TrainingOptions {
     /// `Usage`, naming the choice and its range.
     pub fn validate(&self) -> Result<()> {
         let fault = |option: &str, found: String, expected: &str| {
-            Err(Error::usage(format!("training option {option}")).found(found).expected(expected))
+            Err(Error::usage(format!("training option {option}")).found(found).expected(expected).remedy("Correct the recipe."))
         };
         self.adam.validate()?;
         if !(1..=512).contains(&self.hidden) {
@@ -101,6 +103,12 @@ impl TrainingOptions {
         }
         if !(1..=64).contains(&self.committee) || self.committee * self.hidden > 512 {
             return fault("committee", self.committee.to_string(), "1 to 64 networks, with 512 neurons together at most");
+        }
+        // The mean of a committee has the zeros between its members too.
+        let between = self.committee * self.committee * self.hidden * self.second_hidden;
+        if self.committee * self.second_hidden > 512 || between > LARGEST_MEAN_LAYER {
+            let found = format!("{} networks of {} and {} neurons", self.committee, self.hidden, self.second_hidden);
+            return fault("committee", found, "512 neurons of each layer together at most, and 65536 weights between the layers");
         }
         if !(1..=10_000).contains(&self.iterations) {
             return fault("iterations", self.iterations.to_string(), "1 to 10000");
