@@ -132,7 +132,7 @@ impl RegressionModel {
         }
         let n_baselines = options.baselines.clamp(1, n - 1);
         let (mut squares, mut errors) = (vec![0.0; p], vec![0.0; p]);
-        for star in 0..n {
+        for (star, predicted) in predicted.iter().enumerate() {
             let (mut sum, mut n_pairs) = (Array2::<f64>::zeros((p, width)), vec![0_u32; width]);
             for next in 1..=n_baselines {
                 // Far apart in the order of the rows, which may be sorted.
@@ -150,7 +150,7 @@ impl RegressionModel {
                 column.mapv_inplace(|value| (value / f64::from(n)).abs());
             }
             let is_known: Vec<bool> = n_pairs.iter().map(|n| *n > 0).collect();
-            classes.iter_mut().filter(|class| class.holds(&predicted[star])).for_each(|class| class.add(&sum, &is_known));
+            classes.iter_mut().filter(|class| class.holds(predicted)).for_each(|class| class.add(&sum, &is_known));
             report((star + 1) as f64 / n as f64)?;
         }
         let names = self.target.parameters();
