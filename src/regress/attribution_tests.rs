@@ -105,13 +105,17 @@ fn maps_of_a_sample() {
     let mean = |at: &[usize]| at.iter().map(|w| maps.classes[0].modulus[[0, *w]]).sum::<f64>() / at.len() as f64;
     assert!(mean(&[12, 24, 36, 48, 60]) > mean(&[6, 18, 42, 54, 66]));
 
-    // What every second star lacks is averaged over those that have it, and over baselines that do.
+    // What every second star lacks is averaged over those that have it, and over baselines that do; half of
+    // the baselines scatter a little more. (Divided by all baselines it would be a half.)
     let mut gappy = observations.clone();
     (0..gappy.len()).step_by(2).for_each(|star| gappy.flux_error[[star, 12]] = f32::INFINITY);
-    let with_gaps = model.attribution_maps(&gappy, &options, &mut |_| Ok(())).unwrap().classes[0].modulus[[0, 12]];
-    let whole = maps.classes[0].modulus[[0, 12]];
+    let many = MapOptions { baselines: 16, ..options.clone() };
+    let entry = |observations: &crate::observations::Observations| {
+        model.attribution_maps(observations, &many, &mut |_| Ok(())).unwrap().classes[0].modulus[[0, 12]]
+    };
+    let (whole, with_gaps) = (entry(&observations), entry(&gappy));
     println!("entry 12: {whole:.4}, half of it missing {with_gaps:.4}");
-    assert!((0.8..1.25).contains(&(with_gaps / whole)));
+    assert!((0.8..1.35).contains(&(with_gaps / whole)));
 
     let refused = |options: &MapOptions| model.attribution_maps(&observations, options, &mut |_| Ok(())).unwrap_err().to_string();
     assert!(refused(&MapOptions { split: vec!["age".into()], ..options.clone() }).contains("absolute_magnitude"));
