@@ -100,12 +100,12 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
             significant(100.0 * missed, 2)
         ));
     }
-    tracing::info!("{}: attributions of {} stars", arguments.output.display(), maps.n_stars);
+    tracing::info!("{}: attributions of {} stars", arguments.output.display(), maps.classes[0].n_stars);
     let classes = maps.classes.iter().map(|class| json!({ "chosen_by": class.chosen_by, "stars": class.n_stars }));
     Ok(Outcome::files(json!({
         "output": arguments.output,
         "figure": arguments.figure,
-        "stars": maps.n_stars,
+        "stars": maps.classes[0].n_stars,
         "classes": classes.collect::<Vec<_>>(),
         "incompleteness": parameters.iter().cloned().zip(maps.incompleteness.iter().copied()).collect::<BTreeMap<_, _>>(),
     })))
@@ -132,8 +132,8 @@ impl Arguments {
 
 /// What a class is called in columns: nothing for all stars, else its place among the thirds.
 fn suffix(maps: &AttributionMaps, position: usize) -> String {
-    let Some((name, _)) = &maps.classes[position].chosen_by else { return String::new() };
-    let before = maps.classes[..position].iter().filter(|class| class.chosen_by.as_ref().is_some_and(|(other, _)| other == name));
+    let Some(name) = maps.classes[position].split() else { return String::new() };
+    let before = maps.classes[..position].iter().filter(|class| class.split() == Some(name));
     format!("_at_{}_{name}", ["low", "middle", "high"][before.count().min(2)])
 }
 
@@ -170,8 +170,7 @@ fn table_of(maps: &AttributionMaps, model: &RegressionModel) -> Result<Table> {
 /// A row of panels for each parameter: all stars, and the thirds by each split beside each other.
 fn figure(maps: &AttributionMaps, model: &RegressionModel) -> Figure {
     let parameters = model.target.parameters();
-    let mut splits: Vec<Option<&str>> =
-        maps.classes.iter().map(|class| class.chosen_by.as_ref().map(|(name, _)| name.as_str())).collect();
+    let mut splits: Vec<Option<&str>> = maps.classes.iter().map(Class::split).collect();
     splits.dedup();
     // All stars are a panel of their own only where nothing divides them.
     splits.retain(|split| split.is_some() || maps.classes.len() == 1);
@@ -181,11 +180,7 @@ fn figure(maps: &AttributionMaps, model: &RegressionModel) -> Figure {
         let bounds = canvas.bounds;
         for (k, parameter) in parameters.iter().enumerate() {
             for (column, split) in splits.iter().enumerate() {
-                let classes: Vec<&Class> = maps
-                    .classes
-                    .iter()
-                    .filter(|class| class.chosen_by.as_ref().map(|(name, _)| name.as_str()) == *split)
-                    .collect();
+                let classes: Vec<&Class> = maps.classes.iter().filter(|class| class.split() == *split).collect();
                 let colors = || if classes.len() == 1 { vec![INK] } else { SERIES.to_vec() };
                 let of = |class: &Class| match &class.chosen_by {
                     None => meaning(class),

@@ -41,8 +41,6 @@ impl Default for MapOptions {
 /// Attributions of a sample.
 #[derive(Debug, Clone)]
 pub struct AttributionMaps {
-    pub options: MapOptions,
-    pub n_stars: usize,
     /// All stars first, then the classes.
     pub classes: Vec<Class>,
     /// By parameter `[P]`: root of the mean square of (sum of attributions less the difference of
@@ -58,6 +56,13 @@ pub struct Class {
     pub n_stars: usize,
     /// Mean modulus `[P, W]`, file units, over stars that have the flux; NaN where none has it.
     pub modulus: Array2<f64>,
+}
+
+impl Class {
+    /// The prediction by which its stars are chosen.
+    pub fn split(&self) -> Option<&str> {
+        self.chosen_by.as_ref().map(|(name, _)| name.as_str())
+    }
 }
 
 impl RegressionModel {
@@ -155,8 +160,6 @@ impl RegressionModel {
         }
         let names = self.target.parameters();
         Ok(AttributionMaps {
-            options: options.clone(),
-            n_stars: n,
             classes: classes.into_iter().map(|sums| sums.class(&names)).collect(),
             incompleteness: squares.into_iter().zip(errors).map(|(square, error)| part_of(error, square)).collect(),
         })
