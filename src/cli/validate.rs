@@ -55,10 +55,10 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     calibration: Option<PathBuf>,
     /// Columns of the catalogue by whose quartiles the calibration splits the stars, where it has them.
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', default_values = SPLITS)]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', default_values = SPLITS, requires = "calibration")]
     split: Vec<String>,
     /// Two columns of the catalogue in whose cells the calibration maps biases.
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', num_args = 1, default_values = ["teff", "logg"])]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', num_args = 1, default_values = ["teff", "logg"], requires = "calibration")]
     cells: Vec<String>,
 }
 

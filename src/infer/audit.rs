@@ -11,7 +11,7 @@ use crate::model::{Parameter, Transform};
 use crate::observations::{Observations, hash64};
 use crate::optimise::dense::invert_positive_semidefinite;
 use crate::optimise::{EQUAL_LOSS, LevenbergMarquardt, Method, NormalEquations, Solution, Subset, minimise_in_chunks};
-use crate::posterior::Posterior;
+use crate::posterior::{LocalParts, Posterior};
 use crate::statistics::largest;
 use crate::tensor::Precision;
 use crate::train::TrainedModel;
@@ -174,7 +174,7 @@ pub fn audit(
         let rows = star * audit.starts..(star + 1) * audit.starts;
         random.loss[rows].iter().filter(|&&loss| loss - best_loss[star] < EQUAL_LOSS).count() as u32
     };
-    let information = posterior.local(&runs.each_once(), start.view(), false)?.information;
+    let information = posterior.local(&runs.each_once(), start.view(), LocalParts::default())?.information;
     let Covariances { covariance: exact, .. } = problem.covariances(&posterior, &runs.each_once(), start.view(), information)?;
     let error = Array2::from_shape_fn(start.dim(), |(star, p)| exact[[star, p, p]].sqrt());
     let rounding = rounding(&as_fitted.posterior()?, &posterior, &parameters, start.view(), error.view())?;

@@ -18,51 +18,77 @@ pub(super) struct ZeroPoints<'a> {
     pub constraints: &'a [String],
 }
 
+/// What the zero points add to the covariance of a star `[F, F]` (row-major, file units), and the part of it
+/// that stars of a kind share; with working memory.
+pub(super) struct Added {
+    pub whole: Vec<f64>,
+    pub shared: Vec<f64>,
+    model_values: Vec<f64>,
+    /// A_constraints, and d(value)/d(zero point) in file units `[F]`.
+    constraints: Vec<f64>,
+    slopes: Vec<f64>,
+    /// S times the slopes; column j belongs to the zero point of the j-th fitted parameter.
+    response: Vec<f64>,
+}
+
+impl Added {
+    /// Nothing, to `f` parameters.
+    pub fn none(f: usize) -> Self {
+        let (model_values, constraints, slopes, response) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { whole: vec![0.0; f * f], shared: vec![0.0; f * f], model_values, constraints, slopes, response }
+    }
+}
+
 impl ZeroPoints<'_> {
-    /// S K Sᵀ `[F, F]` (row-major, file units) of a star with the covariance A⁻¹ `[F, F]` at fitted `values
-    /// [P]` (file units), and its part that stars of a kind share.
-    pub fn of(&self, observations: &Observations, star: usize, values: &[f64], covariance: &[f64]) -> [Vec<f64>; 2] {
+    /// S K Sᵀ of a star with the covariance A⁻¹ `[F, F]` (row-major, file units) at fitted `values [P]` (file
+    /// units).
+    pub fn add(&self, observations: &Observations, star: usize, values: &[f64], covariance: &[f64], added: &mut Added) {
         let f = self.free.len();
-        // A_constraints, and d(value)/d(zero point) in file units.
-        let (mut constraints, mut slopes) = (vec![0.0; f], vec![0.0; f]);
-        for (i, &position) in self.free.iter().enumerate() {
+        let Added { whole, shared, model_values, constraints, slopes, response } = added;
+        [&mut *constraints, slopes, model_values, response].into_iter().for_each(Vec::clear);
+        for &position in self.free {
             let parameter = &self.space.parameters[position];
             let factor = parameter.model_units_per_file_unit;
             let measured =
                 if self.constraints.contains(&parameter.name) { observations.constraint(&parameter.name, star) } else { None };
             let prior = parameter.prior.map(|prior| prior.standard_deviation / factor);
-            constraints[i] = measured.map(|(_, error)| error).into_iter().chain(prior).map(|error| error.powi(-2)).sum();
-            slopes[i] = Calibration::slope(parameter, values[position] * factor) / factor;
+            constraints.push(measured.map(|(_, error)| error).into_iter().chain(prior).map(|error| error.powi(-2)).sum());
+            slopes.push(Calibration::slope(parameter, values[position] * factor) / factor);
         }
-        // S times the slopes; column j belongs to the zero point of the j-th fitted parameter.
-        let response: Vec<f64> = (0..f * f)
-            .map(|at| {
-                let (i, j) = (at / f, at % f);
-                (if i == j { 1.0 } else { 0.0 } - covariance[at] * constraints[j]) * slopes[j]
-            })
-            .collect();
-        let model_values: Vec<f64> = self
-            .space
-            .parameters
-            .iter()
-            .zip(values)
-            .map(|(parameter, value)| parameter.model_units_per_file_unit * value)
-            .collect();
-        self.calibration.at(self.space, &model_values).map(|of_zero_points| {
-            let mut matrix = vec![0.0; f * f];
-            for i in 0..f {
+        for (i, row) in covariance.chunks_exact(f).enumerate() {
+            let each = row.iter().zip(&*constraints).zip(&*slopes).enumerate();
+            response.extend(
+                each.map(|(j, ((element, constraint), slope))| (if i == j { 1.0 } else { 0.0 } - element * constraint) * slope),
+            );
+        }
+        let parameters = self.space.parameters.iter().zip(values);
+        model_values.extend(parameters.map(|(parameter, value)| parameter.model_units_per_file_unit * value));
+        let [of_all, of_shared] = self.calibration.at(self.space, model_values);
+        self.propagate(of_all, response, whole);
+        match std::ptr::eq(of_all, of_shared) {
+            true => shared.clone_from(whole),
+            false => self.propagate(of_shared, response, shared),
+        }
+    }
+
+    /// R K Rᵀ `[F, F]` with the response R and the covariance K of all parameters' zero points.
+    fn propagate(&self, of_zero_points: &[Vec<f64>], response: &[f64], out: &mut Vec<f64>) {
+        let f = self.free.len();
+        out.clear();
+        out.resize(f * f, 0.0);
+        for (i, row) in response.chunks_exact(f).enumerate() {
+            for (l, &column) in self.free.iter().enumerate() {
+                // K is symmetric.
+                let of_column = &of_zero_points[column];
+                let left: f64 = row.iter().zip(self.free).map(|(response, &position)| response * of_column[position]).sum();
                 for j in 0..=i {
-                    let mut sum = 0.0;
-                    for (k, &a) in self.free.iter().enumerate() {
-                        for (l, &b) in self.free.iter().enumerate() {
-                            sum += response[i * f + k] * of_zero_points[a][b] * response[j * f + l];
-                        }
-                    }
-                    (matrix[i * f + j], matrix[j * f + i]) = (sum, sum);
+                    out[i * f + j] += left * response[j * f + l];
                 }
             }
-            matrix
-        })
+            for j in 0..i {
+                out[j * f + i] = out[i * f + j];
+            }
+        }
     }
 }
 
@@ -96,7 +122,9 @@ mod tests {
         observations.constraints = BTreeMap::from([("parallax".into(), constraint)]);
         let zero_points =
             ZeroPoints { calibration: &calibration, space: &space, free: &[0, 1], constraints: &["parallax".into()] };
-        let [found, shared] = zero_points.of(&observations, 0, &[5000.0, parallax], &formal);
+        let mut added = Added::none(2);
+        zero_points.add(&observations, 0, &[5000.0, parallax], &formal, &mut added);
+        let (found, shared) = (&added.whole, &added.shared);
         // Shift of the optimum for a zero point of 1 kK and of 1 in ln ϖ, by solving A x = A_flux d.
         let shift = |d: [f64; 2]| -> [f64; 2] {
             let pull = [flux[0] * d[0] + flux[1] * d[1], flux[2] * d[0] + flux[3] * d[1]];

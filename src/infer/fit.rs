@@ -24,7 +24,7 @@ use crate::observations::Observations;
 use crate::optimise::dense::smallest_eigenvalue;
 use crate::optimise::{Bounds, NormalEquations};
 use crate::package::{FitStage, Reached};
-use crate::posterior::{Local, Posterior};
+use crate::posterior::{Local, LocalParts, Posterior};
 use crate::residuals::{Groups, LARGEST, Responses};
 use crate::sampling::UNRELIABLE_TAIL;
 use crate::train::TrainedModel;
@@ -59,6 +59,9 @@ pub struct Fitter {
     /// Whether they are judged at all: some kB a star.
     judges: bool,
 }
+
+/// Stars that are fitted together on a thread of the processor, at least.
+const LEAST_TOGETHER: usize = 8;
 
 /// A derived quantity with the positions of the parameters that it depends on.
 struct DerivedColumn {
@@ -186,7 +189,13 @@ impl Fitter {
         tracing::debug!("{} stars, {} engine", fittable.len(), posterior.engine_name());
         // A processor's caches hold the data of some stars from stage to stage; an accelerator wants all at
         // once.
-        let together = if is_on_device(posterior, options) { fittable.len().max(1) } else { posterior.batch(options.chunk) };
+        let together = match is_on_device(posterior, options) {
+            true => fittable.len().max(1),
+            // No thread waits long for the others.
+            false => {
+                posterior.batch(options.chunk).min(fittable.len().div_ceil(2 * rayon::current_num_threads())).max(LEAST_TOGETHER)
+            }
+        };
         let parts = fittable.par_chunks(together).map(|stars| block.fit(stars, reached)).collect::<Result<Vec<_>>>()?;
         reached(FitStage::Begun)?;
         let mut estimates = empty(self, posterior, observations, n_fluxes);
@@ -327,9 +336,10 @@ impl Block<'_> {
         let all = posterior.all_coordinates(stars, free.view());
         let file_factor: Vec<f64> = model.space.parameters.iter().map(|p| p.model_units_per_file_unit).collect();
         let values = problem.values(&(0..model.space.len()).collect::<Vec<_>>(), all.view());
-        let local = posterior.local(stars, free.view(), options.exact_hessian)?;
+        let local =
+            posterior.local(stars, free.view(), LocalParts { hessian: options.exact_hessian, whitened: fitter.judges })?;
         let degrees_of_freedom = self.degrees_of_freedom(stars, &best, &free, &local)?;
-        let Local { chi_square, information, hessian, .. } = local;
+        let Local { chi_square, information, hessian, whitened, .. } = local;
         let Covariances { information, covariance, shared, widening } =
             problem.covariances(posterior, stars, free.view(), information)?;
         let eigenvalue = match hessian {
@@ -391,10 +401,10 @@ impl Block<'_> {
         for (i, best) in best.iter().enumerate() {
             part.flags[i] = quality.flags(&part, i, best.status());
         }
-        let (groups, constraints) = (&fitter.groups, &fitter.judged);
-        let maker = ResidualMaker { problem, posterior, observations, groups, constraints };
-        if fitter.judges {
-            part.residuals = maker.of(&part, free.view())?;
+        if let Some((flux, normal)) = &whitened {
+            let (groups, constraints) = (&fitter.groups, &fitter.judged);
+            part.residuals =
+                ResidualMaker { problem, posterior, observations, groups, constraints }.of(&part, free.view(), (flux, normal));
         }
         Ok(part)
     }

@@ -1,7 +1,7 @@
 //! What the options of a fit make of a model and observations: transforms, held parameters, terms and bounds
 //! of −2 ln P.
 
-use super::calibration::ZeroPoints;
+use super::calibration::{Added, ZeroPoints};
 use super::engine::Engine;
 use super::options::FitOptions;
 use super::second_optimum::Separations;
@@ -9,7 +9,7 @@ use super::truncated::truncate;
 use crate::error::Result;
 use crate::model::{ForwardModel, Parameter, Transform};
 use crate::observations::Observations;
-use crate::optimise::dense::invert_positive_semidefinite;
+use crate::optimise::dense::{Inverse, invert_positive_semidefinite};
 use crate::optimise::{Bounds, NormalEquations};
 use crate::posterior::{Posterior, Terms};
 use crate::prior::GaussianMixture;
@@ -189,22 +189,24 @@ impl<'a> Problem<'a> {
         let slopes = self.slopes_at_zero(posterior, stars, coordinates)?;
         let mut covariance = Array3::from_elem(information.dim(), f64::NAN);
         let (mut shared, mut widening) = (Array3::zeros(information.dim()), Array3::zeros(information.dim()));
+        let n = factor.len();
+        let mut added = Added::none(n);
+        let (mut flat, mut of_parameters) = (vec![0.0; n * n], vec![0.0; space.len()]);
         for (i, &star) in stars.iter().enumerate() {
-            let flat: Vec<f64> = information.slice(s![i, .., ..]).iter().copied().collect();
-            let Some(mut inverse) = invert_positive_semidefinite(&flat, factor.len()) else { continue };
-            let formal = inverse.matrix.clone();
-            let mut of_star = vec![0.0; formal.len()];
+            flat.iter_mut().zip(information.index_axis(Axis(0), i)).for_each(|(to, from)| *to = *from);
+            let Some(Inverse { matrix: formal, .. }) = invert_positive_semidefinite(&flat, n) else { continue };
+            flat.copy_from_slice(&formal);
             if let Some(zero_points) = &zero_points {
-                let [added, part] = zero_points.of(self.observations, star, &values.row(i).to_vec(), &formal);
-                inverse.matrix.iter_mut().zip(&added).for_each(|(wide, added)| *wide += added);
-                put(&mut widening, i, &added);
-                of_star = part;
+                of_parameters.iter_mut().zip(values.row(i)).for_each(|(to, from)| *to = *from);
+                zero_points.add(self.observations, star, &of_parameters, &formal, &mut added);
+                flat.iter_mut().zip(&added.whole).for_each(|(wide, added)| *wide += added);
+                put(&mut widening, i, &added.whole);
             }
             for &(_, p, slope) in slopes.iter().filter(|(row, _, _)| *row == i) {
-                truncate((&mut inverse.matrix, &mut of_star), factor.len(), p, slope, formal[p * factor.len() + p]);
+                truncate((&mut flat, &mut added.shared), n, p, slope, formal[p * n + p]);
             }
-            put(&mut covariance, i, &inverse.matrix);
-            put(&mut shared, i, &of_star);
+            put(&mut covariance, i, &flat);
+            put(&mut shared, i, &added.shared);
         }
         Ok(Covariances { information, covariance, shared, widening })
     }

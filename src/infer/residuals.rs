@@ -3,12 +3,14 @@
 use super::flags;
 use super::part::Part;
 use super::problem::Problem;
-use crate::error::Result;
+use crate::noise::Whitening;
 use crate::observations::Observations;
-use crate::optimise::dense::invert_positive_semidefinite;
-use crate::posterior::Posterior;
-use crate::residuals::{Groups, MAGNITUDE, Mark, Responses, Whitened};
-use ndarray::{ArrayView1, ArrayView2, Axis, s};
+use crate::optimise::Normal;
+use crate::optimise::dense::{dot, invert_positive_semidefinite};
+use crate::posterior::{Posterior, WhitenedFlux};
+use crate::residuals::{Groups, MAGNITUDE, Mark, Products, Responses, packed};
+use ndarray::{ArrayView1, ArrayView2, Axis};
+use std::ops::Range;
 
 /// Flags of stars that say nothing of their catalogue: without an optimum, or where the model is not to be
 /// trusted.
@@ -37,47 +39,40 @@ pub(super) fn mark(bits: i32) -> Mark {
 }
 
 impl ResidualMaker<'_> {
-    /// Residuals of the stars of a part at their optima, whose free coordinates are `[n, F]`.
+    /// Residuals of the stars of a part at their optima, whose free coordinates are `[n, F]`, from the flux
+    /// and the normal equations there.
     ///
     /// They are those of the optimum that all parameters would have if none had a bound, by one Newton step:
     /// at E = 0 the data of half of the stars want less dust than none, and residuals that were left there
     /// would look like an offset along the extinction curve.
-    ///
-    /// # Errors
-    /// When the engine fails.
-    pub fn of(&self, part: &Part, free: ArrayView2<'_, f64>) -> Result<Responses> {
+    pub fn of(&self, part: &Part, free: ArrayView2<'_, f64>, (flux, normal): (&WhitenedFlux, &Normal)) -> Responses {
         let n_free = free.ncols();
         let mut responses = Responses::none(part.stars.len(), self.groups, self.constraints);
-        for (i, &bits) in part.flags.iter().enumerate() {
+        let mut offsets = Offsets::new(self.groups);
+        let mut products = Products::zeros(responses.score.ncols(), n_free);
+        for (i, (&star, &bits)) in part.stars.iter().zip(&part.flags).enumerate() {
             (responses.chi_square[i], responses.degrees[i]) = (part.chi_square[i], part.degrees_of_freedom[i]);
             responses.marks[i] = mark(bits);
-        }
-        let rows_of: Vec<usize> = (0..part.stars.len()).filter(|&i| part.flags[i] & ASIDE == 0).collect();
-        let stars: Vec<usize> = rows_of.iter().map(|&i| part.stars[i]).collect();
-        let slopes = self.posterior.flux_slopes(&stars, free.select(Axis(0), &rows_of).view())?;
-        let mut rows = Rows::new(self.groups, self.constraints.len(), n_free);
-        for (at, (&i, &star)) in rows_of.iter().zip(&stars).enumerate() {
-            let curvature = slopes.normal.curvature.index_axis(Axis(0), at);
-            let half: Vec<f64> = curvature.iter().map(|element| 0.5 * element).collect();
+            if bits & ASIDE != 0 {
+                continue;
+            }
+            let half: Vec<f64> = normal.curvature.index_axis(Axis(0), i).iter().map(|element| 0.5 * element).collect();
             let Some(inverse) = invert_positive_semidefinite(&half, n_free) else { continue };
-            rows.set_fluxes(self.observations, star, slopes.flux.row(at).as_slice().unwrap_or_default(), self.groups);
-            for p in 0..n_free {
-                rows.set_slope(p, slopes.jacobian.slice(s![at, p, ..]).as_slice().unwrap_or_default());
-            }
-            rows.whiten(self.observations, star, n_free);
+            offsets.whiten(&self.observations.whitening, star, flux.flux.row(i));
+            offsets.products(flux.residual.row(i), flux.jacobian.index_axis(Axis(0), i), &mut products);
             for (k, name) in self.constraints.iter().enumerate() {
-                self.set_constraint(&mut rows, (k, name), star, free.row(i));
+                self.set_constraint(&mut products, self.groups.len() + k, name, (star, free.row(i)));
             }
-            let gradient = slopes.normal.gradient.row(at);
+            let gradient = normal.gradient.row(i);
             let step = |p: usize| -0.5 * (0..n_free).map(|q| inverse.matrix[p * n_free + q] * gradient[q]).sum::<f64>();
-            (0..n_free).for_each(|p| rows.move_along(p, step(p)));
-            responses.put(i, &rows.whitened(&inverse.matrix));
+            products.move_along(&(0..n_free).map(step).collect::<Vec<f64>>());
+            responses.put(i, &products, &inverse.matrix);
         }
-        Ok(responses)
+        responses
     }
 
-    /// The measured value of a parameter as a datum of a star, if there is one.
-    fn set_constraint(&self, rows: &mut Rows, (k, name): (usize, &String), star: usize, free: ArrayView1<'_, f64>) {
+    /// The measured value of a parameter as a datum of a star, the `row`-th of its offsets, if there is one.
+    fn set_constraint(&self, products: &mut Products, row: usize, name: &String, (star, free): (usize, ArrayView1<'_, f64>)) {
         let Some((value, error)) = self.observations.constraint(name, star).filter(|_| self.problem.constraints.contains(name))
         else {
             return;
@@ -88,93 +83,70 @@ impl ResidualMaker<'_> {
         let per_file_unit = parameter.model_units_per_file_unit;
         let fitted = parameter.model_value(free[p]) / per_file_unit;
         let slope = parameter.model_value_slope(free[p]) / per_file_unit;
-        rows.set_constraint(k, (value - fitted) / error, 1.0 / error, (p, slope / error));
+        let precision = error.powi(-2);
+        products.score[row] = (value - fitted) * precision;
+        products.plain[packed(row, row)] = precision;
+        products.crossed[row * free.len() + p] = slope * precision;
     }
 }
 
-/// Whitened rows of a star: the residual, directions of offsets `[Q]`, slopes `[F]`, each with W fluxes and K
-/// constraints.
-struct Rows {
-    n_groups: usize,
-    n_constraints: usize,
-    n_fluxes: usize,
-    /// First entry of every group.
-    firsts: Vec<usize>,
-    /// Fluxes `[1 + G + F][W]` before whitening, and a row of them after it.
+/// Whitened directions of the offsets of a star's groups of fluxes.
+struct Offsets<'a> {
+    groups: &'a Groups,
+    /// Entries of every group, from its first to its last.
+    entries: Vec<Range<usize>>,
+    /// Where the whitened direction of a group is not zero.
+    support: Vec<Range<usize>>,
+    /// Of a magnitude, before whitening `[W]` of one group and after it `[G][W]`.
     plain: Vec<f32>,
     white: Vec<f32>,
-    /// `[1 + Q + F][W + K]`.
-    rows: Vec<f64>,
 }
 
-impl Rows {
-    fn new(groups: &Groups, n_constraints: usize, n_free: usize) -> Self {
-        let (n_groups, n_fluxes) = (groups.len(), groups.of_entry.len());
-        let first = |group: usize| groups.of_entry.iter().position(|&other| other == group).unwrap_or(0);
-        let firsts = (0..n_groups).map(first).collect();
-        let plain = vec![0.0; (1 + n_groups + n_free) * n_fluxes];
-        let rows = vec![0.0; (1 + n_groups + n_constraints + n_free) * (n_fluxes + n_constraints)];
-        Self { n_groups, n_constraints, n_fluxes, firsts, white: vec![0.0; n_fluxes], plain, rows }
+impl<'a> Offsets<'a> {
+    fn new(groups: &'a Groups) -> Self {
+        let w = groups.of_entry.len();
+        let entries: Vec<Range<usize>> = (0..groups.len())
+            .map(|group| {
+                let is_in = |other: &usize| *other == group;
+                let first = groups.of_entry.iter().position(is_in).unwrap_or(0);
+                first..groups.of_entry.iter().rposition(is_in).map_or(first, |last| last + 1)
+            })
+            .collect();
+        Self { groups, support: entries.clone(), entries, plain: vec![0.0; w], white: vec![0.0; groups.len() * w] }
     }
 
-    fn set_fluxes(&mut self, observations: &Observations, star: usize, predicted: &[f64], groups: &Groups) {
-        let w = self.n_fluxes;
-        let observed = observations.flux.row(star);
-        self.plain[..(1 + self.n_groups) * w].fill(0.0);
-        for (k, ((predicted, observed), group)) in predicted.iter().zip(observed).zip(&groups.of_entry).enumerate() {
-            self.plain[k] = (f64::from(*observed) - predicted) as f32;
-            self.plain[(1 + group) * w + k] = (MAGNITUDE * predicted) as f32;
-        }
-    }
-
-    fn set_slope(&mut self, f: usize, slope: &[f64]) {
-        let start = (1 + self.n_groups + f) * self.n_fluxes;
-        self.plain[start..start + self.n_fluxes].iter_mut().zip(slope).for_each(|(to, from)| *to = *from as f32);
-    }
-
-    /// Whitens the fluxes, and forgets the constraints.
-    fn whiten(&mut self, observations: &Observations, star: usize, n_free: usize) {
-        let (w, v) = (self.n_fluxes, self.n_fluxes + self.n_constraints);
-        let n = 1 + self.n_groups + n_free;
-        let whitening = &observations.whitening;
-        let block = whitening.block;
-        self.rows.fill(0.0);
-        for row in 0..n {
-            let (plain, white) = (&self.plain[row * w..(row + 1) * w], &mut self.white[..w]);
-            // A band after the block has nothing to do with it.
-            match row.checked_sub(1).and_then(|group| self.firsts.get(group)) {
-                Some(&first) if first >= block => {
-                    white[..block].fill(0.0);
-                    let tail = white[block..].iter_mut().zip(&plain[block..]);
-                    tail.zip(whitening.diagonal_of(star)).for_each(|((to, value), inverse)| *to = value * inverse);
-                }
-                _ => whitening.whiten(star, plain, white),
+    /// Takes the directions of a star whose predicted fluxes are `[W]`.
+    fn whiten(&mut self, whitening: &Whitening, star: usize, predicted: ArrayView1<'_, f32>) {
+        let w = self.plain.len();
+        for (group, entries) in self.entries.iter().enumerate() {
+            for at in entries.clone() {
+                let is_in = self.groups.of_entry[at] == group;
+                self.plain[at] = if is_in { MAGNITUDE as f32 * predicted[at] } else { 0.0 };
             }
-            let row = if row > self.n_groups { row + self.n_constraints } else { row };
-            self.rows[row * v..row * v + w].iter_mut().zip(&*white).for_each(|(to, from)| *to = f64::from(*from));
+            let white = &mut self.white[group * w..(group + 1) * w];
+            self.support[group] = whitening.whiten_part(star, entries.clone(), &self.plain, white);
         }
     }
 
-    fn set_constraint(&mut self, k: usize, residual: f64, direction: f64, (f, slope): (usize, f64)) {
-        let v = self.n_fluxes + self.n_constraints;
-        let column = self.n_fluxes + k;
-        self.rows[column] = residual;
-        self.rows[(1 + self.n_groups + k) * v + column] = direction;
-        self.rows[(1 + self.n_groups + self.n_constraints + f) * v + column] = slope;
-    }
-
-    /// The residual after a step along a parameter.
-    fn move_along(&mut self, f: usize, step: f64) {
-        let v = self.n_fluxes + self.n_constraints;
-        let (residual, rest) = self.rows.split_at_mut(v);
-        let start = (self.n_groups + self.n_constraints + f) * v;
-        residual.iter_mut().zip(&rest[start..start + v]).for_each(|(to, slope)| *to -= step * slope);
-    }
-
-    fn whitened<'a>(&'a self, covariance: &'a [f64]) -> Whitened<'a> {
-        let v = self.n_fluxes + self.n_constraints;
-        let (residual, rest) = self.rows.split_at(v);
-        let (directions, slopes) = rest.split_at((self.n_groups + self.n_constraints) * v);
-        Whitened { residual, directions, jacobian: slopes, covariance }
+    /// Products of the directions with data less model and with the slopes `[F, W]`, whitened all; `residual`
+    /// is model less data. Those of what is no flux are zero.
+    fn products(&self, residual: ArrayView1<'_, f32>, slopes: ArrayView2<'_, f32>, products: &mut Products) {
+        let (w, n_free) = (self.plain.len(), slopes.nrows());
+        let (Some(residual), Some(slopes)) = (residual.to_slice(), slopes.to_slice()) else { return };
+        products.clear();
+        for (a, support) in self.support.iter().enumerate() {
+            let direction = |b: usize, range: &Range<usize>| &self.white[b * w..(b + 1) * w][range.clone()];
+            let own = direction(a, support);
+            products.score[a] = -dot(own, &residual[support.clone()]);
+            for (b, other) in self.support[..=a].iter().enumerate() {
+                let both = support.start.max(other.start)..support.end.min(other.end);
+                if !both.is_empty() {
+                    products.plain[packed(a, b)] = dot(direction(a, &both), direction(b, &both));
+                }
+            }
+            for (p, slope) in slopes.chunks_exact(w).enumerate() {
+                products.crossed[a * n_free + p] = dot(own, &slope[support.clone()]);
+            }
+        }
     }
 }

@@ -6,6 +6,21 @@
 
 use nalgebra::{DMatrix, SymmetricEigen};
 
+/// Dot product summed in f64, in four lanes.
+#[inline(always)]
+pub fn dot<A: Copy + Into<f64>, B: Copy + Into<f64>>(a: &[A], b: &[B]) -> f64 {
+    let mut lanes = [0.0; 4];
+    let (a_chunks, a_rest) = a.as_chunks::<4>();
+    let (b_chunks, b_rest) = b.as_chunks::<4>();
+    for (a, b) in a_chunks.iter().zip(b_chunks) {
+        for lane in 0..4 {
+            lanes[lane] += a[lane].into() * b[lane].into();
+        }
+    }
+    let rest: f64 = a_rest.iter().zip(b_rest).map(|(&a, &b)| a.into() * b.into()).sum();
+    lanes.iter().sum::<f64>() + rest
+}
+
 /// Replaces the lower triangle of `matrix [n, n]` by its Cholesky factor L with L Lᵀ = matrix; the upper
 /// triangle is not read.
 ///

@@ -9,7 +9,7 @@ use crate::observations::{Observations, ReadOptions, input_flag};
 use crate::package::{Estimated, Estimator, FitStage, Kind, Package, Reached, Request};
 use crate::per_pixel::{Ending, SpectrumFitOptions, SpectrumFits, SpectrumFitter};
 use crate::quantity::Facts;
-use crate::residuals::{Groups, MAGNITUDE, Mark, Products, Responses};
+use crate::residuals::{Groups, MAGNITUDE, Mark, Products, Responses, packed};
 use crate::statistics::median;
 use crate::table::{Column, ColumnSchema, Values};
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
@@ -63,7 +63,7 @@ impl PixelEstimator {
 /// [1 + K, W]` are the flux and its derivatives.
 fn products(groups: &Groups, flux: ArrayView1<'_, f32>, weight: ArrayView1<'_, f32>, slopes: ArrayView2<'_, f32>) -> Products {
     let (q, k) = (groups.len(), slopes.nrows() - 1);
-    let mut products = Products { score: vec![0.0; q], plain: vec![0.0; q * (q + 1) / 2], crossed: vec![0.0; q * k] };
+    let mut products = Products::zeros(q, k);
     for (pixel, &group) in groups.of_entry.iter().enumerate() {
         let (weight, predicted) = (f64::from(weight[pixel]), f64::from(slopes[[0, pixel]]));
         if !(weight > 0.0 && weight.is_finite() && predicted.is_finite()) {
@@ -71,7 +71,7 @@ fn products(groups: &Groups, flux: ArrayView1<'_, f32>, weight: ArrayView1<'_, f
         }
         let along = weight * MAGNITUDE * predicted;
         products.score[group] += along * (f64::from(flux[pixel]) - predicted);
-        products.plain[group * (group + 3) / 2] += along * MAGNITUDE * predicted;
+        products.plain[packed(group, group)] += along * MAGNITUDE * predicted;
         for p in 0..k {
             products.crossed[group * k + p] += along * f64::from(slopes[[1 + p, pixel]]);
         }
@@ -159,7 +159,7 @@ impl PixelEstimator {
             responses.degrees[i] = fits.n_pixels[i] as f64 - n_parameters as f64;
             if let Some(products) = products {
                 let covariance: Vec<f64> = fits.covariance.index_axis(Axis(0), i).iter().copied().collect();
-                responses.put_products(i, products, &covariance);
+                responses.put(i, products, &covariance);
             }
         }
         responses

@@ -1,10 +1,12 @@
 //! The flux term: χ² = |L(f_pred − f_obs)|², its gradient, Gauss–Newton curvature and, from second-order
 //! jets, the rest of the Hessian. The jet comes from the tensor engine in its precision; the sums are in f64.
 
+use super::WhitenedFlux;
 use crate::error::{Error, Result};
 use crate::noise::Real;
 use crate::observations::Observations;
 use crate::optimise::Normal;
+use crate::optimise::dense::dot;
 use crate::tensor::{Element, Jet, to_host};
 use ndarray::{Array2, Array3};
 
@@ -14,15 +16,17 @@ pub(super) struct FluxNormal {
     /// 2 Σ (C⁻¹r)·∂²f, `[n, P, P]`: what the Gauss–Newton curvature leaves out (zero unless the jet has
     /// second derivatives).
     pub residual_curvature: Array3<f64>,
+    /// What was whitened, if it was to be kept.
+    pub whitened: Option<WhitenedFlux>,
 }
 
 impl FluxNormal {
-    /// From a flux jet `[n, W]` of the named stars with `p` parameters.
+    /// From a flux jet `[n, W]` of the named stars with `p` parameters; `keeps` what is whitened.
     pub fn new<T: Real + Element + std::ops::Sub<Output = T>>(
         jet: Jet,
         observations: &Observations,
         stars: &[usize],
-        p: usize,
+        (p, keeps): (usize, bool),
     ) -> Result<Self> {
         let (n, w) = (stars.len(), observations.grid.len());
         // Derivatives have the parameter first, `[P, n, W]`.
@@ -36,6 +40,7 @@ impl FluxNormal {
         }
         let mut normal = Normal { loss: vec![0.0; n], gradient: Array2::zeros((n, p)), curvature: Array3::zeros((n, p, p)) };
         let mut residual_curvature = Array3::zeros((n, p, p));
+        let mut kept = keeps.then(|| WhitenedFlux::zeros(n, p, w));
         // The residual and the columns of the Jacobian.
         let mut vectors = vec![T::default(); (1 + p) * w];
         let mut whitened = vectors.clone();
@@ -52,6 +57,11 @@ impl FluxNormal {
                 }
             }
             observations.whitening.whiten(star, &vectors[..rows * w], &mut whitened[..rows * w]);
+            if let Some(kept) = &mut kept {
+                let single: Vec<f32> = whitened.iter().map(|&value| value.into() as f32).collect();
+                let flux = value[i * w..(i + 1) * w].iter().map(|&value| value.into() as f32);
+                kept.set(i, flux, |row| &single[row * w..(row + 1) * w]);
+            }
             let (residual, jacobian) = whitened.split_at(w);
             normal.loss[i] = dot(residual, residual);
             if rows == 1 {
@@ -75,20 +85,6 @@ impl FluxNormal {
                 }
             }
         }
-        Ok(Self { normal, residual_curvature })
+        Ok(Self { normal, residual_curvature, whitened: kept })
     }
-}
-
-/// Dot product summed in f64, in four lanes.
-fn dot<T: Real>(a: &[T], b: &[T]) -> f64 {
-    let mut lanes = [0.0; 4];
-    let (a_chunks, a_rest) = a.as_chunks::<4>();
-    let (b_chunks, b_rest) = b.as_chunks::<4>();
-    for (a, b) in a_chunks.iter().zip(b_chunks) {
-        for lane in 0..4 {
-            lanes[lane] += a[lane].into() * b[lane].into();
-        }
-    }
-    let rest: f64 = a_rest.iter().zip(b_rest).map(|(&a, &b)| a.into() * b.into()).sum();
-    lanes.iter().sum::<f64>() + rest
 }

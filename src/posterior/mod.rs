@@ -12,14 +12,14 @@ mod flux;
 mod host;
 mod on_device;
 mod slices;
-mod slopes;
 mod standard;
 mod star_by_star;
+mod whitened;
 
 pub use host::Terms;
 pub use on_device::{bytes_per_star, minimise_on_device};
 pub use slices::Slices;
-pub use slopes::FluxSlopes;
+pub use whitened::WhitenedFlux;
 
 use crate::error::{Error, Result};
 use crate::model::ForwardModel;
@@ -64,6 +64,15 @@ pub struct Local {
     pub flux_curvature: Array3<f64>,
     /// ∂²(−2 ln P)/∂x² in coordinates `[n, P_free, P_free]`, if it was asked for.
     pub hessian: Option<Array3<f64>>,
+    /// The flux as it was evaluated, with the normal equations of all terms, if they were asked for.
+    pub whitened: Option<(WhitenedFlux, Normal)>,
+}
+
+/// What is wanted of [`Posterior::local`] besides χ² and information.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LocalParts {
+    pub hessian: bool,
+    pub whitened: bool,
 }
 
 impl<'a> Posterior<'a> {
@@ -164,7 +173,7 @@ impl<'a> Posterior<'a> {
     /// χ² of the flux alone `[n]`.
     pub fn flux_chi_square(&self, stars: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Vec<f64>> {
         let all = self.all_coordinates(stars, coordinates);
-        Ok(self.flux_normal(stars, &all, Order::Value)?.normal.loss)
+        Ok(self.flux_normal(stars, &all, (Order::Value, false))?.normal.loss)
     }
 
     /// −2 ln of all prior terms and constraints `[n]`: the loss without the flux term.
@@ -175,18 +184,30 @@ impl<'a> Posterior<'a> {
     }
 
     /// What the posterior looks like around the coordinates: χ², information and, if asked for, the exact
-    /// Hessian.
-    pub fn local(&self, stars: &[usize], coordinates: ArrayView2<'_, f64>, hessian: bool) -> Result<Local> {
+    /// Hessian and the whitened flux.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn local(&self, stars: &[usize], coordinates: ArrayView2<'_, f64>, parts: LocalParts) -> Result<Local> {
         let all = self.all_coordinates(stars, coordinates);
-        let flux = self.flux_normal(stars, &all, if hessian { Order::Second } else { Order::First })?;
+        let order = if parts.hessian { Order::Second } else { Order::First };
+        let mut flux = self.flux_normal(stars, &all, (order, parts.whitened))?;
+        let whitened = match flux.whitened.take() {
+            None => None,
+            Some(whitened) => {
+                let mut normal = flux.normal.clone();
+                self.add_host_terms(stars, &all, &mut normal, false)?;
+                Some((whitened, normal))
+            }
+        };
         let information = self.information(stars, &all, &flux.normal.curvature);
         let chi_square = flux.normal.loss.clone();
         let flux_curvature = flux.normal.curvature.clone();
-        let hessian = match hessian {
+        let hessian = match parts.hessian {
             false => None,
             true => Some(self.exact(stars, &all, flux)?),
         };
-        Ok(Local { chi_square, information, flux_curvature, hessian })
+        Ok(Local { chi_square, information, flux_curvature, hessian, whitened })
     }
 
     /// Jᵀ C⁻¹ J of the flux, from twice that in coordinates, plus 1/σ² of the constraints and Gaussian
@@ -230,16 +251,17 @@ impl<'a> Posterior<'a> {
         if self.standard.is_some() { n.max(1) } else { tensors }
     }
 
-    fn flux_normal(&self, stars: &[usize], all: &Array2<f64>, order: Order) -> Result<FluxNormal> {
+    /// The flux term of stars with derivatives by the order and, if they are to be kept, the whitened rows.
+    fn flux_normal(&self, stars: &[usize], all: &Array2<f64>, (order, keeps): (Order, bool)) -> Result<FluxNormal> {
         if let Some(engine) = &self.standard {
-            return engine.flux_normal(self.observations, stars, all, &self.free, order);
+            return engine.flux_normal(self.observations, stars, all, &self.free, (order, keeps));
         }
         let flat: Vec<f64> = all.iter().copied().collect();
         let coordinates = self.model.device().tensor(&flat, [all.nrows(), all.ncols()]);
         let jet = self.model.flux(coordinates, &self.free, order)?;
         match self.model.device().precision() {
-            Precision::Single => FluxNormal::new::<f32>(jet, self.observations, stars, self.free.len()),
-            Precision::Double => FluxNormal::new::<f64>(jet, self.observations, stars, self.free.len()),
+            Precision::Single => FluxNormal::new::<f32>(jet, self.observations, stars, (self.free.len(), keeps)),
+            Precision::Double => FluxNormal::new::<f64>(jet, self.observations, stars, (self.free.len(), keeps)),
         }
     }
 
@@ -274,7 +296,7 @@ impl NormalEquations for Posterior<'_> {
 
     fn normal_equations(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Normal> {
         let all = self.all_coordinates(problems, coordinates);
-        let mut normal = self.flux_normal(problems, &all, Order::First)?.normal;
+        let mut normal = self.flux_normal(problems, &all, (Order::First, false))?.normal;
         self.add_host_terms(problems, &all, &mut normal, false)?;
         Ok(normal)
     }
@@ -302,7 +324,7 @@ impl Problems for Posterior<'_> {
     /// Exact, from second-order jets.
     fn hessian(&self, problems: &[usize], coordinates: ArrayView2<'_, f64>) -> Result<Array3<f64>> {
         let all = self.all_coordinates(problems, coordinates);
-        let flux = self.flux_normal(problems, &all, Order::Second)?;
+        let flux = self.flux_normal(problems, &all, (Order::Second, false))?;
         self.exact(problems, &all, flux)
     }
 }

@@ -29,6 +29,7 @@ mod zero_points;
 pub use check::CatalogueCheck;
 pub use groups::Groups;
 pub use offsets::{LEAST_ERRORS, LEAST_OFFSET, LEAST_STARS, Offset};
-pub use responses::{MAGNITUDE, Mark, Products, Responses, Whitened};
+pub(crate) use responses::packed;
+pub use responses::{MAGNITUDE, Mark, Products, Responses};
 pub use sums::ResidualSums;
 pub use zero_points::{Held, LARGEST, ZeroPoint, ZeroPointStep, ZeroPoints};

@@ -46,19 +46,9 @@ pub struct Responses {
     pub marks: Vec<Mark>,
 }
 
-/// What the data of a star are after whitening, V of them: fluxes, then constraints.
-pub struct Whitened<'a> {
-    /// Data less model `[V]`.
-    pub residual: &'a [f64],
-    /// Of offsets `[Q][V]`.
-    pub directions: &'a [f64],
-    /// Of the parameters that move `[F][V]`.
-    pub jacobian: &'a [f64],
-    /// A⁻¹ `[F, F]` in the coordinates of the Jacobian.
-    pub covariance: &'a [f64],
-}
-
-/// Products of a star's whitened rows.
+/// Products of what is whitened of a star: data less model r, directions D of offsets, slopes J of the F
+/// parameters that move.
+#[derive(Debug, Clone)]
 pub struct Products {
     /// Dᵀ r `[Q]`.
     pub score: Vec<f64>,
@@ -66,6 +56,25 @@ pub struct Products {
     pub plain: Vec<f64>,
     /// Dᵀ J `[Q][F]`.
     pub crossed: Vec<f64>,
+}
+
+impl Products {
+    /// Of Q offsets and F parameters that no datum sees.
+    pub fn zeros(q: usize, f: usize) -> Self {
+        Self { score: vec![0.0; q], plain: vec![0.0; q * (q + 1) / 2], crossed: vec![0.0; q * f] }
+    }
+
+    /// All become zero.
+    pub fn clear(&mut self) {
+        [&mut self.score, &mut self.plain, &mut self.crossed].into_iter().for_each(|products| products.fill(0.0));
+    }
+
+    /// The scores after a step `[F]` of the parameters.
+    pub fn move_along(&mut self, step: &[f64]) {
+        for (score, crossed) in self.score.iter_mut().zip(self.crossed.chunks_exact(step.len().max(1))) {
+            *score -= crossed.iter().zip(step).map(|(crossed, step)| crossed * step).sum::<f64>();
+        }
+    }
 }
 
 impl Responses {
@@ -95,22 +104,8 @@ impl Responses {
         self.marks.is_empty()
     }
 
-    /// The star takes part, with these data.
-    pub fn put(&mut self, star: usize, data: &Whitened<'_>) {
-        let v = data.residual.len();
-        let (q, f) = (self.score.ncols(), data.jacobian.len() / v.max(1));
-        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-        let direction = |a: usize| &data.directions[a * v..(a + 1) * v];
-        let products = Products {
-            score: (0..q).map(|a| dot(direction(a), data.residual)).collect(),
-            plain: (0..q).flat_map(|a| (0..=a).map(move |b| (a, b))).map(|(a, b)| dot(direction(a), direction(b))).collect(),
-            crossed: (0..q * f).map(|at| dot(direction(at / f), &data.jacobian[(at % f) * v..(at % f + 1) * v])).collect(),
-        };
-        self.put_products(star, &products, data.covariance);
-    }
-
-    /// As [`Responses::put`], with the products made; `covariance` is A⁻¹ `[F, F]`.
-    pub fn put_products(&mut self, star: usize, products: &Products, covariance: &[f64]) {
+    /// The star takes part, with these products; `covariance` is A⁻¹ `[F, F]`.
+    pub fn put(&mut self, star: usize, products: &Products, covariance: &[f64]) {
         let Products { score, plain, crossed } = products;
         let (q, f) = (score.len(), crossed.len() / score.len().max(1));
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
@@ -159,6 +154,6 @@ impl Responses {
 }
 
 /// Position of element (a, b), b ≤ a, of a lower triangle.
-pub(super) fn packed(a: usize, b: usize) -> usize {
+pub fn packed(a: usize, b: usize) -> usize {
     a * (a + 1) / 2 + b
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::observations::Grid;
-use crate::optimise::dense::invert_positive_semidefinite;
+use crate::optimise::dense::{dot, invert_positive_semidefinite};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
@@ -40,8 +40,14 @@ fn stars(n: usize, offsets: [f64; BANDS + 1], seed: u64) -> Responses {
         let pulled: Vec<f64> = (0..4).map(|p| (0..v).map(|k| jacobian[p * v + k] * noise[k]).sum()).collect();
         let shift: Vec<f64> = (0..4).map(|p| (0..4).map(|q| covariance[p * 4 + q] * pulled[q]).sum()).collect();
         let residual: Vec<f64> = (0..v).map(|k| noise[k] - (0..4).map(|p| jacobian[p * v + k] * shift[p]).sum::<f64>()).collect();
-        responses
-            .put(star, &Whitened { residual: &residual, directions: &directions, jacobian: &jacobian, covariance: &covariance });
+        let row = |rows: &[f64], a: usize| rows[a * v..(a + 1) * v].to_vec();
+        let mut products = Products::zeros(v, 4);
+        for a in 0..v {
+            products.score[a] = dot(&row(&directions, a), &residual);
+            (0..=a).for_each(|b| products.plain[packed(a, b)] = dot(&row(&directions, a), &row(&directions, b)));
+            (0..4).for_each(|p| products.crossed[a * 4 + p] = dot(&row(&directions, a), &row(&jacobian, p)));
+        }
+        responses.put(star, &products, &covariance);
         responses.chi_square[star] = residual[..BANDS].iter().map(|r| r * r).sum();
         // Of the four parameters, one is known by its measurement too.
         responses.degrees[star] = BANDS as f64 - 4.0 + 100.0 * covariance[0];

@@ -16,8 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Stars read at once (about 30 kB each with XP covariances): columns that are small enough for the allocator
 /// to use their memory again. Those of 8192 are new pages for every batch, which took a sixth of the
-/// processor time of a fit. Not of the number of threads, on which pages of Parquet files would depend.
-const ROWS: usize = 2048;
+/// processor time of a fit; those of 2048 still were for a twentieth of it. Not of the number of threads, on
+/// which pages of Parquet files would depend.
+const ROWS: usize = 1024;
 /// Stars read at once for an accelerator.
 const ROWS_OF_A_DEVICE: usize = 8192;
 

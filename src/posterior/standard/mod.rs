@@ -17,6 +17,7 @@ mod star;
 mod tests;
 mod whitened;
 
+use super::WhitenedFlux;
 use super::flux::FluxNormal;
 use crate::error::{Error, Result};
 use crate::model::ForwardModel;
@@ -59,13 +60,14 @@ impl StandardEngine {
         stars: &[usize],
         coordinates: &Array2<f64>,
         free: &[usize],
-        order: Order,
+        (order, keeps): (Order, bool),
     ) -> Result<FluxNormal> {
         let mut engine = self.star_engine(observations, free);
         let (n, p) = (stars.len(), free.len());
         let bends = if order == Order::Second { n * p * p } else { 0 };
         let (mut loss, mut gradient) = (vec![0.0; n], vec![0.0; n * p]);
         let (mut curvature, mut residual_curvature) = (vec![0.0; n * p * p], vec![0.0; bends]);
+        let mut kept = keeps.then(|| WhitenedFlux::zeros(n, p, self.family.n_wavelengths));
         let mut point = vec![0.0; coordinates.ncols()];
         for (i, &star) in stars.iter().enumerate() {
             point.iter_mut().zip(coordinates.row(i)).for_each(|(to, from)| *to = *from);
@@ -76,6 +78,9 @@ impl StandardEngine {
                 residual_curvature: residual_curvature.get_mut(i * p * p..(i + 1) * p * p).unwrap_or_default(),
             };
             engine.evaluate(star, &point, order, out);
+            if let Some(kept) = &mut kept {
+                kept.set(i, engine.flux().iter().copied(), |row| engine.whitened(row));
+            }
         }
         let shape = |error: ndarray::ShapeError| Error::numerical("normal equations of a batch").source(error);
         let gradient = Array2::from_shape_vec((n, p), gradient).map_err(shape)?;
@@ -84,7 +89,7 @@ impl StandardEngine {
             Order::Second => Array3::from_shape_vec((n, p, p), residual_curvature).map_err(shape)?,
             _ => Array3::zeros((0, p, p)),
         };
-        Ok(FluxNormal { normal: Normal { loss, gradient, curvature }, residual_curvature })
+        Ok(FluxNormal { normal: Normal { loss, gradient, curvature }, residual_curvature, whitened: kept })
     }
 
     /// The engine for one star after the other.
@@ -132,12 +137,15 @@ impl StarEngine<'_> {
         self.evaluate_in::<Portable>(star, coordinates, order, out);
     }
 
-    /// The predicted flux `[W]` (row 0) and its derivatives along the free coordinates (the rows after it) at
-    /// all `coordinates [P]` of a star, one after the other; `out` as with [`Self::evaluate`].
-    pub fn flux_slopes(&mut self, star: usize, coordinates: &[f64], out: Products<'_>, mut each: impl FnMut(usize, &[f32])) {
-        self.evaluate(star, coordinates, Order::First, out);
-        let w = self.engine.family.n_wavelengths;
-        (0..=self.free.len()).for_each(|row| each(row, &self.work.flux_row(row)[..w]));
+    /// The predicted flux `[W]` of the last evaluation.
+    pub fn flux(&self) -> &[f32] {
+        &self.work.flux()[..self.engine.family.n_wavelengths]
+    }
+
+    /// Of the last evaluation with derivatives, whitened `[W]`: model less data (row 0), and the derivatives
+    /// of the flux along the free coordinates (the rows after it).
+    pub fn whitened(&self, row: usize) -> &[f32] {
+        &self.work.whitened(row)[..self.engine.family.n_wavelengths]
     }
 
     #[cfg(target_arch = "x86_64")]

@@ -7,6 +7,7 @@ use super::family::{Role, StandardFamily};
 use super::network::Tape;
 use super::whitened::{RecentPanels, inner_products};
 use crate::noise::Whitening;
+use crate::optimise::dense::dot;
 use crate::tensor::Order;
 use crate::tensor::functions::exp;
 use crate::tensor::lanes::{Block, LANES, Lanes, blocks, floats, floats_mut};
@@ -51,6 +52,8 @@ pub struct Workspace {
     weighted: Vec<f32>,
     adjoints: [Vec<Block>; 2],
     ln_slopes: Vec<f32>,
+    /// The same times C⁻¹ r and the flux over ϖ².
+    weighted_slopes: Vec<f32>,
     n_free: usize,
 }
 
@@ -60,14 +63,16 @@ impl Workspace {
         self.n_free
     }
 
-    /// Of the last evaluation with derivatives: the flux (row 0), and its derivatives along the free
-    /// coordinates.
-    pub fn flux_row(&self, row: usize) -> &[f32] {
+    /// The flux of the last evaluation.
+    pub fn flux(&self) -> &[f32] {
+        floats(&self.flux)
+    }
+
+    /// Of the last evaluation with derivatives, whitened: model less data (row 0), and the derivatives of the
+    /// flux along the free coordinates.
+    pub fn whitened(&self, row: usize) -> &[f32] {
         let width = self.flux.len();
-        match row {
-            0 => floats(&self.flux),
-            _ => floats(&self.streams[row * width..(row + 1) * width]),
-        }
+        floats(&self.whitened[row * width..(row + 1) * width])
     }
 
     /// For stars of `family` with `n_free` free parameters.
@@ -93,6 +98,7 @@ impl Workspace {
             weighted: vec![0.0; width * LANES],
             adjoints: [vec![Block::default(); widest], vec![Block::default(); widest]],
             ln_slopes: vec![0.0; n_free * family.n_wavelengths],
+            weighted_slopes: vec![0.0; n_free * family.n_wavelengths],
             n_free,
         }
     }
@@ -269,6 +275,10 @@ fn residual_curvature(family: &StandardFamily, factors: &Factors, free: &[usize]
     let weighted = &work.weighted[..w];
     let sum = |each: &dyn Fn(usize) -> f64| (0..w).map(|i| f64::from(weighted[i]) * each(i)).sum::<f64>();
     let slopes = |a: usize| &work.ln_slopes[a * w..(a + 1) * w];
+    for (product, slopes) in work.weighted_slopes.chunks_exact_mut(w).zip(work.ln_slopes.chunks_exact(w)) {
+        product.iter_mut().zip(weighted).zip(slopes).for_each(|((to, q), slope)| *to = q * slope);
+    }
+    let weighted_slopes = |a: usize| &work.weighted_slopes[a * w..(a + 1) * w];
     let total: f64 = weighted.iter().map(|&q| f64::from(q)).sum();
     out.fill(0.0);
     for a in 0..n {
@@ -276,17 +286,12 @@ fn residual_curvature(family: &StandardFamily, factors: &Factors, free: &[usize]
             let (left, right) = (family.roles[free[a]], family.roles[free[b]]);
             out[a * n + b] = match (left, right) {
                 (Role::Parallax, Role::Parallax) => dilution_bend * total,
-                (Role::Parallax, _) => {
-                    dilution_slope * weighted.iter().zip(slopes(b)).map(|(q, s)| f64::from(q * s)).sum::<f64>()
-                }
-                (_, Role::Parallax) => {
-                    dilution_slope * weighted.iter().zip(slopes(a)).map(|(q, s)| f64::from(q * s)).sum::<f64>()
-                }
+                (Role::Parallax, _) => dilution_slope * dot(weighted, slopes(b)),
+                (_, Role::Parallax) => dilution_slope * dot(weighted, slopes(a)),
                 _ => {
-                    let squares: f64 =
-                        weighted.iter().zip(slopes(a)).zip(slopes(b)).map(|((q, left), right)| f64::from(q * left * right)).sum();
+                    let squares = dot(weighted_slopes(a), slopes(b));
                     let bend = match (left, right) {
-                        (Role::Extinction, Role::Extinction) => -extinction_bend * sum(&|i| f64::from(curve[i])),
+                        (Role::Extinction, Role::Extinction) => -extinction_bend * dot(weighted, &curve[..w]),
                         (Role::Extinction, Role::Variation) | (Role::Variation, Role::Extinction) => {
                             -extinction_slope * variation_slope * sum(&|i| f64::from(curve[i]) * shape_at(i))
                         }

@@ -1,13 +1,13 @@
 //! The standard engine against the tensor engine in double precision.
 
-use super::super::{Posterior, Slices, Terms};
+use super::super::{LocalParts, Posterior, Slices, Terms};
 use super::StandardEngine;
 use crate::model::{ForwardModel, Registry, Transform};
 use crate::noise::{EigenvalueFloor, Whitening};
 use crate::observations::{Grid, Observations};
 use crate::optimise::{NormalEquations, Point, Problems};
 use crate::tensor::{Device, Order, Precision};
-use ndarray::{Array2, Array3};
+use ndarray::{Array2, Array3, ArrayView1, s};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -96,6 +96,26 @@ fn compare(model: &ForwardModel, held: &[String]) {
         (&hessians[1] - &expected.curvature).iter().any(|difference| difference.abs() > 1.0),
         "no second derivatives to test"
     );
+    // What is left behind of both engines, of which one is in single precision.
+    let parts = LocalParts { hessian: true, whitened: true };
+    let [left, exact] =
+        [&fast, &reference].map(|posterior| posterior.local(&stars, free.view(), parts).unwrap().whitened.unwrap());
+    assert_eq!((&left.1.gradient, &left.1.curvature), (&found.gradient, &found.curvature));
+    for star in 0..N {
+        let close = |found: ArrayView1<'_, f32>, expected: ArrayView1<'_, f32>, scale: f64, what: &str| {
+            for (found, expected) in found.iter().zip(expected) {
+                let difference = f64::from(found - expected).abs();
+                assert!(difference < 1e-4 * scale, "{what} of star {star}: {found} {expected}, scale {scale}");
+            }
+        };
+        let brightest = left.0.flux.row(star).iter().fold(0.0, |most: f64, flux| most.max(f64::from(*flux)));
+        close(left.0.flux.row(star), exact.0.flux.row(star), brightest, "flux");
+        close(left.0.residual.row(star), exact.0.residual.row(star), 1.0 + expected.loss[star].sqrt(), "residual");
+        for a in 0..free.ncols() {
+            let (found, exact) = (left.0.jacobian.slice(s![star, a, ..]), exact.0.jacobian.slice(s![star, a, ..]));
+            close(found, exact, expected.curvature[[star, a, a]].sqrt(), "slope");
+        }
+    }
     // One star after the other, and back: the same bits, whatever was evaluated before.
     let mut evaluator = fast.evaluator().unwrap();
     for star in (0..N).chain((0..N).rev()) {
@@ -112,9 +132,9 @@ fn compare(model: &ForwardModel, held: &[String]) {
     // The engine without vector instructions.
     let engine = StandardEngine::of(model).unwrap().unwrap();
     let all = fast.all_coordinates(&stars, free.view());
-    let vector = engine.flux_normal(&data, &stars, &all, fast.free(), Order::First).unwrap().normal.curvature;
+    let vector = engine.flux_normal(&data, &stars, &all, fast.free(), (Order::First, false)).unwrap().normal.curvature;
     let engine = StandardEngine { vectorised: false, ..engine };
-    let portable = engine.flux_normal(&data, &stars, &all, fast.free(), Order::First).unwrap();
+    let portable = engine.flux_normal(&data, &stars, &all, fast.free(), (Order::First, false)).unwrap();
     require_close(&portable.normal.curvature, &vector, &vector, "portable curvature");
 }
 

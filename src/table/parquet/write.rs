@@ -13,8 +13,8 @@ use arrow_array::{
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::arrow::{ARROW_SCHEMA_META_KEY, ArrowWriter, encode_arrow_schema};
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::arrow::{ARROW_SCHEMA_META_KEY, ArrowSchemaConverter, ArrowWriter, encode_arrow_schema};
+use parquet::basic::{Compression, Type, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
@@ -53,13 +53,20 @@ impl ParquetSink {
         self.state = match std::mem::replace(&mut self.state, State::Failed) {
             State::Created(output) => {
                 let metadata = first.metadata.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
-                let properties = WriterProperties::builder()
+                let schema = Arc::new(arrow_schema(first));
+                let mut properties = WriterProperties::builder()
                     .set_compression(Compression::ZSTD(ZstdLevel::default()))
                     .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
                     .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
-                    .set_key_value_metadata(Some(metadata))
-                    .build();
-                let schema = Arc::new(arrow_schema(first));
+                    .set_key_value_metadata(Some(metadata));
+                // Measured values hardly repeat: a dictionary of them takes time, and more room than they do.
+                let columns = ArrowSchemaConverter::new().convert(&schema).map_err(writing)?;
+                for column in
+                    columns.columns().iter().filter(|column| matches!(column.physical_type(), Type::FLOAT | Type::DOUBLE))
+                {
+                    properties = properties.set_column_dictionary_enabled(column.path().clone(), false);
+                }
+                let properties = properties.build();
                 // The schema has the metadata too, of which some are known at the end alone.
                 let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
                 let writer = ArrowWriter::try_new_with_options(output, schema.clone(), options).map_err(writing)?;
