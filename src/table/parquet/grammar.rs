@@ -189,8 +189,8 @@ mod tests {
         // Numbers that are these again when they are cut to 16 bits: 65 538 as 2.
         assert!(!follows(&[0x18, 1, b'k', 0x05, 0x84, 0x80, 0x08, 2, 0], &KEY_VALUE));
         // An integer where statistics are declared: the decoder would take its bytes for the fields of a struct.
-        assert!(follows(&[0x7c, 0x11, 0, 0], &STATISTICS_OF_A_COLUMN));
-        assert!(!follows(&[0x76, 0x11, 0], &STATISTICS_OF_A_COLUMN));
+        assert!(follows(&[0x7c, 0x36, 2, 0, 0], &STATISTICS_OF_A_COLUMN));
+        assert!(!follows(&[0x76, 2, 0], &STATISTICS_OF_A_COLUMN));
     }
 
     const STATISTICS_OF_A_COLUMN: Shape = Struct(&[(7, STATISTICS)]);
@@ -204,7 +204,7 @@ mod tests {
         other.extend([0x19, 0xf1, 0xff, 0xff, 0xff, 0xff, 7, 0]);
         assert_eq!(PageHeader::parse(&other), None);
         // Statistics of a page as text.
-        let mut other = header[..14].to_vec();
+        let mut other = header[..15].to_vec();
         other.extend([0x18, 1, 7, 0, 0]);
         assert_eq!(PageHeader::parse(&other), None);
     }
