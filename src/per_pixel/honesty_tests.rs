@@ -149,6 +149,9 @@ fn polynomials_are_as_honest_as_networks_with_physics_and_no_more_without() {
     }
 }
 
+/// A model by name, how its training went, and the seconds it took.
+type Trained = (&'static str, Vec<train::PixelResult>, Arc<dyn PixelModel>, f64);
+
 /// A joint network of 300 and 300 neurons.
 fn joint(case: &Case, seed: u64, epochs: u32) -> train::Training<JointNetwork> {
     use crate::pixel_networks::{JointOptions, SpectralModel};
@@ -182,7 +185,7 @@ fn families_in_figures() {
             let clock = std::time::Instant::now();
             let options = TrainingOptions { seed, ..TrainingOptions::default() };
             let trained = train(&case.set, &options, &Checkpoint::default(), &|_, _| Ok(())).unwrap();
-            let mut models: Vec<(&str, Vec<train::PixelResult>, Arc<dyn PixelModel>, f64)> = Vec::new();
+            let mut models: Vec<Trained> = Vec::new();
             let engine = Arc::new(NetworkEngine::new(&trained.model));
             models.push(("networks", trained.pixels, engine, clock.elapsed().as_secs_f64()));
             // One network for all pixels: minutes more.

@@ -5,7 +5,7 @@ use super::spectral_model::{SpectralModel, TrainingChoices};
 use crate::error::{Error, Result};
 use crate::learn::{Checkpoints, Plan, Schedule, ensemble};
 use crate::package::TrainingContext;
-use crate::per_pixel::train::{Iteration, PixelResult, Training, TrainingSet};
+use crate::per_pixel::train::{Iteration, PixelResult, Training, TrainingSet, label_rounds};
 use crate::per_pixel::{
     Activation, GradientLibrary, JointEngine, JointNetwork, LabelledSpectra, PixelModel, emulate, evaluate_all,
 };
@@ -149,6 +149,9 @@ impl SpectralModel for JointNetwork {
             return Err(Error::usage("training option regularisation_of")
                 .found(format!("'{unknown}'"))
                 .expected(format!("labels of the training: {}", set.space.names.join(", "))));
+        }
+        if label_rounds(set, 1) > 1 {
+            tracing::warn!("errors of the labels weaken lines: joint networks take labels for exact, other families free them");
         }
         let checkpoints = Checkpoints { file: context.checkpoints, run: context.run };
         let start = |_| JointLearner::start(set, choices, context.device);

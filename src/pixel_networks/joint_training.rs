@@ -162,14 +162,13 @@ fn activated(activation: Activation, sums: Tensor<2>) -> (Tensor<2>, Tensor<2>) 
             (value.clone(), value.powi_scalar(2).neg().add_scalar(1.0))
         }
         Activation::Sigmoid => {
-            let value = burn::tensor::activation::sigmoid(sums);
+            let value = sums.mul_scalar(0.5).tanh().add_scalar(1.0).mul_scalar(0.5);
             (value.clone(), value.clone() - value.powi_scalar(2))
         }
         Activation::LeakyRelu => {
-            let value = burn::tensor::activation::leaky_relu(sums.clone(), 0.01);
             // One above zero, 0.01 below.
-            let slope = sums.detach().sign().mul_scalar(0.495).add_scalar(0.505);
-            (value, slope)
+            let slope = sums.clone().detach().sign().mul_scalar(0.495).add_scalar(0.505);
+            (sums * slope.clone(), slope)
         }
     }
 }

@@ -94,7 +94,8 @@ impl SpectralModel for PixelNetworks {
             ..PolynomialOptions::default()
         };
         let is_possible = options.terms(&set.space.names).is_ok_and(|terms| terms.len() <= MOST_TERMS_OF_ORACLE);
-        if choices.oracle_pixels == 0 || !is_possible {
+        // Polynomials have no windows: they would be of another model.
+        if choices.oracle_pixels == 0 || !choices.windows_of.is_empty() || !is_possible {
             return Ok(Vec::new());
         }
         let (w, n) = (set.wavelength.len(), choices.oracle_pixels.min(set.wavelength.len()));
