@@ -43,7 +43,6 @@ mod simulate;
 mod stage_times;
 mod train;
 mod train_forward;
-mod train_pixels;
 mod train_seeds;
 mod training_task;
 mod validate;

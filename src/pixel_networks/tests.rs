@@ -67,7 +67,7 @@ fn a_recipe_trains_and_the_package_makes_catalogues() {
         <PixelPackage as crate::package::Kind>::load(Path::new(folder), &effects, &device).unwrap()
     };
     let (first, second) = (load(&model), load(&again));
-    assert_eq!(first.networks, second.networks);
+    assert_eq!(first.model, second.model);
     assert_eq!(crate::package::Package::sha256(&first), crate::package::Package::sha256(&second));
 
     let found = table::read(Path::new(&catalogue)).unwrap();
@@ -78,6 +78,120 @@ fn a_recipe_trains_and_the_package_makes_catalogues() {
     // Four labels are fitted where fifteen are at work: scatter is above the bound, but far below that of the
     // stars.
     for name in ["teff", "v_mic", "feh"] {
+        let (value, truth) = (column(name), column(&format!("true_{name}")));
+        let good: Vec<usize> = (0..200).filter(|&i| bits[i] < 8).collect();
+        let difference: Vec<f64> = good.iter().map(|&i| value[i] - truth[i]).collect();
+        let spread = robust_scatter(&good.iter().map(|&i| truth[i]).collect::<Vec<_>>());
+        println!("{name}: {:.3} of {spread:.3}", robust_scatter(&difference));
+        assert!(robust_scatter(&difference) < 0.6 * spread, "{name}");
+    }
+}
+
+/// Another family of models goes through the same commands.
+#[test]
+fn polynomials_are_trained_fitted_and_inspected_like_networks() {
+    let folder = tempfile::tempdir().unwrap();
+    files(folder.path());
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let text = std::fs::read_to_string(folder.path().join("recipe.toml")).unwrap();
+    let networks: PixelRecipe = PixelRecipe::parse(&text, "recipe").unwrap();
+    assert!(PolynomialRecipe::parse(&text, "recipe").unwrap_err().to_string().contains("pixel-polynomials"));
+    let recipe = PolynomialRecipe {
+        labels: networks.labels.clone(),
+        library: networks.library.clone(),
+        resolution: networks.resolution,
+        ..PolynomialRecipe::default()
+    };
+    std::fs::write(folder.path().join("polynomials.toml"), recipe.to_toml().unwrap()).unwrap();
+    let (model, training) = (path("model"), path("training.parquet"));
+    assert_eq!(command(&format!("train {} {training} -o {model}", path("polynomials.toml"))), 0);
+    assert_eq!(command(&format!("train {} {training} -o {model} --resume", path("polynomials.toml"))), 0);
+    assert_eq!(command(&format!("inspect {model}")), 0);
+    let (stars, catalogue) = (path("new.parquet"), path("catalogue.fits"));
+    assert_eq!(command(&format!("fit {model} {stars} -o {catalogue} --keep-truth")), 0);
+    let (effects, device) = (crate::model::Registry::standard(), crate::tensor::Device::cpu());
+    let package = <PolynomialPackage as crate::package::Kind>::load(Path::new(&model), &effects, &device).unwrap();
+    let (text, summary) = crate::package::Package::describe(&package);
+    assert!(text.contains("70 terms, degree 4") && text.contains("gradient term"), "{text}");
+    assert_eq!(summary["terms"], 70);
+    let found = table::read(Path::new(&catalogue)).unwrap();
+    let column = |name: &str| found.column(name).unwrap().to_f64().unwrap();
+    let bits = found.column("quality_flags").unwrap().to_i64().unwrap();
+    assert!(bits[3] & (1 << 11) != 0 && bits.iter().filter(|bits| **bits < 8).count() > 140, "{bits:?}");
+    for name in ["teff", "v_mic", "feh"] {
+        let (value, truth) = (column(name), column(&format!("true_{name}")));
+        let good: Vec<usize> = (0..200).filter(|&i| bits[i] < 8).collect();
+        let difference: Vec<f64> = good.iter().map(|&i| value[i] - truth[i]).collect();
+        let spread = robust_scatter(&good.iter().map(|&i| truth[i]).collect::<Vec<_>>());
+        println!("{name}: {:.3} of {spread:.3}", robust_scatter(&difference));
+        assert!(robust_scatter(&difference) < 0.6 * spread, "{name}");
+    }
+    // Networks know what polynomials of the same physics reach.
+    let networks = path("networks");
+    assert_eq!(command(&format!("train {} {training} -o {networks}", path("recipe.toml"))), 0);
+    let package = <PixelPackage as crate::package::Kind>::load(Path::new(&networks), &effects, &device).unwrap();
+    let metric = |name: &str| package.core.card.metrics[name];
+    let [own, oracle] = ["", ", polynomials"].map(|of| metric(&format!("chi-square of validation, some pixels{of}")));
+    println!("validation {own:.4}, polynomials {oracle:.4}");
+    assert!((own / oracle - 1.0).abs() < 0.05, "{own} {oracle}");
+    assert!(metric("gradient term, some pixels, polynomials") > 0.0);
+    // Fits of networks from the estimates of polynomials end where those from templates do, and sooner.
+    let [own, guided] = [path("own.parquet"), path("guided.parquet")];
+    assert_eq!(command(&format!("fit {networks} {stars} -o {own}")), 0);
+    assert_eq!(command(&format!("fit {networks} {stars} -o {guided} --start-from {model}")), 0);
+    assert_eq!(command(&format!("fit {networks} {stars} -o {guided} --resume")), 2, "another choice");
+    let [own, guided] = [own, guided].map(|name| table::read(Path::new(&name)).unwrap());
+    let of = |table: &table::Table, name: &str| table.column(name).unwrap().to_f64().unwrap();
+    let (error, bits) = (of(&own, "teff_error"), own.column("quality_flags").unwrap().to_i64().unwrap());
+    let (a, b) = (of(&own, "teff"), of(&guided, "teff"));
+    let good: Vec<usize> = (0..200).filter(|&i| bits[i] < 8).collect();
+    assert!(good.iter().all(|&i| (a[i] - b[i]).abs() < 0.2 * error[i]));
+    let [own, guided] = [&own, &guided].map(|table| of(table, "n_iterations").iter().sum::<f64>() / 199.0);
+    println!("iterations {own:.2}, from polynomials {guided:.2}");
+    assert!(guided < own && b[3].is_nan());
+    let direct = path("nothing");
+    assert_ne!(command(&format!("fit {networks} {stars} -o {} --start-from {direct}", path("none.fits"))), 0);
+    // The tensors of one family are no model of the other.
+    std::fs::copy(Path::new(&networks).join("networks.safetensors"), Path::new(&model).join("polynomials.safetensors")).unwrap();
+    assert_eq!(command(&format!("inspect {model}")), 1);
+}
+
+/// A joint network learns, is taken up after an interruption, and fits.
+#[test]
+fn a_joint_network_is_trained_fitted_and_inspected() {
+    let folder = tempfile::tempdir().unwrap();
+    files(folder.path());
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let text = std::fs::read_to_string(folder.path().join("recipe.toml")).unwrap();
+    let networks: PixelRecipe = PixelRecipe::parse(&text, "recipe").unwrap();
+    let mut recipe = JointRecipe {
+        labels: networks.labels.clone(),
+        library: networks.library.clone(),
+        resolution: networks.resolution,
+        ..JointRecipe::default()
+    };
+    recipe.training.hidden = vec![24, 16];
+    recipe.training.plan.epochs = 300;
+    recipe.training.plan.learning_rate = 0.005;
+    recipe.training.batch = 32;
+    std::fs::write(folder.path().join("joint.toml"), recipe.to_toml().unwrap()).unwrap();
+    let (model, training) = (path("model"), path("training.parquet"));
+    assert_eq!(command(&format!("train {} {training} -o {model}", path("joint.toml"))), 0);
+    assert_eq!(command(&format!("inspect {model}")), 0);
+    let (stars, catalogue) = (path("new.parquet"), path("catalogue.fits"));
+    assert_eq!(command(&format!("fit {model} {stars} -o {catalogue} --keep-truth")), 0);
+    let (effects, device) = (crate::model::Registry::standard(), crate::tensor::Device::cpu());
+    let package = <JointPackage as crate::package::Kind>::load(Path::new(&model), &effects, &device).unwrap();
+    let (text, summary) = crate::package::Package::describe(&package);
+    println!("{text}");
+    assert!(text.contains("[24, 16] neurons, sigmoid") && summary["hidden"][1] == 16, "{text}");
+    let metrics = &package.core.card.metrics;
+    assert!(metrics["chi-square of validation"] < 2.0, "{metrics:?}");
+    let found = table::read(Path::new(&catalogue)).unwrap();
+    let column = |name: &str| found.column(name).unwrap().to_f64().unwrap();
+    let bits = found.column("quality_flags").unwrap().to_i64().unwrap();
+    assert!(bits.iter().filter(|bits| **bits < 8).count() > 140, "{bits:?}");
+    for name in ["teff", "feh"] {
         let (value, truth) = (column(name), column(&format!("true_{name}")));
         let good: Vec<usize> = (0..200).filter(|&i| bits[i] < 8).collect();
         let difference: Vec<f64> = good.iter().map(|&i| value[i] - truth[i]).collect();
@@ -120,7 +234,7 @@ fn labels_in_error_are_freed_and_the_package_says_so() {
         assert_eq!(stars.get("teff_freed").is_some(), is_freed);
         let (effects, device) = (crate::model::Registry::standard(), crate::tensor::Device::cpu());
         let package = <PixelPackage as crate::package::Kind>::load(Path::new(&model), &effects, &device).unwrap();
-        assert_eq!(package.card.label_errors.len(), if is_freed { 4 } else { 0 });
+        assert_eq!(package.core.card.label_errors.len(), if is_freed { 4 } else { 0 });
         let (text, _) = crate::package::Package::describe(&package);
         assert_eq!(text.contains("of its lines"), is_freed, "{text}");
         if is_freed {
@@ -149,14 +263,19 @@ fn a_damaged_package_says_what_is_wrong() {
     let parameters = ndarray::Array2::from_elem((2, networks.n_parameters()), 0.1);
     let networks = crate::per_pixel::PixelNetworks::new(space, vec![5000.0, 5001.0], networks, parameters).unwrap();
     let grid = crate::observations::Grid::new(vec![500.0, 500.1], vec!["a".into(), "b".into()]).unwrap();
-    let package = PixelPackage::new(PixelCard::of_grid(grid.clone()), networks.clone(), ndarray::array![[5000.0]]).unwrap();
+    let package = PixelPackage::new(
+        PixelCard::of_grid::<crate::per_pixel::PixelNetworks>(grid.clone()),
+        networks.clone(),
+        ndarray::array![[5000.0]],
+    )
+    .unwrap();
     let model = folder.path().join("model");
     package.save(&model, false, |_| Ok(())).unwrap();
     let load = || {
         let (effects, device) = (crate::model::Registry::standard(), crate::tensor::Device::cpu());
         <PixelPackage as crate::package::Kind>::load(&model, &effects, &device)
     };
-    assert_eq!(load().unwrap().networks, networks);
+    assert_eq!(load().unwrap().model, networks);
     let description = std::fs::read_to_string(model.join("model.toml")).unwrap();
     std::fs::write(model.join("model.toml"), description.replace("format = 1", "format = 7")).unwrap();
     assert!(load().unwrap_err().to_string().contains("found 7"));
@@ -166,7 +285,10 @@ fn a_damaged_package_says_what_is_wrong() {
     std::fs::remove_file(model.join("templates.safetensors")).unwrap();
     assert!(load().unwrap_err().to_string().contains("templates.safetensors"));
     let short = crate::observations::Grid::new(vec![500.0], vec!["a".into()]).unwrap();
-    assert!(PixelPackage::new(PixelCard::of_grid(short), networks, ndarray::array![[5000.0]]).is_err());
+    assert!(
+        PixelPackage::new(PixelCard::of_grid::<crate::per_pixel::PixelNetworks>(short), networks, ndarray::array![[5000.0]])
+            .is_err()
+    );
 }
 
 #[test]

@@ -47,6 +47,8 @@ pub struct TrainingOptions {
     /// How many times the labels of the training stars are freed within their errors and the networks taught
     /// anew, where errors matter; 0: labels are taken for exact.
     pub label_alternations: usize,
+    /// Pixels on which structured polynomials are trained too, to say what the networks are worth; 0: none.
+    pub oracle_pixels: usize,
     /// Smoothing of the absolute values, in units of the label's own gradients, one stage after the other.
     pub smoothing: Vec<f64>,
     /// Most iterations of a pixel.
@@ -74,6 +76,7 @@ impl Default for TrainingOptions {
             windows_of: BTreeMap::new(),
             weight_decay: 1.0,
             label_alternations: 2,
+            oracle_pixels: 64,
             smoothing: vec![0.3, 0.1, 0.03],
             iterations: 30,
             tolerance: 1e-3,
