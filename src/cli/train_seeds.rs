@@ -105,6 +105,8 @@ pub fn train_seeds<K: Trainable>(n: u32, text: &TrainingRecipe, arguments: &Argu
     let mut summary = json!({ "output": folder, "seeds": models, "figures": spreads });
     let mut text = table(&spreads);
     if arguments.ensemble {
+        // The figures of the seeds are there even if their ensemble cannot be made.
+        write(&folder.join(FILE), &summary)?;
         let output = folder.join(train_ensemble::FOLDER);
         let package = train_ensemble::make(&recipe, (&members, &folders), (&output, &whole), settings)?;
         // Writing to a string cannot fail.

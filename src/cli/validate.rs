@@ -272,8 +272,9 @@ fn report(arguments: &Arguments, comparison: &Comparison, calibration: Option<&C
 
 /// Label of the axis of a column, and whether it runs backwards, as in a Hertzsprung–Russell diagram.
 fn axis_of(name: &str) -> (String, bool) {
-    let facts = Facts::of(name);
-    let unit = facts.unit.filter(|unit| !unit.is_empty()).map_or_else(String::new, |unit| format!(" ({unit})"));
+    // What the logarithm is of does not fit beside an axis: `dex(cm/s2)`.
+    let unit = Facts::of(name).unit.and_then(|unit| Some(unit.split('(').next()?.to_owned()));
+    let unit = unit.filter(|unit| !unit.is_empty()).map_or_else(String::new, |unit| format!(" ({unit})"));
     (format!("{}{unit}", symbol(name)), ["teff", "logg", "phot_g_mean_mag"].contains(&name))
 }
 

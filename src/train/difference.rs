@@ -85,8 +85,8 @@ impl Difference {
         Some(Self { weighted, weight })
     }
 
-    /// Of two fits of a star by models whose zero points differ by δ, from the `shift [P]` of the optimum: S δ
-    /// with S = A⁻¹ A_flux, A the information of flux and measurements together (and of the parameters' own
+    /// Of two fits of a star by models whose zero points differ by δ, from the `shift [P]` of the optimum: S
+    /// δ with S = A⁻¹ A_flux, A the information of flux and measurements together (and of the parameters' own
     /// priors). The shift is known without noise, and the covariance of δ for which S K Sᵀ is nearest to that
     /// of shifts, in units of A⁻¹, solves the equations with W = Sᵀ A S and W r = Sᵀ A shift. `None` where
     /// nothing determines the star.

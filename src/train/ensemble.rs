@@ -1,5 +1,5 @@
-//! Several trainings that differ in their seeds: which of them stands for all, and how far the others are from
-//! it.
+//! Several trainings that differ in their seeds: which of them stands for all, and how far the others are
+//! from it.
 //!
 //! The same stars, fitted by all members, differ in their optima by S δ: δ is the difference of the zero
 //! points of two members, S = A⁻¹ A_flux the response of an optimum, with the information A of fluxes and
@@ -7,9 +7,9 @@
 //!
 //! With the optima Θ_k of N members, their mean Θ̄ and the chosen one c, the expected square of the distance
 //! of c from the mean of arbitrarily many seeds is (Θ_c − Θ̄)² + Σ_k (Θ_k − Θ̄)²/(N(N − 1)): of a member that
-//! is taken at random, that is the variance between seeds; the one nearest to the mean is half as far. (The
-//! scatter of the others about c would be twice as much.) Its covariance over stars is that of
-//! [`Calibration`] (`calibration_in`): of a star from its own shifts, and the part that a kind shares from
+//! is taken at random, that is the variance between seeds; of the one nearest to the mean it is less. (The
+//! scatter of the others about a member taken at random is twice as much.) Its covariance over stars is that
+//! of [`Calibration`] (`calibration_in`): of a star from its own shifts, and the part that a kind shares from
 //! those of pairs.
 
 use super::calibration::{Pairs, STARS, calibration_in, comparisons, measured_positions};
@@ -54,7 +54,7 @@ pub fn distances_from_mean(
 /// The covariance of the zero points of the member `chosen` about those of the mean of all seeds: from
 /// `stars` at the optima of all members, `coordinates [N, P]` each (of all stars), in the same coordinates
 /// and with the measured values of `constraints`; `model` is that member. `None` where they do not tell it,
-/// or there are fewer than two.
+/// there are fewer than two members, or not this one.
 ///
 /// # Errors
 /// When a constraint is no parameter, or the model cannot be evaluated.
@@ -65,9 +65,10 @@ pub fn spread_of(
     constraints: &[String],
 ) -> Result<Option<Calibration>> {
     let (space, n) = (&model.space, coordinates.len());
+    let Some(optima) = coordinates.get(chosen) else { return Ok(None) };
     let constrained = measured_positions(space, observations, (stars, constraints))?;
     let stars: Vec<usize> = stars.iter().copied().step_by((stars.len() * (n + 1)).div_ceil(STARS).max(1)).collect();
-    let compared = comparisons(model, observations, (&stars, &coordinates[chosen]), &constrained)?;
+    let compared = comparisons(model, observations, (&stars, optima), &constrained)?;
     let shifts: Vec<Vec<Vec<f64>>> = stars.iter().map(|&star| shifts(space, coordinates, chosen, star)).collect();
     // One kind of shift after the other; pairs are of stars with the same.
     let (mut differences, mut labels) = (Vec::new(), Vec::new());
@@ -81,7 +82,7 @@ pub fn spread_of(
                 rows.push(star);
             }
         }
-        let of_rows = coordinates[chosen].select(Axis(0), &rows).select(Axis(1), &space.label_positions());
+        let of_rows = optima.select(Axis(0), &rows).select(Axis(1), &space.label_positions());
         pairs.near.extend((first..differences.len()).map(|row| (row, row)));
         pairs.of_a_kind.extend(Pairs::of_kinds(&of_rows).into_iter().map(|(i, j)| (first + i, first + j)));
         labels.push(of_rows);
@@ -93,8 +94,8 @@ pub fn spread_of(
 }
 
 /// N + 1 shifts `[P]` of a star, in the units of zero points, the mean of whose squares is the expected
-/// square of the distance of the chosen member from the mean of all seeds: Θ_c − Θ̄ and (Θ_k − Θ̄)/√(N(N − 1)),
-/// times √(N + 1).
+/// square of the distance of the chosen member from the mean of all seeds: Θ_c − Θ̄ and (Θ_k − Θ̄)/√(N(N −
+/// 1)), times √(N + 1).
 fn shifts(space: &ParameterSpace, coordinates: &[Array2<f64>], chosen: usize, star: usize) -> Vec<Vec<f64>> {
     let n = coordinates.len() as f64;
     let values: Vec<Vec<f64>> = coordinates
