@@ -42,6 +42,7 @@ mod settings;
 mod simulate;
 mod stage_times;
 mod train;
+mod train_ensemble;
 mod train_forward;
 mod train_seeds;
 mod training_task;

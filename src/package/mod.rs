@@ -13,4 +13,4 @@ mod training;
 pub use estimator::{Estimated, Estimator, FitStage, Reached};
 pub use kinds::{Kind, Kinds, Package, kind_of};
 pub use request::{Request, StartFrom, read_toml};
-pub use training::{Report, Trainable, Trained, TrainingContext};
+pub use training::{Check, Report, Trainable, Trained, TrainingContext, no_ensembles};
