@@ -8,6 +8,7 @@ mod arrays;
 mod dataset;
 mod description;
 mod file;
+mod grammar;
 mod guard;
 #[cfg(test)]
 mod hostile;

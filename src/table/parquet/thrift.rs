@@ -2,14 +2,16 @@
 //! file before the library that decodes them allocates what they declare, or follows their schema down
 //! without a limit.
 
+use super::grammar::{FILE_METADATA, PAGE_HEADER, follow};
+
 /// Depth to which values that are passed over may nest.
 const MAX_DEPTH: usize = 16;
 
 /// Types of fields, as the protocol numbers them.
-const TRUE: u8 = 1;
-const FALSE: u8 = 2;
-const BINARY: u8 = 8;
-const LIST: u8 = 9;
+pub(super) const TRUE: u8 = 1;
+pub(super) const FALSE: u8 = 2;
+pub(super) const BINARY: u8 = 8;
+pub(super) const LIST: u8 = 9;
 const SET: u8 = 10;
 const MAP: u8 = 11;
 pub(super) const STRUCT: u8 = 12;
@@ -65,7 +67,8 @@ impl<'a> Compact<'a> {
             0 => self.integer()?,
             step => last.checked_add(step)?,
         };
-        Some(Some((number, byte & 15)))
+        // The library would keep as much of a larger one as 16 bits hold.
+        i16::try_from(number).ok().map(|_| Some((number, byte & 15)))
     }
 
     /// Number and type of the elements of a list.
@@ -155,6 +158,7 @@ impl PageHeader {
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let size = |value: i64| u64::try_from(value).unwrap_or(0);
         let mut compact = Compact::new(bytes);
+        follow(&mut compact.clone(), &PAGE_HEADER, STRUCT)?;
         let mut header = Self::default();
         let mut last = 0;
         while let Some((number, kind)) = compact.field(last)? {
@@ -183,14 +187,18 @@ impl PageHeader {
     }
 }
 
-/// What is wrong with a footer (FileMetaData): lists that declare more than follows, or a schema that is
+/// What is wrong with a footer (FileMetaData): fields of other types than they have in Parquet, lists that declare more than follows, or a schema that is
 /// deeper than `max_depth`, has more than `max_elements` elements or declares children that are not there.
 /// The decoder goes through any declared number of booleans, calls itself for every level and allocates for
 /// every declared child.
 pub(super) fn footer_fault(footer: &[u8], max_depth: usize, max_elements: u64) -> Option<String> {
-    let mut compact = Compact::new(footer);
-    footer_walk(&mut compact, max_depth, max_elements)
-        .unwrap_or_else(|| Some(format!("a footer that cannot be followed, {} bytes before its end", compact.n_left())))
+    let (mut compact, mut whole) = (Compact::new(footer), Compact::new(footer));
+    let cannot = |at: &Compact| Some(format!("a footer that cannot be followed, {} bytes before its end", at.n_left()));
+    match footer_walk(&mut compact, max_depth, max_elements) {
+        None => cannot(&compact),
+        Some(None) if follow(&mut whole, &FILE_METADATA, STRUCT).is_none() => cannot(&whole),
+        Some(fault) => fault,
+    }
 }
 
 /// Within it `None` where there is no fault; `None` where the bytes end too early or are not of the protocol.
@@ -288,6 +296,8 @@ mod tests {
             assert!(footer_fault(&bytes, 4, 10).is_some_and(|found| found.contains("cannot be followed")), "{head:x?}");
             assert_eq!(PageHeader::parse(&bytes), None);
         }
+        // Who wrote the file, as a number: its byte would be taken for the length of a text.
+        assert!(footer_fault(&[footer(&[1, 0]), vec![0x45, 2, 0]].concat(), 4, 10).is_some());
         let mut sound = footer(&[1, 0]);
         sound.extend([0xd9, 0x35, 2, 4, 6, 0x1d]);
         sound.extend([7; 16]);
