@@ -20,8 +20,8 @@ use serde_json::json;
 /// as TOML to start from.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Name of a built-in recipe, or fit, confidence, pixel-networks, pixel-polynomials, joint-network, fit-pixel-networks, distance, simulate,
-    /// prepare; without it, what there is.
+    /// Name of a built-in recipe, or fit, confidence, pixel-networks, pixel-polynomials, joint-network,
+    /// fit-pixel-networks, distance, simulate, prepare; without it, what there is.
     name: Option<String>,
     /// Print every key of a recipe with its value, also those left at their defaults.
     #[arg(long)]

@@ -1,5 +1,5 @@
-//! Families of models of spectra: training, emulated spectra and fits, on spectra of the simulator's line list
-//! or, with other numbers of labels, of models of random weights, which take as long.
+//! Families of models of spectra: training, emulated spectra and fits, on spectra of the simulator's line
+//! list or, with other numbers of labels, of models of random weights, which take as long.
 //!
 //! Operations by formula (a multiplication, an addition and an activation count one each), for L labels, W
 //! pixels, H neurons, N spectra, R references and P = H (L + 2) + 1 parameters:

@@ -264,7 +264,8 @@ impl SpectrumFitter {
         }
     }
 
-    /// The start: what is known of the labels, where it is told to start, or the most similar template, by χ².
+    /// The start: what is known of the labels, where it is told to start, or the most similar template, by
+    /// χ².
     fn begin(
         &self,
         flux: ndarray::ArrayView1<f32>,

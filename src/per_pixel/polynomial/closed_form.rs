@@ -265,8 +265,8 @@ fn slopes(space: &LabelSpace, terms: &Terms, labels: ArrayView2<f64>) -> Array2<
     slopes
 }
 
-/// Adds `(roots · rows)ᵀ (roots · rows)` to the upper triangle of `to [T, T]`, a section of `rows [M, T]` at a
-/// time.
+/// Adds `(roots · rows)ᵀ (roots · rows)` to the upper triangle of `to [T, T]`, a section of `rows [M, T]` at
+/// a time.
 fn add_squares(rows: ArrayView2<f64>, roots: &[f64], to: &mut Array2<f64>) {
     let t = rows.ncols();
     for first in (0..rows.nrows()).step_by(SECTION) {
