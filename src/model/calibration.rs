@@ -319,7 +319,7 @@ mod tests {
         // Twice the same is itself, and nothing adds nothing.
         let nothing = Calibration { covariance: rows([zero; 2]), ..of(&[]) };
         let again = a.at_least(&a);
-        assert!((matrix(&again.at(&space, &[5.0, 1.0])[0].to_vec()) - matrix(&rows(mine))).amax() < 1e-12);
+        assert!((matrix(again.at(&space, &[5.0, 1.0])[0]) - matrix(&rows(mine))).amax() < 1e-12);
         assert!((matrix(&of(&[]).at_least(&nothing).covariance) - matrix(&rows([[1.0, 0.0], [0.0, 1.0]]))).amax() < 1e-12);
     }
 }

@@ -113,3 +113,60 @@ fn shifts(space: &ParameterSpace, coordinates: &[Array2<f64>], chosen: usize, st
     let others = values.iter().map(|member| from_mean(member, scale / (n * (n - 1.0)).sqrt()));
     std::iter::once(from_mean(&values[chosen], scale)).chain(others).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::difference::Comparison;
+    use super::super::pairs::shared_covariance;
+    use super::*;
+    use ndarray::array;
+    use rand::{Rng, SeedableRng};
+    use rand_distr::StandardNormal;
+
+    #[test]
+    fn shifts_are_those_from_the_mean_of_all_seeds() {
+        let space = ParameterSpace { parameters: vec![Parameter::label("feh")] };
+        let coordinates = [array![[0.1]], array![[0.4]], array![[0.7]], array![[-0.2]]];
+        let expected = |chosen: usize| {
+            let all = shifts(&space, &coordinates, chosen, 0);
+            assert_eq!(all.len(), 5);
+            all.iter().map(|shift| shift[0].powi(2)).sum::<f64>() / 5.0
+        };
+        // numpy 2.4.6: v = [0.1, 0.4, 0.7, -0.2]; (v[2] - mean(v))**2 + var(v, ddof=1)/4 = 0.2025 + 0.0375
+        assert!((expected(2) - 0.24).abs() < 1e-12, "{}", expected(2));
+        // Of a member taken at random it is the variance between seeds.
+        let mean = (0..4).map(expected).sum::<f64>() / 4.0;
+        assert!((mean - 0.15).abs() < 1e-12, "{mean}");
+    }
+
+    #[test]
+    fn the_covariance_of_zero_points_follows_from_the_shifts_of_optima() {
+        let space = ParameterSpace { parameters: vec![Parameter::label("feh"), Parameter::distance("parallax", "mas", "", 1.0)] };
+        let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(5);
+        let mut normal = || -> f64 { random.sample(StandardNormal) };
+        // (0.05, 0.1) with a correlation of 0.6; fluxes tell a direction well and the other badly, parallaxes help.
+        let differences: Vec<Difference> = (0..20_000)
+            .map(|_| {
+                let (a, b) = (normal(), normal());
+                let delta = nalgebra::Vector2::new(0.05 * a, 0.1 * (0.6 * a + 0.8 * b));
+                let (direction, good, bad) = (3.0 * normal(), 1e4 * normal().exp(), 10.0 * normal().exp());
+                let axes = nalgebra::Matrix2::new(direction.cos(), -direction.sin(), direction.sin(), direction.cos());
+                let flux = axes * nalgebra::Matrix2::from_diagonal(&nalgebra::Vector2::new(good, bad)) * axes.transpose();
+                let error = 0.3 * normal().exp();
+                let total = flux + nalgebra::Matrix2::from_diagonal(&nalgebra::Vector2::new(0.0, error.powi(-2)));
+                let shift = total.try_inverse().unwrap() * flux * delta;
+                let comparison =
+                    Comparison { flux: flux.as_slice().to_vec(), pull: vec![0.0; 2], error: vec![f64::INFINITY, error] };
+                Difference::of_fits(&comparison, &space, shift.as_slice()).unwrap()
+            })
+            .collect();
+        let own: Vec<(usize, usize)> = (0..differences.len()).map(|row| (row, row)).collect();
+        let first = shared_covariance(&differences, &own).unwrap();
+        let weighted: Vec<Difference> = differences.iter().map(|one| one.sharing(&first.covariance)).collect();
+        let found = shared_covariance(&weighted, &own).unwrap().estimate;
+        println!("{found}");
+        for (element, expected) in [((0, 0), 0.0025), ((0, 1), 0.003), ((1, 1), 0.01)] {
+            assert!((found[element] / expected - 1.0).abs() < 0.05, "{element:?}: {}", found[element]);
+        }
+    }
+}
