@@ -62,6 +62,12 @@ impl Spread {
 /// # Errors
 /// When a training fails: those before it are finished, and `--resume` goes on.
 pub fn train_seeds<K: Trainable>(n: u32, text: &TrainingRecipe, arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
+    if !K::HAS_SEED {
+        return Err(Error::usage("--seeds")
+            .found(format!("it with a recipe of the kind '{}', whose training draws nothing", K::KIND))
+            .expected("a kind whose trainings differ by their seeds")
+            .remedy("Leave the option out: one training is all there is."));
+    }
     if !(1..=MOST).contains(&n) {
         return Err(Error::usage("--seeds").found(n.to_string()).expected(format!("from 1 to {MOST}")));
     }

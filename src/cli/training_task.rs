@@ -91,6 +91,9 @@ impl<'a> Task<'a> {
     /// As [`Task::run`], and when the recipe is not valid.
     pub fn run_text<K: Trainable>(&self, recipe: &TrainingRecipe, seed: Option<u64>, settings: &Settings) -> Result<K> {
         let folder = self.recipe_path.parent().unwrap_or(Path::new(""));
+        if seed.is_some() && !K::HAS_SEED {
+            warn_once(format!("--seed: trainings of the kind '{}' draw nothing, the model is the same with any seed", K::KIND));
+        }
         self.run::<K>(&K::recipe(&recipe.text, &recipe.place, folder, seed)?, settings)
     }
 

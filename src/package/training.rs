@@ -25,6 +25,9 @@ pub trait Trainable: Kind {
     /// memory; others ask for the [`Sample::whole`].
     const IN_PARTS: bool = false;
 
+    /// Whether a training draws anything, so that another seed is another training.
+    const HAS_SEED: bool = true;
+
     /// Reads a recipe; `place` is for messages, `folder` that to which paths in it are relative, and `seed`
     /// takes the place of its own.
     ///

@@ -50,7 +50,7 @@ fn networks(case: &Case) -> Arc<dyn PixelModel> {
 }
 
 fn polynomials(case: &Case, options: &PolynomialOptions) -> Arc<dyn PixelModel> {
-    Arc::new(PolynomialEngine::new(&train_polynomials(&case.set, options, &|_, _| Ok(())).unwrap().model))
+    Arc::new(PolynomialEngine::new(&train_polynomials(&case.set, options, &Checkpoint::default(), &|_, _| Ok(())).unwrap().model))
 }
 
 /// Noise-free responses, gradient fidelities, and pulls of noisy spectra.
@@ -127,7 +127,7 @@ fn with_references_of_solar_ratios_networks_cheat_elsewhere() {
 }
 
 /// The second family of models passes the same test, and fails it without physics or with the published
-/// references; a plain quadratic, products of ratios and all, has no room for what lines do.
+/// references.
 #[test]
 fn polynomials_are_as_honest_as_networks_with_physics_and_no_more_without() {
     let scattered = case(Some(References::Scattered));
@@ -201,7 +201,7 @@ fn families_in_figures() {
                 [("polynomials", PolynomialOptions::default()), ("degree two", plain), ("without physics", without)]
             {
                 let clock = std::time::Instant::now();
-                let trained = train_polynomials(&case.set, &options, &|_, _| Ok(())).unwrap();
+                let trained = train_polynomials(&case.set, &options, &Checkpoint::default(), &|_, _| Ok(())).unwrap();
                 let engine = Arc::new(PolynomialEngine::new(&trained.model));
                 models.push((name, trained.pixels, engine, clock.elapsed().as_secs_f64()));
             }

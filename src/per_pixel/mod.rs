@@ -12,6 +12,7 @@
 //! | `polynomial` | a polynomial per pixel, in closed form |
 //! | `joint` | one network for all pixels |
 //! | `spectra` | spectra with known labels |
+//! | `regularisation` | how strongly labels are held to physics |
 //! | `train` | training, a pixel at a time |
 //! | `engine` | what fits need of a model of pixels; emulated spectra |
 //! | `diagnosis` | do labels come from their own lines? |
@@ -41,6 +42,7 @@ mod network_file;
 mod network_tests;
 mod pixel_map;
 pub mod polynomial;
+mod regularisation;
 mod space_file;
 mod spectra;
 mod strip_rows;
@@ -58,4 +60,5 @@ pub use network::{Architecture, PixelNetworks};
 pub use network_engine::NetworkEngine;
 pub use network_file::{read_labels, write_labels};
 pub use polynomial::{PixelPolynomials, PolynomialEngine, PolynomialOptions};
+pub use regularisation::Regularisation;
 pub use spectra::LabelledSpectra;

@@ -1,6 +1,6 @@
 //! Catalogues: all labels from all pixels, with the full covariance and flags.
 
-use super::guide::Guide;
+use super::guide::LabelGuide;
 use super::package::SpectralCore;
 use crate::catalogue::flags::{Flag, description};
 use crate::catalogue::{CatalogueColumns, Estimates};
@@ -40,7 +40,7 @@ pub(super) struct SpectralEstimator {
     fitter: SpectrumFitter,
     /// Blocks of pixels whose residuals are judged together.
     groups: Groups,
-    guide: Option<Guide>,
+    guide: Option<LabelGuide>,
 }
 
 impl SpectralEstimator {
@@ -57,7 +57,8 @@ impl SpectralEstimator {
         let options: SpectrumFitOptions = request.options()?;
         let fitter = SpectrumFitter::new(core.engine.clone(), core.templates.view(), options)?;
         let groups = Groups::of(&core.card.grid);
-        let guide = request.start_from.as_ref().map(|from| Guide::new(from, &core)).transpose()?;
+        let own = read_options(&core);
+        let guide = request.start_from.as_ref().map(|from| LabelGuide::new(from, &core, &own)).transpose()?;
         Ok(Self { core, options, fitter, groups, guide })
     }
 }
@@ -104,11 +105,16 @@ pub(super) fn signal_to_noise(observations: &Observations) -> Vec<f64> {
     observations.flux_error.outer_iter().map(of).collect()
 }
 
+/// How fits of a model alone read observations.
+fn read_options(core: &SpectralCore) -> ReadOptions {
+    let unit = &core.card.flux_unit;
+    ReadOptions { flux_unit: (!unit.is_empty()).then(|| unit.clone()), ..ReadOptions::default() }
+}
+
 impl Estimator for SpectralEstimator {
     fn read_options(&self) -> ReadOptions {
-        let unit = &self.core.card.flux_unit;
-        let mut options = ReadOptions { flux_unit: (!unit.is_empty()).then(|| unit.clone()), ..ReadOptions::default() };
-        self.guide.iter().for_each(|guide| guide.add_to(&mut options));
+        let mut options = read_options(&self.core);
+        self.guide.iter().for_each(|guide| guide.guide.add_to(&mut options));
         options
     }
 
@@ -116,7 +122,7 @@ impl Estimator for SpectralEstimator {
         let options =
             toml::to_string(&self.options).map_err(|error| Error::usage("fit options").found(error.to_string()).source(error))?;
         Ok(match &self.guide {
-            Some(guide) => format!("# start_from = \"{}\"\n{options}", guide.sha256),
+            Some(guide) => format!("# start_from = \"{}\"\n{options}", guide.guide.sha256()),
             None => options,
         })
     }

@@ -4,55 +4,42 @@
 use super::package::SpectralCore;
 use crate::error::{Error, Result};
 use crate::observations::{Observations, ReadOptions};
-use crate::package::{Estimated, Estimator, Request, StartFrom};
-use crate::unit;
+use crate::package::{Estimated, Guide, StartFrom};
+use crate::train::TrainedModel;
 use ndarray::Array2;
-use std::sync::Arc;
+
+const REMEDY: &str = "Name a model of spectra, or a direct network, of the same labels and pixels.";
 
 /// A model that says where fits start.
-pub(super) struct Guide {
-    estimator: Arc<dyn Estimator>,
-    pub sha256: String,
+pub(super) struct LabelGuide {
+    pub guide: Guide,
     /// Of its parameters, the position of every label.
     columns: Vec<usize>,
     /// Names and units of the labels.
     labels: Vec<(String, String)>,
 }
 
-impl Guide {
-    /// For fits of a model.
+impl LabelGuide {
+    /// For fits of a model, which read observations in a way of their `own`.
     ///
     /// # Errors
-    /// `Usage` when the guide has other pixels, another flux unit, or does not estimate a label.
-    pub fn new(from: &StartFrom, core: &SpectralCore) -> Result<Self> {
-        let package = &from.0;
-        let space = core.space();
-        core.card.grid.require_same_pixels(package.grid()).map_err(|error| error.within("--start-from"))?;
-        let fault = |found: String, expected: String| {
-            Error::usage("--start-from").found(found).expected(expected).remedy("Name a model of the same labels and pixels.")
-        };
-        let estimated = package.parameters();
-        let column = |name: &String| {
-            let position = estimated.iter().position(|other| other == name);
-            position.ok_or_else(|| {
-                fault(format!("a model of {}", estimated.join(", ")), format!("one that estimates the label '{name}' too"))
-            })
-        };
-        let columns = space.names.iter().map(column).collect::<Result<_>>()?;
-        let estimator = package.clone().estimator(&Request { values_alone: true, ..Request::default() })?;
-        let own = &core.card.flux_unit;
-        if let Some(unit) = estimator.read_options().flux_unit.filter(|unit| !own.is_empty() && unit != own) {
-            return Err(fault(format!("fluxes in '{unit}'"), format!("fluxes in '{own}', as the model has them")));
+    /// `Usage` when the guide is a forward model, has other pixels, another flux unit or other errors of
+    /// fluxes, or does not estimate a label.
+    pub fn new(from: &StartFrom, core: &SpectralCore, own: &ReadOptions) -> Result<Self> {
+        from.require_other_than(<TrainedModel as crate::package::Kind>::KIND, REMEDY)?;
+        core.card.grid.require_same_pixels(from.0.grid()).map_err(|error| error.within("--start-from"))?;
+        let guide = from.guide(own, REMEDY)?;
+        // Errors of the model that the guide was trained with would be those of the fit too.
+        if let Some(error) = guide.read_options().model_error.into_iter().find(|error| *error != 0.0) {
+            return Err(Error::usage("--start-from")
+                .found(format!("a model whose fluxes have {error} of themselves as an error more"))
+                .expected("the errors of the fit, which are those of the spectra")
+                .remedy("Train it with fractional_error = 0."));
         }
+        let space = core.space();
+        let columns = space.names.iter().map(|name| guide.require_column(name)).collect::<Result<_>>()?;
         let labels = space.names.iter().cloned().zip(space.units.iter().cloned()).collect();
-        Ok(Self { estimator, sha256: package.sha256().to_owned(), columns, labels })
-    }
-
-    /// What is read so that it can estimate, besides what the fit wants.
-    pub fn add_to(&self, options: &mut ReadOptions) {
-        let wanted = self.estimator.read_options().constraints;
-        let more: Vec<String> = wanted.into_iter().filter(|name| !options.constraints.contains(name)).collect();
-        options.constraints.extend(more);
+        Ok(Self { guide, columns, labels })
     }
 
     /// The labels `[N, L]` at which fits start; NaN where nothing is estimated.
@@ -60,16 +47,8 @@ impl Guide {
     /// # Errors
     /// When the guide cannot be evaluated, or has other units.
     pub fn starts(&self, observations: &Observations) -> Result<Array2<f64>> {
-        let Estimated { table, values, .. } = self.estimator.estimate(observations, &|_| Ok(()))?;
-        for (name, expected) in &self.labels {
-            let found = &table.column(name)?.schema.unit;
-            let is_same = expected.is_empty() || unit::conversion(found, expected).is_some_and(|way| way.is_identity());
-            if !is_same {
-                return Err(Error::usage(format!("--start-from, label '{name}'"))
-                    .found(format!("the unit '{found}'"))
-                    .expected(format!("'{expected}', that of the model")));
-            }
-        }
+        let Estimated { table, values, .. } = self.guide.estimate(observations)?;
+        self.labels.iter().try_for_each(|(name, unit)| self.guide.require_unit(&table, name, unit))?;
         Ok(Array2::from_shape_fn((observations.len(), self.columns.len()), |(i, k)| values[[i, self.columns[k]]]))
     }
 }

@@ -5,9 +5,9 @@ use super::spectral_model::{SpectralModel, TrainingChoices};
 use crate::error::{Error, Result};
 use crate::learn::{Checkpoints, Plan, Schedule, ensemble};
 use crate::package::TrainingContext;
-use crate::per_pixel::train::{Iteration, PixelResult, Training, TrainingSet, label_rounds};
+use crate::per_pixel::train::{Iteration, PixelResult, Training, TrainingSet, weakened};
 use crate::per_pixel::{
-    Activation, GradientLibrary, JointEngine, JointNetwork, LabelledSpectra, PixelModel, emulate, evaluate_all,
+    Activation, GradientLibrary, JointEngine, JointNetwork, LabelledSpectra, PixelModel, Regularisation, emulate, evaluate_all,
 };
 use crate::tensor::DescentMethod;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,9 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+
+/// Most weights and biases: with gradients and moments some GiB.
+const MOST_WEIGHTS: usize = 100_000_000;
 
 /// How a joint network is trained (TOML; unknown keys are errors).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,9 +66,27 @@ impl Default for JointOptions {
 }
 
 impl JointOptions {
-    /// D′ of a label.
-    pub fn strength(&self, label: &str) -> f64 {
-        self.regularisation_of.get(label).copied().unwrap_or(self.regularisation)
+    /// D′ of the labels.
+    pub fn gradient_weights(&self) -> Regularisation<'_> {
+        Regularisation { usual: self.regularisation, of: &self.regularisation_of }
+    }
+
+    /// Weights and biases of a network from `n_labels` to `n_pixels`.
+    pub(super) fn n_weights(&self, n_labels: usize, n_pixels: usize) -> usize {
+        let mut inputs = n_labels;
+        let layer = |&outputs: &usize| std::mem::replace(&mut inputs, outputs).saturating_add(1).saturating_mul(outputs);
+        self.hidden.iter().chain([&n_pixels]).map(layer).fold(0, usize::saturating_add)
+    }
+
+    /// Refuses networks that no memory holds.
+    pub(super) fn check_size(&self, n_labels: usize, n_pixels: usize) -> Result<()> {
+        match self.n_weights(n_labels, n_pixels) {
+            n if n <= MOST_WEIGHTS => Ok(()),
+            n => Err(Error::usage("training option hidden")
+                .found(format!("{:?}, {n} weights with {n_labels} labels and {n_pixels} pixels", self.hidden))
+                .expected(format!("{MOST_WEIGHTS} weights at most"))
+                .remedy("Give fewer neurons in the recipe, or fewer pixels.")),
+        }
     }
 }
 
@@ -77,12 +98,7 @@ impl TrainingChoices for JointOptions {
         if !(1..=8).contains(&self.hidden.len()) || self.hidden.iter().any(|width| !(1..=8192).contains(width)) {
             return fault("hidden", format!("{:?}", self.hidden), "one to eight widths from 1 to 8192, as in [300, 300]");
         }
-        let strengths = self.regularisation_of.iter().map(|(name, value)| (format!("regularisation_of.{name}"), *value));
-        for (option, value) in strengths.chain([("regularisation".to_owned(), self.regularisation)]) {
-            if !(value >= 0.0 && value.is_finite()) {
-                return fault(&option, value.to_string(), "a number that is not negative");
-            }
-        }
+        self.gradient_weights().validate()?;
         if !(self.smoothing > 0.0 && self.smoothing.is_finite()) {
             return fault("smoothing", self.smoothing.to_string(), "a positive number");
         }
@@ -142,17 +158,21 @@ impl SpectralModel for JointNetwork {
     }
 
     /// Labels are taken for exact.
+    fn doubts(set: &TrainingSet) -> Vec<String> {
+        let doubt = |(label, left): (&str, f64)| {
+            format!(
+                "errors of {label} leave {left:.2} of its lines: a joint network takes labels for exact, \
+                 networks and polynomials per pixel free them"
+            )
+        };
+        weakened(set).into_iter().map(doubt).collect()
+    }
+
     fn train(set: &TrainingSet, choices: &JointOptions, context: &TrainingContext<'_>) -> Result<Training<Self>> {
         choices.validate()?;
         set.check()?;
-        if let Some(unknown) = choices.regularisation_of.keys().find(|name| !set.space.names.contains(name)) {
-            return Err(Error::usage("training option regularisation_of")
-                .found(format!("'{unknown}'"))
-                .expected(format!("labels of the training: {}", set.space.names.join(", "))));
-        }
-        if label_rounds(set, 1) > 1 {
-            tracing::warn!("errors of the labels weaken lines: joint networks take labels for exact, other families free them");
-        }
+        choices.check_size(set.space.len(), set.wavelength.len())?;
+        choices.gradient_weights().require_known(&set.space)?;
         let checkpoints = Checkpoints { file: context.checkpoints, run: context.run };
         let start = |_| JointLearner::start(set, choices, context.device);
         let report = &mut |done: f64, text: &str| (context.report)(done, text);
@@ -175,7 +195,7 @@ impl SpectralModel for JointNetwork {
 }
 
 /// χ² per spectrum of every pixel `[W]`.
-fn chi_squares(engine: &JointEngine, spectra: &LabelledSpectra) -> Vec<f64> {
+pub(super) fn chi_squares(engine: &JointEngine, spectra: &LabelledSpectra) -> Vec<f64> {
     let flux = emulate(engine, spectra.labels.view());
     let of = |w: usize| {
         let weight = spectra.inverse_variance.column(w);
@@ -188,16 +208,15 @@ fn chi_squares(engine: &JointEngine, spectra: &LabelledSpectra) -> Vec<f64> {
 }
 
 /// The gradient term of every pixel `[W]`, without smoothing.
-fn gradient_terms(engine: &JointEngine, library: &GradientLibrary, choices: &JointOptions) -> Vec<f64> {
+pub(super) fn gradient_terms(engine: &JointEngine, library: &GradientLibrary, choices: &JointOptions) -> Vec<f64> {
     let space = engine.space();
     let (own, rms) = (evaluate_all(engine, library.labels.view()), library.gradient_rms(space));
-    let n = library.labels.nrows();
+    let (n, weights) = (library.labels.nrows(), choices.gradient_weights().weights(space, &rms));
     let of = |w: usize| {
         let label = |k: usize| {
             let missed =
                 |j: usize| (f64::from(own[[j, 1 + k, w]]) - f64::from(library.gradient[[j, k, w]]) * space.width(k)).abs();
-            let strength = if rms[k] > 0.0 { choices.strength(&space.names[k]) / rms[k] / n as f64 } else { 0.0 };
-            strength * (0..n).map(missed).sum::<f64>()
+            weights[k] / n as f64 * (0..n).map(missed).sum::<f64>()
         };
         (0..space.len()).map(label).sum()
     };

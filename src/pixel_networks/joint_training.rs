@@ -57,6 +57,12 @@ pub(super) struct JointLearner<'a> {
     descent: Descent,
 }
 
+/// Some of `n`, spread evenly: files of references are sorted.
+fn spread(n: usize, most: usize) -> Vec<usize> {
+    let some = n.min(most);
+    (0..some).map(|i| (2 * i + 1) * n / (2 * some)).collect()
+}
+
 fn name(part: &str, layer: usize) -> String {
     format!("{part}{layer}")
 }
@@ -128,8 +134,7 @@ impl Lessons {
 impl Physics {
     fn new(space: &LabelSpace, library: &GradientLibrary, options: &JointOptions) -> Option<Self> {
         let rms = library.gradient_rms(space);
-        let strength = |k: usize| if rms[k] > 0.0 { options.strength(&space.names[k]) / rms[k] } else { 0.0 };
-        let strength: Vec<f64> = (0..space.len()).map(strength).collect();
+        let strength = options.gradient_weights().weights(space, &rms);
         let mut gradient = library.gradient.clone();
         for ((_, k, _), value) in gradient.indexed_iter_mut() {
             *value = (f64::from(*value) * space.width(k)) as f32;
@@ -272,7 +277,7 @@ impl<'a> JointLearner<'a> {
             loss += part * which.len() as f64 / all.len() as f64;
         }
         if let Some(physics) = &self.physics {
-            let some: Vec<usize> = (0..physics.scaled.nrows().min(MOST_REFERENCES)).collect();
+            let some = spread(physics.scaled.nrows(), MOST_REFERENCES);
             for which in some.chunks(REFERENCES_LOOKED_AT) {
                 let part = to_f64(self.gradient_loss(&weights, physics, which, &device)?)[0];
                 loss += part * which.len() as f64 / some.len() as f64;
@@ -411,6 +416,42 @@ mod tests {
         let mut slope = |step: f64| (of(&[at + step]) - of(&[at - step])) / (2.0 * step);
         let (wide, narrow) = (slope(2e-5), slope(1e-5));
         (4.0 * narrow - wide) / 3.0
+    }
+
+    #[test]
+    fn epochs_are_judged_by_references_from_the_whole_file() {
+        assert_eq!(spread(5, 48), [0, 1, 2, 3, 4]);
+        let some = spread(101, 48);
+        assert!(some.len() == 48 && some.windows(2).all(|pair| (2..=3).contains(&(pair[1] - pair[0]))));
+        assert!(some[0] == 1 && some[47] == 99 && spread(0, 48).is_empty());
+    }
+
+    /// What is learned by is what the card says: χ² and the gradient term, means over the pixels, of other
+    /// code in single precision. A pixel is missing, widths of labels differ, one label has a weight of its
+    /// own.
+    #[test]
+    fn the_loss_has_the_value_of_the_figures_of_a_training() {
+        let set = set();
+        let widths: Vec<f64> = (0..set.space.len()).map(|k| set.space.width(k)).collect();
+        assert!(widths.iter().any(|width| *width > 100.0) && widths.iter().any(|width| *width < 1.0));
+        let of = [(set.space.names[2].clone(), 3.0)].into();
+        let options = JointOptions { hidden: vec![5, 4], smoothing: 1e-6, regularisation_of: of, ..JointOptions::default() };
+        let device = Device::cpu().with_precision(Precision::Double);
+        let learner = JointLearner::start(&set, &options, &device).unwrap();
+        let engine = JointEngine::new(&JointLearner::network(&set, &options, &learner.learned().unwrap()).unwrap());
+        let weights = learner.weights.to(&device);
+        let all: Vec<usize> = (0..20).collect();
+        let flux = to_f64(learner.flux_loss(&weights, &learner.training, &all, &device).unwrap())[0];
+        let physics = learner.physics.as_ref().unwrap();
+        let gradient = to_f64(learner.gradient_loss(&weights, physics, &[0, 1, 2, 3, 4], &device).unwrap())[0];
+        let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
+        let chi_square = mean(super::super::joint::chi_squares(&engine, &set.spectra));
+        let term =
+            |options: &JointOptions| mean(super::super::joint::gradient_terms(&engine, set.library.as_ref().unwrap(), options));
+        assert!((flux / chi_square - 1.0).abs() < 1e-4, "{flux} {chi_square}");
+        assert!((gradient / term(&options) - 1.0).abs() < 1e-4, "{gradient} {}", term(&options));
+        // The control: the weight of the label matters.
+        assert!((gradient / term(&JointOptions::default()) - 1.0).abs() > 1e-2);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! | `spectral_model` | what is needed of a family |
 //! | `networks`, `polynomials`, `joint` | the families: a network per pixel, a polynomial per pixel, one network |
 //! | `joint_training` | what a joint network learns by |
+//! | `pixel_checkpoints` | finished pixels of the first two, in a file |
 //! | `recipe` | what a training is told |
 //! | `training`, `trainable` | from observations to a package |
 //! | `package` | the folder, and what commands know of it |
@@ -20,6 +21,7 @@ mod joint;
 mod joint_training;
 mod networks;
 mod package;
+mod pixel_checkpoints;
 mod polynomials;
 mod recipe;
 mod spectral_model;

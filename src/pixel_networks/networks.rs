@@ -1,29 +1,22 @@
 //! Networks per pixel as a family of models of spectra: checkpoints by the pixel, and the polynomial as their
 //! oracle.
 
+use super::pixel_checkpoints::PixelCheckpoints;
 use super::spectral_model::{SpectralModel, TrainingChoices};
 use crate::error::Result;
 use crate::package::TrainingContext;
-use crate::per_pixel::polynomial::train_polynomials;
-use crate::per_pixel::train::{Checkpoint, PixelResult, Training, TrainingOptions, TrainingSet, train};
+use crate::per_pixel::polynomial::train_polynomials_at;
+use crate::per_pixel::train::{PixelResult, Training, TrainingOptions, TrainingSet, train};
 use crate::per_pixel::{NetworkEngine, PixelModel, PixelNetworks, PolynomialOptions};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
 
 /// Terms beyond which polynomials take longer than the networks that they are to judge.
 const MOST_TERMS_OF_ORACLE: usize = 1200;
 /// Fraction by which the χ² of validation may exceed that of the polynomials without a warning.
 const WORSE: f64 = 0.02;
-
-/// Finished pixels, and the last time that they were written.
-struct Finished {
-    checkpoint: Checkpoint,
-    written: Instant,
-    n_done: usize,
-}
 
 impl SpectralModel for PixelNetworks {
     const KIND: &'static str = "pixel_networks";
@@ -60,33 +53,18 @@ impl SpectralModel for PixelNetworks {
     }
 
     fn train(set: &TrainingSet, choices: &TrainingOptions, context: &TrainingContext<'_>) -> Result<Training<Self>> {
-        let checkpoints = context.checkpoints;
-        let finished = match checkpoints.is_taken_up() {
-            true => Checkpoint::read(checkpoints.path, context.run)?,
-            false => Checkpoint::default(),
-        };
-        let state = Mutex::new(Finished { checkpoint: finished.clone(), written: Instant::now(), n_done: 0 });
-        train(set, choices, &finished, &|place, result| {
-            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.n_done += 1;
-            state.checkpoint.pixels.insert((place.round, place.pixel), result.clone());
-            let n_pixels = place.n_rounds * set.wavelength.len();
-            let text = format!("{} of {n_pixels} pixels", state.n_done);
-            let goes_on = (context.report)(state.n_done as f64 / n_pixels as f64, &text);
-            if goes_on.is_err() || state.written.elapsed() >= checkpoints.interval {
-                state.written = Instant::now();
-                // A training that cannot be gone on with is still a training.
-                if let Err(error) = state.checkpoint.write(checkpoints.path, context.run) {
-                    tracing::warn!("{error}");
-                }
-            }
-            goes_on
-        })
+        let checkpoints = PixelCheckpoints::new(context, set.wavelength.len())?;
+        train(set, choices, &checkpoints.finished, &|place, result| checkpoints.done(place, result))
     }
 
     /// The structured polynomial of the same gradient term on some of the pixels, spread evenly: linear
     /// equations have one solution, so that networks that are worse were not trained well.
-    fn compared(set: &TrainingSet, choices: &TrainingOptions, trained: &Training<Self>) -> Result<Vec<(&'static str, f64)>> {
+    fn compared(
+        set: &TrainingSet,
+        choices: &TrainingOptions,
+        trained: &Training<Self>,
+        context: &TrainingContext<'_>,
+    ) -> Result<Vec<(&'static str, f64)>> {
         let options = PolynomialOptions {
             regularisation: choices.regularisation,
             regularisation_of: choices.regularisation_of.clone(),
@@ -100,18 +78,18 @@ impl SpectralModel for PixelNetworks {
         }
         let (w, n) = (set.wavelength.len(), choices.oracle_pixels.min(set.wavelength.len()));
         let pixels: Vec<usize> = (0..n).map(|i| (2 * i + 1) * w / (2 * n)).collect();
-        let oracle = train_polynomials(&set.at_pixels(&pixels, trained.freed.as_ref()), &options, &|_, _| Ok(()))?;
+        let goes_on = |_, _: &PixelResult| (context.report)(1.0, "structured polynomials for comparison");
+        let oracle = train_polynomials_at(set, &pixels, trained.freed.as_ref(), &options, &goes_on)?;
         let own: Vec<&PixelResult> = pixels.iter().map(|&pixel| &trained.pixels[pixel]).collect();
         let mean = |of: &dyn Fn(usize) -> f64| (0..n).map(of).sum::<f64>() / n as f64;
-        let validation = [mean(&|i| own[i].kept.validation), mean(&|i| oracle.pixels[i].kept.validation)];
-        let gradient = [mean(&|i| own[i].kept.gradient), mean(&|i| oracle.pixels[i].kept.gradient)];
-        tracing::info!(
-            "on {n} pixels: chi-square of validation {:.4}, gradient term {:.4}; of structured polynomials {:.4} and {:.4}",
-            validation[0],
-            gradient[0],
-            validation[1],
-            gradient[1]
-        );
+        let of = |value: fn(&PixelResult) -> f64| [mean(&|i| value(own[i])), mean(&|i| value(&oracle.pixels[i]))];
+        let (validation, gradient) = (of(|pixel| pixel.kept.validation), of(|pixel| pixel.kept.gradient));
+        let gradients = [("gradient term, some pixels", gradient[0]), ("gradient term, some pixels, polynomials", gradient[1])];
+        tracing::info!("on {n} pixels: gradient term {:.4}, of structured polynomials {:.4}", gradient[0], gradient[1]);
+        if set.validation.is_empty() {
+            return Ok(gradients.to_vec());
+        }
+        tracing::info!("chi-square of validation there {:.4}, of structured polynomials {:.4}", validation[0], validation[1]);
         if validation[0] > (1.0 + WORSE) * validation[1] {
             tracing::warn!(
                 "chi-square of validation is {:.4} where structured polynomials have {:.4}: \
@@ -120,12 +98,11 @@ impl SpectralModel for PixelNetworks {
                 validation[1]
             );
         }
-        Ok(vec![
+        let validations = [
             ("chi-square of validation, some pixels", validation[0]),
             ("chi-square of validation, some pixels, polynomials", validation[1]),
-            ("gradient term, some pixels", gradient[0]),
-            ("gradient term, some pixels, polynomials", gradient[1]),
-        ])
+        ];
+        Ok(validations.into_iter().chain(gradients).collect())
     }
 }
 

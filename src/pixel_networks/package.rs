@@ -78,6 +78,9 @@ pub struct PixelCard {
     /// What the spectra say of the errors of the labels; empty where labels were taken for exact.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub label_errors: Vec<LabelErrors>,
+    /// What the family takes for granted that the training stars do not grant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
     pub grid: Grid,
 }
 
@@ -233,7 +236,7 @@ impl<M: SpectralModel> Package for SpectralPackage<M> {
         line(name, shape.clone());
         let cheats = || format!("none: {} may cheat", M::NAME);
         line("gradients", if card.library.is_empty() { cheats() } else { card.library.clone() });
-        card.weaknesses.iter().for_each(|weakness| line("warning", weakness.clone()));
+        card.weaknesses.iter().chain(&card.doubts).for_each(|warning| line("warning", warning.clone()));
         card.label_errors.iter().filter_map(fault_of_errors).for_each(|fault| line("warning", fault));
         card.metrics.iter().for_each(|(name, value)| line(name, format!("{value:.5}")));
         text.push_str("labels\n");
@@ -305,6 +308,7 @@ impl PixelCard {
             goodness: Goodness::default(),
             untrained: Vec::new(),
             label_errors: Vec::new(),
+            doubts: Vec::new(),
             grid,
         }
     }

@@ -1,5 +1,6 @@
 //! Polynomials per pixel as a family of models of spectra.
 
+use super::pixel_checkpoints::PixelCheckpoints;
 use super::spectral_model::{SpectralModel, TrainingChoices};
 use crate::error::Result;
 use crate::package::TrainingContext;
@@ -10,7 +11,6 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 impl SpectralModel for PixelPolynomials {
     const KIND: &'static str = "pixel_polynomials";
@@ -45,18 +45,18 @@ impl SpectralModel for PixelPolynomials {
         Map::from_iter([("terms".into(), json!(self.terms.len()))])
     }
 
-    /// Seconds in place of minutes: without checkpoints.
     fn train(set: &TrainingSet, choices: &PolynomialOptions, context: &TrainingContext<'_>) -> Result<Training<Self>> {
-        let n_done = AtomicUsize::new(0);
-        train_polynomials(set, choices, &|place, _| {
-            let n_pixels = place.n_rounds * set.wavelength.len();
-            let done = 1 + n_done.fetch_add(1, Ordering::Relaxed);
-            (context.report)(done as f64 / n_pixels as f64, &format!("{done} of {n_pixels} pixels"))
-        })
+        let checkpoints = PixelCheckpoints::new(context, set.wavelength.len())?;
+        train_polynomials(set, choices, &checkpoints.finished, &|place, result| checkpoints.done(place, result))
     }
 }
 
 impl TrainingChoices for PolynomialOptions {
+    /// Linear equations have one solution.
+    const HAS_SEED: bool = false;
+
+    fn set_seed(&mut self, _seed: u64) {}
+
     fn validate(&self) -> Result<()> {
         self.validate()
     }

@@ -60,11 +60,23 @@ pub trait SpectralModel: Debug + Clone + Send + Sync + 'static {
     /// When the set contradicts itself, a choice is impossible, the training fails, or it is told to end.
     fn train(set: &TrainingSet, choices: &Self::Choices, context: &TrainingContext<'_>) -> Result<Training<Self>>;
 
-    /// What the training is worth beside another family, by name, for the card.
+    /// What a family takes for granted that a set does not grant: warnings of the training, and of the
+    /// package for good.
+    fn doubts(_set: &TrainingSet) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What the training is worth beside another family, by name, for the card. Tells the report that it is
+    /// at work.
     ///
     /// # Errors
-    /// When the other one cannot be trained.
-    fn compared(_set: &TrainingSet, _choices: &Self::Choices, _trained: &Training<Self>) -> Result<Vec<(&'static str, f64)>> {
+    /// When the other one cannot be trained, or it is told to end.
+    fn compared(
+        _set: &TrainingSet,
+        _choices: &Self::Choices,
+        _trained: &Training<Self>,
+        _context: &TrainingContext<'_>,
+    ) -> Result<Vec<(&'static str, f64)>> {
         Ok(Vec::new())
     }
 }
@@ -77,8 +89,11 @@ pub trait TrainingChoices: Debug + Clone + PartialEq + Default + Serialize + Des
     /// `Usage`, naming the choice and its range.
     fn validate(&self) -> Result<()>;
 
-    /// Draws by another seed, where there is something to draw.
-    fn set_seed(&mut self, _seed: u64) {}
+    /// Whether a training draws anything.
+    const HAS_SEED: bool = true;
+
+    /// Draws by another seed.
+    fn set_seed(&mut self, seed: u64);
 
     /// Numbers that the spectra have to fix at every pixel, for a model in these labels.
     fn n_parameters(&self, labels: &[String]) -> usize;

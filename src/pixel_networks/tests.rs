@@ -2,7 +2,11 @@
 
 use super::*;
 use crate::cli::{Program, run};
-use crate::per_pixel::train::LabelErrors;
+use crate::error::Error;
+use crate::learn::CheckpointFile;
+use crate::package::TrainingContext;
+use crate::per_pixel::train::{LabelErrors, Training, TrainingOptions, TrainingSet};
+use crate::per_pixel::{JointNetwork, LabelSpace, PixelNetworks, PixelPolynomials, PolynomialOptions};
 use crate::simulate::line_list::{LABELS, LineList, Population, References, Synthesis};
 use crate::statistics::robust_scatter;
 use crate::table::{self, Column, Values};
@@ -10,6 +14,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Library, training and new spectra of a few pixels in a folder, with a recipe.
 fn files(folder: &Path) {
@@ -94,6 +99,7 @@ fn polynomials_are_trained_fitted_and_inspected_like_networks() {
     files(folder.path());
     let path = |name: &str| folder.path().join(name).display().to_string();
     let text = std::fs::read_to_string(folder.path().join("recipe.toml")).unwrap();
+    let text_of_recipe = text.clone();
     let networks: PixelRecipe = PixelRecipe::parse(&text, "recipe").unwrap();
     assert!(PolynomialRecipe::parse(&text, "recipe").unwrap_err().to_string().contains("pixel-polynomials"));
     let recipe = PolynomialRecipe {
@@ -106,6 +112,7 @@ fn polynomials_are_trained_fitted_and_inspected_like_networks() {
     let (model, training) = (path("model"), path("training.parquet"));
     assert_eq!(command(&format!("train {} {training} -o {model}", path("polynomials.toml"))), 0);
     assert_eq!(command(&format!("train {} {training} -o {model} --resume", path("polynomials.toml"))), 0);
+    assert_eq!(command(&format!("train {} {training} -o {} --seeds 2", path("polynomials.toml"), path("seeds"))), 2, "no seed");
     assert_eq!(command(&format!("inspect {model}")), 0);
     let (stars, catalogue) = (path("new.parquet"), path("catalogue.fits"));
     assert_eq!(command(&format!("fit {model} {stars} -o {catalogue} --keep-truth")), 0);
@@ -135,6 +142,17 @@ fn polynomials_are_trained_fitted_and_inspected_like_networks() {
     println!("validation {own:.4}, polynomials {oracle:.4}");
     assert!((own / oracle - 1.0).abs() < 0.05, "{own} {oracle}");
     assert!(metric("gradient term, some pixels, polynomials") > 0.0);
+    // Without stars for validation there is nothing to be said of them.
+    assert!(text_of_recipe.contains("validation_fraction = 0.1"));
+    let all = text_of_recipe.replace("validation_fraction = 0.1", "validation_fraction = 0.0");
+    std::fs::write(folder.path().join("all.toml"), all).unwrap();
+    assert_eq!(command(&format!("train {} {training} -o {}", path("all.toml"), path("all"))), 0);
+    let package = <PixelPackage as crate::package::Kind>::load(Path::new(&path("all")), &effects, &device).unwrap();
+    let metrics = &package.core.card.metrics;
+    assert!(metrics.keys().all(|name| !name.contains("validation")), "{metrics:?}");
+    assert!(metrics["gradient term, some pixels, polynomials"] > 0.0 && metrics["gradient term"] > 0.0);
+    let pixels = table::read(&Path::new(&path("all")).join(PIXELS_FILE)).unwrap();
+    assert!(pixels.column("chi2_validation").unwrap().to_f64().unwrap().iter().all(|value| value.is_nan()));
     // Fits of networks from the estimates of polynomials end where those from templates do, and sooner. (Of
     // four labels where fifteen are at work some have two optima.)
     let [own, guided] = [path("own.parquet"), path("guided.parquet")];
@@ -160,7 +178,7 @@ fn polynomials_are_trained_fitted_and_inspected_like_networks() {
     assert_eq!(command(&format!("inspect {model}")), 1);
 }
 
-/// A joint network learns, is taken up after an interruption, and fits.
+/// A joint network learns and fits.
 #[test]
 fn a_joint_network_is_trained_fitted_and_inspected() {
     let folder = tempfile::tempdir().unwrap();
@@ -203,6 +221,77 @@ fn a_joint_network_is_trained_fitted_and_inspected() {
         println!("{name}: {:.3} of {spread:.3}", robust_scatter(&difference));
         assert!(robust_scatter(&difference) < 0.6 * spread, "{name}");
     }
+}
+
+/// Trains, is told to end, and is taken up again: to the same bits, and not from the start.
+fn interrupted<M: SpectralModel + PartialEq>(set: &TrainingSet, choices: &M::Choices, reports: usize) -> Training<M> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint");
+    let (effects, device) = (crate::model::Registry::standard(), crate::tensor::Device::cpu());
+    let told = AtomicUsize::new(0);
+    let train = |run: &str, resume: bool, most: usize| {
+        told.store(0, Ordering::Relaxed);
+        let context = TrainingContext {
+            effects: &effects,
+            device: &device,
+            checkpoints: CheckpointFile { path: &path, interval: std::time::Duration::ZERO, resume },
+            run,
+            report: &|_, _| match told.fetch_add(1, Ordering::Relaxed) < most {
+                true => Ok(()),
+                false => Err(Error::usage("told to end")),
+            },
+        };
+        M::train(set, choices, &context)
+    };
+    let whole = train("run", false, usize::MAX).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert!(train("run", false, reports).unwrap_err().to_string().contains("told to end"));
+    assert!(path.exists() && train("another", true, usize::MAX).is_err(), "{}", M::NAME);
+    let again = train("run", true, usize::MAX).unwrap();
+    assert!(whole.model == again.model, "{}", M::NAME);
+    whole
+}
+
+#[test]
+fn trainings_of_all_families_are_taken_up_after_an_interruption() {
+    // More pixels than are solved together.
+    let list = LineList { n_pixels: 70, ..LineList::default() };
+    let (synthesis, population) = (Synthesis::new(&list), Population::default());
+    let all = population.observe(&synthesis, population.labels(60).view(), [50.0, 150.0]);
+    let [names, units] = [LABELS.map(|label| label.0.to_owned()), LABELS.map(|label| label.1.to_owned())];
+    let set = TrainingSet {
+        space: LabelSpace::covering(&names, &units, all.labels.view()).unwrap(),
+        wavelength: list.wavelength(),
+        spectra: all.select(&(0..50).collect::<Vec<_>>()),
+        validation: all.select(&(50..60).collect::<Vec<_>>()),
+        library: Some(synthesis.library(population.references(References::Scattered, 10).view())),
+    };
+    let options = PolynomialOptions { core_degree: 2, cross_degree: 1, ..PolynomialOptions::default() };
+    interrupted::<PixelPolynomials>(&set, &options, 66);
+    let mut options = JointOptions { hidden: vec![6, 5], batch: 16, ..JointOptions::default() };
+    options.plan.epochs = 8;
+    interrupted::<JointNetwork>(&set, &options, 3);
+    let options = TrainingOptions { hidden: 3, iterations: 3, oracle_pixels: 5, ..TrainingOptions::default() };
+    let trained = interrupted::<PixelNetworks>(&set, &options, 20);
+
+    // Comparisons are told to end too.
+    let (effects, device) = (crate::model::Registry::standard(), crate::tensor::Device::cpu());
+    let checkpoints = CheckpointFile { path: Path::new("none"), interval: std::time::Duration::from_secs(3600), resume: false };
+    let compared = |report: crate::package::Report<'_>| {
+        let context = TrainingContext { effects: &effects, device: &device, checkpoints, run: "run", report };
+        PixelNetworks::compared(&set, &options, &trained, &context)
+    };
+    assert_eq!(compared(&|_, _| Ok(())).unwrap().len(), 4);
+    assert!(compared(&|_, _| Err(Error::usage("told to end"))).is_err());
+}
+
+#[test]
+fn joint_networks_that_no_memory_holds_are_refused() {
+    let options = JointOptions::default();
+    assert_eq!(options.n_weights(25, 7214), 25 * 300 + 300 + 300 * 300 + 300 + 300 * 7214 + 7214);
+    options.check_size(25, 7214).unwrap();
+    let error = JointOptions { hidden: vec![8192; 8], ..options }.check_size(15, 5000).unwrap_err().to_string();
+    assert!(error.contains("hidden") && error.contains("weights"), "{error}");
 }
 
 #[test]
@@ -251,6 +340,22 @@ fn labels_in_error_are_freed_and_the_package_says_so() {
             println!("[Fe/H]: given {given:.4}, freed {freed:.4}");
             assert!(freed < 0.8 * given, "{freed} of {given}");
         }
+    }
+    // Joint networks do not free them, and say so for good.
+    let networks = PixelRecipe::parse(&recipe, "recipe").unwrap();
+    let mut joint =
+        JointRecipe { labels: networks.labels, library: networks.library, resolution: networks.resolution, ..Default::default() };
+    joint.training.hidden = vec![4];
+    joint.training.plan.epochs = 2;
+    std::fs::write(folder.path().join("joint.toml"), joint.to_toml().unwrap()).unwrap();
+    let model = path("joint");
+    for (stars, n_doubts) in [("noisy.parquet", 1..=4), ("training.parquet", 0..=0)] {
+        assert_eq!(command(&format!("train {} {} -o {model} --overwrite", path("joint.toml"), path(stars))), 0);
+        let (effects, device) = (crate::model::Registry::standard(), crate::tensor::Device::cpu());
+        let package = <JointPackage as crate::package::Kind>::load(Path::new(&model), &effects, &device).unwrap();
+        assert!(n_doubts.contains(&package.core.card.doubts.len()), "{:?}", package.core.card.doubts);
+        let (text, _) = crate::package::Package::describe(&package);
+        assert_eq!(text.contains("takes labels for exact"), *n_doubts.end() > 0, "{text}");
     }
     let fault = |ratio: f64| {
         let errors = LabelErrors { label: "feh".into(), attenuation: 0.9, ratio: Some(ratio), n_stars: 400 };

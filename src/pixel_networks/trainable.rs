@@ -18,6 +18,8 @@ impl<M: SpectralModel> Trainable for SpectralPackage<M> {
 
     const FOLDER: FolderKind = folder_of::<M>();
 
+    const HAS_SEED: bool = M::Choices::HAS_SEED;
+
     fn recipe(text: &str, place: &str, folder: &Path, seed: Option<u64>) -> Result<SpectraRecipe<M>> {
         let mut recipe = SpectraRecipe::<M>::parse(text, place)?;
         recipe.library = recipe.library.map(|library| folder.join(library));

@@ -5,10 +5,10 @@ use super::goodness::Goodness;
 use super::package::{PixelCard, SpectralPackage};
 use super::recipe::SpectraRecipe;
 use super::spectral_model::{SpectralModel, TrainingChoices};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::observations::{Observations, hash64, in_validation};
 use crate::package::TrainingContext;
-use crate::per_pixel::train::{LabelErrors, Training, TrainingSet};
+use crate::per_pixel::train::{Iteration, LabelErrors, Training, TrainingSet};
 use crate::per_pixel::{GradientLibrary, LabelSpace, LabelledSpectra, SpectrumFitOptions, SpectrumFitter};
 use crate::quantity::Facts;
 use crate::spectrum::Medium;
@@ -138,8 +138,10 @@ pub fn train<M: SpectralModel>(
         );
     }
     let set = TrainingSet { space: space.clone(), wavelength, spectra, validation: validation_spectra, library };
+    let doubts = M::doubts(&set);
+    doubts.iter().for_each(|doubt| tracing::warn!("{doubt}"));
     let trained = M::train(&set, &recipe.training, context)?;
-    let compared = M::compared(&set, &recipe.training, &trained)?;
+    let compared = compared(&set, &recipe.training, &trained, context)?;
     let label_errors = trained.freed.as_ref().map_or_else(Vec::new, |freed| freed.errors.clone());
     label_errors.iter().filter_map(fault_of_errors).for_each(|fault| tracing::warn!("{fault}"));
 
@@ -152,6 +154,7 @@ pub fn train<M: SpectralModel>(
     let per_pixel: Vec<f64> = fits.chi_square.iter().zip(&fits.n_pixels).map(|(chi, n)| chi / *n as f64).collect();
     let mean = |value: &dyn Fn(usize) -> f64| (0..trained.pixels.len()).map(value).sum::<f64>() / trained.pixels.len() as f64;
     let kept = |pixel: usize| trained.pixels[pixel].kept;
+    let of_validation = !validation.is_empty();
     let card = PixelCard {
         description: recipe.description.clone(),
         resolution: recipe.resolution,
@@ -162,23 +165,42 @@ pub fn train<M: SpectralModel>(
         flux_unit: observations.flux_unit.clone(),
         metrics: [
             ("chi-square of training", mean(&|pixel| kept(pixel).flux)),
-            ("chi-square of validation", mean(&|pixel| kept(pixel).validation)),
             ("gradient term", mean(&|pixel| kept(pixel).gradient)),
         ]
         .into_iter()
+        .chain(of_validation.then(|| ("chi-square of validation", mean(&|pixel| kept(pixel).validation))))
         .chain(compared)
         .map(|(name, value)| (name.to_owned(), value))
         .collect(),
         goodness: Goodness::of(&signal_to_noise(&good), &per_pixel),
         untrained,
         label_errors,
+        doubts,
         ..PixelCard::of_grid::<M>(observations.grid.clone())
     };
     Ok(TrainedSpectra {
         stars: table_of_stars(&recipe.labels, observations, [&training, &validation], &trained)?,
-        pixels: table_of_pixels(&set.wavelength, &trained)?,
+        pixels: table_of_pixels(&set.wavelength, &trained, of_validation)?,
         package: SpectralPackage::new(card, trained.model, templates)?,
     })
+}
+
+/// What a training is worth beside another family. It is there already: that of the other one may fail.
+fn compared<M: SpectralModel>(
+    set: &TrainingSet,
+    choices: &M::Choices,
+    trained: &Training<M>,
+    context: &TrainingContext<'_>,
+) -> Result<Vec<(&'static str, f64)>> {
+    match M::compared(set, choices, trained, context) {
+        Err(error) if !matches!(error.kind(), ErrorKind::Interrupted(_)) => {
+            // A report may end a training by any error.
+            (context.report)(1.0, "compared")?;
+            tracing::warn!("{} are not compared with another family: {error}", M::NAME);
+            Ok(Vec::new())
+        }
+        found => found,
+    }
 }
 
 fn label(observations: &Observations, name: &str, star: usize) -> Option<f64> {
@@ -242,14 +264,15 @@ fn table_of_stars<M>(
     Ok(table)
 }
 
-fn table_of_pixels<M>(wavelength: &[f64], trained: &Training<M>) -> Result<Table> {
+fn table_of_pixels<M>(wavelength: &[f64], trained: &Training<M>, of_validation: bool) -> Result<Table> {
     let schema = ColumnSchema::new("wavelength", "Angstrom", "wavelength of the pixel, in the medium of the observations")
         .with_ucd("em.wl");
     let mut table = Table::new(vec![Column::scalar(schema, Values::Float64(wavelength.to_vec()))])?;
     let kept = trained.pixels.iter().map(|pixel| pixel.kept);
+    let validation = |kept: Iteration| if of_validation { kept.validation } else { f64::NAN };
     let columns: [(&str, &str, Vec<f64>); 3] = [
         ("chi2_training", "chi-square per training spectrum", kept.clone().map(|kept| kept.flux).collect()),
-        ("chi2_validation", "chi-square per validation spectrum", kept.clone().map(|kept| kept.validation).collect()),
+        ("chi2_validation", "chi-square per validation spectrum", kept.clone().map(validation).collect()),
         ("gradient_term", "gradient term of the loss, without smoothing", kept.map(|kept| kept.gradient).collect()),
     ];
     for (name, description, values) in columns {

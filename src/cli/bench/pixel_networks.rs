@@ -45,6 +45,10 @@ const RATIO: f64 = 100.0;
 const TEMPLATES: usize = 200;
 /// Hidden layers of the joint network: The Payne's.
 const JOINT: [usize; 2] = [300, 300];
+/// Most neurons of a network of a pixel.
+const MOST_NEURONS: usize = 512;
+/// Most numbers of a model, or of the fluxes of all stars: two GiB.
+const MOST_NUMBERS: usize = 1 << 29;
 /// Labels of random models that are no abundance ratios.
 const CORE: usize = 4;
 /// Scaled labels of random stars stay within this.
@@ -117,6 +121,9 @@ impl PixelBench<'_> {
     /// # Errors
     /// When numbers are impossible or a training fails.
     pub fn run(&self) -> Result<Outcome> {
+        if !(2..=100).contains(&self.n_labels) {
+            return Err(Error::usage("--labels").found(self.n_labels.to_string()).expected("2 to 100"));
+        }
         let is_trained = self.n_labels == LABELS.len();
         let trained = Some(("--trained-pixels", self.n_trained)).filter(|_| is_trained);
         for (option, value) in [("--pixels", self.n_pixels)].into_iter().chain(trained) {
@@ -125,9 +132,7 @@ impl PixelBench<'_> {
                 return Err(Error::usage(option).found(value.to_string()).expected(format!("{least} to 1000000")));
             }
         }
-        if !(2..=100).contains(&self.n_labels) {
-            return Err(Error::usage("--labels").found(self.n_labels.to_string()).expected("2 to 100"));
-        }
+        self.check_sizes()?;
         let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build();
         let one_thread = one_thread.map_err(|error| Error::usage("threads").found(error.to_string()).source(error))?;
         let report = one_thread.install(|| -> Result<PixelBenchReport> {
@@ -153,6 +158,35 @@ impl PixelBench<'_> {
         let summary = serde_json::to_value(&report)
             .map_err(|error| Error::output("bench as JSON").found(error.to_string()).source(error))?;
         Ok(Outcome::answer(report.text(), summary))
+    }
+
+    /// Refuses models, and spectra, that no memory holds.
+    fn check_sizes(&self) -> Result<()> {
+        for &hidden in self.hidden {
+            if !(1..=MOST_NEURONS).contains(&hidden) {
+                return Err(Error::usage("--pixel-networks").found(hidden.to_string()).expected(format!("1 to {MOST_NEURONS}")));
+            }
+        }
+        let widest = self.hidden.iter().copied().max().unwrap_or(1);
+        let of_joint = JOINT[JOINT.len() - 1] + 1;
+        let of_network = widest * (self.n_labels + 2) + 1;
+        let of_polynomial = PolynomialOptions::default().terms(&self.random_space()?.names)?.len();
+        let of_pixel = of_network.max(of_polynomial).max(of_joint);
+        let n_trained = if self.n_labels == LABELS.len() { self.n_trained } else { 0 };
+        for (option, n_pixels, what, of_pixel) in [
+            ("--pixels", self.n_pixels, "parameters", of_pixel),
+            ("--pixels", self.n_pixels, "fluxes of all stars", self.n_stars.max(TEMPLATES)),
+            ("--trained-pixels", n_trained, "fluxes of the training spectra", TRAINING + VALIDATION),
+        ] {
+            let n = n_pixels.saturating_mul(of_pixel);
+            if n > MOST_NUMBERS {
+                return Err(Error::usage(option)
+                    .found(format!("{n_pixels} pixels, {n} {what}"))
+                    .expected(format!("{MOST_NUMBERS} at most"))
+                    .remedy("Give fewer pixels, neurons or stars."));
+            }
+        }
+        Ok(())
     }
 
     fn training_set(&self) -> Result<TrainingSet> {
@@ -231,7 +265,7 @@ impl PixelBench<'_> {
             Some(set) => {
                 tracing::info!("training {} polynomials", self.n_trained);
                 let mut clock = Clock::start();
-                let model = train_polynomials(set, &PolynomialOptions::default(), &|_, _| Ok(()))?.model;
+                let model = train_polynomials(set, &PolynomialOptions::default(), &Checkpoint::default(), &|_, _| Ok(()))?.model;
                 let seconds_per_pixel = clock.lap().cpu / self.n_trained as f64;
                 let coefficients = self.repeated(&model.coefficients);
                 let polynomials = PixelPolynomials::new(model.space, self.wavelength(), model.terms, coefficients)?;
@@ -406,5 +440,27 @@ impl PixelBenchReport {
             self.stars,
             aligned(&rows)
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn impossible_sizes_are_refused_before_anything_is_made() {
+        let fault = |hidden: usize, n_labels: usize, n_pixels: usize, n_trained: usize, n_stars: usize| {
+            let bench = PixelBench { hidden: &[hidden], n_labels, n_pixels, n_trained, n_stars, repeats: 1, seed: 1 };
+            bench.run().unwrap_err().to_string()
+        };
+        let huge = usize::MAX;
+        assert!(fault(huge, 25, 500, 64, 10).contains("--pixel-networks"));
+        assert!(fault(0, 25, 500, 64, 10).contains("--pixel-networks"));
+        assert!(fault(20, huge, 500, 64, 10).contains("--labels"));
+        assert!(fault(20, 0, 500, 64, 10).contains("--labels"));
+        assert!(fault(512, 100, 1_000_000, 64, 10).contains("parameters"));
+        assert!(fault(20, 25, 5000, 64, 10_000_000).contains("fluxes of all stars"));
+        assert!(fault(20, 15, 5000, 1_000_000, 10).contains("--trained-pixels"));
+        assert!(fault(20, 25, huge, 64, 10).contains("--pixels"));
     }
 }

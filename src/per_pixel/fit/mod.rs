@@ -299,10 +299,13 @@ impl SpectrumFitter {
                 best = (found, index);
             }
         }
-        // Templates at the edge of the range are just within the bounds.
-        let mut scaled: Vec<f64> = match prior.as_ref().map(|prior| &prior.centre).or(start.as_ref()) {
-            Some(centre) => centre.iter().zip(&self.limits).map(|(value, limit)| value.clamp(-limit, *limit)).collect(),
-            None => self.templates.row(best.1).iter().map(|value| value.clamp(-0.5, 0.5)).collect(),
+        // Starts at the edge of the range are just within the bounds: at a bound a slope may hold them.
+        let mut scaled: Vec<f64> = match (&prior, &start) {
+            (Some(Prior { centre, .. }), _) => {
+                centre.iter().zip(&self.limits).map(|(value, limit)| value.clamp(-limit, *limit)).collect()
+            }
+            (None, Some(start)) => start.iter().map(|value| value.clamp(-0.5, 0.5)).collect(),
+            (None, None) => self.templates.row(best.1).iter().map(|value| value.clamp(-0.5, 0.5)).collect(),
         };
         scaled.resize(self.limits.len(), 0.0);
         let mut search = Search::new(scaled, [flux, weight], n_pixels);

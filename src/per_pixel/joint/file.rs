@@ -38,7 +38,8 @@ impl JointNetwork {
         let name = |kind: &str, index: usize| {
             if published { format!("{kind}_array_{index}") } else { format!("{kind}{index}") }
         };
-        let n_layers = (0..names.len()).take_while(|&index| names.contains(&name("w", index))).count().max(1);
+        // Up to the last one: `required` names one that is missing between.
+        let n_layers = (0..names.len()).rfind(|&index| names.contains(&name("w", index))).map_or(1, |last| last + 1);
         let mut layers = Vec::new();
         for index in 0..n_layers {
             let (kernel_name, bias_name) = (name("w", index), name("b", index));

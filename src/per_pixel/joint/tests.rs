@@ -105,6 +105,14 @@ fn networks_come_back_from_their_files() {
     assert!(write([7, 4], 7).unwrap_err().to_string().contains("as many inputs"));
     assert!(write([7, 3], 6).unwrap_err().to_string().contains("'b1'"));
     assert!(write([0, 1 << 40], 0).unwrap_err().to_string().contains("no axis of length 0"));
+    let mut file = TensorWriter::default();
+    for layer in [0, 2] {
+        file.single(&format!("w{layer}"), &[2, 2], vec![0.1; 4]);
+        file.single(&format!("b{layer}"), &[2], vec![0.1; 2]);
+    }
+    file.write(&path, true).unwrap();
+    let error = JointNetwork::read(&path).unwrap_err().to_string();
+    assert!(error.contains("'w1'"), "{error}");
     assert!(JointNetwork::new(broken.space.clone(), Vec::new(), Activation::Tanh, Vec::new()).is_err());
 }
 

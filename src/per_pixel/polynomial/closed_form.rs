@@ -9,8 +9,12 @@
 //! its Cholesky factor. All in double precision.
 
 use super::super::labels::LabelSpace;
+use super::super::library::GradientLibrary;
 use super::super::spectra::LabelledSpectra;
-use super::super::train::{FreedLabels, Iteration, PixelResult, Place, Training, TrainingSet, free_labels, label_rounds};
+use super::super::train::{
+    Checkpoint, FreedLabels, Iteration, PixelResult, Place, Training, TrainingSet, free_labels, label_rounds,
+};
+use super::cost::Cost;
 use super::{PixelPolynomials, PolynomialEngine, PolynomialOptions, Terms};
 use crate::error::{Error, Result};
 use crate::tensor::cholesky::Factor;
@@ -31,8 +35,11 @@ const BLOCK: usize = 96;
 /// terms that no star knows.
 const LEAST_RIDGE: f64 = 1e-13;
 
-/// Solves for the polynomials of all pixels. `done` is told of every pixel, and ends the training by an
-/// error. Nothing depends on threads.
+/// Told of every pixel; ends a training by an error.
+type Done<'a> = &'a (dyn Fn(Place, &PixelResult) -> Result<()> + Sync);
+
+/// Solves for the polynomials of all pixels that are not among the `finished` ones. `done` is told of every
+/// pixel, and ends the training by an error. Nothing depends on threads, nor on interruptions.
 ///
 /// # Errors
 /// When the set contradicts itself, an option is impossible, or equations have no solution; and whatever
@@ -40,22 +47,65 @@ const LEAST_RIDGE: f64 = 1e-13;
 pub fn train_polynomials(
     set: &TrainingSet,
     options: &PolynomialOptions,
-    done: &(dyn Fn(Place, &PixelResult) -> Result<()> + Sync),
+    finished: &Checkpoint,
+    done: Done<'_>,
 ) -> Result<Training<PixelPolynomials>> {
     options.validate()?;
     set.check()?;
-    if let Some(unknown) = options.regularisation_of.keys().find(|name| !set.space.names.contains(name)) {
-        return Err(Error::usage("training option regularisation_of")
-            .found(format!("'{unknown}'"))
-            .expected(format!("labels of the training: {}", set.space.names.join(", "))));
-    }
+    solve(set, options, &gradient_rms(set, options), finished, done)
+}
+
+/// The polynomials of some of the pixels, which are those of a training of all: labels weigh by their
+/// gradients at all pixels. With the labels that were `freed`, if they were.
+///
+/// # Errors
+/// As [`train_polynomials`].
+pub fn train_polynomials_at(
+    set: &TrainingSet,
+    pixels: &[usize],
+    freed: Option<&FreedLabels>,
+    options: &PolynomialOptions,
+    done: Done<'_>,
+) -> Result<Training<PixelPolynomials>> {
+    options.validate()?;
+    set.check()?;
+    solve(&set.at_pixels(pixels, freed), options, &gradient_rms(set, options), &Checkpoint::default(), done)
+}
+
+/// The library, where it acts: without physics there are no references.
+fn physics<'a>(set: &'a TrainingSet, options: &PolynomialOptions) -> Option<&'a GradientLibrary> {
+    set.library.as_ref().filter(|_| set.space.names.iter().any(|name| options.gradient_weights().strength(name) > 0.0))
+}
+
+/// Root mean squares of the scaled gradients over all pixels of a set `[L]`.
+fn gradient_rms(set: &TrainingSet, options: &PolynomialOptions) -> Vec<f64> {
+    physics(set, options).map_or_else(|| vec![1.0; set.space.len()], |library| library.gradient_rms(&set.space))
+}
+
+/// Of a set that was checked, with the root mean squares of its labels' gradients `[L]`.
+fn solve(
+    set: &TrainingSet,
+    options: &PolynomialOptions,
+    rms: &[f64],
+    finished: &Checkpoint,
+    done: Done<'_>,
+) -> Result<Training<PixelPolynomials>> {
+    options.gradient_weights().require_known(&set.space)?;
     let terms = options.terms(&set.space.names)?;
     let n_rounds = label_rounds(set, options.label_alternations);
-    let mut trained = round(set, options, &terms, None, (0, n_rounds), done)?;
+    let cost = Cost {
+        n_spectra: set.spectra.len() + set.validation.len(),
+        n_slopes: physics(set, options).map_or(0, |library| library.labels.len()),
+        n_terms: terms.len(),
+        n_equations: n_rounds * jobs(set.spectra.inverse_variance.view()).len(),
+        n_threads: rayon::current_num_threads(),
+    };
+    cost.check()?;
+    let mut trained = round(set, options, (&terms, rms), None, (0, n_rounds), (finished, done))?;
     for at in 1..n_rounds {
         tracing::info!("labels of the training stars are freed within their errors, {at} of {} times", n_rounds - 1);
         let freed = free_labels(set, Arc::new(PolynomialEngine::new(&trained.model)))?;
-        trained = round(set, options, &terms, Some(freed), (at, n_rounds), done)?;
+        trained = round(set, options, (&terms, rms), Some(freed), (at, n_rounds), (finished, done))?;
     }
     Ok(trained)
 }
@@ -63,17 +113,21 @@ pub fn train_polynomials(
 fn round(
     set: &TrainingSet,
     options: &PolynomialOptions,
-    terms: &Terms,
+    (terms, rms): (&Terms, &[f64]),
     freed: Option<FreedLabels>,
     (round, n_rounds): (usize, usize),
-    done: &(dyn Fn(Place, &PixelResult) -> Result<()> + Sync),
+    (finished, done): (&Checkpoint, Done<'_>),
 ) -> Result<Training<PixelPolynomials>> {
-    let equations = Equations::new(set, options, terms, freed.as_ref());
+    let known =
+        |pixel: &usize| finished.pixels.get(&(round, *pixel)).filter(|result| result.parameters.len() == terms.len()).cloned();
+    let equations = Equations::new(set, options, (terms, rms), freed.as_ref());
     let jobs: Vec<Vec<usize>> = jobs(set.spectra.inverse_variance.view());
     let solved: Vec<Vec<(usize, PixelResult)>> = jobs
         .into_par_iter()
         .map(|pixels| {
-            let results = equations.solve(&pixels)?;
+            // Pixels that are solved together are taken up together: to the same bits.
+            let known: Option<Vec<PixelResult>> = pixels.iter().map(known).collect();
+            let results = known.map_or_else(|| equations.solve(&pixels), Ok)?;
             pixels
                 .into_iter()
                 .zip(results)
@@ -126,18 +180,18 @@ struct Equations<'a> {
 }
 
 impl<'a> Equations<'a> {
-    fn new(set: &'a TrainingSet, options: &'a PolynomialOptions, terms: &Terms, freed: Option<&FreedLabels>) -> Self {
+    fn new(
+        set: &'a TrainingSet,
+        options: &'a PolynomialOptions,
+        (terms, rms): (&Terms, &[f64]),
+        freed: Option<&FreedLabels>,
+    ) -> Self {
         let space = &set.space;
         let labels = freed.map_or([&set.spectra.labels, &set.validation.labels], |freed| [&freed.training, &freed.validation]);
-        // Without physics there are no references.
-        let library = set.library.as_ref().filter(|_| space.names.iter().any(|name| options.strength(name) > 0.0));
-        let rms = library.map_or_else(|| vec![1.0; space.len()], |library| library.gradient_rms(space));
+        let library = physics(set, options);
         let n_references = library.map_or(0, |library| library.labels.nrows());
-        let strength = |k: usize| match rms[k] > 0.0 {
-            true => options.strength(&space.names[k]) / rms[k] / n_references.max(1) as f64,
-            false => 0.0,
-        };
-        let strength: Vec<f64> = (0..space.len()).map(strength).collect();
+        let weights = options.gradient_weights().weights(space, rms);
+        let strength: Vec<f64> = weights.into_iter().map(|weight| weight / n_references.max(1) as f64).collect();
         let weight = |k: usize| if rms[k] > 0.0 { strength[k] / (2.0 * options.smoothing * rms[k]) } else { 0.0 };
         let weight: Vec<f64> = (0..space.len()).map(weight).collect();
         let slopes =
@@ -184,10 +238,12 @@ impl<'a> Equations<'a> {
         // A row per pixel: solutions go by rows.
         let mut solutions = weighted.t().dot(&self.products[0]);
         solutions += &pulled.t().dot(&self.slopes);
+        // What is said of the polynomials is said of the coefficients that are kept, in single precision.
+        let rounded = |value: f64, t: usize| f64::from((self.scale[t] * value) as f32) / self.scale[t];
         for mut row in solutions.rows_mut() {
             let mut solution = row.to_vec();
             factor.solve(&mut solution);
-            row.iter_mut().zip(solution).for_each(|(to, from)| *to = from);
+            row.iter_mut().zip(solution).enumerate().for_each(|(t, (to, from))| *to = rounded(from, t));
         }
         let chi_square = |spectra: &LabelledSpectra, products: &Array2<f64>| -> Vec<f64> {
             let predicted = products.dot(&solutions.t());

@@ -13,9 +13,10 @@
 //! | `terms` | products of powers, and their derivatives |
 //! | `engine` | polynomials in single precision, lanes being pixels |
 //! | `file` | named tensors |
-//! | `options`, `closed_form` | choices of a training, and its equations |
+//! | `options`, `closed_form`, `cost` | choices of a training, its equations, what they take |
 
 mod closed_form;
+mod cost;
 mod engine;
 mod file;
 mod options;
@@ -23,7 +24,7 @@ mod terms;
 #[cfg(test)]
 mod tests;
 
-pub use closed_form::train_polynomials;
+pub use closed_form::{train_polynomials, train_polynomials_at};
 pub use engine::PolynomialEngine;
 pub use options::PolynomialOptions;
 pub use terms::Terms;

@@ -2,7 +2,7 @@
 
 use super::terms::Terms;
 use crate::error::{Error, Result};
-use crate::per_pixel::is_abundance_ratio;
+use crate::per_pixel::{Regularisation, is_abundance_ratio};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -65,12 +65,9 @@ impl PolynomialOptions {
                 return fault(option, degree.to_string(), &format!("{least} to {LARGEST_DEGREE}"));
             }
         }
-        let strengths = self.regularisation_of.iter().map(|(name, value)| (format!("regularisation_of.{name}"), *value));
-        let numbers = [("regularisation", self.regularisation), ("ridge", self.ridge)];
-        for (option, value) in numbers.map(|(name, value)| (name.to_owned(), value)).into_iter().chain(strengths) {
-            if !(value >= 0.0 && value.is_finite()) {
-                return fault(&option, value.to_string(), "a number that is not negative");
-            }
+        self.gradient_weights().validate()?;
+        if !(self.ridge >= 0.0 && self.ridge.is_finite()) {
+            return fault("ridge", self.ridge.to_string(), "a number that is not negative");
         }
         if !(self.smoothing > 0.0 && self.smoothing.is_finite()) {
             return fault("smoothing", self.smoothing.to_string(), "a positive number");
@@ -91,8 +88,8 @@ impl PolynomialOptions {
             .map_err(|error| Error::usage("degrees of a polynomial").found(error.to_string()).remedy("Lower them in the recipe."))
     }
 
-    /// D′ of a label.
-    pub fn strength(&self, label: &str) -> f64 {
-        self.regularisation_of.get(label).copied().unwrap_or(self.regularisation)
+    /// D′ of the labels.
+    pub fn gradient_weights(&self) -> Regularisation<'_> {
+        Regularisation { usual: self.regularisation, of: &self.regularisation_of }
     }
 }

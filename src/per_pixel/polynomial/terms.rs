@@ -27,7 +27,11 @@ impl Terms {
     pub fn new(n_labels: usize, powers: Vec<Vec<u8>>) -> Result<Self> {
         if !(1..=MOST_TERMS).contains(&powers.len()) || n_labels == 0 {
             return Err(Error::model("terms of a polynomial")
-                .found(format!("{} of {n_labels} labels", powers.len()))
+                .found(match powers.len() > MOST_TERMS {
+                    // What makes them may have stopped there.
+                    true => format!("more than {MOST_TERMS} of {n_labels} labels"),
+                    false => format!("{} of {n_labels} labels", powers.len()),
+                })
                 .expected(format!("1 to {MOST_TERMS} of one label or more")));
         }
         let mut sorted: Vec<&Vec<u8>> = powers.iter().collect();

@@ -65,6 +65,12 @@ pub(crate) fn label_rounds(set: &TrainingSet, alternations: usize) -> usize {
     if weakest < WEAK { 1 + alternations } else { 1 }
 }
 
+/// Labels whose errors matter, with what they leave of the label's lines where it is taken for exact.
+pub(crate) fn weakened(set: &TrainingSet) -> Vec<(&str, f64)> {
+    let all = set.space.names.iter().map(String::as_str).zip(attenuations(&set.space, &set.spectra));
+    all.filter(|(_, left)| *left < WEAK).collect()
+}
+
 /// What errors make of the strength of each label's lines ([`LabelErrors::attenuation`]) `[L]`: of a linear
 /// regression on all labels it is what is left of the label's coefficient.
 pub(super) fn attenuations(space: &LabelSpace, spectra: &LabelledSpectra) -> Vec<f64> {

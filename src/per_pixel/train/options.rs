@@ -1,6 +1,7 @@
 //! How pixel networks are trained: every choice, with visible defaults.
 
 use super::super::activation::Activation;
+use super::super::regularisation::Regularisation;
 use super::adam::AdamOptions;
 use super::two_layers::Places;
 use crate::error::{Error, Result};
@@ -122,12 +123,10 @@ impl TrainingOptions {
         if self.patience == 0 {
             return fault("patience", "0".into(), "at least 1");
         }
-        let strengths = self.regularisation_of.iter().map(|(name, value)| (format!("regularisation_of.{name}"), *value));
-        let numbers =
-            [("regularisation", self.regularisation), ("weight_decay", self.weight_decay), ("tolerance", self.tolerance)];
-        for (option, value) in numbers.map(|(name, value)| (name.to_owned(), value)).into_iter().chain(strengths) {
+        self.gradient_weights().validate()?;
+        for (option, value) in [("weight_decay", self.weight_decay), ("tolerance", self.tolerance)] {
             if !(value >= 0.0 && value.is_finite()) {
-                return fault(&option, value.to_string(), "a number that is not negative");
+                return fault(option, value.to_string(), "a number that is not negative");
             }
         }
         if !(self.damping > 0.0 && self.damping.is_finite()) {
@@ -162,8 +161,8 @@ impl TrainingOptions {
         self.windows_of.get(label).is_none_or(|windows| windows.iter().any(within))
     }
 
-    /// D′ of a label.
-    pub fn strength(&self, label: &str) -> f64 {
-        self.regularisation_of.get(label).copied().unwrap_or(self.regularisation)
+    /// D′ of the labels.
+    pub fn gradient_weights(&self) -> Regularisation<'_> {
+        Regularisation { usual: self.regularisation, of: &self.regularisation_of }
     }
 }

@@ -4,6 +4,7 @@ use super::super::labels::LabelSpace;
 use super::super::library::GradientLibrary;
 use super::super::network::{Architecture, PixelNetworks};
 use super::super::network_engine::NetworkEngine;
+use super::super::regularisation::require_known;
 use super::super::spectra::LabelledSpectra;
 use super::checkpoint::Checkpoint;
 use super::committee::{Committee, seed_of_member};
@@ -182,27 +183,14 @@ impl<'a> Trainer<'a> {
         let widths: Vec<usize> =
             options.widths().into_iter().filter(|width| *width > 0).map(|width| width * options.committee).collect();
         let architecture = Architecture::new(n_labels, &widths, options.activation)?;
-        let named = [
-            ("regularisation_of", options.regularisation_of.keys().collect::<Vec<_>>()),
-            ("windows_of", options.windows_of.keys().collect()),
-        ];
-        let unknown = |(option, names): (&'static str, Vec<&'a String>)| {
-            names.into_iter().find(|name| !set.space.names.contains(name)).map(|name| (option, name))
-        };
-        if let Some((option, unknown)) = named.into_iter().find_map(unknown) {
-            return Err(Error::usage(format!("training option {option}"))
-                .found(format!("'{unknown}'"))
-                .expected(format!("labels of the training: {}", set.space.names.join(", "))));
-        }
+        let weights = options.gradient_weights();
+        weights.require_known(&set.space)?;
+        require_known("windows_of", options.windows_of.keys(), &set.space)?;
         // Without physics there are no references.
-        let library = set.library.as_ref().filter(|_| set.space.names.iter().any(|name| options.strength(name) > 0.0));
+        let library = set.library.as_ref().filter(|_| set.space.names.iter().any(|name| weights.strength(name) > 0.0));
         let references = library.map_or_else(|| Array2::zeros((0, n_labels)), |library| set.space.scale(library.labels.view()));
         let rms = library.map_or_else(|| vec![1.0; n_labels], |library| library.gradient_rms(&set.space));
         let per_reference = 1.0 / references.nrows().max(1) as f64;
-        let strength = |k: usize| match rms[k] > 0.0 {
-            true => options.strength(&set.space.names[k]) / rms[k] * per_reference,
-            false => 0.0,
-        };
         let labels = freed.map_or([&set.spectra.labels, &set.validation.labels], |freed| [&freed.training, &freed.validation]);
         let [training, validation] = labels.map(|labels| set.space.scale(labels.view()));
         let scaled = [training, validation, references];
@@ -215,7 +203,7 @@ impl<'a> Trainer<'a> {
             },
             validation: Shared::new(scaled[1].view(), none.view()),
             scaled,
-            strength: (0..n_labels).map(strength).collect(),
+            strength: weights.weights(&set.space, &rms).into_iter().map(|weight| weight * per_reference).collect(),
             rms,
             is_ratio: set.space.abundance_ratios(),
             set,
