@@ -223,7 +223,7 @@ fn a_joint_network_is_trained_fitted_and_inspected() {
     }
 }
 
-/// Trains, is told to end, and is taken up again: to the same bits, and not from the start.
+/// Trains, is told to end, and is taken up again to the same bits.
 fn interrupted<M: SpectralModel + PartialEq>(set: &TrainingSet, choices: &M::Choices, reports: usize) -> Training<M> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("checkpoint");

@@ -32,7 +32,7 @@ impl Cost {
         self.n_equations as f64 * (n * t * t + t * t * t / 3.0) + self.n_slopes as f64 * t * t
     }
 
-    /// Warns of a training of hours.
+    /// Warns of long trainings.
     ///
     /// # Errors
     /// `Usage` where it would take more memory than is sensible.
@@ -46,7 +46,7 @@ impl Cost {
         }
         if self.operations() > MANY_OPERATIONS {
             tracing::warn!(
-                "{} terms and {} equations take {:.0} TFLOP, hours on a core or two: lower the degrees for less",
+                "{} terms and {} equations take {:.0} TFLOP, half an hour of a core for every 100: lower the degrees for less",
                 self.n_terms,
                 self.n_equations,
                 1e-12 * self.operations()
