@@ -121,8 +121,15 @@ fn a_bench_measures_every_stage() {
     assert!(report["engines"]["engine"][2].as_f64().unwrap() < 0.05, "{report:#}");
     assert!(files(folder.path()).is_empty());
     let pixels = json(folder.path(), "bench --pixel-networks 4 --pixels 40 --trained-pixels 30 --stars 20 --repeats 1 --json");
-    let times = &pixels["networks"][0];
-    assert!(times["fit_milliseconds_per_star"].as_f64().unwrap() > 0.0 && times["training_iterations"].as_f64().unwrap() > 2.0);
+    let times = &pixels["models"][0];
+    assert!(
+        times["fit_milliseconds_per_star"].as_f64().unwrap() > 0.0 && times["training"]["iterations"].as_f64().unwrap() > 2.0
+    );
+    assert_eq!(pixels["models"].as_array().unwrap().len(), 3, "networks, polynomials, a joint network");
+    let other = json(folder.path(), "bench --pixel-networks 4 --labels 6 --pixels 64 --stars 20 --repeats 1 --json");
+    let emulated = |k: usize| other["models"][k]["emulated_spectra_per_second"].as_f64().unwrap();
+    assert!((0..3).all(|k| emulated(k) > 0.0) && other["models"][0]["training"].is_null());
+    assert_eq!(run(folder.path(), "bench --pixel-networks 4 --labels 1").0, 2);
     assert_eq!(run(folder.path(), &format!("bench --model {model} --stars 0")).0, 2);
     assert_eq!(run(folder.path(), "bench --model nowhere").0, 1);
 }

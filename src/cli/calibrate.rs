@@ -97,6 +97,11 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
             "the model's confidences belong to its errors as they were: they are left out (`photosphere confidence` learns them anew)",
         );
     }
+    if changed.card.ensemble.take().is_some() {
+        warn_once(
+            "the spread between the seeds of an ensemble belongs to its calibration as it was: it is left out, and the card no longer names the members",
+        );
+    }
     let summary = json!({
         "output": output,
         "n_stars": good.len(),

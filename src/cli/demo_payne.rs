@@ -6,9 +6,8 @@ use super::existing::ExistingArguments;
 use super::outcome::Outcome;
 use super::settings::Settings;
 use crate::error::Result;
-use crate::package::Package;
 use crate::per_pixel::{GradientLibrary, LabelledSpectra};
-use crate::pixel_networks::{PixelPackage, PixelRecipe};
+use crate::pixel_networks::{PixelPackage, PixelRecipe, SpectralCore};
 use crate::run::provenance::Provenance;
 use crate::run::{Existing, Standing, record};
 use crate::simulate::line_list::{LABELS, LineList, Population, References, Synthesis};
@@ -70,7 +69,7 @@ impl PayneDemo<'_> {
         self.simulate(&files, (&synthesis, &population), (natural.view(), permuted.view()), existing)?;
         laps.step("simulate");
 
-        let mut models: Vec<(&str, Arc<PixelPackage>)> = Vec::new();
+        let mut models: Vec<(&str, Arc<SpectralCore>)> = Vec::new();
         let mut catalogues = Vec::new();
         for (name, suffix, library) in [("with physics", "", true), ("without physics", "_without_physics", false)] {
             if !library && !self.with_control {
@@ -87,7 +86,7 @@ impl PayneDemo<'_> {
             };
             let (package, catalogue) = demo.make::<PixelPackage>("train", &mut laps, settings)?;
             catalogues.push(catalogue);
-            models.push((name, package));
+            models.push((name, package.core.clone()));
         }
         let clean = synthesis.flux(permuted.view()).mapv(|value| value as f32);
         let fresh = permuted.slice(ndarray::s![..FRESH, ..]).to_owned();

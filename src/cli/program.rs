@@ -5,7 +5,7 @@ use super::training_task::{Trainer, trainer, warn_of_changed_files};
 use crate::error::Result;
 use crate::model::Registry;
 use crate::package::{Kind, Kinds, Package, Trainable};
-use crate::pixel_networks::PixelPackage;
+use crate::pixel_networks::{JointPackage, PixelPackage, PolynomialPackage};
 use crate::regress::RegressionModel;
 use crate::train::TrainedModel;
 use std::collections::BTreeMap;
@@ -29,7 +29,11 @@ impl Program {
     /// What photosphere brings.
     pub fn standard() -> Self {
         let none = Self { effects: Registry::standard(), kinds: Kinds::default(), trainers: BTreeMap::new() };
-        none.with_trained_kind::<TrainedModel>().with_trained_kind::<PixelPackage>().with_trained_kind::<RegressionModel>()
+        none.with_trained_kind::<TrainedModel>()
+            .with_trained_kind::<PixelPackage>()
+            .with_trained_kind::<PolynomialPackage>()
+            .with_trained_kind::<JointPackage>()
+            .with_trained_kind::<RegressionModel>()
     }
 
     /// The same with one more kind of model.

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::infer::FitOptions;
 use crate::package::{Kind, kind_of};
 use crate::per_pixel::SpectrumFitOptions;
-use crate::pixel_networks::PixelRecipe;
+use crate::pixel_networks::{JointRecipe, PixelRecipe, PolynomialRecipe};
 use crate::regress::{RegressionModel, RegressionRecipe};
 use crate::simulate::SurveyConfig;
 use crate::survey::prepare::PrepareRecipe;
@@ -16,12 +16,12 @@ use crate::train::Recipe;
 use serde::Serialize;
 use serde_json::json;
 
-/// Print a built-in recipe, or the defaults of `fit`, `distance`, `simulate`, `prepare` or pixel networks, as
-/// TOML to start from.
+/// Print a built-in recipe, or the defaults of `fit`, `distance`, `simulate`, `prepare` or models of spectra,
+/// as TOML to start from.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Name of a built-in recipe, or fit, confidence, pixel-networks, fit-pixel-networks, distance, simulate,
-    /// prepare; without it, what there is.
+    /// Name of a built-in recipe, or fit, confidence, pixel-networks, pixel-polynomials, joint-network,
+    /// fit-pixel-networks, distance, simulate, prepare; without it, what there is.
     name: Option<String>,
     /// Print every key of a recipe with its value, also those left at their defaults.
     #[arg(long)]
@@ -35,6 +35,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
         ("fit", _) => toml_of(&FitOptions::default())?,
         ("confidence", _) => toml_of(&ConfidenceOptions::default())?,
         ("pixel-networks", _) => PixelRecipe::default().to_toml()?,
+        ("pixel-polynomials", _) => PolynomialRecipe::default().to_toml()?,
+        ("joint-network", _) => JointRecipe::default().to_toml()?,
         ("fit-pixel-networks", _) => toml_of(&SpectrumFitOptions::default())?,
         ("distance", _) => toml_of(&DistanceRecipe::default())?,
         ("simulate", _) => toml_of(&SurveyConfig::default())?,
@@ -52,7 +54,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
             return Err(Error::usage(format!("recipe '{name}'"))
                 .found("no such built-in recipe")
                 .expected(format!(
-                    "one of {}, fit, confidence, pixel-networks, fit-pixel-networks, distance, simulate, prepare",
+                    "one of {}, fit, confidence, pixel-networks, pixel-polynomials, joint-network, fit-pixel-networks, distance, simulate, prepare",
                     names.join(", ")
                 ))
                 .remedy("`photosphere recipe` lists them."));
@@ -70,7 +72,9 @@ fn list() -> Outcome {
         ("fit", "defaults of `fit --config`"),
         ("confidence", "defaults of `confidence --config`"),
         ("pixel-networks", "defaults of the training of a network per pixel"),
-        ("fit-pixel-networks", "defaults of `fit --config` with such a model"),
+        ("pixel-polynomials", "defaults of the training of a polynomial per pixel"),
+        ("joint-network", "defaults of the training of one network for all pixels"),
+        ("fit-pixel-networks", "defaults of `fit --config` with such models"),
         ("distance", "defaults of `distance --config`"),
         ("simulate", "defaults of `simulate --config`"),
         ("prepare", "defaults of the recipes of `prepare`"),

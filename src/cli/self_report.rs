@@ -1,5 +1,6 @@
 //! What a training knows of its own faults, in lines for people.
 
+use crate::model::{EnsembleCard, EnsembleMember, Parameter, ParameterSpace};
 use crate::train::{Drift, LabelError, SelfReport, ZeroPoints};
 use crate::validate::number::{percent, significant, with_error};
 
@@ -29,6 +30,33 @@ pub fn of_label_errors(found: &[LabelError]) -> Vec<String> {
     let one = |LabelError { parameter, factor, error, .. }: &LabelError| format!("{parameter} {}", with_error(*factor, *error));
     let all = found.iter().map(one).collect::<Vec<_>>().join(", ");
     if found.is_empty() { Vec::new() } else { vec![format!("errors of measured values, times what is said of them: {all}")] }
+}
+
+/// The members of an ensemble, and how far they are from one another.
+pub fn of_ensemble(
+    EnsembleCard { spread, shared_spread, n_stars, members }: &EnsembleCard,
+    space: &ParameterSpace,
+) -> Vec<String> {
+    let one = |(name, value): (&String, &f64)| {
+        let shared = shared_spread.get(name).copied().unwrap_or(f64::NAN);
+        let is_fraction = space.get(name).is_ok_and(Parameter::is_distance);
+        let [value, shared] = [*value, shared].map(|value| if is_fraction { percent(value) } else { significant(value, 2) });
+        format!("{name} {value} (shared {shared})")
+    };
+    let spread: Vec<String> = spread.iter().map(one).collect();
+    let nearest = members.iter().map(|member| member.distance).fold(f64::INFINITY, f64::min);
+    let first = format!(
+        "an ensemble of {} seeds; its zero points about those of their mean, by {n_stars} stars: {}",
+        members.len(),
+        spread.join(", ")
+    );
+    let member = |EnsembleMember { seed, sha256, distance, metrics }: &EnsembleMember| {
+        let metrics: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {}", significant(*value, 4))).collect();
+        let predicts = if *distance == nearest { ", which predicts" } else { "" };
+        let id: String = sha256.chars().take(16).collect();
+        format!("seed {seed} ({id}){predicts}: {} from the mean; {}", significant(*distance, 3), metrics.join(", "))
+    };
+    std::iter::once(first).chain(members.iter().map(member)).collect()
 }
 
 /// The errors of the zero points of groups of stars.

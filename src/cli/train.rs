@@ -26,6 +26,10 @@ pub struct Arguments {
     /// and report the mean and the spread of every figure.
     #[arg(long, value_name = "N")]
     pub(super) seeds: Option<u32>,
+    /// Make one model of them too, <DIRECTORY>/ensemble: that of the seed nearest to the mean of all, whose
+    /// errors know how far the seeds are from one another. Forward models only.
+    #[arg(long, requires = "seeds")]
+    pub(super) ensemble: bool,
     /// Shortest time between two checkpoints, in seconds; they lie in <DIRECTORY>.checkpoint until the model
     /// is finished.
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]

@@ -1,10 +1,11 @@
 //! The training of forward models.
 
-use super::self_report::lines;
+use super::self_report::{lines, of_ensemble};
 use crate::error::Result;
+use crate::infer::{Ensemble, ensemble};
 use crate::model::{ParameterSpace, Registry, check_measured};
 use crate::observations::{ReadOptions, Sample, columns};
-use crate::package::{Trainable, Trained, TrainingContext};
+use crate::package::{Check, Trainable, Trained, TrainingContext};
 use crate::table::{FolderKind, Table};
 use crate::train::{MODEL_FOLDER, Recipe, STARS_FILE, TrainedModel, train};
 use serde_json::{Value, json};
@@ -49,6 +50,13 @@ impl Trainable for TrainedModel {
         Ok(Trained { package, tables: vec![(STARS_FILE, stars)] })
     }
 
+    const ENSEMBLES: bool = true;
+
+    fn ensemble(recipe: &Recipe, members: &[(u64, Self)], stars: &dyn Sample, check: Check<'_>) -> Result<(Self, usize)> {
+        let Ensemble { trained, chosen, .. } = ensemble(recipe, members, &*stars.whole()?, &|_| check())?;
+        Ok((trained, chosen))
+    }
+
     fn save_in(&self, folder: &Path) -> Result<()> {
         self.save(folder, true)
     }
@@ -59,6 +67,7 @@ impl Trainable for TrainedModel {
             "validation_stars": self.card.n_validation,
             "metrics": self.card.metrics,
             "report": self.log.report,
+            "ensemble": self.card.ensemble,
         })
     }
 
@@ -67,6 +76,7 @@ impl Trainable for TrainedModel {
         let cleaned = cleaned.map(|one| format!("{}: {} of {} stars removed", one.stage, one.n_removed, one.n_before));
         let report = self.log.report.as_ref();
         let warnings = report.map_or_else(Vec::new, |report| report.warnings.clone());
-        (cleaned.chain(report.map(lines).into_iter().flatten()).collect(), warnings)
+        let ensemble = self.card.ensemble.iter().flat_map(|ensemble| of_ensemble(ensemble, &self.model.space));
+        (cleaned.chain(report.map(lines).into_iter().flatten()).chain(ensemble).collect(), warnings)
     }
 }

@@ -6,21 +6,28 @@ use super::existing::make_folder;
 use super::outcome::Outcome;
 use super::settings::Settings;
 use super::train::Arguments;
+use super::train_ensemble;
 use super::training_task::Task;
 use crate::error::{Error, Result};
 use crate::package::Trainable;
-use crate::table::write_atomically;
+use crate::run::inputs::Inputs;
+use crate::table::{FolderKind, check_target_directory, write_atomically};
+use crate::warning::warn_once;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Most seeds of a command.
 const MOST: u32 = 1000;
 /// The figures in the folder of the models.
 const FILE: &str = "seeds.json";
+/// How the folder of a seed's model begins.
+const OF_SEED: &str = "seed-";
+/// How its checkpoint ends.
+const CHECKPOINT: &str = "checkpoint";
 
 /// A figure over the seeds whose trainings have it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -55,6 +62,12 @@ impl Spread {
 /// # Errors
 /// When a training fails: those before it are finished, and `--resume` goes on.
 pub fn train_seeds<K: Trainable>(n: u32, text: &TrainingRecipe, arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
+    if !K::HAS_SEED {
+        return Err(Error::usage("--seeds")
+            .found(format!("it with a recipe of the kind '{}', whose training draws nothing", K::KIND))
+            .expected("a kind whose trainings differ by their seeds")
+            .remedy("Leave the option out: one training is all there is."));
+    }
     if !(1..=MOST).contains(&n) {
         return Err(Error::usage("--seeds").found(n.to_string()).expected(format!("from 1 to {MOST}")));
     }
@@ -70,11 +83,17 @@ pub fn train_seeds<K: Trainable>(n: u32, text: &TrainingRecipe, arguments: &Argu
         return Err(Error::usage("--seed").found(first.to_string()).expected(format!("one with {n} seeds from it on")));
     }
     // A recipe that is not valid leaves nothing behind.
-    drop(K::recipe(&text.text, &text.place, Path::new(&arguments.recipe).parent().unwrap_or(Path::new("")), Some(first))?);
+    let recipe_folder = Path::new(&arguments.recipe).parent().unwrap_or(Path::new(""));
+    let recipe = K::recipe(&text.text, &text.place, recipe_folder, Some(first))?;
+    let whole = Task::of(arguments);
+    if arguments.ensemble {
+        train_ensemble::check::<K>(n, folder, &whole)?;
+    }
     make_folder(folder, "for the models of all seeds")?;
     let (mut models, mut all) = (Vec::new(), BTreeMap::<String, Vec<f64>>::new());
+    let (mut members, mut folders) = (Vec::new(), Vec::new());
     for seed in (0..u64::from(n)).map(|k| first + k) {
-        let output = folder.join(format!("seed-{seed}"));
+        let output = folder.join(format!("{OF_SEED}{seed}"));
         let task = Task { output: &output, ..Task::of(arguments) };
         let package = task.run_text::<K>(text, Some(seed), settings)?;
         let mut figures = BTreeMap::new();
@@ -83,11 +102,62 @@ pub fn train_seeds<K: Trainable>(n: u32, text: &TrainingRecipe, arguments: &Argu
             all.entry(name.clone()).or_default().push(*value);
         }
         models.push(json!({ "seed": seed, "output": output, "sha256": package.sha256(), "figures": figures }));
+        folders.push(output);
+        if arguments.ensemble {
+            members.push((seed, package));
+        }
     }
     let spreads: BTreeMap<String, Spread> = all.into_iter().map(|(name, values)| (name, Spread::of(&values))).collect();
-    let summary = json!({ "output": folder, "seeds": models, "figures": spreads });
+    let mut summary = json!({ "output": folder, "seeds": models, "figures": spreads });
+    let mut text = table(&spreads);
+    if arguments.ensemble {
+        // The figures of the seeds are there even if their ensemble cannot be made.
+        write(&folder.join(FILE), &summary)?;
+        let output = folder.join(train_ensemble::FOLDER);
+        let package = train_ensemble::make(&recipe, (&members, &folders), (&output, &whole), settings)?;
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "ensemble {}: {}", package.id(), output.display());
+        summary["ensemble"] = json!({ "output": output, "sha256": package.sha256(), "summary": package.summary() });
+        folders.push(output);
+    }
+    if whole.existing.overwrite {
+        remove_others(folder, &folders, &K::FOLDER, &whole)?;
+    }
     write(&folder.join(FILE), &summary)?;
-    Ok(Outcome::answer(table(&spreads), summary))
+    Ok(Outcome::answer(text, summary))
+}
+
+/// Removes models of seeds, and of an ensemble of them, that a run with --overwrite has not replaced, because
+/// it has fewer or others: with them the folder would tell of two runs. Folders that hold anything but a
+/// model, or an input of the run, stay with a warning.
+fn remove_others(folder: &Path, kept: &[PathBuf], kind: &FolderKind, task: &Task<'_>) -> Result<()> {
+    let reading = |error| Error::reading(folder, error);
+    let inputs = Inputs::of(task.inputs.iter().map(PathBuf::as_path).chain([task.recipe_path]));
+    for entry in std::fs::read_dir(folder).map_err(reading)? {
+        let entry = entry.map_err(reading)?;
+        let (path, name) = (entry.path(), entry.file_name());
+        let Some(name) = name.to_str().filter(|_| !kept.contains(&path)) else { continue };
+        let stem = name.strip_suffix(&format!(".{CHECKPOINT}")).unwrap_or(name);
+        let is_of_seed = stem.strip_prefix(OF_SEED).is_some_and(|seed| seed.parse::<u64>().is_ok_and(|n| n.to_string() == seed));
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let is_ours = is_of_seed || name == train_ensemble::FOLDER && is_folder;
+        if !is_ours || stem == name && !is_folder {
+            continue;
+        }
+        let may_go = inputs.require_other(&path).and_then(|()| inputs.require_none_in(&path));
+        let removed = may_go.and_then(|()| match is_folder {
+            true => {
+                check_target_directory(&path, true, kind)?;
+                std::fs::remove_dir_all(&path).map_err(|error| Error::writing(&path, error))
+            }
+            false => std::fs::remove_file(&path).map_err(|error| Error::writing(&path, error)),
+        });
+        match removed {
+            Ok(()) => tracing::info!("{}: of an earlier run, removed", path.display()),
+            Err(error) => warn_once(format!("{}: of an earlier run, and not removed: {error}", path.display())),
+        }
+    }
+    Ok(())
 }
 
 fn write(path: &Path, summary: &Value) -> Result<()> {

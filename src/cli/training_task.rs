@@ -80,12 +80,20 @@ impl<'a> Task<'a> {
         }
     }
 
+    /// Whether what is made of its models may replace what is there.
+    pub fn may_replace(&self) -> bool {
+        self.existing.overwrite || self.existing.resume
+    }
+
     /// As [`Task::run`], by a recipe that is still text, with another seed than its own if there is one.
     ///
     /// # Errors
     /// As [`Task::run`], and when the recipe is not valid.
     pub fn run_text<K: Trainable>(&self, recipe: &TrainingRecipe, seed: Option<u64>, settings: &Settings) -> Result<K> {
         let folder = self.recipe_path.parent().unwrap_or(Path::new(""));
+        if seed.is_some() && !K::HAS_SEED {
+            warn_once(format!("--seed: trainings of the kind '{}' draw nothing, the model is the same with any seed", K::KIND));
+        }
         self.run::<K>(&K::recipe(&recipe.text, &recipe.place, folder, seed)?, settings)
     }
 
@@ -145,7 +153,10 @@ impl<'a> Task<'a> {
 
     /// The stars of the inputs: in memory, or in their files where they would take more than is allowed and
     /// this kind of model can do with parts of them.
-    fn sample<K: Trainable>(&self, recipe: &K::Recipe, effects: &Registry) -> Result<Box<dyn Sample>> {
+    ///
+    /// # Errors
+    /// When an input cannot be read.
+    pub fn sample<K: Trainable>(&self, recipe: &K::Recipe, effects: &Registry) -> Result<Box<dyn Sample>> {
         if K::IN_PARTS && bytes_in_memory(self.inputs)?.is_some_and(|bytes| bytes > self.most_bytes) {
             let at_once = (self.most_bytes / SHARE_OF_A_PART) as usize;
             let files = ObservationFiles::open(self.inputs, at_once, |table| K::read_options(recipe, effects, table))?;
@@ -195,6 +206,13 @@ impl<'a> Task<'a> {
         tracing::info!("{}: finished already", self.output.display());
         Ok(true)
     }
+}
+
+/// Whether a folder has the model of this very run, as it was written.
+pub fn is_written(folder: &Path, provenance: &Provenance, kind: &FolderKind) -> bool {
+    let found: Option<BTreeMap<String, String>> = read_json(&folder.join(PROVENANCE_FILE)).ok();
+    let is_same = |found: &BTreeMap<String, String>| found.get(RUN) == Some(&provenance.run());
+    found.filter(is_same).is_some_and(|found| require_same_files(folder, &found, kind).is_ok())
 }
 
 /// Writes the provenance of a model into its `folder`, with the hashes of what is there.

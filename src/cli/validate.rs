@@ -3,14 +3,14 @@
 use super::outcome::Outcome;
 use crate::error::{Error, Result};
 use crate::observations::columns;
-use crate::quantity::{append, symbol};
+use crate::quantity::{Facts, append, symbol};
 use crate::run::expand;
 use crate::run::inputs::Inputs;
 use crate::table::{ColumnSchema, Table, check_target, read_columns, read_schema, write};
 use crate::validate::compare::{
     Calibration, CalibrationOptions, CompareOptions, Comparison, QuantityComparison, compare, needed_columns,
 };
-use crate::validate::figure::{LabelResidual, LabelResiduals, PullHistogram, PullHistograms};
+use crate::validate::figure::{BiasMap, BiasMaps, LabelResidual, LabelResiduals, PitHistograms, PullHistogram, PullHistograms};
 use crate::validate::number::aligned;
 use crate::validate::report::{FIGURES, PAGE, Report};
 use crate::warning::warn_once;
@@ -249,9 +249,33 @@ fn report(arguments: &Arguments, comparison: &Comparison, calibration: Option<&C
              means have with what stars share by the catalogue (<name>_shared_error).",
         );
         report.table("All stars, and quarters of them", Calibration::HEADER, calibration.text_rows(false));
+        report.figure(
+            "Probabilities of the references in the distributions that the errors claim: even where these are right, highest in the middle \
+             where they are too wide, at the ends where too narrow, at a side where estimates are biased",
+            PitHistograms { parameters: &calibration.pit_histograms() }.figure(),
+        );
+        let (maps, says) = calibration.maps();
+        let maps: Vec<BiasMap<'_>> = maps.iter().map(|(name, cells)| BiasMap { name: symbol(name), cells }).collect();
+        if !maps.is_empty() {
+            let labels: Vec<(String, bool)> = arguments.cells.iter().map(|name| axis_of(name)).collect();
+            let axis = |at: usize| labels.get(at).map_or(("", false), |(label, is_reversed)| (label.as_str(), *is_reversed));
+            let means_name = if says { ", with what stars share" } else { "" };
+            report.figure(
+                "Biases over the cells: in errors of a single star (left), and of the mean of the cell in errors of that mean (right)",
+                BiasMaps { parameters: &maps, axes: [axis(0), axis(1)], means_name }.figure(),
+            );
+        }
         report.table("Cells", Calibration::HEADER, calibration.text_rows(true));
     }
     report
+}
+
+/// Label of the axis of a column, and whether it runs backwards, as in a Hertzsprung–Russell diagram.
+fn axis_of(name: &str) -> (String, bool) {
+    // What the logarithm is of does not fit beside an axis: `dex(cm/s2)`.
+    let unit = Facts::of(name).unit.and_then(|unit| Some(unit.split('(').next()?.to_owned()));
+    let unit = unit.filter(|unit| !unit.is_empty()).map_or_else(String::new, |unit| format!(" ({unit})"));
+    (format!("{}{unit}", symbol(name)), ["teff", "logg", "phot_g_mean_mag"].contains(&name))
 }
 
 fn residual(quantity: &QuantityComparison) -> LabelResidual<'_> {

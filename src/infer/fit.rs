@@ -5,7 +5,7 @@ use super::degrees::fitted_to_flux;
 use super::engine::is_on_device;
 use super::estimates::Estimates;
 use super::flags;
-use super::guide::Guide;
+use super::guide::FitGuide;
 use super::importance::Sampler;
 use super::modes::Modes;
 use super::options::FitOptions;
@@ -49,7 +49,7 @@ pub struct Fitter {
     natural: Option<Setup>,
     starts: StartGrid,
     /// Another model that says where fits start, and its hash.
-    pub(super) guide: Option<(Guide, String)>,
+    pub(super) guide: Option<FitGuide>,
     /// Positions of the parameters of the mixture prior.
     labels: Vec<usize>,
     derived: Vec<DerivedColumn>,
@@ -167,7 +167,7 @@ impl Fitter {
         let other_posterior = other.as_ref().map(Problem::posterior).transpose()?;
         let (natural, natural_posterior) = (other.as_ref().unwrap_or(problem), other_posterior.as_ref().unwrap_or(posterior));
         let mut guided = Vec::new();
-        if let Some((guide, _)) = &self.guide {
+        if let Some(guide) = &self.guide {
             reached(FitStage::Begun)?;
             guided = guide.starts(&self.setup.model, observations)?;
             reached(FitStage::Start)?;

@@ -6,18 +6,14 @@
 //! the flux of the star: ln flux is linear in 2 ln ϖ.
 
 use super::fit::Fitter;
-use super::options::FitOptions;
 use super::problem::Setup;
 use super::reading::read_options;
-use crate::error::{Error, Result};
-use crate::model::{ForwardModel, Parameter};
+use crate::error::Result;
+use crate::model::ForwardModel;
 use crate::observations::{Observations, ReadOptions};
-use crate::package::{Estimated, Estimator, Kind, Request, StartFrom};
-use crate::table::Table;
+use crate::package::{Estimated, Guide, Kind, StartFrom};
 use crate::train::TrainedModel;
-use crate::unit;
 use ndarray::{Array1, Array2};
-use std::sync::Arc;
 
 /// Least error of ln flux: no entry alone decides the distance of a start.
 const LEAST_ERROR: f64 = 0.03;
@@ -26,9 +22,11 @@ const SMALLEST: f64 = 0.1;
 /// ln ϖ is moved by no more than this.
 const FARTHEST: f64 = 12.0;
 
+const REMEDY: &str = "Name a direct network (kind = \"regression\") of the same data vector.";
+
 /// A model that says where fits start.
-pub(super) struct Guide {
-    estimator: Arc<dyn Estimator>,
+pub(super) struct FitGuide {
+    guide: Guide,
     /// Of its predictions, the column of every parameter that the fit moves too.
     columns: Vec<(usize, usize)>,
     /// What the fit's model starts from where nothing is predicted: model values `[P]` as coordinates.
@@ -36,69 +34,27 @@ pub(super) struct Guide {
     distance: Option<usize>,
 }
 
-impl Guide {
-    /// For fits with this setup.
+impl FitGuide {
+    /// For fits with this setup, which read observations in a way of their `own`.
     ///
     /// # Errors
     /// `Usage` when the guide has another data vector or flux unit, other offsets of what both read, or does
     /// not predict a label of the fit.
-    pub fn new(from: &StartFrom, setup: &Setup, options: &FitOptions) -> Result<Self> {
-        let package = &from.0;
+    pub fn new(from: &StartFrom, setup: &Setup, own: &ReadOptions) -> Result<Self> {
         let space = &setup.model.space;
-        if package.kind() == TrainedModel::KIND {
-            return Err(Error::usage("--start-from")
-                .found("a forward model, whose stars would be fitted twice")
-                .expected("a direct network")
-                .remedy("Leave the option out, or name a model of the kind 'regression'."));
-        }
-        let fault = |found: String, expected: String| {
-            Error::usage("--start-from").found(found).expected(expected).remedy("Name a direct network of the same data vector.")
-        };
-        setup.model.grid.require_same(package.grid()).map_err(|error| error.within("--start-from"))?;
-        let predicted = package.parameters();
-        let free = (0..space.len()).filter(|position| !setup.held.contains(position));
-        let columns: Vec<(usize, usize)> = free
-            .clone()
-            .filter_map(|position| {
-                let column = predicted.iter().position(|name| *name == space.parameters[position].name)?;
-                Some((column, position))
-            })
-            .collect();
+        from.require_other_than(TrainedModel::KIND, REMEDY)?;
+        setup.model.grid.require_same(from.0.grid()).map_err(|error| error.within("--start-from"))?;
+        let guide = from.guide(own, REMEDY)?;
+        let free = || (0..space.len()).filter(|position| !setup.held.contains(position));
+        let name = |position: usize| space.parameters[position].name.as_str();
+        free().filter(|&p| space.parameters[p].is_label()).try_for_each(|p| guide.require_column(name(p)).map(drop))?;
+        let columns: Vec<(usize, usize)> =
+            free().filter_map(|position| Some((guide.column(name(position))?, position))).collect();
         let is_predicted = |position: &usize| columns.iter().any(|(_, other)| other == position);
-        if let Some(label) = free.clone().filter(|&p| space.parameters[p].is_label()).find(|position| !is_predicted(position)) {
-            let name = &space.parameters[label].name;
-            return Err(fault(
-                format!("a model of {}", predicted.join(", ")),
-                format!("one that predicts the label '{name}' too"),
-            ));
-        }
-        let estimator = package.clone().estimator(&Request { values_alone: true, ..Request::default() })?;
-        let wanted = estimator.read_options();
-        if let Some(unit) = wanted.flux_unit.filter(|unit| *unit != setup.model.flux_unit) {
-            return Err(fault(
-                format!("fluxes in '{unit}'"),
-                format!("fluxes in '{}', as the model has them", setup.model.flux_unit),
-            ));
-        }
-        let offset = |offsets: &std::collections::BTreeMap<String, f64>, name: &str| offsets.get(name).copied().unwrap_or(0.0);
-        if let Some(name) = wanted.constraints.iter().find(|n| offset(&wanted.offsets, n) != offset(&options.offsets, n)) {
-            let [found, expected] = [&wanted.offsets, &options.offsets].map(|offsets| offset(offsets, name));
-            return Err(fault(
-                format!("an offset of {found} of '{name}', which is an input there"),
-                format!("the offset of the fit, {expected}"),
-            ));
-        }
         let mut reference = setup.fixed.clone();
-        free.for_each(|position| reference[position] = space.parameters[position].start_coordinate());
+        free().for_each(|position| reference[position] = space.parameters[position].start_coordinate());
         let distance = space.distance_position().filter(|position| !setup.held.contains(position) && !is_predicted(position));
-        Ok(Self { estimator, columns, reference, distance })
-    }
-
-    /// What is read so that it can predict, besides what the fit wants.
-    pub fn add_to(&self, options: &mut ReadOptions) {
-        let wanted = self.estimator.read_options().constraints;
-        let more: Vec<String> = wanted.into_iter().filter(|name| !options.constraints.contains(name)).collect();
-        options.constraints.extend(more);
+        Ok(Self { guide, columns, reference, distance })
     }
 
     /// The start `[1, P]` of every star; `None` where nothing is predicted.
@@ -106,9 +62,10 @@ impl Guide {
     /// # Errors
     /// When the guide or the model cannot be evaluated.
     pub fn starts(&self, model: &ForwardModel, observations: &Observations) -> Result<Vec<Option<Array2<f64>>>> {
-        let Estimated { table, values: predicted, .. } = self.estimator.estimate(observations, &|_| Ok(()))?;
+        let Estimated { table, values: predicted, .. } = self.guide.estimate(observations)?;
         let parameters = &model.space.parameters;
-        self.columns.iter().try_for_each(|&(_, position)| require_unit(&table, &parameters[position]))?;
+        let unit = |&(_, position): &(usize, usize)| &parameters[position];
+        self.columns.iter().map(unit).try_for_each(|own| self.guide.require_unit(&table, &own.name, &own.unit))?;
         let known: Vec<usize> = (0..observations.len())
             .filter(|&star| self.columns.iter().all(|(column, _)| predicted[[star, *column]].is_finite()))
             .collect();
@@ -150,15 +107,15 @@ impl Fitter {
     /// # Errors
     /// `Usage` when the other model does not fit this one.
     pub fn starting_from(mut self, from: &StartFrom) -> Result<Self> {
-        let guide = Guide::new(from, &self.setup, &self.setup.options)?;
-        self.guide = Some((guide, from.0.sha256().to_owned()));
+        let own = read_options(self.trained(), self.options());
+        self.guide = Some(FitGuide::new(from, &self.setup, &own)?);
         Ok(self)
     }
 
     /// How observations have to be read for this fit.
     pub fn read_options(&self) -> ReadOptions {
         let mut options = read_options(self.trained(), self.options());
-        if let Some((guide, _)) = &self.guide {
+        if let Some(FitGuide { guide, .. }) = &self.guide {
             guide.add_to(&mut options);
         }
         options
@@ -166,24 +123,8 @@ impl Fitter {
 
     /// Hash of the model that says where fits start.
     pub fn guide_sha256(&self) -> Option<&str> {
-        self.guide.as_ref().map(|(_, sha256)| sha256.as_str())
+        self.guide.as_ref().map(|guide| guide.guide.sha256())
     }
-}
-
-/// Refuses predictions of a parameter in another unit than its own, where both say one.
-fn require_unit(predicted: &Table, parameter: &Parameter) -> Result<()> {
-    let found = predicted.column(&parameter.name)?.schema.unit.as_str();
-    let is_other = found != parameter.unit
-        && !unit::is_absent(found)
-        && !unit::is_absent(&parameter.unit)
-        && unit::conversion(found, &parameter.unit).is_none_or(|conversion| !conversion.is_identity());
-    if !is_other {
-        return Ok(());
-    }
-    Err(Error::usage("--start-from")
-        .found(format!("'{}' in '{found}'", parameter.name))
-        .expected(format!("it in '{}', as the model of the fit has it", parameter.unit))
-        .remedy("Name a direct network that was trained on labels in the same units."))
 }
 
 fn row(start: Array1<f64>) -> Array2<f64> {

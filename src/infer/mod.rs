@@ -8,6 +8,7 @@ mod catalogue;
 mod confidence;
 mod degrees;
 mod engine;
+mod ensemble;
 mod estimates;
 mod fit;
 pub mod flags;
@@ -29,6 +30,7 @@ mod truncated;
 
 pub use crate::package::FitStage;
 pub use engine::Engine;
+pub use ensemble::{Ensemble, ensemble};
 pub use estimates::Estimates;
 pub use fit::{Fitter, fit};
 pub use options::{FitOptions, StartOptions};

@@ -52,6 +52,48 @@ impl CalibrationRegion {
             space.position(name).is_ok_and(|position| model_values[position] >= *low && model_values[position] < *high)
         })
     }
+
+    /// The bounds of what lies in both regions; `None` where nothing does.
+    fn intersection(&self, other: &Self) -> Option<BTreeMap<String, [f64; 2]>> {
+        let mut bounds = self.bounds.clone();
+        for (name, [low, high]) in &other.bounds {
+            let of = bounds.entry(name.clone()).or_insert([f64::NEG_INFINITY, f64::INFINITY]);
+            *of = [of[0].max(*low), of[1].min(*high)];
+        }
+        bounds.values().all(|[low, high]| low < high).then_some(bounds)
+    }
+
+    /// The matrices of [`Calibration::at_least`] within `bounds`.
+    fn at_least(&self, other: &Self, bounds: BTreeMap<String, [f64; 2]>) -> Self {
+        let shared = |one: &Self| if one.shared.is_empty() { one.covariance.clone() } else { one.shared.clone() };
+        let own = |one: &Self| element_by_element(&one.covariance, &shared(one), |a, b| a - b);
+        let together = larger(&shared(self), &shared(other));
+        Self {
+            bounds,
+            covariance: element_by_element(&together, &larger(&own(self), &own(other)), |a, b| a + b),
+            standard_error: element_by_element(&self.standard_error, &other.standard_error, f64::max),
+            shared: together,
+        }
+    }
+}
+
+fn element_by_element(a: &[Vec<f64>], b: &[Vec<f64>], of: impl Fn(f64, f64) -> f64) -> Vec<Vec<f64>> {
+    a.iter().zip(b).map(|(a, b)| a.iter().zip(b).map(|(&a, &b)| of(a, b)).collect()).collect()
+}
+
+/// (A + B + |A − B|)/2 of two covariances, with the absolute value in units of both variances together.
+fn larger(a: &[Vec<f64>], b: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let p = a.len();
+    let unit: Vec<f64> = (0..p).map(|i| (a[i][i] + b[i][i]).sqrt()).map(|unit| if unit > 0.0 { unit } else { 1.0 }).collect();
+    let difference = nalgebra::DMatrix::from_fn(p, p, |i, j| (a[i][j] - b[i][j]) / (unit[i] * unit[j]));
+    let eigen = nalgebra::SymmetricEigen::new(difference);
+    let absolute =
+        &eigen.eigenvectors * nalgebra::DMatrix::from_diagonal(&eigen.eigenvalues.abs()) * eigen.eigenvectors.transpose();
+    let element = |i: usize, j: usize| {
+        let beyond = 0.5 * (absolute[(i, j)] + absolute[(j, i)]) * unit[i] * unit[j];
+        0.5 * (a[i][j] + b[i][j] + beyond)
+    };
+    (0..p).map(|i| (0..p).map(|j| element(i.min(j), i.max(j))).collect()).collect()
 }
 
 impl Calibration {
@@ -67,6 +109,32 @@ impl Calibration {
         let region = self.regions.iter().find(|region| region.contains(space, model_values));
         let (covariance, shared) = region.map_or((&self.covariance, &self.shared), |region| (&region.covariance, &region.shared));
         [covariance, if shared.is_empty() { covariance } else { shared }]
+    }
+
+    /// The least errors that are nowhere smaller than either: of two estimates of what may be the same error,
+    /// whose sum would count it twice.
+    ///
+    /// Of the parts that stars of a kind share and of those that differ between them, the larger of two
+    /// matrices each: (A + B + |A − B|)/2, of all matrices that exceed both the one of the least trace (in
+    /// units of their variances). Regions are those of both.
+    pub fn at_least(&self, other: &Self) -> Self {
+        let whole = self.whole().at_least(&other.whole(), BTreeMap::new());
+        let parts = |one: &Self| if one.regions.is_empty() { vec![one.whole()] } else { one.regions.clone() };
+        let others = parts(other);
+        let pairs = parts(self).into_iter().flat_map(|one| others.iter().map(move |other| (one.clone(), other)));
+        let common = pairs.filter_map(|(one, other)| Some(one.at_least(other, one.intersection(other)?)));
+        let regions = if self.regions.is_empty() && other.regions.is_empty() { Vec::new() } else { common.collect() };
+        let CalibrationRegion { covariance, standard_error, shared, .. } = whole;
+        Self { covariance, standard_error, shared, regions }
+    }
+
+    fn whole(&self) -> CalibrationRegion {
+        CalibrationRegion {
+            bounds: BTreeMap::new(),
+            covariance: self.covariance.clone(),
+            standard_error: self.standard_error.clone(),
+            shared: self.shared.clone(),
+        }
     }
 
     /// Checks shapes, symmetry and signs.
@@ -212,5 +280,46 @@ mod tests {
         assert_eq!(toml::from_str::<Calibration>(&text).unwrap(), calibration);
         calibration.regions[1] = region(3.0, 2.0, 4.0);
         assert!(calibration.validate(&space).unwrap_err().to_string().contains("region 2"));
+    }
+
+    #[test]
+    fn the_least_errors_that_exceed_two_are_no_sum() {
+        let space = ParameterSpace { parameters: ["teff", "logg"].map(Parameter::label).to_vec() };
+        let rows = |matrix: [[f64; 2]; 2]| matrix.map(|row| row.to_vec()).to_vec();
+        let region = |bounds: [f64; 2], covariance: [[f64; 2]; 2], shared: [[f64; 2]; 2]| CalibrationRegion {
+            bounds: [("logg".into(), bounds)].into(),
+            covariance: rows(covariance),
+            standard_error: rows([[0.1; 2]; 2]),
+            shared: rows(shared),
+        };
+        let of = |regions: &[CalibrationRegion]| Calibration {
+            covariance: rows([[1.0, 0.0], [0.0, 1.0]]),
+            standard_error: rows([[0.1; 2]; 2]),
+            shared: Vec::new(),
+            regions: regions.to_vec(),
+        };
+        let [all, zero] = [[f64::NEG_INFINITY, f64::INFINITY], [0.0; 2]];
+        let (mine, theirs) = ([[4.0, 1.0], [1.0, 1.0]], [[1.0, -0.5], [-0.5, 2.0]]);
+        let a = of(&[region([all[0], 3.0], mine, mine), region([3.0, all[1]], mine, [zero; 2])]);
+        let b = of(&[region([all[0], 2.0], theirs, [zero; 2]), region([2.0, all[1]], theirs, theirs)]);
+        let both = a.at_least(&b);
+        both.validate(&space).unwrap();
+        assert_eq!(both.regions.len(), 3, "the fourth pair of regions has nothing in common");
+        let matrix = |rows: &[Vec<f64>]| nalgebra::DMatrix::from_fn(2, 2, |i, j| rows[i][j]);
+        for gravity in [1.0, 2.5, 4.0] {
+            let [found, mine, theirs] = [&both, &a, &b].map(|one| one.at(&space, &[5.0, gravity]).map(matrix));
+            for other in [&mine, &theirs] {
+                (0..2).for_each(|part| assert!((&found[part] - &other[part]).symmetric_eigenvalues().min() > -1e-12));
+            }
+        }
+        // numpy 2.4.6 in units of the sums of the variances: eigh(d), 0.5 (a + b + v |w| v^T)
+        let both_shared = larger(&rows(mine), &rows(theirs));
+        let expected = [[4.272_620_31, 0.414_894_91], [0.414_894_91, 2.255_768_35]];
+        assert!((0..4).all(|at| (both_shared[at / 2][at % 2] - expected[at / 2][at % 2]).abs() < 1e-7));
+        // Twice the same is itself, and nothing adds nothing.
+        let nothing = Calibration { covariance: rows([zero; 2]), ..of(&[]) };
+        let again = a.at_least(&a);
+        assert!((matrix(again.at(&space, &[5.0, 1.0])[0]) - matrix(&rows(mine))).amax() < 1e-12);
+        assert!((matrix(&of(&[]).at_least(&nothing).covariance) - matrix(&rows([[1.0, 0.0], [0.0, 1.0]]))).amax() < 1e-12);
     }
 }

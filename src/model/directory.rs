@@ -60,6 +60,36 @@ pub struct ModelCard {
     /// What the training warned of: see before trusting the model.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Where it stands for several trainings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ensemble: Option<EnsembleCard>,
+}
+
+/// Several trainings that differ in their seeds, of which one predicts and all make the errors.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EnsembleCard {
+    /// How far the zero points of the model lie from those of the mean of all seeds, by parameter: standard
+    /// deviations in file units, of the distance parameter as a fraction.
+    pub spread: BTreeMap<String, f64>,
+    /// The part of it that stars of a kind share.
+    pub shared_spread: BTreeMap<String, f64>,
+    /// Stars, none of them trained on, that tell the spread.
+    pub n_stars: usize,
+    #[serde(rename = "member")]
+    pub members: Vec<EnsembleMember>,
+}
+
+/// One of several trainings.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EnsembleMember {
+    pub seed: u64,
+    pub sha256: String,
+    /// Mean squared distance from the mean of all in the fluxes; the model is the nearest.
+    pub distance: f64,
+    /// Its measured figures by name.
+    pub metrics: BTreeMap<String, f64>,
 }
 
 #[derive(Serialize, Deserialize)]

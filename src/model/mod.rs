@@ -20,7 +20,7 @@ pub use calibration::{Calibration, CalibrationRegion};
 pub(crate) use check::{check_grid, check_held, check_kelvin, check_measured};
 pub use closed_form::ClosedForm;
 pub use derived::Derived;
-pub use directory::{FORMAT, ModelCard};
+pub use directory::{EnsembleCard, EnsembleMember, FORMAT, ModelCard};
 pub use distance::Distance;
 pub use effect::{Effect, FluxJet, StarParameters};
 pub use emulator::{Activation, Emulator};

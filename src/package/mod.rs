@@ -6,11 +6,13 @@
 //! where the program's kinds are listed.
 
 mod estimator;
+mod guide;
 mod kinds;
 mod request;
 mod training;
 
 pub use estimator::{Estimated, Estimator, FitStage, Reached};
+pub use guide::Guide;
 pub use kinds::{Kind, Kinds, Package, kind_of};
 pub use request::{Request, StartFrom, read_toml};
-pub use training::{Report, Trainable, Trained, TrainingContext};
+pub use training::{Check, Report, Trainable, Trained, TrainingContext, no_ensembles};

@@ -1,7 +1,7 @@
 //! What a kind of package says of its recipes, so that the program can train it.
 
 use super::kinds::Kind;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::learn::CheckpointFile;
 use crate::model::Registry;
 use crate::observations::{ReadOptions, Sample};
@@ -24,6 +24,9 @@ pub trait Trainable: Kind {
     /// Whether a training visits stars part by part, so that it can be given those of files larger than
     /// memory; others ask for the [`Sample::whole`].
     const IN_PARTS: bool = false;
+
+    /// Whether a training draws anything, so that another seed is another training.
+    const HAS_SEED: bool = true;
 
     /// Reads a recipe; `place` is for messages, `folder` that to which paths in it are relative, and `seed`
     /// takes the place of its own.
@@ -64,6 +67,24 @@ pub trait Trainable: Kind {
     /// When recipe and observations do not fit each other, the training fails, or it is told to end.
     fn train(recipe: &Self::Recipe, stars: &dyn Sample, context: &TrainingContext<'_>) -> Result<Trained<Self>>;
 
+    /// Whether several packages that differ in their seeds can be made one ([`Trainable::ensemble`]).
+    const ENSEMBLES: bool = false;
+
+    /// One package of `members`, with their seeds, that the same recipe (but for its seed) made of the same
+    /// stars; and which of them it stands for, whose tables are kept beside it.
+    ///
+    /// # Errors
+    /// When the kind has no ensembles, the members do not belong together, or the stars do not tell what it
+    /// needs.
+    fn ensemble(
+        _recipe: &Self::Recipe,
+        _members: &[(u64, Self)],
+        _stars: &dyn Sample,
+        _check: Check<'_>,
+    ) -> Result<(Self, usize)> {
+        Err(no_ensembles(Self::KIND))
+    }
+
     /// Writes the package into a folder that is there.
     ///
     /// # Errors
@@ -78,6 +99,17 @@ pub trait Trainable: Kind {
         (Vec::new(), Vec::new())
     }
 }
+
+/// The error for a kind without ensembles of seeds.
+pub fn no_ensembles(kind: &str) -> Error {
+    Error::usage("--ensemble")
+        .found(format!("a recipe of the kind '{kind}'"))
+        .expected("one of a kind whose trainings can be made one model (a forward model)")
+        .remedy("Leave it out; direct networks are ensembles by their recipe (training.members).")
+}
+
+/// Asked while work goes on; its error ends it.
+pub type Check<'a> = &'a (dyn Fn() -> Result<()> + Send + Sync);
 
 /// What a training has besides its recipe and the observations.
 pub struct TrainingContext<'a> {

@@ -6,8 +6,11 @@ use ndarray::{Array2, Array3, ArrayView2};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Spectra that are computed together: a block's weights stay in the first-level cache for all of them.
+/// Spectra that are computed together: a block's weights stay in the first-level cache for all of them. More
+/// without derivatives, whose rows are fewer: weights of joint networks come from beyond the second-level
+/// cache.
 const GROUP: usize = 16;
+const GROUP_OF_FLUXES: usize = 64;
 /// Blocks of pixels that are computed for a group before the next.
 pub(super) const CHUNK: usize = 32;
 
@@ -23,12 +26,20 @@ pub trait PixelModel: Send + Sync {
     /// `[W]`, Å; empty where it is not known.
     fn wavelength(&self) -> &[f64];
 
-    /// Fluxes, and with `derivatives` those by the scaled labels, of blocks of eight pixels.
+    /// What all pixels share at scaled labels `[S][L]` of some spectra `[S][any number]`: computed once, for
+    /// all blocks of pixels. The labels themselves, unless a model makes more of them.
+    fn shared(&self, scaled: &[f32], derivatives: bool) -> Vec<f32> {
+        let _ = derivatives;
+        scaled.to_vec()
+    }
+
+    /// Fluxes, and with `derivatives` those by the scaled labels, of blocks of eight pixels, from what
+    /// [`Self::shared`] gave with the same `derivatives`.
     ///
     /// # Shapes
-    /// `scaled [S][L]`; `out [S][1 or 1 + L][blocks]`. The model has an even number of blocks; pixels beyond
-    /// the last have any finite numbers.
-    fn evaluate(&self, blocks: Range<usize>, scaled: &[f32], derivatives: bool, out: &mut [Block]);
+    /// `out [S][1 or 1 + L][blocks]`. The model has an even number of blocks, and blocks are asked for in
+    /// pairs of an even one and the next; pixels beyond the last have any finite numbers.
+    fn evaluate(&self, blocks: Range<usize>, shared: &[f32], derivatives: bool, out: &mut [Block]);
 }
 
 /// Flux `[N, W]` of a model at `labels [N, L]` (in their units), on the threads of the current rayon pool.
@@ -49,12 +60,14 @@ fn evaluate_rows(model: &dyn PixelModel, labels: ArrayView2<f64>, derivatives: b
     let (n_labels, w) = (model.space().len(), model.n_pixels());
     let n_rows = if derivatives { 1 + n_labels } else { 1 };
     let mut rows = vec![0.0; labels.nrows() * n_rows * w];
-    rows.par_chunks_mut(GROUP * n_rows * w).zip(scaled.par_chunks(GROUP * n_labels)).for_each(|(rows, scaled)| {
+    let group = if derivatives { GROUP } else { GROUP_OF_FLUXES };
+    rows.par_chunks_mut(group * n_rows * w).zip(scaled.par_chunks(group * n_labels)).for_each(|(rows, scaled)| {
+        let shared = model.shared(scaled, derivatives);
         let mut out = vec![Block::default(); scaled.len() / n_labels * n_rows * CHUNK];
         for start in (0..whole_blocks(w)).step_by(CHUNK) {
             let range = start..(start + CHUNK).min(whole_blocks(w));
             let out = &mut out[..scaled.len() / n_labels * n_rows * range.len()];
-            model.evaluate(range.clone(), scaled, derivatives, out);
+            model.evaluate(range.clone(), &shared, derivatives, out);
             let pixels = (range.start * LANES).min(w)..(range.end * LANES).min(w);
             for (row, out) in rows.chunks_exact_mut(w).zip(out.chunks_exact(range.len())) {
                 row[pixels.clone()].copy_from_slice(&floats(out)[..pixels.len()]);

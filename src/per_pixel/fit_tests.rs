@@ -52,6 +52,26 @@ fn pulls_are_those_of_normal_noise() {
     }
 }
 
+/// Starts of another model may be at the bounds of the fit, or beyond.
+#[test]
+fn fits_from_other_starts_end_where_those_from_templates_do() {
+    let (networks, labels, flux, weight) = observed(200, 100.0);
+    let from_templates = fit(&networks, &flux, &weight);
+    let mut starts = networks.space.scale(labels.view());
+    for (i, mut start) in starts.rows_mut().into_iter().enumerate() {
+        start[i % L] = [-7.0, 7.0, f64::NAN][i % 3];
+    }
+    let starts = networks.space.unscale(starts.view());
+    let engine = Arc::new(NetworkEngine::new(&networks));
+    let templates = networks.space.unscale(random_labels(40, L).view());
+    let fitter = SpectrumFitter::new(engine, templates.view(), SpectrumFitOptions::default()).unwrap();
+    let fits = fitter.fit_from(flux.view(), weight.view(), starts.view()).unwrap();
+    let is_same = |i: &usize| (fits.chi_square[*i] - from_templates.chi_square[*i]).abs() < 0.01;
+    let same = (0..200).filter(is_same).count();
+    println!("{same} of 200");
+    assert!(same >= 190 && fits.at_bound.iter().filter(|at| **at).count() <= 10, "{same}");
+}
+
 #[test]
 fn errors_are_the_bound_of_the_models_own_gradients() {
     let (networks, _, flux, weight) = observed(3, 100.0);

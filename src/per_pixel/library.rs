@@ -104,6 +104,16 @@ impl GradientLibrary {
         }
     }
 
+    /// The same on some of its pixels.
+    pub fn at_pixels(&self, pixels: &[usize]) -> Self {
+        Self {
+            wavelength: pixels.iter().map(|&pixel| self.wavelength[pixel]).collect(),
+            flux: self.flux.select(Axis(1), pixels),
+            gradient: self.gradient.select(Axis(2), pixels),
+            ..self.clone()
+        }
+    }
+
     /// This library with the labels of a training, in their order, on its pixels; other labels of the library
     /// stay at their reference values and are left out.
     ///

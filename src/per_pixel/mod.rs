@@ -7,13 +7,18 @@
 //! | `labels` | names, units and ranges; labels scaled to ±½ |
 //! | `tensor_file` | named arrays in safetensors |
 //! | `library`, `library_file` | spectra and label gradients of a synthesis at reference labels |
+//! | `space_file` | labels and wavelengths of a model in its file |
 //! | `activation`, `network`, `network_file` | one small network per pixel, its named tensors, the published layout |
+//! | `polynomial` | a polynomial per pixel, in closed form |
+//! | `joint` | one network for all pixels |
 //! | `spectra` | spectra with known labels |
+//! | `regularisation` | how strongly labels are held to physics |
 //! | `train` | training, a pixel at a time |
 //! | `engine` | what fits need of a model of pixels; emulated spectra |
 //! | `diagnosis` | do labels come from their own lines? |
 //! | `fit` | all labels from all pixels of a spectrum, with velocity and continuum |
 //! | `strip_rows` | arithmetic on rows of strips |
+//! | `pixel_map` | a linear map from numbers that all pixels share |
 //! | `network_engine` | networks in single precision, lanes being pixels |
 
 mod activation;
@@ -24,6 +29,7 @@ mod fit;
 mod fit_tests;
 #[cfg(test)]
 mod honesty_tests;
+pub mod joint;
 mod labels;
 mod library;
 mod library_file;
@@ -34,6 +40,10 @@ mod network_engine;
 mod network_file;
 #[cfg(test)]
 mod network_tests;
+mod pixel_map;
+pub mod polynomial;
+mod regularisation;
+mod space_file;
 mod spectra;
 mod strip_rows;
 mod tensor_file;
@@ -43,9 +53,12 @@ pub use activation::Activation;
 pub use diagnosis::{Fidelity, Response, gradient_fidelity, responses};
 pub use engine::{PixelModel, emulate, evaluate_all};
 pub use fit::{Ending, SpectrumFitOptions, SpectrumFits, SpectrumFitter};
+pub use joint::{DenseLayer, JointEngine, JointNetwork};
 pub use labels::{LabelSpace, canonical_name, is_abundance_ratio};
 pub use library::GradientLibrary;
 pub use network::{Architecture, PixelNetworks};
 pub use network_engine::NetworkEngine;
 pub use network_file::{read_labels, write_labels};
+pub use polynomial::{PixelPolynomials, PolynomialEngine, PolynomialOptions};
+pub use regularisation::Regularisation;
 pub use spectra::LabelledSpectra;

@@ -102,8 +102,8 @@ impl PixelModel for NetworkEngine {
         &self.wavelength
     }
 
-    fn evaluate(&self, blocks: Range<usize>, scaled: &[f32], derivatives: bool, out: &mut [Block]) {
-        dispatch(Evaluation { engine: self, blocks, scaled, derivatives, out });
+    fn evaluate(&self, blocks: Range<usize>, shared: &[f32], derivatives: bool, out: &mut [Block]) {
+        dispatch(Evaluation { engine: self, blocks, scaled: shared, derivatives, out });
     }
 }
 

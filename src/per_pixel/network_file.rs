@@ -3,8 +3,9 @@
 //! published names (`w_array_0`, `b_array_0`, …, `x_min`, `x_max`) are read too.
 
 use super::activation::Activation;
-use super::labels::{LabelSpace, canonical_name};
+use super::labels::LabelSpace;
 use super::network::{Architecture, PixelNetworks};
+use super::space_file::{read_space, require_numbers, require_shape, write_space};
 use super::tensor_file::{TensorFile, TensorWriter};
 use crate::error::{Error, Result};
 use ndarray::{Array2, ArrayD, ArrayView2, s};
@@ -17,7 +18,7 @@ impl PixelNetworks {
     /// When the file exists and `overwrite` is false, or cannot be written.
     pub fn write(&self, path: &Path, overwrite: bool) -> Result<()> {
         let mut file = TensorWriter::default();
-        let (w, n) = (self.n_pixels(), self.space.len());
+        let w = self.n_pixels();
         let last = self.architecture.widths.len() - 1;
         for (index, (inputs, outputs)) in self.architecture.layers().enumerate() {
             let (kernel, bias) = self.architecture.place(index);
@@ -26,13 +27,7 @@ impl PixelNetworks {
             let shape: &[usize] = if index == last { &[w] } else { &[w, outputs] };
             file.single(&format!("b{index}"), shape, self.parameters.slice(s![.., bias]).iter().copied());
         }
-        file.double("minimum", &[n], self.space.minimum.iter().copied());
-        file.double("maximum", &[n], self.space.maximum.iter().copied());
-        if !self.wavelength.is_empty() {
-            file.double("wavelength", &[w], self.wavelength.iter().copied());
-        }
-        file.text("label_names", self.space.names.join(","));
-        file.text("label_units", self.space.units.join(","));
+        write_space(&mut file, &self.space, &self.wavelength);
         file.text("activation", self.architecture.activation.name());
         file.write(path, overwrite)
     }
@@ -50,20 +45,13 @@ impl PixelNetworks {
             if published { format!("{kind}_array_{index}") } else { format!("{kind}{index}") }
         };
         let first = file.required(&name("w", 0), "[W, H, L]")?;
-        // A tensor without numbers may claim any other size.
-        let sized = |name: &str, tensor: &ArrayD<f64>| match tensor.is_empty() {
-            false => Ok(()),
-            true => Err(Error::model(format!("{}, tensor '{name}'", file.place()))
-                .found(format!("shape {:?}", tensor.shape()))
-                .expected("no axis of length 0")),
-        };
-        sized(&name("w", 0), &first)?;
+        require_numbers(&file, &name("w", 0), &first)?;
         let [w, hidden, n] = [first.shape()[0], first.shape()[1], first.shape()[2]];
         let n_layers = if names.contains(&name("w", 2)) { 3 } else { 2 };
         let mut widths = vec![hidden];
         if n_layers == 3 {
             let second = file.required(&name("b", 1), "[W, H2]")?;
-            sized(&name("b", 1), &second)?;
+            require_numbers(&file, &name("b", 1), &second)?;
             widths.push(second.shape()[1]);
         }
         let activation = match file.text("activation") {
@@ -85,11 +73,7 @@ impl PixelNetworks {
             for (kind, axes, shape, place) in [("w", kernel_axes, kernel_shape, kernel), ("b", bias_axes, bias_shape, bias)] {
                 let name = name(kind, index);
                 let tensor: ArrayD<f64> = file.required(&name, axes)?;
-                if tensor.shape() != shape {
-                    return Err(Error::model(format!("{}, tensor '{name}'", file.place()))
-                        .found(format!("shape {:?}", tensor.shape()))
-                        .expected(format!("{shape:?}, by the shapes of the layers before")));
-                }
+                require_shape(&file, &name, &tensor, &shape)?;
                 let values = tensor.iter().map(|value| *value as f32).collect();
                 let values = Array2::from_shape_vec((w, place.len()), values)
                     .map_err(|error| Error::model(file.place()).found(error.to_string()))?;
@@ -101,21 +85,7 @@ impl PixelNetworks {
         for (place, values) in layers {
             parameters.slice_mut(s![.., place]).assign(&values);
         }
-        let ranges = if published { ["x_min", "x_max"] } else { ["minimum", "maximum"] };
-        let [minimum, maximum] = [file.required(ranges[0], "[L]")?, file.required(ranges[1], "[L]")?];
-        let text = |key: &str| file.text(key).map(|text| text.split(',').map(|part| part.trim().to_owned()).collect());
-        let names: Vec<String> = text("label_names").ok_or_else(|| {
-            Error::model(file.place())
-                .found("no 'label_names' in the metadata")
-                .expected(format!("the names of the {n} labels, separated by commas"))
-                .remedy("Pass `metadata={\"label_names\": \"teff,logg,…\"}` to safetensors' save_file.")
-        })?;
-        let units = text("label_units").unwrap_or_else(|| vec![String::new(); names.len()]);
-        // Networks of our own have the names of the columns that they were trained with.
-        let names = if published { names.iter().map(|name| canonical_name(name)).collect() } else { names };
-        let space = LabelSpace::new(names, units, minimum.iter().copied().collect(), maximum.iter().copied().collect())
-            .map_err(|error| error.within(file.place()))?;
-        let wavelength = file.optional("wavelength")?.map(|values| values.iter().copied().collect()).unwrap_or_default();
+        let (space, wavelength) = read_space(&file, n, published)?;
         Self::new(space, wavelength, architecture, parameters).map_err(|error| error.within(file.place()))
     }
 }

@@ -79,7 +79,7 @@ impl TensorFile {
             return Err(Error::data(&self.place)
                 .found(format!("the tensors {}", self.names().join(", ")))
                 .expected(format!("'{name}' {axes} among them"))
-                .remedy("The documentation has the layout under \"Spectra with a network per pixel\"."));
+                .remedy("The documentation has the layouts of all families under \"Spectra with a network per pixel\"."));
         };
         let n_axes = axes.split(',').count();
         if array.ndim() != n_axes {

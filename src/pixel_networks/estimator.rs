@@ -1,12 +1,13 @@
 //! Catalogues: all labels from all pixels, with the full covariance and flags.
 
-use super::package::PixelPackage;
+use super::guide::LabelGuide;
+use super::package::SpectralCore;
 use crate::catalogue::flags::{Flag, description};
 use crate::catalogue::{CatalogueColumns, Estimates};
 use crate::error::{Error, Result};
 use crate::infer::flags;
 use crate::observations::{Observations, ReadOptions, input_flag};
-use crate::package::{Estimated, Estimator, FitStage, Kind, Package, Reached, Request};
+use crate::package::{Estimated, Estimator, FitStage, Reached, Request};
 use crate::per_pixel::{Ending, SpectrumFitOptions, SpectrumFits, SpectrumFitter};
 use crate::quantity::Facts;
 use crate::residuals::{Groups, MAGNITUDE, Mark, Products, Responses, packed};
@@ -32,30 +33,33 @@ pub const FLAGS: [Flag; 6] = [
     Flag::new(flags::AT_LIMIT, "at_limit", "a label at the bound of the fit"),
 ];
 
-/// Fits spectra with a package.
-pub(super) struct PixelEstimator {
-    package: Arc<PixelPackage>,
+/// Fits spectra with a model.
+pub(super) struct SpectralEstimator {
+    core: Arc<SpectralCore>,
     options: SpectrumFitOptions,
     fitter: SpectrumFitter,
     /// Blocks of pixels whose residuals are judged together.
     groups: Groups,
+    guide: Option<LabelGuide>,
 }
 
-impl PixelEstimator {
-    pub fn new(package: Arc<PixelPackage>, request: &Request) -> Result<Self> {
+impl SpectralEstimator {
+    pub fn new(core: Arc<SpectralCore>, request: &Request) -> Result<Self> {
         // There is no prior to be left out: --likelihood-only is what is done anyway. Zero points are refused
         // by whom reads the fluxes.
-        let is_had = |choice: &&str| ["--likelihood-only", "--zero-points"].contains(choice);
+        let is_had = |choice: &&str| ["--likelihood-only", "--zero-points", "--start-from"].contains(choice);
         if let Some(choice) = request.choices_of_fits().find(|choice| !is_had(choice)) {
             return Err(Error::usage(choice)
-                .found(format!("it with a model of the kind '{}'", PixelPackage::KIND))
+                .found(format!("it with a model of the kind '{}'", core.kind))
                 .expected("a fit of all labels to the spectrum alone")
                 .remedy("Leave the option out."));
         }
         let options: SpectrumFitOptions = request.options()?;
-        let fitter = SpectrumFitter::new(package.engine().clone(), package.templates.view(), options)?;
-        let groups = Groups::of(&package.card.grid);
-        Ok(Self { package, options, fitter, groups })
+        let fitter = SpectrumFitter::new(core.engine.clone(), core.templates.view(), options)?;
+        let groups = Groups::of(&core.card.grid);
+        let own = read_options(&core);
+        let guide = request.start_from.as_ref().map(|from| LabelGuide::new(from, &core, &own)).transpose()?;
+        Ok(Self { core, options, fitter, groups, guide })
     }
 }
 
@@ -101,22 +105,41 @@ pub(super) fn signal_to_noise(observations: &Observations) -> Vec<f64> {
     observations.flux_error.outer_iter().map(of).collect()
 }
 
-impl Estimator for PixelEstimator {
+/// How fits of a model alone read observations.
+fn read_options(core: &SpectralCore) -> ReadOptions {
+    let unit = &core.card.flux_unit;
+    ReadOptions { flux_unit: (!unit.is_empty()).then(|| unit.clone()), ..ReadOptions::default() }
+}
+
+impl Estimator for SpectralEstimator {
     fn read_options(&self) -> ReadOptions {
-        let unit = &self.package.card.flux_unit;
-        ReadOptions { flux_unit: (!unit.is_empty()).then(|| unit.clone()), ..ReadOptions::default() }
+        let mut options = read_options(&self.core);
+        self.guide.iter().for_each(|guide| guide.guide.add_to(&mut options));
+        options
     }
 
     fn choices(&self) -> Result<String> {
-        toml::to_string(&self.options).map_err(|error| Error::usage("fit options").found(error.to_string()).source(error))
+        let options =
+            toml::to_string(&self.options).map_err(|error| Error::usage("fit options").found(error.to_string()).source(error))?;
+        Ok(match &self.guide {
+            Some(guide) => format!("# start_from = \"{}\"\n{options}", guide.guide.sha256()),
+            None => options,
+        })
     }
 
     fn estimate(&self, observations: &Observations, reached: Reached<'_>) -> Result<Estimated> {
         reached(FitStage::Begun)?;
-        self.package.card.grid.require_same_pixels(&observations.grid)?;
+        self.core.card.grid.require_same_pixels(&observations.grid)?;
         let mut weight = inverse_variance(observations);
         self.without_model(weight.ncols()).for_each(|pixel| weight.column_mut(pixel).fill(0.0));
-        let fits = self.fitter.fit(observations.flux.view(), weight.view())?;
+        let fits = match &self.guide {
+            Some(guide) => {
+                let starts = guide.starts(observations)?;
+                reached(FitStage::Start)?;
+                self.fitter.fit_from(observations.flux.view(), weight.view(), starts.view())?
+            }
+            None => self.fitter.fit(observations.flux.view(), weight.view())?,
+        };
         reached(FitStage::Optimum { n_evaluations: fits.n_iterations.iter().map(|n| *n as u64 + 1).sum() })?;
         let mut residuals = self.residuals(observations, weight.view(), &fits);
         let mut estimated = self.describe(observations, fits)?;
@@ -135,7 +158,7 @@ impl Estimator for PixelEstimator {
     }
 }
 
-impl PixelEstimator {
+impl SpectralEstimator {
     /// Residuals of blocks of pixels; those of spectra without an optimum take no part.
     fn residuals(&self, observations: &Observations, weight: ArrayView2<'_, f32>, fits: &SpectrumFits) -> Responses {
         let n = fits.labels.nrows();
@@ -168,16 +191,16 @@ impl PixelEstimator {
     /// Pixels of `n` that were not trained, and those around them that a shifted spectrum takes from them.
     fn without_model(&self, n: usize) -> impl Iterator<Item = usize> + '_ {
         let reach = self.fitter.reach();
-        let untrained = self.package.card.untrained.iter();
+        let untrained = self.core.card.untrained.iter();
         untrained.flat_map(move |&pixel| pixel.saturating_sub(reach)..(pixel + reach + 1).min(n))
     }
 
     fn describe(&self, observations: &Observations, fits: SpectrumFits) -> Result<Estimated> {
-        let space = &self.package.networks.space;
+        let space = self.core.space();
         let (n, l) = fits.labels.dim();
         let ratios = signal_to_noise(observations);
         let per_pixel = |i: usize| fits.chi_square[i] / fits.n_pixels[i] as f64;
-        let quality: Vec<f64> = (0..n).map(|i| self.package.card.goodness.judge(ratios[i], per_pixel(i))).collect();
+        let quality: Vec<f64> = (0..n).map(|i| self.core.card.goodness.judge(ratios[i], per_pixel(i))).collect();
         let scaled = space.scale(fits.labels.view());
         let is_outside = |i: usize| scaled.row(i).iter().any(|x| x.abs() > 0.5 + RANGE_TOLERANCE);
         let bits = |i: usize| {
@@ -252,7 +275,7 @@ impl PixelEstimator {
             flags: description(&FLAGS),
             ..CatalogueColumns::default()
         };
-        let table = estimates.to_table(columns, self.package.id())?;
+        let table = estimates.to_table(columns, self.core.id())?;
         Ok(Estimated { table, flags: estimates.flags, values: estimates.values, residuals: None })
     }
 }

@@ -1,25 +1,55 @@
-//! Pixel networks as a kind of package: trained by a recipe on observations with labels and a gradient
-//! library, saved as a folder, fitted into the usual catalogues.
+//! Models of spectra as kinds of packages: trained by a recipe on observations with labels and a gradient
+//! library, saved as a folder, fitted into the usual catalogues. Families differ in what a pixel predicts;
+//! all else is here, once.
 //!
 //! | file | concept |
 //! |---|---|
+//! | `spectral_model` | what is needed of a family |
+//! | `networks`, `polynomials`, `joint` | the families: a network per pixel, a polynomial per pixel, one network |
+//! | `joint_training` | what a joint network learns by |
+//! | `pixel_checkpoints` | finished pixels of the first two, in a file |
 //! | `recipe` | what a training is told |
-//! | `training` | from observations to a package |
+//! | `training`, `trainable` | from observations to a package |
 //! | `package` | the folder, and what commands know of it |
-//! | `estimator` | catalogues |
+//! | `estimator`, `guide` | catalogues; starts of fits from another model |
 //! | `goodness` | χ² against that of good spectra of the same signal-to-noise ratio |
 
 mod estimator;
 mod goodness;
+mod guide;
+mod joint;
+mod joint_training;
+mod networks;
 mod package;
+mod pixel_checkpoints;
+mod polynomials;
 mod recipe;
+mod spectral_model;
 #[cfg(test)]
 mod tests;
+mod trainable;
 mod training;
 
 pub use estimator::{FLAGS, POOR_FIT_BEYOND};
 pub use goodness::Goodness;
-pub use package::{PIXEL_FOLDER, PixelCard, PixelPackage};
+pub use joint::JointOptions;
 pub use package::{PIXELS_FILE, STARS_FILE};
-pub use recipe::PixelRecipe;
-pub use training::{TrainedPixels, train};
+pub use package::{PixelCard, SpectralCore, SpectralPackage};
+pub use recipe::SpectraRecipe;
+pub use spectral_model::{SpectralModel, TrainingChoices};
+pub use training::{TrainedSpectra, train};
+
+use crate::per_pixel::{JointNetwork, PixelNetworks, PixelPolynomials};
+
+/// Networks per pixel.
+pub type PixelPackage = SpectralPackage<PixelNetworks>;
+/// How they are trained.
+pub type PixelRecipe = SpectraRecipe<PixelNetworks>;
+/// Polynomials per pixel.
+pub type PolynomialPackage = SpectralPackage<PixelPolynomials>;
+/// How they are trained.
+pub type PolynomialRecipe = SpectraRecipe<PixelPolynomials>;
+/// One network for all pixels.
+pub type JointPackage = SpectralPackage<JointNetwork>;
+/// How it is trained.
+pub type JointRecipe = SpectraRecipe<JointNetwork>;

@@ -1,15 +1,16 @@
-//! The folder of pixel networks: `model.toml` (what they are), `networks.safetensors` (weights by name),
-//! `templates.safetensors` (labels at which fits begin).
+//! The folder of a model of spectra: `model.toml` (what it is), its tensors by name
+//! ([`SpectralModel::FILE`]), `templates.safetensors` (labels at which fits begin).
 
-use super::estimator::PixelEstimator;
+use super::estimator::SpectralEstimator;
 use super::goodness::Goodness;
+use super::spectral_model::SpectralModel;
 use super::training::{ANGSTROM, fault_of_errors};
 use crate::error::{Error, Result};
 use crate::model::{Registry, check_grid};
 use crate::observations::Grid;
 use crate::package::{Estimator, Kind, Package, Request};
 use crate::per_pixel::train::LabelErrors;
-use crate::per_pixel::{NetworkEngine, PixelNetworks, read_labels, write_labels};
+use crate::per_pixel::{LabelSpace, PixelModel, read_labels, write_labels};
 use crate::table::{FolderKind, write_directory_atomically, write_member};
 use crate::tensor::Device;
 use crate::text::hexadecimal;
@@ -24,7 +25,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 const DESCRIPTION_FILE: &str = "model.toml";
-const NETWORKS_FILE: &str = "networks.safetensors";
 const TEMPLATES_FILE: &str = "templates.safetensors";
 /// The table of the training stars.
 pub const STARS_FILE: &str = "training_stars.parquet";
@@ -33,14 +33,16 @@ pub const PIXELS_FILE: &str = "training_pixels.parquet";
 /// Layout of `model.toml`.
 const FORMAT: u32 = 1;
 
-/// What such a folder may hold.
-pub const PIXEL_FOLDER: FolderKind = FolderKind {
-    name: "a model directory",
-    mark: DESCRIPTION_FILE,
-    files: &[DESCRIPTION_FILE, NETWORKS_FILE, TEMPLATES_FILE, STARS_FILE, PIXELS_FILE, PROVENANCE_FILE],
-};
+/// What the folder of a family may hold.
+pub(super) const fn folder_of<M: SpectralModel>() -> FolderKind {
+    FolderKind {
+        name: "a model directory",
+        mark: DESCRIPTION_FILE,
+        files: &[DESCRIPTION_FILE, M::FILE, TEMPLATES_FILE, STARS_FILE, PIXELS_FILE, PROVENANCE_FILE],
+    }
+}
 
-/// What is known of networks beside their weights.
+/// What is known of a model beside its tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PixelCard {
@@ -56,10 +58,10 @@ pub struct PixelCard {
     pub n_training: usize,
     #[serde(default)]
     pub n_validation: usize,
-    /// Where the gradients are from; empty for networks without physics.
+    /// Where the gradients are from; empty for models without physics.
     #[serde(default)]
     pub library: String,
-    /// What in the library lets networks cheat.
+    /// What in the library lets models cheat.
     #[serde(default)]
     pub weaknesses: Vec<String>,
     /// Unit of the flux.
@@ -76,56 +78,90 @@ pub struct PixelCard {
     /// What the spectra say of the errors of the labels; empty where labels were taken for exact.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub label_errors: Vec<LabelErrors>,
+    /// What the family takes for granted that the training stars do not grant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
     pub grid: Grid,
 }
 
-/// Trained networks.
-#[derive(Debug, Clone)]
-pub struct PixelPackage {
+/// A trained model of spectra, whatever its family: all that fits, catalogues and reports need.
+pub struct SpectralCore {
+    /// [`SpectralModel::KIND`] of the family.
+    pub kind: &'static str,
     pub card: PixelCard,
-    pub networks: PixelNetworks,
     /// Labels from the most similar of which a fit begins `[T, L]`.
     pub templates: Array2<f64>,
-    engine: Arc<NetworkEngine>,
+    /// The model as it is evaluated.
+    pub engine: Arc<dyn PixelModel>,
+    /// Its shape for people ([`SpectralModel::shape`]).
+    pub shape: (&'static str, String),
     sha256: String,
 }
 
-impl PixelPackage {
+impl std::fmt::Debug for SpectralCore {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = &mut formatter.debug_struct("SpectralCore");
+        text.field("kind", &self.kind).field("sha256", &self.sha256).finish_non_exhaustive()
+    }
+}
+
+impl SpectralCore {
+    /// SHA-256 over everything that decides an estimate.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// The first 16 digits of the hash, as catalogues name the model.
+    pub fn id(&self) -> &str {
+        self.sha256.get(..16).unwrap_or(&self.sha256)
+    }
+
+    /// The labels and their ranges.
+    pub fn space(&self) -> &LabelSpace {
+        self.engine.space()
+    }
+}
+
+/// A trained model of spectra of a family, which can be saved.
+#[derive(Debug, Clone)]
+pub struct SpectralPackage<M> {
+    pub model: M,
+    pub core: Arc<SpectralCore>,
+}
+
+impl<M: SpectralModel> SpectralPackage<M> {
     /// From its parts.
     ///
     /// # Errors
-    /// When networks, grid and templates do not belong together.
-    pub fn new(card: PixelCard, networks: PixelNetworks, templates: Array2<f64>) -> Result<Self> {
-        if card.grid.len() != networks.n_pixels() {
-            return Err(Error::model("pixel networks")
-                .found(format!("{} networks", networks.n_pixels()))
+    /// When model, grid and templates do not belong together.
+    pub fn new(card: PixelCard, model: M, templates: Array2<f64>) -> Result<Self> {
+        let engine = model.engine();
+        let (space, n_pixels) = (engine.space(), engine.n_pixels());
+        if card.grid.len() != n_pixels {
+            return Err(Error::model(M::NAME)
+                .found(format!("{n_pixels} pixels"))
                 .expected(format!("{}, one for every pixel of the grid", card.grid.len())));
         }
-        if templates.ncols() != networks.space.len() || templates.nrows() == 0 {
+        if templates.ncols() != space.len() || templates.nrows() == 0 {
             return Err(Error::model("templates")
                 .found(format!("{:?} numbers", templates.dim()))
-                .expected(format!("some stars with {} labels", networks.space.len())));
+                .expected(format!("some stars with {} labels", space.len())));
         }
         check_grid(&card.grid)?;
         let is_same = |(angstrom, nm): (&f64, &f64)| (angstrom / (ANGSTROM * nm) - 1.0).abs() < 1e-9;
-        if !networks.wavelength.iter().zip(&card.grid.wavelength).all(is_same) {
-            return Err(Error::model("wavelengths of pixel networks")
+        if !engine.wavelength().iter().zip(&card.grid.wavelength).all(is_same) {
+            return Err(Error::model(format!("wavelengths of {}", M::NAME))
                 .found("others than those of the grid")
                 .expected("the wavelengths of model.toml, in Å")
                 .remedy("The folder is damaged, or two models are mixed: get it again."));
         }
         card.goodness.validate()?;
-        if let Some(pixel) = card.untrained.iter().find(|&&pixel| pixel >= networks.n_pixels()) {
+        if let Some(pixel) = card.untrained.iter().find(|&&pixel| pixel >= n_pixels) {
             return Err(Error::model("untrained").found(pixel.to_string()).expected("positions of pixels"));
         }
-        let sha256 = hash(&card, &networks, &templates);
-        let engine = Arc::new(NetworkEngine::new(&networks));
-        Ok(Self { card, networks, templates, engine, sha256 })
-    }
-
-    /// The networks as they are evaluated.
-    pub fn engine(&self) -> &Arc<NetworkEngine> {
-        &self.engine
+        let sha256 = hash(&card, &model, &templates);
+        let core = SpectralCore { kind: M::KIND, card, templates, shape: model.shape(), engine, sha256 };
+        Ok(Self { model, core: Arc::new(core) })
     }
 
     /// Writes the folder; `fill` may add to it.
@@ -133,10 +169,10 @@ impl PixelPackage {
     /// # Errors
     /// When it exists and `overwrite` is false, or something cannot be written.
     pub fn save(&self, directory: &Path, overwrite: bool, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-        write_directory_atomically(directory, overwrite, &PIXEL_FOLDER, |folder| {
-            write_member(&folder.join(DESCRIPTION_FILE), card_text(&self.card)?)?;
-            self.networks.write(&folder.join(NETWORKS_FILE), false)?;
-            write_labels(&folder.join(TEMPLATES_FILE), &self.networks.space, self.templates.view())?;
+        write_directory_atomically(directory, overwrite, &folder_of::<M>(), |folder| {
+            write_member(&folder.join(DESCRIPTION_FILE), card_text(&self.core.card)?)?;
+            self.model.write(&folder.join(M::FILE), false)?;
+            write_labels(&folder.join(TEMPLATES_FILE), self.core.space(), self.core.templates.view())?;
             fill(folder)
         })
     }
@@ -147,49 +183,48 @@ fn card_text(card: &PixelCard) -> Result<String> {
 }
 
 /// Over what decides an estimate; texts, numbers of stars, metrics and names of files do not enter.
-fn hash(card: &PixelCard, networks: &PixelNetworks, templates: &Array2<f64>) -> String {
+fn hash(card: &PixelCard, model: &impl SpectralModel, templates: &Array2<f64>) -> String {
     let mut hash = Sha256::new();
     let (goodness, untrained, grid) = (&card.goodness, &card.untrained, &card.grid);
     let decisive = json!({ "flux_unit": card.flux_unit, "goodness": goodness, "untrained": untrained, "grid": grid });
     hash.update(decisive.to_string());
-    hash.update(format!("{:?} {:?} {:?}", networks.architecture, networks.space, networks.wavelength));
-    networks.parameters.iter().for_each(|value| hash.update(value.to_le_bytes()));
+    model.digest(&mut hash);
     templates.iter().for_each(|value| hash.update(value.to_le_bytes()));
     hexadecimal(hash)
 }
 
-impl Package for PixelPackage {
+impl<M: SpectralModel> Package for SpectralPackage<M> {
     fn kind(&self) -> &'static str {
-        Self::KIND
+        M::KIND
     }
 
     fn sha256(&self) -> &str {
-        &self.sha256
+        &self.core.sha256
     }
 
     fn grid(&self) -> &Grid {
-        &self.card.grid
+        &self.core.card.grid
     }
 
     fn parameters(&self) -> Vec<String> {
-        self.networks.space.names.clone()
+        self.core.space().names.clone()
     }
 
     fn estimator(self: Arc<Self>, request: &Request) -> Result<Arc<dyn Estimator>> {
-        Ok(Arc::new(PixelEstimator::new(self, request)?))
+        Ok(Arc::new(SpectralEstimator::new(self.core.clone(), request)?))
     }
 
     fn describe(&self) -> (String, Value) {
-        let (card, space, architecture) = (&self.card, &self.networks.space, &self.networks.architecture);
-        let mut text = format!("pixel networks {}\n", self.id());
+        let (card, space) = (&self.core.card, self.core.space());
+        let mut text = format!("{} {}\n", M::NAME, self.id());
         let mut line = |name: &str, value: String| {
             if !value.is_empty() {
                 // Writing to a string cannot fail.
-                let _ = writeln!(text, "  {name:<26}{value}");
+                let _ = writeln!(text, "  {name:<25} {value}");
             }
         };
         line("description", card.description.clone());
-        line("SHA-256", self.sha256.clone());
+        line("SHA-256", self.core.sha256.clone());
         line("trained by", card.program.clone());
         line("stars", format!("{} trained, {} for validation", card.n_training, card.n_validation));
         let (first, last) = (card.grid.wavelength[0], card.grid.wavelength[card.grid.len() - 1]);
@@ -197,9 +232,11 @@ impl Package for PixelPackage {
         if card.resolution > 0.0 {
             line("resolution", card.resolution.to_string());
         }
-        line("network of a pixel", format!("{:?} neurons, {}", &architecture.widths[1..], architecture.activation.name()));
-        line("gradients", if card.library.is_empty() { "none: networks may cheat".into() } else { card.library.clone() });
-        card.weaknesses.iter().for_each(|weakness| line("warning", weakness.clone()));
+        let (name, shape) = &self.core.shape;
+        line(name, shape.clone());
+        let cheats = || format!("none: {} may cheat", M::NAME);
+        line("gradients", if card.library.is_empty() { cheats() } else { card.library.clone() });
+        card.weaknesses.iter().chain(&card.doubts).for_each(|warning| line("warning", warning.clone()));
         card.label_errors.iter().filter_map(fault_of_errors).for_each(|fault| line("warning", fault));
         card.metrics.iter().for_each(|(name, value)| line(name, format!("{value:.5}")));
         text.push_str("labels\n");
@@ -215,21 +252,22 @@ impl Package for PixelPackage {
                     writeln!(text, "{:22}errors: {ratio}; taken for exact they leave {:.2} of its lines", "", errors.attenuation);
             }
         }
-        let summary = json!({
-            "kind": Self::KIND,
-            "sha256": self.sha256,
+        let mut summary = json!({
+            "kind": M::KIND,
+            "sha256": self.core.sha256,
             "model_id": self.id(),
             "card": card,
             "labels": space,
-            "hidden": &architecture.widths[1..],
-            "activation": architecture.activation.name(),
         });
+        if let Some(summary) = summary.as_object_mut() {
+            summary.extend(self.model.summary());
+        }
         (text, summary)
     }
 }
 
-impl Kind for PixelPackage {
-    const KIND: &'static str = "pixel_networks";
+impl<M: SpectralModel> Kind for SpectralPackage<M> {
+    const KIND: &'static str = M::KIND;
 
     fn load(directory: &Path, _effects: &Registry, _device: &Device) -> Result<Self> {
         let path = directory.join(DESCRIPTION_FILE);
@@ -246,17 +284,17 @@ impl Kind for PixelPackage {
                 .expected(FORMAT.to_string())
                 .remedy("Use the version of the program that wrote it, or train the model again."));
         }
-        let networks = PixelNetworks::read(&directory.join(NETWORKS_FILE))?;
-        let templates = read_labels(&directory.join(TEMPLATES_FILE), &networks.space)?;
-        Self::new(card, networks, templates).map_err(|error| error.within(directory.display()))
+        let model = M::read(&directory.join(M::FILE))?;
+        let templates = read_labels(&directory.join(TEMPLATES_FILE), model.engine().space())?;
+        Self::new(card, model, templates).map_err(|error| error.within(directory.display()))
     }
 }
 
 impl PixelCard {
-    /// A card with what the program knows by itself.
-    pub fn of_grid(grid: Grid) -> Self {
+    /// A card of a family with what the program knows by itself.
+    pub fn of_grid<M: SpectralModel>(grid: Grid) -> Self {
         Self {
-            kind: PixelPackage::KIND.into(),
+            kind: M::KIND.into(),
             format: FORMAT,
             program: concat!("photosphere ", env!("CARGO_PKG_VERSION")).into(),
             description: String::new(),
@@ -270,6 +308,7 @@ impl PixelCard {
             goodness: Goodness::default(),
             untrained: Vec::new(),
             label_errors: Vec::new(),
+            doubts: Vec::new(),
             grid,
         }
     }

@@ -1,24 +1,22 @@
 //! The recipe of a training.
 
-use super::package::PixelPackage;
+use super::spectral_model::{SpectralModel, TrainingChoices};
 use crate::error::{Error, Result};
-use crate::package::Kind;
-use crate::per_pixel::train::TrainingOptions;
 use crate::text::fault_in_toml;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// How pixel networks are trained (TOML; unknown keys are errors).
+/// How a family of models of spectra is trained (TOML; unknown keys are errors).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PixelRecipe {
-    /// `pixel_networks`.
+#[serde(default, deny_unknown_fields, bound = "")]
+pub struct SpectraRecipe<M: SpectralModel> {
+    /// That of the family.
     pub kind: String,
     pub description: String,
     /// Labels, as the columns of the observations are named.
     pub labels: Vec<String>,
     /// The gradient library (safetensors); a relative path is relative to the recipe. Without one nothing
-    /// keeps networks from cheating.
+    /// keeps models from cheating.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub library: Option<PathBuf>,
     /// Resolving power λ/FWHM of the observations, which that of the library must be; 0 where there is no
@@ -28,31 +26,25 @@ pub struct PixelRecipe {
     pub validation_fraction: f64,
     /// Training stars from the most similar of which a fit begins.
     pub templates: usize,
-    pub training: TrainingOptions,
+    pub training: M::Choices,
 }
 
-impl Default for PixelRecipe {
+impl<M: SpectralModel> Default for SpectraRecipe<M> {
     fn default() -> Self {
         Self {
-            kind: PixelPackage::KIND.into(),
+            kind: M::KIND.into(),
             description: String::new(),
             labels: ["teff", "logg", "feh"].map(String::from).to_vec(),
             library: None,
             resolution: 0.0,
             validation_fraction: 0.1,
             templates: 200,
-            training: TrainingOptions::default(),
+            training: M::Choices::default(),
         }
     }
 }
 
-impl PixelRecipe {
-    /// Whether a text is a recipe of this kind.
-    pub fn is_one(text: &str) -> bool {
-        let kind = text.parse::<toml::Table>().ok().and_then(|table| Some(table.get("kind")?.as_str()?.to_owned()));
-        kind.as_deref() == Some(PixelPackage::KIND)
-    }
-
+impl<M: SpectralModel> SpectraRecipe<M> {
     /// From TOML; `place` is for messages.
     ///
     /// # Errors
@@ -61,7 +53,7 @@ impl PixelRecipe {
         let recipe: Self = toml::from_str(text).map_err(|error| {
             Error::usage(place)
                 .found(fault_in_toml(text, &error))
-                .remedy("`photosphere recipe pixel-networks` prints all keys with their defaults.")
+                .remedy(format!("`photosphere recipe {}` prints all keys with their defaults.", M::KIND.replace('_', "-")))
                 .source(error)
         })?;
         recipe.validate().map_err(|error| error.within(place))?;
@@ -74,8 +66,8 @@ impl PixelRecipe {
     /// `Usage`, naming the key.
     pub fn validate(&self) -> Result<()> {
         let fault = |key: &str, found: String, expected: &str| Err(Error::usage(key).found(found).expected(expected));
-        if self.kind != PixelPackage::KIND {
-            return fault("kind", format!("'{}'", self.kind), &format!("'{}'", PixelPackage::KIND));
+        if self.kind != M::KIND {
+            return fault("kind", format!("'{}'", self.kind), &format!("'{}'", M::KIND));
         }
         if let Some(twice) = self.labels.iter().enumerate().find(|(i, name)| self.labels[..*i].contains(name)) {
             return fault("labels", format!("'{}' twice", twice.1), "every label once");

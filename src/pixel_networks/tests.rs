@@ -2,7 +2,11 @@
 
 use super::*;
 use crate::cli::{Program, run};
-use crate::per_pixel::train::LabelErrors;
+use crate::error::Error;
+use crate::learn::CheckpointFile;
+use crate::package::TrainingContext;
+use crate::per_pixel::train::{LabelErrors, Training, TrainingOptions, TrainingSet};
+use crate::per_pixel::{JointNetwork, LabelSpace, PixelNetworks, PixelPolynomials, PolynomialOptions};
 use crate::simulate::line_list::{LABELS, LineList, Population, References, Synthesis};
 use crate::statistics::robust_scatter;
 use crate::table::{self, Column, Values};
@@ -10,6 +14,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Library, training and new spectra of a few pixels in a folder, with a recipe.
 fn files(folder: &Path) {
@@ -67,7 +72,7 @@ fn a_recipe_trains_and_the_package_makes_catalogues() {
         <PixelPackage as crate::package::Kind>::load(Path::new(folder), &effects, &device).unwrap()
     };
     let (first, second) = (load(&model), load(&again));
-    assert_eq!(first.networks, second.networks);
+    assert_eq!(first.model, second.model);
     assert_eq!(crate::package::Package::sha256(&first), crate::package::Package::sha256(&second));
 
     let found = table::read(Path::new(&catalogue)).unwrap();
@@ -85,6 +90,208 @@ fn a_recipe_trains_and_the_package_makes_catalogues() {
         println!("{name}: {:.3} of {spread:.3}", robust_scatter(&difference));
         assert!(robust_scatter(&difference) < 0.6 * spread, "{name}");
     }
+}
+
+/// Another family of models goes through the same commands.
+#[test]
+fn polynomials_are_trained_fitted_and_inspected_like_networks() {
+    let folder = tempfile::tempdir().unwrap();
+    files(folder.path());
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let text = std::fs::read_to_string(folder.path().join("recipe.toml")).unwrap();
+    let text_of_recipe = text.clone();
+    let networks: PixelRecipe = PixelRecipe::parse(&text, "recipe").unwrap();
+    assert!(PolynomialRecipe::parse(&text, "recipe").unwrap_err().to_string().contains("pixel-polynomials"));
+    let recipe = PolynomialRecipe {
+        labels: networks.labels.clone(),
+        library: networks.library.clone(),
+        resolution: networks.resolution,
+        ..PolynomialRecipe::default()
+    };
+    std::fs::write(folder.path().join("polynomials.toml"), recipe.to_toml().unwrap()).unwrap();
+    let (model, training) = (path("model"), path("training.parquet"));
+    assert_eq!(command(&format!("train {} {training} -o {model}", path("polynomials.toml"))), 0);
+    assert_eq!(command(&format!("train {} {training} -o {model} --resume", path("polynomials.toml"))), 0);
+    assert_eq!(command(&format!("train {} {training} -o {} --seeds 2", path("polynomials.toml"), path("seeds"))), 2, "no seed");
+    assert_eq!(command(&format!("inspect {model}")), 0);
+    let (stars, catalogue) = (path("new.parquet"), path("catalogue.fits"));
+    assert_eq!(command(&format!("fit {model} {stars} -o {catalogue} --keep-truth")), 0);
+    let (effects, device) = (crate::model::Registry::standard(), crate::tensor::Device::cpu());
+    let package = <PolynomialPackage as crate::package::Kind>::load(Path::new(&model), &effects, &device).unwrap();
+    let (text, summary) = crate::package::Package::describe(&package);
+    assert!(text.contains("70 terms, degree 4") && text.contains("gradient term"), "{text}");
+    assert_eq!(summary["terms"], 70);
+    let found = table::read(Path::new(&catalogue)).unwrap();
+    let column = |name: &str| found.column(name).unwrap().to_f64().unwrap();
+    let bits = found.column("quality_flags").unwrap().to_i64().unwrap();
+    assert!(bits[3] & (1 << 11) != 0 && bits.iter().filter(|bits| **bits < 8).count() > 140, "{bits:?}");
+    for name in ["teff", "v_mic", "feh"] {
+        let (value, truth) = (column(name), column(&format!("true_{name}")));
+        let good: Vec<usize> = (0..200).filter(|&i| bits[i] < 8).collect();
+        let difference: Vec<f64> = good.iter().map(|&i| value[i] - truth[i]).collect();
+        let spread = robust_scatter(&good.iter().map(|&i| truth[i]).collect::<Vec<_>>());
+        println!("{name}: {:.3} of {spread:.3}", robust_scatter(&difference));
+        assert!(robust_scatter(&difference) < 0.6 * spread, "{name}");
+    }
+    // Networks know what polynomials of the same physics reach.
+    let networks = path("networks");
+    assert_eq!(command(&format!("train {} {training} -o {networks}", path("recipe.toml"))), 0);
+    let package = <PixelPackage as crate::package::Kind>::load(Path::new(&networks), &effects, &device).unwrap();
+    let metric = |name: &str| package.core.card.metrics[name];
+    let [own, oracle] = ["", ", polynomials"].map(|of| metric(&format!("chi-square of validation, some pixels{of}")));
+    println!("validation {own:.4}, polynomials {oracle:.4}");
+    assert!((own / oracle - 1.0).abs() < 0.05, "{own} {oracle}");
+    assert!(metric("gradient term, some pixels, polynomials") > 0.0);
+    // Without stars for validation there is nothing to be said of them.
+    assert!(text_of_recipe.contains("validation_fraction = 0.1"));
+    let all = text_of_recipe.replace("validation_fraction = 0.1", "validation_fraction = 0.0");
+    std::fs::write(folder.path().join("all.toml"), all).unwrap();
+    assert_eq!(command(&format!("train {} {training} -o {}", path("all.toml"), path("all"))), 0);
+    let package = <PixelPackage as crate::package::Kind>::load(Path::new(&path("all")), &effects, &device).unwrap();
+    let metrics = &package.core.card.metrics;
+    assert!(metrics.keys().all(|name| !name.contains("validation")), "{metrics:?}");
+    assert!(metrics["gradient term, some pixels, polynomials"] > 0.0 && metrics["gradient term"] > 0.0);
+    let pixels = table::read(&Path::new(&path("all")).join(PIXELS_FILE)).unwrap();
+    assert!(pixels.column("chi2_validation").unwrap().to_f64().unwrap().iter().all(|value| value.is_nan()));
+    // Fits of networks from the estimates of polynomials end where those from templates do, and sooner. (Of
+    // four labels where fifteen are at work some have two optima.)
+    let [own, guided] = [path("own.parquet"), path("guided.parquet")];
+    assert_eq!(command(&format!("fit {networks} {stars} -o {own}")), 0);
+    assert_eq!(command(&format!("fit {networks} {stars} -o {guided} --start-from {model}")), 0);
+    assert_eq!(command(&format!("fit {networks} {stars} -o {guided} --resume")), 2, "another choice");
+    let [own, guided] = [own, guided].map(|name| table::read(Path::new(&name)).unwrap());
+    let of = |table: &table::Table, name: &str| table.column(name).unwrap().to_f64().unwrap();
+    let (error, bits) = (of(&own, "teff_error"), own.column("quality_flags").unwrap().to_i64().unwrap());
+    let (a, b) = (of(&own, "teff"), of(&guided, "teff"));
+    let good: Vec<usize> = (0..200).filter(|&i| bits[i] < 8).collect();
+    let apart: Vec<f64> = good.iter().map(|&i| (a[i] - b[i]).abs() / error[i]).collect();
+    let n_apart = apart.iter().filter(|apart| **apart > 0.1).count();
+    println!("median {:.4}, {n_apart} of {} apart", crate::statistics::median(&apart), apart.len());
+    assert!(crate::statistics::median(&apart) < 0.05 && 10 * n_apart < apart.len());
+    let [own, guided] = [&own, &guided].map(|table| of(table, "n_iterations").iter().sum::<f64>() / 199.0);
+    println!("iterations {own:.2}, from polynomials {guided:.2}");
+    assert!(guided < own && b[3].is_nan());
+    let direct = path("nothing");
+    assert_ne!(command(&format!("fit {networks} {stars} -o {} --start-from {direct}", path("none.fits"))), 0);
+    // The tensors of one family are no model of the other.
+    std::fs::copy(Path::new(&networks).join("networks.safetensors"), Path::new(&model).join("polynomials.safetensors")).unwrap();
+    assert_eq!(command(&format!("inspect {model}")), 1);
+}
+
+/// A joint network learns and fits.
+#[test]
+fn a_joint_network_is_trained_fitted_and_inspected() {
+    let folder = tempfile::tempdir().unwrap();
+    files(folder.path());
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let text = std::fs::read_to_string(folder.path().join("recipe.toml")).unwrap();
+    let networks: PixelRecipe = PixelRecipe::parse(&text, "recipe").unwrap();
+    let mut recipe = JointRecipe {
+        labels: networks.labels.clone(),
+        library: networks.library.clone(),
+        resolution: networks.resolution,
+        ..JointRecipe::default()
+    };
+    recipe.training.hidden = vec![24, 16];
+    recipe.training.plan.epochs = 300;
+    recipe.training.plan.learning_rate = 0.005;
+    recipe.training.batch = 32;
+    std::fs::write(folder.path().join("joint.toml"), recipe.to_toml().unwrap()).unwrap();
+    let (model, training) = (path("model"), path("training.parquet"));
+    assert_eq!(command(&format!("train {} {training} -o {model}", path("joint.toml"))), 0);
+    assert_eq!(command(&format!("inspect {model}")), 0);
+    let (stars, catalogue) = (path("new.parquet"), path("catalogue.fits"));
+    assert_eq!(command(&format!("fit {model} {stars} -o {catalogue} --keep-truth")), 0);
+    let (effects, device) = (crate::model::Registry::standard(), crate::tensor::Device::cpu());
+    let package = <JointPackage as crate::package::Kind>::load(Path::new(&model), &effects, &device).unwrap();
+    let (text, summary) = crate::package::Package::describe(&package);
+    println!("{text}");
+    assert!(text.contains("[24, 16] neurons, sigmoid") && summary["hidden"][1] == 16, "{text}");
+    let metrics = &package.core.card.metrics;
+    assert!(metrics["chi-square of validation"] < 2.0, "{metrics:?}");
+    let found = table::read(Path::new(&catalogue)).unwrap();
+    let column = |name: &str| found.column(name).unwrap().to_f64().unwrap();
+    let bits = found.column("quality_flags").unwrap().to_i64().unwrap();
+    assert!(bits.iter().filter(|bits| **bits < 8).count() > 140, "{bits:?}");
+    for name in ["teff", "feh"] {
+        let (value, truth) = (column(name), column(&format!("true_{name}")));
+        let good: Vec<usize> = (0..200).filter(|&i| bits[i] < 8).collect();
+        let difference: Vec<f64> = good.iter().map(|&i| value[i] - truth[i]).collect();
+        let spread = robust_scatter(&good.iter().map(|&i| truth[i]).collect::<Vec<_>>());
+        println!("{name}: {:.3} of {spread:.3}", robust_scatter(&difference));
+        assert!(robust_scatter(&difference) < 0.6 * spread, "{name}");
+    }
+}
+
+/// Trains, is told to end, and is taken up again to the same bits.
+fn interrupted<M: SpectralModel + PartialEq>(set: &TrainingSet, choices: &M::Choices, reports: usize) -> Training<M> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint");
+    let (effects, device) = (crate::model::Registry::standard(), crate::tensor::Device::cpu());
+    let told = AtomicUsize::new(0);
+    let train = |run: &str, resume: bool, most: usize| {
+        told.store(0, Ordering::Relaxed);
+        let context = TrainingContext {
+            effects: &effects,
+            device: &device,
+            checkpoints: CheckpointFile { path: &path, interval: std::time::Duration::ZERO, resume },
+            run,
+            report: &|_, _| match told.fetch_add(1, Ordering::Relaxed) < most {
+                true => Ok(()),
+                false => Err(Error::usage("told to end")),
+            },
+        };
+        M::train(set, choices, &context)
+    };
+    let whole = train("run", false, usize::MAX).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert!(train("run", false, reports).unwrap_err().to_string().contains("told to end"));
+    assert!(path.exists() && train("another", true, usize::MAX).is_err(), "{}", M::NAME);
+    let again = train("run", true, usize::MAX).unwrap();
+    assert!(whole.model == again.model, "{}", M::NAME);
+    whole
+}
+
+#[test]
+fn trainings_of_all_families_are_taken_up_after_an_interruption() {
+    // More pixels than are solved together.
+    let list = LineList { n_pixels: 70, ..LineList::default() };
+    let (synthesis, population) = (Synthesis::new(&list), Population::default());
+    let all = population.observe(&synthesis, population.labels(60).view(), [50.0, 150.0]);
+    let [names, units] = [LABELS.map(|label| label.0.to_owned()), LABELS.map(|label| label.1.to_owned())];
+    let set = TrainingSet {
+        space: LabelSpace::covering(&names, &units, all.labels.view()).unwrap(),
+        wavelength: list.wavelength(),
+        spectra: all.select(&(0..50).collect::<Vec<_>>()),
+        validation: all.select(&(50..60).collect::<Vec<_>>()),
+        library: Some(synthesis.library(population.references(References::Scattered, 10).view())),
+    };
+    let options = PolynomialOptions { core_degree: 2, cross_degree: 1, ..PolynomialOptions::default() };
+    interrupted::<PixelPolynomials>(&set, &options, 66);
+    let mut options = JointOptions { hidden: vec![6, 5], batch: 16, ..JointOptions::default() };
+    options.plan.epochs = 8;
+    interrupted::<JointNetwork>(&set, &options, 3);
+    let options = TrainingOptions { hidden: 3, iterations: 3, oracle_pixels: 5, ..TrainingOptions::default() };
+    let trained = interrupted::<PixelNetworks>(&set, &options, 20);
+
+    // Comparisons are told to end too.
+    let (effects, device) = (crate::model::Registry::standard(), crate::tensor::Device::cpu());
+    let checkpoints = CheckpointFile { path: Path::new("none"), interval: std::time::Duration::from_secs(3600), resume: false };
+    let compared = |report: crate::package::Report<'_>| {
+        let context = TrainingContext { effects: &effects, device: &device, checkpoints, run: "run", report };
+        PixelNetworks::compared(&set, &options, &trained, &context)
+    };
+    assert_eq!(compared(&|_, _| Ok(())).unwrap().len(), 4);
+    assert!(compared(&|_, _| Err(Error::usage("told to end"))).is_err());
+}
+
+#[test]
+fn joint_networks_that_no_memory_holds_are_refused() {
+    let options = JointOptions::default();
+    assert_eq!(options.n_weights(25, 7214), 25 * 300 + 300 + 300 * 300 + 300 + 300 * 7214 + 7214);
+    options.check_size(25, 7214).unwrap();
+    let error = JointOptions { hidden: vec![8192; 8], ..options }.check_size(15, 5000).unwrap_err().to_string();
+    assert!(error.contains("hidden") && error.contains("weights"), "{error}");
 }
 
 #[test]
@@ -120,7 +327,7 @@ fn labels_in_error_are_freed_and_the_package_says_so() {
         assert_eq!(stars.get("teff_freed").is_some(), is_freed);
         let (effects, device) = (crate::model::Registry::standard(), crate::tensor::Device::cpu());
         let package = <PixelPackage as crate::package::Kind>::load(Path::new(&model), &effects, &device).unwrap();
-        assert_eq!(package.card.label_errors.len(), if is_freed { 4 } else { 0 });
+        assert_eq!(package.core.card.label_errors.len(), if is_freed { 4 } else { 0 });
         let (text, _) = crate::package::Package::describe(&package);
         assert_eq!(text.contains("of its lines"), is_freed, "{text}");
         if is_freed {
@@ -133,6 +340,22 @@ fn labels_in_error_are_freed_and_the_package_says_so() {
             println!("[Fe/H]: given {given:.4}, freed {freed:.4}");
             assert!(freed < 0.8 * given, "{freed} of {given}");
         }
+    }
+    // Joint networks do not free them, and say so for good.
+    let networks = PixelRecipe::parse(&recipe, "recipe").unwrap();
+    let mut joint =
+        JointRecipe { labels: networks.labels, library: networks.library, resolution: networks.resolution, ..Default::default() };
+    joint.training.hidden = vec![4];
+    joint.training.plan.epochs = 2;
+    std::fs::write(folder.path().join("joint.toml"), joint.to_toml().unwrap()).unwrap();
+    let model = path("joint");
+    for (stars, n_doubts) in [("noisy.parquet", 1..=4), ("training.parquet", 0..=0)] {
+        assert_eq!(command(&format!("train {} {} -o {model} --overwrite", path("joint.toml"), path(stars))), 0);
+        let (effects, device) = (crate::model::Registry::standard(), crate::tensor::Device::cpu());
+        let package = <JointPackage as crate::package::Kind>::load(Path::new(&model), &effects, &device).unwrap();
+        assert!(n_doubts.contains(&package.core.card.doubts.len()), "{:?}", package.core.card.doubts);
+        let (text, _) = crate::package::Package::describe(&package);
+        assert_eq!(text.contains("takes labels for exact"), *n_doubts.end() > 0, "{text}");
     }
     let fault = |ratio: f64| {
         let errors = LabelErrors { label: "feh".into(), attenuation: 0.9, ratio: Some(ratio), n_stars: 400 };
@@ -149,14 +372,19 @@ fn a_damaged_package_says_what_is_wrong() {
     let parameters = ndarray::Array2::from_elem((2, networks.n_parameters()), 0.1);
     let networks = crate::per_pixel::PixelNetworks::new(space, vec![5000.0, 5001.0], networks, parameters).unwrap();
     let grid = crate::observations::Grid::new(vec![500.0, 500.1], vec!["a".into(), "b".into()]).unwrap();
-    let package = PixelPackage::new(PixelCard::of_grid(grid.clone()), networks.clone(), ndarray::array![[5000.0]]).unwrap();
+    let package = PixelPackage::new(
+        PixelCard::of_grid::<crate::per_pixel::PixelNetworks>(grid.clone()),
+        networks.clone(),
+        ndarray::array![[5000.0]],
+    )
+    .unwrap();
     let model = folder.path().join("model");
     package.save(&model, false, |_| Ok(())).unwrap();
     let load = || {
         let (effects, device) = (crate::model::Registry::standard(), crate::tensor::Device::cpu());
         <PixelPackage as crate::package::Kind>::load(&model, &effects, &device)
     };
-    assert_eq!(load().unwrap().networks, networks);
+    assert_eq!(load().unwrap().model, networks);
     let description = std::fs::read_to_string(model.join("model.toml")).unwrap();
     std::fs::write(model.join("model.toml"), description.replace("format = 1", "format = 7")).unwrap();
     assert!(load().unwrap_err().to_string().contains("found 7"));
@@ -166,7 +394,10 @@ fn a_damaged_package_says_what_is_wrong() {
     std::fs::remove_file(model.join("templates.safetensors")).unwrap();
     assert!(load().unwrap_err().to_string().contains("templates.safetensors"));
     let short = crate::observations::Grid::new(vec![500.0], vec!["a".into()]).unwrap();
-    assert!(PixelPackage::new(PixelCard::of_grid(short), networks, ndarray::array![[5000.0]]).is_err());
+    assert!(
+        PixelPackage::new(PixelCard::of_grid::<crate::per_pixel::PixelNetworks>(short), networks, ndarray::array![[5000.0]])
+            .is_err()
+    );
 }
 
 #[test]

@@ -2,18 +2,19 @@
 
 use super::estimator::{inverse_variance, signal_to_noise};
 use super::goodness::Goodness;
-use super::package::{PixelCard, PixelPackage};
-use super::recipe::PixelRecipe;
-use crate::error::{Error, Result};
+use super::package::{PixelCard, SpectralPackage};
+use super::recipe::SpectraRecipe;
+use super::spectral_model::{SpectralModel, TrainingChoices};
+use crate::error::{Error, ErrorKind, Result};
 use crate::observations::{Observations, hash64, in_validation};
-use crate::per_pixel::train::{Checkpoint, LabelErrors, PixelResult, Place, Training, TrainingSet};
-use crate::per_pixel::{GradientLibrary, LabelSpace, LabelledSpectra, NetworkEngine, SpectrumFitOptions, SpectrumFitter};
+use crate::package::TrainingContext;
+use crate::per_pixel::train::{Iteration, LabelErrors, Training, TrainingSet};
+use crate::per_pixel::{GradientLibrary, LabelSpace, LabelledSpectra, SpectrumFitOptions, SpectrumFitter};
 use crate::quantity::Facts;
 use crate::spectrum::Medium;
 use crate::statistics::{MAD_SIGMA_ERROR, median};
 use crate::table::{Column, ColumnSchema, Table, Values};
 use ndarray::{Array2, Axis};
-use std::sync::Arc;
 
 /// Å per nm.
 pub(super) const ANGSTROM: f64 = 10.0;
@@ -22,8 +23,8 @@ const TEMPLATE_SEED: u64 = 0x7e_3a_91;
 
 /// A trained package, with what is worth a table of its own.
 #[derive(Debug, Clone)]
-pub struct TrainedPixels {
-    pub package: PixelPackage,
+pub struct TrainedSpectra<M> {
+    pub package: SpectralPackage<M>,
     /// Labels of the training stars and whether they were for validation.
     pub stars: Table,
     /// How the training of every pixel went.
@@ -35,7 +36,7 @@ const NORMALISED: std::ops::RangeInclusive<f64> = 0.01..=100.0;
 
 /// Fails where spectra are no normalised ones, or too few to say what each label does; warns where they are
 /// fewer than the parameters of a network, which then follows single stars.
-pub(super) fn check_spectra(recipe: &PixelRecipe, spectra: &LabelledSpectra) -> Result<()> {
+pub(super) fn check_spectra<M: SpectralModel>(recipe: &SpectraRecipe<M>, spectra: &LabelledSpectra) -> Result<()> {
     let (n, l) = spectra.labels.dim();
     if n <= l {
         return Err(Error::data("training stars")
@@ -54,9 +55,9 @@ pub(super) fn check_spectra(recipe: &PixelRecipe, spectra: &LabelledSpectra) -> 
             .expected("spectra divided by their continuum, of the order of 1")
             .remedy("Prepare them with a [continuum], or divide them by one number."));
     }
-    let n_parameters = recipe.training.n_parameters(l);
+    let n_parameters = recipe.training.n_parameters(&recipe.labels);
     if n < n_parameters && recipe.library.is_none() {
-        tracing::warn!("{n} training stars for networks of {n_parameters} parameters each: they may follow single stars");
+        tracing::warn!("{n} training stars for {n_parameters} parameters of every pixel: {} may follow single stars", M::NAME);
     }
     Ok(())
 }
@@ -78,21 +79,18 @@ pub(super) fn fault_of_errors(errors: &LabelErrors) -> Option<String> {
     Some(format!("errors of {label} are {fault}: labels moved by {ratio:.2} of what they should ({n_stars} stars)"))
 }
 
-/// Trains; pixels that are `finished` already, of the same training, are taken as they are, and `done` is
-/// told of all. The result does not depend on the order of the stars, on threads, nor on interruptions.
+/// Trains. The result does not depend on the order of the stars, on threads, nor on interruptions.
 ///
 /// # Errors
-/// When stars have no labels, the library does not belong to them, or the training fails; and whatever `done`
-/// returns.
-pub fn train(
-    recipe: &PixelRecipe,
+/// When stars have no labels, the library does not belong to them, the training fails, or it is told to end.
+pub fn train<M: SpectralModel>(
+    recipe: &SpectraRecipe<M>,
     observations: &Observations,
     library: Option<GradientLibrary>,
-    finished: &Checkpoint,
-    done: &(dyn Fn(Place, &PixelResult) -> Result<()> + Sync),
-) -> Result<TrainedPixels> {
+    context: &TrainingContext<'_>,
+) -> Result<TrainedSpectra<M>> {
     recipe.validate()?;
-    let mut stars: Vec<usize> = (0..observations.len()).filter(|&star| is_labelled(recipe, observations, star)).collect();
+    let mut stars: Vec<usize> = (0..observations.len()).filter(|&star| is_labelled(&recipe.labels, observations, star)).collect();
     // Sums in single precision depend on the order.
     stars.sort_by_key(|&star| observations.ids[star]);
     let n_left_out = observations.len() - stars.len();
@@ -107,7 +105,8 @@ pub fn train(
             .expected("stars with columns of these labels and of their errors (…_error)")
             .remedy("Join the labels with `photosphere prepare`, or name fewer labels in the recipe."));
     }
-    let (spectra, validation_spectra) = (labelled(recipe, observations, &training), labelled(recipe, observations, &validation));
+    let (spectra, validation_spectra) =
+        (labelled(&recipe.labels, observations, &training), labelled(&recipe.labels, observations, &validation));
     check_spectra(recipe, &spectra)?;
     let units: Vec<String> = recipe.labels.iter().map(|name| Facts::of(name).unit_in_files().to_owned()).collect();
     let space = LabelSpace::covering(&recipe.labels, &units, spectra.labels.view())?;
@@ -123,7 +122,7 @@ pub fn train(
         None => None,
     };
     let weaknesses = library.as_ref().map_or_else(Vec::new, |library| library.weaknesses(&space));
-    weaknesses.iter().for_each(|weakness| tracing::warn!("networks may cheat: {weakness}"));
+    weaknesses.iter().for_each(|weakness| tracing::warn!("{} may cheat: {weakness}", M::NAME));
     let origin = library.as_ref().map_or_else(String::new, |library| {
         let name = library.origin.rsplit('/').next().unwrap_or_default();
         format!("{name}, {} references", library.labels.nrows())
@@ -139,20 +138,23 @@ pub fn train(
         );
     }
     let set = TrainingSet { space: space.clone(), wavelength, spectra, validation: validation_spectra, library };
-    let trained = crate::per_pixel::train::train(&set, &recipe.training, finished, done)?;
+    let doubts = M::doubts(&set);
+    doubts.iter().for_each(|doubt| tracing::warn!("{doubt}"));
+    let trained = M::train(&set, &recipe.training, context)?;
+    let compared = compared(&set, &recipe.training, &trained, context)?;
     let label_errors = trained.freed.as_ref().map_or_else(Vec::new, |freed| freed.errors.clone());
     label_errors.iter().filter_map(fault_of_errors).for_each(|fault| tracing::warn!("{fault}"));
 
     let taught = trained.freed.as_ref().map_or(&set.spectra.labels, |freed| &freed.training);
-    let templates = templates(recipe, observations, &training, taught);
-    let engine = Arc::new(NetworkEngine::new(&trained.networks));
-    let fitter = SpectrumFitter::new(engine.clone(), templates.view(), SpectrumFitOptions::default())?;
+    let templates = templates(recipe.templates, observations, &training, taught);
+    let fitter = SpectrumFitter::new(trained.model.engine(), templates.view(), SpectrumFitOptions::default())?;
     let judged = if validation.is_empty() { &training } else { &validation };
     let good = observations.select(judged);
     let fits = fitter.fit(good.flux.view(), inverse_variance(&good).view())?;
     let per_pixel: Vec<f64> = fits.chi_square.iter().zip(&fits.n_pixels).map(|(chi, n)| chi / *n as f64).collect();
     let mean = |value: &dyn Fn(usize) -> f64| (0..trained.pixels.len()).map(value).sum::<f64>() / trained.pixels.len() as f64;
     let kept = |pixel: usize| trained.pixels[pixel].kept;
+    let of_validation = !validation.is_empty();
     let card = PixelCard {
         description: recipe.description.clone(),
         resolution: recipe.resolution,
@@ -163,35 +165,56 @@ pub fn train(
         flux_unit: observations.flux_unit.clone(),
         metrics: [
             ("chi-square of training", mean(&|pixel| kept(pixel).flux)),
-            ("chi-square of validation", mean(&|pixel| kept(pixel).validation)),
             ("gradient term", mean(&|pixel| kept(pixel).gradient)),
         ]
+        .into_iter()
+        .chain(of_validation.then(|| ("chi-square of validation", mean(&|pixel| kept(pixel).validation))))
+        .chain(compared)
         .map(|(name, value)| (name.to_owned(), value))
-        .into(),
+        .collect(),
         goodness: Goodness::of(&signal_to_noise(&good), &per_pixel),
         untrained,
         label_errors,
-        ..PixelCard::of_grid(observations.grid.clone())
+        doubts,
+        ..PixelCard::of_grid::<M>(observations.grid.clone())
     };
-    Ok(TrainedPixels {
-        stars: table_of_stars(recipe, observations, [&training, &validation], &trained)?,
-        pixels: table_of_pixels(&set.wavelength, &trained)?,
-        package: PixelPackage::new(card, trained.networks, templates)?,
+    Ok(TrainedSpectra {
+        stars: table_of_stars(&recipe.labels, observations, [&training, &validation], &trained)?,
+        pixels: table_of_pixels(&set.wavelength, &trained, of_validation)?,
+        package: SpectralPackage::new(card, trained.model, templates)?,
     })
+}
+
+/// What a training is worth beside another family. It is there already: that of the other one may fail.
+fn compared<M: SpectralModel>(
+    set: &TrainingSet,
+    choices: &M::Choices,
+    trained: &Training<M>,
+    context: &TrainingContext<'_>,
+) -> Result<Vec<(&'static str, f64)>> {
+    match M::compared(set, choices, trained, context) {
+        Err(error) if !matches!(error.kind(), ErrorKind::Interrupted(_)) => {
+            // A report may end a training by any error.
+            (context.report)(1.0, "compared")?;
+            tracing::warn!("{} are not compared with another family: {error}", M::NAME);
+            Ok(Vec::new())
+        }
+        found => found,
+    }
 }
 
 fn label(observations: &Observations, name: &str, star: usize) -> Option<f64> {
     observations.constraint(name, star).map(|(value, _)| value)
 }
 
-fn is_labelled(recipe: &PixelRecipe, observations: &Observations, star: usize) -> bool {
-    observations.n_fluxes(star) > 0 && recipe.labels.iter().all(|name| label(observations, name, star).is_some())
+fn is_labelled(names: &[String], observations: &Observations, star: usize) -> bool {
+    observations.n_fluxes(star) > 0 && names.iter().all(|name| label(observations, name, star).is_some())
 }
 
-fn labelled(recipe: &PixelRecipe, observations: &Observations, stars: &[usize]) -> LabelledSpectra {
+fn labelled(names: &[String], observations: &Observations, stars: &[usize]) -> LabelledSpectra {
     let chosen = observations.select(stars);
-    let measured = |(i, k): (usize, usize)| chosen.constraint(&recipe.labels[k], i).unwrap_or((f64::NAN, f64::NAN));
-    let shape = (stars.len(), recipe.labels.len());
+    let measured = |(i, k): (usize, usize)| chosen.constraint(&names[k], i).unwrap_or((f64::NAN, f64::NAN));
+    let shape = (stars.len(), names.len());
     LabelledSpectra {
         labels: Array2::from_shape_fn(shape, |at| measured(at).0),
         label_errors: Some(Array2::from_shape_fn(shape, |at| measured(at).1)),
@@ -201,14 +224,19 @@ fn labelled(recipe: &PixelRecipe, observations: &Observations, stars: &[usize]) 
 }
 
 /// Labels of some of the training stars, by a hash of their identifiers.
-fn templates(recipe: &PixelRecipe, observations: &Observations, training: &[usize], labels: &Array2<f64>) -> Array2<f64> {
+fn templates(n: usize, observations: &Observations, training: &[usize], labels: &Array2<f64>) -> Array2<f64> {
     let mut order: Vec<usize> = (0..training.len()).collect();
     order.sort_by_key(|&i| hash64(observations.ids[training[i]], TEMPLATE_SEED));
-    order.truncate(recipe.templates);
+    order.truncate(n);
     labels.select(Axis(0), &order)
 }
 
-fn table_of_stars(recipe: &PixelRecipe, observations: &Observations, parts: [&[usize]; 2], trained: &Training) -> Result<Table> {
+fn table_of_stars<M>(
+    names: &[String],
+    observations: &Observations,
+    parts: [&[usize]; 2],
+    trained: &Training<M>,
+) -> Result<Table> {
     // The star, its part and its place there, in the order of the identifiers.
     let rows = parts.iter().enumerate().flat_map(|(part, stars)| stars.iter().enumerate().map(move |(i, &star)| (star, part, i)));
     let mut rows: Vec<(usize, usize, usize)> = rows.collect();
@@ -218,14 +246,14 @@ fn table_of_stars(recipe: &PixelRecipe, observations: &Observations, parts: [&[u
     let is_validation = rows.iter().map(|row| row.1 == 1).collect();
     let id = ColumnSchema::new("source_id", "", "identifier of the star").with_ucd("meta.id;meta.main");
     let mut table = Table::new(vec![Column::scalar(id, Values::Int64(ids))])?;
-    for (k, name) in recipe.labels.iter().enumerate() {
+    for (k, name) in names.iter().enumerate() {
         let facts = Facts::of(name);
         let values = stars.iter().map(|&star| label(observations, name, star).unwrap_or(f64::NAN)).collect();
         let schema = ColumnSchema::new(name, facts.unit_in_files(), &facts.description).with_ucd(&facts.ucd);
         table.push(Column::nullable(schema, values))?;
         if let Some(freed) = &trained.freed {
             let parts = [&freed.training, &freed.validation];
-            let description = format!("{name} with which the networks were taught: freed within its error");
+            let description = format!("{name} with which the model was taught: freed within its error");
             let schema = ColumnSchema::new(format!("{name}_freed"), facts.unit_in_files(), description).with_ucd(&facts.ucd);
             table.push(Column::nullable(schema, rows.iter().map(|&(_, part, i)| parts[part][[i, k]]).collect()))?;
         }
@@ -236,14 +264,15 @@ fn table_of_stars(recipe: &PixelRecipe, observations: &Observations, parts: [&[u
     Ok(table)
 }
 
-fn table_of_pixels(wavelength: &[f64], trained: &Training) -> Result<Table> {
+fn table_of_pixels<M>(wavelength: &[f64], trained: &Training<M>, of_validation: bool) -> Result<Table> {
     let schema = ColumnSchema::new("wavelength", "Angstrom", "wavelength of the pixel, in the medium of the observations")
         .with_ucd("em.wl");
     let mut table = Table::new(vec![Column::scalar(schema, Values::Float64(wavelength.to_vec()))])?;
     let kept = trained.pixels.iter().map(|pixel| pixel.kept);
+    let validation = |kept: Iteration| if of_validation { kept.validation } else { f64::NAN };
     let columns: [(&str, &str, Vec<f64>); 3] = [
         ("chi2_training", "chi-square per training spectrum", kept.clone().map(|kept| kept.flux).collect()),
-        ("chi2_validation", "chi-square per validation spectrum", kept.clone().map(|kept| kept.validation).collect()),
+        ("chi2_validation", "chi-square per validation spectrum", kept.clone().map(validation).collect()),
         ("gradient_term", "gradient term of the loss, without smoothing", kept.map(|kept| kept.gradient).collect()),
     ];
     for (name, description, values) in columns {

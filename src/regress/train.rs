@@ -160,6 +160,7 @@ pub fn train(
         metrics: Default::default(),
         recipe: as_written,
         warnings: Vec::new(),
+        ensemble: None,
     };
     let mut model = RegressionModel {
         flux_unit: observations.flux_unit.clone(),

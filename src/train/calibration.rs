@@ -37,7 +37,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// are averaged, no matter how many stars tell it.
 const KINDS: usize = 64;
 /// Largest number of stars used.
-const STARS: usize = 10_000;
+pub(super) const STARS: usize = 10_000;
 
 /// The calibration covariance from the kept testing stars; `None` where they do not tell it.
 pub(super) fn estimate(state: &TrainingState, observations: &Observations, recipe: &Recipe) -> Result<Option<Calibration>> {
@@ -58,25 +58,31 @@ pub fn calibration_of(
     constraints: &[String],
 ) -> Result<Option<Calibration>> {
     let space = &model.space;
-    // One that no star has would make the rest unknown too.
-    let constrained: Vec<usize> = (constraints.iter())
-        .filter(|name| stars.iter().any(|&star| observations.constraint(name, star).is_some()))
-        .map(|name| space.position(name))
-        .collect::<Result<_>>()?;
+    let constrained = measured_positions(space, observations, (stars, constraints))?;
     let stars: Vec<usize> = stars.iter().copied().step_by(stars.len().div_ceil(STARS).max(1)).collect();
     let compared = comparisons(model, observations, (&stars, coordinates), &constrained)?;
     let of_star = |(&star, one): (&usize, &Comparison)| Some((star, Difference::of(one, &constrained)?));
     let (stars, differences): (Vec<usize>, Vec<Difference>) = stars.iter().zip(&compared).filter_map(of_star).unzip();
-    let label_positions = space.label_positions();
-    let labels = coordinates.select(Axis(0), &stars).select(Axis(1), &label_positions);
+    let labels = coordinates.select(Axis(0), &stars).select(Axis(1), &space.label_positions());
     let keep = ordinary(&differences, &labels);
     let labels = labels.select(Axis(0), &keep);
     let kept: BTreeSet<usize> = keep.into_iter().collect();
     let differences: Vec<Difference> =
         differences.into_iter().enumerate().filter(|(row, _)| kept.contains(row)).map(|(_, difference)| difference).collect();
 
-    let pairs = Pairs::of(&labels);
-    let Some(first) = shared_covariance(&differences, &pairs.near) else { return Ok(None) };
+    Ok(calibration_in(space, (&differences, &constrained), &labels, &Pairs::of(&labels)))
+}
+
+/// The calibration covariance that the differences of stars with `labels [n, L]` in the parameters
+/// `constrained` tell; `None` where they do not.
+pub(super) fn calibration_in(
+    space: &ParameterSpace,
+    (differences, constrained): (&[Difference], &[usize]),
+    labels: &Array2<f64>,
+    pairs: &Pairs,
+) -> Option<Calibration> {
+    let label_positions = space.label_positions();
+    let first = shared_covariance(differences, &pairs.near)?;
     let differences: Vec<Difference> = differences.iter().map(|star| star.sharing(&first.covariance)).collect();
     let embed = |matrix: &DMatrix<f64>| {
         let mut rows = vec![vec![0.0; space.len()]; space.len()];
@@ -86,27 +92,30 @@ pub fn calibration_of(
         rows
     };
     let of_region = |region: Region| {
-        let ZeroPoints { covariance, standard_error, shared } = ZeroPoints::of(&region, &differences, &pairs)?;
+        let ZeroPoints { covariance, standard_error, shared } = ZeroPoints::of(&region, &differences, pairs)?;
         let bounds = bounds(space, &label_positions, &region);
         let (covariance, standard_error) = (embed(&covariance), embed(&standard_error));
         Some(CalibrationRegion { bounds, covariance, standard_error, shared: embed(&shared) })
     };
-    let Some(whole) = of_region(Region::whole(&labels)) else { return Ok(None) };
-    let regions = regions(&differences, &labels, &pairs.of_a_kind).into_iter().filter_map(of_region).collect();
-    let CalibrationRegion { covariance, standard_error, shared, .. } = whole;
-    Ok(Some(Calibration { covariance, standard_error, shared, regions }))
+    let CalibrationRegion { covariance, standard_error, shared, .. } = of_region(Region::whole(labels))?;
+    let regions = regions(&differences, labels, &pairs.of_a_kind).into_iter().filter_map(of_region).collect();
+    Some(Calibration { covariance, standard_error, shared, regions })
 }
 
 /// Pairs of stars whose labels are as near as can be, and of a kind.
-struct Pairs {
-    near: Vec<(usize, usize)>,
-    of_a_kind: Vec<(usize, usize)>,
+pub(super) struct Pairs {
+    pub near: Vec<(usize, usize)>,
+    pub of_a_kind: Vec<(usize, usize)>,
 }
 
 impl Pairs {
-    fn of(labels: &Array2<f64>) -> Self {
-        let of_a_kind = NEIGHBOURS.max(labels.nrows() / KINDS);
-        Self { near: pairs_of(labels, NEIGHBOURS), of_a_kind: pairs_of(labels, of_a_kind) }
+    pub fn of(labels: &Array2<f64>) -> Self {
+        Self { near: pairs_of(labels, NEIGHBOURS), of_a_kind: Self::of_kinds(labels) }
+    }
+
+    /// Those of a kind alone.
+    pub fn of_kinds(labels: &Array2<f64>) -> Vec<(usize, usize)> {
+        pairs_of(labels, NEIGHBOURS.max(labels.nrows() / KINDS))
     }
 }
 
@@ -173,6 +182,17 @@ pub(super) fn comparisons(
         }
     }
     Ok(all)
+}
+
+/// The positions of those of the `constraints` that some of these stars have: one that no star has would make
+/// the rest unknown too.
+pub(super) fn measured_positions(
+    space: &ParameterSpace,
+    observations: &Observations,
+    (stars, constraints): (&[usize], &[String]),
+) -> Result<Vec<usize>> {
+    let measured = constraints.iter().filter(|name| stars.iter().any(|&star| observations.constraint(name, star).is_some()));
+    measured.map(|name| space.position(name)).collect()
 }
 
 #[cfg(test)]

@@ -85,6 +85,32 @@ impl Difference {
         Some(Self { weighted, weight })
     }
 
+    /// Of two fits of a star by models whose zero points differ by δ, from the `shift [P]` of the optimum: S
+    /// δ with S = A⁻¹ A_flux, A the information of flux and measurements together (and of the parameters' own
+    /// priors). The shift is known without noise, and the covariance of δ for which S K Sᵀ is nearest to that
+    /// of shifts, in units of A⁻¹, solves the equations with W = Sᵀ A S and W r = Sᵀ A shift. `None` where
+    /// nothing determines the star.
+    pub fn of_fits(comparison: &Comparison, space: &ParameterSpace, shift: &[f64]) -> Option<Self> {
+        let Comparison { flux, error, .. } = comparison;
+        let p = error.len();
+        let mut total = DMatrix::from_row_slice(p, p, flux);
+        let flux = total.clone();
+        for (i, parameter) in space.parameters.iter().enumerate() {
+            let prior = parameter.prior.map(|prior| prior.standard_deviation);
+            total[(i, i)] += std::iter::once(error[i]).chain(prior).map(|error| error.powi(-2)).sum::<f64>();
+        }
+        let covariance = invert_positive_semidefinite(total.as_slice(), p)?.matrix;
+        let weighted = &flux * DVector::from_column_slice(shift);
+        let weight = &flux * DMatrix::from_row_slice(p, p, &covariance) * &flux;
+        let weight = 0.5 * (&weight + weight.transpose());
+        Some(Self { weighted: weighted.as_slice().to_vec(), weight: weight.as_slice().to_vec() })
+    }
+
+    /// Whether all of it are numbers.
+    pub fn is_finite(&self) -> bool {
+        self.weighted.iter().chain(&self.weight).all(|value| value.is_finite())
+    }
+
     /// The same star with the weight (W⁻¹ + K)⁻¹: where stars share errors of the covariance K `[Q, Q]`, one
     /// that is known much better than that tells no more than others.
     pub fn sharing(&self, shared: &DMatrix<f64>) -> Self {

@@ -11,6 +11,7 @@ mod checkpoint;
 mod clean;
 mod data_check;
 mod difference;
+mod ensemble;
 mod global_step;
 mod label_errors;
 mod learn;
@@ -29,6 +30,7 @@ mod wavelength_step;
 
 pub use calibration::calibration_of;
 pub use clean::CleaningReport;
+pub use ensemble::{distances_from_mean, spread_of};
 pub use label_errors::{LabelError, label_errors};
 pub use recipe::{BinaryRecipe, CardText, Clean, DataRecipe, Learn, LossRecipe, Recipe, Refine, Solve, Stage, StarUpdate};
 pub use run::{Report, StageRecord};

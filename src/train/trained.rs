@@ -138,6 +138,7 @@ pub fn train(
         metrics: metrics.map(|(name, value)| (name.into(), value)).into(),
         recipe: as_written,
         warnings,
+        ensemble: None,
     };
     let stars = stars_table(&state, observations)?;
     // The transforms of the recipe are those of the training; a fit chooses its own.

@@ -9,7 +9,7 @@ use super::number::{aligned, significant};
 use super::report::Report;
 use crate::error::{Error, Result};
 use crate::per_pixel::{Fidelity, Response, SpectrumFitOptions, SpectrumFitter, evaluate_all, gradient_fidelity, responses};
-use crate::pixel_networks::PixelPackage;
+use crate::pixel_networks::SpectralCore;
 use crate::quantity::symbol;
 use crate::statistics::{median, robust_scatter};
 use crate::table::Table;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 /// ratios are permuted.
 pub struct PixelReportInput<'a> {
     /// Names and models: the first, and its controls.
-    pub models: &'a [(&'a str, Arc<PixelPackage>)],
+    pub models: &'a [(&'a str, Arc<SpectralCore>)],
     /// Catalogues of the noisy spectra by them.
     pub catalogues: &'a [Table],
     /// True labels `[N, L]` of the stars.
@@ -52,7 +52,7 @@ struct Found {
 pub fn pixel_report(input: &PixelReportInput) -> Result<(Report, String)> {
     let found = input.models.iter().zip(input.catalogues).map(|((_, package), catalogue)| judge(input, package, catalogue));
     let found = found.collect::<Result<Vec<Found>>>()?;
-    let names = &input.models[0].1.networks.space.names;
+    let names = &input.models[0].1.space().names;
     let header: Vec<String> = ["label".to_owned()]
         .into_iter()
         .chain(input.models.iter().flat_map(|(name, _)| {
@@ -72,15 +72,16 @@ pub fn pixel_report(input: &PixelReportInput) -> Result<(Report, String)> {
     };
     let rows: Vec<Vec<String>> = (0..names.len()).map(row).collect();
     let first = &input.models[0].1;
-    let mut report = Report::new("A network per pixel, held to physics");
+    let mut report = Report::new("A model per pixel, held to physics");
     report.section(
         "What was done",
         format!(
-            "{} networks of {} neurons were trained on {} blended spectra whose abundances all follow one [α/Fe], and held to the label gradients of a \
+            "{} pixels ({}: {}) were trained on {} blended spectra whose abundances all follow one [α/Fe], and held to the label gradients of a \
              synthesis at references with independently scattered abundances. The new stars' abundance ratios are permuted: no element can be \
              inferred from another. A model that reads an element off the lines of others gives itself away.",
             first.card.grid.len(),
-            first.networks.architecture.widths[1],
+            first.shape.0,
+            first.shape.1,
             first.card.n_training
         ),
     );
@@ -107,9 +108,9 @@ pub fn pixel_report(input: &PixelReportInput) -> Result<(Report, String)> {
     Ok((report, text))
 }
 
-fn judge(input: &PixelReportInput, package: &PixelPackage, catalogue: &Table) -> Result<Found> {
-    let engine = package.engine();
-    let space = &package.networks.space;
+fn judge(input: &PixelReportInput, package: &SpectralCore, catalogue: &Table) -> Result<Found> {
+    let engine = &package.engine;
+    let space = package.space();
     let options = SpectrumFitOptions { margin: 0.5, ..SpectrumFitOptions::default() };
     let fitter = SpectrumFitter::new(engine.clone(), package.templates.view(), options)?;
     let weight = Array2::from_elem(input.clean.dim(), 1e4);
@@ -131,7 +132,7 @@ fn judge(input: &PixelReportInput, package: &PixelPackage, catalogue: &Table) ->
 }
 
 fn figure_of_responses(input: &PixelReportInput, found: &[Found]) -> Figure {
-    let names = &input.models[0].1.networks.space.names;
+    let names = &input.models[0].1.space().names;
     let n = names.len();
     let ticks = names.iter().enumerate().map(|(k, name)| (k as f64, symbol(name).into_owned()));
     let colors = || SERIES.iter().copied().cycle();
@@ -155,7 +156,7 @@ fn figure_of_responses(input: &PixelReportInput, found: &[Found]) -> Figure {
 }
 
 fn figure_of_gradients(input: &PixelReportInput) -> Result<Figure> {
-    let space = &input.models[0].1.networks.space;
+    let space = input.models[0].1.space();
     let Some(k) = space.names.iter().position(|name| name == input.marked) else {
         return Err(Error::usage("label to be marked")
             .found(format!("'{}'", input.marked))
@@ -164,8 +165,8 @@ fn figure_of_gradients(input: &PixelReportInput) -> Result<Figure> {
     let wavelength: Vec<f64> = input.models[0].1.card.grid.wavelength.clone();
     let star = input.fresh.slice(ndarray::s![..1, ..]);
     let truth: Vec<f64> = input.gradient.slice(ndarray::s![0, k, ..]).iter().map(|value| value * space.width(k)).collect();
-    let own = |package: &PixelPackage| -> Vec<f64> {
-        let all = evaluate_all(package.engine().as_ref(), star);
+    let own = |package: &SpectralCore| -> Vec<f64> {
+        let all = evaluate_all(package.engine.as_ref(), star);
         all.slice(ndarray::s![0, 1 + k, ..]).iter().map(|value| f64::from(*value)).collect()
     };
     let gradients: Vec<Vec<f64>> = input.models.iter().map(|(_, package)| own(package)).collect();

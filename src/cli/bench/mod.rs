@@ -46,13 +46,17 @@ pub struct Arguments {
     /// spectra, distances.
     #[arg(long, conflicts_with = "pixel_networks")]
     direct: bool,
-    /// Time networks per pixel with these numbers of neurons instead (as 20,40): training, emulated spectra,
-    /// fits of 15 labels.
+    /// Time models of spectra instead, networks per pixel with these numbers of neurons (as 20,40), a
+    /// structured polynomial and a joint network: training, emulated spectra, fits.
     #[arg(long, value_name = "NEURONS", value_delimiter = ',')]
     pixel_networks: Vec<usize>,
     /// Pixels of the spectra, with --pixel-networks and --direct.
     #[arg(long, value_name = "N", default_value_t = 5000)]
     pixels: usize,
+    /// Labels, with --pixel-networks; other numbers than the 15 of the simulator are of models with random
+    /// weights, which are not trained.
+    #[arg(long, value_name = "N", default_value_t = 15)]
+    labels: usize,
     /// Pixels that are trained, with --pixel-networks; the others repeat them.
     #[arg(long, value_name = "N", default_value_t = 64)]
     trained_pixels: usize,
@@ -83,6 +87,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     if !arguments.pixel_networks.is_empty() {
         let bench = PixelBench {
             hidden: &arguments.pixel_networks,
+            n_labels: arguments.labels,
             n_pixels: arguments.pixels,
             n_trained: arguments.trained_pixels,
             n_stars: arguments.stars,

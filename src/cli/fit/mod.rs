@@ -62,7 +62,8 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     zero_points: Option<PathBuf>,
     /// Start every fit from what a direct network of the same data vector predicts (a model directory of the
-    /// kind regression that predicts all labels), in place of draws of the prior.
+    /// kind regression that predicts all labels), in place of draws of the prior; fits of models of spectra
+    /// also from what another one estimates.
     #[arg(long, value_name = "MODEL")]
     start_from: Option<PathBuf>,
     /// Fit only part i of n, 0 ≤ i < n: of the inputs, every n-th, where the output is a folder; of the

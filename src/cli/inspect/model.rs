@@ -2,7 +2,7 @@
 
 use crate::cli::confidence::describe as describe_classifier;
 use crate::cli::outcome::Outcome;
-use crate::cli::self_report::lines;
+use crate::cli::self_report::{lines, of_ensemble};
 use crate::cli::settings::Settings;
 use crate::error::Result;
 use crate::model::{Parameter, Transform};
@@ -70,6 +70,12 @@ pub fn inspect(directory: &Path, settings: &Settings) -> Result<Outcome> {
     if let Some(report) = &trained.log.report {
         text.push_str("what the training knows of its faults\n");
         for found in lines(report) {
+            let _ = writeln!(text, "  {found}");
+        }
+    }
+    if let Some(ensemble) = &card.ensemble {
+        text.push_str("members\n");
+        for found in of_ensemble(ensemble, &model.space) {
             let _ = writeln!(text, "  {found}");
         }
     }

@@ -91,12 +91,13 @@ impl Work {
         let n_rows = self.n_labels + 1;
         let n_blocks = whole_blocks(model.n_pixels());
         let scaled: Vec<f32> = which.iter().flat_map(|&i| searches[i].trial.iter().map(|value| *value as f32)).collect();
+        let shared = model.shared(&scaled, true);
         for start in (0..n_blocks).step_by(CHUNK) {
             let range = start..(start + CHUNK).min(n_blocks);
             let n = range.len() * LANES / WIDTH;
             let strips = start * LANES / WIDTH..start * LANES / WIDTH + n;
             let out = &mut self.out[..which.len() * n_rows * n];
-            model.evaluate(range, &scaled, true, halves_mut(out));
+            model.evaluate(range, &shared, true, halves_mut(out));
             for (at, (&i, out)) in which.iter().zip(out.chunks_exact_mut(n_rows * n)).enumerate() {
                 self.products.add(at, &searches[i], strips.clone(), out);
             }
@@ -111,7 +112,7 @@ impl Work {
         let scaled: Vec<f32> = labels.iter().map(|value| *value as f32).collect();
         let [rows, observed] = &mut self.whole;
         rows.resize((self.n_labels + 1) * n_strips, Strip::default());
-        model.evaluate(0..whole_blocks(model.n_pixels()), &scaled, true, halves_mut(rows));
+        model.evaluate(0..whole_blocks(model.n_pixels()), &model.shared(&scaled, true), true, halves_mut(rows));
         nuisances.apply(rows, others, observed);
         for start in (0..n_strips).step_by(CHUNK_STRIPS) {
             let range = start..(start + CHUNK_STRIPS).min(n_strips);

@@ -134,7 +134,7 @@ impl SpectrumFitter {
             labels.iter().enumerate().map(|(k, value)| ((value - space.minimum[k]) / space.width(k) - 0.5) as f32).collect();
         let n_strips = strips(w);
         let mut rows = vec![Strip::default(); (1 + space.len()) * n_strips];
-        self.model.evaluate(0..whole_blocks(w), &scaled, true, halves_mut(&mut rows));
+        self.model.evaluate(0..whole_blocks(w), &self.model.shared(&scaled, true), true, halves_mut(&mut rows));
         let limits = self.nuisances.limits();
         if self.nuisances.len() > 0 {
             let others: Vec<f64> = others.iter().zip(&limits).map(|(value, limit)| value / limit).collect();
@@ -153,7 +153,29 @@ impl SpectrumFitter {
     /// # Errors
     /// When the shapes are not those of the model.
     pub fn fit(&self, flux: ArrayView2<f32>, inverse_variance: ArrayView2<f32>) -> Result<SpectrumFits> {
-        self.fit_all(flux, inverse_variance, None)
+        self.fit_all(flux, inverse_variance, None, None)
+    }
+
+    /// The same with fits that begin at labels `starts [N, L]` (in their units); where one is not finite, at
+    /// the most similar template.
+    ///
+    /// # Errors
+    /// As [`Self::fit`]; when there are other numbers of starts or labels.
+    pub fn fit_from(
+        &self,
+        flux: ArrayView2<f32>,
+        inverse_variance: ArrayView2<f32>,
+        starts: ArrayView2<f64>,
+    ) -> Result<SpectrumFits> {
+        let space = self.model.space();
+        if starts.dim() != (flux.nrows(), space.len()) {
+            return Err(Error::data("starts of fits").found(format!("{:?}", starts.dim())).expected(format!(
+                "{} labels of {} spectra",
+                space.len(),
+                flux.nrows()
+            )));
+        }
+        self.fit_all(flux, inverse_variance, None, Some(space.scale(starts)))
     }
 
     /// The same with labels that are known beforehand: `known [N, L]` with 1σ errors `[N, L]` (0: exact;
@@ -179,7 +201,7 @@ impl SpectrumFitter {
         }
         let weight = |(_, k): (usize, usize), error: f64| (error / space.width(k)).max(SMALLEST_ERROR).powi(-2);
         let weights = Array2::from_shape_fn(errors.dim(), |at| weight(at, errors[at]));
-        self.fit_all(flux, inverse_variance, Some((space.scale(known), weights)))
+        self.fit_all(flux, inverse_variance, Some((space.scale(known), weights)), None)
     }
 
     fn fit_all(
@@ -187,6 +209,7 @@ impl SpectrumFitter {
         flux: ArrayView2<f32>,
         inverse_variance: ArrayView2<f32>,
         known: Option<(Array2<f64>, Array2<f64>)>,
+        starts: Option<Array2<f64>>,
     ) -> Result<SpectrumFits> {
         let (n, w) = (flux.nrows(), self.model.n_pixels());
         if flux.ncols() != w || inverse_variance.dim() != flux.dim() {
@@ -203,7 +226,11 @@ impl SpectrumFitter {
                     let (centre, weight) = known.as_ref()?;
                     Some(Prior { centre: centre.row(first + i).to_vec(), weight: weight.row(first + i).to_vec() })
                 };
-                self.fit_group(flux.slice(rows), inverse_variance.slice(rows), &prior)
+                let start = |i: usize| {
+                    let start = starts.as_ref()?.row(first + i).to_vec();
+                    start.iter().all(|value| value.is_finite()).then_some(start)
+                };
+                self.fit_group(flux.slice(rows), inverse_variance.slice(rows), &prior, &start)
             })
             .collect();
         Ok(self.collect(&parts.into_iter().flatten().collect::<Vec<_>>()))
@@ -214,9 +241,10 @@ impl SpectrumFitter {
         flux: ArrayView2<f32>,
         inverse_variance: ArrayView2<f32>,
         prior: &dyn Fn(usize) -> Option<Prior>,
+        start: &dyn Fn(usize) -> Option<Vec<f64>>,
     ) -> Vec<Search> {
         let rows = flux.outer_iter().zip(inverse_variance.outer_iter()).enumerate();
-        let mut searches: Vec<Search> = rows.map(|(i, (flux, weight))| self.begin(flux, weight, prior(i))).collect();
+        let mut searches: Vec<Search> = rows.map(|(i, (flux, weight))| self.begin(flux, weight, prior(i), start(i))).collect();
         let mut work = Work::new(self.model.space().len(), self.limits.len());
         let model = self.model.as_ref();
         let first: Vec<usize> = (0..searches.len()).filter(|&i| searches[i].ending.is_none()).collect();
@@ -236,8 +264,15 @@ impl SpectrumFitter {
         }
     }
 
-    /// The start: what is known of the labels, or the most similar template, by χ².
-    fn begin(&self, flux: ndarray::ArrayView1<f32>, inverse_variance: ndarray::ArrayView1<f32>, prior: Option<Prior>) -> Search {
+    /// The start: what is known of the labels, where it is told to start, or the most similar template, by
+    /// χ².
+    fn begin(
+        &self,
+        flux: ndarray::ArrayView1<f32>,
+        inverse_variance: ndarray::ArrayView1<f32>,
+        prior: Option<Prior>,
+        start: Option<Vec<f64>>,
+    ) -> Search {
         let w = self.model.n_pixels();
         let ends = self.nuisances.reach();
         let is_good = |i: usize| {
@@ -258,16 +293,19 @@ impl SpectrumFitter {
             weighted_squares(&weight, difference)
         };
         let mut best = (f64::INFINITY, 0);
-        for (index, template) in self.fluxes.iter().enumerate().filter(|_| is_enough && prior.is_none()) {
+        for (index, template) in self.fluxes.iter().enumerate().filter(|_| is_enough && prior.is_none() && start.is_none()) {
             let found = distance(template, &mut difference);
             if found < best.0 {
                 best = (found, index);
             }
         }
-        // Templates at the edge of the range are just within the bounds.
-        let mut scaled: Vec<f64> = match &prior {
-            Some(prior) => prior.centre.iter().zip(&self.limits).map(|(value, limit)| value.clamp(-limit, *limit)).collect(),
-            None => self.templates.row(best.1).iter().map(|value| value.clamp(-0.5, 0.5)).collect(),
+        // Starts at the edge of the range are just within the bounds: at a bound a slope may hold them.
+        let mut scaled: Vec<f64> = match (&prior, &start) {
+            (Some(Prior { centre, .. }), _) => {
+                centre.iter().zip(&self.limits).map(|(value, limit)| value.clamp(-limit, *limit)).collect()
+            }
+            (None, Some(start)) => start.iter().map(|value| value.clamp(-0.5, 0.5)).collect(),
+            (None, None) => self.templates.row(best.1).iter().map(|value| value.clamp(-0.5, 0.5)).collect(),
         };
         scaled.resize(self.limits.len(), 0.0);
         let mut search = Search::new(scaled, [flux, weight], n_pixels);

@@ -6,12 +6,10 @@
 //! teach the same lines again. So the freed labels go through the linear map that brings them nearest to the
 //! given ones: they keep scale and zero point of these, and one alternation does what takes many without.
 
+use super::super::engine::PixelModel;
 use super::super::fit::{Ending, SMALLEST_ERROR, SpectrumFitOptions, SpectrumFits, SpectrumFitter};
 use super::super::labels::LabelSpace;
-use super::super::network::PixelNetworks;
-use super::super::network_engine::NetworkEngine;
 use super::super::spectra::LabelledSpectra;
-use super::options::TrainingOptions;
 use super::trainer::TrainingSet;
 use crate::error::Result;
 use crate::statistics::{median, scatter_about_zero};
@@ -61,10 +59,16 @@ pub struct FreedLabels {
     pub n_unfitted: usize,
 }
 
-/// How many times networks are taught: once where errors of labels do not matter.
-pub(super) fn rounds(set: &TrainingSet, options: &TrainingOptions) -> usize {
+/// How many times a model is taught: once where errors of labels do not matter.
+pub(crate) fn label_rounds(set: &TrainingSet, alternations: usize) -> usize {
     let weakest = attenuations(&set.space, &set.spectra).into_iter().fold(1.0, f64::min);
-    if weakest < WEAK { 1 + options.label_alternations } else { 1 }
+    if weakest < WEAK { 1 + alternations } else { 1 }
+}
+
+/// Labels whose errors matter, with what they leave of the label's lines where it is taken for exact.
+pub(crate) fn weakened(set: &TrainingSet) -> Vec<(&str, f64)> {
+    let all = set.space.names.iter().map(String::as_str).zip(attenuations(&set.space, &set.spectra));
+    all.filter(|(_, left)| *left < WEAK).collect()
 }
 
 /// What errors make of the strength of each label's lines ([`LabelErrors::attenuation`]) `[L]`: of a linear
@@ -86,15 +90,15 @@ pub(super) fn attenuations(space: &LabelSpace, spectra: &LabelledSpectra) -> Vec
     (0..l).map(of).collect()
 }
 
-/// Frees the labels of all stars under the networks. The priors are those of the given labels, every time.
+/// Frees the labels of all stars under a model. The priors are those of the given labels, every time.
 /// Pixels that no training spectrum has take no part.
 ///
 /// # Errors
 /// Of impossible shapes.
-pub(super) fn free(set: &TrainingSet, networks: &PixelNetworks) -> Result<FreedLabels> {
+pub(crate) fn free_labels(set: &TrainingSet, model: Arc<dyn PixelModel>) -> Result<FreedLabels> {
     let options = SpectrumFitOptions::default();
     let first = set.spectra.labels.slice(ndarray::s![..1, ..]);
-    let fitter = SpectrumFitter::new(Arc::new(NetworkEngine::new(networks)), first, options)?;
+    let fitter = SpectrumFitter::new(model, first, options)?;
     let is_trained: Vec<bool> =
         set.spectra.inverse_variance.axis_iter(Axis(1)).map(|column| column.iter().any(|weight| *weight > 0.0)).collect();
     let fit = |spectra: &LabelledSpectra| -> Result<SpectrumFits> {
@@ -120,6 +124,9 @@ pub(super) fn free(set: &TrainingSet, networks: &PixelNetworks) -> Result<FreedL
     let freed = [labels(&set.spectra, &training), labels(&set.validation, &validation)];
     let errors = judge(&set.space, &parts, &fits, [&freed[0], &freed[1]], attenuations(&set.space, &set.spectra));
     let n_unfitted = fits.iter().flat_map(|fits| &fits.endings).filter(|ending| !is_fitted(ending)).count();
+    if n_unfitted > 0 {
+        tracing::info!("{n_unfitted} stars without a good pixel keep their labels");
+    }
     let [training, validation] = freed;
     Ok(FreedLabels { training, validation, errors, n_unfitted })
 }

@@ -3,6 +3,7 @@
 use super::super::{Fidelity, LabelSpace, LabelledSpectra, NetworkEngine, gradient_fidelity};
 use super::trainer_tests::training_set;
 use super::*;
+use crate::per_pixel::PixelNetworks;
 use crate::simulate::line_list::{Population, References, Synthesis};
 use ndarray::{Array2, s};
 use rand::SeedableRng;
@@ -32,19 +33,19 @@ fn in_error(w: usize, n: usize, references: Option<References>, stated: f64) -> 
     (set, truth, synthesis)
 }
 
-fn taught(set: &TrainingSet, options: &TrainingOptions) -> Training {
+fn taught(set: &TrainingSet, options: &TrainingOptions) -> Training<PixelNetworks> {
     train(set, options, &Checkpoint::default(), &|_, _| Ok(())).unwrap()
 }
 
 /// Fidelity of the gradients at fresh stars.
-fn fidelity(training: &Training, synthesis: &Synthesis) -> Vec<Fidelity> {
+fn fidelity(training: &Training<PixelNetworks>, synthesis: &Synthesis) -> Vec<Fidelity> {
     let labels = Population::default().labels(3060).slice(s![3000.., ..]).to_owned();
     let (_, gradient) = synthesis.flux_and_gradient(labels.view());
-    gradient_fidelity(&NetworkEngine::new(&training.networks), labels.view(), gradient.view())
+    gradient_fidelity(&NetworkEngine::new(&training.model), labels.view(), gradient.view())
 }
 
 /// Errors of the freed labels relative to those of the given ones, rms over the stars.
-fn improvement(set: &TrainingSet, training: &Training, truth: &Array2<f64>) -> Vec<f64> {
+fn improvement(set: &TrainingSet, training: &Training<PixelNetworks>, truth: &Array2<f64>) -> Vec<f64> {
     let rms = |labels: &Array2<f64>| (labels - truth).mapv(|d| d * d).mean_axis(ndarray::Axis(0)).unwrap().mapv(f64::sqrt);
     let freed = training.freed.as_ref().map_or(&set.spectra.labels, |freed| &freed.training);
     (rms(freed) / rms(&set.spectra.labels)).to_vec()
@@ -95,7 +96,9 @@ fn labels_in_error_weaken_lines_and_freed_ones_do_not() {
     let exact = taught(&set, &TrainingOptions { label_alternations: 0, ..options.clone() });
     let freed = taught(&set, &options);
     assert!(exact.freed.is_none());
-    let amplitudes = |training: &Training| fidelity(training, &synthesis).iter().map(|label| label.amplitude).collect::<Vec<_>>();
+    let amplitudes = |training: &Training<PixelNetworks>| {
+        fidelity(training, &synthesis).iter().map(|label| label.amplitude).collect::<Vec<_>>()
+    };
     let [control, amplitudes] = [&exact, &freed].map(amplitudes);
     let better = improvement(&set, &freed, &truth);
     println!("taken for exact {control:.3?}, freed {amplitudes:.3?}, errors of the labels {better:.2?}");
@@ -160,14 +163,14 @@ fn freed_labels_and_networks_are_the_same_bits_on_any_threads_and_after_an_inter
         let path = folder.path().join("checkpoint");
         seen.lock().unwrap().write(&path, "run").unwrap();
         let again = on(2, &Checkpoint::read(&path, "run").unwrap(), &|_, _| Ok(()));
-        assert_eq!((again.networks, &again.pixels), (whole.networks.clone(), &whole.pixels));
+        assert_eq!((again.model, &again.pixels), (whole.model.clone(), &whole.pixels));
         let [freed, freed_again] = [whole.freed.unwrap(), again.freed.unwrap()];
         assert_eq!((&freed.training, &freed.validation), (&freed_again.training, &freed_again.validation));
         assert_eq!((freed.training.row(9), freed.n_unfitted), (set.spectra.labels.row(9), 1));
         let moved = |i: usize, k: usize| (freed.training[[i, k]] - set.spectra.labels[[i, k]]).abs() / set.space.width(k);
         assert!(moved(6, 3) < 1e-4 && moved(6, 0) > 1e-3, "{} {}", moved(6, 3), moved(6, 0));
         let k = set.space.names.iter().position(|name| name == "mg_fe").unwrap();
-        let gradient = crate::per_pixel::evaluate_all(&NetworkEngine::new(&whole.networks), set.spectra.labels.view());
+        let gradient = crate::per_pixel::evaluate_all(&NetworkEngine::new(&whole.model), set.spectra.labels.view());
         assert!(gradient.slice(s![.., 1 + k, 12..]).iter().all(|slope| *slope == 0.0));
     }
 }
@@ -180,7 +183,7 @@ fn errors_that_do_not_matter_change_nothing_and_impossible_ones_are_refused() {
     let exact = |spectra: &LabelledSpectra| LabelledSpectra { label_errors: None, ..spectra.clone() };
     let without = TrainingSet { spectra: exact(&set.spectra), validation: exact(&set.validation), ..set.clone() };
     assert!(with.freed.is_none());
-    assert_eq!(with.networks, taught(&without, &options).networks);
+    assert_eq!(with.model, taught(&without, &options).model);
     let mut faulty = set;
     faulty.spectra.label_errors.as_mut().unwrap()[[3, 1]] = f64::NAN;
     let error = train(&faulty, &options, &Checkpoint::default(), &|_, _| Ok(())).err().unwrap().to_string();

@@ -39,6 +39,7 @@ mod two_layers;
 pub use adam::AdamOptions;
 pub use checkpoint::Checkpoint;
 pub use label_errors::{FreedLabels, LabelErrors};
+pub(crate) use label_errors::{free_labels, label_rounds, weakened};
 pub use levenberg_marquardt::Iteration;
 pub use loss::{Loss, PixelTask, loss_and_gradient};
 pub use options::{Optimiser, TrainingOptions};

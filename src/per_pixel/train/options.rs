@@ -1,6 +1,7 @@
 //! How pixel networks are trained: every choice, with visible defaults.
 
 use super::super::activation::Activation;
+use super::super::regularisation::Regularisation;
 use super::adam::AdamOptions;
 use super::two_layers::Places;
 use crate::error::{Error, Result};
@@ -47,6 +48,8 @@ pub struct TrainingOptions {
     /// How many times the labels of the training stars are freed within their errors and the networks taught
     /// anew, where errors matter; 0: labels are taken for exact.
     pub label_alternations: usize,
+    /// Pixels on which structured polynomials are trained too, to say what the networks are worth; 0: none.
+    pub oracle_pixels: usize,
     /// Smoothing of the absolute values, in units of the label's own gradients, one stage after the other.
     pub smoothing: Vec<f64>,
     /// Most iterations of a pixel.
@@ -74,6 +77,7 @@ impl Default for TrainingOptions {
             windows_of: BTreeMap::new(),
             weight_decay: 1.0,
             label_alternations: 2,
+            oracle_pixels: 64,
             smoothing: vec![0.3, 0.1, 0.03],
             iterations: 30,
             tolerance: 1e-3,
@@ -119,12 +123,10 @@ impl TrainingOptions {
         if self.patience == 0 {
             return fault("patience", "0".into(), "at least 1");
         }
-        let strengths = self.regularisation_of.iter().map(|(name, value)| (format!("regularisation_of.{name}"), *value));
-        let numbers =
-            [("regularisation", self.regularisation), ("weight_decay", self.weight_decay), ("tolerance", self.tolerance)];
-        for (option, value) in numbers.map(|(name, value)| (name.to_owned(), value)).into_iter().chain(strengths) {
+        self.gradient_weights().validate()?;
+        for (option, value) in [("weight_decay", self.weight_decay), ("tolerance", self.tolerance)] {
             if !(value >= 0.0 && value.is_finite()) {
-                return fault(&option, value.to_string(), "a number that is not negative");
+                return fault(option, value.to_string(), "a number that is not negative");
             }
         }
         if !(self.damping > 0.0 && self.damping.is_finite()) {
@@ -159,8 +161,8 @@ impl TrainingOptions {
         self.windows_of.get(label).is_none_or(|windows| windows.iter().any(within))
     }
 
-    /// D′ of a label.
-    pub fn strength(&self, label: &str) -> f64 {
-        self.regularisation_of.get(label).copied().unwrap_or(self.regularisation)
+    /// D′ of the labels.
+    pub fn gradient_weights(&self) -> Regularisation<'_> {
+        Regularisation { usual: self.regularisation, of: &self.regularisation_of }
     }
 }

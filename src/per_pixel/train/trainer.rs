@@ -3,6 +3,8 @@
 use super::super::labels::LabelSpace;
 use super::super::library::GradientLibrary;
 use super::super::network::{Architecture, PixelNetworks};
+use super::super::network_engine::NetworkEngine;
+use super::super::regularisation::require_known;
 use super::super::spectra::LabelledSpectra;
 use super::checkpoint::Checkpoint;
 use super::committee::{Committee, seed_of_member};
@@ -14,8 +16,9 @@ use super::pass::StripTask;
 use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::tensor::row_products::WIDTH;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
+use std::sync::Arc;
 
 /// What networks are trained on.
 #[derive(Debug, Clone)]
@@ -31,23 +34,24 @@ pub struct TrainingSet {
     pub library: Option<GradientLibrary>,
 }
 
-/// The network of a pixel, and how its training went.
+/// The parameters of a pixel, and how its training went.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PixelResult {
-    /// In the order of [`Architecture`].
+    /// Of a network in the order of [`Architecture`], of a polynomial the coefficients; none where all pixels
+    /// share a network.
     pub parameters: Vec<f32>,
-    /// The iteration whose network is kept.
+    /// The iteration that is kept.
     pub kept: Iteration,
     pub n_iterations: usize,
 }
 
-/// Networks of all pixels.
+/// A model of all pixels, and how its training went.
 #[derive(Debug, Clone)]
-pub struct Training {
-    pub networks: PixelNetworks,
+pub struct Training<M> {
+    pub model: M,
     /// `[W]`.
     pub pixels: Vec<PixelResult>,
-    /// The labels that the networks were taught with, where they were freed within their errors.
+    /// The labels that the model was taught with, where they were freed within their errors.
     pub freed: Option<FreedLabels>,
 }
 
@@ -84,6 +88,25 @@ impl TrainingSet {
     }
 }
 
+impl TrainingSet {
+    /// The same of some pixels, with the labels that were freed, if they were.
+    pub fn at_pixels(&self, pixels: &[usize], freed: Option<&FreedLabels>) -> Self {
+        let some = |spectra: &LabelledSpectra, labels: Option<&Array2<f64>>| LabelledSpectra {
+            labels: labels.unwrap_or(&spectra.labels).clone(),
+            label_errors: spectra.label_errors.clone().filter(|_| labels.is_none()),
+            flux: spectra.flux.select(Axis(1), pixels),
+            inverse_variance: spectra.inverse_variance.select(Axis(1), pixels),
+        };
+        Self {
+            space: self.space.clone(),
+            wavelength: pixels.iter().map(|&pixel| self.wavelength[pixel]).collect(),
+            spectra: some(&self.spectra, freed.map(|freed| &freed.training)),
+            validation: some(&self.validation, freed.map(|freed| &freed.validation)),
+            library: self.library.as_ref().map(|library| library.at_pixels(pixels)),
+        }
+    }
+}
+
 /// Trains a network for every pixel that is not among the `finished` ones. `done` is told of every pixel that
 /// is, and ends the training by an error; the networks do not depend on threads, nor on interruptions.
 ///
@@ -95,17 +118,14 @@ pub fn train(
     options: &TrainingOptions,
     finished: &Checkpoint,
     done: &(dyn Fn(Place, &PixelResult) -> Result<()> + Sync),
-) -> Result<Training> {
+) -> Result<Training<PixelNetworks>> {
     options.validate()?;
     set.check()?;
-    let n_rounds = label_errors::rounds(set, options);
+    let n_rounds = label_errors::label_rounds(set, options.label_alternations);
     let mut trained = round(set, options, None, (0, n_rounds), finished, done)?;
     for at in 1..n_rounds {
         tracing::info!("labels of the training stars are freed within their errors, {at} of {} times", n_rounds - 1);
-        let freed = label_errors::free(set, &trained.networks)?;
-        if freed.n_unfitted > 0 {
-            tracing::info!("{} stars without a good pixel keep their labels", freed.n_unfitted);
-        }
+        let freed = label_errors::free_labels(set, Arc::new(NetworkEngine::new(&trained.model)))?;
         trained.freed = Some(freed);
         trained = round(set, options, Some(trained), (at, n_rounds), finished, done)?;
     }
@@ -116,11 +136,11 @@ pub fn train(
 fn round(
     set: &TrainingSet,
     options: &TrainingOptions,
-    before: Option<Training>,
+    before: Option<Training<PixelNetworks>>,
     (round, n_rounds): (usize, usize),
     finished: &Checkpoint,
     done: &(dyn Fn(Place, &PixelResult) -> Result<()> + Sync),
-) -> Result<Training> {
+) -> Result<Training<PixelNetworks>> {
     let freed = before.as_ref().and_then(|before| before.freed.as_ref());
     let trainer = Trainer::with_labels(set, options, freed)?;
     let n_parameters = trainer.architecture.n_parameters();
@@ -139,7 +159,7 @@ fn round(
         .collect::<Result<_>>()?;
     let parameters = Array2::from_shape_fn((pixels.len(), n_parameters), |(w, p)| pixels[w].parameters[p]);
     let networks = PixelNetworks::new(set.space.clone(), set.wavelength.clone(), trainer.architecture.clone(), parameters)?;
-    Ok(Training { networks, pixels, freed: before.and_then(|before| before.freed) })
+    Ok(Training { model: networks, pixels, freed: before.and_then(|before| before.freed) })
 }
 
 /// What is the same for all pixels of a training.
@@ -163,27 +183,14 @@ impl<'a> Trainer<'a> {
         let widths: Vec<usize> =
             options.widths().into_iter().filter(|width| *width > 0).map(|width| width * options.committee).collect();
         let architecture = Architecture::new(n_labels, &widths, options.activation)?;
-        let named = [
-            ("regularisation_of", options.regularisation_of.keys().collect::<Vec<_>>()),
-            ("windows_of", options.windows_of.keys().collect()),
-        ];
-        let unknown = |(option, names): (&'static str, Vec<&'a String>)| {
-            names.into_iter().find(|name| !set.space.names.contains(name)).map(|name| (option, name))
-        };
-        if let Some((option, unknown)) = named.into_iter().find_map(unknown) {
-            return Err(Error::usage(format!("training option {option}"))
-                .found(format!("'{unknown}'"))
-                .expected(format!("labels of the training: {}", set.space.names.join(", "))));
-        }
+        let weights = options.gradient_weights();
+        weights.require_known(&set.space)?;
+        require_known("windows_of", options.windows_of.keys(), &set.space)?;
         // Without physics there are no references.
-        let library = set.library.as_ref().filter(|_| set.space.names.iter().any(|name| options.strength(name) > 0.0));
+        let library = set.library.as_ref().filter(|_| set.space.names.iter().any(|name| weights.strength(name) > 0.0));
         let references = library.map_or_else(|| Array2::zeros((0, n_labels)), |library| set.space.scale(library.labels.view()));
         let rms = library.map_or_else(|| vec![1.0; n_labels], |library| library.gradient_rms(&set.space));
         let per_reference = 1.0 / references.nrows().max(1) as f64;
-        let strength = |k: usize| match rms[k] > 0.0 {
-            true => options.strength(&set.space.names[k]) / rms[k] * per_reference,
-            false => 0.0,
-        };
         let labels = freed.map_or([&set.spectra.labels, &set.validation.labels], |freed| [&freed.training, &freed.validation]);
         let [training, validation] = labels.map(|labels| set.space.scale(labels.view()));
         let scaled = [training, validation, references];
@@ -196,7 +203,7 @@ impl<'a> Trainer<'a> {
             },
             validation: Shared::new(scaled[1].view(), none.view()),
             scaled,
-            strength: (0..n_labels).map(strength).collect(),
+            strength: weights.weights(&set.space, &rms).into_iter().map(|weight| weight * per_reference).collect(),
             rms,
             is_ratio: set.space.abundance_ratios(),
             set,

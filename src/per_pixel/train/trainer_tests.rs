@@ -4,6 +4,7 @@ use super::super::{GradientLibrary, LabelSpace, LabelledSpectra, NetworkEngine, 
 use super::trainer::Trainer;
 use super::*;
 use crate::error::Error;
+use crate::per_pixel::PixelNetworks;
 use crate::simulate::line_list::{LABELS, LineList, Population, References, Synthesis};
 use ndarray::s;
 
@@ -24,9 +25,9 @@ pub(super) fn training_set(w: usize, n: usize, references: Option<References>) -
     (set, synthesis)
 }
 
-fn rms_error(training: &Training, synthesis: &Synthesis) -> f64 {
+fn rms_error(training: &Training<PixelNetworks>, synthesis: &Synthesis) -> f64 {
     let labels = Population::default().labels(3000).slice(s![2500.., ..]).to_owned();
-    let flux = emulate(&NetworkEngine::new(&training.networks), labels.view());
+    let flux = emulate(&NetworkEngine::new(&training.model), labels.view());
     (flux.mapv(f64::from) - synthesis.flux(labels.view())).mapv(|error| error * error).mean().unwrap().sqrt()
 }
 
@@ -53,7 +54,7 @@ fn a_network_is_the_same_on_any_threads_and_missing_pixels_do_not_count() {
     let options = TrainingOptions { hidden: 6, iterations: 8, ..TrainingOptions::default() };
     let on = |threads: usize, set: &TrainingSet| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| train(set, &options, &Checkpoint::default(), &|_, _| Ok(()))).unwrap().networks
+        pool.install(|| train(set, &options, &Checkpoint::default(), &|_, _| Ok(()))).unwrap().model
     };
     let whole = on(1, &set);
     assert_eq!(whole, on(2, &set));
@@ -86,7 +87,7 @@ fn an_interrupted_training_goes_on_to_the_same_bits() {
     let read = Checkpoint::read(&path, "this run").unwrap();
     assert_eq!(read, *seen.lock().unwrap());
     let again = train(&set, &options, &read, &|_, _| Ok(())).unwrap();
-    assert_eq!(again.networks, whole.networks);
+    assert_eq!(again.model, whole.model);
     assert_eq!(again.pixels, whole.pixels);
     let stop = |_: Place, _: &PixelResult| Err(Error::data("the caller").found("enough"));
     assert!(train(&set, &options, &read, &stop).err().unwrap().to_string().contains("enough"));
@@ -137,12 +138,12 @@ fn a_label_acts_within_its_windows_alone() {
         train(&set, &TrainingOptions { windows_of: Default::default(), ..options }, &Checkpoint::default(), &|_, _| Ok(()));
     let free = free.unwrap();
     let k = set.space.names.iter().position(|name| name == "mg_fe").unwrap();
-    let gradient = crate::per_pixel::evaluate_all(&NetworkEngine::new(&trained.networks), set.spectra.labels.view());
+    let gradient = crate::per_pixel::evaluate_all(&NetworkEngine::new(&trained.model), set.spectra.labels.view());
     for w in 0..6 {
         let acts = [1, 2, 5].contains(&w);
         assert_eq!(gradient.slice(s![.., 1 + k, w]).iter().any(|slope| *slope != 0.0), acts, "pixel {w}");
         // Other pixels are as they were.
-        assert_eq!(trained.networks.parameters.row(w) == free.networks.parameters.row(w), acts);
+        assert_eq!(trained.model.parameters.row(w) == free.model.parameters.row(w), acts);
         assert!(trained.pixels[w].kept.flux < 3.0, "{:?}", trained.pixels[w].kept);
     }
 }
@@ -153,7 +154,7 @@ fn a_committee_is_the_mean_of_its_members() {
     let options = TrainingOptions { hidden: 5, iterations: 6, ..TrainingOptions::default() };
     let of = |options: &TrainingOptions| train(&set, options, &Checkpoint::default(), &|_, _| Ok(())).unwrap();
     let together = of(&TrainingOptions { committee: 3, ..options.clone() });
-    assert_eq!(together.networks.architecture.widths, [set.space.len(), 15]);
+    assert_eq!(together.model.architecture.widths, [set.space.len(), 15]);
     // The first member is the network that is trained alone; the seeds of the others are reached by options.
     let scaled = set.space.scale(set.spectra.labels.slice(s![..20, ..]));
     let mean: ndarray::Array2<f64> = (0..3)
@@ -162,20 +163,20 @@ fn a_committee_is_the_mean_of_its_members() {
             // (seed + δ) · factor = seed · factor + step
             let inverse = inverse_of(0x9E37_79B9_7F4A_7C15);
             let seed = options.seed.wrapping_add(step.wrapping_mul(inverse));
-            of(&TrainingOptions { seed, ..options.clone() }).networks.flux_in_double(scaled.view()) / 3.0
+            of(&TrainingOptions { seed, ..options.clone() }).model.flux_in_double(scaled.view()) / 3.0
         })
         .reduce(|a, b| a + b)
         .unwrap();
-    let difference = (together.networks.flux_in_double(scaled.view()) - mean).mapv(f64::abs);
+    let difference = (together.model.flux_in_double(scaled.view()) - mean).mapv(f64::abs);
     assert!(difference.iter().all(|difference| *difference < 1e-6), "{difference}");
     let first = of(&options);
     for (pixel, alone) in together.pixels.iter().zip(&first.pixels) {
         assert!(pixel.n_iterations > 2 * alone.n_iterations && pixel.kept.flux < 2.0 * alone.kept.flux, "{pixel:?}");
     }
     let task = Trainer::with_labels(&set, &options, None).unwrap();
-    let exact = |w: usize, found: &Training| {
+    let exact = |w: usize, found: &Training<PixelNetworks>| {
         let parameters: Vec<f64> = found.pixels[w].parameters.iter().map(|value| f64::from(*value)).collect();
-        loss_and_gradient(&found.networks.architecture, &parameters, &task.task(w)).0
+        loss_and_gradient(&found.model.architecture, &parameters, &task.task(w)).0
     };
     for w in 0..3 {
         let loss = exact(w, &together);
@@ -184,7 +185,7 @@ fn a_committee_is_the_mean_of_its_members() {
 }
 
 /// Means over the pixels: the exact loss without decay, and the validation loss.
-fn losses(training: &Training) -> [f64; 2] {
+fn losses(training: &Training<PixelNetworks>) -> [f64; 2] {
     let n = training.pixels.len() as f64;
     let mean = |of: fn(&PixelResult) -> f64| training.pixels.iter().map(of).sum::<f64>() / n;
     [mean(|pixel| pixel.kept.flux + pixel.kept.gradient), mean(|pixel| pixel.kept.validation)]
@@ -203,7 +204,7 @@ fn adam_goes_to_the_same_loss_more_slowly() {
     println!("second order {best_loss:.4}, Adam after an epoch {start_loss:.4}, after 400 {loss:.4}");
     // Seen: 2.04, 54.9, 2.91.
     assert!(loss < 1.6 * best_loss && loss > 0.97 * best_loss && start_loss > 5.0 * loss, "{best_loss} {start_loss} {loss}");
-    assert_eq!(found.networks, of(&options).networks);
+    assert_eq!(found.model, of(&options).model);
     let refused = TrainingOptions { adam: AdamOptions { rates: [0.0, 1.0], ..adam }, ..options };
     let error = train(&set, &refused, &Checkpoint::default(), &|_, _| Ok(())).err().unwrap().to_string();
     assert!(error.contains("adam.rates"), "{error}");

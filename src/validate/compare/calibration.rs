@@ -12,10 +12,12 @@ use serde::Serialize;
 
 /// Classes of the PIT.
 const PIT_CLASSES: usize = 10;
+/// The probability of each of those of the PIT.
+pub(super) const PIT_EXPECTED: [f64; PIT_CLASSES] = [1.0 / PIT_CLASSES as f64; PIT_CLASSES];
 /// σ within which a normal value lies in half of all cases.
 const HALF: f64 = 0.674_489_750_196_081_7;
 /// Probabilities between the five quantiles of posteriors (2.5, 16, 50, 84, 97.5 %).
-const RANK_CLASSES: [f64; 6] = [0.025, 0.135, 0.34, 0.34, 0.135, 0.025];
+pub(super) const RANK_CLASSES: [f64; 6] = [0.025, 0.135, 0.34, 0.34, 0.135, 0.025];
 /// Fewest stars that a class has to expect.
 const LEAST_EXPECTED: f64 = 5.0;
 
@@ -260,7 +262,7 @@ impl Compared<'_> {
             within_50: [half.value, half.error],
             outliers: n_outliers as f64 / pulls.len() as f64,
             pit,
-            pit_probability: probability(&pit, &[1.0 / PIT_CLASSES as f64; PIT_CLASSES]),
+            pit_probability: probability(&pit, &PIT_EXPECTED),
             rank_probability: ranks.map(|counts| probability(&counts, &RANK_CLASSES)),
             ranks,
             mean_pull: mean.map_or(f64::NAN, |mean| mean.independent),

@@ -3,6 +3,8 @@
 
 mod calibration;
 mod columns;
+#[cfg(feature = "report")]
+mod figures;
 mod groups;
 mod pairs;
 mod present;

@@ -3,7 +3,7 @@
 use super::axis::Axis;
 use super::canvas::{Align, Rect, Stroke, text_width};
 use super::panel::{Panel, Y_TICK_DISTANCE};
-use super::theme::{Color, ColorMap, INK, LABEL_SIZE, PAPER, TICK_SIZE, faded};
+use super::theme::{Color, ColorMap, INK, LABEL_SIZE, TICK_SIZE, faded, ink_on};
 use ndarray::ArrayView2;
 
 /// More points than this are drawn as a density.
@@ -116,10 +116,8 @@ impl Panel<'_, '_> {
             let fraction = (value - range.0) / (range.1 - range.0);
             let color = map.at(fraction);
             self.canvas.fill(Rect::new(left + 0.5, top + 0.5, right - 0.5, bottom - 0.5), color);
-            let lightness = 0.299 * f64::from(color.0) + 0.587 * f64::from(color.1) + 0.114 * f64::from(color.2);
-            let ink = if lightness < 130.0 { PAPER } else { INK };
             let size = TICK_SIZE.min((right - left) / 3.2);
-            self.canvas.text(((left + right) / 2.0, (top + bottom) / 2.0), &write(value), size, ink, Align::Centre);
+            self.canvas.text(((left + right) / 2.0, (top + bottom) / 2.0), &write(value), size, ink_on(color), Align::Centre);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The marks of a panel: lines, points, error bars, bands and steps. Values that are not finite are left out,
 //! lines break there; what lies outside the frame is cut off, and points are counted.
 
-use super::canvas::{Point, Rect, Stroke};
+use super::canvas::{Align, Point, Rect, Stroke};
 use super::panel::Panel;
-use super::theme::{Color, ColorMap};
+use super::theme::{Color, ColorMap, TICK_SIZE, ink_on};
 
 impl Panel<'_, '_> {
     /// A line through the points, clipped to the frame and broken at values that are not finite.
@@ -92,6 +92,22 @@ impl Panel<'_, '_> {
                 }
                 None => run.clear(),
             }
+        }
+    }
+
+    /// A filled rectangle, cut at the frame, with a text where it has that much room (width and height in
+    /// pixels).
+    pub fn rectangle(&mut self, x: [f64; 2], y: [f64; 2], color: Color, (text, room): (&str, (f64, f64))) {
+        let (Some(from), Some(to)) = (self.pixel(x[0], y[0]), self.pixel(x[1], y[1])) else { return };
+        let frame = self.frame;
+        let [left, right] = [from.0.min(to.0), from.0.max(to.0)].map(|x| x.clamp(frame.left, frame.right));
+        let [top, bottom] = [from.1.min(to.1), from.1.max(to.1)].map(|y| y.clamp(frame.top, frame.bottom));
+        // A cell of equal values is a line of a pixel.
+        let (right, bottom) = (right.max(left + 1.0), bottom.max(top + 1.0));
+        self.canvas.fill(Rect::new(left, top, right, bottom), color);
+        if right - left >= room.0 && bottom - top >= room.1 {
+            let at = ((left + right) / 2.0, (top + bottom) / 2.0);
+            self.canvas.text(at, text, TICK_SIZE - 2.0, ink_on(color), Align::Centre);
         }
     }
 

@@ -15,11 +15,13 @@ pub mod panel;
 pub mod theme;
 
 mod bias;
+mod bias_map;
 mod cleaning;
 mod correlations;
 mod extinction;
 mod label_residuals;
 mod model_error;
+mod pit;
 mod pulls;
 mod sample;
 mod star;
@@ -27,11 +29,13 @@ mod training;
 mod wavelength_residuals;
 
 pub use bias::{BiasComparison, BiasSeries};
+pub use bias_map::{BiasMap, BiasMaps, MapCell};
 pub use cleaning::CleaningBump;
 pub use correlations::{CorrelationMatrices, NamedMatrix};
 pub use extinction::ExtinctionCurves;
 pub use label_residuals::{LabelResidual, LabelResiduals};
 pub use model_error::ModelErrorCurve;
+pub use pit::{Classes, PitHistogram, PitHistograms};
 pub use pulls::{PullHistogram, PullHistograms};
 pub use sample::SampleDiagram;
 pub use star::{StarEstimate, StarFigure};

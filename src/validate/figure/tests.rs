@@ -149,6 +149,33 @@ fn bias() -> Figure {
     BiasComparison { series: &series, x_label, y_label, logarithmic: true }.figure()
 }
 
+fn pit() -> Figure {
+    let right = Classes { counts: &[205, 190, 210, 188, 202, 199, 207, 193, 201, 205], expected: &[0.1; 10], probability: 0.83 };
+    let wide = Classes { counts: &[90, 150, 210, 260, 290, 295, 255, 215, 145, 90], probability: 3.1e-52, ..right };
+    let expected = &[0.025, 0.135, 0.34, 0.34, 0.135, 0.025];
+    let ranks = Classes { counts: &[60, 262, 690, 671, 268, 49], expected, probability: 0.31 };
+    let parameters = [
+        PitHistogram { name: "T_{eff}".into(), pit: right, ranks: Some(ranks) },
+        PitHistogram { name: "log g".into(), pit: wide, ranks: None },
+    ];
+    PitHistograms { parameters: &parameters }.figure()
+}
+
+fn bias_maps() -> Figure {
+    let noise = normal(128, 60);
+    let cells: Vec<MapCell> = (0..64)
+        .map(|i| {
+            let (column, row) = (f64::from(i / 8), f64::from(i % 8));
+            let (x, y) = ([4000.0 + 400.0 * column, 4400.0 + 400.0 * column], [1.0 + 0.5 * row, 1.5 + 0.5 * row]);
+            let bias = if i == 9 { f64::NAN } else { 0.1 * noise[i as usize] };
+            MapCell { x, y, bias, mean_pull: 10.0 * bias }
+        })
+        .collect();
+    let parameters = [BiasMap { name: "T_{eff}".into(), cells: &cells }, BiasMap { name: "log g".into(), cells: &cells[..20] }];
+    let axes = [("T_{eff} (K)", true), ("log g (dex)", true)];
+    BiasMaps { parameters: &parameters, axes, means_name: ", with what stars share" }.figure()
+}
+
 fn all() -> Vec<Figure> {
     vec![
         training(),
@@ -163,6 +190,8 @@ fn all() -> Vec<Figure> {
         correlations(),
         star(),
         bias(),
+        pit(),
+        bias_maps(),
     ]
 }
 
@@ -248,6 +277,10 @@ fn degenerate_figures(x: &[f64], y: &[f64]) -> Vec<Figure> {
         covariance: Some(covariance.view()),
     };
     let series = [BiasSeries { name: "a", x, residual: y }];
+    let counts: Vec<u64> = x.iter().map(|value| value.abs() as u64 / 64).collect();
+    let pit = Classes { counts: &counts, expected: y, probability: f64::NAN };
+    let cell = |(&x, &y): (&f64, &f64)| MapCell { x: [x, y], y: [y, x], bias: x, mean_pull: y };
+    let (cells, axes) = (x.iter().zip(y).map(cell).collect::<Vec<MapCell>>(), [("x", false), ("y", true)]);
     vec![
         TrainingCurves { epochs: x, training: y, validation: y, stages: &stages, loss_label: "loss" }.figure(),
         SampleDiagram { teff: x, logg: y, feh: x }.figure(),
@@ -268,6 +301,10 @@ fn degenerate_figures(x: &[f64], y: &[f64]) -> Vec<Figure> {
         star.figure(),
         BiasComparison { series: &series, x_label: "x", y_label: "y", logarithmic: true }.figure(),
         BiasComparison { series: &series, x_label: "x", y_label: "y", logarithmic: false }.figure(),
+        PitHistograms { parameters: &[PitHistogram { name: "a".into(), pit, ranks: Some(pit) }] }.figure(),
+        PitHistograms { parameters: &[] }.figure(),
+        BiasMaps { parameters: &[BiasMap { name: "a".into(), cells: &cells }], axes, means_name: "" }.figure(),
+        BiasMaps { parameters: &[], axes, means_name: "" }.figure(),
     ]
 }
 

@@ -36,6 +36,12 @@ pub fn faded(color: Color, opacity: f64) -> Color {
     color.mix(opacity)
 }
 
+/// The colour of text on a ground.
+pub fn ink_on(ground: Color) -> Color {
+    let lightness = 0.299 * f64::from(ground.0) + 0.587 * f64::from(ground.1) + 0.114 * f64::from(ground.2);
+    if lightness < 130.0 { PAPER } else { INK }
+}
+
 /// A map from [0, 1] to colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColorMap {

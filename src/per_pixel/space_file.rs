@@ -1,0 +1,68 @@
+//! Labels and wavelengths of a model in its file: `minimum [L]`, `maximum [L]`, `wavelength [W]` (may be
+//! absent), metadata `label_names`, `label_units`. Published files have `x_min`, `x_max`.
+
+use super::labels::{LabelSpace, canonical_name};
+use super::tensor_file::{TensorFile, TensorWriter};
+use crate::error::{Error, Result};
+use ndarray::ArrayD;
+
+/// Adds them.
+pub(super) fn write_space(file: &mut TensorWriter, space: &LabelSpace, wavelength: &[f64]) {
+    let n = space.len();
+    file.double("minimum", &[n], space.minimum.iter().copied());
+    file.double("maximum", &[n], space.maximum.iter().copied());
+    if !wavelength.is_empty() {
+        file.double("wavelength", &[wavelength.len()], wavelength.iter().copied());
+    }
+    file.text("label_names", space.names.join(","));
+    file.text("label_units", space.units.join(","));
+}
+
+/// Reads them, of `n` labels.
+///
+/// # Errors
+/// When a tensor or the names are absent, or contradict each other.
+pub(super) fn read_space(file: &TensorFile, n: usize, published: bool) -> Result<(LabelSpace, Vec<f64>)> {
+    let ranges = if published { ["x_min", "x_max"] } else { ["minimum", "maximum"] };
+    let [minimum, maximum] = [file.required(ranges[0], "[L]")?, file.required(ranges[1], "[L]")?];
+    let text = |key: &str| file.text(key).map(|text| text.split(',').map(|part| part.trim().to_owned()).collect());
+    let names: Vec<String> = text("label_names").ok_or_else(|| {
+        Error::model(file.place())
+            .found("no 'label_names' in the metadata")
+            .expected(format!("the names of the {n} labels, separated by commas"))
+            .remedy("Pass `metadata={\"label_names\": \"teff,logg,…\"}` to safetensors' save_file.")
+    })?;
+    let units = text("label_units").unwrap_or_else(|| vec![String::new(); names.len()]);
+    // Models of our own have the names of the columns that they were trained with.
+    let names = if published { names.iter().map(|name| canonical_name(name)).collect() } else { names };
+    let space = LabelSpace::new(names, units, minimum.iter().copied().collect(), maximum.iter().copied().collect())
+        .map_err(|error| error.within(file.place()))?;
+    let wavelength = file.optional("wavelength")?.map(|values| values.iter().copied().collect()).unwrap_or_default();
+    Ok((space, wavelength))
+}
+
+/// Fails where a tensor has no numbers: it may claim any size along its other axes.
+///
+/// # Errors
+/// `Model`, naming it.
+pub(super) fn require_numbers(file: &TensorFile, name: &str, tensor: &ArrayD<f64>) -> Result<()> {
+    match tensor.is_empty() {
+        false => Ok(()),
+        true => Err(Error::model(format!("{}, tensor '{name}'", file.place()))
+            .found(format!("shape {:?}", tensor.shape()))
+            .expected("no axis of length 0")),
+    }
+}
+
+/// Fails where a tensor has another shape than the others ask for.
+///
+/// # Errors
+/// `Model`, naming it.
+pub(super) fn require_shape(file: &TensorFile, name: &str, tensor: &ArrayD<f64>, shape: &[usize]) -> Result<()> {
+    match tensor.shape() == shape {
+        true => Ok(()),
+        false => Err(Error::model(format!("{}, tensor '{name}'", file.place()))
+            .found(format!("shape {:?}", tensor.shape()))
+            .expected(format!("{shape:?}, by the shapes of the layers before"))),
+    }
+}
