@@ -144,7 +144,8 @@ mod tests {
         let space = ParameterSpace { parameters: vec![Parameter::label("feh"), Parameter::distance("parallax", "mas", "", 1.0)] };
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(5);
         let mut normal = || -> f64 { random.sample(StandardNormal) };
-        // (0.05, 0.1) with a correlation of 0.6; fluxes tell a direction well and the other badly, parallaxes help.
+        // (0.05, 0.1) with a correlation of 0.6; fluxes tell a direction well and the other badly, parallaxes
+        // help.
         let differences: Vec<Difference> = (0..20_000)
             .map(|_| {
                 let (a, b) = (normal(), normal());

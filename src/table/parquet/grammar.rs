@@ -188,7 +188,8 @@ mod tests {
         assert!(!follows(&[0x18, 1, b'k', 0x15, 2, 0], &KEY_VALUE));
         // Numbers that are these again when they are cut to 16 bits: 65 538 as 2.
         assert!(!follows(&[0x18, 1, b'k', 0x05, 0x84, 0x80, 0x08, 2, 0], &KEY_VALUE));
-        // An integer where statistics are declared: the decoder would take its bytes for the fields of a struct.
+        // An integer where statistics are declared: the decoder would take its bytes for the fields of a
+        // struct.
         assert!(follows(&[0x7c, 0x36, 2, 0, 0], &STATISTICS_OF_A_COLUMN));
         assert!(!follows(&[0x76, 2, 0], &STATISTICS_OF_A_COLUMN));
     }

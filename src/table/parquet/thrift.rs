@@ -187,10 +187,10 @@ impl PageHeader {
     }
 }
 
-/// What is wrong with a footer (FileMetaData): fields of other types than they have in Parquet, lists that declare more than follows, or a schema that is
-/// deeper than `max_depth`, has more than `max_elements` elements or declares children that are not there.
-/// The decoder goes through any declared number of booleans, calls itself for every level and allocates for
-/// every declared child.
+/// What is wrong with a footer (FileMetaData): fields of other types than they have in Parquet, lists that
+/// declare more than follows, or a schema that is deeper than `max_depth`, has more than `max_elements`
+/// elements or declares children that are not there. The decoder goes through any declared number of
+/// booleans, calls itself for every level and allocates for every declared child.
 pub(super) fn footer_fault(footer: &[u8], max_depth: usize, max_elements: u64) -> Option<String> {
     let (mut compact, mut whole) = (Compact::new(footer), Compact::new(footer));
     let cannot = |at: &Compact| Some(format!("a footer that cannot be followed, {} bytes before its end", at.n_left()));
