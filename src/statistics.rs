@@ -31,6 +31,29 @@ pub fn normal_cdf(value: f64) -> f64 {
     0.5 * libm::erfc(-value * std::f64::consts::FRAC_1_SQRT_2)
 }
 
+/// The smallest count of `n` trials, each of which is one with the probability `share`, up to which lie at
+/// least a `probability` of all cases: exact, but for variances so large that the normal distribution is as
+/// good as that.
+pub fn binomial_quantile(n: u64, share: f64, probability: f64) -> f64 {
+    let (mean, variance) = (n as f64 * share, n as f64 * share * (1.0 - share));
+    if variance > LARGE_VARIANCE {
+        return (mean + normal_quantile(probability) * variance.sqrt()).round().clamp(0.0, n as f64);
+    }
+    // Up to this variance, the first term is no smaller than numbers can be.
+    let odds = share / (1.0 - share);
+    let (mut count, mut term) = (0, (n as f64 * (-share).ln_1p()).exp());
+    let mut sum = term;
+    while sum < probability && count < n {
+        term *= odds * (n - count) as f64 / (count + 1) as f64;
+        count += 1;
+        sum += term;
+    }
+    count as f64
+}
+
+/// Of binomial distributions that are taken for normal ones.
+const LARGE_VARIANCE: f64 = 200.0;
+
 /// The value below which N(0, 1) has the `probability`: the rational approximations of Wichura (1988,
 /// algorithm AS 241), with a relative error of 1e-15. Infinite at 0 and 1, NaN beyond.
 pub fn normal_quantile(probability: f64) -> f64 {
@@ -330,6 +353,19 @@ mod tests {
 
     fn close(found: f64, expected: f64) {
         assert!((found - expected).abs() < 1e-12 * expected.abs().max(1.0), "{found} is not {expected}");
+    }
+
+    /// Python 3: sums of math.comb(n, k) p**k (1 - p)**(n - k).
+    #[test]
+    fn binomial_quantiles_are_those_of_the_sums_of_terms() {
+        for (n, share, low, high) in
+            [(10, 0.1, 0.0, 3.0), (10, 0.025, 0.0, 1.0), (200, 0.135, 18.0, 37.0), (1800, 0.1, 155.0, 205.0)]
+        {
+            assert_eq!([0.025, 0.975].map(|of| binomial_quantile(n, share, of)), [low, high], "{n} {share}");
+        }
+        let [low, high] = [0.025, 0.975].map(|of| binomial_quantile(20_000, 0.1, of));
+        assert!((low - 1917.0).abs() <= 1.0 && (high - 2084.0).abs() <= 1.0, "{low} {high}");
+        assert_eq!(binomial_quantile(0, 0.1, 0.975), 0.0);
     }
 
     /// SciPy 1.17.1: scipy.stats.norm.ppf.

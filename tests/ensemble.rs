@@ -50,7 +50,7 @@ fn scatters(stars: &Observations, members: &[(u64, TrainedModel)], made: &Ensemb
     let formal: Vec<Estimates> = members.iter().map(|(_, member)| fit(member, stars, &usual(false)).unwrap()).collect();
     let chosen = &formal[made.chosen];
     let mut with_spread = members[made.chosen].1.clone();
-    with_spread.model.calibration = Some(made.spread.clone());
+    with_spread.model.calibration = Some(made.spread.covariance.clone());
     let of_spread = fit(&with_spread, stars, &usual(true)).unwrap();
     let good: Vec<usize> = (0..stars.len()).filter(|&star| formal.iter().all(|fits| fits.flags[star] < 8)).collect();
     assert!(good.len() > 200, "{} stars", good.len());
@@ -83,7 +83,7 @@ fn the_errors_of_an_ensemble_know_how_far_its_members_are_from_one_another() {
     let distances: Vec<f64> = card.members.iter().map(|member| member.distance).collect();
     let nearest = distances.iter().copied().fold(f64::INFINITY, f64::min);
     println!("distances {distances:.3?}, spread {:?}, shared {:?}, {} stars", card.spread, card.shared_spread, card.n_stars);
-    println!("{} regions", made.spread.regions.len());
+    println!("{} regions", made.spread.covariance.regions.len());
     assert!(distances[made.chosen] == nearest && (distances.iter().sum::<f64>() / 4.0 - 1.0).abs() < 1e-9);
     let single = &members[made.chosen].1;
     assert!(made.trained.sha256 != single.sha256 && made.trained.model.weights.names() == single.model.weights.names());
@@ -143,10 +143,12 @@ fn a_folder_of_seeds_ends_with_a_model_and_tells_of_one_run() {
     let made = json(path, "train short.toml overlap.parquet -o all --seeds 2 --ensemble --json");
     assert_eq!(files(&path.join("all")), ["ensemble", "seed-1", "seed-2", "seeds.json"]);
     let ensemble = &made["ensemble"]["summary"]["ensemble"];
-    assert_eq!(ensemble["member"].as_array().unwrap().len(), 2);
+    let predicts = |member: &serde_json::Value| member["predicts"].as_bool().unwrap();
+    // Two are equally far from their mean.
+    assert_eq!(ensemble["member"].as_array().unwrap().iter().map(predicts).collect::<Vec<_>>(), [true, false]);
     assert!(ensemble["spread"]["teff"].as_f64().unwrap() > 0.0 && ensemble["spread"]["parallax"].as_f64().unwrap() < 1.0);
     let text = succeed(path, "inspect all/ensemble");
-    assert!(text.contains("an ensemble of 2 seeds") && text.contains("which predicts"), "{text}");
+    assert!(text.contains("an ensemble of 2 seeds") && text.matches("which predicts").count() == 1, "{text}");
     assert!(path.join("all/ensemble/training_stars.parquet").is_file());
     succeed(path, "fit all/ensemble new.parquet -o catalogue.parquet");
     let hash = |made: &serde_json::Value| made["ensemble"]["sha256"].as_str().unwrap().to_owned();
@@ -155,6 +157,16 @@ fn a_folder_of_seeds_ends_with_a_model_and_tells_of_one_run() {
     assert_eq!(hash(&again), hash(&made));
     let more = json(path, "train short.toml overlap.parquet -o all --seeds 3 --ensemble --resume --json");
     assert_ne!(hash(&more), hash(&made), "a third member");
+    // Without --ensemble, the one that is there is told of where it is of these members.
+    let kept = json(path, "train short.toml overlap.parquet -o all --seeds 3 --resume --json");
+    assert_eq!(hash(&kept), hash(&more));
+    let other = json(path, "train short.toml overlap.parquet -o all --seeds 2 --resume --json");
+    assert!(other["ensemble"].is_null(), "{}", other["ensemble"]);
+
+    // What the new ensemble would replace may not be what it is made from.
+    let command = "train short.toml all/ensemble/training_stars.parquet -o all --seeds 2 --ensemble --overwrite";
+    fail(path, command, 2, &["holds the input", "no option writes over an input"]);
+    assert!(path.join("all/ensemble/training_stars.parquet").is_file());
 
     // Fewer seeds in place of more: those of the earlier run go, what is the user's stays.
     std::fs::create_dir(path.join("all/seed-9")).unwrap();

@@ -34,7 +34,7 @@ pub fn of_label_errors(found: &[LabelError]) -> Vec<String> {
 
 /// The members of an ensemble, and how far they are from one another.
 pub fn of_ensemble(
-    EnsembleCard { spread, shared_spread, n_stars, members }: &EnsembleCard,
+    EnsembleCard { spread, shared_spread, n_stars, n_outliers, members }: &EnsembleCard,
     space: &ParameterSpace,
 ) -> Vec<String> {
     let one = |(name, value): (&String, &f64)| {
@@ -44,15 +44,15 @@ pub fn of_ensemble(
         format!("{name} {value} (shared {shared})")
     };
     let spread: Vec<String> = spread.iter().map(one).collect();
-    let nearest = members.iter().map(|member| member.distance).fold(f64::INFINITY, f64::min);
+    let without = if *n_outliers > 0 { format!(" (without {n_outliers} in other optima)") } else { String::new() };
     let first = format!(
-        "an ensemble of {} seeds; its zero points about those of their mean, by {n_stars} stars: {}",
+        "an ensemble of {} seeds; its zero points about those of their mean, by {n_stars} stars{without}: {}",
         members.len(),
         spread.join(", ")
     );
-    let member = |EnsembleMember { seed, sha256, distance, metrics }: &EnsembleMember| {
+    let member = |EnsembleMember { seed, sha256, predicts, distance, metrics }: &EnsembleMember| {
         let metrics: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {}", significant(*value, 4))).collect();
-        let predicts = if *distance == nearest { ", which predicts" } else { "" };
+        let predicts = if *predicts { ", which predicts" } else { "" };
         let id: String = sha256.chars().take(16).collect();
         format!("seed {seed} ({id}){predicts}: {} from the mean; {}", significant(*distance, 3), metrics.join(", "))
     };

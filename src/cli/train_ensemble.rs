@@ -5,22 +5,29 @@ use super::training_task::{Task, is_written, write_provenance};
 use crate::error::{Error, Result};
 use crate::package::{Trainable, no_ensembles};
 use crate::run::identifiers::scan;
+use crate::run::inputs::{Inputs, require_utf8};
 use crate::run::interrupt;
 use crate::run::provenance::Provenance;
+use crate::run::read_json;
 use crate::table::{check_target_directory, write_directory_atomically, write_member};
 use crate::train::PROVENANCE_FILE;
 use crate::warning::warn_once;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Its folder, in that of the models of all seeds.
 pub const FOLDER: &str = "ensemble";
+/// Entry of its provenance: the hashes of its members.
+const MEMBERS: &str = "ensemble";
+/// How the files end that a training writes beside those of a package.
+const TABLES: &str = ".parquet";
 
 /// Finds out before the trainings whether an ensemble can be made of `n` models of a kind and written into
-/// `folder`.
+/// `folder`, where none of the `inputs` may be.
 ///
 /// # Errors
-/// `Usage` when it cannot be made; when there is one that may not be replaced.
-pub fn check<K: Trainable>(n: u32, folder: &Path, task: &Task<'_>) -> Result<()> {
+/// `Usage` when it cannot be made, or would replace an input; when there is one that may not be replaced.
+pub fn check<K: Trainable>(n: u32, folder: &Path, (task, inputs): (&Task<'_>, &Inputs)) -> Result<()> {
     if !K::ENSEMBLES {
         return Err(no_ensembles(K::KIND));
     }
@@ -28,7 +35,17 @@ pub fn check<K: Trainable>(n: u32, folder: &Path, task: &Task<'_>) -> Result<()>
         let error = Error::usage("--ensemble").found(format!("--seeds {n}")).expected("at least two seeds");
         return Err(error.remedy("Give more seeds, or leave it out."));
     }
-    check_target_directory(&folder.join(FOLDER), task.may_replace(), &K::FOLDER)
+    let output = folder.join(FOLDER);
+    require_utf8(&output)?;
+    inputs.require_other(&output)?;
+    inputs.require_none_in(&output)?;
+    check_target_directory(&output, task.may_replace(), &K::FOLDER)
+}
+
+/// Whether the ensemble in a folder is one of the members with these hashes.
+pub fn is_of(output: &Path, hashes: &[String]) -> bool {
+    let found = read_json::<BTreeMap<String, String>>(&output.join(PROVENANCE_FILE)).ok();
+    found.is_some_and(|found| found.get(MEMBERS) == Some(&hashes.join(" ")))
 }
 
 /// Makes the ensemble of `members`, with their seeds, which lie in `folders` in the same order, or reads it
@@ -47,7 +64,7 @@ pub fn make<K: Trainable>(
     let hashes: Vec<&str> = members.iter().map(|(_, member)| member.sha256()).collect();
     let provenance = Provenance::new("train")
         .with("recipe", K::choices(recipe)?)
-        .with("ensemble", hashes.join(" "))
+        .with(MEMBERS, hashes.join(" "))
         .with_inputs(&scan(task.inputs)?);
     if task.existing.resume && is_written(output, &provenance, &K::FOLDER) {
         tracing::info!("{}: finished already", output.display());
@@ -60,9 +77,10 @@ pub fn make<K: Trainable>(
     let provenance = provenance.noted("model_sha256", package.sha256());
     write_directory_atomically(output, task.may_replace(), &K::FOLDER, |folder| {
         package.save_in(folder)?;
-        for name in K::FOLDER.files.iter().filter(|name| **name != PROVENANCE_FILE) {
+        // All else of the member is in the package, or not valid for it.
+        for name in K::FOLDER.files.iter().filter(|name| name.ends_with(TABLES)) {
             let (table, copy) = (folders[chosen].join(name), folder.join(name));
-            if table.is_file() && !copy.exists() {
+            if table.is_file() {
                 write_member(&copy, std::fs::read(&table).map_err(|error| Error::reading(&table, error))?)?;
             }
         }

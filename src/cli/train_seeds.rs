@@ -11,6 +11,7 @@ use super::training_task::Task;
 use crate::error::{Error, Result};
 use crate::package::Trainable;
 use crate::run::inputs::Inputs;
+use crate::run::read_json;
 use crate::table::{FolderKind, check_target_directory, write_atomically};
 use crate::warning::warn_once;
 use serde::Serialize;
@@ -86,12 +87,14 @@ pub fn train_seeds<K: Trainable>(n: u32, text: &TrainingRecipe, arguments: &Argu
     let recipe_folder = Path::new(&arguments.recipe).parent().unwrap_or(Path::new(""));
     let recipe = K::recipe(&text.text, &text.place, recipe_folder, Some(first))?;
     let whole = Task::of(arguments);
+    let others = K::other_inputs(&recipe);
+    let inputs = whole.all_inputs(others.iter().map(|(_, path)| path.as_path()));
     if arguments.ensemble {
-        train_ensemble::check::<K>(n, folder, &whole)?;
+        train_ensemble::check::<K>(n, folder, (&whole, &inputs))?;
     }
     make_folder(folder, "for the models of all seeds")?;
     let (mut models, mut all) = (Vec::new(), BTreeMap::<String, Vec<f64>>::new());
-    let (mut members, mut folders) = (Vec::new(), Vec::new());
+    let (mut members, mut folders, mut hashes) = (Vec::new(), Vec::new(), Vec::new());
     for seed in (0..u64::from(n)).map(|k| first + k) {
         let output = folder.join(format!("{OF_SEED}{seed}"));
         let task = Task { output: &output, ..Task::of(arguments) };
@@ -103,6 +106,7 @@ pub fn train_seeds<K: Trainable>(n: u32, text: &TrainingRecipe, arguments: &Argu
         }
         models.push(json!({ "seed": seed, "output": output, "sha256": package.sha256(), "figures": figures }));
         folders.push(output);
+        hashes.push(package.sha256().to_owned());
         if arguments.ensemble {
             members.push((seed, package));
         }
@@ -110,29 +114,46 @@ pub fn train_seeds<K: Trainable>(n: u32, text: &TrainingRecipe, arguments: &Argu
     let spreads: BTreeMap<String, Spread> = all.into_iter().map(|(name, values)| (name, Spread::of(&values))).collect();
     let mut summary = json!({ "output": folder, "seeds": models, "figures": spreads });
     let mut text = table(&spreads);
+    let output = folder.join(train_ensemble::FOLDER);
+    if whole.existing.overwrite {
+        // An ensemble of the models that were replaced is gone even if the new one cannot be made.
+        remove_others(folder, &folders, (&K::FOLDER, &inputs))?;
+    } else if !arguments.ensemble
+        && output.exists()
+        && let Some(earlier) = earlier_ensemble(folder, &output, &hashes)
+    {
+        summary["ensemble"] = earlier;
+    }
+    // The figures of the seeds are there in that case too.
+    write(&folder.join(FILE), &summary)?;
     if arguments.ensemble {
-        // The figures of the seeds are there even if their ensemble cannot be made.
-        write(&folder.join(FILE), &summary)?;
-        let output = folder.join(train_ensemble::FOLDER);
         let package = train_ensemble::make(&recipe, (&members, &folders), (&output, &whole), settings)?;
         // Writing to a string cannot fail.
         let _ = writeln!(text, "ensemble {}: {}", package.id(), output.display());
         summary["ensemble"] = json!({ "output": output, "sha256": package.sha256(), "summary": package.summary() });
-        folders.push(output);
+        write(&folder.join(FILE), &summary)?;
     }
-    if whole.existing.overwrite {
-        remove_others(folder, &folders, &K::FOLDER, &whole)?;
-    }
-    write(&folder.join(FILE), &summary)?;
     Ok(Outcome::answer(text, summary))
+}
+
+/// What the folder of all seeds says of the ensemble `output` that an earlier run made in it, where that is
+/// one of the models with these hashes; a warning where it is not.
+fn earlier_ensemble(folder: &Path, output: &Path, hashes: &[String]) -> Option<Value> {
+    if train_ensemble::is_of(output, hashes) {
+        return read_json::<Value>(&folder.join(FILE)).ok()?.get("ensemble").cloned();
+    }
+    warn_once(format!(
+        "{}: not the ensemble of the models beside it: give --ensemble to make it anew, or remove it",
+        output.display()
+    ));
+    None
 }
 
 /// Removes models of seeds, and of an ensemble of them, that a run with --overwrite has not replaced, because
 /// it has fewer or others: with them the folder would tell of two runs. Folders that hold anything but a
 /// model, or an input of the run, stay with a warning.
-fn remove_others(folder: &Path, kept: &[PathBuf], kind: &FolderKind, task: &Task<'_>) -> Result<()> {
+fn remove_others(folder: &Path, kept: &[PathBuf], (kind, inputs): (&FolderKind, &Inputs)) -> Result<()> {
     let reading = |error| Error::reading(folder, error);
-    let inputs = Inputs::of(task.inputs.iter().map(PathBuf::as_path).chain([task.recipe_path]));
     for entry in std::fs::read_dir(folder).map_err(reading)? {
         let entry = entry.map_err(reading)?;
         let (path, name) = (entry.path(), entry.file_name());

@@ -166,6 +166,11 @@ impl<'a> Task<'a> {
         Ok(Box::new(read_observations::<K>(recipe, effects, self.inputs)?))
     }
 
+    /// Everything that is read: the observations, the recipe, and what that names (`more`).
+    pub fn all_inputs<'b>(&'b self, more: impl Iterator<Item = &'b Path>) -> Inputs {
+        Inputs::of(self.inputs.iter().map(PathBuf::as_path).chain([self.recipe_path]).chain(more))
+    }
+
     /// Finds out before the work whether the result can be written as a folder of this kind, and that neither
     /// an input (`more` than the observations and the recipe) nor an interrupted run is lost by mistake.
     ///
@@ -174,7 +179,7 @@ impl<'a> Task<'a> {
     fn check_output<'b>(&'b self, kind: &FolderKind, more: impl Iterator<Item = &'b Path>) -> Result<()> {
         let existing = self.existing;
         require_utf8(self.output)?;
-        let inputs = Inputs::of(self.inputs.iter().map(PathBuf::as_path).chain([self.recipe_path]).chain(more));
+        let inputs = self.all_inputs(more);
         inputs.require_other(self.output)?;
         inputs.require_none_in(self.output)?;
         let checkpoint = CheckpointFile::path_of(self.output);

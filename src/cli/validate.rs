@@ -254,15 +254,17 @@ fn report(arguments: &Arguments, comparison: &Comparison, calibration: Option<&C
              where they are too wide, at the ends where too narrow, at a side where estimates are biased",
             PitHistograms { parameters: &calibration.pit_histograms() }.figure(),
         );
-        let (maps, says) = calibration.maps();
-        let maps: Vec<BiasMap<'_>> = maps.iter().map(|(name, cells)| BiasMap { name: symbol(name), cells }).collect();
+        let maps = calibration.maps();
+        let means_name = |is_sharing: bool| if is_sharing { ", with what stars share" } else { "" };
+        let maps: Vec<BiasMap<'_>> = (maps.iter())
+            .map(|map| BiasMap { name: symbol(map.quantity), cells: &map.cells, means_name: means_name(map.is_sharing) })
+            .collect();
         if !maps.is_empty() {
             let labels: Vec<(String, bool)> = arguments.cells.iter().map(|name| axis_of(name)).collect();
             let axis = |at: usize| labels.get(at).map_or(("", false), |(label, is_reversed)| (label.as_str(), *is_reversed));
-            let means_name = if says { ", with what stars share" } else { "" };
             report.figure(
                 "Biases over the cells: in errors of a single star (left), and of the mean of the cell in errors of that mean (right)",
-                BiasMaps { parameters: &maps, axes: [axis(0), axis(1)], means_name }.figure(),
+                BiasMaps { parameters: &maps, axes: [axis(0), axis(1)] }.figure(),
             );
         }
         report.table("Cells", Calibration::HEADER, calibration.text_rows(true));

@@ -46,6 +46,34 @@ pub struct CalibrationRegion {
     pub shared: Vec<Vec<f64>>,
 }
 
+type Bounds = BTreeMap<String, [f64; 2]>;
+
+/// Whether every point of a box of labels lies in one of the `regions`.
+fn is_covered(bounds: &Bounds, regions: &[CalibrationRegion]) -> bool {
+    let mut left = vec![bounds.clone()];
+    for region in regions {
+        left = left.into_iter().flat_map(|part| outside(part, &region.bounds)).collect();
+    }
+    left.is_empty()
+}
+
+/// Boxes that are together what lies in the first box and not in the other.
+fn outside(mut rest: Bounds, other: &Bounds) -> Vec<Bounds> {
+    let mut parts = Vec::new();
+    for (name, &[low, high]) in other {
+        let [from, to] = rest.get(name).copied().unwrap_or([f64::NEG_INFINITY, f64::INFINITY]);
+        if from.max(low) >= to.min(high) {
+            parts.push(rest);
+            return parts;
+        }
+        let with = |ends: [f64; 2]| rest.iter().map(|(name, ends)| (name.clone(), *ends)).chain([(name.clone(), ends)]).collect();
+        parts.extend((from < low).then(|| with([from, low])));
+        parts.extend((high < to).then(|| with([high, to])));
+        rest.insert(name.clone(), [from.max(low), to.min(high)]);
+    }
+    parts
+}
+
 impl CalibrationRegion {
     fn contains(&self, space: &ParameterSpace, model_values: &[f64]) -> bool {
         self.bounds.iter().all(|(name, [low, high])| {
@@ -116,14 +144,19 @@ impl Calibration {
     ///
     /// Of the parts that stars of a kind share and of those that differ between them, the larger of two
     /// matrices each: (A + B + |A − B|)/2, of all matrices that exceed both the one of the least trace (in
-    /// units of their variances). Regions are those of both.
+    /// units of their variances). Regions are those of both, and where only one has some, its own with the
+    /// whole of the other.
     pub fn at_least(&self, other: &Self) -> Self {
         let whole = self.whole().at_least(&other.whole(), BTreeMap::new());
-        let parts = |one: &Self| if one.regions.is_empty() { vec![one.whole()] } else { one.regions.clone() };
-        let others = parts(other);
-        let pairs = parts(self).into_iter().flat_map(|one| others.iter().map(move |other| (one.clone(), other)));
-        let common = pairs.filter_map(|(one, other)| Some(one.at_least(other, one.intersection(other)?)));
-        let regions = if self.regions.is_empty() && other.regions.is_empty() { Vec::new() } else { common.collect() };
+        // Of the regions that hold a star the first counts; the whole is that of stars in none.
+        let parts = |one: &Self| -> Vec<CalibrationRegion> { one.regions.iter().cloned().chain([one.whole()]).collect() };
+        let (parts, others) = (parts(self), parts(other));
+        let n_pairs = parts.len() * others.len() - 1;
+        let mut regions: Vec<CalibrationRegion> = Vec::new();
+        for (one, other) in parts.iter().flat_map(|one| others.iter().map(move |other| (one, other))).take(n_pairs) {
+            let common = one.intersection(other).filter(|bounds| !is_covered(bounds, &regions));
+            regions.extend(common.map(|bounds| one.at_least(other, bounds)));
+        }
         let CalibrationRegion { covariance, standard_error, shared, .. } = whole;
         Self { covariance, standard_error, shared, regions }
     }
@@ -312,6 +345,18 @@ mod tests {
                 (0..2).for_each(|part| assert!((&found[part] - &other[part]).symmetric_eigenvalues().min() > -1e-12));
             }
         }
+        // Where one has no region, its whole covariance counts there.
+        let hole = of(&b.regions[1..]);
+        for (both, one) in [(a.at_least(&hole), &a), (hole.at_least(&a), &a), (hole.at_least(&of(&[])), &of(&[]))] {
+            both.validate(&space).unwrap();
+            for gravity in [1.0, 2.5, 4.0] {
+                let [found, one, other] = [&both, one, &hole].map(|one| one.at(&space, &[5.0, gravity]).map(matrix));
+                for other in [&one, &other] {
+                    (0..2).for_each(|part| assert!((&found[part] - &other[part]).symmetric_eigenvalues().min() > -1e-12));
+                }
+            }
+        }
+        assert_eq!(hole.at_least(&of(&[])).regions.len(), 1, "the rest is the whole of both");
         // numpy 2.4.6 in units of the sums of the variances: eigh(d), 0.5 (a + b + v |w| v^T)
         let both_shared = larger(&rows(mine), &rows(theirs));
         let expected = [[4.272_620_31, 0.414_894_91], [0.414_894_91, 2.255_768_35]];

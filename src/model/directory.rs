@@ -76,6 +76,8 @@ pub struct EnsembleCard {
     pub shared_spread: BTreeMap<String, f64>,
     /// Stars, none of them trained on, that tell the spread.
     pub n_stars: usize,
+    /// Stars that do not: a member has put them into another optimum than their like.
+    pub n_outliers: usize,
     #[serde(rename = "member")]
     pub members: Vec<EnsembleMember>,
 }
@@ -86,7 +88,9 @@ pub struct EnsembleCard {
 pub struct EnsembleMember {
     pub seed: u64,
     pub sha256: String,
-    /// Mean squared distance from the mean of all in the fluxes; the model is the nearest.
+    /// Whether the fluxes of the model are those of this one.
+    pub predicts: bool,
+    /// Mean squared distance from the mean of all in the fluxes.
     pub distance: f64,
     /// Its measured figures by name.
     pub metrics: BTreeMap<String, f64>,

@@ -70,16 +70,17 @@ pub fn calibration_of(
     let differences: Vec<Difference> =
         differences.into_iter().enumerate().filter(|(row, _)| kept.contains(row)).map(|(_, difference)| difference).collect();
 
-    Ok(calibration_in(space, (&differences, &constrained), &labels, &Pairs::of(&labels)))
+    Ok(calibration_in(space, (&differences, &constrained), (&labels, &Pairs::of(&labels)), None))
 }
 
 /// The calibration covariance that the differences of stars with `labels [n, L]` in the parameters
-/// `constrained` tell; `None` where they do not.
+/// `constrained` tell; `None` where they do not. Those between `realisations` models less one tell it to as
+/// many degrees of freedom, however many stars there are.
 pub(super) fn calibration_in(
     space: &ParameterSpace,
     (differences, constrained): (&[Difference], &[usize]),
-    labels: &Array2<f64>,
-    pairs: &Pairs,
+    (labels, pairs): (&Array2<f64>, &Pairs),
+    realisations: Option<f64>,
 ) -> Option<Calibration> {
     let label_positions = space.label_positions();
     let first = shared_covariance(differences, &pairs.near)?;
@@ -92,13 +93,20 @@ pub(super) fn calibration_in(
         rows
     };
     let of_region = |region: Region| {
-        let ZeroPoints { covariance, standard_error, shared } = ZeroPoints::of(&region, &differences, pairs)?;
+        let ZeroPoints { covariance, mut standard_error, shared } = ZeroPoints::of(&region, &differences, pairs)?;
+        if let Some(realisations) = realisations {
+            // Wishart's distribution.
+            let square = |i: usize, j: usize| covariance[(i, j)].powi(2) + covariance[(i, i)] * covariance[(j, j)];
+            standard_error = DMatrix::from_fn(covariance.nrows(), covariance.nrows(), |i, j| {
+                standard_error[(i, j)].hypot((square(i, j) / realisations).sqrt())
+            });
+        }
         let bounds = bounds(space, &label_positions, &region);
         let (covariance, standard_error) = (embed(&covariance), embed(&standard_error));
         Some(CalibrationRegion { bounds, covariance, standard_error, shared: embed(&shared) })
     };
     let CalibrationRegion { covariance, standard_error, shared, .. } = of_region(Region::whole(labels))?;
-    let regions = regions(&differences, labels, &pairs.of_a_kind).into_iter().filter_map(of_region).collect();
+    let regions = regions(&differences, labels, &pairs.of_a_kind, realisations).into_iter().filter_map(of_region).collect();
     Some(Calibration { covariance, standard_error, shared, regions })
 }
 

@@ -60,7 +60,8 @@ impl Comparison {
     }
 }
 
-/// What a star says of the zero points of the Q constrained parameters: W r `[Q]` and W `[Q, Q]`, row-major.
+/// What a star says of the zero points of the Q constrained parameters: W r `[M, Q]` of M realisations (one,
+/// where it is measured) and W `[Q, Q]`, row-major. Sums over stars take the mean over realisations.
 #[derive(Debug, Clone)]
 pub(super) struct Difference {
     pub weighted: Vec<f64>,
@@ -85,12 +86,12 @@ impl Difference {
         Some(Self { weighted, weight })
     }
 
-    /// Of two fits of a star by models whose zero points differ by δ, from the `shift [P]` of the optimum: S
+    /// Of fits of a star by models whose zero points differ by δ, from the `shifts [M][P]` of its optimum: S
     /// δ with S = A⁻¹ A_flux, A the information of flux and measurements together (and of the parameters' own
     /// priors). The shift is known without noise, and the covariance of δ for which S K Sᵀ is nearest to that
     /// of shifts, in units of A⁻¹, solves the equations with W = Sᵀ A S and W r = Sᵀ A shift. `None` where
     /// nothing determines the star.
-    pub fn of_fits(comparison: &Comparison, space: &ParameterSpace, shift: &[f64]) -> Option<Self> {
+    pub fn of_fits(comparison: &Comparison, space: &ParameterSpace, shifts: &[Vec<f64>]) -> Option<Self> {
         let Comparison { flux, error, .. } = comparison;
         let p = error.len();
         let mut total = DMatrix::from_row_slice(p, p, flux);
@@ -100,10 +101,20 @@ impl Difference {
             total[(i, i)] += std::iter::once(error[i]).chain(prior).map(|error| error.powi(-2)).sum::<f64>();
         }
         let covariance = invert_positive_semidefinite(total.as_slice(), p)?.matrix;
-        let weighted = &flux * DVector::from_column_slice(shift);
+        let weighted = shifts.iter().flat_map(|shift| (&flux * DVector::from_column_slice(shift)).as_slice().to_vec()).collect();
         let weight = &flux * DMatrix::from_row_slice(p, p, &covariance) * &flux;
         let weight = 0.5 * (&weight + weight.transpose());
-        Some(Self { weighted: weighted.as_slice().to_vec(), weight: weight.as_slice().to_vec() })
+        Some(Self { weighted, weight: weight.as_slice().to_vec() })
+    }
+
+    /// Q.
+    pub fn n_parameters(&self) -> usize {
+        self.weight.len().isqrt()
+    }
+
+    /// W r `[Q]` of every realisation.
+    pub fn realisations(&self) -> impl Iterator<Item = &[f64]> {
+        self.weighted.chunks(self.n_parameters().max(1))
     }
 
     /// Whether all of it are numbers.
@@ -114,37 +125,46 @@ impl Difference {
     /// The same star with the weight (W⁻¹ + K)⁻¹: where stars share errors of the covariance K `[Q, Q]`, one
     /// that is known much better than that tells no more than others.
     pub fn sharing(&self, shared: &DMatrix<f64>) -> Self {
-        let q = self.weighted.len();
+        let q = self.n_parameters();
         let weight = DMatrix::from_row_slice(q, q, &self.weight);
         // (1 + W K)⁻¹, which exists: W and K have no negative eigenvalues.
         let Some(inverse) = (DMatrix::identity(q, q) + &weight * shared).try_inverse() else { return self.clone() };
-        let weighted = &inverse * DVector::from_column_slice(&self.weighted);
+        let of_one = |one: &[f64]| (&inverse * DVector::from_column_slice(one)).as_slice().to_vec();
+        let weighted = self.realisations().flat_map(of_one).collect();
         let weight = &inverse * weight;
         let weight = 0.5 * (&weight + weight.transpose());
-        Self { weighted: weighted.as_slice().to_vec(), weight: weight.as_slice().to_vec() }
+        Self { weighted, weight: weight.as_slice().to_vec() }
     }
 
-    /// r `[Q]`, NaN where it was not measured, and the positions of the measured parameters.
+    /// r `[M, Q]`, NaN where it was not measured, and the positions of the measured parameters.
     fn values(&self) -> (Vec<f64>, Vec<usize>) {
-        let q = self.weighted.len();
+        let q = self.n_parameters();
         let measured: Vec<usize> = (0..q).filter(|&i| self.weight[i * q + i] > 0.0).collect();
         let n = measured.len();
         let weight: Vec<f64> = measured.iter().flat_map(|&i| measured.iter().map(move |&j| self.weight[i * q + j])).collect();
-        let mut values = vec![f64::NAN; q];
+        let mut values = vec![f64::NAN; self.weighted.len()];
         if let Some(variance) = invert_positive_semidefinite(&weight, n) {
-            for (row, &i) in measured.iter().enumerate() {
-                values[i] = measured.iter().enumerate().map(|(at, &j)| variance.matrix[row * n + at] * self.weighted[j]).sum();
+            for (one, values) in self.realisations().zip(values.chunks_mut(q)) {
+                for (row, &i) in measured.iter().enumerate() {
+                    values[i] = measured.iter().enumerate().map(|(at, &j)| variance.matrix[row * n + at] * one[j]).sum();
+                }
             }
         }
         (values, measured)
     }
 
-    /// Whether (r − r₀)ᵀ W (r − r₀) is that of noise, over the measured parameters.
+    /// Whether (r − r₀)ᵀ W (r − r₀) is that of noise, over the measured parameters, in the mean over
+    /// realisations.
     fn is_ordinary(&self, values: &[f64], measured: &[usize], zero: &[f64]) -> bool {
-        let q = self.weighted.len();
-        let from_zero = |i: usize| values[i] - zero[i];
-        let sum = |i: usize| measured.iter().map(|&j| self.weight[i * q + j] * from_zero(j)).sum::<f64>();
-        let chi_square: f64 = measured.iter().map(|&i| from_zero(i) * sum(i)).sum();
+        let q = self.n_parameters();
+        let of_one = |(values, zero): (&[f64], &[f64])| -> f64 {
+            let from_zero = |i: usize| values[i] - zero[i];
+            let sum = |i: usize| measured.iter().map(|&j| self.weight[i * q + j] * from_zero(j)).sum::<f64>();
+            measured.iter().map(|&i| from_zero(i) * sum(i)).sum()
+        };
+        let all = values.chunks(q.max(1)).zip(zero.chunks(q.max(1)));
+        let n = all.len() as f64;
+        let chi_square = all.map(of_one).sum::<f64>() / n;
         !measured.is_empty() && chi_square < LARGEST_CHI_SQUARE * measured.len() as f64
     }
 }

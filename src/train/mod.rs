@@ -30,7 +30,7 @@ mod wavelength_step;
 
 pub use calibration::calibration_of;
 pub use clean::CleaningReport;
-pub use ensemble::{distances_from_mean, spread_of};
+pub use ensemble::{Spread, distances_from_mean, spread_of};
 pub use label_errors::{LabelError, label_errors};
 pub use recipe::{BinaryRecipe, CardText, Clean, DataRecipe, Learn, LossRecipe, Recipe, Refine, Solve, Stage, StarUpdate};
 pub use run::{Report, StageRecord};

@@ -3,7 +3,8 @@
 //! Σ W_i K W_j = Σ W_i r_i r_jᵀ W_j over pairs of neighbours i ≠ j: linear equations for the elements k of K.
 //! The errors of k are those of sums over pairs that have stars in common: with the deviation e_p of a pair
 //! and a_i the sum of those of the pairs of star i, the covariance of Σ e_p is Σ_i a_i a_iᵀ − Σ_p e_p e_pᵀ
-//! (every pair is in the first sum twice; Aronow, Samii & Assenova 2015). A jackknife over stars counts it
+//! (every pair is in the first sum twice; Aronow, Samii & Assenova 2015; one of a star with itself is in it
+//! once, and not in the second). A jackknife over stars counts it
 //! twice, or half where a star leaves only its own list of neighbours.
 
 use super::difference::Difference;
@@ -41,7 +42,7 @@ pub(super) fn pairs_of(labels: &Array2<f64>, count: usize) -> Vec<(usize, usize)
 
 /// The covariance that the stars of the pairs share; `None` where they do not determine one.
 pub(super) fn shared_covariance(stars: &[Difference], pairs: &[(usize, usize)]) -> Option<Shared> {
-    let q = stars.first()?.weighted.len();
+    let q = stars.first()?.n_parameters();
     let of = |&(i, j): &(usize, usize)| Equations::of_pair(&stars[i], &stars[j]);
     // In chunks of fixed length: the sums do not depend on the number of threads.
     let chunks: Vec<Equations> =
@@ -61,8 +62,10 @@ pub(super) fn shared_covariance(stars: &[Difference], pairs: &[(usize, usize)]) 
         let deviations: Vec<DVector<f64>> = pairs.par_iter().map(deviation).collect();
         for (&(i, j), deviation) in pairs.iter().zip(&deviations) {
             of_stars[i] += deviation;
-            of_stars[j] += deviation;
-            variance.ger(-1.0, deviation, deviation, 1.0);
+            if i != j {
+                of_stars[j] += deviation;
+                variance.ger(-1.0, deviation, deviation, 1.0);
+            }
         }
     }
     of_stars.iter().for_each(|sum| variance.ger(1.0, sum, sum, 1.0));
@@ -110,7 +113,8 @@ fn not_negative(measured: f64, error: f64) -> f64 {
     measured + error * (-0.5 * x * x).exp() / ((2.0 * PI).sqrt() * normal_cdf(x))
 }
 
-/// The equations Σ W_i K W_j = Σ W_i r_i r_jᵀ W_j for the elements of the upper triangle of K `[Q, Q]`.
+/// The equations Σ W_i K W_j = Σ W_i r_i r_jᵀ W_j for the elements of the upper triangle of K `[Q, Q]`, the
+/// right side in the mean over realisations.
 struct Equations {
     elements: Vec<(usize, usize)>,
     matrix: Vec<f64>,
@@ -125,14 +129,20 @@ impl Equations {
     }
 
     fn of_pair(star: &Difference, others: &Difference) -> Self {
-        let q = star.weighted.len();
+        let q = star.n_parameters();
+        // ⟨W_i r_i r_jᵀ W_j⟩
+        let mut products = vec![0.0; q * q];
+        let share = q as f64 / star.weighted.len() as f64;
+        for (a, b) in star.realisations().zip(others.realisations()) {
+            products.iter_mut().enumerate().for_each(|(at, sum)| *sum += share * a[at / q] * b[at % q]);
+        }
         let mut equations = Self::zero(q);
         let m = equations.elements.len();
         // An element off the diagonal stands for two equal ones.
         let places = |(i, j): (usize, usize)| [(i, j), (j, i)].into_iter().take(if i == j { 1 } else { 2 });
         for (row, &element) in equations.elements.iter().enumerate() {
             for (i, j) in places(element) {
-                equations.right[row] += star.weighted[i] * others.weighted[j];
+                equations.right[row] += products[i * q + j];
                 for (column, &unknown) in equations.elements.iter().enumerate() {
                     for (k, l) in places(unknown) {
                         equations.matrix[row * m + column] += star.weight[i * q + k] * others.weight[l * q + j];

@@ -41,9 +41,18 @@ impl Region {
 }
 
 /// The regions in which zero points differ, which together hold all labels; none where there is but one.
-pub(super) fn regions(stars: &[Difference], labels: &Array2<f64>, pairs: &[(usize, usize)]) -> Vec<Region> {
+///
+/// `realisations` are how many independent ones of the field the differences are of, where it is not the
+/// field itself that is sought but its variance: where these are few, regions differ by chance, however many
+/// stars they have.
+pub(super) fn regions(
+    stars: &[Difference],
+    labels: &Array2<f64>,
+    pairs: &[(usize, usize)],
+    realisations: Option<f64>,
+) -> Vec<Region> {
     let whole = Region::whole(labels);
-    let Some(products) = Products::of(stars, pairs) else { return Vec::new() };
+    let Some(products) = Products::of(stars, pairs, realisations) else { return Vec::new() };
     let mut finished = Vec::new();
     divide(whole, &products, labels, DEPTH, &mut finished);
     if finished.len() > 1 { finished } else { Vec::new() }
@@ -85,20 +94,31 @@ struct Products<'a> {
     x: Vec<f64>,
     n: Vec<f64>,
     n_stars: usize,
+    /// Variance of κ of few realisations, in units of its square.
+    of_realisations: f64,
 }
 
 impl<'a> Products<'a> {
-    fn of(stars: &[Difference], pairs: &'a [(usize, usize)]) -> Option<Self> {
-        let q = stars.first()?.weighted.len();
+    fn of(stars: &[Difference], pairs: &'a [(usize, usize)], realisations: Option<f64>) -> Option<Self> {
+        let q = stars.first()?.n_parameters();
         let mut mean = DMatrix::zeros(q, q);
         let weight = |star: &Difference| DMatrix::from_row_slice(q, q, &star.weight);
         stars.iter().for_each(|star| mean += weight(star) / stars.len() as f64);
-        let inverse = mean.cholesky()?.inverse();
-        let vectors: Vec<DVector<f64>> = stars.iter().map(|star| DVector::from_column_slice(&star.weighted)).collect();
+        let inverse = mean.clone().cholesky()?.inverse();
+        let vector = |star: &Difference| star.realisations().map(DVector::from_column_slice).collect();
+        let vectors: Vec<Vec<DVector<f64>>> = stars.iter().map(vector).collect();
         let matrices: Vec<DMatrix<f64>> = stars.iter().map(|star| weight(star) * &inverse).collect();
-        let x = pairs.iter().map(|&(i, j)| (vectors[i].transpose() * &inverse * &vectors[j])[0]).collect();
+        let product = |i: usize, j: usize| {
+            let of_one = |(a, b): (&DVector<f64>, &DVector<f64>)| (a.transpose() * &inverse * b)[0];
+            vectors[i].iter().zip(&vectors[j]).map(of_one).sum::<f64>() / vectors[i].len() as f64
+        };
+        let x = pairs.iter().map(|&(i, j)| product(i, j)).collect();
         let n = pairs.iter().map(|&(i, j)| matrices[i].dot(&matrices[j].transpose())).collect();
-        Some(Self { pairs, x, n, n_stars: stars.len() })
+        let of_realisations = match realisations {
+            None => 0.0,
+            Some(realisations) => 2.0 / (realisations * directions(&shared_covariance(stars, pairs)?.covariance, &mean)),
+        };
+        Some(Self { pairs, x, n, n_stars: stars.len(), of_realisations })
     }
 
     /// By how many errors κ of two sets of stars differ.
@@ -118,12 +138,23 @@ impl<'a> Products<'a> {
         for &p in &members {
             let deviation = self.x[p] - kappa * self.n[p];
             of_stars[self.pairs[p].0] += deviation;
-            of_stars[self.pairs[p].1] += deviation;
-            squares += deviation * deviation;
+            if self.pairs[p].0 != self.pairs[p].1 {
+                of_stars[self.pairs[p].1] += deviation;
+                squares += deviation * deviation;
+            }
         }
         let variance = of_stars.iter().map(|sum| sum * sum).sum::<f64>() - squares;
-        (n > 0.0 && variance > 0.0).then(|| (kappa, variance.sqrt() / n))
+        let of_realisations = self.of_realisations * kappa * kappa;
+        (n > 0.0 && variance > 0.0).then(|| (kappa, (variance / (n * n) + of_realisations).sqrt()))
     }
+}
+
+/// Over how many directions κ = tr(W K) is a sum, with eigenvalues λ of W K: (Σ λ)²/Σ λ². The relative
+/// variance of κ of a covariance from n realisations is 2/n over this number.
+fn directions(covariance: &DMatrix<f64>, weight: &DMatrix<f64>) -> f64 {
+    let product = weight * covariance;
+    let squares = (&product * &product).trace();
+    if squares > 0.0 { (product.trace().powi(2) / squares).max(1.0) } else { 1.0 }
 }
 
 #[cfg(test)]
@@ -145,7 +176,7 @@ mod tests {
             }
         }
         let pairs = pairs_of(&labels, NEIGHBOURS);
-        let found = regions(&stars, &labels, &pairs);
+        let found = regions(&stars, &labels, &pairs, None);
         assert!(found.len() >= 2);
         assert!(found.iter().map(|region| region.rows.len()).sum::<usize>() == 3000);
         for region in &found {
@@ -159,7 +190,7 @@ mod tests {
         // Without a field, divisions are those of chance: of six that are tried, one in twenty samples.
         let is_divided = |seed: &u64| {
             let (stars, labels) = sample(1500, 0.0, *seed);
-            !regions(&stars, &labels, &pairs_of(&labels, NEIGHBOURS)).is_empty()
+            !regions(&stars, &labels, &pairs_of(&labels, NEIGHBOURS), None).is_empty()
         };
         let divided = (100..120).filter(is_divided).count();
         println!("{divided} of 20 null fields are divided");

@@ -11,6 +11,8 @@ mod present;
 
 pub use calibration::{Calibration, CalibrationOptions, CalibrationRow, Selection};
 pub use columns::needed_columns;
+#[cfg(feature = "report")]
+pub use figures::QuantityMap;
 pub use groups::GroupPull;
 
 use super::normality::KolmogorovSmirnov;

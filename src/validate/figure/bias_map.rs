@@ -26,6 +26,8 @@ pub struct BiasMap<'a> {
     /// Name as written in titles, such as "T_{eff}".
     pub name: Cow<'a, str>,
     pub cells: &'a [MapCell],
+    /// What the errors of its means are, for titles.
+    pub means_name: &'a str,
 }
 
 /// Several parameters over the same two quantities.
@@ -35,8 +37,6 @@ pub struct BiasMaps<'a> {
     /// Labels with units of the two quantities, and whether their axes run backwards (as those of T_eff and
     /// log g do).
     pub axes: [(&'a str, bool); 2],
-    /// What the errors of means are, for titles.
-    pub means_name: &'a str,
 }
 
 /// Biases in errors of single stars at the ends of the colours.
@@ -60,7 +60,7 @@ impl BiasMaps<'_> {
                 let title = format!("{}: median bias in errors of a star", parameter.name);
                 let scale = Axis::linear("median pull", (-LARGEST_BIAS, LARGEST_BIAS));
                 self.panel(canvas, bounds.cell((rows, 2), (row, 0)), (title, scale), parameter.cells, |cell| cell.bias);
-                let title = format!("{}: bias in errors of the mean{}", parameter.name, self.means_name);
+                let title = format!("{}: bias in errors of the mean{}", parameter.name, parameter.means_name);
                 let scale = Axis::linear("pull of the mean", (-LARGEST_PULL, LARGEST_PULL));
                 self.panel(canvas, bounds.cell((rows, 2), (row, 1)), (title, scale), parameter.cells, |cell| cell.mean_pull);
             }

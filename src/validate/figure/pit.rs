@@ -6,6 +6,7 @@ use super::axis::Axis;
 use super::canvas::{Align, Canvas, Rect, Stroke};
 use super::panel::{Heading, Key, Mark, Panel};
 use super::theme::{BLUE, INK, LABEL_SIZE, MUTED, VERMILLION, faded};
+use crate::statistics::binomial_quantile;
 use crate::validate::number::significant;
 use std::borrow::Cow;
 
@@ -36,13 +37,13 @@ pub struct PitHistograms<'a> {
     pub parameters: &'a [PitHistogram<'a>],
 }
 
-/// Standard deviations of the band within which counts of right errors lie in 95 % of all cases.
-const BAND: f64 = 1.96;
+/// Probability of counts below the band of right errors, and above it, at most.
+const TAIL: f64 = 0.025;
 
 impl PitHistograms<'_> {
     /// Up to three panels a row: counts over those that right errors expect, with the band in which each lies
-    /// in 95 % of all cases. Of too wide errors the middle is too high, of too narrow ones the ends, of
-    /// biased ones a side.
+    /// in 95 % of all cases, of the PIT and of the ranks. Of too wide errors the middle is too high, of too
+    /// narrow ones the ends, of biased ones a side.
     pub fn figure(&self) -> Figure {
         let columns = self.parameters.len().clamp(1, 3);
         let rows = self.parameters.len().div_ceil(columns).max(1);
@@ -68,11 +69,22 @@ fn relative(Classes { counts, expected, .. }: &Classes<'_>) -> (Vec<f64>, Vec<f6
     (edges, counts.iter().zip(*expected).map(|(&count, share)| count as f64 / (n * share)).collect())
 }
 
+/// Over the expected count of every class, the least and largest count of right errors, beyond each of which
+/// is a [`TAIL`] at most.
+fn band(Classes { counts, expected, .. }: &Classes<'_>) -> Vec<[f64; 2]> {
+    let n = counts.iter().sum::<u64>();
+    let relative = |share: &f64| [TAIL, 1.0 - TAIL].map(|of| binomial_quantile(n, *share, of) / (n.max(1) as f64 * share));
+    expected.iter().map(relative).collect()
+}
+
 fn panel(canvas: &mut Canvas, cell: Rect, parameter: &PitHistogram) {
     let n: u64 = parameter.pit.counts.iter().sum();
     let (edges, pit) = relative(&parameter.pit);
-    let ranks = parameter.ranks.as_ref().map(relative);
-    let shown = pit.iter().chain(ranks.iter().flat_map(|(_, heights)| heights)).copied();
+    let ranks = parameter.ranks.as_ref().map(|ranks| (relative(ranks), band(ranks)));
+    let of_pit = band(&parameter.pit);
+    let heights = pit.iter().chain(ranks.iter().flat_map(|((_, heights), _)| heights)).copied();
+    let bands = of_pit.iter().chain(ranks.iter().flat_map(|(_, bands)| bands)).map(|[_, high]| *high);
+    let shown = heights.chain(bands);
     let highest = shown.filter(|height| height.is_finite()).fold(1.3, f64::max);
 
     let mut legend = vec![Key::new("PIT", faded(BLUE, 0.45), Mark::Band)];
@@ -80,6 +92,9 @@ fn panel(canvas: &mut Canvas, cell: Rect, parameter: &PitHistogram) {
         legend.push(Key::new("ranks", VERMILLION, Mark::Line));
     }
     legend.push(Key::new("95 % of right errors", faded(MUTED, 0.3), Mark::Band));
+    if ranks.is_some() {
+        legend.push(Key::new("of right ranks", faded(VERMILLION, 0.18), Mark::Band));
+    }
     let heading = Heading { title: parameter.name.to_string(), legend, colour_bar: false };
     let x = Axis::linear("probability of the reference", (0.0, 1.0));
     // Room above the histogram for the numbers.
@@ -89,12 +104,16 @@ fn panel(canvas: &mut Canvas, cell: Rect, parameter: &PitHistogram) {
         return;
     }
     panel.steps(&edges, &pit, Stroke::solid(BLUE, 1.0), Some(faded(BLUE, 0.35)));
-    for (edges, share) in edges.windows(2).zip(parameter.pit.expected) {
-        let half = BAND * ((1.0 - share) / (n as f64 * share)).sqrt();
-        panel.band(edges, &[1.0 - half; 2], &[1.0 + half; 2], faded(MUTED, 0.3));
+    for (edges, [low, high]) in edges.windows(2).zip(&of_pit) {
+        panel.band(edges, &[*low; 2], &[*high; 2], faded(MUTED, 0.3));
+    }
+    if let Some(((edges, _), bands)) = &ranks {
+        for (edges, [low, high]) in edges.windows(2).zip(bands) {
+            panel.band(edges, &[*low; 2], &[*high; 2], faded(VERMILLION, 0.18));
+        }
     }
     panel.horizontal(1.0, Stroke::dashed(INK, 1.5));
-    if let Some((edges, ranks)) = &ranks {
+    if let Some(((edges, ranks), _)) = &ranks {
         panel.steps(edges, ranks, Stroke::solid(VERMILLION, 1.5), None);
     }
     let mut lines = vec![format!("χ²: p = {}", significant(parameter.pit.probability, 2))];

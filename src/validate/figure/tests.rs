@@ -171,9 +171,12 @@ fn bias_maps() -> Figure {
             MapCell { x, y, bias, mean_pull: 10.0 * bias }
         })
         .collect();
-    let parameters = [BiasMap { name: "T_{eff}".into(), cells: &cells }, BiasMap { name: "log g".into(), cells: &cells[..20] }];
+    let parameters = [
+        BiasMap { name: "T_{eff}".into(), cells: &cells, means_name: ", with what stars share" },
+        BiasMap { name: "log g".into(), cells: &cells[..20], means_name: "" },
+    ];
     let axes = [("T_{eff} (K)", true), ("log g (dex)", true)];
-    BiasMaps { parameters: &parameters, axes, means_name: ", with what stars share" }.figure()
+    BiasMaps { parameters: &parameters, axes }.figure()
 }
 
 fn all() -> Vec<Figure> {
@@ -303,8 +306,8 @@ fn degenerate_figures(x: &[f64], y: &[f64]) -> Vec<Figure> {
         BiasComparison { series: &series, x_label: "x", y_label: "y", logarithmic: false }.figure(),
         PitHistograms { parameters: &[PitHistogram { name: "a".into(), pit, ranks: Some(pit) }] }.figure(),
         PitHistograms { parameters: &[] }.figure(),
-        BiasMaps { parameters: &[BiasMap { name: "a".into(), cells: &cells }], axes, means_name: "" }.figure(),
-        BiasMaps { parameters: &[], axes, means_name: "" }.figure(),
+        BiasMaps { parameters: &[BiasMap { name: "a".into(), cells: &cells, means_name: "" }], axes }.figure(),
+        BiasMaps { parameters: &[], axes }.figure(),
     ]
 }
 
