@@ -251,7 +251,8 @@ fn report(arguments: &Arguments, comparison: &Comparison, calibration: Option<&C
         report.table("All stars, and quarters of them", Calibration::HEADER, calibration.text_rows(false));
         report.figure(
             "Probabilities of the references in the distributions that the errors claim: even where these are right, highest in the middle \
-             where they are too wide, at the ends where too narrow, at a side where estimates are biased",
+             where they are too wide, at the ends where too narrow, at a side where estimates are biased. Bands: \
+             right errors, in 95 % of all cases (red: of the ranks)",
             PitHistograms { parameters: &calibration.pit_histograms() }.figure(),
         );
         let maps = calibration.maps();

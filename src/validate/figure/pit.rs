@@ -92,9 +92,6 @@ fn panel(canvas: &mut Canvas, cell: Rect, parameter: &PitHistogram) {
         legend.push(Key::new("ranks", VERMILLION, Mark::Line));
     }
     legend.push(Key::new("95 % of right errors", faded(MUTED, 0.3), Mark::Band));
-    if ranks.is_some() {
-        legend.push(Key::new("of right ranks", faded(VERMILLION, 0.18), Mark::Band));
-    }
     let heading = Heading { title: parameter.name.to_string(), legend, colour_bar: false };
     let x = Axis::linear("probability of the reference", (0.0, 1.0));
     // Room above the histogram for the numbers.
