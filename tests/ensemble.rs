@@ -95,8 +95,8 @@ fn the_errors_of_an_ensemble_know_how_far_its_members_are_from_one_another() {
     for (which, sample) in [("held out", &stars.select(&held_out)), ("new", &new)] {
         for (name, [refitted, claimed]) in scatters(sample, &members, &made) {
             println!("{which}, {name}: refits scatter by {refitted:.3} errors, the spread says {claimed:.3}");
-            // Observed: 0.91 to 1.08, parallaxes 0.73 and 0.80: four seeds are too few to divide the stars, so
-            // that the spread is that of all of them, and outliers take no part in it.
+            // Observed: 0.91 to 1.08, parallaxes 0.73 and 0.80: four seeds are too few to divide the stars,
+            // so that the spread is that of all of them, and outliers take no part in it.
             assert!((0.65..1.35).contains(&(claimed / refitted)), "{which}, {name}");
         }
     }
