@@ -43,8 +43,8 @@ impl Regularisation<'_> {
         require_known("regularisation_of", self.of.keys(), space)
     }
 
-    /// Dₖ `[L]`: D′ over the root mean square of the label's scaled gradients `rms [L]`; 0 for labels that have
-    /// none.
+    /// Dₖ `[L]`: D′ over the root mean square of the label's scaled gradients `rms [L]`; 0 for labels that
+    /// have none.
     pub fn weights(&self, space: &LabelSpace, rms: &[f64]) -> Vec<f64> {
         let weight = |(name, rms): (&String, &f64)| if *rms > 0.0 { self.strength(name) / rms } else { 0.0 };
         space.names.iter().zip(rms).map(weight).collect()
