@@ -2,7 +2,7 @@
 
 use super::epochs::{Judged, Learner, Losses, Turn};
 use super::snapshot::Parts;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::observations::shuffled;
 use crate::tensor::layers::{Dropouts, Network};
 use crate::tensor::{Descent, DescentMethod, Device, Tensor, Weights, to_f64};
@@ -105,17 +105,11 @@ impl Learner for NetworkLearner<'_> {
     }
 
     fn learned(&self) -> Result<Parts> {
-        let names = self.weights.names().iter();
-        let numbers = names.map(|name| Ok((name.clone(), self.weights.values(name)?))).collect::<Result<_>>()?;
-        Ok(Parts { numbers, ..Default::default() })
+        Parts::of_weights(&self.weights)
     }
 
     fn restore(&mut self, learned: &Parts) -> Result<()> {
-        let device = self.lesson.device.taped();
-        for name in self.weights.names().to_vec() {
-            self.weights.set(&name, learned.numbers_of(&name)?, &device)?;
-        }
-        Ok(())
+        learned.restore_weights(&mut self.weights, &self.lesson.device.taped())
     }
 
     fn momentum(&self) -> Result<Vec<u8>> {
@@ -123,8 +117,7 @@ impl Learner for NetworkLearner<'_> {
     }
 
     fn restore_momentum(&mut self, bytes: Vec<u8>) -> Result<()> {
-        self.descent = Descent::from_bytes(self.lesson.optimiser, bytes, self.lesson.device)
-            .map_err(|error| Error::data("checkpoint").found(error.to_string()).source(error))?;
+        self.descent = Descent::from_bytes(self.lesson.optimiser, bytes, self.lesson.device)?;
         Ok(())
     }
 

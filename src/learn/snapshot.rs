@@ -3,6 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::tensor::file::{self, Entry};
+use crate::tensor::{Device, Weights};
 use safetensors::tensor::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -18,6 +19,26 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// The weights of a model.
+    ///
+    /// # Errors
+    /// When their numbers cannot be had from the device.
+    pub(crate) fn of_weights(weights: &Weights) -> Result<Self> {
+        let numbers = weights.names().iter().map(|name| Ok((name.clone(), weights.values(name)?)));
+        Ok(Self { numbers: numbers.collect::<Result<_>>()?, ..Self::default() })
+    }
+
+    /// Gives weights their numbers of [`Parts::of_weights`].
+    ///
+    /// # Errors
+    /// When some are absent, or there are more or fewer of them.
+    pub(crate) fn restore_weights(&self, weights: &mut Weights, device: &Device) -> Result<()> {
+        for name in weights.names().to_vec() {
+            weights.set(&name, self.numbers_of(&name)?, device)?;
+        }
+        Ok(())
+    }
+
     /// Takes up those of another under names with `prefix` and a slash in front.
     pub(crate) fn put(&mut self, prefix: &str, parts: &Self) {
         let name = |name: &String| format!("{prefix}/{name}");

@@ -5,7 +5,7 @@
 use super::activation::Activation;
 use super::labels::LabelSpace;
 use super::network::{Architecture, PixelNetworks};
-use super::space_file::{read_space, require_numbers, require_shape, write_space};
+use super::space_file::{LayerNames, read_space, require_numbers, require_shape, write_space};
 use super::tensor_file::{TensorFile, TensorWriter};
 use crate::error::{Error, Result};
 use ndarray::{Array2, ArrayD, ArrayView2, s};
@@ -39,29 +39,18 @@ impl PixelNetworks {
     /// When the file is damaged, lacks a tensor, or shapes contradict each other.
     pub fn read(path: &Path) -> Result<Self> {
         let file = TensorFile::read(path)?;
-        let names = file.names();
-        let published = names.iter().any(|name| name == "w_array_0");
-        let name = |kind: &str, index: usize| {
-            if published { format!("{kind}_array_{index}") } else { format!("{kind}{index}") }
-        };
-        let first = file.required(&name("w", 0), "[W, H, L]")?;
-        require_numbers(&file, &name("w", 0), &first)?;
+        let names = LayerNames::of(&file);
+        let first = file.required(&names.name("w", 0), "[W, H, L]")?;
+        require_numbers(&file, &names.name("w", 0), &first)?;
         let [w, hidden, n] = [first.shape()[0], first.shape()[1], first.shape()[2]];
-        let n_layers = if names.contains(&name("w", 2)) { 3 } else { 2 };
+        let n_layers = if file.has(&names.name("w", 2)) { 3 } else { 2 };
         let mut widths = vec![hidden];
         if n_layers == 3 {
-            let second = file.required(&name("b", 1), "[W, H2]")?;
-            require_numbers(&file, &name("b", 1), &second)?;
+            let second = file.required(&names.name("b", 1), "[W, H2]")?;
+            require_numbers(&file, &names.name("b", 1), &second)?;
             widths.push(second.shape()[1]);
         }
-        let activation = match file.text("activation") {
-            None if published => Activation::Sigmoid,
-            text => text.and_then(Activation::named).ok_or_else(|| {
-                Error::model(format!("{}, metadata 'activation'", file.place()))
-                    .found(text.unwrap_or("nothing"))
-                    .expected("tanh, sigmoid or leaky_relu")
-            })?,
-        };
+        let activation = names.activation(&file, Activation::Sigmoid)?;
         let architecture = Architecture::new(n, &widths, activation).map_err(|error| error.within(file.place()))?;
         let mut layers = Vec::new();
         for (index, (inputs, outputs)) in architecture.layers().enumerate() {
@@ -71,7 +60,7 @@ impl PixelNetworks {
             let (kernel_shape, bias_shape) =
                 if is_last { (vec![w, inputs], vec![w]) } else { (vec![w, outputs, inputs], vec![w, outputs]) };
             for (kind, axes, shape, place) in [("w", kernel_axes, kernel_shape, kernel), ("b", bias_axes, bias_shape, bias)] {
-                let name = name(kind, index);
+                let name = names.name(kind, index);
                 let tensor: ArrayD<f64> = file.required(&name, axes)?;
                 require_shape(&file, &name, &tensor, &shape)?;
                 let values = tensor.iter().map(|value| *value as f32).collect();
@@ -85,7 +74,7 @@ impl PixelNetworks {
         for (place, values) in layers {
             parameters.slice_mut(s![.., place]).assign(&values);
         }
-        let (space, wavelength) = read_space(&file, n, published)?;
+        let (space, wavelength) = read_space(&file, n, names.published)?;
         Self::new(space, wavelength, architecture, parameters).map_err(|error| error.within(file.place()))
     }
 }

@@ -128,23 +128,8 @@ struct Dense<'a, const R: usize> {
 impl<const R: usize> Kernel for Dense<'_, R> {
     #[inline(always)]
     fn run<V: Lanes>(self) {
-        let mut sums = [[V::splat(0.0); 2]; R];
         let weights = self.weights.as_chunks::<2>().0;
-        for row in self.rows {
-            assert!(row.len() >= weights.len());
-        }
-        for (n, [left, right]) in weights.iter().enumerate() {
-            let (left, right) = (V::load(&left.0), V::load(&right.0));
-            for r in 0..R {
-                // SAFETY: rows are as long as there are weights, see above.
-                let number = V::splat(unsafe { *self.rows[r].get_unchecked(n) });
-                sums[r] = [number.multiply_add(left, sums[r][0]), number.multiply_add(right, sums[r][1])];
-            }
-        }
-        for r in 0..R {
-            sums[r][0].store(&mut self.sums[r][0].0);
-            sums[r][1].store(&mut self.sums[r][1].0);
-        }
+        add_products::<V, R>(weights.iter(), self.rows, self.sums);
     }
 }
 
@@ -159,23 +144,32 @@ struct Sparse<'a, const R: usize> {
 impl<const R: usize> Kernel for Sparse<'_, R> {
     #[inline(always)]
     fn run<V: Lanes>(self) {
-        let mut sums = [[V::splat(0.0); 2]; R];
         let weights = self.weights.as_chunks::<2>().0;
-        for row in self.rows {
-            assert!(row.len() >= self.inputs.len());
-        }
-        for (n, input) in self.inputs.iter().enumerate() {
-            let [left, right] = &weights[*input as usize];
-            let (left, right) = (V::load(&left.0), V::load(&right.0));
-            for r in 0..R {
-                // SAFETY: rows are as long as there are inputs, see above.
-                let number = V::splat(unsafe { *self.rows[r].get_unchecked(n) });
-                sums[r] = [number.multiply_add(left, sums[r][0]), number.multiply_add(right, sums[r][1])];
-            }
-        }
+        add_products::<V, R>(self.inputs.iter().map(|input| &weights[*input as usize]), self.rows, self.sums);
+    }
+}
+
+/// Sums over the numbers of every row times the weights of their inputs.
+#[inline(always)]
+fn add_products<'a, V: Lanes, const R: usize>(
+    weights: impl ExactSizeIterator<Item = &'a [Block; 2]>,
+    rows: [&[f32]; R],
+    out: &mut [[Block; 2]; R],
+) {
+    let mut sums = [[V::splat(0.0); 2]; R];
+    for row in rows {
+        assert!(row.len() >= weights.len());
+    }
+    for (n, [left, right]) in weights.enumerate() {
+        let (left, right) = (V::load(&left.0), V::load(&right.0));
         for r in 0..R {
-            sums[r][0].store(&mut self.sums[r][0].0);
-            sums[r][1].store(&mut self.sums[r][1].0);
+            // SAFETY: rows are as long as there are weights, see above.
+            let number = V::splat(unsafe { *rows[r].get_unchecked(n) });
+            sums[r] = [number.multiply_add(left, sums[r][0]), number.multiply_add(right, sums[r][1])];
         }
+    }
+    for r in 0..R {
+        sums[r][0].store(&mut out[r][0].0);
+        sums[r][1].store(&mut out[r][1].0);
     }
 }

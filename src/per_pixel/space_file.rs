@@ -1,12 +1,48 @@
-//! Labels and wavelengths of a model in its file: `minimum [L]`, `maximum [L]`, `wavelength [W]` (may be
-//! absent), metadata `label_names`, `label_units`. Published files have `x_min`, `x_max`.
+//! What models have in common in their files: names of layers, the activation, labels and wavelengths as
+//! `minimum [L]`, `maximum [L]`, `wavelength [W]` (may be absent), metadata `label_names`, `label_units`.
+//! Published files have `w_array_0`, `b_array_0`, …, `x_min`, `x_max`.
 
+use super::activation::Activation;
 use super::labels::{LabelSpace, canonical_name};
 use super::tensor_file::{TensorFile, TensorWriter};
 use crate::error::{Error, Result};
 use ndarray::ArrayD;
 
-/// Adds them.
+/// Names of the tensors of a network's layers.
+#[derive(Clone, Copy)]
+pub(super) struct LayerNames {
+    /// The published layout.
+    pub published: bool,
+}
+
+impl LayerNames {
+    /// Those that a file has.
+    pub fn of(file: &TensorFile) -> Self {
+        Self { published: file.has("w_array_0") }
+    }
+
+    /// Name of the kernel (`w`) or bias (`b`) of a layer.
+    pub fn name(self, kind: &str, layer: usize) -> String {
+        if self.published { format!("{kind}_array_{layer}") } else { format!("{kind}{layer}") }
+    }
+
+    /// The activation of the metadata, which published files may lack.
+    ///
+    /// # Errors
+    /// `Model`, when it is absent from a file of our own, or unknown.
+    pub fn activation(self, file: &TensorFile, of_published: Activation) -> Result<Activation> {
+        match file.text("activation") {
+            None if self.published => Ok(of_published),
+            text => text.and_then(Activation::named).ok_or_else(|| {
+                Error::model(format!("{}, metadata 'activation'", file.place()))
+                    .found(text.unwrap_or("nothing"))
+                    .expected("tanh, sigmoid or leaky_relu")
+            }),
+        }
+    }
+}
+
+/// Adds labels and wavelengths.
 pub(super) fn write_space(file: &mut TensorWriter, space: &LabelSpace, wavelength: &[f64]) {
     let n = space.len();
     file.double("minimum", &[n], space.minimum.iter().copied());
@@ -18,7 +54,7 @@ pub(super) fn write_space(file: &mut TensorWriter, space: &LabelSpace, wavelengt
     file.text("label_units", space.units.join(","));
 }
 
-/// Reads them, of `n` labels.
+/// Reads labels, of which there are `n`, and wavelengths.
 ///
 /// # Errors
 /// When a tensor or the names are absent, or contradict each other.

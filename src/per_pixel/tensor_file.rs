@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::tensor::file::{self, Entry};
 use ndarray::{ArrayD, IxDyn};
-use safetensors::tensor::{Dtype, SafeTensors};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
@@ -12,8 +12,9 @@ use std::path::Path;
 /// The bytes of a file whose header has been understood.
 pub(super) struct TensorFile {
     place: String,
-    bytes: Vec<u8>,
-    metadata: HashMap<String, String>,
+    header: Metadata,
+    /// The tensors' own bytes, to which the offsets of the header refer.
+    data: Vec<u8>,
 }
 
 impl TensorFile {
@@ -22,18 +23,19 @@ impl TensorFile {
     /// # Errors
     /// When it cannot be read or is no complete safetensors file.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|error| Error::reading(path, error))?;
+        let mut data = std::fs::read(path).map_err(|error| Error::reading(path, error))?;
         let place = path.display().to_string();
-        let metadata = SafeTensors::read_metadata(&bytes)
-            .and_then(|(_, metadata)| SafeTensors::deserialize(&bytes).map(|_| metadata))
+        // `deserialize` also compares the header with the length of the file.
+        let (length, header) = SafeTensors::read_metadata(&data)
+            .and_then(|header| SafeTensors::deserialize(&data).map(|_| header))
             .map_err(|error| {
                 Error::data(&place)
                     .found(error.to_string())
                     .expected("a complete safetensors file")
                     .remedy("The file may be cut off: get or write it again.")
             })?;
-        let metadata = metadata.metadata().clone().unwrap_or_default();
-        Ok(Self { place, bytes, metadata })
+        data.drain(..8 + length);
+        Ok(Self { place, header, data })
     }
 
     /// Name of the file, for errors.
@@ -43,7 +45,7 @@ impl TensorFile {
 
     /// A text of the metadata.
     pub fn text(&self, key: &str) -> Option<&str> {
-        self.metadata.get(key).map(String::as_str)
+        self.header.metadata().as_ref()?.get(key).map(String::as_str)
     }
 
     /// An array of numbers of any type, or `None` where the file has none of that name.
@@ -52,10 +54,9 @@ impl TensorFile {
     /// When its type is none of F64, F32, I64, I32 and U8.
     pub fn optional(&self, name: &str) -> Result<Option<ArrayD<f64>>> {
         let failed = |found: String| Error::data(format!("{}, tensor '{name}'", self.place)).found(found);
-        let tensors = SafeTensors::deserialize(&self.bytes).map_err(|error| failed(error.to_string()))?;
-        let Ok(view) = tensors.tensor(name) else { return Ok(None) };
-        let data = view.data();
-        let values: Vec<f64> = match view.dtype() {
+        let Some(entry) = self.header.info(name) else { return Ok(None) };
+        let data = self.data.get(entry.data_offsets.0..entry.data_offsets.1).unwrap_or_default();
+        let values: Vec<f64> = match entry.dtype {
             Dtype::F64 => data.as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect(),
             Dtype::F32 => data.as_chunks::<4>().0.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes))).collect(),
             Dtype::I64 => data.as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes) as f64).collect(),
@@ -67,7 +68,7 @@ impl TensorFile {
                     .remedy("Convert the array to float32 before it is saved."));
             }
         };
-        ArrayD::from_shape_vec(IxDyn(view.shape()), values).map(Some).map_err(|error| failed(error.to_string()))
+        ArrayD::from_shape_vec(IxDyn(&entry.shape), values).map(Some).map_err(|error| failed(error.to_string()))
     }
 
     /// An array that must be there, of `axes` axes (as in `[N, L, W]`, for the error).
@@ -90,11 +91,19 @@ impl TensorFile {
         Ok(array)
     }
 
+    /// Whether there is a tensor of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.header.info(name).is_some()
+    }
+
+    /// How many tensors there are.
+    pub fn n_tensors(&self) -> usize {
+        self.header.tensors().len()
+    }
+
     /// Names of the tensors, sorted.
-    pub fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = SafeTensors::deserialize(&self.bytes)
-            .map(|tensors| tensors.names().iter().map(|name| (*name).to_owned()).collect())
-            .unwrap_or_default();
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.header.tensors().into_keys().collect();
         names.sort();
         names
     }

@@ -318,17 +318,11 @@ impl Learner for JointLearner<'_> {
     }
 
     fn learned(&self) -> Result<Parts> {
-        let names = self.weights.names().iter();
-        let numbers = names.map(|name| Ok((name.clone(), self.weights.values(name)?))).collect::<Result<_>>()?;
-        Ok(Parts { numbers, ..Default::default() })
+        Parts::of_weights(&self.weights)
     }
 
     fn restore(&mut self, learned: &Parts) -> Result<()> {
-        let device = self.device.taped();
-        for name in self.weights.names().to_vec() {
-            self.weights.set(&name, learned.numbers_of(&name)?, &device)?;
-        }
-        Ok(())
+        learned.restore_weights(&mut self.weights, &self.device.taped())
     }
 
     fn momentum(&self) -> Result<Vec<u8>> {
@@ -336,8 +330,7 @@ impl Learner for JointLearner<'_> {
     }
 
     fn restore_momentum(&mut self, bytes: Vec<u8>) -> Result<()> {
-        self.descent = Descent::from_bytes(&self.options.optimiser, bytes, self.device)
-            .map_err(|error| Error::data("checkpoint").found(error.to_string()).source(error))?;
+        self.descent = Descent::from_bytes(&self.options.optimiser, bytes, self.device)?;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 //! `b_array_0`, …, `x_min`, `x_max`) are read too; its public code has the leaky ReLU.
 
 use super::super::activation::Activation;
-use super::super::space_file::{read_space, require_numbers, require_shape, write_space};
+use super::super::space_file::{LayerNames, read_space, require_numbers, require_shape, write_space};
 use super::super::tensor_file::{TensorFile, TensorWriter};
 use super::{DenseLayer, JointNetwork};
 use crate::error::{Error, Result};
@@ -33,16 +33,12 @@ impl JointNetwork {
     /// When the file is damaged, lacks a tensor, or shapes contradict each other.
     pub fn read(path: &Path) -> Result<Self> {
         let file = TensorFile::read(path)?;
-        let names = file.names();
-        let published = names.iter().any(|name| name == "w_array_0");
-        let name = |kind: &str, index: usize| {
-            if published { format!("{kind}_array_{index}") } else { format!("{kind}{index}") }
-        };
+        let names = LayerNames::of(&file);
         // Up to the last one: `required` names one that is missing between.
-        let n_layers = (0..names.len()).rfind(|&index| names.contains(&name("w", index))).map_or(1, |last| last + 1);
+        let n_layers = (0..file.n_tensors()).rfind(|&index| file.has(&names.name("w", index))).map_or(1, |last| last + 1);
         let mut layers = Vec::new();
         for index in 0..n_layers {
-            let (kernel_name, bias_name) = (name("w", index), name("b", index));
+            let (kernel_name, bias_name) = (names.name("w", index), names.name("b", index));
             let (kernel, bias) = (file.required(&kernel_name, "[outputs, inputs]")?, file.required(&bias_name, "[outputs]")?);
             require_numbers(&file, &kernel_name, &kernel)?;
             require_shape(&file, &bias_name, &bias, &kernel.shape()[..1])?;
@@ -52,15 +48,8 @@ impl JointNetwork {
                 bias: bias.mapv(|value| value as f32).into_dimensionality().map_err(failed)?,
             });
         }
-        let activation = match file.text("activation") {
-            None if published => Activation::LeakyRelu,
-            text => text.and_then(Activation::named).ok_or_else(|| {
-                Error::model(format!("{}, metadata 'activation'", file.place()))
-                    .found(text.unwrap_or("nothing"))
-                    .expected("tanh, sigmoid or leaky_relu")
-            })?,
-        };
-        let (space, wavelength) = read_space(&file, layers[0].kernel.ncols(), published)?;
+        let activation = names.activation(&file, Activation::LeakyRelu)?;
+        let (space, wavelength) = read_space(&file, layers[0].kernel.ncols(), names.published)?;
         Self::new(space, wavelength, activation, layers).map_err(|error| error.within(file.place()))
     }
 }
