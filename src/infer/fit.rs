@@ -242,7 +242,8 @@ impl Block<'_> {
     fn fit(&self, stars: &[usize], reached: Reached<'_>) -> Result<Vec<Part>> {
         reached(FitStage::Begun)?;
         let options = self.fitter.options();
-        let breadths: Vec<Breadth> = stars.iter().map(|&star| Breadth::new(self.distance_signal(star), &options.start)).collect();
+        let breadth = |&star: &usize| Breadth::new(self.distance_signal(star), self.n_fluxes[star], &options.start);
+        let breadths: Vec<Breadth> = stars.iter().map(breadth).collect();
         let (model, constraints) = (self.problem.model, &self.problem.constraints);
         let drawn = |stars: &[usize], breadths: &[Breadth]| {
             self.fitter.starts.starts(model, self.observations, constraints, (stars, breadths))

@@ -70,6 +70,12 @@ pub struct StartOptions {
     pub runs_without_distance: usize,
     /// ϖ/σ above which a distance counts as measured: it tells the luminosity of a star.
     pub measured_distance: f64,
+    /// A star with fewer measured fluxes than this, as from photometry, is searched as widely as one without
+    /// a measured distance, from as many starts and draws as the next three options say (if it is more).
+    pub few_fluxes: usize,
+    pub runs_of_few_fluxes: usize,
+    pub candidates_of_few_fluxes: usize,
+    pub window_of_few_fluxes: f64,
     /// Width in ln λ of the pools of neighbouring wavelengths on which draws are scored. By default 0.08, or
     /// less where a short spectrum would have fewer than two pools for every parameter.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,6 +131,10 @@ impl Default for StartOptions {
             runs: 6,
             runs_without_distance: 10,
             measured_distance: 3.0,
+            few_fluxes: 20,
+            runs_of_few_fluxes: 16,
+            candidates_of_few_fluxes: 32,
+            window_of_few_fluxes: 60.0,
             pool_width: None,
             window: 30.0,
             candidates: 16,
@@ -188,6 +198,8 @@ impl FitOptions {
             ("start.runs", self.start.runs, 10_000),
             ("start.runs_without_distance", self.start.runs_without_distance, 10_000),
             ("start.candidates", self.start.candidates, 10_000),
+            ("start.runs_of_few_fluxes", self.start.runs_of_few_fluxes, 10_000),
+            ("start.candidates_of_few_fluxes", self.start.candidates_of_few_fluxes, 10_000),
             ("chunk", self.chunk, 1 << 20),
             ("posterior.draws", self.posterior.draws, 100_000),
         ] {
@@ -199,6 +211,7 @@ impl FitOptions {
             ("measured_distance", self.start.measured_distance),
             ("pool_width", self.start.pool_width.unwrap_or(1.0)),
             ("window", self.start.window),
+            ("window_of_few_fluxes", self.start.window_of_few_fluxes),
             ("other_labels", self.start.other_labels),
             ("other_luminosity", self.start.other_luminosity),
             ("start_window", self.start.start_window),

@@ -218,10 +218,11 @@ fn rivals(
 ) -> (Vec<usize>, Vec<usize>) {
     let (mut rivals, mut rivals_of) = (Vec::new(), vec![0]);
     for (index, &first) in first_rows.iter().enumerate() {
+        let of_star = breadths[index].rivals(known.loss(index));
         rivals.extend(starts.rows(index).filter(|&row| {
             let (predicted, loss) = (prediction.coordinates.row(row), prediction.loss[row]);
             let is_apart = known.is_apart(index, predicted);
-            let window = if is_apart { breadths[index].rivals.max(other_stars) } else { breadths[index].rivals };
+            let window = if is_apart { of_star.max(other_stars) } else { of_star };
             let leads_there = || {
                 known.is_predicted(index, predicted, loss)
                     || known.leads_there(index, evaluated.start().row(row), evaluated.loss()[row])

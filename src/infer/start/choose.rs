@@ -51,7 +51,8 @@ mod tests {
         let candidates: Vec<Candidate> = candidates.collect();
         let separation = |a: usize, b: usize| f32::abs(points[a].0 - points[b].0);
         let (mut chosen, options) = (vec![9], StartOptions::default());
-        let breadth = |runs| Breadth { runs, window: 30.0, rivals: 5.0 };
+        let limits = StartOptions { start_window: 30.0, ..options };
+        let breadth = |runs| Breadth::new(f64::INFINITY, 61, &StartOptions { runs, ..limits });
         choose(&mut candidates.clone(), breadth(6), &options, separation, &mut chosen);
         assert_eq!(chosen, [1, 2, 3], "a neighbour of the best, one of the third, and a bad one are no starts");
         choose(&mut candidates.clone(), breadth(2), &options, separation, &mut chosen);

@@ -25,7 +25,7 @@ mod score;
 mod spread;
 mod star;
 
-use super::breadth::Breadth;
+use super::breadth::{Breadth, excess};
 use super::options::StartOptions;
 use crate::error::Result;
 use crate::model::{ForwardModel, ParameterSpace, Transform};
@@ -182,10 +182,21 @@ impl StartGrid {
         work.star.observe(data, star, &self.pools, &model.space, (&self.linear, &self.labels), constraints);
         self.draws.score(&work.star, &self.linear, &mut work.scores);
         let candidates = &mut work.candidates;
-        work.scores.best(self.options.window as f32, &mut candidates.draws);
         let luminosity = self.linear.iter().position(|linear| linear.logarithmic);
-        work.spread.choose(&self.draws, &work.scores, luminosity, self.options.candidates, &mut candidates.draws);
-        self.surroundings.refine(&work.star, &self.draws, &self.linear, &work.scores, candidates);
+        let mut breadth = breadth;
+        let mut gather = |breadth: Breadth, candidates: &mut Candidates| {
+            work.scores.best(breadth.draws, &mut candidates.draws);
+            work.spread.choose(&self.draws, &work.scores, luminosity, breadth.candidates, &mut candidates.draws);
+            self.surroundings.refine(&work.star, &self.draws, &self.linear, &work.scores, candidates);
+            candidates.scores().iter().copied().fold(f32::INFINITY, f32::min)
+        };
+        let best = gather(breadth, candidates);
+        // Once more, more widely, for a star that the model does not fit.
+        let excess = excess(f64::from(best), work.star.pools.len());
+        if excess > 1.0 && excess.is_finite() {
+            breadth = breadth.of_poor_fit(excess, &self.options);
+            gather(breadth, candidates);
+        }
         self.choose(candidates, luminosity, breadth, (&mut work.rivals, &mut work.chosen));
         let n = self.labels.len();
         let mut starts = Array2::zeros((work.chosen.len(), model.space.len()));
