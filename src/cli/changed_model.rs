@@ -2,10 +2,11 @@
 
 use super::training_task::write_provenance;
 use crate::error::{Error, Result};
+use crate::package::MODEL_FOLDER;
 use crate::run::inputs::{Inputs, require_utf8};
 use crate::run::provenance::Provenance;
 use crate::table::{check_target_directory, write_directory_atomically, write_member};
-use crate::train::{MODEL_FOLDER, STARS_FILE, TrainedModel};
+use crate::train::{STARS_FILE, TrainedModel};
 use std::path::Path;
 
 /// Fails when `output` cannot be written, or is an input.

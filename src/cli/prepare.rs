@@ -6,6 +6,7 @@ use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::run::inputs::{Inputs, require_utf8};
 use crate::survey::prepare::{PrepareRecipe, Summary, prepare};
+use crate::table::Format;
 use crate::warning::warn_once;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use std::time::Instant;
 pub struct Arguments {
     /// Recipe (TOML) that names the files, or a built-in one (`photosphere recipe` lists them).
     recipe: String,
-    /// Observation file to write (.parquet, .fits, .ecsv, .csv).
+    /// Observation file to write (.parquet, .fits, .ecsv).
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Replace the output if it exists.
@@ -32,6 +33,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     }
     let clock = Instant::now();
     require_utf8(&arguments.output)?;
+    Format::of_observations(&arguments.output)?;
     let recipe = recipe(&arguments.recipe)?;
     Inputs::of(recipe.paths().chain([Path::new(&arguments.recipe)])).require_other(&arguments.output)?;
     let summary = prepare(recipe, &arguments.output, arguments.overwrite)?;

@@ -31,16 +31,9 @@ pub struct Arguments {
 /// Prints.
 pub fn run(arguments: &Arguments) -> Result<Outcome> {
     let Some(name) = &arguments.name else { return Ok(list()) };
-    let text = match (name.as_str(), built_in::find(name)) {
-        ("fit", _) => toml_of(&FitOptions::default())?,
-        ("confidence", _) => toml_of(&ConfidenceOptions::default())?,
-        ("pixel-networks", _) => PixelRecipe::default().to_toml()?,
-        ("pixel-polynomials", _) => PolynomialRecipe::default().to_toml()?,
-        ("joint-network", _) => JointRecipe::default().to_toml()?,
-        ("fit-pixel-networks", _) => toml_of(&SpectrumFitOptions::default())?,
-        ("distance", _) => toml_of(&DistanceRecipe::default())?,
-        ("simulate", _) => toml_of(&SurveyConfig::default())?,
-        ("prepare", _) => toml_of(&PrepareRecipe::default())?,
+    let defaults = DEFAULTS.iter().find(|defaults| defaults.name == name.as_str());
+    let text = match (defaults, built_in::find(name)) {
+        (Some(defaults), _) => (defaults.toml)()?,
         (_, Some(recipe)) => match (arguments.all_keys, recipe.purpose) {
             (false, _) => recipe.text.to_owned(),
             (true, Purpose::Train) if kind_of(recipe.text).as_deref() == Some(RegressionModel::KIND) => {
@@ -50,17 +43,52 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
             (true, Purpose::Prepare) => toml_of(&PrepareRecipe::parse(recipe.text)?)?,
         },
         (_, None) => {
-            let names: Vec<&str> = built_in::ALL.iter().map(|recipe| recipe.name).collect();
+            let names: Vec<&str> = all().map(|(name, _)| name).collect();
             return Err(Error::usage(format!("recipe '{name}'"))
                 .found("no such built-in recipe")
-                .expected(format!(
-                    "one of {}, fit, confidence, pixel-networks, pixel-polynomials, joint-network, fit-pixel-networks, distance, simulate, prepare",
-                    names.join(", ")
-                ))
+                .expected(format!("one of {}", names.join(", ")))
                 .remedy("`photosphere recipe` lists them."));
         }
     };
     Ok(Outcome::answer(text.clone(), json!({ "name": name, "toml": text })))
+}
+
+/// Options that are printed with their defaults.
+struct Defaults {
+    name: &'static str,
+    description: &'static str,
+    toml: fn() -> Result<String>,
+}
+
+impl Defaults {
+    const fn new(name: &'static str, description: &'static str, toml: fn() -> Result<String>) -> Self {
+        Self { name, description, toml }
+    }
+}
+
+/// All of them.
+const DEFAULTS: [Defaults; 9] = [
+    Defaults::new("fit", "defaults of `fit --config`", || toml_of(&FitOptions::default())),
+    Defaults::new("confidence", "defaults of `confidence --config`", || toml_of(&ConfidenceOptions::default())),
+    Defaults::new("pixel-networks", "defaults of the training of a network per pixel", || PixelRecipe::default().to_toml()),
+    Defaults::new("pixel-polynomials", "defaults of the training of a polynomial per pixel", || {
+        PolynomialRecipe::default().to_toml()
+    }),
+    Defaults::new("joint-network", "defaults of the training of one network for all pixels", || JointRecipe::default().to_toml()),
+    Defaults::new(
+        "fit-pixel-networks",
+        "defaults of `fit --config` with such models",
+        || toml_of(&SpectrumFitOptions::default()),
+    ),
+    Defaults::new("distance", "defaults of `distance --config`", || toml_of(&DistanceRecipe::default())),
+    Defaults::new("simulate", "defaults of `simulate --config`", || toml_of(&SurveyConfig::default())),
+    Defaults::new("prepare", "defaults of the recipes of `prepare`", || toml_of(&PrepareRecipe::default())),
+];
+
+/// Names and descriptions of all that can be printed.
+fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let recipes = built_in::ALL.iter().map(|recipe| (recipe.name, recipe.description));
+    recipes.chain(DEFAULTS.iter().map(|defaults| (defaults.name, defaults.description)))
 }
 
 fn toml_of(options: &impl Serialize) -> Result<String> {
@@ -68,19 +96,7 @@ fn toml_of(options: &impl Serialize) -> Result<String> {
 }
 
 fn list() -> Outcome {
-    let defaults = [
-        ("fit", "defaults of `fit --config`"),
-        ("confidence", "defaults of `confidence --config`"),
-        ("pixel-networks", "defaults of the training of a network per pixel"),
-        ("pixel-polynomials", "defaults of the training of a polynomial per pixel"),
-        ("joint-network", "defaults of the training of one network for all pixels"),
-        ("fit-pixel-networks", "defaults of `fit --config` with such models"),
-        ("distance", "defaults of `distance --config`"),
-        ("simulate", "defaults of `simulate --config`"),
-        ("prepare", "defaults of the recipes of `prepare`"),
-    ];
-    let all: Vec<(&str, &str)> = built_in::ALL.iter().map(|recipe| (recipe.name, recipe.description)).chain(defaults).collect();
-    let text: String = all.iter().map(|(name, description)| format!("{name:<28}{description}\n")).collect();
-    let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
+    let text: String = all().map(|(name, description)| format!("{name:<28}{description}\n")).collect();
+    let names: Vec<&str> = all().map(|(name, _)| name).collect();
     Outcome::answer(text, json!({ "names": names }))
 }

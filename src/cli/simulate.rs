@@ -10,7 +10,7 @@ use crate::run::inputs::{Inputs, require_utf8};
 use crate::run::provenance::Provenance;
 use crate::run::{Existing, Standing, record};
 use crate::simulate::{Simulator, SurveyConfig};
-use crate::table::Writer;
+use crate::table::{Format, Writer};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ const CHUNK: usize = 4096;
 /// included.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Observation file to write (.parquet, .fits, .ecsv, .csv).
+    /// Observation file to write (.parquet, .fits, .ecsv; with --raw, .csv too).
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Write the XP spectra to this file, as the Gaia archive publishes them (coefficients, errors,
@@ -57,6 +57,9 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     config.seed = settings.seed.unwrap_or(config.seed);
     if arguments.new {
         config = new_stars(config);
+    }
+    if arguments.raw.is_none() {
+        Format::of_observations(&arguments.output)?;
     }
     let outputs = [Some(&arguments.output), arguments.raw.as_ref()];
     for output in outputs.into_iter().flatten() {

@@ -6,15 +6,13 @@ use crate::infer::{Ensemble, ensemble};
 use crate::model::{ParameterSpace, Registry, check_measured};
 use crate::observations::{ReadOptions, Sample, columns};
 use crate::package::{Check, Trainable, Trained, TrainingContext};
-use crate::table::{FolderKind, Table};
-use crate::train::{MODEL_FOLDER, Recipe, STARS_FILE, TrainedModel, train};
+use crate::table::Table;
+use crate::train::{Recipe, STARS_FILE, TrainedModel, train};
 use serde_json::{Value, json};
 use std::path::Path;
 
 impl Trainable for TrainedModel {
     type Recipe = Recipe;
-
-    const FOLDER: FolderKind = MODEL_FOLDER;
 
     fn recipe(text: &str, place: &str, _folder: &Path, seed: Option<u64>) -> Result<Recipe> {
         let recipe = Recipe::parse(text, place)?;

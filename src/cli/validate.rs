@@ -140,8 +140,9 @@ impl Arguments {
     }
 
     fn calibration_options(&self) -> Result<CalibrationOptions> {
-        let cells = <[String; 2]>::try_from(self.cells.clone())
-            .map_err(|found| Error::usage("--cells").found(found.join(", ")).expected("two columns, as in teff,logg"))?;
+        let cells = <[String; 2]>::try_from(self.cells.clone()).ok().filter(|[first, second]| first != second);
+        let cells =
+            cells.ok_or_else(|| Error::usage("--cells").found(self.cells.join(",")).expected("two columns, as in teff,logg"))?;
         Ok(CalibrationOptions { split: self.split.clone(), cells })
     }
 }

@@ -89,7 +89,7 @@ pub fn ensemble(
         Error::data("stars that were not trained on")
             .found(format!("{n} {which}, of {}", stars.len()))
             .expected(format!("at least {LEAST_STARS}, which tell how far the members are from one another"))
-            .remedy("Give more stars, a larger data.validation_fraction in the recipe, or leave a member out whose fits are bad.")
+            .remedy("Give more stars, a larger data.validation_fraction in the recipe, or other seeds (`--seed`, of the first): one bad member counts for all.")
     };
     if good.len() < LEAST_STARS {
         return Err(too_few(good.len(), "in the basic cut of all members"));

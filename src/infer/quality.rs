@@ -33,6 +33,7 @@ impl Quality<'_> {
         };
         let outside = labels.into_iter().any(is_outside);
         let [parallax_disagrees, constraint_violated] = self.disagreements(part, i);
+        let has_no_errors = (0..self.free.len()).any(|p| !part.covariance[[i, p, p]].is_finite());
         let unlikely = self.trained.prior.ln_density_threshold().is_some_and(|limit| part.ln_prior[i] < limit);
         [
             (is_poor(part.chi_square[i], part.degrees_of_freedom[i]), flags::POOR_FIT),
@@ -40,7 +41,7 @@ impl Quality<'_> {
             (parallax_disagrees, flags::PARALLAX_DISAGREES),
             (constraint_violated, flags::CONSTRAINT_VIOLATED),
             (self.is_at_limit(part, i), flags::AT_LIMIT),
-            (!status.is_optimum(), flags::NOT_CONVERGED),
+            (!status.is_optimum() || has_no_errors, flags::NOT_CONVERGED),
             (part.eigenvalue[i] <= 0.0, flags::NOT_A_MINIMUM),
             (outside, flags::OUTSIDE_TRAINING_RANGE),
             (part.second_delta_loss[i].is_finite(), flags::SECOND_OPTIMUM),

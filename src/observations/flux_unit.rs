@@ -51,6 +51,8 @@ impl FluxUnits {
         refuse_ambiguous(table, &stated, own_error.is_none(), covariance_name.filter(|_| own_covariance.is_none()))?;
         if unit::is_absent(&target) {
             match &stated {
+                // Flux over a continuum has no unit.
+                None if table.metadata_of(columns::CONTINUUM).is_some() || has_no_unit(table) => {}
                 None => warn("no unit is stated: it is taken as it is, and a model of it knows none".into()),
                 Some(Stated { text, .. }) => {
                     warn(format!("the model knows no unit of its flux: flux in {text} is taken for the same"))
@@ -136,6 +138,11 @@ pub(super) fn require_same_flux_unit(first: &Table, more: &Table, place: &str) -
 struct Stated {
     text: String,
     unit: Unit,
+}
+
+/// Whether the file says that its flux has no unit, by metadata of nothing.
+fn has_no_unit(table: &Table) -> bool {
+    table.metadata_of(columns::FLUX_UNIT).is_some_and(|unit| unit.trim().is_empty())
 }
 
 /// The unit of the flux column, or else the metadata's. Programs that convert the column leave the metadata

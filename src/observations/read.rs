@@ -184,7 +184,7 @@ fn grid_of(table: &Table) -> Result<Grid> {
             Error::data(format!("metadata '{key}'"))
                 .found("none")
                 .expected("a JSON list")
-                .remedy("Make the observation file with `photosphere prepare` or `photosphere simulate`.")
+                .remedy("Make the observation file with `photosphere prepare` or `photosphere simulate`, as .parquet, .fits or .ecsv: CSV and some writers keep no metadata.")
         })
     };
     let unreadable = |key: &str, error: serde_json::Error| {

@@ -6,12 +6,14 @@
 //! where the program's kinds are listed.
 
 mod estimator;
+mod folder;
 mod guide;
 mod kinds;
 mod request;
 mod training;
 
 pub use estimator::{Estimated, Estimator, FitStage, Reached};
+pub use folder::MODEL_FOLDER;
 pub use guide::Guide;
 pub use kinds::{Kind, Kinds, Package, kind_of};
 pub use request::{Request, StartFrom, read_toml};

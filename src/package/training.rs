@@ -1,5 +1,6 @@
 //! What a kind of package says of its recipes, so that the program can train it.
 
+use super::folder::MODEL_FOLDER;
 use super::kinds::Kind;
 use crate::error::{Error, Result};
 use crate::learn::CheckpointFile;
@@ -18,8 +19,9 @@ pub trait Trainable: Kind {
     /// What a recipe says.
     type Recipe;
 
-    /// The folder in which packages are saved, with all files that may be in it.
-    const FOLDER: FolderKind;
+    /// The folder in which packages are saved, with all files that may be in it; a kind with files of its own
+    /// lists them.
+    const FOLDER: FolderKind = MODEL_FOLDER;
 
     /// Whether a training visits stars part by part, so that it can be given those of files larger than
     /// memory; others ask for the [`Sample::whole`].

@@ -23,10 +23,13 @@ pub const POOR_FIT_BEYOND: f64 = 3.0;
 /// Labels are outside the range of the training when they leave it by more than this part of its width.
 const RANGE_TOLERANCE: f64 = 1e-6;
 
+/// Errors of labels are none when they are larger than this many times the range of the training.
+const LARGEST_ERROR: f64 = 1e3;
+
 /// Every bit of a catalogue.
 pub const FLAGS: [Flag; 6] = [
     Flag::new(flags::POOR_FIT, "poor_fit", "qflag_chi2 of 3 or more"),
-    Flag::new(flags::NOT_CONVERGED, "not_converged", "not converged"),
+    Flag::new(flags::NOT_CONVERGED, "not_converged", "not converged, or without errors: the flux does not tell the labels"),
     Flag::new(flags::OUTSIDE_TRAINING_RANGE, "outside_training_range", "labels outside the training range"),
     flags::BAD_FLUX_FLAG,
     Flag::new(flags::NOT_FITTED, "not_fitted", "not fitted (too few fluxes)"),
@@ -203,12 +206,18 @@ impl SpectralEstimator {
         let quality: Vec<f64> = (0..n).map(|i| self.core.card.goodness.judge(ratios[i], per_pixel(i))).collect();
         let scaled = space.scale(fits.labels.view());
         let is_outside = |i: usize| scaled.row(i).iter().any(|x| x.abs() > 0.5 + RANGE_TOLERANCE);
+        // A failed training may have made a model that hardly depends on the labels.
+        let is_told = |i: usize| {
+            let mut labels = (0..l).zip(space.minimum.iter().zip(&space.maximum));
+            labels.all(|(k, (low, high))| fits.covariance[[i, k, k]].sqrt() < LARGEST_ERROR * (high - low))
+        };
         let bits = |i: usize| {
             let input = observations.input_flags[i];
             [
                 (input & input_flag::BAD_FLUX != 0, flags::BAD_FLUX),
                 (fits.endings[i] == Ending::TooFewPixels, flags::NOT_FITTED),
                 (fits.endings[i] == Ending::Unfinished, flags::NOT_CONVERGED),
+                (fits.endings[i] == Ending::Converged && !is_told(i), flags::NOT_CONVERGED),
                 (quality[i] >= POOR_FIT_BEYOND, flags::POOR_FIT),
                 (is_outside(i), flags::OUTSIDE_TRAINING_RANGE),
                 (fits.at_bound[i], flags::AT_LIMIT),
@@ -231,13 +240,14 @@ impl SpectralEstimator {
         let values = ndarray::concatenate(Axis(1), &[fits.labels.view(), fits.nuisances.view()])
             .map_err(|error| Error::data("fitted parameters").found(error.to_string()).source(error))?;
         let n_parameters = parameters.len();
+        let flags: Vec<i32> = (0..n).map(bits).collect();
         let estimates = Estimates {
             ids: observations.ids.clone(),
             parameters,
             fitted: (0..n_parameters).collect(),
             values,
             covariance: fits.covariance,
-            flags: (0..n).map(bits).collect(),
+            flags,
         };
         let scalar = |name: &str, description: &str, ucd: &str, values: Vec<f64>| {
             Column::nullable(ColumnSchema::new(name, "", description).with_ucd(ucd), values)

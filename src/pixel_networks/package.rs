@@ -8,13 +8,13 @@ use super::training::{ANGSTROM, fault_of_errors};
 use crate::error::{Error, Result};
 use crate::model::{Registry, check_grid};
 use crate::observations::Grid;
-use crate::package::{Estimator, Kind, Package, Request};
+use crate::package::{Estimator, Kind, MODEL_FOLDER, Package, Request};
 use crate::per_pixel::train::LabelErrors;
 use crate::per_pixel::{LabelSpace, PixelModel, read_labels, write_labels};
-use crate::table::{FolderKind, write_directory_atomically, write_member};
+use crate::table::{write_directory_atomically, write_member};
 use crate::tensor::Device;
 use crate::text::hexadecimal;
-use crate::train::PROVENANCE_FILE;
+
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -33,13 +33,9 @@ pub const PIXELS_FILE: &str = "training_pixels.parquet";
 /// Layout of `model.toml`.
 const FORMAT: u32 = 1;
 
-/// What the folder of a family may hold.
-pub(super) const fn folder_of<M: SpectralModel>() -> FolderKind {
-    FolderKind {
-        name: "a model directory",
-        mark: DESCRIPTION_FILE,
-        files: &[DESCRIPTION_FILE, M::FILE, TEMPLATES_FILE, STARS_FILE, PIXELS_FILE, PROVENANCE_FILE],
-    }
+/// A metric: a failed training may leave a huge one.
+fn number(value: f64) -> String {
+    if value.abs() < 1e5 { format!("{value:.5}") } else { format!("{value:.3e}") }
 }
 
 /// What is known of a model beside its tensors.
@@ -169,7 +165,7 @@ impl<M: SpectralModel> SpectralPackage<M> {
     /// # Errors
     /// When it exists and `overwrite` is false, or something cannot be written.
     pub fn save(&self, directory: &Path, overwrite: bool, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-        write_directory_atomically(directory, overwrite, &folder_of::<M>(), |folder| {
+        write_directory_atomically(directory, overwrite, &MODEL_FOLDER, |folder| {
             write_member(&folder.join(DESCRIPTION_FILE), card_text(&self.core.card)?)?;
             self.model.write(&folder.join(M::FILE), false)?;
             write_labels(&folder.join(TEMPLATES_FILE), self.core.space(), self.core.templates.view())?;
@@ -238,7 +234,7 @@ impl<M: SpectralModel> Package for SpectralPackage<M> {
         line("gradients", if card.library.is_empty() { cheats() } else { card.library.clone() });
         card.weaknesses.iter().chain(&card.doubts).for_each(|warning| line("warning", warning.clone()));
         card.label_errors.iter().filter_map(fault_of_errors).for_each(|fault| line("warning", fault));
-        card.metrics.iter().for_each(|(name, value)| line(name, format!("{value:.5}")));
+        card.metrics.iter().for_each(|(name, value)| line(name, number(*value)));
         text.push_str("labels\n");
         for k in 0..space.len() {
             let _ = writeln!(

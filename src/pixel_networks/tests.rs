@@ -130,9 +130,11 @@ fn polynomials_are_trained_fitted_and_inspected_like_networks() {
     let bits = found.column("quality_flags").unwrap().to_i64().unwrap();
     assert!(bits[3] & (1 << 11) != 0 && bits.iter().filter(|bits| **bits < 8).count() > 140, "{bits:?}");
     check_scatter(&column, &bits);
-    // Networks know what polynomials of the same physics reach.
+    // Networks know what polynomials of the same physics reach, and take the place of a model of another
+    // kind.
     let networks = path("networks");
-    assert_eq!(command(&format!("train {} {training} -o {networks}", path("recipe.toml"))), 0);
+    std::fs::rename(&model, &networks).unwrap();
+    assert_eq!(command(&format!("train {} {training} -o {networks} --overwrite", path("recipe.toml"))), 0);
     let package = <PixelPackage as crate::package::Kind>::load(Path::new(&networks), &effects, &device).unwrap();
     let metric = |name: &str| package.core.card.metrics[name];
     let [own, oracle] = ["", ", polynomials"].map(|of| metric(&format!("chi-square of validation, some pixels{of}")));
@@ -359,6 +361,36 @@ fn labels_in_error_are_freed_and_the_package_says_so() {
         training::fault_of_errors(&errors)
     };
     assert!(fault(1.2).is_none() && fault(2.0).unwrap().contains("understated") && fault(0.4).unwrap().contains("overstated"));
+}
+
+/// A model that learned nothing does not depend on the labels: whatever comes out is flagged.
+#[test]
+fn stars_of_a_model_that_tells_no_labels_are_not_good() {
+    let folder = tempfile::tempdir().unwrap();
+    files(folder.path());
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let text = std::fs::read_to_string(folder.path().join("recipe.toml")).unwrap();
+    let recipe: PixelRecipe = PixelRecipe::parse(&text, "recipe").unwrap();
+    let list = LineList { n_pixels: 40, ..LineList::default() };
+    let units = recipe.labels.iter().map(|_| String::new()).collect();
+    let space = LabelSpace::new(recipe.labels.clone(), units, vec![-1.0; 4], vec![1.0; 4]).unwrap();
+    let architecture = crate::per_pixel::Architecture::new(4, &[2], crate::per_pixel::Activation::Tanh).unwrap();
+    let wavelength = list.wavelength();
+    for size in [0.0, 1e-30] {
+        let parameters = ndarray::Array2::from_elem((40, architecture.n_parameters()), size);
+        let networks = PixelNetworks::new(space.clone(), wavelength.clone(), architecture.clone(), parameters).unwrap();
+        let grid = wavelength.iter().map(|angstrom| angstrom / 10.0).collect();
+        let mut grid = crate::observations::Grid::new(grid, (0..40).map(|pixel| format!("pixel_{pixel}")).collect()).unwrap();
+        grid.medium = Some(crate::spectrum::Medium::Vacuum);
+        let card = PixelCard::of_grid::<PixelNetworks>(grid);
+        let package = PixelPackage::new(card, networks, ndarray::array![[0.0; 4]]).unwrap();
+        let (model, catalogue) = (format!("{}{size}", path("model")), format!("{}{size}.parquet", path("catalogue")));
+        package.save(Path::new(&model), false, |_| Ok(())).unwrap();
+        assert_eq!(command(&format!("fit {model} {} -o {catalogue}", path("new.parquet"))), 0);
+        let bits = table::read(Path::new(&catalogue)).unwrap().column("quality_flags").unwrap().to_i64().unwrap();
+        let not_converged = i64::from(crate::catalogue::flags::NOT_CONVERGED | crate::catalogue::flags::NOT_FITTED);
+        assert!(bits.iter().all(|bits| bits & not_converged != 0), "{size}: {bits:?}");
+    }
 }
 
 #[test]

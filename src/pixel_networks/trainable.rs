@@ -1,6 +1,6 @@
 //! The training of models of spectra by recipes.
 
-use super::package::{PIXELS_FILE, STARS_FILE, SpectralPackage, folder_of};
+use super::package::{PIXELS_FILE, STARS_FILE, SpectralPackage};
 use super::recipe::SpectraRecipe;
 use super::spectral_model::{SpectralModel, TrainingChoices};
 use super::training::train;
@@ -9,14 +9,12 @@ use crate::model::Registry;
 use crate::observations::{ReadOptions, Sample};
 use crate::package::{Trainable, Trained, TrainingContext};
 use crate::per_pixel::GradientLibrary;
-use crate::table::{FolderKind, Table};
+use crate::table::Table;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 impl<M: SpectralModel> Trainable for SpectralPackage<M> {
     type Recipe = SpectraRecipe<M>;
-
-    const FOLDER: FolderKind = folder_of::<M>();
 
     const HAS_SEED: bool = M::Choices::HAS_SEED;
 

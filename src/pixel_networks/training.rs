@@ -20,6 +20,11 @@ use ndarray::{Array2, Axis};
 pub(super) const ANGSTROM: f64 = 10.0;
 /// Seed of the hash by which templates are chosen.
 const TEMPLATE_SEED: u64 = 0x7e_3a_91;
+/// χ² a pixel of spectra that were not trained on, above which a model is doubtful: …
+const LARGEST_CHI_SQUARE: f64 = 2.0;
+/// … or this, where it is more than so many times that of the training.
+const LEAST_DOUBTFUL: f64 = 1.3;
+const LARGEST_RATIO: f64 = 2.0;
 
 /// A trained package, with what is worth a table of its own.
 #[derive(Debug, Clone)]
@@ -138,7 +143,7 @@ pub fn train<M: SpectralModel>(
         );
     }
     let set = TrainingSet { space: space.clone(), wavelength, spectra, validation: validation_spectra, library };
-    let doubts = M::doubts(&set);
+    let mut doubts = M::doubts(&set);
     doubts.iter().for_each(|doubt| tracing::warn!("{doubt}"));
     let trained = M::train(&set, &recipe.training, context)?;
     let compared = compared(&set, &recipe.training, &trained, context)?;
@@ -155,6 +160,11 @@ pub fn train<M: SpectralModel>(
     let mean = |value: &dyn Fn(usize) -> f64| (0..trained.pixels.len()).map(value).sum::<f64>() / trained.pixels.len() as f64;
     let kept = |pixel: usize| trained.pixels[pixel].kept;
     let of_validation = !validation.is_empty();
+    let of_training = mean(&|pixel| kept(pixel).flux);
+    if let Some(doubt) = of_validation.then(|| doubt_of(of_training, mean(&|pixel| kept(pixel).validation))).flatten() {
+        tracing::warn!("{doubt}");
+        doubts.push(doubt);
+    }
     let card = PixelCard {
         description: recipe.description.clone(),
         resolution: recipe.resolution,
@@ -163,15 +173,12 @@ pub fn train<M: SpectralModel>(
         library: origin,
         weaknesses,
         flux_unit: observations.flux_unit.clone(),
-        metrics: [
-            ("chi-square of training", mean(&|pixel| kept(pixel).flux)),
-            ("gradient term", mean(&|pixel| kept(pixel).gradient)),
-        ]
-        .into_iter()
-        .chain(of_validation.then(|| ("chi-square of validation", mean(&|pixel| kept(pixel).validation))))
-        .chain(compared)
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect(),
+        metrics: [("chi-square of training", of_training), ("gradient term", mean(&|pixel| kept(pixel).gradient))]
+            .into_iter()
+            .chain(of_validation.then(|| ("chi-square of validation", mean(&|pixel| kept(pixel).validation))))
+            .chain(compared)
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
         goodness: Goodness::of(&signal_to_noise(&good), &per_pixel),
         untrained,
         label_errors,
@@ -183,6 +190,16 @@ pub fn train<M: SpectralModel>(
         pixels: table_of_pixels(&set.wavelength, &trained, of_validation)?,
         package: SpectralPackage::new(card, trained.model, templates)?,
     })
+}
+
+/// What χ² a pixel of spectra that were not trained on says against a model, beside that of the training.
+fn doubt_of(training: f64, validation: f64) -> Option<String> {
+    let (reason, is_doubtful) = match validation > LARGEST_RATIO * training {
+        true => ("it follows the noise of single training spectra, or has failed", !(validation < LEAST_DOUBTFUL)),
+        false => ("it has failed, or errors of fluxes or labels are too small", !(validation < LARGEST_CHI_SQUARE)),
+    };
+    let found = || format!("chi-square of the validation spectra is {validation:.3} a pixel, of the training {training:.3}");
+    is_doubtful.then(|| format!("{}: the model does not hold them within their errors; {reason}", found()))
 }
 
 /// What a training is worth beside another family. It is there already: that of the other one may fail.
@@ -282,4 +299,22 @@ fn table_of_pixels<M>(wavelength: &[f64], trained: &Training<M>, of_validation: 
     let schema = ColumnSchema::new("n_iterations", "", "iterations of the optimiser").with_ucd("meta.number");
     table.push(Column::scalar(schema, Values::Int32(iterations)))?;
     Ok(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trainings_that_failed_or_follow_the_noise_are_doubtful() {
+        for (training, validation) in [(0.95, 1.05), (0.5, 1.2), (1.4, 1.9), (0.01, 0.2)] {
+            assert_eq!(doubt_of(training, validation), None, "{training} {validation}");
+        }
+        for (training, validation) in [(0.0, 1569.9), (0.6, 1.31)] {
+            assert!(doubt_of(training, validation).unwrap().contains("follows the noise"));
+        }
+        for (training, validation) in [(70.0, 74.0), (2.8e23, 2.8e23), (1.0, f64::NAN), (f64::NAN, f64::NAN)] {
+            assert!(doubt_of(training, validation).unwrap().contains("has failed, or errors"));
+        }
+    }
 }

@@ -20,13 +20,14 @@ use super::target::Target;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ModelCard;
 use crate::observations::Grid;
-use crate::table::{FolderKind, write_directory_atomically, write_member};
+use crate::package::MODEL_FOLDER;
+use crate::table::{write_directory_atomically, write_member};
 use crate::tensor::file;
 use crate::tensor::layers::{Network, Predictor};
 use crate::tensor::{Device, Weights};
 use crate::text::fault_in_toml;
 use crate::text::hexadecimal;
-use crate::train::PROVENANCE_FILE;
+
 use ndarray::Array2;
 use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
@@ -50,13 +51,6 @@ fn format_of(target: &Target) -> u32 {
         Target::Labels { .. } | Target::Luminosity(_) => 1,
     }
 }
-
-/// What a model directory holds.
-pub const MODEL_FOLDER: FolderKind = FolderKind {
-    name: "a model directory of a regression",
-    mark: DESCRIPTION_FILE,
-    files: &[DESCRIPTION_FILE, WEIGHTS_FILE, TRAINING_FILE, COMPARISON_FILE, STARS_FILE, PROVENANCE_FILE],
-};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -57,7 +57,7 @@ pub use attribution::Attribution;
 pub use attribution_maps::{AttributionMaps, Class, MapOptions};
 pub use calibration::ErrorCalibration;
 pub use comparison::{Comparison, Row};
-pub use directory::{MODEL_FOLDER, STARS_FILE};
+pub use directory::STARS_FILE;
 pub use domain::Domain;
 pub use emission::{Emission, EmissionOptions, Reconstruction};
 pub use inputs::{Inputs, InputsRecipe};

@@ -1,6 +1,6 @@
 //! The training of direct networks by recipes of the kind `regression`.
 
-use super::directory::{MODEL_FOLDER, STARS_FILE};
+use super::directory::STARS_FILE;
 use super::model::RegressionModel;
 use super::recipe::RegressionRecipe;
 use super::train::train;
@@ -8,14 +8,13 @@ use crate::error::Result;
 use crate::model::Registry;
 use crate::observations::{Grid, ReadOptions, Sample};
 use crate::package::{Trainable, Trained, TrainingContext};
-use crate::table::{FolderKind, Table};
+use crate::table::Table;
 use serde_json::{Value, json};
 use std::path::Path;
 
 impl Trainable for RegressionModel {
     type Recipe = RegressionRecipe;
 
-    const FOLDER: FolderKind = MODEL_FOLDER;
     const IN_PARTS: bool = true;
 
     fn recipe(text: &str, place: &str, _folder: &Path, seed: Option<u64>) -> Result<RegressionRecipe> {

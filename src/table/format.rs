@@ -100,6 +100,20 @@ impl Format {
             None => Err(unknown(path)),
         }
     }
+
+    /// The format of an observation file to be written: it says what its fluxes are in its metadata.
+    ///
+    /// # Errors
+    /// As [`Format::of_output`]; `Usage` for a format that keeps no metadata.
+    pub fn of_observations(path: &Path) -> Result<Self> {
+        match Self::of_output(path)? {
+            Self::Csv => Err(Error::usage(path.display().to_string())
+                .found("CSV, which keeps no metadata (wavelengths, bands, units)")
+                .expected("an observation file that can be fitted")
+                .remedy("Write .parquet, .fits or .ecsv.")),
+            format => Ok(format),
+        }
+    }
 }
 
 fn only_read(path: &Path, found: &str) -> Error {

@@ -36,4 +36,4 @@ pub use recipe::{BinaryRecipe, CardText, Clean, DataRecipe, Learn, LossRecipe, R
 pub use run::{Report, StageRecord};
 pub use self_report::{Drift, SelfReport, ZeroPoints, zero_points};
 pub use state::EpochRecord;
-pub use trained::{MODEL_FOLDER, PRIOR_FILE, PROVENANCE_FILE, STARS_FILE, TrainedModel, TrainingLog, train};
+pub use trained::{PRIOR_FILE, PROVENANCE_FILE, STARS_FILE, TrainedModel, TrainingLog, train};

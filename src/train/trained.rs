@@ -11,8 +11,9 @@ use crate::error::{Error, Result};
 use crate::learn::{CheckpointFile, Checkpoints};
 use crate::model::{ForwardModel, ModelCard, Parameter, ParameterSpace, Registry, check_kelvin, check_measured};
 use crate::observations::{Observations, select};
+use crate::package::MODEL_FOLDER;
 use crate::prior::{GaussianMixture, NoisyLabels};
-use crate::table::{Column, ColumnSchema, FolderKind, Table, Values};
+use crate::table::{Column, ColumnSchema, Table, Values};
 use crate::tensor::Device;
 use crate::text::hexadecimal;
 use ndarray::{Array2, Array3};
@@ -31,13 +32,6 @@ const TRAINING_FILE: &str = "training.json";
 pub const STARS_FILE: &str = "training_stars.parquet";
 /// Where the model comes from, which the command line puts beside.
 pub const PROVENANCE_FILE: &str = "provenance.json";
-
-/// What a model directory holds.
-pub const MODEL_FOLDER: FolderKind = FolderKind {
-    name: "a model directory",
-    mark: "model.toml",
-    files: &["model.toml", "weights.safetensors", PRIOR_FILE, CONFIDENCE_FILE, TRAINING_FILE, STARS_FILE, PROVENANCE_FILE],
-};
 
 /// A trained model with its prior, its card and the history of its training.
 #[derive(Debug, Clone)]

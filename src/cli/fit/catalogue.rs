@@ -18,6 +18,7 @@ use crate::run::tally::Tally;
 use crate::run::{Existing, Standing, record_fit, recorded_residuals};
 use crate::survey::Source;
 use crate::table::{Column, Shape, Table, Writer, row_count};
+use crate::warning::warn_once;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -169,7 +170,10 @@ impl CatalogueTask<'_> {
         times.hash = hash;
         let seconds = progress.seconds();
         let per_star = 1e3 * seconds / tally.stars.max(1) as f64;
-        tracing::info!("{}: {tally}; {seconds:.1} s ({per_star:.2} ms a star), {times}", self.output.display());
+        match tally.stars {
+            0 => warn_once(format!("{}: the observations have no stars: the catalogue is empty", self.output.display())),
+            _ => tracing::info!("{}: {tally}; {seconds:.1} s ({per_star:.2} ms a star), {times}", self.output.display()),
+        }
         let summary = summary.take();
         let n_failed_files = summary.as_ref().map_or(0, |summary| summary.n_failed_files);
         let matches = summary.filter(|summary| summary.n_stars > 0).map(|summary| summary.n_matched);

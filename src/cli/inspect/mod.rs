@@ -7,9 +7,9 @@ mod table;
 use super::outcome::Outcome;
 use super::settings::Settings;
 use crate::error::{Error, Result};
+use crate::package::MODEL_FOLDER;
 use crate::run::expand;
 use crate::table::file_of;
-use crate::train::MODEL_FOLDER;
 use std::path::{Path, PathBuf};
 
 /// Show what is in a model directory or a table; or one star: data, fit, residuals and posterior.

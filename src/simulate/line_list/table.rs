@@ -44,6 +44,7 @@ impl LineList {
             ("wavelength_unit", "Angstrom".into()),
             ("wavelength_medium", "vacuum".into()),
             ("bands", json!(names).to_string()),
+            ("flux_unit", String::new()),
             ("program", concat!("photosphere ", env!("CARGO_PKG_VERSION"), ", line list").into()),
         ]
         .map(|(key, value)| (key.to_owned(), value))
