@@ -124,6 +124,11 @@ const BOTH: SpectrumFitOptions = SpectrumFitOptions {
     velocity: true,
     largest_velocity: 100.0,
     continuum_terms: 2,
+    rotation: false,
+    largest_rotation: 200.0,
+    limb_darkening: 0.6,
+    broadening: false,
+    largest_broadening: 100.0,
 };
 
 /// MAD-σ and median of the pulls of labels and nuisances.
@@ -190,7 +195,7 @@ fn rows_of_observed_spectra_are_their_derivatives() {
         };
         let apply = |scaled: &[f32], values: &[f64]| {
             let mut out = Vec::new();
-            nuisances.apply(&rows_at(scaled), values, &mut out);
+            nuisances.apply(&mut rows_at(scaled), values, &mut out);
             out
         };
         let own = apply(&at, &values);
