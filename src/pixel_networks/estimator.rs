@@ -32,7 +32,11 @@ pub const FLAGS: [Flag; 6] = [
     Flag::new(flags::OUTSIDE_TRAINING_RANGE, "outside_training_range", "labels outside the training range"),
     flags::BAD_FLUX_FLAG,
     Flag::new(flags::NOT_FITTED, "not_fitted", "not fitted (too few fluxes)"),
-    Flag::new(flags::AT_LIMIT, "at_limit", "a label, or another parameter, at the bound of the fit (a broadening of zero is none)"),
+    Flag::new(
+        flags::AT_LIMIT,
+        "at_limit",
+        "a label, or another parameter, at the bound of the fit (a broadening of zero is none)",
+    ),
 ];
 
 /// Fits spectra with a model.

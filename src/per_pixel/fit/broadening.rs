@@ -158,13 +158,7 @@ pub(super) struct Broadening {
 impl Broadening {
     /// By rotation where there is a limb darkening, by a Gaussian where there is none. `pixels` are those of a
     /// km/s at any pixel, the first beyond the last of `n_pixels` too; with `is_even` the same everywhere.
-    pub fn new(
-        limb_darkening: Option<f64>,
-        largest: f64,
-        n_pixels: usize,
-        is_even: bool,
-        pixels: impl Fn(usize) -> f64,
-    ) -> Self {
+    pub fn new(limb_darkening: Option<f64>, largest: f64, n_pixels: usize, is_even: bool, pixels: impl Fn(usize) -> f64) -> Self {
         let ends = if is_even { 1 } else { n_pixels.div_ceil(SEGMENT) + 1 };
         let pixels: Vec<f64> = (0..ends).map(|end| pixels(end * SEGMENT)).collect();
         let widest = largest * pixels.iter().copied().fold(0.0, f64::max);
@@ -207,9 +201,8 @@ impl Broadening {
             _ => at_ends
                 .windows(2)
                 .map(|ends| {
-                    let gain = |which: usize| -> Vec<f64> {
-                        ends[1][which].iter().zip(&ends[0][which]).map(|(b, a)| b - a).collect()
-                    };
+                    let gain =
+                        |which: usize| -> Vec<f64> { ends[1][which].iter().zip(&ends[0][which]).map(|(b, a)| b - a).collect() };
                     [0, 1].map(|which| [single(&ends[0][which]), single(&gain(which))])
                 })
                 .collect(),

@@ -407,7 +407,12 @@ impl SpectrumFitter {
         let scales = self.nuisances.scales();
         let is_at_bound = |search: &Search| {
             let is_none = |j: usize, x: f64| j >= l && self.nuisances.is_none(j - l, x);
-            search.scaled.iter().zip(&self.limits).enumerate().any(|(j, (x, limit))| x.abs() >= limit - AT_BOUND && !is_none(j, *x))
+            search
+                .scaled
+                .iter()
+                .zip(&self.limits)
+                .enumerate()
+                .any(|(j, (x, limit))| x.abs() >= limit - AT_BOUND && !is_none(j, *x))
         };
         // A parameter's unit over that in which it is scaled.
         let width = |j: usize| if j < l { space.width(j) } else { scales[j - l][1] };

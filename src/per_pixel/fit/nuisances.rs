@@ -98,7 +98,10 @@ impl Nuisances {
         if 2 * found.reach() >= n_pixels {
             let (option, largest) = kind.unwrap_or(("velocity", options.largest_velocity));
             return Err(Error::usage(format!("fit option {option}"))
-                .found(format!("{largest} km/s at most, for which {} pixels at either end take no part, of {n_pixels}", found.reach()))
+                .found(format!(
+                    "{largest} km/s at most, for which {} pixels at either end take no part, of {n_pixels}",
+                    found.reach()
+                ))
                 .expected("pixels that are left between them")
                 .remedy(format!("Lower largest_{option}.")));
         }

@@ -87,9 +87,7 @@ impl SpectrumFitOptions {
         if !(self.largest_velocity > 0.0 && self.largest_velocity <= 1000.0) {
             return fault("largest_velocity", self.largest_velocity.to_string(), "above 0, 1000 km/s at most");
         }
-        for (option, largest) in
-            [("largest_rotation", self.largest_rotation), ("largest_broadening", self.largest_broadening)]
-        {
+        for (option, largest) in [("largest_rotation", self.largest_rotation), ("largest_broadening", self.largest_broadening)] {
             if !(largest > 0.0 && largest <= 1000.0) {
                 return fault(option, largest.to_string(), "above 0, 1000 km/s at most");
             }
