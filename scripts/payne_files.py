@@ -134,6 +134,63 @@ class Networks:
         return np.array([np.einsum("wh,whl->lw", output, self.arrays["w0"]) / width[:, None] for output in outputs])
 
 
+class Polynomials:
+    """Structured polynomials, in double precision: independent of the program."""
+
+    def __init__(self, path):
+        arrays, metadata = read_tensors(path)
+        self.coefficients, self.powers = arrays["coefficients"].astype(float), arrays["powers"].astype(int)
+        self.names = metadata["label_names"].split(",")
+        self.minimum, self.maximum = arrays["minimum"].astype(float), arrays["maximum"].astype(float)
+
+    def scaled(self, labels):
+        return (labels - self.minimum) / (self.maximum - self.minimum) - 0.5
+
+    def flux(self, labels):
+        """[N, W] at labels [N, L]."""
+        return (self.scaled(labels)[:, None, :] ** self.powers).prod(2) @ self.coefficients.T
+
+    def gradient(self, labels):
+        """[N, L, W], per unit of the label."""
+        x, found = self.scaled(labels), []
+        for k in range(len(self.names)):
+            lower = self.powers.copy()
+            lower[:, k] = np.maximum(lower[:, k] - 1, 0)
+            found.append((self.powers[:, k] * (x[:, None, :] ** lower).prod(2)) @ self.coefficients.T)
+        return np.stack(found, axis=1) / (self.maximum - self.minimum)[:, None]
+
+
+class JointNetwork:
+    """One network for all pixels, hidden layers with a sigmoid, in double precision: independent of the program."""
+
+    def __init__(self, path):
+        arrays, metadata = read_tensors(path)
+        assert metadata["activation"] == "sigmoid"
+        n = sum(name[0] == "w" and name[1:].isdigit() for name in arrays)
+        self.layers = [(arrays[f"w{i}"].astype(float), arrays[f"b{i}"].astype(float)) for i in range(n)]
+        self.names = metadata["label_names"].split(",")
+        self.minimum, self.maximum = arrays["minimum"].astype(float), arrays["maximum"].astype(float)
+
+    def values(self, label):
+        """Flux [W] and its gradient [L, W] at labels [L]."""
+        width = self.maximum - self.minimum
+        value, slopes = (label - self.minimum) / width - 0.5, np.diag(1 / width)
+        for index, (kernel, bias) in enumerate(self.layers):
+            value, slopes = kernel @ value + bias, slopes @ kernel.T
+            if index + 1 < len(self.layers):
+                value = 1 / (1 + np.exp(-value))
+                slopes = slopes * (value * (1 - value))
+        return value, slopes
+
+    def flux(self, labels):
+        """[N, W] at labels [N, L]."""
+        return np.array([self.values(label)[0] for label in labels])
+
+    def gradient(self, labels):
+        """[N, L, W], per unit of the label."""
+        return np.array([self.values(label)[1] for label in labels])
+
+
 def bounds(gradient, ratio=100.0):
     """Cramer-Rao bounds [N, L] of gradients [N, L, W] at a signal-to-noise ratio of a pixel."""
     found = []

@@ -1,4 +1,4 @@
-"""Pixel networks on spectra and label gradients of a real synthesis (Turbospectrum): held-out references and spectra, permuted
+"""Models of spectra (networks per pixel, polynomials, one joint network) on spectra and label gradients of a real synthesis (Turbospectrum): held-out references and spectra, permuted
 abundances, controls.
 
     python scripts/real_synthesis.py --data FOLDER --output FOLDER [--program photosphere] [--seeds 1-5] [--cases scattered,alpha]
@@ -10,7 +10,8 @@ beginning with number s: five seeds leave out each once. Every training is a lin
 Cases: scattered (references whose [X/Fe] are scattered, a committee of networks), single (one network in place of the committee),
 alpha (references on the track of alpha), none (no gradients), noisy (scattered; spectra with noise of S/N 20-120, four draws each),
 blue (4005-5500 A: fewer references and spectra), giants (log g < 3.5, scattered references), second (the same giants with gradients
-of an independent code).
+of an independent code). The other families of models, as scattered and with their own defaults: polynomials, low_degree (fewer terms), joint (one network of
+300 and 300 neurons).
 
 What is measured, of labels where they can be: references and stars whose bound at S/N 100 is below 0.1 dex (0.1 km/s, 100 K):
   r, amplitude   gradients at held-out references against the synthesis
@@ -30,7 +31,9 @@ import pyarrow.parquet as pq
 from payne_files import (
     LABELS,
     LEAST_QUALITY,
+    JointNetwork,
     Networks,
+    Polynomials,
     agreement,
     bounds,
     columns,
@@ -57,7 +60,17 @@ CASES = {
     "blue": {},
     "giants": {},
     "second": {},
+    "polynomials": {},
+    "low_degree": {"core_degree": 3, "cross_degree": 1, "ratio_degree": 1},
+    "joint": {},
 }
+# Kind, class that reads it, file in the model's folder, options of the training in place of those of networks per pixel.
+FAMILIES = {
+    "polynomials": ("pixel_polynomials", Polynomials, "polynomials.safetensors", {}),
+    "low_degree": ("pixel_polynomials", Polynomials, "polynomials.safetensors", {}),
+    "joint": ("joint_network", JointNetwork, "network.safetensors", {}),
+}
+NETWORKS = ("pixel_networks", Networks, "networks.safetensors", TRAINING)
 SECOND_NAMES = {"feh": "mh", **{name: name.split("_")[0] + "m" for name in LABELS[4:]}}
 
 
@@ -132,9 +145,10 @@ def experiment(case, seed, data, output, program, threads):
         flux = flux + error * random.standard_normal(flux.shape)
     write_observations(folder / "training.parquet", np.arange(len(labels)) + 1, labels, LABELS, wavelength, flux, error)
     write_library(folder / "library.safetensors", library, LABELS, wavelength)
-    options = {**TRAINING, **CASES[case], "seed": seed}
+    kind, reader, file_name, defaults = FAMILIES.get(case, NETWORKS)
+    options = {**defaults, **CASES[case], **({} if kind == "pixel_polynomials" else {"seed": seed})}
     recipe = [
-        'kind = "pixel_networks"',
+        f'kind = "{kind}"',
         f"labels = {json.dumps(LABELS)}",
         'library = "library.safetensors"',
         "resolution = 1800",
@@ -148,7 +162,7 @@ def experiment(case, seed, data, output, program, threads):
     run(program, "train", folder / "recipe.toml", folder / "training.parquet", "-o", folder / "model", "--overwrite", "-q", "--threads", threads)
     seconds = time.time() - clock
 
-    networks = Networks(folder / "model" / "networks.safetensors")
+    networks = reader(folder / "model" / file_name)
     found = {"case": case, "seed": seed, "seconds": seconds}
     found["references"], found["spectra"], found["held_references"] = len(library["labels"]), len(labels), len(fresh["labels"])
     difference = networks.flux(held["labels"]) - held["flux"]

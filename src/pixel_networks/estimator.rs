@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::infer::flags;
 use crate::observations::{Observations, ReadOptions, input_flag};
 use crate::package::{Estimated, Estimator, FitStage, Reached, Request};
-use crate::per_pixel::{Ending, SpectrumFitOptions, SpectrumFits, SpectrumFitter};
+use crate::per_pixel::{Ending, SQUARED, SpectrumFitOptions, SpectrumFits, SpectrumFitter};
 use crate::quantity::Facts;
 use crate::residuals::{Groups, MAGNITUDE, Mark, Products, Responses, packed};
 use crate::statistics::median;
@@ -20,6 +20,8 @@ use std::sync::Arc;
 /// A fit whose χ² is further above the median than this, in median absolute deviations, is flagged (Zhang et
 /// al. 2024).
 pub const POOR_FIT_BEYOND: f64 = 3.0;
+/// Errors below which a normal value is with 95 %.
+const ONE_SIDED: f64 = 1.645;
 /// Labels are outside the range of the training when they leave it by more than this part of its width.
 const RANGE_TOLERANCE: f64 = 1e-6;
 
@@ -33,7 +35,11 @@ pub const FLAGS: [Flag; 6] = [
     Flag::new(flags::OUTSIDE_TRAINING_RANGE, "outside_training_range", "labels outside the training range"),
     flags::BAD_FLUX_FLAG,
     Flag::new(flags::NOT_FITTED, "not_fitted", "not fitted (too few fluxes)"),
-    Flag::new(flags::AT_LIMIT, "at_limit", "a label at the bound of the fit"),
+    Flag::new(
+        flags::AT_LIMIT,
+        "at_limit",
+        "a label, or another parameter, at the bound of the fit (a broadening of zero is none)",
+    ),
 ];
 
 /// Fits spectra with a model.
@@ -84,6 +90,50 @@ fn products(groups: &Groups, flux: ArrayView1<'_, f32>, weight: ArrayView1<'_, f
         }
     }
     products
+}
+
+/// Columns of the velocity of a broadening, whose square was fitted: the velocity, its error, the velocity below
+/// which it is with 95 %, and whether it is none.
+///
+/// The square's error is that of a linear parameter, the velocity's is not: half of what lies between the roots
+/// of the square one error above and below, these being zero at least.
+fn velocities(name: &str, squares: &[f64], errors: Vec<f64>) -> Vec<Column> {
+    let name = name.trim_end_matches(SQUARED);
+    let root = |i: usize, errors_away: f64| (squares[i] + errors_away * errors[i]).max(0.0).sqrt();
+    // NaN of stars without a fit stays NaN.
+    let of = |each: &dyn Fn(usize) -> f64| -> Vec<f64> {
+        (0..squares.len()).map(|i| if (squares[i] + errors[i]).is_finite() { each(i) } else { f64::NAN }).collect()
+    };
+    let what = match name {
+        "rotation" => "projected rotational velocity v sin i",
+        _ => "standard deviation of the Gaussian that broadens the model's lines",
+    };
+    let column = |suffix: &str, description: String, ucd: &str, values: Vec<f64>| {
+        Column::nullable(ColumnSchema::new(&format!("{name}{suffix}"), "km.s**-1", &description).with_ucd(ucd), values)
+    };
+    let ucd = if name == "rotation" { "phys.veloc.rotat" } else { "phys.veloc.dispersion" };
+    let values = squares.iter().map(|square| if square.is_nan() { f64::NAN } else { square.max(0.0).sqrt() }).collect();
+    let is_none = squares.iter().map(|square| i32::from(*square <= 0.0)).collect();
+    vec![
+        column("", format!("{what}, the root of {name}{SQUARED}"), ucd, values),
+        column(
+            "_error",
+            format!("half of the distance between the roots of {name}{SQUARED} plus and minus its error (zero at least)"),
+            "stat.error",
+            of(&|i| 0.5 * (root(i, 1.0) - root(i, -1.0))),
+        ),
+        column(
+            "_upper",
+            format!("root of {name}{SQUARED} plus {ONE_SIDED} of its errors: {what} is less, with 95 %"),
+            "stat.max",
+            of(&|i| root(i, ONE_SIDED)),
+        ),
+        Column::scalar(
+            ColumnSchema::new(&format!("{name}_at_zero"), "", "1 where the fit ended at the bound of zero: no broadening")
+                .with_ucd("meta.code"),
+            Values::Int32(is_none),
+        ),
+    ]
 }
 
 fn mark(bits: i32) -> Mark {
@@ -227,15 +277,13 @@ impl SpectralEstimator {
             .fold(0, |bits, (_, bit)| bits | bit)
         };
         let describe = |k: usize| (space.names[k].clone(), space.units[k].clone(), Facts::of(&space.names[k]).description);
-        let others = self.fitter.nuisances().into_iter().map(|(name, unit)| {
-            let description = match name.strip_prefix("continuum_") {
-                Some(order) => {
-                    format!("Coefficient of the Chebyshev polynomial of order {order} over the grid in the fitted continuum")
-                }
-                None => "Velocity beyond that which the spectrum was freed of, positive receding".to_owned(),
-            };
-            (name, unit.to_owned(), description)
+        let others = self.fitter.nuisances();
+        let squared = others.iter().position(|other| other.name.ends_with(SQUARED)).map(|at| {
+            let squares: Vec<f64> = fits.nuisances.column(at).to_vec();
+            let errors = (0..n).map(|i| fits.covariance[[i, l + at, l + at]].sqrt()).collect();
+            velocities(&others[at].name, &squares, errors)
         });
+        let others = others.into_iter().map(|other| (other.name, other.unit.to_owned(), other.description));
         let parameters: Vec<(String, String, String)> = (0..l).map(describe).chain(others).collect();
         let values = ndarray::concatenate(Axis(1), &[fits.labels.view(), fits.nuisances.view()])
             .map_err(|error| Error::data("fitted parameters").found(error.to_string()).source(error))?;
@@ -273,7 +321,10 @@ impl SpectralEstimator {
                 count("n_flux", "fluxes with a finite error", "meta.number", n_flux),
                 scalar("qflag_chi2", against, "stat.value", quality),
                 scalar("snr", "median of 1/error over the good pixels", "stat.snr", ratios),
-            ],
+            ]
+            .into_iter()
+            .chain(squared.into_iter().flatten())
+            .collect(),
             after_flags: vec![count(
                 "n_iterations",
                 "iterations of the optimiser",

@@ -100,6 +100,8 @@ struct PixelTimes {
     not_converged: usize,
     /// With a velocity and two terms of a continuum.
     fit_with_velocity_milliseconds: f64,
+    /// With v sin i.
+    fit_with_rotation_milliseconds: f64,
 }
 
 /// The figures, for people and for programs.
@@ -353,7 +355,7 @@ impl PixelBench<'_> {
                 let mut clock = Clock::start();
                 let fits = fitter.fit(flux.view(), weight.view())?;
                 times.push(clock.lap());
-                if !options.velocity {
+                if !options.velocity && !options.rotation {
                     let total: usize = fits.n_iterations.iter().map(|n| n + 1).sum();
                     evaluations = total as f64 / self.n_stars as f64;
                     not_converged = fits.endings.iter().filter(|ending| **ending != crate::per_pixel::Ending::Converged).count();
@@ -363,6 +365,7 @@ impl PixelBench<'_> {
         };
         let fit = fitted(SpectrumFitOptions::default())?;
         let with_velocity = fitted(SpectrumFitOptions { velocity: true, continuum_terms: 2, ..SpectrumFitOptions::default() })?;
+        let with_rotation = fitted(SpectrumFitOptions { rotation: true, ..SpectrumFitOptions::default() })?;
         let emulation = middle(&emulated) / self.n_stars as f64;
         let l = self.n_labels as f64;
         let of_matrix = self.n_pixels as f64 * ((l + 1.0) * (l + 2.0) + l + 1.0);
@@ -377,6 +380,7 @@ impl PixelBench<'_> {
             fit_fraction_of_product: evaluations * of_fit / fit / machine.flops,
             not_converged,
             fit_with_velocity_milliseconds: 1e3 * with_velocity,
+            fit_with_rotation_milliseconds: 1e3 * with_rotation,
         })
     }
 }
@@ -398,6 +402,7 @@ impl PixelBenchReport {
             "evaluations",
             "% of product",
             "with velocity, continuum",
+            "with rotation",
             "not converged",
         ];
         let row = |times: &PixelTimes| -> Vec<String> {
@@ -411,6 +416,7 @@ impl PixelBenchReport {
                 times.fit_evaluations,
                 100.0 * times.fit_fraction_of_product,
                 times.fit_with_velocity_milliseconds,
+                times.fit_with_rotation_milliseconds,
             ];
             let mut row = vec![
                 times.model.clone(),

@@ -104,7 +104,7 @@ impl Work {
         }
     }
 
-    /// The whole of a spectrum, since a shifted pixel is made of its neighbours.
+    /// The whole of a spectrum, since a broadened or shifted pixel is made of its neighbours.
     fn with_nuisances(&mut self, model: &dyn PixelModel, nuisances: &Nuisances, at: usize, search: &Search) {
         let n_strips = strips(model.n_pixels());
         let n_rows = self.n_parameters + 1;

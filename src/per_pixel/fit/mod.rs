@@ -7,8 +7,12 @@
 //! | `options` | choices |
 //! | `search` | the search of one spectrum, its steps within bounds |
 //! | `evaluation` | χ², Fisher matrices and gradients of a group of spectra |
-//! | `nuisances`, `interpolation` | what is fitted with the labels: velocity, continuum; values between pixels |
+//! | `nuisances` | what is fitted with the labels: broadening, velocity, continuum |
+//! | `broadening`, `interpolation` | profiles of any width on pixels; values between pixels |
 
+mod broadening;
+#[cfg(test)]
+mod broadening_tests;
 mod evaluation;
 mod interpolation;
 #[cfg(test)]
@@ -17,6 +21,7 @@ mod nuisances;
 mod options;
 mod search;
 
+pub use nuisances::{Nuisance, SQUARED};
 pub use options::SpectrumFitOptions;
 
 use super::engine::PixelModel;
@@ -67,7 +72,7 @@ pub struct SpectrumFits {
     pub n_pixels: Vec<usize>,
     pub n_iterations: Vec<usize>,
     pub endings: Vec<Ending>,
-    /// Whether a label, or another parameter, ended at a bound.
+    /// Whether a label, or another parameter, ended at a bound (a broadening of zero is none).
     pub at_bound: Vec<bool>,
 }
 
@@ -106,7 +111,7 @@ impl SpectrumFitter {
     }
 
     /// Names and units of what is fitted beside the labels.
-    pub fn nuisances(&self) -> Vec<(String, &'static str)> {
+    pub fn nuisances(&self) -> Vec<Nuisance> {
         self.nuisances.names()
     }
 
@@ -135,14 +140,12 @@ impl SpectrumFitter {
         let n_strips = strips(w);
         let mut rows = vec![Strip::default(); (1 + space.len()) * n_strips];
         self.model.evaluate(0..whole_blocks(w), &self.model.shared(&scaled, true), true, halves_mut(&mut rows));
-        let limits = self.nuisances.limits();
         if self.nuisances.len() > 0 {
-            let others: Vec<f64> = others.iter().zip(&limits).map(|(value, limit)| value / limit).collect();
             let mut observed = Vec::new();
-            self.nuisances.apply(&rows, &others, &mut observed);
+            self.nuisances.apply(&mut rows, &self.nuisances.scaled(others.iter().copied()), &mut observed);
             rows = observed;
         }
-        let widths = (0..space.len()).map(|k| space.width(k)).chain(limits);
+        let widths = (0..space.len()).map(|k| space.width(k)).chain(self.nuisances.scales().into_iter().map(|[_, width]| width));
         let per_unit: Vec<f32> = std::iter::once(1.0).chain(widths).map(|width| (1.0 / width) as f32).collect();
         Array2::from_shape_fn((1 + values.len(), w), |(row, i)| rows[row * n_strips + i / WIDTH].0[i % WIDTH] * per_unit[row])
     }
@@ -307,11 +310,37 @@ impl SpectrumFitter {
             (None, Some(start)) => start.iter().map(|value| value.clamp(-0.5, 0.5)).collect(),
             (None, None) => self.templates.row(best.1).iter().map(|value| value.clamp(-0.5, 0.5)).collect(),
         };
-        scaled.resize(self.limits.len(), 0.0);
+        let mut starts = self.nuisances.starts();
+        let best = match starts.len() > 1 && is_enough {
+            true => self.best_start(&scaled, &starts, |observed| {
+                subtract(observed, &flux);
+                weighted_squares(&weight, observed)
+            }),
+            false => 0,
+        };
+        scaled.append(&mut starts[best]);
         let mut search = Search::new(scaled, [flux, weight], n_pixels);
         search.prior = prior;
         search.ending = (!is_enough).then_some(Ending::TooFewPixels);
         search
+    }
+
+    /// The number of the best of some starts of the nuisances by the χ² of their flux, with these scaled labels.
+    fn best_start(&self, labels: &[f64], starts: &[Vec<f64>], chi_square: impl Fn(&mut [Strip]) -> f64) -> usize {
+        let w = self.model.n_pixels();
+        let scaled: Vec<f32> = labels.iter().map(|value| *value as f32).collect();
+        let mut flux = vec![Strip::default(); strips(w)];
+        self.model.evaluate(0..whole_blocks(w), &self.model.shared(&scaled, false), false, halves_mut(&mut flux));
+        let mut observed = Vec::new();
+        let mut best = (f64::INFINITY, 0);
+        for (index, start) in starts.iter().enumerate() {
+            self.nuisances.apply(&mut flux.clone(), start, &mut observed);
+            let found = chi_square(&mut observed[..strips(w)]);
+            if found < best.0 {
+                best = (found, index);
+            }
+        }
+        best.1
     }
 
     /// Sets the next trial; false, with the search ended, where there is none.
@@ -375,10 +404,18 @@ impl SpectrumFitter {
     fn collect(&self, searches: &[Search]) -> SpectrumFits {
         let space = self.model.space();
         let (n, l, k) = (searches.len(), space.len(), self.limits.len());
-        let far = self.nuisances.limits();
-        let is_at_bound = |search: &Search| search.scaled.iter().zip(&self.limits).any(|(x, limit)| x.abs() >= limit - AT_BOUND);
+        let scales = self.nuisances.scales();
+        let is_at_bound = |search: &Search| {
+            let is_none = |j: usize, x: f64| j >= l && self.nuisances.is_none(j - l, x);
+            search
+                .scaled
+                .iter()
+                .zip(&self.limits)
+                .enumerate()
+                .any(|(j, (x, limit))| x.abs() >= limit - AT_BOUND && !is_none(j, *x))
+        };
         // A parameter's unit over that in which it is scaled.
-        let width = |j: usize| if j < l { space.width(j) } else { far[j - l] };
+        let width = |j: usize| if j < l { space.width(j) } else { scales[j - l][1] };
         let mut fits = SpectrumFits {
             labels: Array2::from_elem((n, l), f64::NAN),
             nuisances: Array2::from_elem((n, k - l), f64::NAN),
@@ -399,7 +436,7 @@ impl SpectrumFitter {
                 fits.labels[[i, j]] = (search.scaled[j] + 0.5) * space.width(j) + space.minimum[j];
             }
             for j in l..k {
-                fits.nuisances[[i, j - l]] = search.scaled[j] * width(j);
+                fits.nuisances[[i, j - l]] = scales[j - l][0] + search.scaled[j] * width(j);
             }
             if !factor.decompose(&search.matrix, &vec![0.0; k]) {
                 continue;

@@ -10,22 +10,22 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use std::ops::Range;
 
-const L: usize = 3;
+pub(super) const L: usize = 3;
 const W: usize = 161;
 const N_STARS: usize = 6000;
-const LIGHT: f64 = 299_792.458;
+pub(super) const LIGHT: f64 = 299_792.458;
 
 /// Lines of three labels; their depth goes with the label. FWHM of 3 pixels.
-struct Lines {
-    space: LabelSpace,
-    wavelength: Vec<f64>,
+pub(super) struct Lines {
+    pub space: LabelSpace,
+    pub wavelength: Vec<f64>,
     /// Places in Å, labels and depths.
-    lines: Vec<(f64, usize, f64)>,
-    width: f64,
+    pub lines: Vec<(f64, usize, f64)>,
+    pub width: f64,
 }
 
 impl Lines {
-    fn new(is_logarithmic: bool) -> Self {
+    pub fn new(is_logarithmic: bool) -> Self {
         let step: f64 = 0.5;
         let at = |i: usize| match is_logarithmic {
             true => 5000.0 * (1e-4 * i as f64).exp(),
@@ -39,7 +39,7 @@ impl Lines {
     }
 
     /// Flux and derivatives at a wavelength.
-    fn at(&self, wavelength: f64, scaled: &[f64]) -> [f64; L + 1] {
+    pub fn at(&self, wavelength: f64, scaled: &[f64]) -> [f64; L + 1] {
         let mut found = [1.0, 0.0, 0.0, 0.0];
         for &(place, label, depth) in &self.lines {
             let shape = depth * (-0.5 * ((wavelength - place) / self.width).powi(2)).exp();
@@ -65,7 +65,7 @@ impl PixelModel for Lines {
     }
 
     fn n_pixels(&self) -> usize {
-        W
+        self.wavelength.len()
     }
 
     fn wavelength(&self) -> &[f64] {
@@ -78,7 +78,7 @@ impl PixelModel for Lines {
             let scaled: Vec<f64> = scaled.iter().map(|value| f64::from(*value)).collect();
             for (at, block) in blocks.clone().enumerate() {
                 for lane in 0..LANES {
-                    let pixel = (block * LANES + lane).min(W - 1);
+                    let pixel = (block * LANES + lane).min(self.n_pixels() - 1);
                     let found = self.at(self.wavelength[pixel], &scaled);
                     (0..n_rows).for_each(|row| out[row * blocks.len() + at].0[lane] = found[row] as f32);
                 }
@@ -111,12 +111,12 @@ fn observed(lines: &Lines, n: usize, ratio: f64) -> Observed {
     Observed { scaled, nuisances, flux, weight: Array2::from_elem((n, W), (ratio * ratio) as f32) }
 }
 
-fn fitter(lines: Lines, options: SpectrumFitOptions) -> SpectrumFitter {
+pub(super) fn fitter(lines: Lines, options: SpectrumFitOptions) -> SpectrumFitter {
     let templates = Array2::from_shape_fn((9, L), |(i, k)| 0.1 + 0.1 * ((i * (k + 1)) % 9) as f64);
     SpectrumFitter::new(Arc::new(lines), templates.view(), options).unwrap()
 }
 
-const BOTH: SpectrumFitOptions = SpectrumFitOptions {
+pub(super) const BOTH: SpectrumFitOptions = SpectrumFitOptions {
     iterations: 60,
     tolerance: 1e-3,
     margin: 0.3,
@@ -124,6 +124,11 @@ const BOTH: SpectrumFitOptions = SpectrumFitOptions {
     velocity: true,
     largest_velocity: 100.0,
     continuum_terms: 2,
+    rotation: false,
+    largest_rotation: 200.0,
+    limb_darkening: 0.6,
+    broadening: false,
+    largest_broadening: 100.0,
 };
 
 /// MAD-σ and median of the pulls of labels and nuisances.
@@ -190,7 +195,7 @@ fn rows_of_observed_spectra_are_their_derivatives() {
         };
         let apply = |scaled: &[f32], values: &[f64]| {
             let mut out = Vec::new();
-            nuisances.apply(&rows_at(scaled), values, &mut out);
+            nuisances.apply(&mut rows_at(scaled), values, &mut out);
             out
         };
         let own = apply(&at, &values);

@@ -1,7 +1,11 @@
-//! What is fitted with the labels: a velocity and a continuum.
+//! What is fitted with the labels: a broadening, a velocity and a continuum.
 //!
-//! f(i) = (1 + Σ cₘ Tₘ(i)) · m(λᵢ/(1 + v/c)), with m the model between its pixels.
+//! f(i) = (1 + Σ cₘ Tₘ(i)) · m(λᵢ/(1 + v/c)), with m the broadened model between its pixels.
+//!
+//! Parameters are linear in what the search moves, within ±1. That of a broadening is the square of its
+//! velocity, by which a spectrum's derivative does not vanish at zero; zero is a bound.
 
+use super::broadening::Broadening;
 use super::interpolation::{BEFORE, Interpolation, TAPS};
 use super::options::SpectrumFitOptions;
 use crate::error::{Error, Result};
@@ -24,20 +28,43 @@ enum Steps {
     Linear(f64),
 }
 
+/// An even grid.
+#[derive(Debug, Clone)]
+struct EvenGrid {
+    wavelength: Vec<f64>,
+    steps: Steps,
+}
+
 /// Shifted grids.
 #[derive(Debug, Clone)]
 struct Shift {
-    wavelength: Vec<f64>,
-    steps: Steps,
+    grid: EvenGrid,
     interpolation: Interpolation,
     /// km/s.
     largest: f64,
 }
 
-/// Parameters beside the labels, in their order: the velocity, the coefficients of the continuum.
+/// A parameter beside the labels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Nuisance {
+    /// Of its column; that of a broadening's square ends in `_squared`.
+    pub name: String,
+    pub unit: &'static str,
+    /// What it is, for catalogues.
+    pub description: String,
+}
+
+/// Where a broadening's name has its square.
+pub const SQUARED: &str = "_squared";
+/// Parts of the largest velocity of a broadening among which a fit begins.
+const FIRST_PARTS: [f64; 6] = [0.02, 0.05, 0.1, 0.2, 0.4, 0.8];
+
+/// Parameters beside the labels, in their order: the square of a broadening, the velocity, the coefficients
+/// of the continuum.
 #[derive(Debug, Clone)]
 pub(super) struct Nuisances {
     n_pixels: usize,
+    broadening: Option<Broadening>,
     shift: Option<Shift>,
     /// Tₘ(i) `[M][W]`.
     polynomials: Vec<Vec<f32>>,
@@ -47,46 +74,126 @@ impl Nuisances {
     /// Those that the options ask for.
     ///
     /// # Errors
-    /// When a velocity is to be fitted on a grid that is neither even in λ nor in ln λ.
+    /// When a broadening or a velocity is to be fitted on a grid that is neither even in λ nor in ln λ, or that
+    /// is too short for it.
     pub fn new(options: &SpectrumFitOptions, wavelength: &[f64], n_pixels: usize) -> Result<Self> {
+        let kind = options.broadened();
+        let broadening = match kind {
+            Some((name, largest)) => {
+                let grid = EvenGrid::new(name, wavelength)?;
+                let limb_darkening = options.rotation.then_some(options.limb_darkening);
+                let is_even = matches!(grid.steps, Steps::Logarithmic(_));
+                Some(Broadening::new(limb_darkening, largest, n_pixels, is_even, |i| grid.pixels_of_velocity(i)))
+            }
+            None => None,
+        };
         let shift = match options.velocity {
             true => Some(Shift::new(wavelength, options.largest_velocity)?),
             false => None,
         };
         let x = |i: usize| 2.0 * i as f64 / (n_pixels.max(2) - 1) as f64 - 1.0;
         let polynomial = |m: usize| (0..n_pixels).map(|i| (m as f64 * x(i).clamp(-1.0, 1.0).acos()).cos() as f32).collect();
-        Ok(Self { n_pixels, shift, polynomials: (0..options.continuum_terms).map(polynomial).collect() })
+        let polynomials = (0..options.continuum_terms).map(polynomial).collect();
+        let found = Self { n_pixels, broadening, shift, polynomials };
+        if 2 * found.reach() >= n_pixels {
+            let (option, largest) = kind.unwrap_or(("velocity", options.largest_velocity));
+            return Err(Error::usage(format!("fit option {option}"))
+                .found(format!(
+                    "{largest} km/s at most, for which {} pixels at either end take no part, of {n_pixels}",
+                    found.reach()
+                ))
+                .expected("pixels that are left between them")
+                .remedy(format!("Lower largest_{option}.")));
+        }
+        Ok(found)
     }
 
     /// Number of parameters.
     pub fn len(&self) -> usize {
-        usize::from(self.shift.is_some()) + self.polynomials.len()
+        self.n_broadenings() + usize::from(self.shift.is_some()) + self.polynomials.len()
+    }
+
+    fn n_broadenings(&self) -> usize {
+        usize::from(self.broadening.is_some())
     }
 
     /// Names and units.
-    pub fn names(&self) -> Vec<(String, &'static str)> {
-        let velocity = self.shift.iter().map(|_| ("velocity_shift".to_owned(), "km.s**-1"));
-        velocity.chain((0..self.polynomials.len()).map(|m| (format!("continuum_{m}"), ""))).collect()
+    pub fn names(&self) -> Vec<Nuisance> {
+        let named = |name: String, unit, description: String| Nuisance { name, unit, description };
+        let broadening = self.broadening.iter().map(|broadening| {
+            let name = if broadening.is_rotation() { "rotation" } else { "broadening" };
+            let of = if broadening.is_rotation() {
+                "the projected rotational velocity v sin i"
+            } else {
+                "the standard deviation of the Gaussian that broadens the model's lines"
+            };
+            named(format!("{name}{SQUARED}"), "km**2.s**-2", format!("Square of {of}; zero is a bound of the fit"))
+        });
+        let velocity = self.shift.iter().map(|_| {
+            let description = "Velocity beyond that which the spectrum was freed of, positive receding";
+            named("velocity_shift".into(), "km.s**-1", description.into())
+        });
+        let continuum = (0..self.polynomials.len()).map(|order| {
+            let description =
+                format!("Coefficient of the Chebyshev polynomial of order {order} over the grid in the fitted continuum");
+            named(format!("continuum_{order}"), "", description)
+        });
+        broadening.chain(velocity).chain(continuum).collect()
     }
 
-    /// How far a parameter may go, in its unit `[E]`.
-    pub fn limits(&self) -> Vec<f64> {
-        let velocity = self.shift.iter().map(|shift| shift.largest);
-        velocity.chain(self.polynomials.iter().map(|_| LARGEST_COEFFICIENT)).collect()
+    /// Values in the parameters' units where the search has 0 and how many of them it has as 1, `[E]`.
+    pub fn scales(&self) -> Vec<[f64; 2]> {
+        let broadening = self.broadening.iter().map(|broadening| [0.5 * broadening.largest.powi(2); 2]);
+        let velocity = self.shift.iter().map(|shift| [0.0, shift.largest]);
+        broadening.chain(velocity).chain(self.polynomials.iter().map(|_| [0.0, LARGEST_COEFFICIENT])).collect()
     }
 
-    /// Pixels at either end, and around pixels without a model, that shifted spectra do not have.
+    /// Whether a parameter is at a bound beyond which there is nothing: no broadening.
+    pub fn is_none(&self, parameter: usize, scaled: f64) -> bool {
+        parameter < self.n_broadenings() && scaled < 0.0
+    }
+
+    /// As the search has it.
+    pub fn scaled(&self, values: impl IntoIterator<Item = f64>) -> Vec<f64> {
+        values.into_iter().zip(self.scales()).map(|(value, [centre, width])| (value - centre) / width).collect()
+    }
+
+    /// Where a search may begin `[S][E]`: among broadenings from little to much.
+    pub fn starts(&self) -> Vec<Vec<f64>> {
+        let start = |first: Option<f64>| {
+            let mut start = vec![0.0; self.len()];
+            first.into_iter().for_each(|part| start[0] = 2.0 * part * part - 1.0);
+            start
+        };
+        match self.broadening {
+            None => vec![start(None)],
+            Some(_) => FIRST_PARTS.iter().map(|part| start(Some(*part))).collect(),
+        }
+    }
+
+    /// Pixels at either end, and around pixels without a model, that broadened and shifted spectra do not have.
     pub fn reach(&self) -> usize {
-        self.shift.as_ref().map_or(0, Shift::reach)
+        self.broadening.as_ref().map_or(0, Broadening::reach) + self.shift.as_ref().map_or(0, Shift::reach)
     }
 
     /// Rows of a model, flux and derivatives `[1 + L][strips]`, as an observed spectrum has them with the
-    /// parameters `values [E]` (of their limits): `[1 + L + E][strips]`.
-    pub fn apply(&self, rows: &[Strip], values: &[f64], out: &mut Vec<Strip>) {
+    /// parameters `values [E]` (as the search has them): `[1 + L + E][strips]`. The rows are lost.
+    pub fn apply(&self, rows: &mut Vec<Strip>, values: &[f64], out: &mut Vec<Strip>) {
         let stride = strips(self.n_pixels);
+        let (broadenings, values) = values.split_at(self.n_broadenings());
+        if let (Some(broadening), [scaled]) = (&self.broadening, broadenings) {
+            let n_rows = rows.len() / stride;
+            rows.resize((n_rows + 1) * stride, Strip::default());
+            let width = stride * WIDTH;
+            let (rows, slope) = flat_mut(rows).split_at_mut(n_rows * width);
+            let half = 0.5 * broadening.largest.powi(2);
+            broadening.apply(rows, slope, [self.n_pixels, width], half * (1.0 + scaled));
+            slope.iter_mut().for_each(|slope| *slope *= half as f32);
+        }
+        let rows = &*rows;
         let n_rows = rows.len() / stride;
         out.clear();
-        out.resize((n_rows + self.len()) * stride, Strip::default());
+        out.resize((n_rows + values.len()) * stride, Strip::default());
         let (first, coefficients) = values.split_at(usize::from(self.shift.is_some()));
         let of_row = |row: usize| &flat(rows)[row * stride * WIDTH..][..self.n_pixels];
         let continuum: Vec<f32> = (0..self.n_pixels)
@@ -139,14 +246,13 @@ impl Nuisances {
     /// Fluxes `[N, W]` of a model with the parameters `values [N, E]` (in their units); NaN where a shifted
     /// spectrum has no flux.
     pub fn fluxes(&self, flux: ArrayView2<f32>, values: ArrayView2<f64>) -> Array2<f32> {
-        let limits = self.limits();
         let mut found = Array2::from_elem(flux.dim(), f32::NAN);
         let mut rows = vec![Strip::default(); strips(self.n_pixels)];
         let mut out = Vec::new();
         for (i, row) in flux.outer_iter().enumerate() {
+            rows.truncate(strips(self.n_pixels));
             flat_mut(&mut rows)[..self.n_pixels].iter_mut().zip(row).for_each(|(to, from)| *to = *from);
-            let scaled: Vec<f64> = values.row(i).iter().zip(&limits).map(|(value, limit)| value / limit).collect();
-            self.apply(&rows, &scaled, &mut out);
+            self.apply(&mut rows, &self.scaled(values.row(i).iter().copied()), &mut out);
             for w in self.reach()..self.n_pixels.saturating_sub(self.reach()) {
                 found[[i, w]] = flat(&out)[w];
             }
@@ -155,8 +261,9 @@ impl Nuisances {
     }
 }
 
-impl Shift {
-    fn new(wavelength: &[f64], largest: f64) -> Result<Self> {
+impl EvenGrid {
+    /// For a fit option.
+    fn new(option: &str, wavelength: &[f64]) -> Result<Self> {
         let even = |of: fn(f64) -> f64| {
             let n = wavelength.len();
             let step = (of(wavelength[n - 1]) - of(wavelength[0])) / (n - 1) as f64;
@@ -168,28 +275,42 @@ impl Shift {
             _ => even(f64::ln).map(Steps::Logarithmic).or_else(|| even(|x| x).map(Steps::Linear)),
         };
         let Some(steps) = steps else {
-            return Err(Error::usage("fit option velocity")
+            return Err(Error::usage(format!("fit option {option}"))
                 .found(format!("a grid of {} pixels with steps of several sizes, or without wavelengths", wavelength.len()))
                 .expected("steps that are the same in wavelength or in its logarithm")
-                .remedy("Train on spectra that are prepared onto one grid, or leave the velocity out."));
+                .remedy("Train on spectra that are prepared onto one grid, or leave the option out."));
         };
-        Ok(Self { wavelength: wavelength.to_vec(), steps, interpolation: Interpolation::new(), largest })
+        Ok(Self { wavelength: wavelength.to_vec(), steps })
+    }
+
+    /// Pixels of a km/s at pixel i, which may be beyond the last.
+    fn pixels_of_velocity(&self, i: usize) -> f64 {
+        match self.steps {
+            Steps::Logarithmic(step) => 1.0 / (LIGHT * step),
+            Steps::Linear(step) => (self.wavelength[0] / step + i as f64) / LIGHT,
+        }
+    }
+}
+
+impl Shift {
+    fn new(wavelength: &[f64], largest: f64) -> Result<Self> {
+        Ok(Self { grid: EvenGrid::new("velocity", wavelength)?, interpolation: Interpolation::new(), largest })
     }
 
     /// Pixels from pixel i to the place in the model that is seen there, and its derivative by the velocity.
     fn displacement(&self, i: usize, velocity: f64) -> (f64, f64) {
         let factor = 1.0 + velocity / LIGHT;
-        match self.steps {
+        match self.grid.steps {
             Steps::Logarithmic(step) => (-factor.ln() / step, -1.0 / (LIGHT * factor * step)),
             Steps::Linear(step) => {
-                let pixels = self.wavelength[i] / step;
+                let pixels = self.grid.wavelength[i] / step;
                 (pixels * (1.0 / factor - 1.0), -pixels / (LIGHT * factor * factor))
             }
         }
     }
 
     fn reach(&self) -> usize {
-        let last = self.wavelength.len() - 1;
+        let last = self.grid.wavelength.len() - 1;
         let far = self.displacement(last, self.largest).0.abs().max(self.displacement(last, -self.largest).0.abs());
         far.ceil() as usize + TAPS / 2
     }

@@ -25,6 +25,17 @@ pub struct SpectrumFitOptions {
     /// Terms of a continuum 1 + Σ cₘ Tₘ (Chebyshev polynomials over the grid) that is fitted; 0: none, 1: a
     /// factor, 2: a slope too.
     pub continuum_terms: usize,
+    /// Fit the projected rotational velocity v sin i.
+    pub rotation: bool,
+    /// Largest v sin i, km/s. The more, the more pixels at the ends take no part.
+    pub largest_rotation: f64,
+    /// Coefficient ε of the linear limb darkening of the rotating star, 1 − ε + ε cos θ.
+    pub limb_darkening: f64,
+    /// Fit a Gaussian that broadens the model's lines, as an instrument of lower resolution or macroturbulence
+    /// do.
+    pub broadening: bool,
+    /// Largest standard deviation of it, km/s.
+    pub largest_broadening: f64,
 }
 
 impl Default for SpectrumFitOptions {
@@ -37,11 +48,25 @@ impl Default for SpectrumFitOptions {
             velocity: false,
             largest_velocity: 100.0,
             continuum_terms: 0,
+            rotation: false,
+            largest_rotation: 200.0,
+            limb_darkening: 0.6,
+            broadening: false,
+            largest_broadening: 100.0,
         }
     }
 }
 
 impl SpectrumFitOptions {
+    /// The broadening that is fitted, by its option, and its largest velocity.
+    pub(super) fn broadened(&self) -> Option<(&'static str, f64)> {
+        match (self.rotation, self.broadening) {
+            (true, _) => Some(("rotation", self.largest_rotation)),
+            (_, true) => Some(("broadening", self.largest_broadening)),
+            _ => None,
+        }
+    }
+
     /// Checks every option.
     ///
     /// # Errors
@@ -61,6 +86,18 @@ impl SpectrumFitOptions {
         }
         if !(self.largest_velocity > 0.0 && self.largest_velocity <= 1000.0) {
             return fault("largest_velocity", self.largest_velocity.to_string(), "above 0, 1000 km/s at most");
+        }
+        for (option, largest) in [("largest_rotation", self.largest_rotation), ("largest_broadening", self.largest_broadening)] {
+            if !(largest > 0.0 && largest <= 1000.0) {
+                return fault(option, largest.to_string(), "above 0, 1000 km/s at most");
+            }
+        }
+        if !(0.0..=1.0).contains(&self.limb_darkening) {
+            return fault("limb_darkening", self.limb_darkening.to_string(), "a number from 0 to 1");
+        }
+        if self.rotation && self.broadening {
+            let expected = "one of them: narrow ones change a spectrum in the same way";
+            return fault("rotation", "it with the option broadening".into(), expected);
         }
         if self.continuum_terms > MOST_TERMS {
             return fault("continuum_terms", self.continuum_terms.to_string(), &format!("0 to {MOST_TERMS}"));

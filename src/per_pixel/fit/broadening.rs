@@ -1,0 +1,269 @@
+//! Broadening of a model's spectrum by rotation or by a Gaussian, in velocity.
+//!
+//! f(i) = Σₖ wₖ(s) m(i + k), with s the width of the profile in pixels. The model is a band-limited function of
+//! the place, so that its convolution with a profile of transfer function K is the sum over pixels with wₖ =
+//! 1/π ∫₀^π K(g(ω) s) cos ωk dω: at s = 0 nothing but the pixel itself, and right for profiles narrower than a
+//! pixel too, which neither a sampled profile is nor one that is integrated over pixels. g(ω) = ω up to 0.7 of
+//! the Nyquist frequency, and levels out from there to it, so that the shares fall off fast; lines that a grid
+//! samples well (2.4 pixels FWHM) have next to nothing there.
+//!
+//! K is an even function: for narrow profiles the flux goes with s², as its derivative by s² does not vanish.
+//! The square of the velocity is therefore what is fitted.
+
+use crate::per_pixel::engine::dispatch;
+use crate::tensor::lanes::{Kernel, LANES, Lanes};
+use std::f64::consts::PI;
+
+/// Pixels beyond the profile's own that have shares.
+const TAIL: usize = 8;
+/// Standard deviations of a Gaussian beyond which it is nothing.
+const DEVIATIONS: f64 = 5.5;
+/// Part of the Nyquist frequency up to which the transfer function is the profile's own.
+const OWN: f64 = 0.7;
+/// Pixels for which the shares go linearly, where a velocity is another number of pixels at every pixel.
+const SEGMENT: usize = 64;
+/// Pixels that are summed together.
+const TOGETHER: usize = 4 * LANES;
+/// Step of the tabulated transfer function.
+const STEP: f64 = 0.05;
+
+/// The profile of a broadening.
+#[derive(Debug, Clone)]
+pub(super) enum Profile {
+    /// Standard deviation 1.
+    Gaussian,
+    /// Of a rotating star with linear limb darkening (Gray 2005, eq. 18.14), half width 1; its transfer
+    /// function and the derivative of that by the square of its argument, over [`STEP`].
+    Rotation(Vec<[f64; 2]>),
+}
+
+impl Profile {
+    /// For arguments up to π times a half width in pixels.
+    pub fn rotation(limb_darkening: f64, largest: f64) -> Self {
+        let n = (PI * largest / STEP).ceil() as usize + 4;
+        Self::Rotation((0..n).map(|i| rotation(limb_darkening, STEP * i as f64)).collect())
+    }
+
+    /// Pixels on either side that a profile of width `s` pixels takes.
+    pub fn half(&self, s: f64) -> usize {
+        let widths = if matches!(self, Self::Gaussian) { DEVIATIONS } else { 1.0 };
+        (widths * s).ceil() as usize + TAIL
+    }
+
+    /// The transfer function at y, and its derivative by y².
+    fn transfer(&self, y: f64) -> [f64; 2] {
+        match self {
+            Self::Gaussian => {
+                let value = (-0.5 * y * y).exp();
+                [value, -0.5 * value]
+            }
+            // A cubic through four; the function is even.
+            Self::Rotation(table) => {
+                let place = y / STEP;
+                let first = (place as usize).min(table.len() - 3);
+                let t = place - first as f64;
+                let shares = [
+                    -t * (t - 1.0) * (t - 2.0) / 6.0,
+                    (t + 1.0) * (t - 1.0) * (t - 2.0) / 2.0,
+                    -(t + 1.0) * t * (t - 2.0) / 2.0,
+                    (t + 1.0) * t * (t - 1.0) / 6.0,
+                ];
+                let at = |m: usize| table[(first + m).abs_diff(1)];
+                [0, 1].map(|which| (0..4).map(|m| shares[m] * at(m)[which]).sum())
+            }
+        }
+    }
+}
+
+/// The transfer function of rotation at y, [2(1 − ε) J₁(y)/y + 2ε (sin y − y cos y)/y³]/(1 − ε/3), and its
+/// derivative by y².
+fn rotation(limb_darkening: f64, y: f64) -> [f64; 2] {
+    // 2 J₁(y)/y is the mean of 2 cos²θ cos(y sin θ) over a period, which equal steps give exactly.
+    let n = y.ceil() as usize + 32;
+    let (mut disc, mut disc_slope) = (0.0, 0.0);
+    for i in 0..n {
+        let (sine, cosine) = (PI * i as f64 / n as f64).sin_cos();
+        let z = y * sine;
+        disc += 2.0 * cosine * cosine * z.cos();
+        disc_slope -= cosine * cosine * sine * sine * if z.abs() < 1e-8 { 1.0 } else { z.sin() / z };
+    }
+    let n = n as f64;
+    let (sphere, sphere_slope) = match y < 1.0 {
+        // Σ (−1)ⁿ 6(n + 1)/(2n + 3)! y²ⁿ.
+        true => {
+            let (mut factorial, mut sum, mut slope) = (6.0, 0.0, 0.0);
+            for n in 0..10_i32 {
+                let term = f64::from(1 - 2 * (n % 2)) * 6.0 * f64::from(n + 1) / factorial;
+                sum += term * y.powi(2 * n);
+                slope += if n > 0 { term * f64::from(n) * y.powi(2 * n - 2) } else { 0.0 };
+                factorial *= f64::from((2 * n + 4) * (2 * n + 5));
+            }
+            (sum, slope)
+        }
+        false => {
+            let difference = y.sin() - y * y.cos();
+            (3.0 * difference / y.powi(3), 1.5 * (y * y * y.sin() - 3.0 * difference) / y.powi(5))
+        }
+    };
+    let mix = |disc: f64, sphere: f64| {
+        ((1.0 - limb_darkening) * disc + limb_darkening * 2.0 / 3.0 * sphere) / (1.0 - limb_darkening / 3.0)
+    };
+    [mix(disc / n, sphere), mix(disc_slope / n, sphere_slope)]
+}
+
+/// Shares of pixels 0, ±1, … ±half of a profile of width √`square` pixels, and their derivatives by the
+/// square. The shares sum to one.
+pub(super) fn shares(profile: &Profile, square: f64, half: usize) -> [Vec<f64>; 2] {
+    let s = square.max(0.0).sqrt();
+    // Equal steps in ω, as many as leave room for what is beyond `half`.
+    let n = half + 2 * TAIL;
+    let cosine: Vec<f64> = (0..2 * n).map(|m| (PI * m as f64 / n as f64).cos()).collect();
+    let mut shares = [vec![0.0; half + 1], vec![0.0; half + 1]];
+    for j in 0..=n {
+        let frequency = levelled(PI * j as f64 / n as f64);
+        let [value, slope] = profile.transfer(frequency * s);
+        let part = if j == 0 || j == n { 0.5 } else { 1.0 } / n as f64;
+        let (value, slope) = (part * value, part * slope * frequency * frequency);
+        for k in 0..=half {
+            let wave = cosine[j * k % (2 * n)];
+            shares[0][k] += value * wave;
+            shares[1][k] += slope * wave;
+        }
+    }
+    let [sum, slope] = [0, 1].map(|which: usize| shares[which][0] + 2.0 * shares[which][1..].iter().sum::<f64>());
+    for k in 0..=half {
+        let value = shares[0][k] / sum;
+        (shares[0][k], shares[1][k]) = (value, (shares[1][k] - value * slope) / sum);
+    }
+    shares
+}
+
+/// Frequencies up to π, which level out before it.
+fn levelled(frequency: f64) -> f64 {
+    let own = OWN * PI;
+    let x = ((frequency - own) / (PI - own)).max(0.0);
+    frequency.min(own) + (PI - own) * (x - 2.0 / 3.0 * x.powi(3) + x.powi(5) / 5.0)
+}
+
+/// Broadened grids.
+#[derive(Debug, Clone)]
+pub(super) struct Broadening {
+    profile: Profile,
+    /// Pixels of a km/s at the ends of the segments; one, where it is the same everywhere.
+    pixels: Vec<f64>,
+    /// km/s.
+    pub largest: f64,
+}
+
+impl Broadening {
+    /// By rotation where there is a limb darkening, by a Gaussian where there is none. `pixels` are those of a
+    /// km/s at any pixel, the first beyond the last of `n_pixels` too; with `is_even` the same everywhere.
+    pub fn new(limb_darkening: Option<f64>, largest: f64, n_pixels: usize, is_even: bool, pixels: impl Fn(usize) -> f64) -> Self {
+        let ends = if is_even { 1 } else { n_pixels.div_ceil(SEGMENT) + 1 };
+        let pixels: Vec<f64> = (0..ends).map(|end| pixels(end * SEGMENT)).collect();
+        let widest = largest * pixels.iter().copied().fold(0.0, f64::max);
+        let profile = limb_darkening.map_or(Profile::Gaussian, |darkening| Profile::rotation(darkening, widest));
+        Self { profile, pixels, largest }
+    }
+
+    pub fn is_rotation(&self) -> bool {
+        matches!(self.profile, Profile::Rotation(_))
+    }
+
+    /// Pixels at the ends, and around pixels without a model, that broadened spectra do not have.
+    pub fn reach(&self) -> usize {
+        self.half(self.largest)
+    }
+
+    fn half(&self, velocity: f64) -> usize {
+        self.profile.half(velocity * self.pixels.iter().copied().fold(0.0, f64::max))
+    }
+
+    /// Broadens rows of `n_pixels` floats, each at the beginning of `width`, by a velocity with this square, and
+    /// writes the derivative of the first by the square into `slope` (`[width]`). Beyond the ends there is what
+    /// is at them.
+    pub fn apply(&self, rows: &mut [f32], slope: &mut [f32], [n_pixels, width]: [usize; 2], square: f64) {
+        let half = self.half(square.max(0.0).sqrt());
+        let at_ends: Vec<[Vec<f64>; 2]> = self
+            .pixels
+            .iter()
+            .map(|pixels| {
+                let [shares, mut slopes] = shares(&self.profile, square * pixels * pixels, half);
+                slopes.iter_mut().for_each(|slope| *slope *= pixels * pixels);
+                [shares, slopes]
+            })
+            .collect();
+        let single = |values: &[f64]| -> Vec<f32> { values.iter().map(|value| *value as f32).collect() };
+        let n_whole = n_pixels.next_multiple_of(SEGMENT);
+        // Shares of the segments, and what they gain over one.
+        let segments: Vec<[[Vec<f32>; 2]; 2]> = match at_ends.len() {
+            1 => vec![[0, 1].map(|which| [single(&at_ends[0][which]), Vec::new()])],
+            _ => at_ends
+                .windows(2)
+                .map(|ends| {
+                    let gain =
+                        |which: usize| -> Vec<f64> { ends[1][which].iter().zip(&ends[0][which]).map(|(b, a)| b - a).collect() };
+                    [0, 1].map(|which| [single(&ends[0][which]), single(&gain(which))])
+                })
+                .collect(),
+        };
+        let length = n_whole / segments.len();
+        let mut padded = vec![0.0; n_whole + 2 * half];
+        let mut found = vec![0.0; n_whole];
+        let mut gained = vec![0.0; length];
+        let mut broaden = |padded: &[f32], which: usize, to: &mut [f32]| {
+            for (index, (of_segment, found)) in segments.iter().zip(found.chunks_exact_mut(length)).enumerate() {
+                let [own, gain] = &of_segment[which];
+                let around = &padded[index * length..][..length + 2 * half];
+                dispatch(Sum { around, shares: own, out: found });
+                if !gain.is_empty() {
+                    dispatch(Sum { around, shares: gain, out: &mut gained });
+                    for (i, (found, gained)) in found.iter_mut().zip(&gained).enumerate() {
+                        *found += i as f32 / SEGMENT as f32 * gained;
+                    }
+                }
+            }
+            to[..n_pixels].copy_from_slice(&found[..n_pixels]);
+        };
+        for (index, row) in rows.chunks_exact_mut(width).enumerate() {
+            padded[..half].fill(row[0]);
+            padded[half..half + n_pixels].copy_from_slice(&row[..n_pixels]);
+            padded[half + n_pixels..].fill(row[n_pixels - 1]);
+            if index == 0 {
+                broaden(&padded, 1, slope);
+            }
+            broaden(&padded, 0, row);
+        }
+    }
+}
+
+/// Symmetric sums of neighbours: `around` has as many floats before and behind those of `out` as there are
+/// shares but one.
+struct Sum<'a> {
+    around: &'a [f32],
+    shares: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Kernel for Sum<'_> {
+    #[inline(always)]
+    fn run<V: Lanes>(self) {
+        let half = self.shares.len() - 1;
+        for (index, out) in self.out.as_chunks_mut::<TOGETHER>().0.iter_mut().enumerate() {
+            let around = &self.around[index * TOGETHER..][..TOGETHER + 2 * half];
+            let lanes = |at: usize| around[at..at + TOGETHER].as_chunks::<LANES>().0;
+            let share = V::splat(self.shares[0]);
+            let own = lanes(half);
+            let mut sums: [V; TOGETHER / LANES] = std::array::from_fn(|lane| V::load(&own[lane]).multiply(share));
+            for (k, share) in self.shares.iter().enumerate().skip(1) {
+                let (share, before, behind) = (V::splat(*share), lanes(half - k), lanes(half + k));
+                for lane in 0..TOGETHER / LANES {
+                    sums[lane] = V::load(&before[lane]).add(V::load(&behind[lane])).multiply_add(share, sums[lane]);
+                }
+            }
+            for (sum, out) in sums.into_iter().zip(out.as_chunks_mut::<LANES>().0) {
+                sum.store(out);
+            }
+        }
+    }
+}
