@@ -33,9 +33,9 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     }
     let clock = Instant::now();
     require_utf8(&arguments.output)?;
-    Format::of_observations(&arguments.output)?;
     let recipe = recipe(&arguments.recipe)?;
     Inputs::of(recipe.paths().chain([Path::new(&arguments.recipe)])).require_other(&arguments.output)?;
+    Format::of_observations(&arguments.output)?;
     let summary = prepare(recipe, &arguments.output, arguments.overwrite)?;
     log(&summary, &arguments.output, clock);
     let n_failed = summary.n_failed_files;

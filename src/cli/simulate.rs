@@ -58,13 +58,13 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     if arguments.new {
         config = new_stars(config);
     }
-    if arguments.raw.is_none() {
-        Format::of_observations(&arguments.output)?;
-    }
     let outputs = [Some(&arguments.output), arguments.raw.as_ref()];
     for output in outputs.into_iter().flatten() {
         require_utf8(output)?;
         Inputs::of(&arguments.config).require_other(output)?;
+    }
+    if arguments.raw.is_none() {
+        Format::of_observations(&arguments.output)?;
     }
     match &arguments.raw {
         Some(spectra) => raw_survey(&config, &arguments.output, spectra, arguments.existing.into(), settings)?,

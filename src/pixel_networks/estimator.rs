@@ -92,11 +92,11 @@ fn products(groups: &Groups, flux: ArrayView1<'_, f32>, weight: ArrayView1<'_, f
     products
 }
 
-/// Columns of the velocity of a broadening, whose square was fitted: the velocity, its error, the velocity below
-/// which it is with 95 %, and whether it is none.
+/// Columns of the velocity of a broadening, whose square was fitted: the velocity, its error, the velocity
+/// below which it is with 95 %, and whether it is none.
 ///
-/// The square's error is that of a linear parameter, the velocity's is not: half of what lies between the roots
-/// of the square one error above and below, these being zero at least.
+/// The square's error is that of a linear parameter, the velocity's is not: half of what lies between the
+/// roots of the square one error above and below, these being zero at least.
 fn velocities(name: &str, squares: &[f64], errors: Vec<f64>) -> Vec<Column> {
     let name = name.trim_end_matches(SQUARED);
     let root = |i: usize, errors_away: f64| (squares[i] + errors_away * errors[i]).max(0.0).sqrt();

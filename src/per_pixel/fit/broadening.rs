@@ -1,11 +1,11 @@
 //! Broadening of a model's spectrum by rotation or by a Gaussian, in velocity.
 //!
-//! f(i) = Σₖ wₖ(s) m(i + k), with s the width of the profile in pixels. The model is a band-limited function of
-//! the place, so that its convolution with a profile of transfer function K is the sum over pixels with wₖ =
-//! 1/π ∫₀^π K(g(ω) s) cos ωk dω: at s = 0 nothing but the pixel itself, and right for profiles narrower than a
-//! pixel too, which neither a sampled profile is nor one that is integrated over pixels. g(ω) = ω up to 0.7 of
-//! the Nyquist frequency, and levels out from there to it, so that the shares fall off fast; lines that a grid
-//! samples well (2.4 pixels FWHM) have next to nothing there.
+//! f(i) = Σₖ wₖ(s) m(i + k), with s the width of the profile in pixels. The model is a band-limited function
+//! of the place, so that its convolution with a profile of transfer function K is the sum over pixels with
+//! wₖ = 1/π ∫₀^π K(g(ω) s) cos ωk dω: at s = 0 nothing but the pixel itself, and right for profiles narrower
+//! than a pixel too, which neither a sampled profile is nor one that is integrated over pixels. g(ω) = ω up
+//! to 0.7 of the Nyquist frequency, and levels out from there to it, so that the shares fall off fast; lines
+//! that a grid samples well (2.4 pixels FWHM) have next to nothing there.
 //!
 //! K is an even function: for narrow profiles the flux goes with s², as its derivative by s² does not vanish.
 //! The square of the velocity is therefore what is fitted.
@@ -57,19 +57,18 @@ impl Profile {
                 let value = (-0.5 * y * y).exp();
                 [value, -0.5 * value]
             }
-            // A cubic through four; the function is even.
+            // Hermite's cubic in y², whose own derivative is that of its values.
             Self::Rotation(table) => {
-                let place = y / STEP;
-                let first = (place as usize).min(table.len() - 3);
-                let t = place - first as f64;
-                let shares = [
-                    -t * (t - 1.0) * (t - 2.0) / 6.0,
-                    (t + 1.0) * (t - 1.0) * (t - 2.0) / 2.0,
-                    -(t + 1.0) * t * (t - 2.0) / 2.0,
-                    (t + 1.0) * t * (t - 1.0) / 6.0,
-                ];
-                let at = |m: usize| table[(first + m).abs_diff(1)];
-                [0, 1].map(|which| (0..4).map(|m| shares[m] * at(m)[which]).sum())
+                let first = ((y / STEP) as usize).min(table.len() - 2);
+                let square = |node: usize| (STEP * node as f64).powi(2);
+                let (start, length) = (square(first), square(first + 1) - square(first));
+                let t = (y * y - start) / length;
+                let [[value, slope], [next, next_slope]] = [table[first], table[first + 1]];
+                let [slope, next_slope] = [slope, next_slope].map(|slope| length * slope);
+                let (rise, t2) = (next - value, t * t);
+                let bend = slope + next_slope - 2.0 * rise;
+                let turn = 3.0 * rise - 2.0 * slope - next_slope;
+                [value + t * slope + t2 * turn + t2 * t * bend, (slope + 2.0 * t * turn + 3.0 * t2 * bend) / length]
             }
         }
     }
@@ -156,8 +155,8 @@ pub(super) struct Broadening {
 }
 
 impl Broadening {
-    /// By rotation where there is a limb darkening, by a Gaussian where there is none. `pixels` are those of a
-    /// km/s at any pixel, the first beyond the last of `n_pixels` too; with `is_even` the same everywhere.
+    /// By rotation where there is a limb darkening, by a Gaussian where there is none. `pixels` are those of
+    /// a km/s at any pixel, the first beyond the last of `n_pixels` too; with `is_even` the same everywhere.
     pub fn new(limb_darkening: Option<f64>, largest: f64, n_pixels: usize, is_even: bool, pixels: impl Fn(usize) -> f64) -> Self {
         let ends = if is_even { 1 } else { n_pixels.div_ceil(SEGMENT) + 1 };
         let pixels: Vec<f64> = (0..ends).map(|end| pixels(end * SEGMENT)).collect();
@@ -179,9 +178,9 @@ impl Broadening {
         self.profile.half(velocity * self.pixels.iter().copied().fold(0.0, f64::max))
     }
 
-    /// Broadens rows of `n_pixels` floats, each at the beginning of `width`, by a velocity with this square, and
-    /// writes the derivative of the first by the square into `slope` (`[width]`). Beyond the ends there is what
-    /// is at them.
+    /// Broadens rows of `n_pixels` floats, each at the beginning of `width`, by a velocity with this square,
+    /// and writes the derivative of the first by the square into `slope` (`[width]`). Beyond the ends there
+    /// is what is at them.
     pub fn apply(&self, rows: &mut [f32], slope: &mut [f32], [n_pixels, width]: [usize; 2], square: f64) {
         let half = self.half(square.max(0.0).sqrt());
         let at_ends: Vec<[Vec<f64>; 2]> = self

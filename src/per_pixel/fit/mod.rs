@@ -325,7 +325,8 @@ impl SpectrumFitter {
         search
     }
 
-    /// The number of the best of some starts of the nuisances by the χ² of their flux, with these scaled labels.
+    /// The number of the best of some starts of the nuisances by the χ² of their flux, with these scaled
+    /// labels.
     fn best_start(&self, labels: &[f64], starts: &[Vec<f64>], chi_square: impl Fn(&mut [Strip]) -> f64) -> usize {
         let w = self.model.n_pixels();
         let scaled: Vec<f32> = labels.iter().map(|value| *value as f32).collect();

@@ -74,8 +74,8 @@ impl Nuisances {
     /// Those that the options ask for.
     ///
     /// # Errors
-    /// When a broadening or a velocity is to be fitted on a grid that is neither even in λ nor in ln λ, or that
-    /// is too short for it.
+    /// When a broadening or a velocity is to be fitted on a grid that is neither even in λ nor in ln λ, or
+    /// that is too short for it.
     pub fn new(options: &SpectrumFitOptions, wavelength: &[f64], n_pixels: usize) -> Result<Self> {
         let kind = options.broadened();
         let broadening = match kind {
@@ -171,7 +171,8 @@ impl Nuisances {
         }
     }
 
-    /// Pixels at either end, and around pixels without a model, that broadened and shifted spectra do not have.
+    /// Pixels at either end, and around pixels without a model, that broadened and shifted spectra do not
+    /// have.
     pub fn reach(&self) -> usize {
         self.broadening.as_ref().map_or(0, Broadening::reach) + self.shift.as_ref().map_or(0, Shift::reach)
     }

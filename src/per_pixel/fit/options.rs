@@ -31,8 +31,8 @@ pub struct SpectrumFitOptions {
     pub largest_rotation: f64,
     /// Coefficient ε of the linear limb darkening of the rotating star, 1 − ε + ε cos θ.
     pub limb_darkening: f64,
-    /// Fit a Gaussian that broadens the model's lines, as an instrument of lower resolution or macroturbulence
-    /// do.
+    /// Fit a Gaussian that broadens the model's lines, as an instrument of lower resolution or
+    /// macroturbulence do.
     pub broadening: bool,
     /// Largest standard deviation of it, km/s.
     pub largest_broadening: f64,
