@@ -109,7 +109,7 @@ fn velocities(name: &str, squares: &[f64], errors: Vec<f64>) -> Vec<Column> {
         _ => "standard deviation of the Gaussian that broadens the model's lines",
     };
     let column = |suffix: &str, description: String, ucd: &str, values: Vec<f64>| {
-        Column::nullable(ColumnSchema::new(&format!("{name}{suffix}"), "km.s**-1", &description).with_ucd(ucd), values)
+        Column::nullable(ColumnSchema::new(format!("{name}{suffix}"), "km.s**-1", description).with_ucd(ucd), values)
     };
     let ucd = if name == "rotation" { "phys.veloc.rotat" } else { "phys.veloc.dispersion" };
     let values = squares.iter().map(|square| if square.is_nan() { f64::NAN } else { square.max(0.0).sqrt() }).collect();
@@ -129,7 +129,7 @@ fn velocities(name: &str, squares: &[f64], errors: Vec<f64>) -> Vec<Column> {
             of(&|i| root(i, ONE_SIDED)),
         ),
         Column::scalar(
-            ColumnSchema::new(&format!("{name}_at_zero"), "", "1 where the fit ended at the bound of zero: no broadening")
+            ColumnSchema::new(format!("{name}_at_zero"), "", "1 where the fit ended at the bound of zero: no broadening")
                 .with_ucd("meta.code"),
             Values::Int32(is_none),
         ),

@@ -194,10 +194,11 @@ pub fn train<M: SpectralModel>(
 
 /// What χ² a pixel of spectra that were not trained on says against a model, beside that of the training.
 fn doubt_of(training: f64, validation: f64) -> Option<String> {
-    let (reason, is_doubtful) = match validation > LARGEST_RATIO * training {
-        true => ("it follows the noise of single training spectra, or has failed", !(validation < LEAST_DOUBTFUL)),
-        false => ("it has failed, or errors of fluxes or labels are too small", !(validation < LARGEST_CHI_SQUARE)),
+    let (reason, limit) = match validation > LARGEST_RATIO * training {
+        true => ("it follows the noise of single training spectra, or has failed", LEAST_DOUBTFUL),
+        false => ("it has failed, or errors of fluxes or labels are too small", LARGEST_CHI_SQUARE),
     };
+    let is_doubtful = validation.is_nan() || validation >= limit;
     let found = || format!("chi-square of the validation spectra is {validation:.3} a pixel, of the training {training:.3}");
     is_doubtful.then(|| format!("{}: the model does not hold them within their errors; {reason}", found()))
 }

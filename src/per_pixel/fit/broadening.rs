@@ -130,9 +130,10 @@ pub(super) fn shares(profile: &Profile, square: f64, half: usize) -> [Vec<f64>; 
         }
     }
     let [sum, slope] = [0, 1].map(|which: usize| shares[which][0] + 2.0 * shares[which][1..].iter().sum::<f64>());
-    for k in 0..=half {
-        let value = shares[0][k] / sum;
-        (shares[0][k], shares[1][k]) = (value, (shares[1][k] - value * slope) / sum);
+    let [values, slopes] = &mut shares;
+    for (value, of_square) in values.iter_mut().zip(slopes) {
+        *value /= sum;
+        *of_square = (*of_square - *value * slope) / sum;
     }
     shares
 }
