@@ -109,19 +109,29 @@ def run(*arguments):
         raise SystemExit(f"{' '.join(map(str, arguments))}\n{done.stderr}")
 
 
-class Networks:
-    """Networks of one hidden layer with tanh, in double precision: independent of the program."""
+class LabelModel:
+    """What models of spectra have in common: arrays, labels and their ranges, in double precision: independent of the program."""
 
     def __init__(self, path):
-        arrays, metadata = read_tensors(path)
+        arrays, self.metadata = read_tensors(path)
         self.arrays = {name: array.astype(float) for name, array in arrays.items()}
-        self.names = metadata["label_names"].split(",")
+        self.names = self.metadata["label_names"].split(",")
         self.minimum, self.maximum = self.arrays["minimum"], self.arrays["maximum"]
-        assert metadata["activation"] == "tanh" and "w2" not in arrays
+        self.width = self.maximum - self.minimum
+
+    def scaled(self, labels):
+        return (labels - self.minimum) / self.width - 0.5
+
+
+class Networks(LabelModel):
+    """Networks of one hidden layer with tanh."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        assert self.metadata["activation"] == "tanh" and "w2" not in self.arrays
 
     def hidden(self, labels):
-        scaled = (labels - self.minimum) / (self.maximum - self.minimum) - 0.5
-        return np.tanh(np.einsum("whl,l->wh", self.arrays["w0"], scaled) + self.arrays["b0"])
+        return np.tanh(np.einsum("whl,l->wh", self.arrays["w0"], self.scaled(labels)) + self.arrays["b0"])
 
     def flux(self, labels):
         """[N, W] at labels [N, L]."""
@@ -129,22 +139,16 @@ class Networks:
 
     def gradient(self, labels):
         """[N, L, W], per unit of the label."""
-        width = self.maximum - self.minimum
         outputs = [(1 - self.hidden(l) ** 2) * self.arrays["w1"] for l in labels]
-        return np.array([np.einsum("wh,whl->lw", output, self.arrays["w0"]) / width[:, None] for output in outputs])
+        return np.array([np.einsum("wh,whl->lw", output, self.arrays["w0"]) / self.width[:, None] for output in outputs])
 
 
-class Polynomials:
-    """Structured polynomials, in double precision: independent of the program."""
+class Polynomials(LabelModel):
+    """Structured polynomials."""
 
     def __init__(self, path):
-        arrays, metadata = read_tensors(path)
-        self.coefficients, self.powers = arrays["coefficients"].astype(float), arrays["powers"].astype(int)
-        self.names = metadata["label_names"].split(",")
-        self.minimum, self.maximum = arrays["minimum"].astype(float), arrays["maximum"].astype(float)
-
-    def scaled(self, labels):
-        return (labels - self.minimum) / (self.maximum - self.minimum) - 0.5
+        super().__init__(path)
+        self.coefficients, self.powers = self.arrays["coefficients"], self.arrays["powers"].astype(int)
 
     def flux(self, labels):
         """[N, W] at labels [N, L]."""
@@ -157,24 +161,21 @@ class Polynomials:
             lower = self.powers.copy()
             lower[:, k] = np.maximum(lower[:, k] - 1, 0)
             found.append((self.powers[:, k] * (x[:, None, :] ** lower).prod(2)) @ self.coefficients.T)
-        return np.stack(found, axis=1) / (self.maximum - self.minimum)[:, None]
+        return np.stack(found, axis=1) / self.width[:, None]
 
 
-class JointNetwork:
-    """One network for all pixels, hidden layers with a sigmoid, in double precision: independent of the program."""
+class JointNetwork(LabelModel):
+    """One network for all pixels, hidden layers with a sigmoid."""
 
     def __init__(self, path):
-        arrays, metadata = read_tensors(path)
-        assert metadata["activation"] == "sigmoid"
-        n = sum(name[0] == "w" and name[1:].isdigit() for name in arrays)
-        self.layers = [(arrays[f"w{i}"].astype(float), arrays[f"b{i}"].astype(float)) for i in range(n)]
-        self.names = metadata["label_names"].split(",")
-        self.minimum, self.maximum = arrays["minimum"].astype(float), arrays["maximum"].astype(float)
+        super().__init__(path)
+        assert self.metadata["activation"] == "sigmoid"
+        n = sum(name[0] == "w" and name[1:].isdigit() for name in self.arrays)
+        self.layers = [(self.arrays[f"w{i}"], self.arrays[f"b{i}"]) for i in range(n)]
 
     def values(self, label):
         """Flux [W] and its gradient [L, W] at labels [L]."""
-        width = self.maximum - self.minimum
-        value, slopes = (label - self.minimum) / width - 0.5, np.diag(1 / width)
+        value, slopes = self.scaled(label), np.diag(1 / self.width)
         for index, (kernel, bias) in enumerate(self.layers):
             value, slopes = kernel @ value + bias, slopes @ kernel.T
             if index + 1 < len(self.layers):

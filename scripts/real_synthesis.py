@@ -1,5 +1,5 @@
-"""Models of spectra (networks per pixel, polynomials, one joint network) on spectra and label gradients of a real synthesis (Turbospectrum): held-out references and spectra, permuted
-abundances, controls.
+"""Models of spectra (networks per pixel, polynomials, one joint network) on spectra and label gradients of a real synthesis
+(Turbospectrum): held-out references and spectra, permuted abundances, controls.
 
     python scripts/real_synthesis.py --data FOLDER --output FOLDER [--program photosphere] [--seeds 1-5] [--cases scattered,alpha]
     python scripts/real_synthesis.py --summary FOLDER
@@ -10,8 +10,8 @@ beginning with number s: five seeds leave out each once. Every training is a lin
 Cases: scattered (references whose [X/Fe] are scattered, a committee of networks), single (one network in place of the committee),
 alpha (references on the track of alpha), none (no gradients), noisy (scattered; spectra with noise of S/N 20-120, four draws each),
 blue (4005-5500 A: fewer references and spectra), giants (log g < 3.5, scattered references), second (the same giants with gradients
-of an independent code). The other families of models, as scattered and with their own defaults: polynomials, low_degree (fewer terms), joint (one network of
-300 and 300 neurons).
+of an independent code). The other families of models, as scattered and with their own defaults: polynomials, low_degree (fewer
+terms), joint (one network of 300 and 300 neurons).
 
 What is measured, of labels where they can be: references and stars whose bound at S/N 100 is below 0.1 dex (0.1 km/s, 100 K):
   r, amplitude   gradients at held-out references against the synthesis

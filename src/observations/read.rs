@@ -181,10 +181,10 @@ fn without_infinity(mut column: Column) -> Column {
 fn grid_of(table: &Table) -> Result<Grid> {
     let list = |key: &str| {
         table.metadata_of(key).ok_or_else(|| {
-            Error::data(format!("metadata '{key}'"))
-                .found("none")
-                .expected("a JSON list")
-                .remedy("Make the observation file with `photosphere prepare` or `photosphere simulate`, as .parquet, .fits or .ecsv: CSV and some writers keep no metadata.")
+            Error::data(format!("metadata '{key}'")).found("none").expected("a JSON list").remedy(
+                "Make the observation file with `photosphere prepare` or `photosphere simulate`, as .parquet, \
+                     .fits or .ecsv: CSV and some writers keep no metadata.",
+            )
         })
     };
     let unreadable = |key: &str, error: serde_json::Error| {

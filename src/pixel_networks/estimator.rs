@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::infer::flags;
 use crate::observations::{Observations, ReadOptions, input_flag};
 use crate::package::{Estimated, Estimator, FitStage, Reached, Request};
-use crate::per_pixel::{Ending, SQUARED, SpectrumFitOptions, SpectrumFits, SpectrumFitter};
+use crate::per_pixel::{Ending, SpectrumFitOptions, SpectrumFits, SpectrumFitter, Velocity};
 use crate::quantity::Facts;
 use crate::residuals::{Groups, MAGNITUDE, Mark, Products, Responses, packed};
 use crate::statistics::median;
@@ -97,36 +97,31 @@ fn products(groups: &Groups, flux: ArrayView1<'_, f32>, weight: ArrayView1<'_, f
 ///
 /// The square's error is that of a linear parameter, the velocity's is not: half of what lies between the
 /// roots of the square one error above and below, these being zero at least.
-fn velocities(name: &str, squares: &[f64], errors: Vec<f64>) -> Vec<Column> {
-    let name = name.trim_end_matches(SQUARED);
+fn velocities(of: Velocity, squares: &[f64], errors: &[f64]) -> Vec<Column> {
+    let Velocity { name, description, ucd } = of;
     let root = |i: usize, errors_away: f64| (squares[i] + errors_away * errors[i]).max(0.0).sqrt();
     // NaN of stars without a fit stays NaN.
-    let of = |each: &dyn Fn(usize) -> f64| -> Vec<f64> {
-        (0..squares.len()).map(|i| if (squares[i] + errors[i]).is_finite() { each(i) } else { f64::NAN }).collect()
-    };
-    let what = match name {
-        "rotation" => "projected rotational velocity v sin i",
-        _ => "standard deviation of the Gaussian that broadens the model's lines",
+    let each = |value: &dyn Fn(usize) -> f64| -> Vec<f64> {
+        (0..squares.len()).map(|i| if (squares[i] + errors[i]).is_finite() { value(i) } else { f64::NAN }).collect()
     };
     let column = |suffix: &str, description: String, ucd: &str, values: Vec<f64>| {
         Column::nullable(ColumnSchema::new(format!("{name}{suffix}"), "km.s**-1", description).with_ucd(ucd), values)
     };
-    let ucd = if name == "rotation" { "phys.veloc.rotat" } else { "phys.veloc.dispersion" };
     let values = squares.iter().map(|square| if square.is_nan() { f64::NAN } else { square.max(0.0).sqrt() }).collect();
     let is_none = squares.iter().map(|square| i32::from(*square <= 0.0)).collect();
     vec![
-        column("", format!("{what}, the root of {name}{SQUARED}"), ucd, values),
+        column("", format!("{description}, the root of {name}_squared"), ucd, values),
         column(
             "_error",
-            format!("half of the distance between the roots of {name}{SQUARED} plus and minus its error (zero at least)"),
+            format!("half of the distance between the roots of {name}_squared plus and minus its error (zero at least)"),
             "stat.error",
-            of(&|i| 0.5 * (root(i, 1.0) - root(i, -1.0))),
+            each(&|i| 0.5 * (root(i, 1.0) - root(i, -1.0))),
         ),
         column(
             "_upper",
-            format!("root of {name}{SQUARED} plus {ONE_SIDED} of its errors: {what} is less, with 95 %"),
+            format!("root of {name}_squared plus {ONE_SIDED} of its errors: {description} is less, with 95 %"),
             "stat.max",
-            of(&|i| root(i, ONE_SIDED)),
+            each(&|i| root(i, ONE_SIDED)),
         ),
         Column::scalar(
             ColumnSchema::new(format!("{name}_at_zero"), "", "1 where the fit ended at the bound of zero: no broadening")
@@ -278,10 +273,9 @@ impl SpectralEstimator {
         };
         let describe = |k: usize| (space.names[k].clone(), space.units[k].clone(), Facts::of(&space.names[k]).description);
         let others = self.fitter.nuisances();
-        let squared = others.iter().position(|other| other.name.ends_with(SQUARED)).map(|at| {
-            let squares: Vec<f64> = fits.nuisances.column(at).to_vec();
-            let errors = (0..n).map(|i| fits.covariance[[i, l + at, l + at]].sqrt()).collect();
-            velocities(&others[at].name, &squares, errors)
+        let squared = others.iter().enumerate().find_map(|(at, other)| {
+            let errors: Vec<f64> = (0..n).map(|i| fits.covariance[[i, l + at, l + at]].sqrt()).collect();
+            Some(velocities(other.square_of?, &fits.nuisances.column(at).to_vec(), &errors))
         });
         let others = others.into_iter().map(|other| (other.name, other.unit.to_owned(), other.description));
         let parameters: Vec<(String, String, String)> = (0..l).map(describe).chain(others).collect();

@@ -14,7 +14,6 @@ use crate::per_pixel::{LabelSpace, PixelModel, read_labels, write_labels};
 use crate::table::{write_directory_atomically, write_member};
 use crate::tensor::Device;
 use crate::text::hexadecimal;
-
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -159,9 +159,9 @@ pub fn train<M: SpectralModel>(
     let per_pixel: Vec<f64> = fits.chi_square.iter().zip(&fits.n_pixels).map(|(chi, n)| chi / *n as f64).collect();
     let mean = |value: &dyn Fn(usize) -> f64| (0..trained.pixels.len()).map(value).sum::<f64>() / trained.pixels.len() as f64;
     let kept = |pixel: usize| trained.pixels[pixel].kept;
-    let of_validation = !validation.is_empty();
     let of_training = mean(&|pixel| kept(pixel).flux);
-    if let Some(doubt) = of_validation.then(|| doubt_of(of_training, mean(&|pixel| kept(pixel).validation))).flatten() {
+    let of_validation = (!validation.is_empty()).then(|| mean(&|pixel| kept(pixel).validation));
+    if let Some(doubt) = of_validation.and_then(|of_validation| doubt_of(of_training, of_validation)) {
         tracing::warn!("{doubt}");
         doubts.push(doubt);
     }
@@ -175,7 +175,7 @@ pub fn train<M: SpectralModel>(
         flux_unit: observations.flux_unit.clone(),
         metrics: [("chi-square of training", of_training), ("gradient term", mean(&|pixel| kept(pixel).gradient))]
             .into_iter()
-            .chain(of_validation.then(|| ("chi-square of validation", mean(&|pixel| kept(pixel).validation))))
+            .chain(of_validation.map(|value| ("chi-square of validation", value)))
             .chain(compared)
             .map(|(name, value)| (name.to_owned(), value))
             .collect(),
@@ -187,7 +187,7 @@ pub fn train<M: SpectralModel>(
     };
     Ok(TrainedSpectra {
         stars: table_of_stars(&recipe.labels, observations, [&training, &validation], &trained)?,
-        pixels: table_of_pixels(&set.wavelength, &trained, of_validation)?,
+        pixels: table_of_pixels(&set.wavelength, &trained, of_validation.is_some())?,
         package: SpectralPackage::new(card, trained.model, templates)?,
     })
 }
@@ -199,8 +199,12 @@ fn doubt_of(training: f64, validation: f64) -> Option<String> {
         false => ("it has failed, or errors of fluxes or labels are too small", LARGEST_CHI_SQUARE),
     };
     let is_doubtful = validation.is_nan() || validation >= limit;
-    let found = || format!("chi-square of the validation spectra is {validation:.3} a pixel, of the training {training:.3}");
-    is_doubtful.then(|| format!("{}: the model does not hold them within their errors; {reason}", found()))
+    is_doubtful.then(|| {
+        format!(
+            "chi-square of the validation spectra is {validation:.3} a pixel, of the training {training:.3}: the model \
+             does not hold them within their errors; {reason}"
+        )
+    })
 }
 
 /// What a training is worth beside another family. It is there already: that of the other one may fail.

@@ -27,7 +27,6 @@ use crate::tensor::layers::{Network, Predictor};
 use crate::tensor::{Device, Weights};
 use crate::text::fault_in_toml;
 use crate::text::hexadecimal;
-
 use ndarray::Array2;
 use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};

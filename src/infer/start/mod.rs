@@ -176,14 +176,13 @@ impl StartGrid {
         model: &ForwardModel,
         data: &Observations,
         constraints: &[String],
-        (star, breadth): (usize, Breadth),
+        (star, mut breadth): (usize, Breadth),
         work: &mut Work,
     ) -> Array2<f64> {
         work.star.observe(data, star, &self.pools, &model.space, (&self.linear, &self.labels), constraints);
         self.draws.score(&work.star, &self.linear, &mut work.scores);
         let candidates = &mut work.candidates;
         let luminosity = self.linear.iter().position(|linear| linear.logarithmic);
-        let mut breadth = breadth;
         let mut gather = |breadth: Breadth, candidates: &mut Candidates| {
             work.scores.best(breadth.draws, &mut candidates.draws);
             work.spread.choose(&self.draws, &work.scores, luminosity, breadth.candidates, &mut candidates.draws);

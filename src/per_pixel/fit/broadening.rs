@@ -46,8 +46,7 @@ impl Profile {
 
     /// Pixels on either side that a profile of width `s` pixels takes.
     pub fn half(&self, s: f64) -> usize {
-        let widths = if matches!(self, Self::Gaussian) { DEVIATIONS } else { 1.0 };
-        (widths * s).ceil() as usize + TAIL
+        half(matches!(self, Self::Rotation(_)), s)
     }
 
     /// The transfer function at y, and its derivative by y².
@@ -72,6 +71,12 @@ impl Profile {
             }
         }
     }
+}
+
+/// Pixels on either side that a profile of width `s` pixels takes.
+fn half(is_rotation: bool, s: f64) -> usize {
+    let widths = if is_rotation { 1.0 } else { DEVIATIONS };
+    ((widths * s).ceil() as usize).saturating_add(TAIL)
 }
 
 /// The transfer function of rotation at y, [2(1 − ε) J₁(y)/y + 2ε (sin y − y cos y)/y³]/(1 − ε/3), and its
@@ -158,12 +163,26 @@ pub(super) struct Broadening {
 impl Broadening {
     /// By rotation where there is a limb darkening, by a Gaussian where there is none. `pixels` are those of
     /// a km/s at any pixel, the first beyond the last of `n_pixels` too; with `is_even` the same everywhere.
-    pub fn new(limb_darkening: Option<f64>, largest: f64, n_pixels: usize, is_even: bool, pixels: impl Fn(usize) -> f64) -> Self {
+    ///
+    /// # Errors
+    /// The [reach](Self::reach) that leaves no pixel of these: found before tables are made, which grow with
+    /// it.
+    pub fn new(
+        limb_darkening: Option<f64>,
+        largest: f64,
+        n_pixels: usize,
+        is_even: bool,
+        pixels: impl Fn(usize) -> f64,
+    ) -> Result<Self, usize> {
         let ends = if is_even { 1 } else { n_pixels.div_ceil(SEGMENT) + 1 };
         let pixels: Vec<f64> = (0..ends).map(|end| pixels(end * SEGMENT)).collect();
         let widest = largest * pixels.iter().copied().fold(0.0, f64::max);
+        let reach = half(limb_darkening.is_some(), widest);
+        if reach >= n_pixels.div_ceil(2) {
+            return Err(reach);
+        }
         let profile = limb_darkening.map_or(Profile::Gaussian, |darkening| Profile::rotation(darkening, widest));
-        Self { profile, pixels, largest }
+        Ok(Self { profile, pixels, largest })
     }
 
     pub fn is_rotation(&self) -> bool {

@@ -21,7 +21,7 @@ mod nuisances;
 mod options;
 mod search;
 
-pub use nuisances::{Nuisance, SQUARED};
+pub use nuisances::{Nuisance, Velocity};
 pub use options::SpectrumFitOptions;
 
 use super::engine::PixelModel;

@@ -47,15 +47,31 @@ struct Shift {
 /// A parameter beside the labels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Nuisance {
-    /// Of its column; that of a broadening's square ends in `_squared`.
+    /// Of its column.
     pub name: String,
     pub unit: &'static str,
     /// What it is, for catalogues.
     pub description: String,
+    /// What it is the square of, where it is one.
+    pub square_of: Option<Velocity>,
 }
 
-/// Where a broadening's name has its square.
-pub const SQUARED: &str = "_squared";
+/// The velocity of a broadening, whose square is fitted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Velocity {
+    /// Of its column.
+    pub name: &'static str,
+    pub description: &'static str,
+    pub ucd: &'static str,
+}
+
+const ROTATION: Velocity =
+    Velocity { name: "rotation", description: "projected rotational velocity v sin i", ucd: "phys.veloc.rotat" };
+const GAUSSIAN: Velocity = Velocity {
+    name: "broadening",
+    description: "standard deviation of the Gaussian that broadens the model's lines",
+    ucd: "phys.veloc.dispersion",
+};
 /// Parts of the largest velocity of a broadening among which a fit begins.
 const FIRST_PARTS: [f64; 6] = [0.02, 0.05, 0.1, 0.2, 0.4, 0.8];
 
@@ -78,34 +94,38 @@ impl Nuisances {
     /// that is too short for it.
     pub fn new(options: &SpectrumFitOptions, wavelength: &[f64], n_pixels: usize) -> Result<Self> {
         let kind = options.broadened();
-        let broadening = match kind {
-            Some((name, largest)) => {
-                let grid = EvenGrid::new(name, wavelength)?;
-                let limb_darkening = options.rotation.then_some(options.limb_darkening);
-                let is_even = matches!(grid.steps, Steps::Logarithmic(_));
-                Some(Broadening::new(limb_darkening, largest, n_pixels, is_even, |i| grid.pixels_of_velocity(i)))
-            }
-            None => None,
-        };
+        let grid = kind.map(|(name, _)| EvenGrid::new(name, wavelength)).transpose()?;
         let shift = match options.velocity {
             true => Some(Shift::new(wavelength, options.largest_velocity)?),
             false => None,
+        };
+        let of_shift = shift.as_ref().map_or(0, Shift::reach);
+        let too_far = |of_broadening: usize| {
+            let velocity = ("velocity", options.largest_velocity);
+            let (option, largest) = kind.filter(|_| of_broadening >= of_shift).unwrap_or(velocity);
+            let reach = of_broadening.saturating_add(of_shift);
+            Error::usage(format!("fit option {option}"))
+                .found(format!("{largest} km/s at most, for which {reach} pixels at either end take no part, of {n_pixels}"))
+                .expected("pixels that are left between them")
+                .remedy(format!("Lower largest_{option}."))
+        };
+        let broadening = match (kind, grid) {
+            (Some((_, largest)), Some(grid)) => {
+                let limb_darkening = options.rotation.then_some(options.limb_darkening);
+                let is_even = matches!(grid.steps, Steps::Logarithmic(_));
+                let found = Broadening::new(limb_darkening, largest, n_pixels, is_even, |i| grid.pixels_of_velocity(i));
+                Some(found.map_err(too_far)?)
+            }
+            _ => None,
         };
         let x = |i: usize| 2.0 * i as f64 / (n_pixels.max(2) - 1) as f64 - 1.0;
         let polynomial = |m: usize| (0..n_pixels).map(|i| (m as f64 * x(i).clamp(-1.0, 1.0).acos()).cos() as f32).collect();
         let polynomials = (0..options.continuum_terms).map(polynomial).collect();
         let found = Self { n_pixels, broadening, shift, polynomials };
-        if 2 * found.reach() >= n_pixels {
-            let (option, largest) = kind.unwrap_or(("velocity", options.largest_velocity));
-            return Err(Error::usage(format!("fit option {option}"))
-                .found(format!(
-                    "{largest} km/s at most, for which {} pixels at either end take no part, of {n_pixels}",
-                    found.reach()
-                ))
-                .expected("pixels that are left between them")
-                .remedy(format!("Lower largest_{option}.")));
+        match 2 * found.reach() >= n_pixels {
+            true => Err(too_far(found.reach() - of_shift)),
+            false => Ok(found),
         }
-        Ok(found)
     }
 
     /// Number of parameters.
@@ -119,15 +139,11 @@ impl Nuisances {
 
     /// Names and units.
     pub fn names(&self) -> Vec<Nuisance> {
-        let named = |name: String, unit, description: String| Nuisance { name, unit, description };
+        let named = |name: String, unit, description: String| Nuisance { name, unit, description, square_of: None };
         let broadening = self.broadening.iter().map(|broadening| {
-            let name = if broadening.is_rotation() { "rotation" } else { "broadening" };
-            let of = if broadening.is_rotation() {
-                "the projected rotational velocity v sin i"
-            } else {
-                "the standard deviation of the Gaussian that broadens the model's lines"
-            };
-            named(format!("{name}{SQUARED}"), "km**2.s**-2", format!("Square of {of}; zero is a bound of the fit"))
+            let of = if broadening.is_rotation() { ROTATION } else { GAUSSIAN };
+            let description = format!("Square of the {}; zero is a bound of the fit", of.description);
+            Nuisance { square_of: Some(of), ..named(format!("{}_squared", of.name), "km**2.s**-2", description) }
         });
         let velocity = self.shift.iter().map(|_| {
             let description = "Velocity beyond that which the spectrum was freed of, positive receding";
