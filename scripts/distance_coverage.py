@@ -69,7 +69,7 @@ def main():
         config, output = options.folder / f"{name}.toml", options.folder / f"{name}.parquet"
         extinction = "" if absolute == "" else "none"
         config.write_text(CONFIG.format(absolute=absolute, parallax=parallax, extinction=extinction, length=SCALE_LENGTH))
-        command = [options.program, "distance", path, "-o", output, "--config", config, "--overwrite", "--quiet"]
+        command = [options.program.resolve(), "distance", path, "-o", output, "--config", config, "--overwrite", "--quiet"]
         subprocess.run([str(word) for word in command], check=True)
         table = parquet.read_table(output)
         column = lambda key: table.column(key).to_pandas().to_numpy(dtype=float)

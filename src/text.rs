@@ -1,6 +1,8 @@
 //! Text from files as it may be shown: nothing in it moves the cursor, colours the terminal or turns the
 //! direction of writing. And hashes as texts.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -117,6 +119,42 @@ pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
     }
 }
 
+/// Reads a TOML text, all of it: a list with more values than are taken is a fault. (The parser leaves out
+/// what is too much for a pair.)
+///
+/// # Errors
+/// What is wrong, and where.
+pub fn read_toml<T: DeserializeOwned + Serialize>(text: &str) -> Result<T, String> {
+    let value: T = toml::from_str(text).map_err(|error| fault_in_toml(text, &error))?;
+    let given = toml::from_str::<toml::Value>(text).ok();
+    let taken = toml::Value::try_from(&value).ok();
+    match given.zip(taken).and_then(|(given, taken)| cut_list(&given, &taken)) {
+        None => Ok(value),
+        Some((place, given, taken)) => Err(format!("{given} values in {place}, of which {taken} are taken")),
+    }
+}
+
+/// The first list of which values were left out: its place, how many it has and how many were taken.
+fn cut_list(given: &toml::Value, taken: &toml::Value) -> Option<(String, usize, usize)> {
+    let within = |name: String, found: Option<(String, usize, usize)>| {
+        let join = |place: String| if place.is_empty() { name.clone() } else { format!("{name}.{place}") };
+        found.map(|(place, given, taken)| (join(place), given, taken))
+    };
+    match (given, taken) {
+        (toml::Value::Table(given), toml::Value::Table(taken)) => {
+            given.iter().find_map(|(key, value)| within(key.clone(), cut_list(value, taken.get(key)?)))
+        }
+        (toml::Value::Array(given), toml::Value::Array(taken)) if given.len() > taken.len() => {
+            Some((String::new(), given.len(), taken.len()))
+        }
+        (toml::Value::Array(given), toml::Value::Array(taken)) => {
+            let mut pairs = given.iter().zip(taken).enumerate();
+            pairs.find_map(|(i, (given, taken))| within(format!("{}", i + 1), cut_list(given, taken)))
+        }
+        _ => None,
+    }
+}
+
 /// What is wrong in a TOML text, and where: line, column and the beginning of that line.
 pub fn fault_in_toml(source: &str, error: &toml::de::Error) -> String {
     let message = error.message().trim();
@@ -215,5 +253,22 @@ mod tests {
     fn long_names_are_cut_between_characters() {
         assert_eq!(shortened("αβγ", 2), "αβ…");
         assert_eq!(shortened("αβγ", 3), "αβγ");
+    }
+
+    #[test]
+    fn lists_are_read_whole_or_not_at_all() {
+        #[derive(Debug, serde::Serialize, serde::Deserialize)]
+        struct Inner {
+            range: [f64; 2],
+        }
+        #[derive(Debug, serde::Serialize, serde::Deserialize)]
+        struct Outer {
+            inner: Vec<Inner>,
+        }
+        let of = |text: &str| read_toml::<Outer>(text);
+        assert_eq!(of("inner = [{ range = [1.0, 2.0] }]").unwrap().inner[0].range, [1.0, 2.0]);
+        let fault = of("inner = [{ range = [0.0, 1.0] }, { range = [3.0, 4.0, 5.0] }]").unwrap_err();
+        assert!(fault.contains("3 values in inner.2.range, of which 2 are taken") || fault.contains("range"), "{fault}");
+        assert!(of("inner = [{ range = [1.0] }]").is_err());
     }
 }

@@ -185,3 +185,39 @@ fn zero_points_of_a_catalogue_are_found_and_taken_off() {
     let (code, _, said) = run(folder, &words);
     assert!(code == 2 && said.contains("another model"), "{said}");
 }
+
+/// Noise about nothing, or nothing, is fitted by any star behind dust enough. Such stars are told, whatever
+/// their parallaxes say.
+#[test]
+fn what_has_no_signal_is_not_in_the_basic_cut() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    let mut stars = observations(200);
+    let mut flux = stars.column("flux").unwrap().clone();
+    let error: Vec<f64> = match &stars.column("flux_error").unwrap().values {
+        Values::Float32(values) => values.iter().map(|value| f64::from(*value)).collect(),
+        Values::Float64(values) => values.clone(),
+        _ => panic!("errors are floats"),
+    };
+    for (name, of_noise) in [("noise", 1.0), ("nothing", 0.0)] {
+        // Noise of a fixed sequence, of mean 0 and variance 1 (sums of twelve).
+        let mut state = 1_u64;
+        let mut uniform = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 11) as f64 / (1_u64 << 53) as f64
+        };
+        let mut normal = || (0..12).map(|_| uniform()).sum::<f64>() - 6.0;
+        let values: Vec<f64> =
+            error.iter().map(|error| if error.is_finite() { of_noise * normal() * error } else { f64::NAN }).collect();
+        flux.values = Values::Float64(values);
+        stars.replace(flux.clone()).unwrap();
+        drop(stars.take("xp_covariance_triu"));
+        table::write(&stars, &folder.join("none.parquet"), true).unwrap();
+        let fitted = json(folder, &format!("fit {} none.parquet -o {name}.parquet --json", model().display()));
+        assert_eq!(fitted["stars"], 200);
+        let flags =
+            table::read(&folder.join(format!("{name}.parquet"))).unwrap().column("quality_flags").unwrap().to_i64().unwrap();
+        // One in a million is five errors from nothing.
+        assert_eq!(flags.iter().filter(|flags| **flags < 8).count(), 0, "{name}: {flags:?}");
+    }
+}

@@ -71,7 +71,7 @@ fn from_simulation_to_validation() {
     );
     assert_eq!(json(path, "inspect model --json")["sha256"], trained["sha256"]);
 
-    let fitted = json(path, "fit model new.parquet -o catalogue.fits --keep-truth --keep phot_g_mean_mag --json");
+    let fitted = json(path, "fit model new.parquet -o catalogue.fits --keep-truth --keep phot_g_mean_mag,parallax --json");
     assert_eq!((fitted["stars"].as_u64(), fitted["not_fitted"].as_u64()), (Some(60), Some(0)));
     let stages = fitted["processor_seconds"].as_object().unwrap();
     assert!(
@@ -83,6 +83,7 @@ fn from_simulation_to_validation() {
     let column = |name: &str| catalogue["columns"].as_array().unwrap().iter().find(|column| column["name"] == name).cloned();
     assert_eq!(column("teff").unwrap()["unit"], "K");
     assert!(column("true_teff").is_some() && column("phot_g_mean_mag").is_some() && column("flux").is_none());
+    assert!(column("parallax").is_some() && column("measured_parallax").is_some(), "the estimate and what was measured");
     let metadata = &catalogue["metadata"];
     assert_eq!(metadata["model_sha256"], trained["sha256"]);
     assert!(metadata["inputs"].as_str().unwrap().contains(r#""name":"new.parquet","rows":60"#), "{metadata}");

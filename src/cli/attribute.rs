@@ -188,13 +188,14 @@ fn figure(maps: &AttributionMaps, model: &RegressionModel) -> Figure {
                 };
                 let by = split.map_or_else(String::new, |split| format!(", thirds by {}", symbol(split)));
                 let legend = classes.iter().zip(colors()).map(|(class, color)| Key::new(of(class), color, Mark::Line)).collect();
+                // The title names the parameter.
                 let label = match model.target.described(parameter).1.as_str() {
-                    "" => symbol(parameter).into_owned(),
-                    unit => format!("{} ({unit})", symbol(parameter)),
+                    "" => "|attribution|".to_owned(),
+                    unit => format!("|attribution| ({unit})"),
                 };
                 let values = classes.iter().flat_map(|class| class.modulus.row(k).to_vec()).chain([0.0]);
                 let x = Axis::covering("wavelength (nm)", wavelength.iter().copied());
-                let y = Axis::covering(format!("|attribution| of {label}"), values);
+                let y = Axis::covering(label, values);
                 let heading = Heading { title: format!("{}{by}", symbol(parameter)), legend, ..Heading::default() };
                 let cell = bounds.cell((rows, columns), (k, column));
                 let mut panel = Panel::new(canvas, cell, &heading, x, y);

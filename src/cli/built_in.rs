@@ -34,6 +34,12 @@ pub const ALL: &[BuiltIn] = &[
         text: include_str!("../../models/recipes/xp-paper.toml"),
     },
     BuiltIn {
+        name: "xp-paper-variation",
+        purpose: Purpose::Train,
+        description: "the fourteen stages of its program with a varying extinction curve",
+        text: include_str!("../../models/recipes/xp-paper-variation.toml"),
+    },
+    BuiltIn {
         name: "photometry-lamost",
         purpose: Purpose::Train,
         description: "train on 13 photometric bands with LAMOST labels",

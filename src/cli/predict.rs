@@ -11,7 +11,9 @@ use crate::run::identifiers::Identifiers;
 use crate::run::inputs::{Inputs, require_utf8};
 use crate::run::provenance::{Input, Provenance, sha256_of_file};
 use crate::table::{Column, ColumnSchema, Table, Values, Writer, check_target, read_chunks, row_count};
+use crate::text::first_repeated;
 use crate::train::TrainedModel;
+use crate::warning::warn_once;
 use ndarray::Array2;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -23,8 +25,9 @@ const ROWS: usize = 16_384;
 /// Predict fluxes: a model at the labels, extinctions and parallaxes of a table.
 ///
 /// The output is a table as observations are: identifiers, flux, its error (that of the model), and the
-/// parameters as they were used. A row whose parameters are incomplete or impossible has null fluxes and says
-/// so in `is_predicted`.
+/// parameters as they were used. A row whose parameters are incomplete or impossible has fluxes that are not
+/// numbers and says so in `is_predicted`. A model without errors of its own predicts fluxes with errors of
+/// zero, which a fit takes for missing: give them errors first.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Model directory.
@@ -53,10 +56,18 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     check_target(output, arguments.overwrite)?;
     let package = settings.package(&arguments.model)?;
     let trained: &TrainedModel = package.require("predict")?;
+    // Fits may find less dust than none, and that can be predicted too.
+    let mut model = trained.model.clone();
+    for amount in trained.model.space.parameters.iter().filter(|parameter| parameter.is_amount()) {
+        model.set_transform(&amount.name, Transform::Identity)?;
+    }
+    if let Some(name) = first_repeated(arguments.hold.iter().map(|(name, _)| name)) {
+        let error = Error::usage(format!("--hold {name}")).found("it twice").expected("every parameter once");
+        return Err(error.remedy("Leave one out."));
+    }
     let held: BTreeMap<String, f64> = arguments.hold.iter().cloned().collect();
     for (name, value) in &held {
-        let space = &trained.model.space;
-        let parameter = space.get(name).map_err(|error| error.of_kind(ErrorKind::Usage).within("--hold"))?;
+        let parameter = model.space.get(name).map_err(|error| error.of_kind(ErrorKind::Usage).within("--hold"))?;
         check_held(&format!("--hold {name}"), parameter, *value, parameter.transform)?;
     }
     let described = Input { path: input.clone(), n_rows: row_count(input)?, sha256: sha256_of_file(input)? };
@@ -72,12 +83,12 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     for chunk in read_chunks(input, ROWS)? {
         let chunk = chunk?;
         let within = |error: Error| error.within(input.display());
-        let rows = Rows::read(&trained.model, &chunk, &held, n, &mut notices).map_err(within)?;
+        let rows = Rows::read(&model, &chunk, &held, n, &mut notices).map_err(within)?;
         let ids = match chunk.column_if_any(columns::ID).map_err(within)? {
             Some(column) => identifiers.add_column(column, input, n)?,
             None => (n..n + chunk.n_rows()).map(|row| row as i64).collect(),
         };
-        let mut table = rows.table(&trained.model, ids).map_err(within)?;
+        let mut table = rows.table(&model, ids).map_err(within)?;
         table.metadata.extend(provenance.clone());
         writer.write(&table)?;
         n += chunk.n_rows();
@@ -86,6 +97,14 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     }
     writer.finish()?;
     notices.say(&input.display().to_string());
+    if n_predicted < n {
+        warn_once(format!(
+            "{}: {} of {n} rows are not predicted: a parameter is missing there, or has an impossible value (a distance parameter \
+             that is not positive)",
+            output.display(),
+            n - n_predicted
+        ));
+    }
     tracing::info!(
         "{}: {n_predicted} of {n} rows predicted, {n_outside} of them outside the training range of a label",
         output.display()
@@ -133,11 +152,7 @@ impl Rows {
         }
         let finite = |row: usize| {
             let pairs = values.row(row).into_iter().zip(&model.space.parameters);
-            // Zero is the limit of an amount.
-            pairs.into_iter().all(|(value, parameter)| {
-                let coordinate = parameter.coordinate(*value);
-                coordinate.is_finite() || *value == 0.0 && parameter.is_amount()
-            })
+            pairs.into_iter().all(|(value, parameter)| parameter.coordinate(*value).is_finite())
         };
         let outside = |row: usize| {
             let pairs = values.row(row).into_iter().zip(&model.space.parameters);
@@ -155,10 +170,7 @@ impl Rows {
         let (n, w) = (ids.len(), model.grid.len());
         let complete: Vec<usize> = (0..n).filter(|&row| self.is_complete[row]).collect();
         let coordinates = Array2::from_shape_fn((complete.len(), model.space.len()), |(row, position)| {
-            let parameter = &model.space.parameters[position];
-            let coordinate = parameter.coordinate(self.values[[complete[row], position]]);
-            // ln E of no dust: so little that no flux shows it.
-            if parameter.is_amount() && parameter.transform == Transform::Logarithm { coordinate.max(-100.0) } else { coordinate }
+            model.space.parameters[position].coordinate(self.values[[complete[row], position]])
         });
         let predicted = model.predict(coordinates.view())?;
         let (mut flux, mut error) = (vec![f64::NAN; n * w], vec![f64::NAN; n * w]);

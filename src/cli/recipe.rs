@@ -96,7 +96,8 @@ fn toml_of(options: &impl Serialize) -> Result<String> {
 }
 
 fn list() -> Outcome {
-    let text: String = all().map(|(name, description)| format!("{name:<28}{description}\n")).collect();
+    let widest = all().map(|(name, _)| name.len()).max().unwrap_or(0) + 2;
+    let text: String = all().map(|(name, description)| format!("{name:<widest$}{description}\n")).collect();
     let names: Vec<&str> = all().map(|(name, _)| name).collect();
     Outcome::answer(text, json!({ "names": names }))
 }

@@ -325,8 +325,9 @@ impl FoundColumns {
             false => single("phot_g_mean_mag", &magnitude)?,
         };
         let solved = single("astrometric_params_solved", &number)?;
-        let wavenumber = single("nu_eff_used_in_astrometry", &number)?;
-        let pseudocolour = single("pseudocolour", &number)?;
+        let wavenumber = plain(Some("um**-1"), [-1e3, 1e3]);
+        let [effective, pseudocolour] = ["nu_eff_used_in_astrometry", "pseudocolour"].map(|key| single(key, &wavenumber));
+        let [effective, pseudocolour] = [effective?, pseudocolour?];
         let [ruwe, snr] = [single("ruwe", &number)?, single("snr", &number)?];
         let fraction = single("single_fraction", &number)?;
         let difference = plain(Some("mag"), [0.0, 100.0]);
@@ -344,7 +345,7 @@ impl FoundColumns {
             astrometry: Astrometry {
                 params_solved: solved[row],
                 g_magnitude: g_magnitude[row],
-                effective_wavenumber: wavenumber[row],
+                effective_wavenumber: effective[row],
                 pseudocolour: pseudocolour[row],
                 ecliptic_latitude: latitude[row],
             },

@@ -125,8 +125,8 @@ impl Rows<'_> {
         self.push(table, ("A_G", "mag", "dust correction"), |star, _| Some(star.extinction.value))?;
         self.push(table, ("RUWE", "", "RUWE"), |star, _| Some(star.ruwe))?;
         self.push(table, ("APS", "", "astrometric_params_solved"), |star, _| Some(star.astrometry.params_solved))?;
-        self.push(table, ("NEUIA", "1/um", "nu_eff_used_in_astrometry"), |star, _| Some(star.astrometry.effective_wavenumber))?;
-        self.push(table, ("P_color", "1/um", "pseudocolour"), |star, _| Some(star.astrometry.pseudocolour))?;
+        self.push(table, ("NEUIA", "um**-1", "nu_eff_used_in_astrometry"), |star, _| Some(star.astrometry.effective_wavenumber))?;
+        self.push(table, ("P_color", "um**-1", "pseudocolour"), |star, _| Some(star.astrometry.pseudocolour))?;
         self.push(table, ("ECL_LAT", "deg", "ecliptic latitude"), |star, _| Some(star.astrometry.ecliptic_latitude))?;
         let text = "1 for single stars, 0 for binaries (null: not known)";
         self.flag(table, ("BINARY_FLAG", text), |is_binary| is_binary.map(|is_binary| i32::from(!is_binary)))?;

@@ -20,10 +20,10 @@ impl DistanceRecipe {
     /// `Usage`, naming the key.
     pub fn validate(&self) -> Result<()> {
         let coefficient = self.columns.extinction_coefficient;
-        if !(coefficient.is_finite() && coefficient >= 0.0) {
+        if !(0.0..=100.0).contains(&coefficient) {
             return Err(crate::error::Error::usage("columns.extinction_coefficient")
                 .found(coefficient.to_string())
-                .expected("no negative number")
+                .expected("a number from 0 to 100")
                 .remedy("It is A/E(B-V) in the band where the column is a reddening, and 1 where it is an extinction."));
         }
         self.options.validate()

@@ -40,7 +40,11 @@ pub const FLAGS: [Flag; 18] = [
         "parallax_disagrees",
         "parallax more than 10 sigma from the measured one (sigma of both where the measured one did not enter)",
     ),
-    Flag::new(NOT_CONVERGED, "not_converged", "not converged, or without errors: the data do not tell the parameters"),
+    Flag::new(
+        NOT_CONVERGED,
+        "not_converged",
+        "not converged, or without errors or a signal: the data do not tell the parameters",
+    ),
     Flag::new(NOT_A_MINIMUM, "not_a_minimum", "exact Hessian not positive-definite"),
     Flag::new(OUTSIDE_TRAINING_RANGE, "outside_training_range", "labels outside the training range"),
     Flag::new(SECOND_OPTIMUM, "second_optimum", "a second optimum, nearly as good, that is another star (columns second_...)"),

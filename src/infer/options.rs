@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::model::{ParameterSpace, Role, Transform, check_held};
 use crate::optimise::{Method, Minimiser};
 use crate::package::Request;
+use crate::quantity::Quantity;
 use crate::text::first_repeated;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -234,6 +235,12 @@ impl FitOptions {
         for (option, numbers) in [("hold", &self.hold), ("offsets", &self.offsets)] {
             if let Some((name, value)) = numbers.iter().find(|(_, value)| !value.is_finite()) {
                 return fault(&format!("{option}.{name}"), value.to_string(), "a finite number");
+            }
+        }
+        for (name, value) in &self.offsets {
+            let [low, high] = Quantity::of(name).range;
+            if value.abs() > high - low {
+                return fault(&format!("offsets.{name}"), value.to_string(), "an offset within the range of what is possible");
             }
         }
         if let Some(name) = first_repeated(self.constraints.iter().map(String::as_str)) {

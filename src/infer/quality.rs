@@ -8,6 +8,13 @@ use crate::optimise::{Bounds, Status};
 use crate::statistics::chi_square_tail;
 use crate::train::TrainedModel;
 
+/// Errors of labels and amounts are none when they are larger than this many times the range of the training.
+const LARGEST_ERROR: f64 = 10.0;
+/// By how much the fit must be better than no flux at all, in χ²: a star of five errors.
+const DETECTION: f64 = 25.0;
+/// Mean square of f/σ above which no star is taken for none.
+const CLEAR_SIGNAL: f64 = 9.0;
+
 /// What the flags of stars are judged by.
 pub(super) struct Quality<'a> {
     pub model: &'a ForwardModel,
@@ -33,7 +40,7 @@ impl Quality<'_> {
         };
         let outside = labels.into_iter().any(is_outside);
         let [parallax_disagrees, constraint_violated] = self.disagreements(part, i);
-        let has_no_errors = (0..self.free.len()).any(|p| !part.covariance[[i, p, p]].is_finite());
+        let is_told = !self.has_no_errors(part, i) && self.is_detected(part, i);
         let unlikely = self.trained.prior.ln_density_threshold().is_some_and(|limit| part.ln_prior[i] < limit);
         [
             (is_poor(part.chi_square[i], part.degrees_of_freedom[i]), flags::POOR_FIT),
@@ -41,7 +48,7 @@ impl Quality<'_> {
             (parallax_disagrees, flags::PARALLAX_DISAGREES),
             (constraint_violated, flags::CONSTRAINT_VIOLATED),
             (self.is_at_limit(part, i), flags::AT_LIMIT),
-            (!status.is_optimum() || has_no_errors, flags::NOT_CONVERGED),
+            (!status.is_optimum() || !is_told, flags::NOT_CONVERGED),
             (part.eigenvalue[i] <= 0.0, flags::NOT_A_MINIMUM),
             (outside, flags::OUTSIDE_TRAINING_RANGE),
             (part.second_delta_loss[i].is_finite(), flags::SECOND_OPTIMUM),
@@ -49,6 +56,34 @@ impl Quality<'_> {
         .into_iter()
         .filter(|(is_set, _)| *is_set)
         .fold(0, |sum, (_, flag)| sum | flag)
+    }
+
+    /// Whether a parameter has no error, or one that says that nothing is known of it.
+    fn has_no_errors(&self, part: &Part, i: usize) -> bool {
+        self.free.iter().enumerate().any(|(p, &position)| {
+            let parameter = &self.model.space.parameters[position];
+            let error = part.covariance[[i, p, p]].sqrt() * parameter.model_units_per_file_unit;
+            let range = parameter.training_range.filter(|_| !parameter.is_distance());
+            !error.is_finite() || range.is_some_and(|[low, high]| error > LARGEST_ERROR * (high - low))
+        })
+    }
+
+    /// Whether the fluxes are a star's and not noise about nothing, which dust enough explains as well as
+    /// any.
+    fn is_detected(&self, part: &Part, i: usize) -> bool {
+        let star = part.stars[i];
+        let (flux, error) = (self.observations.flux.row(star), self.observations.flux_error.row(star));
+        let usable = flux.iter().zip(&error).filter(|(_, error)| error.is_finite());
+        let (n, sum) = usable.fold((0, 0.0), |(n, sum), (f, e)| (n + 1, sum + f64::from(f / e).powi(2)));
+        if sum > CLEAR_SIGNAL * f64::from(n) {
+            return true;
+        }
+        let flux: Vec<f64> = flux.iter().map(|&flux| f64::from(flux)).collect();
+        let mut whitened = vec![0.0; flux.len()];
+        self.observations.whitening.whiten(star, &flux, &mut whitened);
+        let of_nothing: f64 = whitened.iter().map(|value| value * value).sum();
+        // What is no number is judged by other flags.
+        !(of_nothing - part.chi_square[i] < DETECTION)
     }
 
     /// Whether the parallax is far from the measured one, and whether a measurement that entered is violated.

@@ -16,6 +16,13 @@ pub(super) const MOST_WEIGHTS: u128 = 1 << 27;
 /// Effective temperatures in K that are a star's; what lies outside is in another unit.
 pub(crate) const KELVIN: std::ops::RangeInclusive<f64> = 100.0..=300_000.0;
 
+/// Errors of a model beyond this many times its flux are none.
+const LARGEST_MODEL_ERROR: f64 = 100.0;
+/// Smallest and, inverted, largest scale of a standardisation.
+const SMALLEST_SCALE: f64 = 1e-9;
+/// Of numbers in a Gaussian prior, model units.
+const LARGEST: f64 = 1e6;
+
 const REMEDY: &str = "Correct it, or train or export the model again.";
 
 fn fault(place: impl Into<String>, found: impl Into<String>, expected: impl Into<String>) -> Error {
@@ -41,9 +48,10 @@ pub(super) fn check_model_error(model_error: &[f64], n_wavelengths: usize) -> Re
             format!("{n_wavelengths}, one per wavelength"),
         ));
     }
-    match model_error.iter().enumerate().find(|(_, value)| !(value.is_finite() && **value >= 0.0)) {
+    match model_error.iter().enumerate().find(|(_, value)| !(0.0..=LARGEST_MODEL_ERROR).contains(*value)) {
         Some((entry, value)) => {
-            Err(fault(format!("model_error, entry {entry}"), value.to_string(), "a fraction that is zero or positive"))
+            let expected = format!("a fraction from 0 to {LARGEST_MODEL_ERROR}");
+            Err(fault(format!("model_error, entry {entry}"), value.to_string(), expected))
         }
         None => Ok(()),
     }
@@ -82,12 +90,19 @@ fn check_parameter(found: &Parameter, declared: &Parameter) -> Result<()> {
     let factor = found.model_units_per_file_unit;
     number("model_units_per_file_unit", factor, factor > 0.0, "a positive number")?;
     number("centre", found.centre, true, "a finite number")?;
-    number("scale", found.scale, found.scale > 0.0, "a positive number")?;
+    let is_scale = (SMALLEST_SCALE..=SMALLEST_SCALE.recip()).contains(&found.scale);
+    number("scale", found.scale, is_scale, "a positive number from 1e-9 to 1e9")?;
+    if found.transform == Transform::Identity && (found.centre, found.scale) != (0.0, 1.0) {
+        let quantity = Quantity::of(&found.name).with_unit(&found.unit);
+        let is_possible = (quantity.range[0]..=quantity.range[1]).contains(&(found.centre / factor));
+        number("centre", found.centre, is_possible, &format!("the model's value of {}", quantity.possible()))?;
+        check_kelvin(found, found.centre / factor).map_err(|error| error.within(place("centre")))?;
+    }
     match &found.prior {
         Some(prior) => {
-            number("prior.mean", prior.mean, true, "a finite number")?;
+            number("prior.mean", prior.mean, prior.mean.abs() <= LARGEST, "a number within a million")?;
             let width = prior.standard_deviation;
-            number("prior.standard_deviation", width, width > 0.0, "a positive number")?;
+            number("prior.standard_deviation", width, width > 0.0 && width <= LARGEST, "a positive number up to a million")?;
         }
         None if declared.prior.is_some() => {
             let expected = "one: without it the data of most stars do not determine the parameter";

@@ -12,8 +12,8 @@ use crate::quantity::FLUX_UNIT;
 use crate::table::write_member;
 use crate::tensor::Device;
 use crate::tensor::file;
-use crate::text::fault_in_toml;
 use crate::text::hexadecimal;
+use crate::text::{fault_in_toml, read_toml};
 use crate::unit;
 use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
@@ -145,12 +145,11 @@ impl ForwardModel {
                 .remedy("Name the folder that `photosphere train` wrote.")
         })?;
         refuse_other_formats(&path, &text)?;
-        let description: Description = toml::from_str(&text).map_err(|error| {
+        let description: Description = read_toml(&text).map_err(|fault| {
             Error::model(path.display().to_string())
-                .found(fault_in_toml(&text, &error))
+                .found(fault)
                 .expected("a description of a model")
                 .remedy("Correct it, or train or export the model again.")
-                .source(error)
         })?;
         let model = Self::described(description, registry, &directory.join(WEIGHTS_FILE), device);
         let (mut model, card) = model.map_err(|error| error.within(path.display()).of_kind(ErrorKind::Model))?;

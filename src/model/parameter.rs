@@ -98,7 +98,9 @@ impl Parameter {
     pub fn label_with(name: &str, facts: &Facts) -> Self {
         let description = if facts.description.is_empty() { "stellar label" } else { &facts.description };
         let parameter = Self::new(name, facts.unit_in_files(), description);
-        Self { model_units_per_file_unit: facts.model_units_per_file_unit, role: Role::Label, ..parameter }
+        let factor = facts.model_units_per_file_unit;
+        let range = (facts.range != Facts::default().range).then(|| facts.range.map(|bound| bound * factor));
+        Self { model_units_per_file_unit: factor, role: Role::Label, range, ..parameter }
     }
 
     /// An amount such as that of dust, from `start` (model units) and moved as its logarithm unless a run
@@ -149,7 +151,8 @@ impl Parameter {
     }
 
     /// Least and greatest coordinate that a search may take: those of its range; of a label once more as far
-    /// as the training sample goes.
+    /// as the training sample goes, and of one that cannot be zero, such as a temperature, down to half of
+    /// what the sample has.
     ///
     /// What is moved as a logarithm has a lower limit in any case: without it, ln E of a star without dust
     /// would be on its way to −∞.
@@ -168,6 +171,8 @@ impl Parameter {
         };
         match self.training_range.filter(|_| self.is_label()) {
             Some(range) => {
+                let is_positive = self.range.is_some_and(|[low, _]| low > 0.0);
+                let low = if is_positive { low.max(self.coordinate(0.5 * range[0])) } else { low };
                 let [least, greatest] = range.map(|value| self.coordinate(value));
                 [low.max(2.0 * least - greatest), high.min(2.0 * greatest - least)]
             }
@@ -372,9 +377,15 @@ mod tests {
         assert!(close(limits(&shape.with_transform(Transform::Logarithm)), [1e-4, 1e4]));
         let (centre, scale) = (0.5, 2.0);
         let label = Parameter { training_range: Some([-1.0, 2.0]), centre, scale, ..Parameter::label("feh") };
-        assert!(close(limits(&label), [-4.0, 5.0]));
+        // [Fe/H] of 5 is beyond what can be at all.
+        assert!(close(limits(&label), [-4.0, 3.0]));
         let velocity =
             Parameter { training_range: Some([10.0, 20.0]), ..Parameter::label("vsini") }.with_transform(Transform::Logarithm);
         assert!(close(limits(&velocity), [5.0, 40.0]));
+        // No star has −0.5 kK, whatever the span of the sample; of a label without a sample, what can be at
+        // all.
+        let temperature = Parameter { training_range: Some([3.5, 7.5]), ..Parameter::label("teff") };
+        assert!(close(limits(&temperature), [1.75, 11.5]));
+        assert!(close(limits(&Parameter::label("teff")), [0.1, 1000.0]));
     }
 }

@@ -2,6 +2,8 @@
 
 use super::Stars;
 use crate::error::{Error, Result};
+use crate::quantity::{Notices, Quantity, Role};
+use crate::unit;
 use serde::{Deserialize, Serialize};
 
 /// An allowed range of a quantity. Stars without the quantity do not pass.
@@ -33,12 +35,20 @@ impl Cut {
         };
         match derived {
             Some(values) => Ok(values),
-            None => stars
-                .auxiliary
-                .column(&self.quantity)
-                .and_then(|column| column.to_f64())
+            None => self
+                .of_column(stars)
                 .map_err(|error| Error::usage(format!("cut on '{}'", self.quantity)).found(error.to_string())),
         }
+    }
+    /// A column of the file, in the unit of what its name says; magnitudes are told by their unit. What is no
+    /// value is not in any range.
+    fn of_column(&self, stars: &Stars) -> Result<Vec<f64>> {
+        let column = stars.auxiliary.column(&self.quantity)?;
+        let known = Quantity::of(&self.quantity);
+        let is_magnitude = known.unit.is_none() && unit::conversion(&column.schema.unit, "mag").is_some();
+        let quantity = if is_magnitude { Quantity::magnitude(&self.quantity, None) } else { known };
+        // What is said of units is said where the columns are read.
+        quantity.read_from(column.clone(), Role::Value, None, 0, &mut Notices::default())?.to_f64()
     }
 }
 
@@ -55,4 +65,36 @@ pub fn select(stars: &Stars, cuts: &[Cut]) -> Result<Vec<usize>> {
         }
     }
     Ok((0..passes.len()).filter(|&star| passes[star]).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observations::{Observations, ReadOptions};
+    use crate::table::{Column, ColumnSchema, Table, Values};
+
+    /// Numbers of a column are in the unit that it states, and what stands for no value is none.
+    #[test]
+    fn cuts_know_units_and_values_that_are_none() {
+        let list = |name: &str, value: f64| {
+            Column::fixed(ColumnSchema::new(name, "10**-18 W.m**-2.nm**-1", ""), Values::Float64(vec![value; 4]), 1)
+        };
+        let of = |name: &str, unit: &str, values: [f64; 4]| {
+            Column::scalar(ColumnSchema::new(name, unit, ""), Values::Float64(values.to_vec()))
+        };
+        let mut table = Table::new(vec![
+            Column::scalar(ColumnSchema::new("source_id", "", ""), Values::Int64((1..5).collect())),
+            list("flux", 1.0),
+            list("flux_error", 0.1),
+            of("phot_g_mean_mag", "mmag", [14_000.0, 16_000.0, -9999.0, f64::NAN]),
+            of("ruwe", "", [1.0, 2.0, -99.0, 1.1]),
+        ])
+        .unwrap();
+        table.metadata.insert("wavelengths".into(), "[500.0]".into());
+        table.metadata.insert("bands".into(), "[\"b\"]".into());
+        let observations = Observations::from_table(table, &ReadOptions::default()).unwrap();
+        let cut = |quantity: &str, maximum: f64| Cut { quantity: quantity.into(), minimum: None, maximum: Some(maximum) };
+        assert_eq!(select(&observations, &[cut("phot_g_mean_mag", 15.0)]).unwrap(), [0]);
+        assert_eq!(select(&observations, &[cut("ruwe", 1.4)]).unwrap(), [0, 3]);
+    }
 }

@@ -6,11 +6,13 @@ use super::flux_unit::FluxUnits;
 use super::{Grid, ReadOptions, columns, input_flag};
 use crate::error::{Error, Result};
 use crate::noise::{Whitening, triangle};
-use crate::quantity::{FLUX_UNIT, LARGEST_FLUX, is_sentinel};
+use crate::quantity::is_sentinel;
 use crate::table::{Column, Shape, Table, Values};
-use crate::unit;
 use ndarray::{Array2, ArrayView2, s};
 use std::borrow::Cow;
+
+/// No flux in single precision is known better than this part of it.
+const LEAST_ERROR: f32 = 0.5 * f32::EPSILON;
 
 /// Flux `[N, W]` (0 where missing) with errors `[N, W]` (infinite where missing).
 pub(super) struct Flux {
@@ -30,14 +32,15 @@ impl Flux {
             }
         };
         let (mut flux, mut error) = (matrix(columns::FLUX, units.flux)?, matrix(columns::FLUX_ERROR, units.error)?);
-        let largest = unit::factor(FLUX_UNIT, &units.unit).map_or(f32::MAX, |factor| (factor * LARGEST_FLUX) as f32);
+        let largest = units.largest();
         let scale = units.flux as f32;
         for (star, flags) in flags.iter_mut().enumerate() {
             for (flux, error) in flux.row_mut(star).iter_mut().zip(error.row_mut(star)) {
                 let absent = flux.is_nan() || error.is_nan() || *error == f32::INFINITY;
                 // In the file's own unit.
                 let is_no_value = *flux < -90.0 * scale && is_sentinel(f64::from(*flux / scale));
-                let impossible = flux.abs() > largest || *error <= 0.0 || is_no_value;
+                let is_no_error = *error <= 0.0 || *error > largest || *error < LEAST_ERROR * flux.abs();
+                let impossible = flux.abs() > largest || is_no_error || is_no_value;
                 if impossible && !absent {
                     *flags |= input_flag::BAD_FLUX;
                 }
@@ -83,12 +86,15 @@ impl Flux {
                 .remedy("Write the upper triangle of the covariance row by row, its diagonal included.")
         })?;
         let mut covariance = single_precision(column, length, units.covariance)?;
+        let largest = units.largest();
         for star in 0..n {
             let mut position = 0;
             for i in 0..block {
                 // The file's variance is judged before the model's error makes it positive.
                 let diagonal = &mut covariance[[star, position]];
-                if !(diagonal.is_finite() && *diagonal > 0.0) {
+                let error = diagonal.sqrt();
+                let is_possible = error > LEAST_ERROR * self.flux[[star, i]].abs() && error <= largest;
+                if !(diagonal.is_finite() && *diagonal > 0.0 && is_possible) {
                     self.drop(star, i, flags);
                 }
                 // A missing flux has no finite variance, whatever the covariance says.

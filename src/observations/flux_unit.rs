@@ -2,7 +2,7 @@
 
 use super::columns;
 use crate::error::{Error, Result};
-use crate::quantity::FLUX_UNIT;
+use crate::quantity::{FLUX_UNIT, LARGEST_FLUX};
 use crate::table::{ColumnSchema, Table};
 use crate::unit::{self, Unit};
 use crate::warning::warn_once_about;
@@ -18,6 +18,11 @@ pub(super) struct FluxUnits {
 }
 
 impl FluxUnits {
+    /// Beyond this is no flux, in the unit in which it comes.
+    pub(super) fn largest(&self) -> f32 {
+        unit::factor(FLUX_UNIT, &self.unit).map_or(LARGEST_FLUX, |factor| factor * LARGEST_FLUX) as f32
+    }
+
     /// For a table, with the unit that a model wants. Without one, flux of stars comes in [`FLUX_UNIT`]
     /// whatever the file has, and other flux (relative, counts) in the file's unit. `place` is the file, for
     /// warnings.

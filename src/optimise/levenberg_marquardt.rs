@@ -104,8 +104,8 @@ impl Minimiser for LevenbergMarquardt {
         check_setting(
             "levenberg_marquardt.maximum_damping",
             maximum,
-            maximum >= self.initial_damping,
-            "at least initial_damping",
+            maximum >= self.initial_damping.max(self.minimum_damping),
+            "at least initial_damping and minimum_damping",
         )?;
         check_setting("levenberg_marquardt.loss_precision", precision, precision >= 0.0, "zero or a positive number")?;
         check_setting("levenberg_marquardt.minimum_gain", gain, (0.0..1.0).contains(&gain), "a number in [0, 1)")?;

@@ -2,7 +2,8 @@
 
 use super::kinds::Package;
 use crate::error::{Error, Result};
-use crate::text::fault_in_toml;
+use crate::text;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -46,7 +47,7 @@ impl Request {
     ///
     /// # Errors
     /// When it cannot be read, or a key is unknown or impossible.
-    pub fn options<T: DeserializeOwned + Default>(&self) -> Result<T> {
+    pub fn options<T: DeserializeOwned + Serialize + Default>(&self) -> Result<T> {
         self.config.as_ref().map_or_else(|| Ok(T::default()), |path| read_toml(path))
     }
 
@@ -83,15 +84,14 @@ impl Request {
 ///
 /// # Errors
 /// `Usage` when it cannot be read or has an unknown key or a value of another type.
-pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
+pub fn read_toml<T: DeserializeOwned + Serialize>(path: &Path) -> Result<T> {
     let place = || path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
         Error::usage(place()).found(error.to_string()).expected("options (TOML)").remedy("Correct the name.").source(error)
     })?;
-    toml::from_str(&text).map_err(|error| {
+    text::read_toml(&text).map_err(|fault| {
         Error::usage(place())
-            .found(fault_in_toml(&text, &error))
-            .remedy("`photosphere recipe` prints all keys with their defaults.")
-            .source(error)
+            .found(fault)
+            .remedy("`photosphere recipe fit` (or simulate, distance, prepare, confidence, fit-pixel-networks) prints all keys with their defaults.")
     })
 }

@@ -334,3 +334,15 @@ impl SpectralEstimator {
         Ok(Estimated { table, flags: estimates.flags, values: estimates.values, residuals: None })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_every_bit() {
+        let page = include_str!("../../docs/src/payne.md");
+        crate::catalogue::flags::tests::check(&FLAGS, page, |flag| format!("| {} | {} | ", flag.bit(), flag.value));
+        assert!(FLAGS[0].text.contains(&format!("{POOR_FIT_BEYOND} or more")));
+    }
+}

@@ -268,9 +268,9 @@ impl<M: SpectralModel> Kind for SpectralPackage<M> {
         let path = directory.join(DESCRIPTION_FILE);
         let text = std::fs::read_to_string(&path)
             .map_err(|error| Error::reading(&path, error).of_kind(crate::error::ErrorKind::Model))?;
-        let card: PixelCard = toml::from_str(&text).map_err(|error| {
+        let card: PixelCard = crate::text::read_toml(&text).map_err(|fault| {
             Error::model(path.display().to_string())
-                .found(crate::text::fault_in_toml(&text, &error))
+                .found(fault)
                 .remedy("The folder is damaged, or was written by another version: train the model again.")
         })?;
         if card.format != FORMAT {

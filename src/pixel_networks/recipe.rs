@@ -2,7 +2,7 @@
 
 use super::spectral_model::{SpectralModel, TrainingChoices};
 use crate::error::{Error, Result};
-use crate::text::fault_in_toml;
+use crate::text::read_toml;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -50,11 +50,10 @@ impl<M: SpectralModel> SpectraRecipe<M> {
     /// # Errors
     /// `Usage` for an unknown key or an impossible value.
     pub fn parse(text: &str, place: &str) -> Result<Self> {
-        let recipe: Self = toml::from_str(text).map_err(|error| {
+        let recipe: Self = read_toml(text).map_err(|fault| {
             Error::usage(place)
-                .found(fault_in_toml(text, &error))
+                .found(fault)
                 .remedy(format!("`photosphere recipe {}` prints all keys with their defaults.", M::KIND.replace('_', "-")))
-                .source(error)
         })?;
         recipe.validate().map_err(|error| error.within(place))?;
         Ok(recipe)

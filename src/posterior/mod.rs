@@ -92,7 +92,7 @@ impl<'a> Posterior<'a> {
         Self::with_fixed(model, observations, terms, held, Cow::Owned(fixed))
     }
 
-    /// The posterior with all parameters free, of stars at `coordinates [N, P]`.
+    /// The posterior of stars at `coordinates [N, P]`, with all parameters free but those in `held`.
     ///
     /// # Errors
     /// As [`Posterior::new`].
@@ -100,9 +100,9 @@ impl<'a> Posterior<'a> {
         model: &'a ForwardModel,
         observations: &'a Observations,
         terms: &Terms<'a>,
-        coordinates: &'a Array2<f64>,
+        (coordinates, held): (&'a Array2<f64>, &[String]),
     ) -> Result<Self> {
-        Self::with_fixed(model, observations, terms, &[], Cow::Borrowed(coordinates))
+        Self::with_fixed(model, observations, terms, held, Cow::Borrowed(coordinates))
     }
 
     fn with_fixed(

@@ -2,7 +2,7 @@
 
 use super::GaussianMixture;
 use crate::error::{Error, Result};
-use crate::text::fault_in_toml;
+use crate::text::read_toml;
 use serde::{Deserialize, Serialize};
 
 /// Version of the file's layout.
@@ -54,12 +54,11 @@ impl GaussianMixture {
     /// # Errors
     /// `Model`: another format version, unknown or missing keys, and everything that [`Self::new`] refuses.
     pub fn from_toml(content: &str) -> Result<Self> {
-        let document: Document = toml::from_str(content).map_err(|error| {
+        let document: Document = read_toml(content).map_err(|fault| {
             Error::model("prior.toml")
-                .found(fault_in_toml(content, &error))
+                .found(fault)
                 .expected("a mixture of Gaussians")
                 .remedy("Correct it, or train or export the model again.")
-                .source(error)
         })?;
         if document.format != FORMAT {
             return Err(Error::model("prior.toml, format")

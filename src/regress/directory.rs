@@ -25,8 +25,8 @@ use crate::table::{write_directory_atomically, write_member};
 use crate::tensor::file;
 use crate::tensor::layers::{Network, Predictor};
 use crate::tensor::{Device, Weights};
-use crate::text::fault_in_toml;
 use crate::text::hexadecimal;
+use crate::text::read_toml;
 use ndarray::Array2;
 use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
@@ -181,9 +181,8 @@ impl RegressionModel {
     pub fn read(directory: &Path) -> Result<Self> {
         let path = directory.join(DESCRIPTION_FILE);
         let text = std::fs::read_to_string(&path).map_err(|error| Error::reading(&path, error).of_kind(ErrorKind::Model))?;
-        let description: Description = toml::from_str(&text).map_err(|error| {
-            fault(path.display().to_string(), fault_in_toml(&text, &error), "a description of a regression").source(error)
-        })?;
+        let description: Description =
+            read_toml(&text).map_err(|found| fault(path.display().to_string(), found, "a description of a regression"))?;
         let weights = directory.join(WEIGHTS_FILE);
         let model = Self::described(description, &weights);
         let mut model = model.map_err(|error| error.within(path.display()).of_kind(ErrorKind::Model))?;

@@ -206,3 +206,14 @@ impl Estimator for Predicting {
         Ok(Estimated { table, flags: estimates.flags, values: estimates.values, residuals: None })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_every_bit() {
+        let page = include_str!("../../docs/src/direct.md");
+        crate::catalogue::flags::tests::check(&flag::FLAGS, page, |flag| format!("| {} | {} | ", flag.bit(), flag.value));
+    }
+}

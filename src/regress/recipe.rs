@@ -9,7 +9,7 @@ use crate::learn::Plan;
 use crate::observations::{Cut, ReadOptions};
 use crate::tensor::DescentMethod;
 use crate::tensor::layers::{Layer, Network};
-use crate::text::fault_in_toml;
+use crate::text::read_toml;
 use crate::train::CardText;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -139,12 +139,11 @@ impl RegressionRecipe {
     /// # Errors
     /// Names the key that is unknown, missing or impossible.
     pub fn parse(text: &str, place: &str) -> Result<Self> {
-        let recipe: Self = toml::from_str(text).map_err(|error| {
+        let recipe: Self = read_toml(text).map_err(|fault| {
             Error::usage(place)
-                .found(fault_in_toml(text, &error))
+                .found(fault)
                 .expected("a recipe of a regression")
                 .remedy("`photosphere recipe` prints recipes with all keys.")
-                .source(error)
         })?;
         recipe.validate().map_err(|error| error.within(place))?;
         Ok(recipe)

@@ -13,6 +13,7 @@
 //! | `groups` | which entries of a data vector have an offset in common |
 //! | `responses` | scores and M, star by star |
 //! | `sums` | sums over stars and over catalogues |
+//! | `pairs` | unresolved pairs, which are not a zero point of all bands |
 //! | `offsets` | offsets of the groups, alone and together |
 //! | `zero_points` | zero points of all groups with a prior, and their file |
 //! | `check` | what is beyond expectation, in words |
@@ -20,6 +21,7 @@
 mod check;
 mod groups;
 mod offsets;
+mod pairs;
 mod responses;
 mod sums;
 #[cfg(test)]
@@ -29,6 +31,7 @@ mod zero_points;
 pub use check::CatalogueCheck;
 pub use groups::Groups;
 pub use offsets::{LEAST_ERRORS, LEAST_OFFSET, LEAST_STARS, Offset};
+pub use pairs::{PairShares, USUAL_SHARE};
 pub(crate) use responses::packed;
 pub use responses::{MAGNITUDE, Mark, Products, Responses};
 pub use sums::ResidualSums;

@@ -1,6 +1,7 @@
 //! Sums over stars, which are added in the order of the stars: the same whatever the batches and threads.
 
 use super::Responses;
+use super::pairs::{Mixed, PairShares};
 use super::responses::packed;
 use crate::error::{Error, Result};
 use crate::statistics::chi_square_tail;
@@ -46,6 +47,9 @@ pub struct ResidualSums {
     pub score: Vec<f64>,
     pub information: Vec<f64>,
     pub outer: Vec<f64>,
+    /// Stars that were taken for one of singles and unresolved pairs, where they were.
+    #[serde(default)]
+    pub pairs: PairShares,
 }
 
 impl ResidualSums {
@@ -71,6 +75,7 @@ impl ResidualSums {
             score: vec![0.0; q],
             information: triangle.clone(),
             outer: triangle,
+            pairs: PairShares::default(),
         }
     }
 
@@ -85,6 +90,7 @@ impl ResidualSums {
             && self.pulls.iter().all(|counts| counts.len() == PULL_CLASSES)
             && [self.score.len(), self.information.len(), self.outer.len()] == [q, triangle, triangle]
             && numbers.chain(&self.information).chain(&self.outer).all(|number| number.is_finite())
+            && self.pairs.is_whole()
     }
 
     /// Number of groups and constraints Q.
@@ -97,12 +103,25 @@ impl ResidualSums {
     /// # Errors
     /// When they have other groups or constraints.
     pub fn add(&mut self, stars: &Responses) -> Result<()> {
+        self.add_mixed(stars, None)
+    }
+
+    /// Adds stars of which the given `share` are unresolved pairs, two equal stars that are 0.75 mag brighter
+    /// than one, so that these do not pass for a zero point of all bands.
+    ///
+    /// # Errors
+    /// When they have other groups or constraints.
+    pub fn add_with_pairs(&mut self, stars: &Responses, share: f64) -> Result<()> {
+        self.add_mixed(stars, Some(share))
+    }
+
+    fn add_mixed(&mut self, stars: &Responses, share: Option<f64>) -> Result<()> {
         self.require_same(&stars.groups, &stars.constraints)?;
-        (0..stars.len()).for_each(|star| self.add_star(stars, star));
+        (0..stars.len()).for_each(|star| self.add_star(stars, star, share));
         Ok(())
     }
 
-    fn add_star(&mut self, stars: &Responses, star: usize) {
+    fn add_star(&mut self, stars: &Responses, star: usize, share_of_pairs: Option<f64>) {
         let mark = stars.marks[star];
         self.stars += 1;
         for (count, is_set) in [
@@ -124,9 +143,13 @@ impl ResidualSums {
         // Only where noise does not make such a χ²: a weight that depended on every noise would pull offsets
         // towards zero.
         let weight = ((degrees + 3.0 * (2.0 * degrees).sqrt()) / chi_square).min(1.0);
-        let information = stars.information.row(star);
-        for a in 0..self.n_offsets() {
-            let own = information[packed(a, a)];
+        let (score, information) = (score.to_vec(), stars.information.row(star).to_vec());
+        let n_groups = self.groups.len();
+        let mixed = share_of_pairs.map(|share| Mixed::of(&score, &information, n_groups, share));
+        mixed.iter().for_each(|mixed| self.pairs.add(mixed));
+        let own: Vec<f64> = (0..self.n_offsets()).map(|a| information[packed(a, a)]).collect();
+        let (score, information) = mixed.map_or((score, information), |mixed| (mixed.score, mixed.information));
+        for (a, own) in own.into_iter().enumerate() {
             self.n[a] += u64::from(own > 0.0);
             self.score[a] += weight * score[a];
             for b in 0..=a {
@@ -168,6 +191,7 @@ impl ResidualSums {
             *to += from;
         }
         let counts = self.tails.iter_mut().chain(&mut self.n).chain(self.pulls.iter_mut().flatten());
+        self.pairs.merge(&other.pairs);
         counts.zip(other.tails.iter().chain(&other.n).chain(other.pulls.iter().flatten())).for_each(|(to, from)| *to += from);
         let sums = self.left.iter_mut().flatten().chain(&mut self.precision).chain(&mut self.score);
         let sums = sums.chain(&mut self.information).chain(&mut self.outer);

@@ -6,6 +6,7 @@ use crate::optimise::dense::{dot, invert_positive_semidefinite};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
+use std::collections::BTreeMap;
 
 const BANDS: usize = 10;
 /// Error of a flux of about 1.
@@ -181,5 +182,85 @@ fn sums_that_lack_something_are_not_whole() {
         let mut damaged = sums.clone();
         damage(&mut damaged);
         assert!(!damaged.is_whole(), "{at}");
+    }
+}
+
+/// Stars that tell all bands together to a quarter of a magnitude, by their parallaxes, and nothing else;
+/// `brighter` in mag.
+fn grey_stars(n: usize, brighter: f64, random: &mut ChaCha8Rng) -> Responses {
+    let mut stars = Responses::none(n, &Groups::of(&grid(BANDS)), &[]);
+    for star in 0..n {
+        let noise: f64 = random.sample(StandardNormal);
+        let score = (noise / 0.25 - brighter / 0.25_f64.powi(2)) / BANDS as f64;
+        stars.score.row_mut(star).fill(score);
+        stars.information.row_mut(star).fill((0.25 * BANDS as f64).powi(-2));
+        (stars.chi_square[star], stars.degrees[star]) = (BANDS as f64, BANDS as f64);
+        stars.marks[star] = Mark { is_fitted: true, is_in_cut: true, ..Mark::default() };
+    }
+    stars
+}
+
+/// Of stars whose distance is measured, a twentieth are two: without the mixture they are a zero point.
+#[test]
+fn pairs_are_no_zero_point_of_all_bands() {
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    let parts = [grey_stars(7600, 0.0, &mut random), grey_stars(400, 0.64, &mut random)];
+    let mut without = ResidualSums::new(&parts[0].groups, &[]);
+    parts.iter().for_each(|part| without.add(part).unwrap());
+    let mut share = USUAL_SHARE;
+    let mut with = without.clone();
+    for _ in 0..3 {
+        with = ResidualSums::new(&parts[0].groups, &[]);
+        parts.iter().for_each(|part| with.add_with_pairs(part, share).unwrap());
+        share = with.pairs.share();
+    }
+    let grey = |sums: &ResidualSums| {
+        let names: Vec<String> = (0..BANDS).map(|k| format!("b{k}")).collect();
+        let step = sums.zero_point_step(&BTreeMap::new(), &names, 0.05).unwrap();
+        step.zero_points.values().map(|point| point.offset).sum::<f64>() / BANDS as f64
+    };
+    let offsets = [grey(&with), grey(&without)];
+    assert!((share - 0.05).abs() < 0.02, "{share}");
+    assert!(offsets[0].abs() < 0.01 && offsets[1] < -0.025, "{offsets:?}");
+    // Where there are none, none are found.
+    let single = grey_stars(8000, 0.0, &mut random);
+    let mut sums = ResidualSums::new(&single.groups, &[]);
+    sums.add_with_pairs(&single, USUAL_SHARE).unwrap();
+    assert!(sums.pairs.share() < 0.01, "{}", sums.pairs.share());
+}
+
+/// Score and information of the mixture are the derivatives of ln((1 − f) L₁ + f L₂) with respect to the
+/// offsets, L₂ the mean over pairs of all brightnesses.
+#[test]
+fn mixture_of_pairs_has_the_derivatives_of_its_likelihood() {
+    let (score, information) = ([1.5, -4.0, 0.7], [3.0, 0.5, 4.0, 0.2, -0.3, 2.0]);
+    let share = 0.2;
+    let of_offsets = |d: [f64; 3]| {
+        let likelihood = |d: [f64; 3]| {
+            let element = |a: usize, b: usize| information[packed(a.max(b), a.min(b))];
+            let square: f64 = (0..9).map(|at| d[at / 3] * d[at % 3] * element(at / 3, at % 3)).sum();
+            ((0..3).map(|a| d[a] * score[a]).sum::<f64>() - 0.5 * square).exp()
+        };
+        // 0.63 ± 0.2 mag; the third is no band.
+        let normal = |x: f64| 0.01 * (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt();
+        let of_pair = |x: f64| normal(x) * likelihood([d[0] - 0.63 - 0.2 * x, d[1] - 0.63 - 0.2 * x, d[2]]);
+        let of_pairs: f64 = (-800..=800).map(|k| of_pair(0.01 * f64::from(k))).sum();
+        ((1.0 - share) * likelihood(d) + share * of_pairs).ln()
+    };
+    let mixed = pairs::Mixed::of(&score, &information, 2, share);
+    let h = 1e-4;
+    let moved = |steps: [(usize, f64); 2]| {
+        let mut d = [0.0; 3];
+        steps.iter().for_each(|(a, step)| d[*a] += step);
+        of_offsets(d)
+    };
+    for a in 0..3 {
+        let slope = (moved([(a, h), (a, 0.0)]) - moved([(a, -h), (a, 0.0)])) / (2.0 * h);
+        assert!((mixed.score[a] - slope).abs() < 1e-6, "{a}: {} {slope}", mixed.score[a]);
+        for b in 0..=a {
+            let cross = moved([(a, h), (b, h)]) - moved([(a, h), (b, -h)]) - moved([(a, -h), (b, h)]) + moved([(a, -h), (b, -h)]);
+            let curvature = -cross / (4.0 * h * h);
+            assert!((mixed.information[packed(a, b)] - curvature).abs() < 1e-5, "{a} {b}: {curvature}");
+        }
     }
 }

@@ -19,6 +19,9 @@ const FORMAT: u32 = 1;
 const HELD: f64 = 0.5;
 /// Parts of a direction that are told, of its largest.
 const TOLD: f64 = 0.3;
+/// Errors beyond this are none, mag.
+const MOST_ERROR: f64 = 100.0;
+const REMEDY: &str = "Solve them anew with `photosphere zero-points`.";
 /// Largest zero point that is believed, mag.
 pub const LARGEST: f64 = 1.0;
 
@@ -57,6 +60,9 @@ pub struct ZeroPoints {
     pub prior: f64,
     /// Fits of all stars.
     pub n_iterations: usize,
+    /// Share of the stars that are taken for unresolved pairs; files of before do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share_of_pairs: Option<f64>,
     /// By band, or by block of XP samples.
     pub zero_points: BTreeMap<String, ZeroPoint>,
     /// What the prior holds, where it holds anything.
@@ -152,7 +158,8 @@ impl ZeroPoints {
     /// What was solved for.
     pub fn new(
         (model_sha256, solved_with): (&str, String),
-        (prior, n_stars, n_iterations): (f64, u64, usize),
+        (prior, n_iterations): (f64, usize),
+        (n_stars, share_of_pairs): (u64, f64),
         step: ZeroPointStep,
     ) -> Self {
         Self {
@@ -163,6 +170,7 @@ impl ZeroPoints {
             n_stars,
             prior,
             n_iterations,
+            share_of_pairs: Some(share_of_pairs),
             zero_points: step.zero_points,
             held: step.held,
         }
@@ -187,22 +195,27 @@ impl ZeroPoints {
     pub fn check(&self, path: &Path, model_sha256: &str) -> Result<()> {
         let place = || Error::usage(path.display().to_string());
         if self.format != FORMAT {
-            return Err(place().found(format!("format {}", self.format)).expected(format!("format {FORMAT}")));
+            return Err(place().found(format!("format {}", self.format)).expected(format!("format {FORMAT}")).remedy(REMEDY));
         }
         if self.model_sha256 != model_sha256 {
             return Err(place()
                 .found(format!("zero points that were solved with another model (SHA-256 {})", self.model_sha256))
                 .expected(format!("this model ({model_sha256})"))
-                .remedy("Solve them anew with `photosphere zero-points`."));
+                .remedy(REMEDY));
         }
         if self.zero_points.is_empty() {
             return Err(place().found("no zero points").expected("some").remedy("Leave the option out."));
         }
-        let is_believed = |point: &ZeroPoint| point.offset.abs() <= LARGEST && point.error >= 0.0 && point.error.is_finite();
+        if !(self.prior > 0.0 && self.prior.is_finite()) {
+            let found = format!("a prior of {} mag", self.prior);
+            return Err(place().found(found).expected("a positive number").remedy(REMEDY));
+        }
+        let is_believed = |point: &ZeroPoint| point.offset.abs() <= LARGEST && (0.0..=MOST_ERROR).contains(&point.error);
         match self.zero_points.iter().find(|(_, point)| !is_believed(point)) {
             Some((name, point)) => Err(place()
                 .found(format!("{name}: {} ± {} mag", point.offset, point.error))
-                .expected(format!("zero points of at most {LARGEST} mag"))),
+                .expected(format!("zero points of at most {LARGEST} mag, with errors"))
+                .remedy(REMEDY)),
             None => Ok(()),
         }
     }

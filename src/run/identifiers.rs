@@ -59,9 +59,11 @@ pub fn scan(paths: &[PathBuf]) -> Result<Vec<Input>> {
     let mut identifiers = Identifiers::default();
     let mut inputs = Vec::new();
     for path in paths {
+        // What is no table is found out before all of it is hashed.
+        let chunks = read_column_chunks(path, &[columns::ID], ROWS)?;
         let sha256 = sha256_of_file(path)?;
         let mut n_rows = 0;
-        for chunk in read_column_chunks(path, &[columns::ID], ROWS)? {
+        for chunk in chunks {
             interrupt::check(|| path.display().to_string(), "Nothing was written; run the command again.")?;
             let chunk = chunk?;
             identifiers.add(&chunk, path, n_rows)?;

@@ -1,5 +1,6 @@
 //! Provenance of an output: what made it, from what, and a hash by which a finished run is recognised.
 
+use super::interrupt;
 use crate::error::{Error, Result};
 use crate::table::{Location, Table, file_of};
 use crate::text::hexadecimal;
@@ -7,7 +8,11 @@ use crate::text::{of_one_line, on_one_line};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+
+/// Bytes that are hashed at once.
+const BLOCK: usize = 1 << 20;
 
 /// Metadata key of the hash over everything that decides the output.
 pub const RUN: &str = "run_sha256";
@@ -129,10 +134,23 @@ pub fn sha256_of_settings(settings: &BTreeMap<String, String>) -> String {
 /// When it cannot be read.
 pub fn sha256_of_file(path: &Path) -> Result<String> {
     let mut hash = Sha256::new();
-    File::open(file_of(path))
-        .and_then(|mut file| std::io::copy(&mut file, &mut HashWriter(&mut hash)))
-        .map_err(|error| unreadable(path, error))?;
-    Ok(hexadecimal(hash))
+    let kind = file_of(path).metadata().map_err(|error| unreadable(path, error))?;
+    if !kind.is_file() && !kind.is_dir() {
+        // It may have no end, and is read more than once.
+        return Err(Error::data(path.display().to_string())
+            .found("a pipe or a device")
+            .expected("a file")
+            .remedy("Write it into a file first."));
+    }
+    let mut file = File::open(file_of(path)).map_err(|error| unreadable(path, error))?;
+    let mut block = vec![0; BLOCK];
+    loop {
+        interrupt::check(|| path.display().to_string(), "Nothing was written; run the command again.")?;
+        match file.read(&mut block).map_err(|error| unreadable(path, error))? {
+            0 => return Ok(hexadecimal(hash)),
+            n => hash.update(&block[..n]),
+        }
+    }
 }
 
 /// The error for an input that cannot be opened or read.
@@ -148,19 +166,6 @@ pub fn unreadable(path: &Path, error: std::io::Error) -> Error {
             .remedy("Name the file in it, or the files one by one.")
             .source(error),
         _ => Error::reading(path, error),
-    }
-}
-
-struct HashWriter<'a>(&'a mut Sha256);
-
-impl std::io::Write for HashWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }
 
@@ -211,6 +216,10 @@ mod tests {
         std::fs::write(&path, "abc").unwrap();
         // FIPS 180-2, appendix B.1
         assert_eq!(sha256_of_file(&path).unwrap(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        if cfg!(unix) {
+            let error = sha256_of_file(Path::new("/dev/zero")).unwrap_err();
+            assert!(error.to_string().contains("a pipe or a device"), "{error}");
+        }
         assert!(sha256_of_file(&folder.path().join("b")).unwrap_err().to_string().contains("no such file"));
     }
 }

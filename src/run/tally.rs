@@ -55,7 +55,11 @@ impl std::fmt::Display for Tally {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { stars, basic_cut, not_converged, not_fitted } = self;
         let rest = format!("{basic_cut} pass the basic cut, {not_converged} did not converge, {not_fitted} could not be fitted");
-        write!(formatter, "{stars} stars; {rest}")
+        write!(formatter, "{stars} stars; {rest}")?;
+        match *not_fitted {
+            0 => Ok(()),
+            _ => formatter.write_str(" (too few usable fluxes: a fit needs more than it has free parameters)"),
+        }
     }
 }
 

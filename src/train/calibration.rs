@@ -179,7 +179,7 @@ pub(super) fn comparisons(
     constrained: &[usize],
 ) -> Result<Vec<Comparison>> {
     let terms = Terms { constraints: &[], mixture: None, jacobians: false };
-    let posterior = Posterior::around(model, observations, &terms, coordinates)?;
+    let posterior = Posterior::around(model, observations, &terms, (coordinates, &[]))?;
     let mut all = Vec::with_capacity(stars.len());
     for chunk in stars.chunks(512) {
         let flux = posterior.normal_equations(chunk, coordinates.select(Axis(0), chunk).view())?;

@@ -16,6 +16,7 @@ const BEST: &str = "best";
 const BINARIES: &str = "binaries";
 const KEPT: &str = "kept";
 const MOMENTUM: &str = "momentum";
+const WEIGHTS: &str = "weights";
 
 /// What is written beside the arrays, as TOML, whose floats come back to the bit.
 #[derive(Serialize, Deserialize)]
@@ -29,6 +30,9 @@ struct Header {
     space: ParameterSpace,
     /// Share of binaries, if they have been estimated.
     binaries: Option<f64>,
+    /// Whether the stars of the stage have weights.
+    #[serde(default)]
+    weighted: bool,
 }
 
 /// The part of a run besides its [`TrainingState`].
@@ -38,6 +42,8 @@ pub(super) struct Progress {
     pub walk: Option<(Walk, Vec<u8>)>,
     pub cleanings: Vec<CleaningReport>,
     pub stages: Vec<StageRecord>,
+    /// Weights of the stars `[N]` in the stage, as they were at its beginning, if it has any.
+    pub weights: Option<Vec<f64>>,
 }
 
 /// Writes a checkpoint in place of the last one, atomically; `walk` is that of the stage, with the
@@ -56,6 +62,7 @@ pub(super) fn write(
         cleanings: progress.cleanings.clone(),
         space: state.model.space.clone(),
         binaries: state.binaries.as_ref().map(|binaries| binaries.share),
+        weighted: progress.weights.is_some(),
     };
     let header = toml::to_string(&header)
         .map_err(|error| Error::output("header of the checkpoint").found(error.to_string()).source(error))?;
@@ -71,6 +78,10 @@ pub(super) fn write(
         let arrays = [("probability", &binaries.probability[..]), ("values", values), ("errors", errors)];
         let numbers = arrays.map(|(name, values)| (name.to_owned(), values.to_vec())).into();
         parts.put(BINARIES, &Parts { numbers, ..Default::default() });
+    }
+    if let Some(weights) = &progress.weights {
+        let numbers = [(WEIGHTS.to_owned(), weights.clone())].into();
+        parts.put(WEIGHTS, &Parts { numbers, ..Default::default() });
     }
     checkpoints.write(&header, &parts)
 }
@@ -102,6 +113,10 @@ pub(super) fn read(checkpoints: &Checkpoints<'_>, state: &mut TrainingState) -> 
         }
         state.binaries = Some(Binaries { share, probability, constraint });
     }
+    let weights = header.weighted.then(|| parts.under(WEIGHTS).numbers_of(WEIGHTS).map(<[f64]>::to_vec)).transpose()?;
+    if weights.as_ref().is_some_and(|weights| weights.len() != kept.len()) {
+        return Err(damaged("weights of other stars".into()));
+    }
     state.restore(&parts.under(CURRENT))?;
     let pairs = header.space.parameters.into_iter().zip(&state.model.space.parameters);
     state.model.space = ParameterSpace { parameters: pairs.map(|(found, declared)| found.as_declared(declared)).collect() };
@@ -110,7 +125,7 @@ pub(super) fn read(checkpoints: &Checkpoints<'_>, state: &mut TrainingState) -> 
     state.history = header.history;
     let momentum = parts.bytes.remove(MOMENTUM).unwrap_or_default();
     let walk = header.walk.map(|standing| (Walk { standing, best: Some(parts.under(BEST)) }, momentum));
-    Ok(Some(Progress { walk, cleanings: header.cleanings, stages: header.stages }))
+    Ok(Some(Progress { walk, cleanings: header.cleanings, stages: header.stages, weights }))
 }
 
 #[cfg(test)]

@@ -193,9 +193,13 @@ impl Residuals {
         let largest = |pulls: &mut dyn Iterator<Item = f64>| pulls.map(distance).fold(0.0, f64::max);
         let single = largest(&mut pulls.iter().copied()) / stage.parameter_sigma;
         let n_fluxes = self.error.row(row).iter().skip(self.n_parameters).filter(|error| **error != f32::INFINITY).count();
+        let fluxes = || (self.n_parameters..self.residual.ncols()).filter_map(pull);
+        let by_mean_square = stage
+            .mean_square_flux
+            .map_or(0.0, |limit| distance(fluxes().map(|pull| pull * pull).sum::<f64>() / n_fluxes.max(1) as f64) / limit);
         Verdict {
             parameters: single.max(distance(combined) / stage.combined_sigma),
-            flux: largest(&mut (self.n_parameters..self.residual.ncols()).filter_map(pull)) / flux_limit(stage, n_fluxes),
+            flux: (largest(&mut fluxes()) / flux_limit(stage, n_fluxes)).max(by_mean_square),
         }
     }
 
@@ -225,7 +229,8 @@ mod tests {
     use super::*;
 
     fn stage(largest_share: f64) -> Clean {
-        Clean { name: String::new(), parameter_sigma: 4.0, combined_sigma: 4.0, flux_sigma: 4.0, largest_share }
+        let (name, mean_square_flux) = (String::new(), None);
+        Clean { name, parameter_sigma: 4.0, combined_sigma: 4.0, flux_sigma: 4.0, mean_square_flux, largest_share }
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl LossRecipe {
 }
 
 /// One step of the weights of `model`, which must live on a taped device, for the named stars; `strengths`
-/// are those of the penalties.
+/// are those of the penalties, `weights [N]` those of all stars, if they do not count alike.
 ///
 /// # Errors
 /// `Numerical` where a predicted flux is not finite.
@@ -67,7 +67,7 @@ pub(super) fn step(
     model: &mut ForwardModel,
     descent: &mut Descent,
     observations: &Observations,
-    stars: &[usize],
+    (stars, weights): (&[usize], Option<&[f64]>),
     coordinates: &Array2<f64>,
     loss: &LossRecipe,
     strengths: &BTreeMap<String, f64>,
@@ -84,14 +84,25 @@ pub(super) fn step(
             .remedy("Lower the learning rate."));
     }
     let (batch, cotangent) = flux_loss(observations, stars, &host, loss);
-    let scale = 1.0 / stars.len() as f64;
-    let cotangent: Vec<f64> = cotangent.into_iter().map(|value| value * scale).collect();
+    let shares = shares(stars, weights);
+    let cotangent: Vec<f64> = cotangent
+        .chunks_exact(model.grid.len())
+        .zip(shares)
+        .flat_map(|(row, share)| row.iter().map(move |value| value * share))
+        .collect();
     let mut total = (predicted * model.device().tensor(&cotangent, [stars.len(), model.grid.len()])).sum();
     if let Some(penalty) = model.penalty(strengths)? {
         total = total + penalty;
     }
     descent.step(&mut model.weights, total, learning_rate, largest_gradient);
     Ok(batch)
+}
+
+/// What each star of a batch is of its mean; a batch without any weight moves nothing.
+fn shares(stars: &[usize], weights: Option<&[f64]>) -> Vec<f64> {
+    let weight = |&star: &usize| weights.map_or(1.0, |weights| weights[star]);
+    let total: f64 = stars.iter().map(weight).sum();
+    stars.iter().map(|star| if total > 0.0 { weight(star) / total } else { 0.0 }).collect()
 }
 
 /// The flux loss of the named stars at their coordinates.

@@ -12,6 +12,7 @@ use super::recipe::{Learn, StarUpdate};
 use super::run::{Report, Run, no_stars};
 use super::star_step::{self, Losses};
 use super::state::{EpochRecord, Part};
+use super::weighting::weights_of;
 use crate::error::{Error, ErrorKind, Result};
 use crate::learn::{self, Guard, Learner, Parts, Plan, Turn, Walk};
 use crate::model::ForwardModel;
@@ -38,6 +39,8 @@ struct StageLearner<'run, 'data> {
     training: Vec<usize>,
     stopping: Vec<usize>,
     descent: Descent,
+    /// Parameters of the stars that stay.
+    held: Vec<String>,
     /// Flux losses of the last epoch, in training and of the stopping stars.
     flux: [f64; 2],
 }
@@ -61,7 +64,12 @@ impl Run<'_> {
         };
         let taken_up = self.progress.walk.take();
         let descent = Descent::new(&stage.optimiser);
-        let mut learner = StageLearner { run: self, stage, training, stopping, descent, flux: [f64::NAN; 2] };
+        let held = self.held(stage);
+        if taken_up.is_none() && !stage.weights.is_empty() {
+            let weighted = (stage.name.as_str(), &stage.weights[..], &training[..]);
+            self.progress.weights = Some(weights_of(&self.state, self.observations, self.recipe, weighted)?);
+        }
+        let mut learner = StageLearner { run: self, stage, training, stopping, descent, held, flux: [f64::NAN; 2] };
         let mut walk = match taken_up {
             Some((walk, momentum)) => {
                 learner.restore_momentum(momentum)?;
@@ -69,7 +77,7 @@ impl Run<'_> {
             }
             None => {
                 if follows(stage) {
-                    learner.run.follow(&learner.stopping, FOLLOWING_ITERATIONS)?;
+                    learner.run.follow_holding((&learner.stopping, &learner.held), FOLLOWING_ITERATIONS)?;
                 }
                 let losses = learner.run.losses(&learner.stopping)?;
                 Walk::from_here(&learner, losses.judged())?
@@ -90,7 +98,8 @@ impl Run<'_> {
         if follows(stage) {
             // Only training and stopping stars have followed.
             let testing = self.state.stars(Part::Testing);
-            self.follow(&testing, FOLLOWING_ITERATIONS)?;
+            let held = self.held(stage);
+            self.follow_holding((&testing, &held), FOLLOWING_ITERATIONS)?;
         }
         let standing = walk.standing;
         Ok(Learned { gained: standing.best.is_none_or(|best| best.epochs > 0), returns: standing.returns })
@@ -107,16 +116,24 @@ impl Run<'_> {
         }
     }
 
-    /// Moves the named stars as the stage says.
-    fn update_stars(&mut self, stage: &Learn, stars: &[usize], factor: f64) -> Result<()> {
+    /// The parameters of the stars that a stage does not move.
+    fn held(&self, stage: &Learn) -> Vec<String> {
+        let space = &self.state.model.space;
+        let moved = space.named(&stage.star_parameters);
+        let names = space.parameters.iter().map(|parameter| parameter.name.clone());
+        names.filter(|name| !moved.is_empty() && !moved.contains(name)).collect()
+    }
+
+    /// Moves the named stars, but for the parameters in `held`, as the stage says.
+    fn update_stars(&mut self, stage: &Learn, (stars, held): (&[usize], &[String]), factor: f64) -> Result<()> {
         match stage.stars {
             None => Ok(()),
             Some(StarUpdate::LevenbergMarquardt { iterations } | StarUpdate::Profile { iterations }) => {
-                self.follow(stars, iterations)
+                self.follow_holding((stars, held), iterations)
             }
             Some(StarUpdate::GradientStep { learning_rate }) => {
                 let (rate, largest) = (learning_rate * factor, stage.largest_gradient);
-                star_step::descend(&mut self.state, self.observations, self.recipe, stars, rate, largest)
+                star_step::descend(&mut self.state, self.observations, self.recipe, (stars, held), rate, largest)
             }
         }
     }
@@ -126,7 +143,7 @@ impl Learner for StageLearner<'_, '_> {
     fn epoch(&mut self, turn: &Turn) -> Result<learn::Losses> {
         let (stage, factor) = (self.stage, turn.factor);
         if alternates(stage) {
-            self.run.update_stars(stage, &self.training, factor)?;
+            self.run.update_stars(stage, (&self.training, &self.held), factor)?;
         }
         let training = self.move_weights(turn)?.mean();
         let losses = self.stopping_losses(factor, training)?;
@@ -173,10 +190,10 @@ impl StageLearner<'_, '_> {
         if !training.is_finite() {
             return Ok(Losses { flux: f64::INFINITY, whole: f64::INFINITY, n_lost: stars.len() });
         }
-        self.run.update_stars(stage, stars, factor)?;
+        self.run.update_stars(stage, (stars, &self.held), factor)?;
         if !follows(stage) {
             let testing = self.run.state.stars(Part::Testing);
-            self.run.update_stars(stage, &testing, factor)?;
+            self.run.update_stars(stage, (&testing, &self.held), factor)?;
         }
         self.run.losses(stars)
     }
@@ -187,7 +204,7 @@ impl StageLearner<'_, '_> {
         let (stage, run) = (self.stage, &mut *self.run);
         if stage.learning_rate.is_none() {
             for batch in self.training.chunks(stage.batch).filter(|_| !alternates(stage)) {
-                run.update_stars(stage, batch, turn.factor)?;
+                run.update_stars(stage, (batch, &self.held), turn.factor)?;
             }
             let (model, stars) = (&run.state.model, &run.state.coordinates);
             return global_step::evaluate(model, run.observations, &self.training, stars, &run.recipe.loss);
@@ -202,7 +219,7 @@ impl StageLearner<'_, '_> {
         for (step, batch) in order.chunks(stage.batch).enumerate() {
             if matches!(stage.stars, Some(StarUpdate::Profile { .. })) {
                 run.state.model.weights = taped.weights.to(&device);
-                run.update_stars(stage, batch, turn.factor)?;
+                run.update_stars(stage, (batch, &self.held), turn.factor)?;
             }
             let epochs = f64::from(turn.since_return) + (step + 1) as f64 / n_batches;
             let rate = turn.learning_rate * if stage.warm_up > 0.0 { (epochs / stage.warm_up).min(1.0) } else { 1.0 };
@@ -211,7 +228,7 @@ impl StageLearner<'_, '_> {
                 &mut taped,
                 &mut self.descent,
                 data,
-                batch,
+                (batch, run.progress.weights.as_deref()),
                 stars,
                 loss,
                 &strengths,
@@ -227,7 +244,7 @@ impl StageLearner<'_, '_> {
             }
             if matches!(stage.stars, Some(StarUpdate::GradientStep { .. })) {
                 run.state.model.weights = taped.weights.to(&device);
-                run.update_stars(stage, batch, turn.factor)?;
+                run.update_stars(stage, (batch, &self.held), turn.factor)?;
             }
         }
         run.state.model = taped.to(&device);

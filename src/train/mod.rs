@@ -26,7 +26,9 @@ mod self_report;
 mod star_step;
 mod state;
 mod trained;
+mod variation;
 mod wavelength_step;
+mod weighting;
 
 pub use calibration::calibration_of;
 pub use clean::CleaningReport;
@@ -37,3 +39,4 @@ pub use run::{Report, StageRecord};
 pub use self_report::{Drift, SelfReport, ZeroPoints, zero_points};
 pub use state::EpochRecord;
 pub use trained::{PRIOR_FILE, PROVENANCE_FILE, STARS_FILE, TrainedModel, TrainingLog, train};
+pub use weighting::Weighting;

@@ -1,6 +1,7 @@
 //! The training recipe: everything that decides a model, as TOML. Unknown keys are errors; defaults print
 //! themselves.
 
+use super::weighting::Weighting;
 use crate::error::{Error, Result};
 use crate::learn::Schedule;
 use crate::model::{ParameterSpace, Registry, Role, Transform};
@@ -8,7 +9,7 @@ use crate::observations::Cut;
 use crate::optimise::Method;
 use crate::prior::MixtureFit;
 use crate::tensor::DescentMethod;
-use crate::text::fault_in_toml;
+use crate::text::read_toml;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -158,6 +159,14 @@ pub struct Learn {
     /// How the stars' own parameters move; without it they stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stars: Option<StarUpdate>,
+    /// The stars' own parameters that move, by their names or roles (label, amount, distance, shape); the
+    /// others stay. Empty means all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub star_parameters: Vec<String>,
+    /// How much stars count in the gradient of the weights: the product of all, over its mean in a batch.
+    /// Without any, all count the same. Losses, and what they decide, are those of all stars alike.
+    #[serde(default, rename = "weight", skip_serializing_if = "Vec::is_empty")]
+    pub weights: Vec<Weighting>,
     /// Stars that enter this stage.
     #[serde(default, rename = "cut", skip_serializing_if = "Vec::is_empty")]
     pub cuts: Vec<Cut>,
@@ -225,6 +234,9 @@ pub struct Clean {
     /// limit that noise exceeds in one star of a hundred (4.8 for 5 500 fluxes).
     #[serde(default = "four_sigma")]
     pub flux_sigma: f64,
+    /// Largest mean of ((f − f̂)/σ)² over the wavelengths. Without it there is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_square_flux: Option<f64>,
     /// Largest share of the stars that may go at once: those that are furthest beyond their limits. A model
     /// that is wrong disagrees with many good stars, and without them nothing would show that it is.
     #[serde(default = "default_largest_share")]
@@ -302,9 +314,8 @@ impl Recipe {
     /// # Errors
     /// Names the key that is unknown, missing or impossible.
     pub fn parse(text: &str, place: &str) -> Result<Self> {
-        let recipe: Self = toml::from_str(text).map_err(|error| {
-            Error::usage(place).found(fault_in_toml(text, &error)).remedy("`photosphere recipe` prints recipes with all keys.")
-        })?;
+        let recipe: Self = read_toml(text)
+            .map_err(|fault| Error::usage(place).found(fault).remedy("`photosphere recipe` prints recipes with all keys."))?;
         recipe.validate().map_err(|error| error.within(place))?;
         Ok(recipe)
     }
@@ -398,7 +409,7 @@ mod tests {
         let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
         // The others are recipes of `prepare`, which has a test of its own.
         let files: Vec<_> = files.filter(|path| !name(path).starts_with("prepare-")).collect();
-        assert!(files.iter().any(|path| name(path) == "xp-paper.toml"));
+        assert!(["xp-paper.toml", "xp-paper-variation.toml"].iter().all(|known| files.iter().any(|path| name(path) == *known)));
         for path in files {
             let recipe = Recipe::read(&path).unwrap();
             assert_eq!(Recipe::parse(&recipe.to_toml().unwrap(), "printed").unwrap(), recipe, "{}", path.display());

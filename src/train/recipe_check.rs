@@ -3,7 +3,7 @@
 use super::recipe::{Clean, DataRecipe, Learn, Recipe, Refine, Solve, Stage, StarUpdate};
 use crate::error::{Error, Result};
 use crate::learn::Schedule;
-use crate::model::Registry;
+use crate::model::{ParameterSpace, Registry};
 use crate::observations::Cut;
 use crate::optimise::Minimiser;
 use crate::text::first_repeated;
@@ -12,6 +12,9 @@ const REMEDY: &str = "`photosphere recipe xp --all-keys` prints all keys with va
 
 /// Most epochs, steps and iterations that a stage may ask for.
 const MOST_ROUNDS: u32 = 1_000_000;
+
+/// Steps of this length lead nowhere.
+const LARGEST_RATE: f64 = 1e3;
 
 fn check(place: impl Into<String>, found: impl ToString, is_allowed: bool, expected: &str) -> Result<()> {
     match is_allowed {
@@ -72,7 +75,10 @@ impl Recipe {
                     check(place("damping"), damping, *damping > 0.0 && *damping < 1.0, "a number in (0, 1)")?;
                     check_cuts(cuts, &place)?;
                 }
-                Stage::Clean(Clean { parameter_sigma, combined_sigma, flux_sigma, largest_share, .. }) => {
+                Stage::Clean(Clean { parameter_sigma, combined_sigma, flux_sigma, mean_square_flux, largest_share, .. }) => {
+                    if let Some(limit) = mean_square_flux {
+                        positive(place("mean_square_flux"), *limit)?;
+                    }
                     let share = *largest_share;
                     check(place("largest_share"), share, share > 0.0 && share <= 1.0, "a number in (0, 1]")?;
                     // Infinity is allowed: no star is removed for that.
@@ -114,6 +120,14 @@ impl Recipe {
             check("data.error_factors", format!("'{name}'"), constraints.contains(name), &expected)?;
         }
         self.transforms.keys().try_for_each(|name| known("transforms", name))?;
+        for stage in &self.stages {
+            let Stage::Learn(learn) = stage else { continue };
+            let key = |key: &str| format!("stage '{}', {key}", learn.name);
+            let space = ParameterSpace::union(effects.iter().flat_map(|effect| effect.parameters()))?;
+            space.named(&learn.star_parameters).iter().try_for_each(|name| known(&key("star_parameters"), name))?;
+            let by_parameters = learn.weights.iter().filter(|weighting| !weighting.is_by_labels());
+            by_parameters.map(|weighting| known(&key("weight"), &weighting.by)).collect::<Result<()>>()?;
+        }
         // A strength of zero switches nothing on; the default names the penalty of an emulator, which a model
         // need not have.
         let switched_on = self.penalties.iter().filter(|(_, strength)| **strength > 0.0).map(|(name, _)| ("penalties", name));
@@ -161,10 +175,11 @@ fn check_learn(learn: &Learn, place: &dyn Fn(&str) -> String) -> Result<()> {
     check(place("batch"), learn.batch, learn.batch > 0, "at least 1")?;
     let moves_something = learn.learning_rate.is_some() || learn.stars.is_some();
     check(place("learning_rate"), "neither it nor stars", moves_something, "at least one of them: otherwise nothing moves")?;
-    for (key, value) in [("learning_rate", learn.learning_rate), ("largest_gradient", learn.largest_gradient)] {
-        if let Some(value) = value {
-            positive(place(key), value)?;
-        }
+    if let Some(value) = learn.largest_gradient {
+        positive(place("largest_gradient"), value)?;
+    }
+    if let Some(rate) = learn.learning_rate {
+        check(place("learning_rate"), rate, rate > 0.0 && rate <= LARGEST_RATE, "a positive number up to 1000")?;
     }
     not_negative(place("warm_up"), learn.warm_up)?;
     // Infinity is allowed: never return.
@@ -173,6 +188,10 @@ fn check_learn(learn: &Learn, place: &dyn Fn(&str) -> String) -> Result<()> {
         count(place("patience"), patience)?;
     }
     distinct(&place("moves"), &learn.moves)?;
+    distinct(&place("star_parameters"), &learn.star_parameters)?;
+    let has_stars = learn.star_parameters.is_empty() || learn.stars.is_some();
+    check(place("star_parameters"), "no stars", has_stars, "it together with stars: otherwise none of them moves")?;
+    check_weights(learn, place)?;
     match &learn.schedule {
         Schedule::Constant => {}
         Schedule::Steps { epochs, factor } => {
@@ -193,6 +212,23 @@ fn check_learn(learn: &Learn, place: &dyn Fn(&str) -> String) -> Result<()> {
         Some(StarUpdate::GradientStep { learning_rate }) => positive(place("stars.learning_rate"), learning_rate)?,
     }
     check_cuts(&learn.cuts, place)
+}
+
+fn check_weights(learn: &Learn, place: &dyn Fn(&str) -> String) -> Result<()> {
+    let moves_weights = learn.weights.is_empty() || learn.learning_rate.is_some();
+    check(place("weight"), "no learning_rate", moves_weights, "it together with learning_rate: it is of the weights' gradient")?;
+    for weighting in &learn.weights {
+        let key = |key: &str| place(&format!("weight by '{}', {key}", weighting.by));
+        positive(key("largest"), weighting.largest)?;
+        let is_range = |[low, high]: [f64; 2]| low < high && low.is_finite() && high.is_finite();
+        let found = weighting.range.map_or("none".to_owned(), |range| format!("{range:?}"));
+        match weighting.is_by_labels() {
+            true => check(key("range"), found, weighting.range.is_none(), "none: the density of the labels has no range")?,
+            false => check(key("range"), found, weighting.range.is_some_and(is_range), "the lowest and the highest value")?,
+        }
+    }
+    let names: Vec<String> = learn.weights.iter().map(|weighting| weighting.by.clone()).collect();
+    distinct(&place("weight"), &names)
 }
 
 #[cfg(test)]
@@ -224,6 +260,14 @@ mod tests {
             ("learning_rate = 1e-3\noptimiser = { method = 'sgd', momentum = nan }", "optimiser.momentum"),
             ("stars = { method = 'profile', iterations = 4000000000 }", "stars.iterations"),
             (&format!("{of_stars}\ncut = [{{ quantity = 'g' }}]"), "cut on 'g'"),
+            ("learning_rate = 1e-3\nstar_parameters = ['teff']", "star_parameters"),
+            (&format!("{of_stars}\nstar_parameters = ['age']"), "'age'"),
+            (&format!("{of_stars}\nweight = [{{ by = 'label' }}]"), "weight"),
+            ("learning_rate = 1e-3\nweight = [{ by = 'label', largest = 0.0 }]", "weight by 'label', largest"),
+            ("learning_rate = 1e-3\nweight = [{ by = 'teff' }]", "weight by 'teff', range"),
+            ("learning_rate = 1e-3\nweight = [{ by = 'label', range = [0.0, 1.0] }]", "weight by 'label', range"),
+            ("learning_rate = 1e-3\nweight = [{ by = 'label' }, { by = 'label' }]", "'label' twice"),
+            ("learning_rate = 1e-3\nweight = [{ by = 'age', range = [0.0, 1.0] }]", "'age'"),
             (&format!("{of_stars}\ncut = [{{ quantity = 'g', minimum = 3.0, maximum = 2.0 }}]"), "minimum 3 and maximum 2"),
             (&format!("{of_stars}\ncut = [{{ quantity = 'g', minimum = nan }}]"), "cut on 'g'"),
         ] {

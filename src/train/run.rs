@@ -6,6 +6,7 @@ use super::clean::{CleaningReport, clean};
 use super::recipe::{Recipe, Solve, Stage};
 use super::star_step::{self, Losses};
 use super::state::{Part, TrainingState};
+use super::variation;
 use super::wavelength_step;
 use crate::error::{Error, Result};
 use crate::learn::{Checkpoints, Walk};
@@ -81,6 +82,7 @@ pub fn run(
             let gained_nothing = match stage {
                 Stage::Learn(learn) => {
                     let learned = run.learn(learn, report)?;
+                    run.progress.weights = None;
                     returns = learned.returns;
                     !learned.gained
                 }
@@ -98,6 +100,9 @@ pub fn run(
                     false
                 }
             };
+            if moves_all(stage) {
+                variation::normalise(&mut run.state, observations, recipe)?;
+            }
             let loss = run.loss_at_optima(stage.name())?.whole;
             tracing::debug!(loss, "{}", stage.name());
             run.progress.stages.push(StageRecord { stage: stage.name().into(), loss, returns, gained_nothing });
@@ -110,11 +115,21 @@ pub fn run(
     // What is estimated from the stars wants all of them at their optima, whatever the last stage was.
     let stars = run.state.kept_stars();
     run.follow(&stars, FOLLOWING_ITERATIONS)?;
+    variation::normalise(&mut run.state, observations, recipe)?;
     Ok(Outcome { state: run.state, cleanings: run.progress.cleanings, stages: run.progress.stages })
 }
 
 /// Weights, coordinates and binaries of a state.
 type Snapshot = (Weights, Array2<f64>, Option<binaries::Binaries>);
+
+/// Whether a stage moves all parameters of the stars: before, the variation of the curve has not been found.
+fn moves_all(stage: &Stage) -> bool {
+    match stage {
+        Stage::Learn(learn) => learn.stars.is_some() && learn.star_parameters.is_empty(),
+        Stage::Refine(_) | Stage::Solve(_) => true,
+        Stage::Clean(_) => false,
+    }
+}
 
 /// Share of a stage in the progress that is shown.
 fn work(stage: &Stage) -> u32 {
@@ -223,8 +238,14 @@ impl Run<'_> {
 
     /// Levenberg–Marquardt iterations of the named stars.
     pub fn follow(&mut self, stars: &[usize], iterations: u32) -> Result<()> {
+        self.follow_holding((stars, &[]), iterations)
+    }
+
+    /// The same, with the parameters in `held` where they are.
+    pub fn follow_holding(&mut self, moved: (&[usize], &[String]), iterations: u32) -> Result<()> {
         let method = LevenbergMarquardt { max_iterations: iterations, max_step: LONGEST_STEP, ..LevenbergMarquardt::default() };
-        star_step::minimise(&mut self.state, self.observations, self.recipe, stars, &Method::LevenbergMarquardt(method))
+        let method = Method::LevenbergMarquardt(method);
+        star_step::minimise_holding(&mut self.state, self.observations, self.recipe, moved, &method)
     }
 
     /// Kept stars of one part that pass the cuts.

@@ -20,8 +20,18 @@ pub(super) fn posterior<'a>(
     observations: &'a Observations,
     recipe: &'a Recipe,
 ) -> Result<Posterior<'a>> {
+    posterior_holding(state, observations, recipe, &[])
+}
+
+/// The same, with the parameters in `held` where they are.
+fn posterior_holding<'a>(
+    state: &'a TrainingState,
+    observations: &'a Observations,
+    recipe: &'a Recipe,
+    held: &[String],
+) -> Result<Posterior<'a>> {
     let terms = Terms { constraints: &recipe.data.constraints, mixture: None, jacobians: recipe.loss.jacobians };
-    let posterior = Posterior::around(&state.model, observations, &terms, &state.coordinates)?;
+    let posterior = Posterior::around(&state.model, observations, &terms, (&state.coordinates, held))?;
     let distance = state.model.space.distance_position().map(|position| &state.model.space.parameters[position].name);
     match state.binaries.as_ref().zip(distance) {
         Some((binaries, name)) => posterior.with_measured(name, &binaries.constraint),
@@ -37,12 +47,26 @@ pub(super) fn minimise(
     stars: &[usize],
     method: &Method,
 ) -> Result<()> {
-    let posterior = posterior(state, observations, recipe)?;
-    let subset = Subset::new(&posterior, stars);
-    let start = state.coordinates.select(Axis(0), stars);
-    let solution = minimise_in_chunks(method, &subset, start.view(), None, CHUNK)?;
+    minimise_holding(state, observations, recipe, (stars, &[]), method)
+}
+
+/// The same, with the parameters in `held` where they are.
+pub(super) fn minimise_holding(
+    state: &mut TrainingState,
+    observations: &Observations,
+    recipe: &Recipe,
+    (stars, held): (&[usize], &[String]),
+    method: &Method,
+) -> Result<()> {
+    let (solution, free) = {
+        let posterior = posterior_holding(state, observations, recipe, held)?;
+        let subset = Subset::new(&posterior, stars);
+        let start = posterior.free_coordinates(state.coordinates.select(Axis(0), stars).view());
+        let solution = minimise_in_chunks(method, &subset, start.view(), None, CHUNK)?;
+        (solution.coordinates, posterior.free().to_vec())
+    };
     for (row, &star) in stars.iter().enumerate() {
-        state.coordinates.row_mut(star).assign(&solution.coordinates.row(row));
+        free.iter().enumerate().for_each(|(column, &position)| state.coordinates[[star, position]] = solution[[row, column]]);
     }
     Ok(())
 }
@@ -53,13 +77,14 @@ pub(super) fn descend(
     state: &mut TrainingState,
     observations: &Observations,
     recipe: &Recipe,
-    stars: &[usize],
+    (stars, held): (&[usize], &[String]),
     learning_rate: f64,
     largest: Option<f64>,
 ) -> Result<()> {
-    let mut gradient = {
-        let posterior = posterior(state, observations, recipe)?;
-        posterior.gradient(stars, state.coordinates.select(Axis(0), stars).view())?.1
+    let (mut gradient, free) = {
+        let posterior = posterior_holding(state, observations, recipe, held)?;
+        let here = posterior.free_coordinates(state.coordinates.select(Axis(0), stars).view());
+        (posterior.gradient(stars, here.view())?.1, posterior.free().to_vec())
     };
     gradient.mapv_inplace(|slope| if slope.is_finite() { slope } else { 0.0 });
     for mut column in gradient.columns_mut() {
@@ -69,7 +94,8 @@ pub(super) fn descend(
         }
     }
     for (row, &star) in stars.iter().enumerate() {
-        state.coordinates.row_mut(star).scaled_add(-learning_rate, &gradient.row(row));
+        let steps = free.iter().zip(gradient.row(row));
+        steps.for_each(|(&position, slope)| state.coordinates[[star, position]] -= learning_rate * slope);
     }
     Ok(())
 }

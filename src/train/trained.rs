@@ -264,7 +264,7 @@ fn with_error_factors(factors: &BTreeMap<String, f64>, observations: &Observatio
 
 /// The mixture of the labels of the kept training stars, as measured or without the noise of their errors,
 /// with its flag threshold.
-fn fit_prior(recipe: &Recipe, observations: &Observations, state: &TrainingState) -> Result<GaussianMixture> {
+pub(super) fn fit_prior(recipe: &Recipe, observations: &Observations, state: &TrainingState) -> Result<GaussianMixture> {
     let labels: Vec<&Parameter> = state.model.space.parameters.iter().filter(|parameter| parameter.is_label()).collect();
     let names: Vec<String> = labels.iter().map(|parameter| parameter.name.clone()).collect();
     let (stars, n) = (state.stars(Part::Training), labels.len());

@@ -11,9 +11,13 @@ use crate::distance::{DistanceOptions, DistanceRecipe, Star};
 use crate::error::{Error, Result};
 use crate::run::Existing;
 use crate::table::{check_target, write_atomically};
+use crate::warning::warn_once;
 use serde_json::json;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+
+/// Pairs of less are none, mag.
+const LEAST_OFFSET: f64 = 0.3;
 
 /// Calibrates, and writes the recipe with what was found.
 ///
@@ -55,7 +59,25 @@ pub fn run(
         mixture_errors[4]
     );
     write_atomically(output, existing.overwrite, |file| file.write_all(format!("{head}{text}").as_bytes()))?;
-    tracing::info!("{}: {n_kept} of {n_stars} stars; {model:?}; {mixture:?}", output.display());
+    tracing::info!(
+        "{}: {n_kept} of {n_stars} stars; errors by slope {:.4}, shift {:.4}, intrinsic {:.4} mag, at_snr_100 {:.4}; {:.1} % single, pairs \
+         {:.3} mag brighter",
+        output.display(),
+        model.slope,
+        model.shift,
+        model.intrinsic,
+        model.at_snr_100,
+        100.0 * mixture.single_fraction,
+        mixture.offset
+    );
+    if mixture.offset < LEAST_OFFSET {
+        warn_once(format!(
+            "{}: the binaries of the mixture are {:.3} mag brighter than single stars, where two equal ones are 0.75: the sample shows \
+             none. Keep the mixture of another sample ([options.binary.mixture]), or leave binaries out.",
+            output.display(),
+            mixture.offset
+        ));
+    }
     let time = (0..4).map(|parameter| chain.autocorrelation(parameter)).fold(0.0, f64::max);
     Ok(Outcome::files(json!({
         "output": output.display().to_string(),

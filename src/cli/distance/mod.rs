@@ -70,7 +70,10 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         Some(path) => read_toml(path)?,
         None => DistanceRecipe::default(),
     };
-    recipe.validate()?;
+    recipe.validate().map_err(|error| {
+        let place = arguments.config.as_ref().map_or_else(String::new, |path| path.display().to_string());
+        error.within(place).or_remedy("Correct it; `photosphere recipe distance` prints all keys with their defaults.")
+    })?;
     Inputs::of(arguments.config.iter()).require_other(&arguments.output)?;
     let is_folder = arguments.output.is_dir() || arguments.output.to_string_lossy().ends_with('/');
     if is_folder && arguments.calibrate {

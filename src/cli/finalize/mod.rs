@@ -78,7 +78,10 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         return Err(Error::data(place())
             .found(format!("identifier {} in {one} and in {other}", repeated.id))
             .expected("every star once")
-            .remedy("Remove it from one of the two inputs, and fit that one again."));
+            .remedy(
+                "Remove it from one of the two inputs, and fit that input alone, with the same options, into this folder with \
+                 --overwrite: the other partitions stay as they are.",
+            ));
     }
     warn_of_strays(&folder, &manifest);
     let residuals = Marker::residuals_of(&folder, &settings_sha256, finished.iter().copied())?;

@@ -198,7 +198,12 @@ impl CatalogueTask<'_> {
 
     /// The catalogue's rows for a batch.
     fn table(&self, mut table: Table, observations: &Observations, provenance: &Provenance) -> Result<Table> {
-        for column in columns_beside(observations, self.keep, self.keep_truth)? {
+        for mut column in columns_beside(observations, self.keep, self.keep_truth)? {
+            // The estimates have the name of what was measured.
+            let measured = format!("{MEASURED}{}", column.schema.name);
+            if table.get(&column.schema.name).is_some() && table.get(&measured).is_none() {
+                column.schema.name = measured;
+            }
             let name = &column.schema.name;
             if table.get(name).is_some() {
                 return Err(Error::usage(format!("--keep {name}"))
@@ -242,6 +247,9 @@ impl CatalogueTask<'_> {
         Ok(provenance)
     }
 }
+
+/// Beginning of the names of kept columns whose own name is that of an estimate.
+const MEASURED: &str = "measured_";
 
 /// The check of a catalogue for its metadata.
 fn late_metadata(residuals: Option<&ResidualSums>) -> BTreeMap<String, String> {

@@ -71,7 +71,7 @@ pub struct Arguments {
     #[arg(long, value_name = "i/n")]
     shard: Option<Shard>,
     /// Copy these scalar columns of the observations into the catalogue, besides ra and dec; commas between
-    /// several.
+    /// several. One with the name of an estimate becomes measured_<name>.
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     keep: Vec<String>,
     /// Copy the true values of a simulated survey (true_*) into the catalogue.

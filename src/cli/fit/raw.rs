@@ -10,7 +10,7 @@ use crate::survey::Source;
 use crate::survey::photometry::{PhotometricBand, standard_set};
 use crate::survey::prepare::{self, Duplicates, Preparation, PrepareRecipe, TableSource, XpSource};
 use crate::survey::spectra::SpectraPreparation;
-use crate::survey::xp::{ColumnMap, DEFAULT_INSTRUMENT, Instrument, SpectrumKind, columns_of_spectra};
+use crate::survey::xp::{ColumnMap, DEFAULT_INSTRUMENT, Instrument, SpectrumKind, columns_of_spectra, refuse_epoch_spectra};
 use crate::table::read_schema;
 use crate::warning::warn_once;
 use clap::Args;
@@ -93,7 +93,7 @@ impl<'a> Preparations<'a> {
     pub fn of(&self, input: &Path) -> Result<Option<&Arc<dyn Source>>> {
         match &self.asked_for {
             Some(asked_for) => match asked_for.takes(input) {
-                Ok(false) => Err(nothing_raw(input.display().to_string(), "it")),
+                Ok(false) => Err(not_raw(input)),
                 Ok(true) | Err(_) => Ok(Some(asked_for)),
             },
             None if !is_raw(input).unwrap_or(false) => Ok(None),
@@ -118,7 +118,10 @@ impl<'a> Preparations<'a> {
             Some((raw, _)) => self.of(raw),
             // The reader says what is wrong with it.
             None if kinds.iter().any(Result::is_err) => Ok(self.asked_for.as_ref()),
-            None if self.asked_for.is_some() => Err(nothing_raw("--prepare, --join and --instrument".into(), "the observations")),
+            None if self.asked_for.is_some() => match inputs {
+                [only] => Err(not_raw(only)),
+                _ => Err(nothing_raw("--prepare, --join and --instrument".into(), "the observations")),
+            },
             None => Ok(None),
         }
     }
@@ -145,11 +148,31 @@ fn is_raw(path: &Path) -> Result<bool> {
     Ok(kind.is_some_and(|(kind, _)| kind == SpectrumKind::Continuous))
 }
 
+/// The error for a file that was to be prepared, by what it holds.
+fn not_raw(path: &Path) -> Error {
+    let place = path.display().to_string();
+    let usual = || nothing_raw(place.clone(), "it");
+    let Ok(schemas) = read_schema(path) else { return usual() };
+    if let Err(epoch) = refuse_epoch_spectra(schemas.iter().map(|schema| schema.name.as_str())) {
+        return epoch.within(&place);
+    }
+    match columns_of_spectra(&schemas, &ColumnMap::default()) {
+        Some((SpectrumKind::Sampled, _)) => Error::usage(place)
+            .found("sampled spectra, without coefficients")
+            .expected("files with bp_coefficients and rp_coefficients, where --prepare, --join or --instrument are given")
+            .remedy("Prepare them first: `photosphere prepare prepare-xp FILE -o observations.parquet`, and fit what it writes."),
+        _ => usual(),
+    }
+}
+
 fn nothing_raw(place: String, among: &str) -> Error {
     Error::usage(place)
         .found(format!("no raw XP spectra among {among}"))
         .expected("files with bp_coefficients and rp_coefficients, where --prepare, --join or --instrument are given")
-        .remedy("Leave these options out for observations that are prepared already.")
+        .remedy(
+            "Leave these options out for observations that are prepared already; of an archive or a file with several tables, name \
+             that of the spectra (`b.zip[XP_CONTINUOUS]`).",
+        )
 }
 
 impl RawArguments {

@@ -8,7 +8,7 @@ use crate::cli::progress::Progress;
 use crate::cli::settings::Settings;
 use crate::error::{Error, Result};
 use crate::package::{Estimator, Package, Request};
-use crate::residuals::{CatalogueCheck, Groups, LEAST_STARS, ResidualSums, ZeroPoints};
+use crate::residuals::{CatalogueCheck, Groups, LEAST_STARS, ResidualSums, USUAL_SHARE, ZeroPoints};
 use crate::run::inputs::Inputs;
 use crate::run::shard::Shard;
 use crate::run::{expand, interrupt, replace};
@@ -24,8 +24,9 @@ use std::sync::Arc;
 
 /// Fits of all stars after which a solution that still moves is given up.
 const MOST_FITS: usize = 12;
-/// Changes below this count as none, mag and errors.
+/// Changes below this count as none, mag and errors; and of the share of pairs.
 const STILL: [f64; 2] = [2e-4, 0.1];
+const STILL_SHARE: f64 = 0.005;
 
 /// Solve for zero points of bands: by how much the magnitudes of a whole catalogue are off, under a model.
 ///
@@ -75,22 +76,26 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     Inputs::of(&others).require_other(&arguments.output)?;
     let chosen = arguments.bands(Groups::of(package.grid()).names)?;
     let mut applied: BTreeMap<String, f64> = chosen.iter().map(|name| (name.clone(), 0.0)).collect();
+    let mut share_of_pairs = USUAL_SHARE;
     for n_iterations in 1..=MOST_FITS {
         let estimator = package.clone().estimator(&arguments.request(settings, &applied))?;
         if estimator.read_options().flux_factors.is_empty() {
             return Err(of_no_use(package.as_ref(), arguments.model.display().to_string()));
         }
         let stars = Stars { arguments, package: package.as_ref(), estimator: estimator.as_ref(), inputs: &inputs };
-        let sums = stars.residuals(settings)?;
+        let sums = stars.residuals(share_of_pairs, settings)?;
         let step = sums.zero_point_step(&applied, &chosen, arguments.sigma)?;
         tracing::info!(
-            "fit {n_iterations}: {} stars, zero points move by {:.4} mag, {:.2} of an error at most",
+            "fit {n_iterations}: {} stars, {:.1} % of them pairs, zero points move by {:.4} mag, {:.2} of an error at most",
             sums.used,
+            100.0 * sums.pairs.share(),
             step.largest[0],
             step.largest[1]
         );
+        let has_share = (sums.pairs.share() - share_of_pairs).abs() < STILL_SHARE;
+        share_of_pairs = sums.pairs.share();
         applied = step.zero_points.iter().map(|(name, point)| (name.clone(), point.offset)).collect();
-        let is_still = step.largest[0] < STILL[0] || step.largest[1] < STILL[1];
+        let is_still = (step.largest[0] < STILL[0] || step.largest[1] < STILL[1]) && has_share;
         if !is_still && n_iterations < MOST_FITS {
             continue;
         }
@@ -101,7 +106,8 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
             ));
         }
         let solved_with = estimator.deciding_choices()?;
-        let solved = ZeroPoints::new((package.sha256(), solved_with), (arguments.sigma, sums.used, n_iterations), step);
+        let (stars, choices) = ((sums.used, share_of_pairs), (arguments.sigma, n_iterations));
+        let solved = ZeroPoints::new((package.sha256(), solved_with), choices, stars, step);
         replace(&arguments.output, &solved.to_toml()?)?;
         return answer(arguments, &solved, &sums);
     }
@@ -109,7 +115,9 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
 }
 
 fn answer(arguments: &Arguments, solved: &ZeroPoints, sums: &ResidualSums) -> Result<Outcome> {
-    let mut text = format!("{} stars, {} fits of each\n", solved.n_stars, solved.n_iterations);
+    let pairs = 100.0 * sums.pairs.share();
+    let mut text =
+        format!("{} stars, {} fits of each; {pairs:.1} % are taken for unresolved pairs\n", solved.n_stars, solved.n_iterations);
     for (name, point) in &solved.zero_points {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  {name:<14}{:+.4} \u{b1} {:.4} mag", point.offset, point.error);
@@ -181,7 +189,7 @@ struct Stars<'a> {
 }
 
 impl Stars<'_> {
-    fn residuals(&self, settings: &Settings) -> Result<ResidualSums> {
+    fn residuals(&self, share_of_pairs: f64, settings: &Settings) -> Result<ResidualSums> {
         let keep = self.package.parameters().into_iter().flat_map(|name| [format!("{name}_error"), name]).collect();
         let preparations = Preparations::new(&self.arguments.raw, self.package.grid(), self.estimator.constraints(), keep)?;
         let source: Option<Arc<dyn Source>> = preparations.of_any(self.inputs)?.cloned();
@@ -204,7 +212,8 @@ impl Stars<'_> {
             progress.stars(batch.n_read, &batch.place);
             let place = || self.arguments.model.display().to_string();
             let Some(found) = estimated.residuals else { return Err(of_no_use(self.package, place())) };
-            sums.get_or_insert_with(|| ResidualSums::new(&found.groups, &found.constraints)).add(&found)?;
+            let sums = sums.get_or_insert_with(|| ResidualSums::new(&found.groups, &found.constraints));
+            sums.add_with_pairs(&found, share_of_pairs)?;
         }
         let n = sums.as_ref().map_or(0, |sums| sums.used);
         match sums.filter(|sums| sums.used >= LEAST_STARS) {

@@ -157,7 +157,10 @@ mod tests {
 
     #[test]
     fn flags_say_what_they_mean() {
-        assert_eq!(set_flags(flags::NOT_CONVERGED), ["not converged, or without errors: the data do not tell the parameters"]);
+        assert_eq!(
+            set_flags(flags::NOT_CONVERGED),
+            ["not converged, or without errors or a signal: the data do not tell the parameters"]
+        );
         assert_eq!(set_flags(flags::MISSING_CONSTRAINT | flags::POOR_FIT).len(), 2);
         assert_eq!(set_flags(flags::MISSING_CONSTRAINT), ["a requested constraint is missing whose column the file has"]);
         assert!(set_flags(0).is_empty());

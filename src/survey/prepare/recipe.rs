@@ -8,7 +8,7 @@ use crate::survey::xp::{
     self, ColumnMap, DEFAULT_INSTRUMENT, Encoding, ErrorConvention, Instrument, Sampling, SpectrumOptions, Truncation,
 };
 use crate::table::file_of;
-use crate::text::{fault_in_toml, first_repeated};
+use crate::text::{first_repeated, read_toml};
 use crate::warning::warn_once;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -235,13 +235,8 @@ impl PrepareRecipe {
     /// # Errors
     /// When it has an unknown key or an impossible value.
     pub fn parse(text: &str) -> Result<Self> {
-        let recipe: Self = toml::from_str(text).map_err(|error| {
-            Error::usage("prepare recipe")
-                .found(fault_in_toml(text, &error))
-                .expected("a recipe for prepare")
-                .remedy(REMEDY)
-                .source(error)
-        })?;
+        let recipe: Self = read_toml(text)
+            .map_err(|fault| Error::usage("prepare recipe").found(fault).expected("a recipe for prepare").remedy(REMEDY))?;
         recipe.validate()?;
         Ok(recipe)
     }
@@ -287,10 +282,8 @@ impl PrepareRecipe {
         }
         if let Some(xp) = &self.xp {
             let Inflation { independent, common, parts: [first, second] } = xp.inflation;
-            if let Some(value) =
-                [independent, common, first, second].into_iter().find(|value| !(value.is_finite() && *value >= 0.0))
-            {
-                return fault("xp.inflation", value.to_string(), "fractions that are zero or positive");
+            if let Some(value) = [independent, common, first, second].into_iter().find(|value| !(0.0..=10.0).contains(value)) {
+                return fault("xp.inflation", value.to_string(), "fractions from 0 to 10");
             }
             xp.columns.validate()?;
             // A file's instrument is read when the recipe is used.

@@ -3,7 +3,7 @@
 use super::chunk::Parts;
 use super::flux::FluxMaker;
 use super::join::{JoinTable, Normalised, first_occurrences, id_column};
-use super::samples::{XpRows, all_refused};
+use super::samples::{FEWEST_SPECTRA, XpRows, all_refused, none_usable};
 use super::used::Used;
 use super::{Duplicates, Note, PrepareRecipe, TableSource, constraints};
 use crate::error::{Error, Result};
@@ -166,6 +166,7 @@ impl Preparation {
         let (n, n_unusable) = (self.summary.n_stars, self.summary.noted.get(&Note::SpectrumUnusable).copied().unwrap_or(0));
         match (self.maker.spectrum_options(), &self.of_other_instrument) {
             (Some(options), Some(example)) if n == n_unusable => Err(all_refused(n, example, options)),
+            (Some(_), None) if n == n_unusable && n >= FEWEST_SPECTRA => Err(none_usable(n)),
             _ => Ok(()),
         }
     }

@@ -58,6 +58,17 @@ impl Samples {
     }
 }
 
+/// Spectra of which some are usable, unless something is wrong with all of them.
+pub(super) const FEWEST_SPECTRA: usize = 10;
+
+/// The end of a preparation none of whose spectra has errors and correlations that can be.
+pub(super) fn none_usable(n: usize) -> Error {
+    Error::data("XP spectra")
+        .found(format!("{n} of {n} that cannot be used: their errors and correlations make no covariance, or values are missing"))
+        .expected("spectra as the archive has them, the correlations in the order of its documentation")
+        .remedy("Compare the file with what the archive delivers; xp.covariance in the recipe says how covariances are packed.")
+}
+
 /// The end of a preparation none of whose spectra is of the instrument.
 pub(super) fn all_refused(n: usize, example: &str, options: &SpectrumOptions) -> Error {
     let ((n_bp, n_rp), (bp, rp)) = (options.instrument.n_bases(), options.instrument.basis_function_ids());

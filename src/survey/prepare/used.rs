@@ -45,8 +45,15 @@ impl Used {
             let pair = Pair { quantity, error: band.error_column.clone(), system: Some(band.system), like: None };
             ((band.magnitude_column.clone(), pair.error.clone()), pair)
         };
+        // A difference of magnitudes, without an error.
+        let crowding = |name: &String| {
+            let quantity = Quantity { range: [-100.0, 100.0], needs_unit: false, ..Quantity::magnitude(name, None) };
+            let pair = Pair { quantity, error: format!("{name}_error"), system: None, like: None };
+            ((name.clone(), pair.error.clone()), pair)
+        };
         let bias = recipe.parallax_bias_column.iter().map(bias);
-        Self(names.map(constraint).chain(bias).chain(bands.iter().map(magnitude)).collect())
+        let crowdings = bands.iter().filter_map(|band| Some(&band.crowding.as_ref()?.column)).map(crowding);
+        Self(names.map(constraint).chain(bias).chain(crowdings).chain(bands.iter().map(magnitude)).collect())
     }
 
     /// Reads the used columns of a table in their units. `first_row` is the row of the file with which the

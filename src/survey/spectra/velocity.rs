@@ -116,7 +116,7 @@ fn radial_velocity() -> Quantity {
         name: "radial velocity".into(),
         unit: Some(KM_S.into()),
         range: [-LARGEST_VELOCITY, LARGEST_VELOCITY],
-        needs_unit: false,
+        needs_unit: true,
         sentinel: None,
     }
 }

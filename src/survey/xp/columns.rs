@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// What follows `bp_` and `rp_` in the names of the columns of continuous spectra, with other spellings of
 /// each that are known.
-const BAND_COLUMNS: [(&str, &[&str]); 12] = [
+pub(super) const BAND_COLUMNS: [(&str, &[&str]); 12] = [
     ("coefficients", &[]),
     ("coefficient_errors", &[]),
     ("coefficient_correlations", &[]),

@@ -1,7 +1,7 @@
 //! Continuous spectra from the columns of the Gaia archive (`xp_continuous_mean_spectrum`,
 //! `MEAN_SPECTRUM_XP`).
 
-use super::columns::{column_of, find_in_band};
+use super::columns::{BAND_COLUMNS, column_of, find_in_band};
 use super::covariance::Scale;
 use super::lists::Lists;
 use super::{Band, BasisKind, Encoding, ErrorConvention, Fault, Instrument, Spectrum};
@@ -155,14 +155,19 @@ impl<'a> BandColumns<'a> {
         let numbers = |column: &str| get(column).map(Column::to_f64).transpose();
         let wanted = ENCODINGS.into_iter().filter(|encoding| options.covariance.is_none_or(|wanted| wanted == *encoding));
         let encodings = wanted.map(|encoding| Ok((encoding, lists(column_of(encoding))?))).collect::<Result<Vec<_>>>()?;
+        // A file of one band alone has no column of the other.
+        let is_there = BAND_COLUMNS.iter().any(|(column, _)| get(column).is_some());
+        if !is_there {
+            warn_once(format!("no column {name}_coefficients, nor any other of {name}: spectra without that band"));
+        }
         let encodings: Vec<(Encoding, Lists)> = encodings.into_iter().filter(|(_, lists)| !lists.is_absent()).collect();
-        if let (Some(wanted), true) = (options.covariance, encodings.is_empty()) {
+        if let (Some(wanted), true) = (options.covariance, encodings.is_empty() && is_there) {
             warn_once(format!("{name}: no {wanted} in any spectrum (column {name}_{})", column_of(wanted)));
         }
         // Only these two encodings need no errors beside them.
         let needs_errors = !encodings.iter().any(|(encoding, _)| matches!(encoding, Encoding::Covariance | Encoding::Factor));
         let formal_errors = lists("formal_errors")?;
-        if needs_errors && formal_errors.is_absent() {
+        if is_there && needs_errors && formal_errors.is_absent() {
             table.column(&format!("{name}_coefficient_errors"))?;
         }
         let columns = Self {
@@ -170,7 +175,10 @@ impl<'a> BandColumns<'a> {
             options,
             basis_function_id,
             n_bases,
-            coefficients: Lists::new(table.column(&format!("{name}_coefficients"))?)?,
+            coefficients: match is_there {
+                true => Lists::new(table.column(&format!("{name}_coefficients"))?)?,
+                false => Lists::ABSENT,
+            },
             errors: lists("coefficient_errors")?,
             formal_errors,
             encodings,

@@ -229,6 +229,16 @@ fn absent_and_wrongly_typed_columns_are_errors() {
     let mut without = table();
     without.take("rp_coefficient_errors");
     assert!(error(&without).contains("'rp_coefficient_errors'"));
+    let mut alone = table();
+    for name in alone.columns().iter().map(|column| column.schema.name.clone()).collect::<Vec<_>>() {
+        if name.starts_with("bp_") {
+            alone.take(&name);
+        }
+    }
+    let spectra = SpectrumReader::new(&alone, &options()).unwrap();
+    assert!(
+        (0..4).all(|row| spectra.spectrum(row).is_ok_and(|spectrum| spectrum.bp.is_none()) || spectra.spectrum(row).is_err())
+    );
     let mut text = table();
     put(&mut text, Column::scalar(ColumnSchema::new("bp_coefficients", "", ""), Values::Text(vec!["x".into(); 4])));
     assert!(error(&text).contains("expected a list of numbers"), "{}", error(&text));

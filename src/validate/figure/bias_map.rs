@@ -6,6 +6,7 @@ use super::axis::Axis;
 use super::canvas::{Align, Canvas, Rect};
 use super::panel::{Heading, Panel};
 use super::theme::{ColorMap, LABEL_SIZE, MUTED};
+use crate::statistics::percentiles;
 use std::borrow::Cow;
 
 /// The stars of a cell.
@@ -39,12 +40,19 @@ pub struct BiasMaps<'a> {
     pub axes: [(&'a str, bool); 2],
 }
 
-/// Biases in errors of single stars at the ends of the colours.
-const LARGEST_BIAS: f64 = 0.5;
+/// Biases in errors of single stars at the ends of the colours; more where cells have more.
+const LEAST_BIAS: f64 = 0.5;
 /// Pulls of means there.
-const LARGEST_PULL: f64 = 4.0;
+const LEAST_PULL: f64 = 4.0;
 /// Smallest cells, in pixels, that have room for their number.
 const ROOM: (f64, f64) = (34.0, 15.0);
+
+/// `least`, or what the cells have but for the one in twenty that are largest.
+fn end_of_colours(values: impl Iterator<Item = f64>, least: f64) -> f64 {
+    let sizes: Vec<f64> = values.map(f64::abs).filter(|value| value.is_finite()).collect();
+    let [end] = percentiles(&sizes, [95.0]);
+    if end > least { end } else { least }
+}
 
 impl BiasMaps<'_> {
     /// A row of two panels for each parameter.
@@ -58,10 +66,12 @@ impl BiasMaps<'_> {
             }
             for (row, parameter) in self.parameters.iter().enumerate() {
                 let title = format!("{}: median bias in errors of a star", parameter.name);
-                let scale = Axis::linear("median pull", (-LARGEST_BIAS, LARGEST_BIAS));
+                let end = end_of_colours(parameter.cells.iter().map(|cell| cell.bias), LEAST_BIAS);
+                let scale = Axis::linear("median pull", (-end, end));
                 self.panel(canvas, bounds.cell((rows, 2), (row, 0)), (title, scale), parameter.cells, |cell| cell.bias);
                 let title = format!("{}: bias in errors of the mean{}", parameter.name, parameter.means_name);
-                let scale = Axis::linear("pull of the mean", (-LARGEST_PULL, LARGEST_PULL));
+                let end = end_of_colours(parameter.cells.iter().map(|cell| cell.mean_pull), LEAST_PULL);
+                let scale = Axis::linear("pull of the mean", (-end, end));
                 self.panel(canvas, bounds.cell((rows, 2), (row, 1)), (title, scale), parameter.cells, |cell| cell.mean_pull);
             }
         })

@@ -205,27 +205,34 @@ const SCRIPT_SIZE: f64 = 0.72;
 /// content on a line of its own, which is how it is told from markup.
 fn typeset(svg: &str) -> String {
     let mut out = String::with_capacity(svg.len());
-    let mut in_text = false;
+    let mut size_of_text = None;
     for line in svg.lines() {
-        if in_text {
-            out.push_str(&typeset_line(line));
-        } else {
-            out.push_str(line);
-            // no line break before a text's content: it would be drawn as a leading space
-            in_text = line.starts_with("<text");
-            if in_text {
-                continue;
-            }
+        if let Some(size) = size_of_text.take() {
+            out.push_str(&typeset_line(line, size));
+            continue;
         }
-        if !in_text {
-            out.push('\n');
+        out.push_str(line);
+        // no line break before a text's content: it would be drawn as a leading space
+        match line.starts_with("<text") {
+            true => size_of_text = Some(font_size(line)),
+            false => out.push('\n'),
         }
-        in_text = false;
     }
     out
 }
 
-fn typeset_line(text: &str) -> String {
+/// The size that a text element gives, in its own units.
+fn font_size(element: &str) -> Option<f64> {
+    let (_, rest) = element.split_once("font-size=\"")?;
+    rest.split_once('"')?.0.trim_end_matches("px").parse().ok()
+}
+
+/// Sizes of scripts are numbers where that of the text is known: not every program knows others.
+fn typeset_line(text: &str, size: Option<f64>) -> String {
+    let script_size = match size {
+        Some(size) => format!("{}", (100.0 * SCRIPT_SIZE * size).round() / 100.0),
+        None => format!("{SCRIPT_SIZE}em"),
+    };
     let mut out = String::new();
     let mut rest = text;
     let mut shift_back = 0.0;
@@ -234,11 +241,10 @@ fn typeset_line(text: &str) -> String {
         let (before, script) = (&rest[..start], &rest[start + 2..start + length]);
         let shift = if rest[start..].starts_with('_') { 0.28 } else { -0.45 };
         out.push_str(&shifted(before, shift_back));
-        let percent = (100.0 * SCRIPT_SIZE).round();
         // both shifts are in ems of their own span; an empty span between two scripts would be dropped, so
         // add the shifts
         let carried = if before.is_empty() { shift_back / SCRIPT_SIZE } else { 0.0 };
-        out.push_str(&format!("<tspan dy=\"{:.3}em\" font-size=\"{percent}%\">{script}</tspan>", shift + carried));
+        out.push_str(&format!("<tspan dy=\"{:.3}em\" font-size=\"{script_size}\">{script}</tspan>", shift + carried));
         shift_back = -shift * SCRIPT_SIZE;
         rest = &rest[start + length + 1..];
     }
@@ -272,8 +278,8 @@ mod tests {
             canvas.text((5.0, 5.0), "T_{eff} < 10^{−2} K", 14.0, INK, Align::Left);
             canvas.text((5.0, 5.0), "an open _{brace", 14.0, INK, Align::Left);
         });
-        let expected = "T<tspan dy=\"0.280em\" font-size=\"72%\">eff</tspan><tspan dy=\"-0.202em\"> &lt; 10</tspan>\
-                        <tspan dy=\"-0.450em\" font-size=\"72%\">−2</tspan><tspan dy=\"0.324em\"> K</tspan></text>";
+        let expected = "T<tspan dy=\"0.280em\" font-size=\"80.64\">eff</tspan><tspan dy=\"-0.202em\"> &lt; 10</tspan>\
+                        <tspan dy=\"-0.450em\" font-size=\"80.64\">−2</tspan><tspan dy=\"0.324em\"> K</tspan></text>";
         assert!(svg.contains(expected), "{svg}");
         assert!(svg.contains(">an open _{brace</text>"), "{svg}");
     }

@@ -73,7 +73,11 @@ impl StarFigure<'_> {
         };
         let legend = vec![Key::new("observed", INK, Mark::Point), Key::new("fit", VERMILLION, Mark::Line)];
         let mut panel = Panel::new(canvas, upper, &Heading::legend(legend), x.clone().without_numbers(), y);
-        panel.line(self.wavelength, self.fit, Stroke::solid(VERMILLION, 1.5));
+        // Bands need not be in the order of their wavelengths.
+        let mut order: Vec<usize> = (0..self.wavelength.len().min(self.fit.len())).collect();
+        order.sort_by(|&a, &b| self.wavelength[a].total_cmp(&self.wavelength[b]));
+        let [along, fit] = [self.wavelength, self.fit].map(|values| order.iter().map(|&at| values[at]).collect::<Vec<f64>>());
+        panel.line(&along, &fit, Stroke::solid(VERMILLION, 1.5));
         panel.error_bars(self.wavelength, &low, &high, Stroke::solid(INK, 1.0));
         panel.points(self.wavelength, &observed, 2.0, INK);
         if !has_finite(&observed) {
