@@ -235,7 +235,8 @@ fn absent_and_wrongly_typed_columns_are_errors() {
             alone.take(&name);
         }
     }
-    let spectra = SpectrumReader::new(&alone, &options()).unwrap();
+    let usual = options();
+    let spectra = SpectrumReader::new(&alone, &usual).unwrap();
     assert!(
         (0..4).all(|row| spectra.spectrum(row).is_ok_and(|spectrum| spectrum.bp.is_none()) || spectra.spectrum(row).is_err())
     );
