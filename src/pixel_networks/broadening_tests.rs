@@ -136,7 +136,7 @@ fn inspect_draws_the_fit_with_its_broadening() {
     assert_eq!(inspect(&format!("-o {}", path("plain.svg"))), 0);
     let drawn = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
     let with = drawn("star.svg");
-    assert!(with.contains("rotation = 1") && with.contains("km.s**-1") && with.contains("lines of feh"));
+    assert!(with.contains("rotation = 150") && with.contains("lines of feh") && !with.contains("rotation_squared"));
     assert!(!drawn("plain.svg").contains("rotation"));
     assert_eq!(inspect("--mark xi -o none.svg"), 2, "no such label");
     assert_eq!(command(&format!("inspect {model} --star 7002 --data {stars} --config {}", path("rotation.toml"))), 0, "no flux");

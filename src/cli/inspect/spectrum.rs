@@ -2,7 +2,7 @@
 //! with the fit (as it was fitted, broadened and shifted), the lines of a label.
 
 use super::Arguments;
-use super::star::{find, flux_label, observed_flux};
+use super::star::{find, flux_label, observed_flux, typeset};
 use crate::catalogue::flags::meanings;
 use crate::cli::figure_file;
 use crate::cli::outcome::Outcome;
@@ -64,7 +64,13 @@ pub fn inspect(arguments: &Arguments, star: i64, data: &Path, package: Arc<dyn P
             None => None,
         };
         let (flux, flux_error) = observed_flux(&observations);
-        let mut text: Vec<String> = parameters.iter().map(|one| one.described(&symbol(&one.name))).collect();
+        // Of a square and its root the latter is what readers want.
+        let is_shown = |one: &&Parameter| {
+            let root = one.name.strip_suffix("_squared");
+            !root.is_some_and(|root| parameters.iter().any(|other| other.name == root))
+        };
+        let shown = parameters.iter().filter(is_shown);
+        let mut text: Vec<String> = shown.map(|one| one.described(&symbol(&one.name), &typeset(&one.unit))).collect();
         text.extend(meanings.iter().map(|(name, _)| format!("flag: {name}")));
         let figure = SpectrumFigure {
             title: &format!("source_id {star}"),
@@ -85,7 +91,7 @@ pub fn inspect(arguments: &Arguments, star: i64, data: &Path, package: Arc<dyn P
     let mut text = format!("star {star}\n");
     for one in &parameters {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {}", one.described(&format!("{:<18}", one.name)));
+        let _ = writeln!(text, "  {}", one.described(&format!("{:<18}", one.name), &one.unit));
     }
     let _ = writeln!(text, "  χ² {} for {} degrees of freedom", significant(chi_square, 4), significant(degrees, 3));
     for (_, meaning) in &meanings {
@@ -108,9 +114,9 @@ pub fn inspect(arguments: &Arguments, star: i64, data: &Path, package: Arc<dyn P
 }
 
 impl Parameter {
-    fn described(&self, name: &str) -> String {
+    fn described(&self, name: &str, unit: &str) -> String {
         let text = format!("{name} = {}", with_error(self.value, self.error));
-        if self.unit.is_empty() { text } else { format!("{text} {}", self.unit) }
+        if unit.is_empty() { text } else { format!("{text} {unit}") }
     }
 }
 

@@ -148,7 +148,7 @@ pub(super) fn flux_label(unit: &str) -> String {
 }
 
 /// A VOUnit string as figures write it: `10**-18 W.m**-2` becomes `10^{−18} W m^{−2}`.
-fn typeset(unit: &str) -> String {
+pub(super) fn typeset(unit: &str) -> String {
     let mut parts = unit.split("**");
     let mut text = parts.next().unwrap_or_default().replace('.', " ");
     for part in parts {

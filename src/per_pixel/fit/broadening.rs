@@ -184,6 +184,10 @@ fn levelled(frequency: f64) -> f64 {
     frequency.min(own) + (PI - own) * (x - 2.0 / 3.0 * x.powi(3) + x.powi(5) / 5.0)
 }
 
+/// Shares at the beginning of a segment, and how much they gain up to its end; then the same of their
+/// derivatives by the square of the velocity.
+type Segment = [[Vec<f32>; 2]; 2];
+
 /// Broadened grids.
 #[derive(Debug, Clone)]
 pub(super) struct Broadening {
@@ -192,8 +196,8 @@ pub(super) struct Broadening {
     pixels: Vec<f64>,
     /// km/s.
     pub largest: f64,
-    /// Squares of velocities that every fit asks for, and their shares at the ends.
-    remembered: Vec<(f64, Vec<[Vec<f64>; 2]>)>,
+    /// Squares of velocities that every fit asks for, and their shares.
+    remembered: Vec<(f64, Vec<Segment>)>,
 }
 
 impl Broadening {
@@ -236,7 +240,7 @@ impl Broadening {
 
     /// Keeps the shares of velocities with these squares, for fits that begin there.
     pub fn remember(&mut self, squares: impl Iterator<Item = f64>) {
-        self.remembered = squares.map(|square| (square, self.at_ends(square, self.half(square.max(0.0).sqrt())))).collect();
+        self.remembered = squares.map(|square| (square, self.segments(square, self.half(square.max(0.0).sqrt())))).collect();
     }
 
     /// Shares at the ends of the segments of a velocity with this square, and their derivatives by it.
@@ -275,32 +279,36 @@ impl Broadening {
         self.pixels.iter().map(|pixels| by_velocity(between(*pixels), *pixels)).collect()
     }
 
+    /// The same as shares at the beginnings of the segments and what these gain over one; a single segment
+    /// without gains, where a velocity is as many pixels everywhere.
+    fn segments(&self, square: f64, half: usize) -> Vec<Segment> {
+        let at_ends = self.at_ends(square, half);
+        let single = |values: &[f64]| -> Vec<f32> { values.iter().map(|value| *value as f32).collect() };
+        if let [only] = at_ends.as_slice() {
+            return vec![[0, 1].map(|which| [single(&only[which]), Vec::new()])];
+        }
+        let of_ends = |[first, last]: [&[Vec<f64>; 2]; 2]| {
+            [0, 1].map(|which| {
+                let gains = last[which].iter().zip(&first[which]).map(|(last, first)| (last - first) as f32);
+                [single(&first[which]), gains.collect()]
+            })
+        };
+        at_ends.windows(2).map(|ends| of_ends([&ends[0], &ends[1]])).collect()
+    }
+
     /// Broadens rows of `n_pixels` floats, each at the beginning of `width`, by a velocity with this square,
     /// and writes the derivative of the first by the square into `slope` (`[width]`). Beyond the ends there
     /// is what is at them.
     pub fn apply(&self, rows: &mut [f32], slope: &mut [f32], [n_pixels, width]: [usize; 2], square: f64) {
         let half = self.half(square.max(0.0).sqrt());
+        let n_whole = n_pixels.next_multiple_of(SEGMENT);
         let made;
-        let at_ends = match self.remembered.iter().find(|(known, _)| *known == square) {
+        let segments = match self.remembered.iter().find(|(known, _)| *known == square) {
             Some((_, known)) => known,
             None => {
-                made = self.at_ends(square, half);
+                made = self.segments(square, half);
                 &made
             }
-        };
-        let single = |values: &[f64]| -> Vec<f32> { values.iter().map(|value| *value as f32).collect() };
-        let n_whole = n_pixels.next_multiple_of(SEGMENT);
-        // Shares of the segments, and what they gain over one.
-        let segments: Vec<[[Vec<f32>; 2]; 2]> = match at_ends.len() {
-            1 => vec![[0, 1].map(|which| [single(&at_ends[0][which]), Vec::new()])],
-            _ => at_ends
-                .windows(2)
-                .map(|ends| {
-                    let gain =
-                        |which: usize| -> Vec<f64> { ends[1][which].iter().zip(&ends[0][which]).map(|(b, a)| b - a).collect() };
-                    [0, 1].map(|which| [single(&ends[0][which]), single(&gain(which))])
-                })
-                .collect(),
         };
         let length = n_whole / segments.len();
         let mut padded = vec![0.0; n_whole + 2 * half];
