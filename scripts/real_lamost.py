@@ -7,7 +7,7 @@ FOLDER of --data holds the project's `lamost_spectra` and `synthetic_spectra`. N
 
 The synthesis is divided by the same pseudo-continuum as the stars (a Gaussian kernel of 20 A over 4800-5500 A, blind to Balmer cores
 and interstellar bands), its gradients by the chain rule. Ab initio: a committee trained on the noise-free spectra and all references
-is fitted to the stars, all 15 labels at once. Data-driven: T_eff, log g and [Fe/H] of half of the stars (by a hash with the seed), with and
+is fitted to the stars, all 15 labels at once; and again with a broadening or a rotation, beside fits without one to the same pixels. Data-driven: T_eff, log g and [Fe/H] of half of the stars (by a hash with the seed), with and
 without gradients, and the other half is judged. Residuals are estimate - survey.
 """
 
@@ -21,6 +21,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from payne_files import LABELS, LEAST_QUALITY, Networks, column, read_tensors, robust_scatter, run, write_library, write_observations
@@ -104,9 +105,40 @@ def train(folder, program, threads, labels, table, library, wavelength, options)
     return folder / "model"
 
 
-def fitted(folder, program, threads, model, observations):
-    run(program, "fit", model, observations, "-o", folder / "catalogue.parquet", "--overwrite", "-q", "--threads", threads)
-    return pq.read_table(folder / "catalogue.parquet")
+def fitted(folder, program, threads, model, observations, options="", name="catalogue"):
+    (folder / f"{name}.toml").write_text(options)
+    run(program, "fit", model, observations, "-o", folder / f"{name}.parquet", "--config", folder / f"{name}.toml", "--overwrite", "-q", "--threads", threads)
+    return pq.read_table(folder / f"{name}.parquet")
+
+
+def without_ends(table, n_pixels, n_missing, path):
+    """The observations without as many pixels at either end."""
+    error = table["flux_error"].combine_chunks()
+    values = error.flatten().to_numpy(zero_copy_only=False).reshape(-1, n_pixels).copy()
+    values[:, :n_missing] = np.nan
+    values[:, n_pixels - n_missing :] = np.nan
+    place = table.schema.get_field_index("flux_error")
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1), type=error.type.value_type), n_pixels)
+    pq.write_table(table.set_column(place, table.schema.field(place), lists.cast(error.type)), path)
+    return path
+
+
+def broadened(folder, program, threads, model, observations, table, wavelength, survey, kinds, good):
+    """Fits with a broadening or a rotation beside fits without it to the same pixels."""
+    groups = [*((kind, kinds == kind) for kind in "AFGK"), ("good", good)]
+    for option in ("broadening", "rotation"):
+        broad = fitted(folder, program, threads, model, observations, f"{option} = true\n", option)
+        n_missing = (len(wavelength) - int(np.nanmax(column(broad, "n_flux")))) // 2
+        same = without_ends(table, len(wavelength), n_missing, folder / f"same_{option}.parquet")
+        plain = fitted(folder, program, threads, model, same, "", f"plain_{option}")
+        gain = column(plain, "chi2") - column(broad, "chi2")
+        velocity, square, error = (column(broad, f"{option}{part}") for part in ("", "_squared", "_squared_error"))
+        print(f"\nab initio with {option}, {n_missing} pixels fewer at either end; without and with it, on the same pixels")
+        for name, use in groups:
+            biases = [f"{label} {np.nanmedian((column(fits, label) - survey[label])[use]):.3f}, {robust_scatter((column(fits, label) - survey[label])[use]):.3f}" for label in CORE for fits in (plain, broad)]
+            reduced = [np.nanmedian((column(fits, "chi2") / column(fits, "n_flux"))[use]) for fits in (plain, broad)]
+            print(f"{name:5}{use.sum():4}  {'; '.join(biases)}")
+            print(f"{'':9}  chi2/n {reduced[0]:.3f}, {reduced[1]:.3f}; gain {np.nanmedian(gain[use]):.2f}, above 4: {np.mean(gain[use] > 4):.2f}; at zero {np.mean(velocity[use] == 0):.2f}; median {np.nanmedian(velocity[use]):.1f} km/s; above 3 errors of the square {np.mean(square[use] > 3 * error[use]):.2f}")
 
 
 def line(name, difference):
@@ -176,6 +208,8 @@ def main():
         use = inside & (ratio > 15) & (bounds[name] < 0.1) & (flags & (1 << 16) == 0)
         if use.sum() > 5:
             print(line(f"{name} (bound < 0.1), itself", found[name][use]))
+
+    broadened(folder, program, threads, model, output / "stars.parquet", table, wavelength, survey, kinds, inside & (ratio > 15))
 
     # Figures: fits, and labels against the survey's.
     networks = Networks(model / "networks.safetensors")

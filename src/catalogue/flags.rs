@@ -41,6 +41,19 @@ pub fn set(flags: &[Flag], bits: i32) -> impl Iterator<Item = &Flag> {
     flags.iter().filter(move |flag| bits & flag.value != 0)
 }
 
+/// Names and meanings of the bits that are set, as the description of a column of flags tells them
+/// ([`description`]), whatever made it.
+pub fn meanings(description: &str, bits: i32) -> Vec<(String, String)> {
+    let of_bits = description.strip_prefix("bit ").and_then(|text| text.rsplit_once(". Below")).map_or("", |(text, _)| text);
+    let each = of_bits.split("; ").filter_map(|entry| {
+        let (bit, named) = entry.split_once(' ')?;
+        let (name, meaning) = named.split_once(": ")?;
+        let is_set = 1_i32.checked_shl(bit.parse().ok()?).is_some_and(|value| bits & value != 0);
+        is_set.then(|| (name.to_owned(), meaning.to_owned()))
+    });
+    each.collect()
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -62,5 +75,8 @@ pub(crate) mod tests {
         let flags = [Flag::new(1, "no_parallax", "no parallax"), Flag::new(NOT_FITTED, "not_fitted", "too few fluxes")];
         assert_eq!(description(&flags), "bit 0 no_parallax: no parallax; 11 not_fitted: too few fluxes. Below 8: the basic cut");
         assert_eq!(set(&flags, NOT_FITTED | 2).map(|flag| flag.name).collect::<Vec<_>>(), ["not_fitted"]);
+        let found = meanings(&description(&flags), NOT_FITTED | 2);
+        assert_eq!(found, [("not_fitted".to_owned(), "too few fluxes".to_owned())]);
+        assert!(meanings("the flags of somebody else", 7).is_empty());
     }
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::infer::flags;
 use crate::observations::{Observations, ReadOptions, input_flag};
 use crate::package::{Estimated, Estimator, FitStage, Reached, Request};
-use crate::per_pixel::{Ending, SpectrumFitOptions, SpectrumFits, SpectrumFitter, Velocity};
+use crate::per_pixel::{Ending, Nuisance, SpectrumFitOptions, SpectrumFits, SpectrumFitter, Velocity};
 use crate::quantity::Facts;
 use crate::residuals::{Groups, MAGNITUDE, Mark, Products, Responses, packed};
 use crate::statistics::median;
@@ -65,11 +65,27 @@ impl SpectralEstimator {
         }
         let options: SpectrumFitOptions = request.options()?;
         let fitter = SpectrumFitter::new(core.engine.clone(), core.templates.view(), options)?;
+        check_columns(&core.space().names, &fitter.nuisances())?;
         let groups = Groups::of(&core.card.grid);
         let own = read_options(&core);
         let guide = request.start_from.as_ref().map(|from| LabelGuide::new(from, &core, &own)).transpose()?;
         Ok(Self { core, options, fitter, groups, guide })
     }
+}
+
+/// Fails where a column of what is fitted beside the labels has the name of a label's.
+fn check_columns(labels: &[String], nuisances: &[Nuisance]) -> Result<()> {
+    for nuisance in nuisances {
+        for column in nuisance.columns() {
+            if let Some(label) = labels.iter().find(|label| column == **label || column == format!("{label}_error")) {
+                return Err(Error::usage(format!("fit option {}", nuisance.option))
+                    .found(format!("a model with a label '{label}', which has a column {column}, as this option has"))
+                    .expected("labels of other names than the columns of what is fitted beside them")
+                    .remedy("Leave the option out, or train the model with another name of the label."));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Products of the whitened rows of a spectrum, whose pixels are independent and each in one group: `slopes
@@ -109,25 +125,33 @@ fn velocities(of: Velocity, squares: &[f64], errors: &[f64]) -> Vec<Column> {
     };
     let values = squares.iter().map(|square| if square.is_nan() { f64::NAN } else { square.max(0.0).sqrt() }).collect();
     let is_none = squares.iter().map(|square| i32::from(*square <= 0.0)).collect();
+    let is_fitted: Vec<bool> = squares.iter().map(|square| !square.is_nan()).collect();
     vec![
         column("", format!("{description}, the root of {name}_squared"), ucd, values),
         column(
             "_error",
             format!("half of the distance between the roots of {name}_squared plus and minus its error (zero at least)"),
-            "stat.error",
+            &format!("stat.error;{ucd}"),
             each(&|i| 0.5 * (root(i, 1.0) - root(i, -1.0))),
         ),
         column(
             "_upper",
             format!("root of {name}_squared plus {ONE_SIDED} of its errors: {description} is less, with 95 %"),
-            "stat.max",
+            &format!("{ucd};stat.max"),
             each(&|i| root(i, ONE_SIDED)),
         ),
-        Column::scalar(
-            ColumnSchema::new(format!("{name}_at_zero"), "", "1 where the fit ended at the bound of zero: no broadening")
+        Column {
+            valid: is_fitted.contains(&false).then_some(is_fitted),
+            ..Column::scalar(
+                ColumnSchema::new(
+                    format!("{name}_at_zero"),
+                    "",
+                    "1 where the fit ended at the bound of zero, no broadening; 0 elsewhere; null where nothing was fitted",
+                )
                 .with_ucd("meta.code"),
-            Values::Int32(is_none),
-        ),
+                Values::Int32(is_none),
+            )
+        },
     ]
 }
 
@@ -200,7 +224,7 @@ impl Estimator for SpectralEstimator {
     }
 
     fn flux(&self, values: ArrayView2<'_, f64>) -> Result<Option<Array2<f64>>> {
-        let mut flux = self.fitter.flux(values).mapv(f64::from);
+        let mut flux = self.fitter.flux(values)?.mapv(f64::from);
         self.without_model(flux.ncols()).for_each(|pixel| flux.column_mut(pixel).fill(f64::NAN));
         Ok(Some(flux))
     }
@@ -221,7 +245,7 @@ impl SpectralEstimator {
                     return None;
                 }
                 let values: Vec<f64> = fits.labels.row(i).iter().chain(fits.nuisances.row(i)).copied().collect();
-                let slopes = self.fitter.flux_slopes(&values);
+                let slopes = self.fitter.flux_slopes(&values).ok()?;
                 Some(products(&self.groups, observations.flux.row(i), weight.row(i), slopes.view()))
             })
             .collect();

@@ -14,6 +14,8 @@
 //! | `estimator`, `guide` | catalogues; starts of fits from another model |
 //! | `goodness` | χ² against that of good spectra of the same signal-to-noise ratio |
 
+#[cfg(test)]
+mod broadening_tests;
 mod estimator;
 mod goodness;
 mod guide;

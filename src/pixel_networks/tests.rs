@@ -39,7 +39,7 @@ fn files(folder: &Path) {
     std::fs::write(folder.join("recipe.toml"), recipe.to_toml().unwrap()).unwrap();
 }
 
-fn command(arguments: &str) -> u8 {
+pub(super) fn command(arguments: &str) -> u8 {
     let words = ["photosphere", "--quiet"].into_iter().chain(arguments.split(' ')).map(Into::into);
     run(Program::standard(), words.collect::<Vec<_>>())
 }

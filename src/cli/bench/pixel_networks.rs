@@ -28,12 +28,14 @@ use crate::run::clock::{Clock, Seconds};
 use crate::simulate::line_list::{LABELS, LineList, Population, References, Synthesis};
 use crate::statistics::percentiles;
 use crate::tensor::Device;
+use crate::tensor::lanes::Block;
 use crate::validate::number::{aligned, significant};
 use ndarray::{Array1, Array2, Axis};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::Serialize;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Spectra and references of the trainings: those of the published sample.
@@ -100,8 +102,47 @@ struct PixelTimes {
     not_converged: usize,
     /// With a velocity and two terms of a continuum.
     fit_with_velocity_milliseconds: f64,
-    /// With v sin i.
+    /// With v sin i, on the logarithmic grid, and as if the pixels were even in λ.
     fit_with_rotation_milliseconds: f64,
+    fit_with_rotation_linear_milliseconds: f64,
+}
+
+/// A model with the wavelengths of a grid even in λ.
+struct OnLinearGrid {
+    model: Arc<dyn PixelModel>,
+    wavelength: Vec<f64>,
+}
+
+impl OnLinearGrid {
+    fn new(model: Arc<dyn PixelModel>) -> Self {
+        let wavelength = model.wavelength();
+        let n = wavelength.len();
+        let step = (wavelength[n - 1] - wavelength[0]) / (n - 1) as f64;
+        let wavelength = (0..n).map(|i| wavelength[0] + step * i as f64).collect();
+        Self { model, wavelength }
+    }
+}
+
+impl PixelModel for OnLinearGrid {
+    fn space(&self) -> &LabelSpace {
+        self.model.space()
+    }
+
+    fn n_pixels(&self) -> usize {
+        self.model.n_pixels()
+    }
+
+    fn wavelength(&self) -> &[f64] {
+        &self.wavelength
+    }
+
+    fn shared(&self, scaled: &[f32], derivatives: bool) -> Vec<f32> {
+        self.model.shared(scaled, derivatives)
+    }
+
+    fn evaluate(&self, blocks: Range<usize>, shared: &[f32], derivatives: bool, out: &mut [Block]) {
+        self.model.evaluate(blocks, shared, derivatives, out);
+    }
 }
 
 /// The figures, for people and for programs.
@@ -348,8 +389,8 @@ impl PixelBench<'_> {
         let weight = Array2::from_elem(flux.dim(), (RATIO * RATIO) as f32);
         let mut evaluations = 0.0;
         let mut not_converged = 0;
-        let mut fitted = |options: SpectrumFitOptions| -> Result<f64> {
-            let fitter = SpectrumFitter::new(engine.clone(), templates.view(), options)?;
+        let mut fitted = |model: Arc<dyn PixelModel>, options: SpectrumFitOptions| -> Result<f64> {
+            let fitter = SpectrumFitter::new(model, templates.view(), options)?;
             let mut times = Vec::new();
             for _ in 0..self.repeats {
                 let mut clock = Clock::start();
@@ -363,9 +404,12 @@ impl PixelBench<'_> {
             }
             Ok(middle(&times) / self.n_stars as f64)
         };
-        let fit = fitted(SpectrumFitOptions::default())?;
-        let with_velocity = fitted(SpectrumFitOptions { velocity: true, continuum_terms: 2, ..SpectrumFitOptions::default() })?;
-        let with_rotation = fitted(SpectrumFitOptions { rotation: true, ..SpectrumFitOptions::default() })?;
+        let fit = fitted(engine.clone(), SpectrumFitOptions::default())?;
+        let velocity = SpectrumFitOptions { velocity: true, continuum_terms: 2, ..SpectrumFitOptions::default() };
+        let with_velocity = fitted(engine.clone(), velocity)?;
+        let rotation = SpectrumFitOptions { rotation: true, ..SpectrumFitOptions::default() };
+        let with_rotation = fitted(engine.clone(), rotation)?;
+        let on_linear_grid = fitted(Arc::new(OnLinearGrid::new(engine)), rotation)?;
         let emulation = middle(&emulated) / self.n_stars as f64;
         let l = self.n_labels as f64;
         let of_matrix = self.n_pixels as f64 * ((l + 1.0) * (l + 2.0) + l + 1.0);
@@ -381,6 +425,7 @@ impl PixelBench<'_> {
             not_converged,
             fit_with_velocity_milliseconds: 1e3 * with_velocity,
             fit_with_rotation_milliseconds: 1e3 * with_rotation,
+            fit_with_rotation_linear_milliseconds: 1e3 * on_linear_grid,
         })
     }
 }
@@ -403,6 +448,7 @@ impl PixelBenchReport {
             "% of product",
             "with velocity, continuum",
             "with rotation",
+            "on a linear grid",
             "not converged",
         ];
         let row = |times: &PixelTimes| -> Vec<String> {
@@ -417,6 +463,7 @@ impl PixelBenchReport {
                 100.0 * times.fit_fraction_of_product,
                 times.fit_with_velocity_milliseconds,
                 times.fit_with_rotation_milliseconds,
+                times.fit_with_rotation_linear_milliseconds,
             ];
             let mut row = vec![
                 times.model.clone(),

@@ -1,6 +1,7 @@
 //! `photosphere inspect`: what is in a model, a table, or the fit of one star.
 
 mod model;
+mod spectrum;
 mod star;
 mod table;
 
@@ -23,6 +24,12 @@ pub struct Arguments {
     /// Observation file that holds the star.
     #[arg(long, value_name = "FILE", requires = "star")]
     data: Option<PathBuf>,
+    /// Options of the fit (TOML), as `fit --config` takes them.
+    #[arg(long, value_name = "FILE", requires = "star")]
+    config: Option<PathBuf>,
+    /// Label whose lines the figure marks, with models of spectra: where the flux goes with it most.
+    #[arg(long, value_name = "LABEL", requires = "output")]
+    mark: Option<String>,
     /// Figure of the star to write (.svg or .png).
     #[arg(short, long, value_name = "FILE", requires = "star")]
     output: Option<PathBuf>,

@@ -1,6 +1,6 @@
 //! One star: its data, the fit, residuals and posterior.
 
-use super::Arguments;
+use super::{Arguments, spectrum};
 use crate::catalogue::flags::set;
 use crate::cli::figure_file;
 use crate::cli::outcome::Outcome;
@@ -8,6 +8,7 @@ use crate::cli::settings::Settings;
 use crate::error::{Error, Result};
 use crate::infer::{Estimates, FitOptions, Fitter, flags, read_options};
 use crate::observations::{Observations, columns};
+use crate::package::Request;
 use crate::quantity::symbol;
 use crate::run::inputs::{Inputs, require_utf8};
 use crate::table::{Table, check_target, read_chunks};
@@ -21,7 +22,7 @@ use std::path::Path;
 /// Rows in memory at once.
 const CHUNK: usize = 1024;
 
-/// Fits one star with the defaults and describes the result.
+/// Fits one star, with the defaults or the options of a file, and describes the result.
 pub fn inspect(arguments: &Arguments, star: i64, data: &Path, settings: &Settings) -> Result<Outcome> {
     if let Some(output) = &arguments.output {
         require_utf8(output)?;
@@ -30,8 +31,16 @@ pub fn inspect(arguments: &Arguments, star: i64, data: &Path, settings: &Setting
         figure_file::require_ending(output)?;
     }
     let package = settings.package(&arguments.path)?;
-    let trained: &TrainedModel = package.require("inspect --star")?;
-    let options = FitOptions::default();
+    let Ok(trained) = package.require::<TrainedModel>("inspect --star") else {
+        return spectrum::inspect(arguments, star, data, package);
+    };
+    if arguments.mark.is_some() {
+        return Err(Error::usage("--mark")
+            .found("it with a forward model of few bands")
+            .expected("a model of spectra, which has lines")
+            .remedy("Leave the option out."));
+    }
+    let options = FitOptions::of(&Request { config: arguments.config.clone(), ..Request::default() })?;
     let row = find(star, data)?;
     let place = data.display().to_string();
     let observations = Observations::from_table_of(&place, row, &read_options(trained, &options));
@@ -48,7 +57,7 @@ pub fn inspect(arguments: &Arguments, star: i64, data: &Path, settings: &Setting
 }
 
 /// The row of a star.
-fn find(star: i64, data: &Path) -> Result<Table> {
+pub(super) fn find(star: i64, data: &Path) -> Result<Table> {
     for chunk in read_chunks(data, CHUNK)? {
         let chunk = chunk?;
         let ids = chunk.column(columns::ID)?.to_i64().map_err(|error| error.within(data.display()))?;
@@ -109,32 +118,37 @@ fn set_flags(bits: i32) -> Vec<&'static str> {
 
 /// Data, `fit` (the predicted flux `[W]`) and posterior.
 fn figure(observations: &Observations, estimates: &Estimates, fit: &[f64]) -> Figure {
-    let (grid, unit) = (&observations.grid, &observations.flux_unit);
-    let wide = |row: ndarray::ArrayView1<'_, f32>| row.iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();
-    let flux_error = wide(observations.flux_error.row(0));
-    let flux: Vec<f64> = wide(observations.flux.row(0))
-        .into_iter()
-        .zip(&flux_error)
-        .map(|(f, e)| if e.is_finite() { f } else { f64::NAN })
-        .collect();
+    let (flux, flux_error) = observed_flux(observations);
     let shown: Vec<StarEstimate<'_>> =
         fitted(estimates).map(|(name, unit, value, error)| StarEstimate { name: symbol(name), unit, value, error }).collect();
-    let flux_label = if unit.is_empty() { "flux".to_owned() } else { format!("flux ({})", typeset(unit)) };
     StarFigure {
         title: &format!("source_id {}", estimates.ids[0]),
-        wavelength: &grid.wavelength,
+        wavelength: &observations.grid.wavelength,
         flux: &flux,
         flux_error: &flux_error,
         fit,
-        flux_label: &flux_label,
+        flux_label: &flux_label(&observations.flux_unit),
         estimates: &shown,
         covariance: Some(estimates.covariance.index_axis(ndarray::Axis(0), 0)),
     }
     .figure()
 }
 
+/// Flux of the first star, NaN where missing, and its errors.
+pub(super) fn observed_flux(observations: &Observations) -> (Vec<f64>, Vec<f64>) {
+    let wide = |row: ndarray::ArrayView1<'_, f32>| row.iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();
+    let error = wide(observations.flux_error.row(0));
+    let flux = wide(observations.flux.row(0)).into_iter().zip(&error).map(|(f, e)| if e.is_finite() { f } else { f64::NAN });
+    (flux.collect(), error)
+}
+
+/// The label of an axis of fluxes.
+pub(super) fn flux_label(unit: &str) -> String {
+    if unit.is_empty() { "flux".to_owned() } else { format!("flux ({})", typeset(unit)) }
+}
+
 /// A VOUnit string as figures write it: `10**-18 W.m**-2` becomes `10^{−18} W m^{−2}`.
-fn typeset(unit: &str) -> String {
+pub(super) fn typeset(unit: &str) -> String {
     let mut parts = unit.split("**");
     let mut text = parts.next().unwrap_or_default().replace('.', " ");
     for part in parts {

@@ -16,12 +16,16 @@ use std::f64::consts::PI;
 
 /// Pixels beyond the profile's own that have shares.
 const TAIL: usize = 8;
+/// Part of them that have their whole shares; those of the others fade.
+const KEPT: f64 = 0.25;
 /// Standard deviations of a Gaussian beyond which it is nothing.
 const DEVIATIONS: f64 = 5.5;
 /// Part of the Nyquist frequency up to which the transfer function is the profile's own.
 const OWN: f64 = 0.7;
 /// Pixels for which the shares go linearly, where a velocity is another number of pixels at every pixel.
 const SEGMENT: usize = 64;
+/// Pixels by which the widths differ between which shares are interpolated.
+const BETWEEN: f64 = 0.1;
 /// Pixels that are summed together.
 const TOGETHER: usize = 4 * LANES;
 /// Step of the tabulated transfer function.
@@ -49,6 +53,24 @@ impl Profile {
         half(matches!(self, Self::Rotation(_)), s)
     }
 
+    /// How much of the share of pixel k is kept with a width of `s` pixels, and the derivative of that by the
+    /// square of the width: all of it within the profile, and less and less over the pixels beyond it, so that
+    /// nothing jumps where another pixel comes in.
+    fn kept(&self, k: usize, s: f64) -> [f64; 2] {
+        let widths = self.widths();
+        let of_fading = (1.0 - KEPT) * TAIL as f64;
+        let t = ((k as f64 - widths * s) / of_fading - KEPT / (1.0 - KEPT)).clamp(0.0, 1.0);
+        let by_t = -30.0 * (t * (1.0 - t)).powi(2);
+        // At no width shares beyond the first pixel are none.
+        let t_by_square = if s > 0.0 { -widths / (2.0 * s * of_fading) } else { 0.0 };
+        [1.0 - t * t * t * (10.0 - 15.0 * t + 6.0 * t * t), by_t * t_by_square]
+    }
+
+    /// Half widths of the profile in units of its width.
+    fn widths(&self) -> f64 {
+        widths(matches!(self, Self::Rotation(_)))
+    }
+
     /// The transfer function at y, and its derivative by y².
     fn transfer(&self, y: f64) -> [f64; 2] {
         match self {
@@ -61,37 +83,40 @@ impl Profile {
                 let first = ((y / STEP) as usize).min(table.len() - 2);
                 let square = |node: usize| (STEP * node as f64).powi(2);
                 let (start, length) = (square(first), square(first + 1) - square(first));
-                let t = (y * y - start) / length;
-                let [[value, slope], [next, next_slope]] = [table[first], table[first + 1]];
-                let [slope, next_slope] = [slope, next_slope].map(|slope| length * slope);
-                let (rise, t2) = (next - value, t * t);
-                let bend = slope + next_slope - 2.0 * rise;
-                let turn = 3.0 * rise - 2.0 * slope - next_slope;
-                [value + t * slope + t2 * turn + t2 * t * bend, (slope + 2.0 * t * turn + 3.0 * t2 * bend) / length]
+                cubic((y * y - start) / length, length, [table[first], table[first + 1]])
             }
         }
     }
 }
 
+/// Value and derivative of Hermite's cubic at the part `t` of an interval of some length, whose ends have
+/// values and derivatives.
+#[inline]
+fn cubic(t: f64, length: f64, [[value, slope], [next, next_slope]]: [[f64; 2]; 2]) -> [f64; 2] {
+    let [slope, next_slope] = [slope, next_slope].map(|slope| length * slope);
+    let (rise, t2) = (next - value, t * t);
+    let bend = slope + next_slope - 2.0 * rise;
+    let turn = 3.0 * rise - 2.0 * slope - next_slope;
+    [value + t * slope + t2 * turn + t2 * t * bend, (slope + 2.0 * t * turn + 3.0 * t2 * bend) / length]
+}
+
 /// Pixels on either side that a profile of width `s` pixels takes.
 fn half(is_rotation: bool, s: f64) -> usize {
-    let widths = if is_rotation { 1.0 } else { DEVIATIONS };
-    ((widths * s).ceil() as usize).saturating_add(TAIL)
+    ((widths(is_rotation) * s).ceil() as usize).saturating_add(TAIL)
+}
+
+fn widths(is_rotation: bool) -> f64 {
+    if is_rotation { 1.0 } else { DEVIATIONS }
 }
 
 /// The transfer function of rotation at y, [2(1 − ε) J₁(y)/y + 2ε (sin y − y cos y)/y³]/(1 − ε/3), and its
 /// derivative by y².
 fn rotation(limb_darkening: f64, y: f64) -> [f64; 2] {
-    // 2 J₁(y)/y is the mean of 2 cos²θ cos(y sin θ) over a period, which equal steps give exactly.
-    let n = y.ceil() as usize + 32;
-    let (mut disc, mut disc_slope) = (0.0, 0.0);
-    for i in 0..n {
-        let (sine, cosine) = (PI * i as f64 / n as f64).sin_cos();
-        let z = y * sine;
-        disc += 2.0 * cosine * cosine * z.cos();
-        disc_slope -= cosine * cosine * sine * sine * if z.abs() < 1e-8 { 1.0 } else { z.sin() / z };
-    }
-    let n = n as f64;
+    // The derivative of J₁(y)/y by y is −J₂(y)/y.
+    let (disc, disc_slope) = match y == 0.0 {
+        true => (1.0, -0.125),
+        false => (2.0 * libm::j1(y) / y, -libm::jn(2, y) / (y * y)),
+    };
     let (sphere, sphere_slope) = match y < 1.0 {
         // Σ (−1)ⁿ 6(n + 1)/(2n + 3)! y²ⁿ.
         true => {
@@ -112,7 +137,7 @@ fn rotation(limb_darkening: f64, y: f64) -> [f64; 2] {
     let mix = |disc: f64, sphere: f64| {
         ((1.0 - limb_darkening) * disc + limb_darkening * 2.0 / 3.0 * sphere) / (1.0 - limb_darkening / 3.0)
     };
-    [mix(disc / n, sphere), mix(disc_slope / n, sphere_slope)]
+    [mix(disc, sphere), mix(disc_slope, sphere_slope)]
 }
 
 /// Shares of pixels 0, ±1, … ±half of a profile of width √`square` pixels, and their derivatives by the
@@ -122,17 +147,26 @@ pub(super) fn shares(profile: &Profile, square: f64, half: usize) -> [Vec<f64>; 
     // Equal steps in ω, as many as leave room for what is beyond `half`.
     let n = half + 2 * TAIL;
     let cosine: Vec<f64> = (0..2 * n).map(|m| (PI * m as f64 / n as f64).cos()).collect();
+    let spectrum: Vec<[f64; 2]> = (0..=n)
+        .map(|j| {
+            let frequency = levelled(PI * j as f64 / n as f64);
+            let part = if j == 0 || j == n { 0.5 } else { 1.0 } / n as f64;
+            let [value, slope] = profile.transfer(frequency * s);
+            [part * value, part * slope * frequency * frequency]
+        })
+        .collect();
     let mut shares = [vec![0.0; half + 1], vec![0.0; half + 1]];
-    for j in 0..=n {
-        let frequency = levelled(PI * j as f64 / n as f64);
-        let [value, slope] = profile.transfer(frequency * s);
-        let part = if j == 0 || j == n { 0.5 } else { 1.0 } / n as f64;
-        let (value, slope) = (part * value, part * slope * frequency * frequency);
-        for k in 0..=half {
-            let wave = cosine[j * k % (2 * n)];
-            shares[0][k] += value * wave;
-            shares[1][k] += slope * wave;
+    for k in 0..=half {
+        let (mut sums, mut at) = ([0.0; 2], 0);
+        for [value, slope] in &spectrum {
+            sums[0] += value * cosine[at];
+            sums[1] += slope * cosine[at];
+            at += k;
+            at -= if at >= 2 * n { 2 * n } else { 0 };
         }
+        let [kept, slope] = profile.kept(k, s);
+        shares[0][k] = kept * sums[0];
+        shares[1][k] = kept * sums[1] + slope * sums[0];
     }
     let [sum, slope] = [0, 1].map(|which: usize| shares[which][0] + 2.0 * shares[which][1..].iter().sum::<f64>());
     let [values, slopes] = &mut shares;
@@ -150,6 +184,10 @@ fn levelled(frequency: f64) -> f64 {
     frequency.min(own) + (PI - own) * (x - 2.0 / 3.0 * x.powi(3) + x.powi(5) / 5.0)
 }
 
+/// Shares at the beginning of a segment, and how much they gain up to its end; then the same of their
+/// derivatives by the square of the velocity.
+type Segment = [[Vec<f32>; 2]; 2];
+
 /// Broadened grids.
 #[derive(Debug, Clone)]
 pub(super) struct Broadening {
@@ -158,6 +196,8 @@ pub(super) struct Broadening {
     pixels: Vec<f64>,
     /// km/s.
     pub largest: f64,
+    /// Squares of velocities that every fit asks for, and their shares.
+    remembered: Vec<(f64, Vec<Segment>)>,
 }
 
 impl Broadening {
@@ -182,7 +222,7 @@ impl Broadening {
             return Err(reach);
         }
         let profile = limb_darkening.map_or(Profile::Gaussian, |darkening| Profile::rotation(darkening, widest));
-        Ok(Self { profile, pixels, largest })
+        Ok(Self { profile, pixels, largest, remembered: Vec::new() })
     }
 
     pub fn is_rotation(&self) -> bool {
@@ -198,33 +238,77 @@ impl Broadening {
         self.profile.half(velocity * self.pixels.iter().copied().fold(0.0, f64::max))
     }
 
+    /// Keeps the shares of velocities with these squares, for fits that begin there.
+    pub fn remember(&mut self, squares: impl Iterator<Item = f64>) {
+        self.remembered = squares.map(|square| (square, self.segments(square, self.half(square.max(0.0).sqrt())))).collect();
+    }
+
+    /// Shares at the ends of the segments of a velocity with this square, and their derivatives by it.
+    ///
+    /// Widths of neighbouring ends hardly differ: where there are many ends, shares are made for widths some
+    /// way apart, and between them there is the cubic of their values and derivatives (a Gaussian's shares are
+    /// within 1e-5, those of a rotation within 4e-7, and fluxes within a tenth of that).
+    pub fn at_ends(&self, square: f64, half: usize) -> Vec<[Vec<f64>; 2]> {
+        let velocity = square.max(0.0).sqrt();
+        let (first, last) = (self.pixels[0], self.pixels[self.pixels.len() - 1]);
+        let n = (velocity * (last - first) / BETWEEN).ceil().max(1.0) as usize;
+        let by_velocity = |mut found: [Vec<f64>; 2], pixels: f64| {
+            found[1].iter_mut().for_each(|slope| *slope *= pixels * pixels);
+            found
+        };
+        let own = |pixels: f64| shares(&self.profile, square * pixels * pixels, half);
+        // Where there is no width, there is none everywhere.
+        if n + 2 >= self.pixels.len() || velocity == 0.0 {
+            return self.pixels.iter().map(|pixels| by_velocity(own(*pixels), *pixels)).collect();
+        }
+        let step = (last - first) / n as f64;
+        let nodes: Vec<[Vec<f64>; 2]> = (0..=n).map(|node| own(first + step * node as f64)).collect();
+        let between = |pixels: f64| {
+            let node = (((pixels - first) / step) as usize).min(n - 1);
+            let square_at = |node: usize| square * (first + step * node as f64).powi(2);
+            let (start, length) = (square_at(node), square_at(node + 1) - square_at(node));
+            let t = (square * pixels * pixels - start) / length;
+            let [low, high] = [&nodes[node], &nodes[node + 1]];
+            let mut found = [vec![0.0; half + 1], vec![0.0; half + 1]];
+            for k in 0..=half {
+                let ends = [[low[0][k], low[1][k]], [high[0][k], high[1][k]]];
+                [found[0][k], found[1][k]] = cubic(t, length, ends);
+            }
+            found
+        };
+        self.pixels.iter().map(|pixels| by_velocity(between(*pixels), *pixels)).collect()
+    }
+
+    /// The same as shares at the beginnings of the segments and what these gain over one; a single segment
+    /// without gains, where a velocity is as many pixels everywhere.
+    fn segments(&self, square: f64, half: usize) -> Vec<Segment> {
+        let at_ends = self.at_ends(square, half);
+        let single = |values: &[f64]| -> Vec<f32> { values.iter().map(|value| *value as f32).collect() };
+        if let [only] = at_ends.as_slice() {
+            return vec![[0, 1].map(|which| [single(&only[which]), Vec::new()])];
+        }
+        let of_ends = |[first, last]: [&[Vec<f64>; 2]; 2]| {
+            [0, 1].map(|which| {
+                let gains = last[which].iter().zip(&first[which]).map(|(last, first)| (last - first) as f32);
+                [single(&first[which]), gains.collect()]
+            })
+        };
+        at_ends.windows(2).map(|ends| of_ends([&ends[0], &ends[1]])).collect()
+    }
+
     /// Broadens rows of `n_pixels` floats, each at the beginning of `width`, by a velocity with this square,
     /// and writes the derivative of the first by the square into `slope` (`[width]`). Beyond the ends there
     /// is what is at them.
     pub fn apply(&self, rows: &mut [f32], slope: &mut [f32], [n_pixels, width]: [usize; 2], square: f64) {
         let half = self.half(square.max(0.0).sqrt());
-        let at_ends: Vec<[Vec<f64>; 2]> = self
-            .pixels
-            .iter()
-            .map(|pixels| {
-                let [shares, mut slopes] = shares(&self.profile, square * pixels * pixels, half);
-                slopes.iter_mut().for_each(|slope| *slope *= pixels * pixels);
-                [shares, slopes]
-            })
-            .collect();
-        let single = |values: &[f64]| -> Vec<f32> { values.iter().map(|value| *value as f32).collect() };
         let n_whole = n_pixels.next_multiple_of(SEGMENT);
-        // Shares of the segments, and what they gain over one.
-        let segments: Vec<[[Vec<f32>; 2]; 2]> = match at_ends.len() {
-            1 => vec![[0, 1].map(|which| [single(&at_ends[0][which]), Vec::new()])],
-            _ => at_ends
-                .windows(2)
-                .map(|ends| {
-                    let gain =
-                        |which: usize| -> Vec<f64> { ends[1][which].iter().zip(&ends[0][which]).map(|(b, a)| b - a).collect() };
-                    [0, 1].map(|which| [single(&ends[0][which]), single(&gain(which))])
-                })
-                .collect(),
+        let made;
+        let segments = match self.remembered.iter().find(|(known, _)| *known == square) {
+            Some((_, known)) => known,
+            None => {
+                made = self.segments(square, half);
+                &made
+            }
         };
         let length = n_whole / segments.len();
         let mut padded = vec![0.0; n_whole + 2 * half];

@@ -1,6 +1,6 @@
 //! Broadening beside the labels: shares against SciPy, exact lines, and stars of known rotation.
 
-use super::broadening::{Profile, shares};
+use super::broadening::{Broadening, Profile, shares};
 use super::nuisance_tests::{BOTH, L, LIGHT, Lines, fitter};
 use super::nuisances::Nuisances;
 use super::*;
@@ -163,6 +163,89 @@ fn shares_have_the_transfer_function_of_rotation_and_their_own_derivatives() {
 }
 
 #[test]
+fn nothing_jumps_where_a_pixel_comes_in() {
+    // Seen: 4e-7, of rounding. Where shares end at full height, a line of 2.4 pixels FWHM and depth 0.5 jumps
+    // by 3e-5 (rotation) and 4e-5 (Gaussian; the same formulae in NumPy).
+    for (is_rotation, is_logarithmic) in [(true, true), (true, false), (false, true), (false, false)] {
+        let options = if is_rotation { ROTATION } else { GAUSSIAN };
+        let lines = lines(is_logarithmic);
+        let nuisances = Nuisances::new(&options, &lines.wavelength, W).unwrap();
+        let n = strips(W);
+        let flux = |velocity: f64| {
+            let mut rows = vec![Strip::default(); (L + 1) * n];
+            lines.evaluate(0..2 * n, &[0.4, 0.4, 0.4], true, halves_mut(&mut rows));
+            let mut out = Vec::new();
+            nuisances.apply(&mut rows, &nuisances.scaled([velocity * velocity, 0.0, 0.0, 0.0]), &mut out);
+            out
+        };
+        let get = |rows: &[Strip], i: usize| f64::from(rows[i / WIDTH].0[i % WIDTH]);
+        let widths = if is_rotation { 1.0 } else { 5.5 };
+        let km_s_of_pixel = if is_logarithmic { 1e-5 * LIGHT } else { 0.05 / lines.wavelength[W - 1] * LIGHT };
+        let mut worst = 0.0_f64;
+        for pixel in 1..25 {
+            let edge = f64::from(pixel) * km_s_of_pixel / widths;
+            let [below, above] = [flux(edge * (1.0 - 1e-7)), flux(edge * (1.0 + 1e-7))];
+            worst = (nuisances.reach()..W - nuisances.reach())
+                .fold(worst, |most, i| most.max((get(&above, i) - get(&below, i)).abs()));
+        }
+        println!("rotation {is_rotation}, logarithmic {is_logarithmic}: jumps of {worst:.1e}");
+        assert!(worst < 1e-6, "{worst}");
+    }
+}
+
+#[test]
+fn shares_between_widths_are_those_of_every_width() {
+    // Pixels of 3 km/s that become narrower by a quarter along the grid: many ends, few widths.
+    let n = 5000;
+    let pixels = |i: usize| (1.0 + 0.25 * i as f64 / n as f64) / 3.0;
+    for limb_darkening in [Some(LIMB_DARKENING), None] {
+        let broadening = Broadening::new(limb_darkening, 60.0, n, false, pixels).unwrap();
+        let profile = limb_darkening.map_or(Profile::Gaussian, |darkening| Profile::rotation(darkening, 30.0));
+        let mut worst = [0.0_f64; 2];
+        for velocity in [0.0, 0.7, 3.0, 11.0, 31.0, 60.0_f64] {
+            let half = profile.half(velocity * pixels(n));
+            let square = velocity * velocity;
+            for (end, [values, slopes]) in broadening.at_ends(square, half).iter().enumerate() {
+                let of_pixel = pixels(64 * end).powi(2);
+                let [own, own_slopes] = shares(&profile, square * of_pixel, half);
+                let scale = own_slopes.iter().fold(0.0_f64, |most, slope| most.max(slope.abs())) * of_pixel;
+                for k in 0..=half {
+                    worst[0] = worst[0].max((values[k] - own[k]).abs());
+                    worst[1] = worst[1].max((slopes[k] - own_slopes[k] * of_pixel).abs() / scale);
+                }
+            }
+        }
+        println!("limb darkening {limb_darkening:?}: shares {:.1e}, slopes {:.1e}", worst[0], worst[1]);
+        assert!(worst[0] < 1e-5 && worst[1] < 1e-3, "{worst:?}");
+    }
+}
+
+#[test]
+fn what_is_beyond_the_bounds_of_fits_has_no_flux() {
+    let fitter = fitter(lines(true), ROTATION);
+    let row = |square: f64, velocity: f64, first: f64| vec![0.4, 0.5, 0.6, square, velocity, first, 0.0];
+    let flux = |row: Vec<f64>| fitter.flux(Array2::from_shape_vec((1, row.len()), row).unwrap().view());
+    // At the bounds themselves there is one; where nothing was fitted there is none, without complaint.
+    let largest = flux(row(1e4, -30.0, 0.5)).unwrap();
+    assert!(largest[[0, W / 2]].is_finite() && largest[[0, 0]].is_nan());
+    assert!(flux(row(f64::NAN, f64::NAN, f64::NAN)).unwrap().iter().all(|value| value.is_nan()));
+    for (values, named, remedy) in [
+        (row(1.0002e4, 0.0, 0.0), "rotation_squared", "largest_rotation"),
+        (row(-1.0, 0.0, 0.0), "rotation_squared", "largest_rotation"),
+        (row(f64::INFINITY, 0.0, 0.0), "rotation_squared", "largest_rotation"),
+        (row(100.0, 31.0, 0.0), "velocity_shift", "largest_velocity"),
+        (row(100.0, 0.0, 0.51), "continuum_0", "beyond"),
+        (vec![0.4, 0.5, 0.6, 100.0], "4 columns", "7"),
+    ] {
+        for error in [flux(values.clone()).unwrap_err(), fitter.flux_slopes(&values).unwrap_err()] {
+            let error = error.to_string();
+            assert!(error.contains(named) && error.contains(remedy), "{error}");
+        }
+    }
+    assert!(fitter.flux_slopes(&row(f64::NAN, 0.0, 0.0)).unwrap_err().to_string().contains("NaN"));
+}
+
+#[test]
 fn broadened_rows_are_their_derivatives() {
     for (is_logarithmic, options) in [(true, ROTATION), (false, ROTATION), (true, GAUSSIAN), (false, GAUSSIAN)] {
         let lines = lines(is_logarithmic);
@@ -289,7 +372,8 @@ fn rotation_is_found_with_the_labels() {
         };
         let biases: Vec<[f64; 2]> = (0..L).map(bias).collect();
         println!("control: {biases:.2?}");
-        assert!(biases.iter().any(|[scatter, middle]| *scatter > 2.0 || middle.abs() > 1.0), "{biases:.2?}");
+        // Seen of every label: a scatter of 4.9 and more, a median of -14 and below.
+        assert!(biases.iter().all(|[scatter, middle]| *scatter > 3.0 && *middle < -8.0), "{biases:.2?}");
     }
 }
 

@@ -44,6 +44,8 @@ const LARGEST_DAMPING: f64 = 1e10;
 const FIRST_DAMPING: f64 = 1e-3;
 /// A label is never known better than this part of its range: sums would lose all else.
 pub(super) const SMALLEST_ERROR: f64 = 1e-6;
+/// Part of the width between bounds by which values may be beyond them, of rounding.
+const ROUNDING: f64 = 1e-9;
 /// Scaled labels this near to a bound are at it.
 const AT_BOUND: f64 = 1e-9;
 
@@ -120,20 +122,56 @@ impl SpectrumFitter {
         self.nuisances.reach()
     }
 
-    /// Fluxes `[N, W]` at labels and nuisances `[N, L + E]`, in their units; NaN where there is none.
-    pub fn flux(&self, values: ArrayView2<f64>) -> Array2<f32> {
+    /// Fluxes `[N, W]` at labels and nuisances `[N, L + E]`, in their units; NaN where there is none, and of
+    /// stars with a nuisance that is NaN.
+    ///
+    /// # Errors
+    /// When there are other numbers of values, or a nuisance is beyond the bounds of fits: a broadening or a
+    /// velocity larger than the options' largest reach pixels that were kept for no such.
+    pub fn flux(&self, values: ArrayView2<f64>) -> Result<Array2<f32>> {
+        self.check_values("values", values)?;
         let (labels, others) = values.split_at(ndarray::Axis(1), self.model.space().len());
         let flux = super::engine::emulate(self.model.as_ref(), labels);
-        match self.nuisances.len() {
+        Ok(match self.nuisances.len() {
             0 => flux,
             _ => self.nuisances.fluxes(flux.view(), others),
+        })
+    }
+
+    /// That values are of labels and nuisances, and nuisances within their bounds or NaN.
+    fn check_values(&self, place: &str, values: ArrayView2<f64>) -> Result<()> {
+        let (l, e) = (self.model.space().len(), self.nuisances.len());
+        if values.ncols() != l + e {
+            return Err(Error::data(place)
+                .found(format!("{} columns", values.ncols()))
+                .expected(format!("{}, of {l} labels and {e} other parameters of the fit", l + e)));
         }
+        let bounds = self.nuisances.scales().into_iter().map(|[centre, width]| [centre - width, centre + width]);
+        for (k, ([low, high], nuisance)) in bounds.zip(self.nuisances.names()).enumerate() {
+            let tolerance = ROUNDING * (high - low);
+            let is_beyond = |value: &&f64| **value < low - tolerance || **value > high + tolerance;
+            if let Some(value) = values.column(l + k).iter().find(is_beyond) {
+                return Err(Error::data(format!("{place}, {}", nuisance.name))
+                    .found(format!("{value} {}", nuisance.unit).trim_end())
+                    .expected(format!("{low} to {high}, the bounds of the fit"))
+                    .remedy(nuisance.widened()));
+            }
+        }
+        Ok(())
     }
 
     /// Flux (row 0) and its derivatives by labels and nuisances `[1 + L + E, W]` of one spectrum with these
     /// values `[L + E]`, all in their units.
-    pub fn flux_slopes(&self, values: &[f64]) -> Array2<f32> {
+    ///
+    /// # Errors
+    /// As [`Self::flux`]; when a nuisance is NaN.
+    pub fn flux_slopes(&self, values: &[f64]) -> Result<Array2<f32>> {
         let (space, w) = (self.model.space(), self.model.n_pixels());
+        self.check_values("values", ndarray::aview1(values).insert_axis(ndarray::Axis(0)))?;
+        if let Some(k) = values.iter().skip(space.len()).position(|value| value.is_nan()) {
+            let name = &self.nuisances.names()[k].name;
+            return Err(Error::data(format!("values, {name}")).found("NaN").expected("a number"));
+        }
         let (labels, others) = values.split_at(space.len());
         let scaled: Vec<f32> =
             labels.iter().enumerate().map(|(k, value)| ((value - space.minimum[k]) / space.width(k) - 0.5) as f32).collect();
@@ -147,7 +185,8 @@ impl SpectrumFitter {
         }
         let widths = (0..space.len()).map(|k| space.width(k)).chain(self.nuisances.scales().into_iter().map(|[_, width]| width));
         let per_unit: Vec<f32> = std::iter::once(1.0).chain(widths).map(|width| (1.0 / width) as f32).collect();
-        Array2::from_shape_fn((1 + values.len(), w), |(row, i)| rows[row * n_strips + i / WIDTH].0[i % WIDTH] * per_unit[row])
+        let at = |(row, i): (usize, usize)| rows[row * n_strips + i / WIDTH].0[i % WIDTH] * per_unit[row];
+        Ok(Array2::from_shape_fn((1 + values.len(), w), at))
     }
 
     /// Fits `flux [N, W]` with `inverse_variance [N, W]` (0, or anything that is not a positive number, for a

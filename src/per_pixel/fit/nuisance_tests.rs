@@ -175,7 +175,8 @@ fn velocity_and_continuum_are_found_with_the_labels() {
             let scatters: Vec<f64> =
                 (0..L).map(|k| robust_scatter(&(0..N_STARS).map(|i| difference(i, k)).collect::<Vec<_>>())).collect();
             println!("control: {scatters:.2?}, chi-square {chi_square:.2}");
-            assert!(scatters.iter().any(|scatter| *scatter > 1.8) && chi_square > 1.5, "{scatters:?}, {chi_square}");
+            // Seen: 8.9 and more of every label, 6.6.
+            assert!(scatters.iter().all(|scatter| *scatter > 5.0) && chi_square > 4.0, "{scatters:?}, {chi_square}");
         }
     }
 }
@@ -257,7 +258,7 @@ fn a_spectrum_is_fitted_alone_and_impossible_choices_are_refused() {
     assert_eq!(together.n_pixels[3..6], [W - 2 * both.reach() - 1, W - 2 * both.reach() - 1, W - 2 * both.reach()]);
     // What was fitted is what is predicted.
     let values = ndarray::concatenate![ndarray::Axis(1), together.labels, together.nuisances];
-    let flux = both.flux(values.view());
+    let flux = both.flux(values.view()).unwrap();
     assert!(flux[[0, 0]].is_nan() && flux[[0, W - 1]].is_nan());
     let ends = both.reach();
     let chi_square: f64 = (ends..W - ends).map(|w| f64::from((flux[[0, w]] - seen.flux[[0, w]]) * 50.0).powi(2)).sum();

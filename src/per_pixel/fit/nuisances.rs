@@ -54,6 +54,28 @@ pub struct Nuisance {
     pub description: String,
     /// What it is the square of, where it is one.
     pub square_of: Option<Velocity>,
+    /// The option of fits that asks for it.
+    pub option: &'static str,
+    /// The option that sets its bounds; `None` where these are fixed.
+    pub largest: Option<&'static str>,
+}
+
+impl Nuisance {
+    /// The columns that catalogues have of it: value and error, and those of the velocity whose square it is.
+    pub fn columns(&self) -> Vec<String> {
+        let of = |name: &str, endings: &[&str]| endings.iter().map(|ending| format!("{name}{ending}")).collect::<Vec<_>>();
+        let mut found = of(&self.name, &["", "_error"]);
+        found.extend(self.square_of.iter().flat_map(|velocity| of(velocity.name, &["", "_error", "_upper", "_at_zero"])));
+        found
+    }
+
+    /// What to do about values beyond the bounds.
+    pub(super) fn widened(&self) -> String {
+        match self.largest {
+            Some(option) => format!("Raise the fit option {option}, or leave out what is beyond it."),
+            None => "Leave out what is beyond.".into(),
+        }
+    }
 }
 
 /// The velocity of a broadening, whose square is fitted.
@@ -74,6 +96,16 @@ const GAUSSIAN: Velocity = Velocity {
 };
 /// Parts of the largest velocity of a broadening among which a fit begins.
 const FIRST_PARTS: [f64; 6] = [0.02, 0.05, 0.1, 0.2, 0.4, 0.8];
+
+/// The square of a velocity as the search has it, for a part of the largest.
+fn first_scaled(part: f64) -> f64 {
+    2.0 * part * part - 1.0
+}
+
+/// The square of a velocity that the search has so.
+fn squared(largest: f64, scaled: f64) -> f64 {
+    0.5 * largest.powi(2) * (1.0 + scaled)
+}
 
 /// Parameters beside the labels, in their order: the square of a broadening, the velocity, the coefficients
 /// of the continuum.
@@ -114,7 +146,9 @@ impl Nuisances {
                 let limb_darkening = options.rotation.then_some(options.limb_darkening);
                 let is_even = matches!(grid.steps, Steps::Logarithmic(_));
                 let found = Broadening::new(limb_darkening, largest, n_pixels, is_even, |i| grid.pixels_of_velocity(i));
-                Some(found.map_err(too_far)?)
+                let mut found = found.map_err(too_far)?;
+                found.remember(FIRST_PARTS.iter().map(|part| squared(largest, first_scaled(*part))));
+                Some(found)
             }
             _ => None,
         };
@@ -139,20 +173,37 @@ impl Nuisances {
 
     /// Names and units.
     pub fn names(&self) -> Vec<Nuisance> {
-        let named = |name: String, unit, description: String| Nuisance { name, unit, description, square_of: None };
         let broadening = self.broadening.iter().map(|broadening| {
-            let of = if broadening.is_rotation() { ROTATION } else { GAUSSIAN };
-            let description = format!("Square of the {}; zero is a bound of the fit", of.description);
-            Nuisance { square_of: Some(of), ..named(format!("{}_squared", of.name), "km**2.s**-2", description) }
+            let (of, largest) = match broadening.is_rotation() {
+                true => (ROTATION, "largest_rotation"),
+                false => (GAUSSIAN, "largest_broadening"),
+            };
+            Nuisance {
+                name: format!("{}_squared", of.name),
+                unit: "km**2.s**-2",
+                description: format!("Square of the {}; zero is a bound of the fit", of.description),
+                square_of: Some(of),
+                option: of.name,
+                largest: Some(largest),
+            }
         });
-        let velocity = self.shift.iter().map(|_| {
-            let description = "Velocity beyond that which the spectrum was freed of, positive receding";
-            named("velocity_shift".into(), "km.s**-1", description.into())
+        let velocity = self.shift.iter().map(|_| Nuisance {
+            name: "velocity_shift".into(),
+            unit: "km.s**-1",
+            description: "Velocity beyond that which the spectrum was freed of, positive receding".into(),
+            square_of: None,
+            option: "velocity",
+            largest: Some("largest_velocity"),
         });
-        let continuum = (0..self.polynomials.len()).map(|order| {
-            let description =
-                format!("Coefficient of the Chebyshev polynomial of order {order} over the grid in the fitted continuum");
-            named(format!("continuum_{order}"), "", description)
+        let continuum = (0..self.polynomials.len()).map(|order| Nuisance {
+            name: format!("continuum_{order}"),
+            unit: "",
+            description: format!(
+                "Coefficient of the Chebyshev polynomial of order {order} over the grid in the fitted continuum"
+            ),
+            square_of: None,
+            option: "continuum_terms",
+            largest: None,
         });
         broadening.chain(velocity).chain(continuum).collect()
     }
@@ -178,7 +229,7 @@ impl Nuisances {
     pub fn starts(&self) -> Vec<Vec<f64>> {
         let start = |first: Option<f64>| {
             let mut start = vec![0.0; self.len()];
-            first.into_iter().for_each(|part| start[0] = 2.0 * part * part - 1.0);
+            first.into_iter().for_each(|part| start[0] = first_scaled(part));
             start
         };
         match self.broadening {
@@ -204,7 +255,7 @@ impl Nuisances {
             let width = stride * WIDTH;
             let (rows, slope) = flat_mut(rows).split_at_mut(n_rows * width);
             let half = 0.5 * broadening.largest.powi(2);
-            broadening.apply(rows, slope, [self.n_pixels, width], half * (1.0 + scaled));
+            broadening.apply(rows, slope, [self.n_pixels, width], squared(broadening.largest, *scaled));
             slope.iter_mut().for_each(|slope| *slope *= half as f32);
         }
         let rows = &*rows;
@@ -261,12 +312,12 @@ impl Nuisances {
     }
 
     /// Fluxes `[N, W]` of a model with the parameters `values [N, E]` (in their units); NaN where a shifted
-    /// spectrum has no flux.
+    /// spectrum has no flux, and where a parameter is NaN.
     pub fn fluxes(&self, flux: ArrayView2<f32>, values: ArrayView2<f64>) -> Array2<f32> {
         let mut found = Array2::from_elem(flux.dim(), f32::NAN);
         let mut rows = vec![Strip::default(); strips(self.n_pixels)];
         let mut out = Vec::new();
-        for (i, row) in flux.outer_iter().enumerate() {
+        for (i, row) in flux.outer_iter().enumerate().filter(|(i, _)| values.row(*i).iter().all(|value| !value.is_nan())) {
             rows.truncate(strips(self.n_pixels));
             flat_mut(&mut rows)[..self.n_pixels].iter_mut().zip(row).for_each(|(to, from)| *to = *from);
             self.apply(&mut rows, &self.scaled(values.row(i).iter().copied()), &mut out);
