@@ -22,9 +22,10 @@ const ROWS: usize = 16_384;
 
 /// Predict fluxes: a model at the labels, extinctions and parallaxes of a table.
 ///
-/// The output is a table as observations are: identifiers, flux, its error (that of the model), and the
-/// parameters as they were used. A row whose parameters are incomplete or impossible has null fluxes and says
-/// so in `is_predicted`.
+/// Forward models only: models of spectra and direct networks are refused. The output is a table as
+/// observations are: identifiers, flux, its error (that of the model: 0 where the model knows none, with
+/// which no fit works until the file has errors of its own), and the parameters as they were used. A row
+/// whose parameters are incomplete or impossible has lists of NaN for fluxes, and says so in `is_predicted`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Model directory.
@@ -53,6 +54,15 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     check_target(output, arguments.overwrite)?;
     let package = settings.package(&arguments.model)?;
     let trained: &TrainedModel = package.require("predict")?;
+    let n_without_error = trained.model.model_error.iter().filter(|error| **error == 0.0).count();
+    if n_without_error > 0 {
+        tracing::warn!(
+            "column '{}': the model knows no error of {n_without_error} of its {} fluxes, which is 0: give the file errors before it \
+             is fitted",
+            columns::FLUX_ERROR,
+            trained.model.model_error.len()
+        );
+    }
     let held: BTreeMap<String, f64> = arguments.hold.iter().cloned().collect();
     for (name, value) in &held {
         let space = &trained.model.space;

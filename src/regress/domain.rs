@@ -45,7 +45,8 @@ impl Domain {
                 .remedy("Standardise the inputs, or use fewer components.")
         })?;
         let factor = Array2::from_shape_fn((width, width), |(i, j)| inverse[(i, j)] as f32);
-        let mut domain = Self { mean: mean.iter().map(|value| *value as f32).collect(), factor, threshold: f64::INFINITY, leftover: None };
+        let mut domain =
+            Self { mean: mean.iter().map(|value| *value as f32).collect(), factor, threshold: f64::INFINITY, leftover: None };
         let distances: Vec<f64> = rows.rows().into_iter().map(|row| domain.distance(row)).collect();
         domain.threshold = percentile(&distances, OUTSIDE);
         Ok(domain)

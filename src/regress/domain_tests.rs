@@ -46,7 +46,10 @@ fn what_is_no_star_is_outside_of_the_domain_or_not_fitted_at_all() {
         },
         flag::OUTSIDE_DOMAIN,
     );
-    let saw = share(&|new| new.flux.indexed_iter_mut().for_each(|((_, w), flux)| *flux *= 1.0 + 0.5 * (w % 2) as f32), flag::OUTSIDE_DOMAIN);
+    let saw = share(
+        &|new| new.flux.indexed_iter_mut().for_each(|((_, w), flux)| *flux *= 1.0 + 0.5 * (w % 2) as f32),
+        flag::OUTSIDE_DOMAIN,
+    );
     assert!(reversed > 0.95 && saw > 0.95, "reversed {reversed}, every other entry {saw}");
     // No shape at all.
     for same in [0.0, 1.0] {

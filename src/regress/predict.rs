@@ -17,8 +17,9 @@ const BYTES: usize = 16 << 20;
 ///
 /// # Shapes
 /// `values [N, P]`, `covariance [N, P, P]`, `own [N, P]` (variances before calibration), `distance [N]` from
-/// the training domain, `leftover [N]` of components in units of the training stars', `has_light [N]`: whether
-/// the fluxes are other than zero. NaN where there is no prediction, or where components leave nothing.
+/// the training domain, `leftover [N]` of components in units of the training stars', `has_light [N]`:
+/// whether the fluxes are other than zero. NaN where there is no prediction, or where components leave
+/// nothing.
 #[derive(Debug, Clone)]
 pub(super) struct Predictions {
     pub values: Array2<f64>,

@@ -18,8 +18,8 @@ pub(super) const TOGETHER: usize = 32;
 pub struct Rows {
     /// `[N, D]`, finite.
     pub values: Array2<f32>,
-    /// Too few fluxes, or none that a step could make anything of (all the same, where their mean is taken off)
-    /// `[N]`.
+    /// Too few fluxes, or none that a step could make anything of (all the same, where their mean is taken
+    /// off) `[N]`.
     pub is_unusable: Vec<bool>,
 }
 
