@@ -82,6 +82,17 @@ fn a_recipe_trains_and_the_package_makes_catalogues() {
     assert!(bits.iter().filter(|bits| **bits < 8).count() > 140, "{bits:?}");
     check_scatter(&column, &bits);
 
+    // The other way round: fluxes at labels, in their own units.
+    assert_eq!(command(&format!("predict {model} {training} -o {}", path("fluxes.fits"))), 0);
+    assert_eq!(command(&format!("predict {model} {training} -o {} --hold parallax=1", path("more.fits"))), 2);
+    let (fluxes, given) = (table::read(&folder.path().join("fluxes.fits")).unwrap(), table::read(Path::new(&training)).unwrap());
+    let labels: Vec<Vec<f64>> =
+        first.core.space().names.iter().map(|name| given.column(name).unwrap().to_f64().unwrap()).collect();
+    let labels = ndarray::Array2::from_shape_fn((500, 4), |(i, k)| labels[k][i]);
+    let expected = crate::per_pixel::emulate(first.core.engine.as_ref(), labels.view());
+    let found = fluxes.column("flux").unwrap().to_f64().unwrap();
+    assert!(found.iter().zip(&expected).all(|(found, expected)| (found - f64::from(*expected)).abs() < 1e-6));
+
     // Without medians of good spectra, poor fits are those whose χ² noise does not make.
     let card = PixelCard { goodness: Goodness::default(), ..first.core.card.clone() };
     let bare = PixelPackage::new(card, first.model.clone(), first.core.templates.clone()).unwrap();
