@@ -25,10 +25,10 @@ const ROWS: usize = 16_384;
 /// Predict fluxes: a model at the labels, extinctions and parallaxes of a table.
 ///
 /// Forward models, and models of spectra (imported ones too), which need nothing but their labels; direct
-/// networks predict no fluxes. The output is a table as
-/// observations are: identifiers, flux, its error (that of the model: 0 where the model knows none, with
-/// which no fit works until the file has errors of its own), and the parameters as they were used. A row
-/// whose parameters are incomplete or impossible has lists of NaN for fluxes, and says so in `is_predicted`.
+/// networks predict no fluxes. The output is a table as observations are: identifiers, flux, its error (that
+/// of the model; 0 where the model knows none, and a fit needs errors of its own), and the parameters as they
+/// were used. A row whose parameters are incomplete or impossible has lists of NaN for fluxes, and says so in
+/// `is_predicted`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Model directory.

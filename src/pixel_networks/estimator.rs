@@ -381,8 +381,8 @@ impl SpectralEstimator {
 mod tests {
     use super::is_beyond;
 
-    /// Of stars within the range whose fifteen labels have errors of a tenth of it, half are beyond it in one;
-    /// few by more than these errors.
+    /// Of stars within the range whose fifteen labels have errors of a tenth of it, half are beyond it in
+    /// one; few by more than these errors.
     #[test]
     fn labels_are_outside_by_more_than_their_errors() {
         assert!(!is_beyond(-0.1, 0.1, false) && !is_beyond(1e-7, 0.0, false) && !is_beyond(0.2, 0.1, false));
