@@ -48,8 +48,9 @@ const GROUP: usize = 16;
 const LARGEST_DAMPING: f64 = 1e10;
 const FIRST_DAMPING: f64 = 1e-3;
 /// Part of χ² that is lost in the rounding of its terms: where a step promises less, that it does not hold
-/// what it promises says nothing.
+/// what it promises says nothing; nor where it promises no more than [`NOTHING`], a tenth of an error.
 const ROUNDING: f64 = 1e-5;
+const NOTHING: f64 = 0.01;
 /// The next most similar templates at which a search that stalls begins again.
 const OTHERS: usize = 3;
 /// A label is never known better than this part of its range: sums would lose all else.
@@ -462,7 +463,7 @@ impl SpectrumFitter {
             true => search.promise(),
             false => f64::INFINITY,
         };
-        search.is_stalled = promise.is_nan() || promise > self.options.tolerance.max(ROUNDING * search.chi_square);
+        search.is_stalled = promise.is_nan() || promise > self.options.tolerance.max(NOTHING).max(ROUNDING * search.chi_square);
         search.ending = Some(if search.is_stalled { Ending::Unfinished } else { Ending::Converged });
         false
     }
