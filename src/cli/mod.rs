@@ -33,6 +33,7 @@ mod log;
 mod outcome;
 mod partition_results;
 mod predict;
+mod predict_spectra;
 mod prepare;
 mod program;
 mod progress;

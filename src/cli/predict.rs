@@ -2,10 +2,12 @@
 
 use super::fit::held;
 use super::outcome::Outcome;
+use super::predict_spectra;
 use super::settings::Settings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ForwardModel, Parameter, Role, Transform, check_held};
 use crate::observations::columns;
+use crate::pixel_networks::{SpectralCore, spectral_core};
 use crate::quantity::{self, Notices, Quantity};
 use crate::run::identifiers::Identifiers;
 use crate::run::inputs::{Inputs, require_utf8};
@@ -24,10 +26,11 @@ const ROWS: usize = 16_384;
 
 /// Predict fluxes: a model at the labels, extinctions and parallaxes of a table.
 ///
-/// The output is a table as observations are: identifiers, flux, its error (that of the model), and the
-/// parameters as they were used. A row whose parameters are incomplete or impossible has fluxes that are not
-/// numbers and says so in `is_predicted`. A model without errors of its own predicts fluxes with errors of
-/// zero, which a fit takes for missing: give them errors first.
+/// Forward models, and models of spectra (imported ones too), which need nothing but their labels; direct
+/// networks predict no fluxes. The output is a table as observations are: identifiers, flux, its error (that
+/// of the model; 0 where the model knows none, and a fit needs errors of its own), and the parameters as they
+/// were used. A row whose parameters are incomplete or impossible has lists of NaN for fluxes, and says so in
+/// `is_predicted`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Model directory.
@@ -55,24 +58,28 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     Inputs::of([input, &arguments.model]).require_other(output)?;
     check_target(output, arguments.overwrite)?;
     let package = settings.package(&arguments.model)?;
-    let trained: &TrainedModel = package.require("predict")?;
-    // Fits may find less dust than none, and that can be predicted too.
-    let mut model = trained.model.clone();
-    for amount in trained.model.space.parameters.iter().filter(|parameter| parameter.is_amount()) {
-        model.set_transform(&amount.name, Transform::Identity)?;
-    }
     if let Some(name) = first_repeated(arguments.hold.iter().map(|(name, _)| name)) {
         let error = Error::usage(format!("--hold {name}")).found("it twice").expected("every parameter once");
         return Err(error.remedy("Leave one out."));
     }
     let held: BTreeMap<String, f64> = arguments.hold.iter().cloned().collect();
-    for (name, value) in &held {
-        let parameter = model.space.get(name).map_err(|error| error.of_kind(ErrorKind::Usage).within("--hold"))?;
-        check_held(&format!("--hold {name}"), parameter, *value, parameter.transform)?;
+    let predicting = match spectral_core(package.as_ref()) {
+        Some(core) => Predicting::Spectra(core),
+        None => Predicting::of(&package.require::<TrainedModel>("predict")?.model)?,
+    };
+    predicting.check(&held)?;
+    let (n_known, n_fluxes) = (predicting.n_errors(), package.grid().len());
+    if n_known < n_fluxes {
+        warn_once(format!(
+            "column '{}': the model knows no error of {} of its {n_fluxes} fluxes, which is 0: give the file errors before it is \
+             fitted",
+            columns::FLUX_ERROR,
+            n_fluxes - n_known
+        ));
     }
     let described = Input { path: input.clone(), n_rows: row_count(input)?, sha256: sha256_of_file(input)? };
     let provenance = Provenance::new("predict")
-        .with("model_sha256", &trained.sha256)
+        .with("model_sha256", package.sha256())
         .with("hold", json!(held).to_string())
         .with_inputs(&[described])
         .metadata();
@@ -83,17 +90,17 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     for chunk in read_chunks(input, ROWS)? {
         let chunk = chunk?;
         let within = |error: Error| error.within(input.display());
-        let rows = Rows::read(&model, &chunk, &held, n, &mut notices).map_err(within)?;
+        let predicted = predicting.predicted(&chunk, &held, n, &mut notices).map_err(within)?;
         let ids = match chunk.column_if_any(columns::ID).map_err(within)? {
             Some(column) => identifiers.add_column(column, input, n)?,
             None => (n..n + chunk.n_rows()).map(|row| row as i64).collect(),
         };
-        let mut table = rows.table(&model, ids).map_err(within)?;
+        n_predicted += predicted.is_complete.iter().filter(|complete| **complete).count();
+        n_outside += predicted.is_outside.iter().filter(|outside| **outside).count();
+        let mut table = predicted.table(ids).map_err(within)?;
         table.metadata.extend(provenance.clone());
         writer.write(&table)?;
         n += chunk.n_rows();
-        n_predicted += rows.is_complete.iter().filter(|complete| **complete).count();
-        n_outside += rows.is_outside.iter().filter(|outside| **outside).count();
     }
     writer.finish()?;
     notices.say(&input.display().to_string());
@@ -110,6 +117,52 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         output.display()
     );
     Ok(Outcome::files(json!({ "output": output, "rows": n, "predicted": n_predicted, "outside_training_range": n_outside })))
+}
+
+/// What predicts.
+enum Predicting<'a> {
+    Forward(Box<ForwardModel>),
+    Spectra(&'a SpectralCore),
+}
+
+impl Predicting<'_> {
+    /// A forward model whose amounts are moved as themselves: fits may find less dust than none, and that can be
+    /// predicted too.
+    fn of(model: &ForwardModel) -> Result<Self> {
+        let mut moved = model.clone();
+        for amount in model.space.parameters.iter().filter(|parameter| parameter.is_amount()) {
+            moved.set_transform(&amount.name, Transform::Identity)?;
+        }
+        Ok(Self::Forward(Box::new(moved)))
+    }
+
+    /// Refuses values that cannot be held.
+    fn check(&self, held: &BTreeMap<String, f64>) -> Result<()> {
+        let model = match self {
+            Self::Forward(model) => model,
+            Self::Spectra(core) => return predict_spectra::check(core, held),
+        };
+        held.iter().try_for_each(|(name, value)| {
+            let parameter = model.space.get(name).map_err(|error| error.of_kind(ErrorKind::Usage).within("--hold"))?;
+            check_held(&format!("--hold {name}"), parameter, *value, parameter.transform)
+        })
+    }
+
+    /// Number of fluxes whose errors the model knows.
+    fn n_errors(&self) -> usize {
+        match self {
+            Self::Forward(model) => model.model_error.iter().filter(|error| **error > 0.0).count(),
+            Self::Spectra(_) => 0,
+        }
+    }
+
+    /// Rows of a part of a table, which begins with its row `first`.
+    fn predicted(&self, chunk: &Table, held: &BTreeMap<String, f64>, first: usize, notices: &mut Notices) -> Result<Predicted> {
+        match self {
+            Self::Forward(model) => Rows::read(model, chunk, held, first, notices)?.predicted(model),
+            Self::Spectra(core) => predict_spectra::predicted(core, chunk, held, first, notices),
+        }
+    }
 }
 
 /// The parameters of some rows.
@@ -166,8 +219,8 @@ impl Rows {
     }
 
     /// Fluxes and the parameters that were used.
-    fn table(&self, model: &ForwardModel, ids: Vec<i64>) -> Result<Table> {
-        let (n, w) = (ids.len(), model.grid.len());
+    fn predicted(self, model: &ForwardModel) -> Result<Predicted> {
+        let (n, w) = (self.is_complete.len(), model.grid.len());
         let complete: Vec<usize> = (0..n).filter(|&row| self.is_complete[row]).collect();
         let coordinates = Array2::from_shape_fn((complete.len(), model.space.len()), |(row, position)| {
             model.space.parameters[position].coordinate(self.values[[complete[row], position]])
@@ -180,38 +233,64 @@ impl Rows {
                 error[row * w + i] = value * model.model_error[i];
             }
         }
+        let column = |(position, parameter): (usize, &Parameter)| {
+            let factor = parameter.model_units_per_file_unit;
+            let in_files = |value: &f64| if value.is_finite() { value / factor } else { f64::NAN };
+            let values: Vec<f64> = self.values.column(position).iter().map(in_files).collect();
+            Column::nullable(ColumnSchema::new(&parameter.name, &parameter.unit, &parameter.description), values)
+        };
+        let instrument = model.grid.instrument.iter().map(|text| (columns::XP_INSTRUMENT, text.clone()));
+        let texts = [
+            (columns::WAVELENGTHS, json!(model.grid.wavelength).to_string()),
+            (columns::BANDS, json!(model.grid.names).to_string()),
+            (columns::FLUX_UNIT, model.flux_unit.clone()),
+        ];
+        Ok(Predicted {
+            flux,
+            error,
+            unit: model.flux_unit.clone(),
+            parameters: model.space.parameters.iter().enumerate().map(column).collect(),
+            metadata: texts.into_iter().chain(instrument).map(|(key, text)| (key.to_owned(), text)).collect(),
+            is_complete: self.is_complete,
+            is_outside: self.is_outside,
+        })
+    }
+}
+
+/// Predictions of some rows.
+pub(super) struct Predicted {
+    /// `[n, W]`, NaN where there is none.
+    pub flux: Vec<f64>,
+    pub error: Vec<f64>,
+    /// Of the flux.
+    pub unit: String,
+    pub is_complete: Vec<bool>,
+    /// Whether a label lies outside the range of the training.
+    pub is_outside: Vec<bool>,
+    /// The parameters that were used.
+    pub parameters: Vec<Column>,
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Predicted {
+    fn table(self, ids: Vec<i64>) -> Result<Table> {
+        let w = self.flux.len() / ids.len().max(1);
         let lists = |name: &str, ucd: &str, text: &str, values: Vec<f64>| {
-            Column::fixed(ColumnSchema::new(name, &model.flux_unit, text).with_ucd(ucd), Values::Float64(values), w)
+            Column::fixed(ColumnSchema::new(name, &self.unit, text).with_ucd(ucd), Values::Float64(values), w)
         };
-        let flag = |name: &str, text: &str, values: &[bool]| {
-            Column::scalar(ColumnSchema::new(name, "", text), Values::Bool(values.to_vec()))
-        };
+        let flag =
+            |name: &str, text: &str, values: Vec<bool>| Column::scalar(ColumnSchema::new(name, "", text), Values::Bool(values));
         let id =
             ColumnSchema::new(columns::ID, "", "Identifier, or the row of the table without one").with_ucd("meta.id;meta.main");
         let mut table = Table::new(vec![
             Column::scalar(id, Values::Int64(ids)),
-            lists(columns::FLUX, "phot.flux.density", "Predicted flux at the wavelengths of the metadata", flux),
-            lists(columns::FLUX_ERROR, "stat.error;phot.flux.density", "Error of the model, 1 sigma", error),
-            flag("is_predicted", "whether all parameters were given and possible", &self.is_complete),
-            flag("is_outside_training", "whether a label lies outside the training range", &self.is_outside),
+            lists(columns::FLUX, "phot.flux.density", "Predicted flux at the wavelengths of the metadata", self.flux),
+            lists(columns::FLUX_ERROR, "stat.error;phot.flux.density", "Error of the model, 1 sigma", self.error),
+            flag("is_predicted", "whether all parameters were given and possible", self.is_complete),
+            flag("is_outside_training", "whether a label lies outside the training range", self.is_outside),
         ])?;
-        for (position, parameter) in model.space.parameters.iter().enumerate() {
-            let factor = parameter.model_units_per_file_unit;
-            let in_files = |value: &f64| if value.is_finite() { value / factor } else { f64::NAN };
-            let values: Vec<f64> = self.values.column(position).iter().map(in_files).collect();
-            let schema = ColumnSchema::new(&parameter.name, &parameter.unit, &parameter.description);
-            table.push(Column::nullable(schema, values))?;
-        }
-        for (key, value) in [
-            (columns::WAVELENGTHS, json!(model.grid.wavelength).to_string()),
-            (columns::BANDS, json!(model.grid.names).to_string()),
-            (columns::FLUX_UNIT, model.flux_unit.clone()),
-        ] {
-            table.metadata.insert(key.into(), value);
-        }
-        if let Some(instrument) = &model.grid.instrument {
-            table.metadata.insert(columns::XP_INSTRUMENT.into(), instrument.clone());
-        }
+        self.parameters.into_iter().try_for_each(|column| table.push(column))?;
+        table.metadata.extend(self.metadata);
         Ok(table)
     }
 }

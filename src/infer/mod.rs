@@ -34,6 +34,7 @@ pub use ensemble::{Ensemble, ensemble};
 pub use estimates::Estimates;
 pub use fit::{Fitter, fit};
 pub use options::{FitOptions, StartOptions};
+pub(crate) use quality::is_poor;
 pub use reading::read_options;
 pub use sampled::{PosteriorMethod, PosteriorOptions, SampledPosterior};
 pub use second_optimum::SecondOptimumOptions;

@@ -114,7 +114,7 @@ impl Quality<'_> {
 
 /// Whether χ² is larger than noise makes it for all but one star in [so
 /// many](flags::SMALLEST_TAIL_PROBABILITY).
-fn is_poor(chi_square: f64, degrees_of_freedom: f64) -> bool {
+pub(crate) fn is_poor(chi_square: f64, degrees_of_freedom: f64) -> bool {
     // Nearly all stars need no probability: the limit lies above the mean by more than three standard
     // deviations.
     let may_be = chi_square > degrees_of_freedom + 3.0 * (2.0 * degrees_of_freedom).sqrt() || degrees_of_freedom < 0.5;

@@ -7,6 +7,9 @@ use crate::table::{ColumnSchema, Table};
 use crate::unit::{self, Unit};
 use crate::warning::warn_once_about;
 
+/// The unit that a model of flux over a continuum wants: none, which is known.
+pub const PURE_NUMBER: &str = "1";
+
 /// The unit of the flux that is made, and what each column is multiplied by.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct FluxUnits {
@@ -68,6 +71,20 @@ impl FluxUnits {
             return Ok(Self { unit: String::new(), flux: 1.0, error, covariance });
         }
         let to = known(&target)?;
+        if to.is_one() {
+            let of_number = |(name, of): (&str, &Option<Stated>)| match of {
+                Some(of) if factor(name, &of.text, &of.unit, &to, "1").is_err() => Err(not_a_ratio(name, &of.text)),
+                _ => Ok(()),
+            };
+            [(columns::FLUX, &stated), (columns::FLUX_ERROR, &own_error)].into_iter().try_for_each(of_number)?;
+            let is_said = table.metadata_of(columns::CONTINUUM).is_some() || has_no_unit(table);
+            if stated.is_none() && !is_said {
+                warn("no unit is stated: it is taken for flux over a continuum, as the model wants it".into());
+            }
+            let flux = stated.as_ref().map_or(Ok(1.0), |stated| factor(columns::FLUX, &stated.text, &stated.unit, &to, "1"))?;
+            let (error, covariance) = noise(&to, "1", own_error, own_covariance, flux)?;
+            return Ok(Self { unit: String::new(), flux, error, covariance });
+        }
         let Some(stated) = stated else {
             warn(format!("no known unit is stated: taken in {target}, the unit of the model"));
             let (error, covariance) = noise(&to, &target, own_error, own_covariance, 1.0)?;
@@ -202,6 +219,14 @@ fn known(text: &str) -> Result<Unit> {
 fn factor(name: &str, text: &str, from: &Unit, to: &Unit, target: &str) -> Result<f64> {
     let conversion = from.conversion(to).filter(|conversion| conversion.offset == 0.0);
     conversion.map(|conversion| conversion.factor).ok_or_else(|| incompatible(name, text, target))
+}
+
+/// Flux in a unit, of a model of flux over a continuum.
+fn not_a_ratio(name: &str, text: &str) -> Error {
+    Error::data(format!("column '{name}'"))
+        .found(format!("the unit '{text}'"))
+        .expected("flux over a continuum, which has no unit")
+        .remedy("Divide flux and errors by a continuum as that of the training was (`photosphere prepare`), or, where they are, take the unit away.")
 }
 
 fn incompatible(name: &str, text: &str, target: &str) -> Error {

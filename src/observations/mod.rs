@@ -19,6 +19,7 @@ mod stars;
 pub use constraint::Constraint;
 pub use cut::{Cut, select};
 pub use files::ObservationFiles;
+pub use flux_unit::PURE_NUMBER;
 pub use grid::Grid;
 pub use read::{ReadOptions, append_file, columns};
 pub use sample::Sample;

@@ -288,4 +288,30 @@ mod tests {
         assert!((read.flux_error[[0, 0]] - 1.01_f32.sqrt()).abs() < 1e-6);
         assert!((read.whitening.chi_square(0, &[1.0, 1.0]) - (1.0 / 1.01 + 100.0)).abs() < 1e-3);
     }
+
+    /// Flux over a continuum is a pure number: a unit with dimensions is refused, by whichever column has it.
+    #[test]
+    fn a_model_of_pure_numbers_takes_no_flux_in_units() {
+        let options = ReadOptions { flux_unit: Some(super::super::PURE_NUMBER.into()), ..Default::default() };
+        let with = |name: &str, unit: &str| {
+            let mut table = table(vec![50.0, 100.0], vec![1.0, 2.0], vec![1]);
+            let mut column = table.column(name).unwrap().clone();
+            column.schema.unit = unit.into();
+            table.replace(column).unwrap();
+            Observations::from_table(table, &options)
+        };
+        for unit in ["adu", "W.m**-2.nm**-1", "10**-18 W.m**-2.nm**-1", "mag"] {
+            for name in ["flux", "flux_error"] {
+                let error = with(name, unit).unwrap_err().to_string();
+                assert!(error.contains(&format!("column '{name}'")) && error.contains(unit), "{error}");
+            }
+        }
+        let percent = with("flux", "%").unwrap();
+        let numbers = [percent.flux[[0, 0]], percent.flux[[0, 1]], percent.flux_error[[0, 1]]];
+        assert!(numbers.iter().zip([0.5, 1.0, 0.02]).all(|(found, expected): (&f32, f32)| (found - expected).abs() < 1e-6));
+        assert_eq!((with("flux", "").unwrap().flux[[0, 0]], percent.flux_unit.as_str()), (50.0, ""));
+        let mut metadata = table(vec![1.0; 2], vec![0.1; 2], vec![1]);
+        metadata.metadata.insert("flux_unit".into(), "adu".into());
+        assert!(Observations::from_table(metadata, &options).unwrap_err().to_string().contains("adu"));
+    }
 }

@@ -3,7 +3,7 @@
 use super::estimator::{Estimated, Estimator};
 use super::request::{Request, StartFrom};
 use crate::error::{Error, Result};
-use crate::observations::{Observations, ReadOptions};
+use crate::observations::{Observations, PURE_NUMBER, ReadOptions};
 use crate::table::Table;
 use crate::unit;
 use std::sync::Arc;
@@ -45,8 +45,10 @@ impl StartFrom {
         let estimator = package.clone().estimator(&Request { values_alone: true, ..Request::default() })?;
         let wanted = estimator.read_options();
         let fault = |found: String, expected: String| Err(Error::usage(OPTION).found(found).expected(expected).remedy(remedy));
+        let is_number = |unit: &str| unit == PURE_NUMBER || unit::is_absent(unit);
         if let (Some(unit), Some(expected)) = (&wanted.flux_unit, &own.flux_unit)
             && unit != expected
+            && !(is_number(unit) && is_number(expected))
         {
             return fault(format!("fluxes in '{unit}'"), format!("fluxes in '{expected}', as the model has them"));
         }

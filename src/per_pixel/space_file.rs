@@ -6,6 +6,7 @@ use super::activation::Activation;
 use super::labels::{LabelSpace, canonical_name};
 use super::tensor_file::{TensorFile, TensorWriter};
 use crate::error::{Error, Result};
+use crate::quantity::Quantity;
 use ndarray::ArrayD;
 
 /// Names of the tensors of a network's layers.
@@ -73,8 +74,38 @@ pub(super) fn read_space(file: &TensorFile, n: usize, published: bool) -> Result
     let names = if published { names.iter().map(|name| canonical_name(name)).collect() } else { names };
     let space = LabelSpace::new(names, units, minimum.iter().copied().collect(), maximum.iter().copied().collect())
         .map_err(|error| error.within(file.place()))?;
+    if published {
+        require_possible(&space).map_err(|error| error.within(file.place()))?;
+    }
     let wavelength = file.optional("wavelength")?.map(|values| values.iter().copied().collect()).unwrap_or_default();
     Ok((space, wavelength))
+}
+
+/// Fails where the range of a label is one that no star has: published files state neither names nor units,
+/// and whoever adds them may take another order or another unit than the training did.
+///
+/// # Errors
+/// `Model`, naming the label, what was found and what is possible.
+fn require_possible(space: &LabelSpace) -> Result<()> {
+    for (k, name) in space.names.iter().enumerate() {
+        let quantity = Quantity::of(name).with_unit(&space.units[k]);
+        let is_possible = |factor: f64| {
+            let within = |value: f64| (quantity.range[0]..=quantity.range[1]).contains(&(factor * value));
+            within(space.minimum[k]) && within(space.maximum[k])
+        };
+        if is_possible(1.0) {
+            continue;
+        }
+        let unit = quantity.unit.clone().unwrap_or_default();
+        let guess = if unit == "K" && is_possible(1e3) { ", which looks like kK" } else { "" };
+        return Err(Error::model(format!("range of label '{name}'"))
+            .found(format!("{} to {} {unit}{guess}", space.minimum[k], space.maximum[k]))
+            .expected(quantity.possible())
+            .remedy(
+                "State the units of the labels in the metadata 'label_units', and the names in the order of x_min and x_max.",
+            ));
+    }
+    Ok(())
 }
 
 /// Fails where a tensor has no numbers: it may claim any size along its other axes.
@@ -100,5 +131,31 @@ pub(super) fn require_shape(file: &TensorFile, name: &str, tensor: &ArrayD<f64>,
         false => Err(Error::model(format!("{}, tensor '{name}'", file.place()))
             .found(format!("shape {:?}", tensor.shape()))
             .expected(format!("{shape:?}, by the shapes of the layers before"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_that_no_star_has_are_a_wrong_order_or_unit() {
+        let fault = |names: [&str; 2], unit: &str, range: [f64; 2]| {
+            let units = names.map(|name| if name == "teff" { unit.to_owned() } else { String::new() });
+            let names = names.map(String::from).to_vec();
+            let space = LabelSpace::new(names, units.to_vec(), vec![range[0], 0.5], vec![range[1], 5.0]).unwrap();
+            require_possible(&space).err().map(|error| error.to_string())
+        };
+        assert_eq!(fault(["teff", "logg"], "K", [4000.0, 8000.0]), None);
+        assert_eq!(fault(["teff", "logg"], "", [4000.0, 8000.0]), None);
+        assert_eq!(fault(["teff", "logg"], "kK", [4.0, 8.0]), None);
+        for unit in ["K", ""] {
+            let error = fault(["teff", "logg"], unit, [4.0, 8.0]).unwrap();
+            assert!(error.contains("'teff'") && error.contains("4 to 8 K, which looks like kK"), "{error}");
+        }
+        let error = fault(["logg", "teff"], "K", [4000.0, 8000.0]).unwrap();
+        assert!(error.contains("'logg'") && error.contains("4000 to 8000") && error.contains("order"), "{error}");
+        let error = fault(["teff", "logg"], "kK", [4000.0, 8000.0]).unwrap();
+        assert!(error.contains("4000 to 8000 kK"), "{error}");
     }
 }

@@ -5,14 +5,15 @@ use super::package::SpectralCore;
 use crate::catalogue::flags::{Flag, description};
 use crate::catalogue::{CatalogueColumns, Estimates};
 use crate::error::{Error, Result};
-use crate::infer::flags;
-use crate::observations::{Observations, ReadOptions, input_flag};
+use crate::infer::{flags, is_poor};
+use crate::observations::{Observations, PURE_NUMBER, ReadOptions, columns, input_flag};
 use crate::package::{Estimated, Estimator, FitStage, Reached, Request};
 use crate::per_pixel::{Ending, Nuisance, SpectrumFitOptions, SpectrumFits, SpectrumFitter, Velocity};
 use crate::quantity::Facts;
 use crate::residuals::{Groups, MAGNITUDE, Mark, Products, Responses, packed};
 use crate::statistics::median;
 use crate::table::{Column, ColumnSchema, Values};
+use crate::warning::warn_once;
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -22,17 +23,28 @@ use std::sync::Arc;
 pub const POOR_FIT_BEYOND: f64 = 3.0;
 /// Errors below which a normal value is with 95 %.
 const ONE_SIDED: f64 = 1.645;
-/// Labels are outside the range of the training when they leave it by more than this part of its width.
+/// Labels are outside the range of the training when they leave it by more than this part of its width, …
 const RANGE_TOLERANCE: f64 = 1e-6;
+/// … and by more than this many of their errors: with it one of 740 labels at the edge of the range is,
+/// whatever the number of labels.
+const RANGE_ERRORS: f64 = 3.0;
 
 /// Errors of labels are none when they are larger than this many times the range of the training.
 const LARGEST_ERROR: f64 = 1e3;
 
 /// Every bit of a catalogue.
 pub const FLAGS: [Flag; 6] = [
-    Flag::new(flags::POOR_FIT, "poor_fit", "qflag_chi2 of 3 or more"),
+    Flag::new(
+        flags::POOR_FIT,
+        "poor_fit",
+        "qflag_chi2 of 3 or more, or, where that is null, chi2 with a tail probability below 0.001 for n_dof degrees of freedom",
+    ),
     Flag::new(flags::NOT_CONVERGED, "not_converged", "not converged, or without errors: the flux does not tell the labels"),
-    Flag::new(flags::OUTSIDE_TRAINING_RANGE, "outside_training_range", "labels outside the training range"),
+    Flag::new(
+        flags::OUTSIDE_TRAINING_RANGE,
+        "outside_training_range",
+        "a label outside the training range by more than three of its errors, or at the bound of the fit",
+    ),
     flags::BAD_FLUX_FLAG,
     Flag::new(flags::NOT_FITTED, "not_fitted", "not fitted (too few fluxes)"),
     Flag::new(
@@ -69,6 +81,13 @@ impl SpectralEstimator {
         let groups = Groups::of(&core.card.grid);
         let own = read_options(&core);
         let guide = request.start_from.as_ref().map(|from| LabelGuide::new(from, &core, &own)).transpose()?;
+        if core.card.goodness.is_none() {
+            warn_once(format!(
+                "model {}: it knows no chi2 of good spectra (fewer than 50 for validation, or imported): poor fits (bit 3) are those \
+                 whose chi2 noise alone makes once in a thousand",
+                core.id()
+            ));
+        }
         Ok(Self { core, options, fitter, groups, guide })
     }
 }
@@ -155,6 +174,13 @@ fn velocities(of: Velocity, squares: &[f64], errors: &[f64]) -> Vec<Column> {
     ]
 }
 
+/// Whether a label that is `beyond` the range of the training, in parts of its width, is outside for all that
+/// its error allows; one without an error always is.
+fn is_beyond(beyond: f64, error: f64, is_at_bound: bool) -> bool {
+    let is_within_errors = beyond <= RANGE_ERRORS * error && !is_at_bound;
+    beyond > RANGE_TOLERANCE && !is_within_errors
+}
+
 fn mark(bits: i32) -> Mark {
     Mark {
         is_fitted: bits & flags::NOT_FITTED == 0,
@@ -180,7 +206,8 @@ pub(super) fn signal_to_noise(observations: &Observations) -> Vec<f64> {
 /// How fits of a model alone read observations.
 fn read_options(core: &SpectralCore) -> ReadOptions {
     let unit = &core.card.flux_unit;
-    ReadOptions { flux_unit: (!unit.is_empty()).then(|| unit.clone()), ..ReadOptions::default() }
+    // Flux over a continuum is a pure number.
+    ReadOptions { flux_unit: Some(if unit.is_empty() { PURE_NUMBER.into() } else { unit.clone() }), ..ReadOptions::default() }
 }
 
 impl Estimator for SpectralEstimator {
@@ -202,6 +229,13 @@ impl Estimator for SpectralEstimator {
     fn estimate(&self, observations: &Observations, reached: Reached<'_>) -> Result<Estimated> {
         reached(FitStage::Begun)?;
         self.core.card.grid.require_same_pixels(&observations.grid)?;
+        if observations.whitening.block > 0 {
+            warn_once(format!(
+                "column '{}': models of spectra take the errors of pixels for independent, and leave the covariance out (errors of \
+                 labels are too small where pixels are correlated)",
+                columns::COVARIANCE
+            ));
+        }
         let mut weight = inverse_variance(observations);
         self.without_model(weight.ncols()).for_each(|pixel| weight.column_mut(pixel).fill(0.0));
         let fits = match &self.guide {
@@ -274,7 +308,15 @@ impl SpectralEstimator {
         let per_pixel = |i: usize| fits.chi_square[i] / fits.n_pixels[i] as f64;
         let quality: Vec<f64> = (0..n).map(|i| self.core.card.goodness.judge(ratios[i], per_pixel(i))).collect();
         let scaled = space.scale(fits.labels.view());
-        let is_outside = |i: usize| scaled.row(i).iter().any(|x| x.abs() > 0.5 + RANGE_TOLERANCE);
+        let is_label_outside = |i: usize, k: usize| {
+            let error = fits.covariance[[i, k, k]].sqrt() / space.width(k);
+            is_beyond(scaled[[i, k]].abs() - 0.5, error, fits.at_bound[i])
+        };
+        let is_outside = |i: usize| (0..l).any(|k| is_label_outside(i, k));
+        let is_poor_fit = |i: usize| match quality[i].is_nan() {
+            true => is_poor(fits.chi_square[i], fits.n_pixels[i] as f64 - fits.covariance.dim().1 as f64),
+            false => quality[i] >= POOR_FIT_BEYOND,
+        };
         // A failed training may have made a model that hardly depends on the labels.
         let is_told = |i: usize| {
             let mut labels = (0..l).zip(space.minimum.iter().zip(&space.maximum));
@@ -287,7 +329,7 @@ impl SpectralEstimator {
                 (fits.endings[i] == Ending::TooFewPixels, flags::NOT_FITTED),
                 (fits.endings[i] == Ending::Unfinished, flags::NOT_CONVERGED),
                 (fits.endings[i] == Ending::Converged && !is_told(i), flags::NOT_CONVERGED),
-                (quality[i] >= POOR_FIT_BEYOND, flags::POOR_FIT),
+                (is_poor_fit(i), flags::POOR_FIT),
                 (is_outside(i), flags::OUTSIDE_TRAINING_RANGE),
                 (fits.at_bound[i], flags::AT_LIMIT),
             ]
@@ -350,7 +392,7 @@ impl SpectralEstimator {
                 fits.n_iterations.iter().map(|n| *n as i32).collect(),
             )],
             errors: "Cramer-Rao bound of the model's own gradients".into(),
-            covariances: "the fluxes".into(),
+            covariances: "the labels, by the errors of the fluxes alone".into(),
             flags: description(&FLAGS),
             ..CatalogueColumns::default()
         };
@@ -368,5 +410,14 @@ mod tests {
         let page = include_str!("../../docs/src/payne.md");
         crate::catalogue::flags::tests::check(&FLAGS, page, |flag| format!("| {} | {} | ", flag.bit(), flag.value));
         assert!(FLAGS[0].text.contains(&format!("{POOR_FIT_BEYOND} or more")));
+    }
+
+    /// Of stars within the range whose fifteen labels have errors of a tenth of it, half are beyond it in
+    /// one; few by more than these errors.
+    #[test]
+    fn labels_are_outside_by_more_than_their_errors() {
+        assert!(!is_beyond(-0.1, 0.1, false) && !is_beyond(1e-7, 0.0, false) && !is_beyond(0.2, 0.1, false));
+        assert!(is_beyond(0.2, 0.05, false) && is_beyond(0.2, 0.1, true) && is_beyond(0.01, f64::NAN, false));
+        assert!(is_beyond(0.3, 0.0, false) && !is_beyond(-0.1, f64::NAN, true));
     }
 }

@@ -47,6 +47,11 @@ impl Goodness {
         self.edges.partition_point(|edge| *edge <= ratio).saturating_sub(1).min(last)
     }
 
+    /// Whether no good spectra are known.
+    pub fn is_none(&self) -> bool {
+        self.median.is_empty()
+    }
+
     /// (χ² − median)/MAD; NaN where the model knows no good spectra.
     pub fn judge(&self, ratio: f64, chi_square: f64) -> f64 {
         let bin = self.bin(ratio);

@@ -36,7 +36,7 @@ pub use estimator::{FLAGS, POOR_FIT_BEYOND};
 pub use goodness::Goodness;
 pub use joint::JointOptions;
 pub use package::{PIXELS_FILE, STARS_FILE};
-pub use package::{PixelCard, SpectralCore, SpectralPackage};
+pub use package::{PixelCard, SpectralCore, SpectralPackage, spectral_core};
 pub use recipe::SpectraRecipe;
 pub use spectral_model::{SpectralModel, TrainingChoices};
 pub use training::{TrainedSpectra, train};

@@ -10,7 +10,7 @@ use crate::model::{Registry, check_grid};
 use crate::observations::Grid;
 use crate::package::{Estimator, Kind, MODEL_FOLDER, Package, Request};
 use crate::per_pixel::train::LabelErrors;
-use crate::per_pixel::{LabelSpace, PixelModel, read_labels, write_labels};
+use crate::per_pixel::{JointNetwork, LabelSpace, PixelModel, PixelNetworks, PixelPolynomials, read_labels, write_labels};
 use crate::table::{write_directory_atomically, write_member};
 use crate::tensor::Device;
 use crate::text::hexadecimal;
@@ -259,6 +259,15 @@ impl<M: SpectralModel> Package for SpectralPackage<M> {
         }
         (text, summary)
     }
+}
+
+/// What a package of any family that is built in has in common with the others; none of other packages.
+pub fn spectral_core(package: &dyn Package) -> Option<&SpectralCore> {
+    fn of<M: SpectralModel>(package: &dyn Package) -> Option<&SpectralCore> {
+        let any: &dyn std::any::Any = package;
+        any.downcast_ref::<SpectralPackage<M>>().map(|package| package.core.as_ref())
+    }
+    of::<PixelNetworks>(package).or_else(|| of::<PixelPolynomials>(package)).or_else(|| of::<JointNetwork>(package))
 }
 
 impl<M: SpectralModel> Kind for SpectralPackage<M> {

@@ -81,6 +81,36 @@ fn a_recipe_trains_and_the_package_makes_catalogues() {
     assert!(bits[3] & (1 << 11) != 0 && column("teff")[3].is_nan());
     assert!(bits.iter().filter(|bits| **bits < 8).count() > 140, "{bits:?}");
     check_scatter(&column, &bits);
+
+    // The other way round: fluxes at labels, in their own units.
+    assert_eq!(command(&format!("predict {model} {training} -o {}", path("fluxes.fits"))), 0);
+    assert_eq!(command(&format!("predict {model} {training} -o {} --hold parallax=1", path("more.fits"))), 2);
+    let (fluxes, given) = (table::read(&folder.path().join("fluxes.fits")).unwrap(), table::read(Path::new(&training)).unwrap());
+    let labels: Vec<Vec<f64>> =
+        first.core.space().names.iter().map(|name| given.column(name).unwrap().to_f64().unwrap()).collect();
+    let labels = ndarray::Array2::from_shape_fn((500, 4), |(i, k)| labels[k][i]);
+    let expected = crate::per_pixel::emulate(first.core.engine.as_ref(), labels.view());
+    let found = fluxes.column("flux").unwrap().to_f64().unwrap();
+    assert!(found.iter().zip(&expected).all(|(found, expected)| (found - f64::from(*expected)).abs() < 1e-6));
+
+    // Without medians of good spectra, poor fits are those whose χ² noise does not make.
+    let card = PixelCard { goodness: Goodness::default(), ..first.core.card.clone() };
+    let bare = PixelPackage::new(card, first.model.clone(), first.core.templates.clone()).unwrap();
+    bare.save(&folder.path().join("bare"), false, |_| Ok(())).unwrap();
+    let mut emission = table::read(Path::new(&stars)).unwrap();
+    let mut flux = emission.column("flux").unwrap().clone();
+    let mut values = flux.to_f64().unwrap();
+    (0..200).for_each(|star| values[40 * star + 10..40 * star + 14].fill(1.5));
+    flux.values = table::Values::Float64(values);
+    emission.replace(flux).unwrap();
+    table::write(&emission, &folder.path().join("emission.parquet"), false).unwrap();
+    let catalogue = path("emission_catalogue.fits");
+    assert_eq!(command(&format!("fit {} {} -o {catalogue}", path("bare"), path("emission.parquet"))), 0);
+    let found = table::read(Path::new(&catalogue)).unwrap();
+    assert!(found.column("qflag_chi2").unwrap().to_f64().unwrap().iter().all(|value| value.is_nan()));
+    let bits = found.column("quality_flags").unwrap().to_i64().unwrap();
+    let (poor, not_fitted) = (i64::from(crate::infer::flags::POOR_FIT), i64::from(crate::infer::flags::NOT_FITTED));
+    assert!(bits.iter().all(|bits| bits & (poor | not_fitted) != 0), "{bits:?}");
 }
 
 /// Four labels are fitted where fifteen are at work: scatter is above the bound, but far below that of the

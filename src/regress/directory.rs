@@ -12,6 +12,7 @@ use super::calibration::ErrorCalibration;
 use super::check::check;
 use super::domain::Domain;
 use super::inputs::{Inputs, InputsRecipe};
+use super::leftover::LeftoverLimit;
 use super::model::{RegressionModel, TrainingLog};
 use super::objective::Scaling;
 use super::recipe::KIND;
@@ -62,6 +63,9 @@ pub(super) struct Description {
     pub seed: u64,
     pub members: usize,
     pub domain_threshold: f64,
+    /// What components leave over of training stars beyond noise, and the largest multiple of it inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain_leftover: Option<[f64; 2]>,
     pub training_range: Vec<[f64; 2]>,
     pub further_inputs: Vec<[f64; 3]>,
     pub offsets: BTreeMap<String, f64>,
@@ -96,6 +100,7 @@ impl RegressionModel {
             seed: self.seed,
             members: self.members.len(),
             domain_threshold: self.domain.threshold,
+            domain_leftover: self.domain.leftover.map(|found| [found.typical, found.limit]),
             training_range: self.training_range.clone(),
             further_inputs: self.inputs.further.clone(),
             offsets: self.offsets.clone(),
@@ -256,7 +261,8 @@ impl RegressionModel {
         let d = inputs.n_continuous();
         let factor = Array2::from_shape_vec((d, d), taken.take("domain.factor", &[d, d])?)
             .map_err(|error| fault("domain", error.to_string(), "[D, D]"))?;
-        let domain = Domain { mean: taken.take("domain.mean", &[d])?, factor, threshold: found.domain_threshold };
+        let leftover = found.domain_leftover.map(|[typical, limit]| LeftoverLimit { typical, limit });
+        let domain = Domain { mean: taken.take("domain.mean", &[d])?, factor, threshold: found.domain_threshold, leftover };
         let specifications = found.network.specifications(0)?;
         let host = Device::cpu();
         let mut members = Vec::new();

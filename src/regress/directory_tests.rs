@@ -47,6 +47,7 @@ fn damaged_and_hostile_directories_are_refused_by_what_is_wrong_with_them() {
         ("outputs = 24".into(), "outputs = 1000000".into(), "numbers of the file"),
         ("components = 10".into(), "components = 0".into(), "components"),
         (line("domain_threshold"), "domain_threshold = nan".into(), "domain_threshold"),
+        (line("domain_leftover"), "domain_leftover = [0.0, 1.0]".into(), "domain_leftover"),
         (line("fractional_error"), "fractional_error = -1.0".into(), "fractional_error"),
         (line("copies"), "copies = 4000000000".into(), "copies"),
         (line("training_range"), "training_range = [[0.0, inf], [0.0, 1.0], [0.0, 1.0]]".into(), "training_range"),

@@ -1,5 +1,6 @@
 //! How far a star's inputs are from those of the training stars.
 
+use super::leftover::LeftoverLimit;
 use crate::error::{Error, Result};
 use crate::statistics::percentile;
 use nalgebra::DMatrix;
@@ -19,6 +20,9 @@ pub struct Domain {
     pub factor: Array2<f32>,
     /// The largest d/√D inside.
     pub threshold: f64,
+    /// What components leave over of training stars; none of inputs that are no components, and of models of
+    /// versions that did not look.
+    pub leftover: Option<LeftoverLimit>,
 }
 
 impl Domain {
@@ -41,7 +45,8 @@ impl Domain {
                 .remedy("Standardise the inputs, or use fewer components.")
         })?;
         let factor = Array2::from_shape_fn((width, width), |(i, j)| inverse[(i, j)] as f32);
-        let mut domain = Self { mean: mean.iter().map(|value| *value as f32).collect(), factor, threshold: f64::INFINITY };
+        let mut domain =
+            Self { mean: mean.iter().map(|value| *value as f32).collect(), factor, threshold: f64::INFINITY, leftover: None };
         let distances: Vec<f64> = rows.rows().into_iter().map(|row| domain.distance(row)).collect();
         domain.threshold = percentile(&distances, OUTSIDE);
         Ok(domain)

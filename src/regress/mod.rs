@@ -23,9 +23,12 @@ mod directory;
 #[cfg(test)]
 mod directory_tests;
 mod domain;
+#[cfg(test)]
+mod domain_tests;
 mod emission;
 mod identification;
 mod inputs;
+mod leftover;
 #[cfg(test)]
 mod luminosity_tests;
 mod mixture;
@@ -61,6 +64,7 @@ pub use directory::STARS_FILE;
 pub use domain::Domain;
 pub use emission::{Emission, EmissionOptions, Reconstruction};
 pub use inputs::{Inputs, InputsRecipe};
+pub use leftover::{Leftover, LeftoverLimit};
 pub use mixture::{Mixture, MixtureOfMagnitudes};
 pub use model::{RegressionModel, TrainingLog};
 pub use package::{RegressionOptions, flag};

@@ -29,10 +29,14 @@ pub mod flag {
     pub const FLAGS: [Flag; 6] = [
         Flag::new(OUTSIDE_TRAINING_RANGE, "outside_training_range", "a prediction outside the range of the training stars"),
         BAD_FLUX_FLAG,
-        Flag::new(NOT_FITTED, "not_fitted", "no prediction (too few fluxes, or none that is possible)"),
+        Flag::new(NOT_FITTED, "not_fitted", "no prediction (too few fluxes, or none that is possible or has a shape)"),
         Flag::new(BAD_CONSTRAINT, "bad_input", "a measured input had an impossible value or error"),
         COVARIANCE_FLOORED_FLAG,
-        Flag::new(OUTSIDE_DOMAIN, "outside_domain", "inputs outside the domain of the training stars (domain_distance)"),
+        Flag::new(
+            OUTSIDE_DOMAIN,
+            "outside_domain",
+            "inputs outside the domain of the training stars (domain_distance, domain_leftover), or fluxes that are none",
+        ),
     ];
 }
 
@@ -174,7 +178,8 @@ impl Estimator for Predicting {
                 if is_outside(star) {
                     flags |= OUTSIDE_TRAINING_RANGE;
                 }
-                if predicted.distance[star] > model.domain.threshold {
+                let is_left_over = model.domain.leftover.is_some_and(|found| predicted.leftover[star] > found.limit);
+                if predicted.distance[star] > model.domain.threshold || is_left_over || !predicted.has_light[star] {
                     flags |= flag::OUTSIDE_DOMAIN;
                 }
                 flags
@@ -194,8 +199,14 @@ impl Estimator for Predicting {
             "",
             "Mahalanobis distance of the inputs from those of the training stars, over the root of their number",
         );
+        let leftover = ColumnSchema::new(
+            "domain_leftover",
+            "",
+            "What components leave over of the inputs, in units of what they leave of noise and of a median training star",
+        );
+        let leftover = model.domain.leftover.map(|_| Column::nullable(leftover, predicted.leftover));
         let columns = CatalogueColumns {
-            diagnostics: vec![Column::nullable(distance, predicted.distance)],
+            diagnostics: std::iter::once(Column::nullable(distance, predicted.distance)).chain(leftover).collect(),
             errors: "noise copies and scatter of the networks, calibrated".into(),
             covariances: "noise copies and the scatter of the networks, calibrated".into(),
             flags: description(&flag::FLAGS),

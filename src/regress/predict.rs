@@ -5,7 +5,9 @@ use super::objective::{LN_LABEL_PER_MAGNITUDE, meaning};
 use super::rows::Copy;
 use super::target::Target;
 use crate::error::Result;
+use crate::infer::flags::SMALLEST_TAIL_PROBABILITY;
 use crate::observations::{Observations, Sample};
+use crate::statistics::chi_square_tail;
 use ndarray::{Array2, Array3, Axis, s};
 
 /// Bytes of inputs that are worked on at once.
@@ -15,13 +17,17 @@ const BYTES: usize = 16 << 20;
 ///
 /// # Shapes
 /// `values [N, P]`, `covariance [N, P, P]`, `own [N, P]` (variances before calibration), `distance [N]` from
-/// the training domain. NaN where there is no prediction.
+/// the training domain, `leftover [N]` of components in units of the training stars', `has_light [N]`:
+/// whether the fluxes are other than zero. NaN where there is no prediction, or where components leave
+/// nothing.
 #[derive(Debug, Clone)]
 pub(super) struct Predictions {
     pub values: Array2<f64>,
     pub covariance: Array3<f64>,
     pub own: Array2<f64>,
     pub distance: Vec<f64>,
+    pub leftover: Vec<f64>,
+    pub has_light: Vec<bool>,
 }
 
 /// In what the predictions of networks are averaged.
@@ -98,6 +104,8 @@ impl RegressionModel {
             covariance: Array3::from_elem((n, p, p), f64::NAN),
             own: Array2::from_elem((n, p), f64::NAN),
             distance: vec![f64::NAN; n],
+            leftover: vec![f64::NAN; n],
+            has_light: vec![true; n],
         }
     }
 
@@ -177,6 +185,7 @@ impl RegressionModel {
                 }
             }
         }
+        let leftovers = self.domain.leftover.and_then(|limit| Some((limit, self.inputs.leftovers(observations, stars)?)));
         for star in (0..n).filter(|&star| !rows.is_unusable[star]) {
             if (0..p).any(|k| !mean[[star, k]].is_finite()) {
                 continue;
@@ -197,9 +206,20 @@ impl RegressionModel {
             }
             found.covariance.slice_mut(s![first + star, .., ..]).assign(&matrix);
             found.distance[first + star] = self.domain.distance(rows.values.row(star));
+            found.has_light[first + star] = has_light(observations, stars[star]);
+            if let Some((limit, leftovers)) = &leftovers {
+                found.leftover[first + star] = limit.of(leftovers[star]);
+            }
         }
         Ok(())
     }
+}
+
+/// Whether a star's fluxes differ from zero by more than noise does once in a thousand.
+fn has_light(observations: &Observations, star: usize) -> bool {
+    let flux: Vec<f64> = observations.flux.row(star).iter().map(|flux| f64::from(*flux)).collect();
+    let chi_square = observations.whitening.chi_square(star, &flux);
+    !(chi_square_tail(chi_square, observations.n_fluxes(star) as f64) >= SMALLEST_TAIL_PROBABILITY)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::normals::normals;
 use super::steps::fill;
 use crate::error::{Error, Result};
 use crate::observations::{Observations, Sample, hash64};
-use ndarray::{Array2, ArrayViewMut2, Axis, s};
+use ndarray::{Array2, ArrayView1, ArrayViewMut2, Axis, s};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -18,7 +18,8 @@ pub(super) const TOGETHER: usize = 32;
 pub struct Rows {
     /// `[N, D]`, finite.
     pub values: Array2<f32>,
-    /// Too few fluxes `[N]`.
+    /// Too few fluxes, or none that a step could make anything of (all the same, where their mean is taken
+    /// off) `[N]`.
     pub is_unusable: Vec<bool>,
 }
 
@@ -83,9 +84,17 @@ impl Inputs {
         let recipe = &self.recipe;
         let mut rows = fluxes(recipe, observations, stars, &self.untrained, copy);
         let raw = further_raw(recipe, observations, stars, &rows, copy)?;
+        // Some steps put means in the place of what is missing: a star of which all is has none of its own.
+        let has_none = |row: ArrayView1<'_, f32>| row.iter().all(|value| !value.is_finite());
+        let mut is_lost = vec![false; stars.len()];
+        let mut mark = |rows: &Array2<f32>| {
+            is_lost.iter_mut().zip(rows.rows()).for_each(|(is_lost, row)| *is_lost |= has_none(row));
+        };
         for step in &self.steps {
+            mark(&rows);
             rows = step.apply(rows);
         }
+        mark(&rows);
         fill(&mut rows, &self.fallback);
         let width = rows.ncols();
         values.slice_mut(s![.., ..width]).assign(&rows);
@@ -98,7 +107,7 @@ impl Inputs {
         for (row, (&star, is_unusable)) in stars.iter().zip(is_unusable).enumerate() {
             let mut n_missing = observations.flux_error.row(star).iter().filter(|error| !error.is_finite()).count();
             n_missing += self.untrained.iter().filter(|&&entry| observations.flux_error[[star, entry]].is_finite()).count();
-            *is_unusable = n_missing as f64 > most;
+            *is_unusable = n_missing as f64 > most || is_lost[row];
             if recipe.indicators {
                 let mut indicators = values.slice_mut(s![row, width + raw.ncols()..]);
                 let errors = observations.flux_error.row(star);

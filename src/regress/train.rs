@@ -5,6 +5,7 @@ use super::comparison::Comparison;
 use super::domain::Domain;
 use super::identification::Identification;
 use super::inputs::Inputs;
+use super::leftover::LeftoverLimit;
 use super::model::{RegressionModel, TrainingLog};
 use super::objective::{Objective, Scaling};
 use super::recipe::RegressionRecipe;
@@ -145,7 +146,10 @@ pub fn train(
         members.push(weights);
     }
     let continuous = rows.slice(ndarray::s![.., ..inputs.n_continuous()]).select(ndarray::Axis(0), &parts.training);
-    let domain = Domain::of(continuous.view())?;
+    let mut domain = Domain::of(continuous.view())?;
+    if recipe.inputs.has_components() {
+        domain.leftover = LeftoverLimit::of_training(&inputs.leftovers_of(sample, &parts.training)?);
+    }
     let card = ModelCard {
         description: recipe.description.clone(),
         data: recipe.card.data.clone(),

@@ -31,7 +31,7 @@ const STILL_SHARE: f64 = 0.005;
 /// Solve for zero points of bands: by how much the magnitudes of a whole catalogue are off, under a model.
 ///
 /// All stars are fitted, a few times over; nothing but the zero points is written. `photosphere fit
-/// --zero-points FILE` takes them off. Blocks of XP samples count as bands.
+/// --zero-points FILE` takes them off. Blocks of XP samples count as bands. The model is a forward one.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Model directory (a forward model).

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 pub struct Arguments {
     /// Model directory, or a table of any format.
     path: PathBuf,
-    /// Identifier of a star to fit with the model.
+    /// Identifier of a star to fit with the model, a forward one.
     #[arg(long, value_name = "SOURCE_ID", requires = "data", allow_hyphen_values = true)]
     star: Option<i64>,
     /// Observation file that holds the star.

@@ -8,6 +8,7 @@
 //! | `search` | the search of one spectrum, its steps within bounds |
 //! | `evaluation` | χ², Fisher matrices and gradients of a group of spectra |
 //! | `nuisances` | what is fitted with the labels: broadening, velocity, continuum |
+//! | `velocity_starts` | velocities among which a fit begins |
 //! | `broadening`, `interpolation` | profiles of any width on pixels; values between pixels |
 
 mod broadening;
@@ -20,6 +21,9 @@ mod nuisance_tests;
 mod nuisances;
 mod options;
 mod search;
+#[cfg(test)]
+mod stall_tests;
+mod velocity_starts;
 
 pub use nuisances::{Nuisance, Velocity};
 pub use options::SpectrumFitOptions;
@@ -36,12 +40,19 @@ use nuisances::Nuisances;
 use rayon::prelude::*;
 use search::{Evaluated, Prior, Search, bounded_step};
 use std::sync::Arc;
+use velocity_starts::VelocityStarts;
 
 /// Spectra that are fitted together.
 const GROUP: usize = 16;
 /// Damping beyond which no step is sought any more.
 const LARGEST_DAMPING: f64 = 1e10;
 const FIRST_DAMPING: f64 = 1e-3;
+/// Part of χ² that is lost in the rounding of its terms: where a step promises less, that it does not hold
+/// what it promises says nothing; nor where it promises no more than [`NOTHING`], a tenth of an error.
+const ROUNDING: f64 = 1e-5;
+const NOTHING: f64 = 0.01;
+/// The next most similar templates at which a search that stalls begins again.
+const OTHERS: usize = 3;
 /// A label is never known better than this part of its range: sums would lose all else.
 pub(super) const SMALLEST_ERROR: f64 = 1e-6;
 /// Part of the width between bounds by which values may be beyond them, of rounding.
@@ -87,6 +98,7 @@ pub struct SpectrumFitter {
     templates: Array2<f64>,
     fluxes: Vec<Vec<Strip>>,
     nuisances: Nuisances,
+    velocities: Option<VelocityStarts>,
     /// Of labels and nuisances as they are scaled `[L + E]`.
     limits: Vec<f64>,
 }
@@ -109,7 +121,8 @@ impl SpectrumFitter {
         let templates = space.scale(templates);
         let nuisances = Nuisances::new(&options, model.wavelength(), model.n_pixels())?;
         let limits = (0..space.len()).map(|_| 0.5 + options.margin).chain((0..nuisances.len()).map(|_| 1.0)).collect();
-        Ok(Self { model, options, templates, fluxes, nuisances, limits })
+        let velocities = nuisances.velocity_starts();
+        Ok(Self { model, options, templates, fluxes, nuisances, velocities, limits })
     }
 
     /// Names and units of what is fitted beside the labels.
@@ -288,20 +301,51 @@ impl SpectrumFitter {
         let rows = flux.outer_iter().zip(inverse_variance.outer_iter()).enumerate();
         let mut searches: Vec<Search> = rows.map(|(i, (flux, weight))| self.begin(flux, weight, prior(i), start(i))).collect();
         let mut work = Work::new(self.model.space().len(), self.limits.len());
+        self.search(&mut searches, &mut work);
+        self.again_elsewhere(&mut searches, &mut work);
+        searches
+    }
+
+    /// Searches from where they are until all have ended.
+    fn search(&self, searches: &mut [Search], work: &mut Work) {
         let model = self.model.as_ref();
         let first: Vec<usize> = (0..searches.len()).filter(|&i| searches[i].ending.is_none()).collect();
-        for (i, found) in first.iter().zip(work.evaluate(model, &self.nuisances, &searches, &first)) {
+        for (i, found) in first.iter().zip(work.evaluate(model, &self.nuisances, searches, &first)) {
             searches[*i].take(found);
         }
         loop {
             let active: Vec<usize> = (0..searches.len()).filter(|&i| searches[i].ending.is_none()).collect();
             let moving: Vec<usize> = active.into_iter().filter(|&i| self.propose(&mut searches[i], &mut work.factors)).collect();
             if moving.is_empty() {
-                return searches;
+                return;
             }
-            let evaluated = work.evaluate(model, &self.nuisances, &searches, &moving);
+            let evaluated = work.evaluate(model, &self.nuisances, searches, &moving);
             for (i, found) in moving.iter().zip(evaluated) {
                 self.judge(&mut searches[*i], found);
+            }
+        }
+    }
+
+    /// Searches that stalled begin again at the next templates; the best of a spectrum stays.
+    fn again_elsewhere(&self, searches: &mut [Search], work: &mut Work) {
+        for attempt in 0..OTHERS {
+            let stalled: Vec<usize> = (0..searches.len()).filter(|&i| searches[i].is_stalled).collect();
+            let (which, mut anew): (Vec<usize>, Vec<Search>) = stalled
+                .into_iter()
+                .filter_map(|i| Some((i, searches[i].again(searches[i].others.get(attempt)?.clone()))))
+                .unzip();
+            if anew.is_empty() {
+                return;
+            }
+            self.search(&mut anew, work);
+            for (i, mut anew) in which.into_iter().zip(anew) {
+                let before = &mut searches[i];
+                let n_iterations = before.n_iterations + anew.n_iterations;
+                if anew.chi_square < before.chi_square {
+                    anew.others = std::mem::take(&mut before.others);
+                    *before = anew;
+                }
+                before.n_iterations = n_iterations;
             }
         }
     }
@@ -328,28 +372,43 @@ impl SpectrumFitter {
             Some(_) => n_pixels > 0,
             None => n_pixels as f64 >= self.options.pixels_per_label * self.limits.len() as f64,
         };
-        let mut difference = vec![Strip::default(); flux.len()];
-        let distance = |template: &Vec<Strip>, difference: &mut Vec<Strip>| {
-            difference.copy_from_slice(template);
-            subtract(difference, &flux);
-            weighted_squares(&weight, difference)
+        let mut work = Vec::new();
+        let is_by_template = is_enough && prior.is_none() && start.is_none();
+        let mut nearest = match is_by_template {
+            true => self.nearest(|template| {
+                work.clear();
+                work.extend_from_slice(template);
+                subtract(&mut work, &flux);
+                weighted_squares(&weight, &work)
+            }),
+            false => vec![0],
         };
-        let mut best = (f64::INFINITY, 0);
-        for (index, template) in self.fluxes.iter().enumerate().filter(|_| is_enough && prior.is_none() && start.is_none()) {
-            let found = distance(template, &mut difference);
-            if found < best.0 {
-                best = (found, index);
-            }
-        }
         // Starts at the edge of the range are just within the bounds: at a bound a slope may hold them.
-        let mut scaled: Vec<f64> = match (&prior, &start) {
+        let of_template =
+            |template: usize| -> Vec<f64> { self.templates.row(template).iter().map(|value| value.clamp(-0.5, 0.5)).collect() };
+        let told: Option<Vec<f64>> = match (&prior, &start) {
             (Some(Prior { centre, .. }), _) => {
-                centre.iter().zip(&self.limits).map(|(value, limit)| value.clamp(-limit, *limit)).collect()
+                Some(centre.iter().zip(&self.limits).map(|(value, limit)| value.clamp(-limit, *limit)).collect())
             }
-            (None, Some(start)) => start.iter().map(|value| value.clamp(-0.5, 0.5)).collect(),
-            (None, None) => self.templates.row(best.1).iter().map(|value| value.clamp(-0.5, 0.5)).collect(),
+            (None, Some(start)) => Some(start.iter().map(|value| value.clamp(-0.5, 0.5)).collect()),
+            (None, None) => None,
         };
-        let mut starts = self.nuisances.starts();
+        let mut velocity = 0.0;
+        if let Some(velocities) = self.velocities.as_ref().filter(|_| is_enough) {
+            let found = match &told {
+                Some(labels) => velocities.best(&self.flux_of(labels), &flux, &weight, &mut work),
+                // The template most similar at rest may be one with few lines: the most similar with the
+                // velocity that it tells tells it anew.
+                None => {
+                    let first = velocities.best(&self.fluxes[nearest[0]], &flux, &weight, &mut work);
+                    nearest = self.nearest(|template| velocities.chi_square(first, template, &flux, &weight, &mut work));
+                    velocities.best(&self.fluxes[nearest[0]], &flux, &weight, &mut work)
+                }
+            };
+            velocity = velocities.part(found);
+        }
+        let mut scaled: Vec<f64> = told.unwrap_or_else(|| of_template(nearest[0]));
+        let mut starts = self.nuisances.starts(velocity);
         let best = match starts.len() > 1 && is_enough {
             true => self.best_start(&scaled, &starts, |observed| {
                 subtract(observed, &flux);
@@ -357,20 +416,44 @@ impl SpectrumFitter {
             }),
             false => 0,
         };
-        scaled.append(&mut starts[best]);
+        let begins = starts.swap_remove(best);
+        let with = |labels: Vec<f64>| labels.into_iter().chain(begins.iter().copied()).collect();
+        scaled.extend(&begins);
+        let others = nearest[1..].iter().map(|&template| with(of_template(template))).collect();
         let mut search = Search::new(scaled, [flux, weight], n_pixels);
         search.prior = prior;
+        search.others = others;
         search.ending = (!is_enough).then_some(Ending::TooFewPixels);
         search
+    }
+
+    /// The most similar template and the next, by χ².
+    fn nearest(&self, mut chi_square: impl FnMut(&[Strip]) -> f64) -> Vec<usize> {
+        let mut nearest: Vec<(f64, usize)> = Vec::with_capacity(OTHERS + 2);
+        for (index, template) in self.fluxes.iter().enumerate() {
+            let found = chi_square(template);
+            if nearest.len() <= OTHERS || nearest.last().is_some_and(|(last, _)| found < *last) {
+                let place = nearest.partition_point(|(other, _)| *other <= found);
+                nearest.insert(place, (found, index));
+                nearest.truncate(OTHERS + 1);
+            }
+        }
+        nearest.into_iter().map(|(_, index)| index).collect()
+    }
+
+    /// The flux of scaled labels.
+    fn flux_of(&self, labels: &[f64]) -> Vec<Strip> {
+        let w = self.model.n_pixels();
+        let scaled: Vec<f32> = labels.iter().map(|value| *value as f32).collect();
+        let mut flux = vec![Strip::default(); strips(w)];
+        self.model.evaluate(0..whole_blocks(w), &self.model.shared(&scaled, false), false, halves_mut(&mut flux));
+        flux
     }
 
     /// The number of the best of some starts of the nuisances by the χ² of their flux, with these scaled
     /// labels.
     fn best_start(&self, labels: &[f64], starts: &[Vec<f64>], chi_square: impl Fn(&mut [Strip]) -> f64) -> usize {
-        let w = self.model.n_pixels();
-        let scaled: Vec<f32> = labels.iter().map(|value| *value as f32).collect();
-        let mut flux = vec![Strip::default(); strips(w)];
-        self.model.evaluate(0..whole_blocks(w), &self.model.shared(&scaled, false), false, halves_mut(&mut flux));
+        let (w, flux) = (self.model.n_pixels(), self.flux_of(labels));
         let mut observed = Vec::new();
         let mut best = (f64::INFINITY, 0);
         for (index, start) in starts.iter().enumerate() {
@@ -385,26 +468,17 @@ impl SpectrumFitter {
 
     /// Sets the next trial; false, with the search ended, where there is none.
     fn propose(&self, search: &mut Search, factors: &mut [Option<Factor>]) -> bool {
-        let l = search.scaled.len();
         let limits = &self.limits;
         while search.damping < LARGEST_DAMPING {
             // Parameters at a bound that are pushed against it are held.
-            let is_free = |k: usize| {
-                let (x, slope) = (search.scaled[k], search.gradient[k]);
-                !((x >= limits[k] - AT_BOUND && slope < 0.0) || (x <= AT_BOUND - limits[k] && slope > 0.0))
-            };
-            let free: Vec<usize> = (0..l).filter(|&k| is_free(k)).collect();
+            let free = self.free(search);
             if free.is_empty() {
                 search.ending = Some(Ending::Converged);
                 return false;
             }
             search.trial.clone_from(&search.scaled);
             if bounded_step(search, free, limits, factors) {
-                let moved: Vec<f64> = (0..l).map(|k| search.trial[k] - search.scaled[k]).collect();
-                let linear: f64 = moved.iter().zip(&search.gradient).map(|(d, g)| d * g).sum();
-                let quadratic: f64 =
-                    (0..l).map(|i| moved[i] * (0..l).map(|j| search.matrix[i * l + j] * moved[j]).sum::<f64>()).sum();
-                search.predicted = -2.0 * linear - quadratic;
+                search.predicted = search.promise();
                 if search.predicted.abs() < self.options.tolerance && search.damping <= FIRST_DAMPING {
                     search.ending = Some(Ending::Converged);
                     return false;
@@ -420,12 +494,26 @@ impl SpectrumFitter {
             }
             search.refuse();
         }
-        search.ending = Some(match search.predicted.abs() < 1.0 {
-            // Rounding of χ² hides what little there is to gain.
-            true => Ending::Converged,
-            false => Ending::Unfinished,
-        });
+        // The step of this damping promises nothing. Where an undamped one does, there is no optimum that the
+        // gradients know of, but a kink, or gradients that are not those of the flux.
+        search.damping = 0.0;
+        search.trial.clone_from(&search.scaled);
+        let promise = match bounded_step(search, self.free(search), limits, factors) {
+            true => search.promise(),
+            false => f64::INFINITY,
+        };
+        search.is_stalled = promise.is_nan() || promise > self.options.tolerance.max(NOTHING).max(ROUNDING * search.chi_square);
+        search.ending = Some(if search.is_stalled { Ending::Unfinished } else { Ending::Converged });
         false
+    }
+
+    /// The parameters that are not pushed against the bound at which they are.
+    fn free(&self, search: &Search) -> Vec<usize> {
+        let is_free = |k: usize| {
+            let (x, slope, limit) = (search.scaled[k], search.gradient[k], self.limits[k]);
+            !((x >= limit - AT_BOUND && slope < 0.0) || (x <= AT_BOUND - limit && slope > 0.0))
+        };
+        (0..search.scaled.len()).filter(|&k| is_free(k)).collect()
     }
 
     /// Takes the trial where it is better.

@@ -275,3 +275,35 @@ fn a_spectrum_is_fitted_alone_and_impossible_choices_are_refused() {
     let options = SpectrumFitOptions { continuum_terms: 99, ..BOTH };
     assert!(refused(Lines::new(true), options).contains("continuum_terms"));
 }
+
+/// Velocities of many line widths are found from rest: on pixels of 30 km/s, with lines of 90 km/s FWHM.
+#[test]
+fn velocities_far_beyond_the_width_of_a_line_are_found() {
+    const N: usize = 300;
+    for is_logarithmic in [true, false] {
+        let lines = Lines::new(is_logarithmic);
+        let mut random = ChaCha8Rng::seed_from_u64(6);
+        let scaled = Array2::from_shape_fn((N, L), |_| random.gen_range(-0.35..0.35));
+        let velocity: Vec<f64> = (0..N).map(|_| random.gen_range(-600.0..600.0)).collect();
+        let mut flux = Array2::zeros((N, W));
+        for i in 0..N {
+            for (w, value) in lines.observed(&scaled.row(i).to_vec(), velocity[i], &[0.02, -0.02]).into_iter().enumerate() {
+                let normal: f64 = StandardNormal.sample(&mut random);
+                flux[[i, w]] = (value + 0.01 * normal) as f32;
+            }
+        }
+        let weight = Array2::from_elem((N, W), 1e4);
+        let wide = SpectrumFitOptions { largest_velocity: 700.0, ..BOTH };
+        for options in [wide, SpectrumFitOptions { broadening: true, ..wide }] {
+            let at = usize::from(options.broadening);
+            let fits = fitter(Lines::new(is_logarithmic), options).fit(flux.view(), weight.view()).unwrap();
+            let far = (0..N).filter(|&i| {
+                let error = fits.covariance[[i, L + at, L + at]].sqrt();
+                !((fits.nuisances[[i, at]] - velocity[i]).abs() < 5.0 * error)
+            });
+            let far = far.count();
+            println!("logarithmic {is_logarithmic}, broadening {}: {far} of {N} elsewhere", options.broadening);
+            assert!(far <= N / 100, "{far}");
+        }
+    }
+}

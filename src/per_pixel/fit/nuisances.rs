@@ -8,6 +8,7 @@
 use super::broadening::Broadening;
 use super::interpolation::{BEFORE, Interpolation, TAPS};
 use super::options::SpectrumFitOptions;
+use super::velocity_starts::VelocityStarts;
 use crate::error::{Error, Result};
 use crate::tensor::row_products::{Strip, WIDTH, strips};
 use ndarray::{Array2, ArrayView2};
@@ -225,10 +226,20 @@ impl Nuisances {
         values.into_iter().zip(self.scales()).map(|(value, [centre, width])| (value - centre) / width).collect()
     }
 
-    /// Where a search may begin `[S][E]`: among broadenings from little to much.
-    pub fn starts(&self) -> Vec<Vec<f64>> {
+    /// Velocities among which a search may begin.
+    pub fn velocity_starts(&self) -> Option<VelocityStarts> {
+        let shift = self.shift.as_ref()?;
+        Some(VelocityStarts::new(self.n_pixels, |i, part| shift.displacement(i, part * shift.largest).0))
+    }
+
+    /// Where a search may begin `[S][E]`: among broadenings from little to much, with a velocity as a part of
+    /// the largest.
+    pub fn starts(&self, velocity: f64) -> Vec<Vec<f64>> {
         let start = |first: Option<f64>| {
             let mut start = vec![0.0; self.len()];
+            if self.shift.is_some() {
+                start[self.n_broadenings()] = velocity;
+            }
             first.into_iter().for_each(|part| start[0] = first_scaled(part));
             start
         };
@@ -385,13 +396,13 @@ impl Shift {
 }
 
 /// The floats of strips.
-fn flat(strips: &[Strip]) -> &[f32] {
+pub(super) fn flat(strips: &[Strip]) -> &[f32] {
     // SAFETY: a `Strip` is sixteen floats without padding.
     unsafe { std::slice::from_raw_parts(strips.as_ptr().cast(), WIDTH * strips.len()) }
 }
 
 /// As [`flat`].
-fn flat_mut(strips: &mut [Strip]) -> &mut [f32] {
+pub(super) fn flat_mut(strips: &mut [Strip]) -> &mut [f32] {
     // SAFETY: as above.
     unsafe { std::slice::from_raw_parts_mut(strips.as_mut_ptr().cast(), WIDTH * strips.len()) }
 }

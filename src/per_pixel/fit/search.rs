@@ -24,6 +24,10 @@ pub(super) struct Search {
     pub growth: f64,
     pub n_iterations: usize,
     pub ending: Option<Ending>,
+    /// Whether it ended where no step, however short, lowers χ² as the model's gradients promise.
+    pub is_stalled: bool,
+    /// Where it may begin again.
+    pub others: Vec<Vec<f64>>,
 }
 
 /// What is known of the labels of a spectrum beside its flux: normal errors, independent of each other.
@@ -105,12 +109,28 @@ impl Search {
             growth: 2.0,
             n_iterations: 0,
             ending: None,
+            is_stalled: false,
+            others: Vec::new(),
         }
     }
 
     /// Goes to the trial, or begins there.
     pub fn take(&mut self, found: Evaluated) {
         (self.chi_square, self.matrix, self.gradient) = (found.chi_square, found.matrix, found.gradient);
+    }
+
+    /// What the quadratic model says that the trial lowers χ² by.
+    pub fn promise(&self) -> f64 {
+        let l = self.scaled.len();
+        let moved: Vec<f64> = (0..l).map(|k| self.trial[k] - self.scaled[k]).collect();
+        let linear: f64 = moved.iter().zip(&self.gradient).map(|(d, g)| d * g).sum();
+        let quadratic: f64 = (0..l).map(|i| moved[i] * (0..l).map(|j| self.matrix[i * l + j] * moved[j]).sum::<f64>()).sum();
+        -2.0 * linear - quadratic
+    }
+
+    /// Begins anew elsewhere, with the same spectrum.
+    pub fn again(&self, scaled: Vec<f64>) -> Self {
+        Self::new(scaled, [self.flux.clone(), self.weight.clone()], self.n_pixels)
     }
 
     /// A shorter step next time.

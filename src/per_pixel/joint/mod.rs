@@ -13,6 +13,8 @@ mod file;
 mod tests;
 
 pub use engine::JointEngine;
+#[cfg(test)]
+pub(crate) use tests::random_network;
 
 use super::activation::Activation;
 use super::labels::LabelSpace;

@@ -8,7 +8,7 @@ use ndarray::s;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-pub(super) fn random_network(l: usize, hidden: &[usize], w: usize, activation: Activation) -> JointNetwork {
+pub(crate) fn random_network(l: usize, hidden: &[usize], w: usize, activation: Activation) -> JointNetwork {
     let mut random = ChaCha8Rng::seed_from_u64(7);
     let mut inputs = l;
     let layers = hidden.iter().chain([&w]).map(|&outputs| {

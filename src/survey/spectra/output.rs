@@ -8,6 +8,7 @@ use crate::spectrum::continuum::Method;
 use crate::survey::prepare::id_column;
 use crate::survey::prepare::observation::{flux_columns, list, metadata, notes_column, pass_through};
 use crate::table::{Column, ColumnSchema, Table, Values};
+use crate::unit;
 
 /// What all chunks of an observation file share.
 #[derive(Debug)]
@@ -70,7 +71,7 @@ impl Header {
     ) -> Result<Table> {
         let grid = pipeline.grid();
         let w = grid.len();
-        let unit = self.flux_unit.clone().unwrap_or_default();
+        let unit = self.flux_unit.as_deref().map(standard_unit).unwrap_or_default();
         let mut table = Table::with_rows(stars.len());
         table.push(id_column(&stars.iter().map(|star| star.id).collect::<Vec<i64>>()))?;
         let of =
@@ -114,5 +115,35 @@ impl Header {
             [("wavelength_unit", "Angstrom"), ("wavelength_medium", self.medium), (columns::CONTINUUM, self.continuum.as_str())];
         table.metadata.extend(medium.map(|(key, text)| (key.to_owned(), text.to_owned())));
         Ok(table)
+    }
+}
+
+/// A unit of flux as the VOUnit standard spells it, where it is a power of ten of [`FLUX`]: not all of the
+/// surveys' own spellings are read elsewhere (`1E-17 erg/cm^2/s/Ang` not by astropy). Others stay as they
+/// are.
+fn standard_unit(text: &str) -> String {
+    const FLUX: &str = "erg.s**-1.cm**-2.Angstrom**-1";
+    let exponent = unit::factor(text, FLUX).map(f64::log10);
+    match exponent.filter(|exponent| (exponent - exponent.round()).abs() < 1e-9) {
+        Some(exponent) if exponent.round() == 0.0 => FLUX.into(),
+        Some(exponent) => format!("10**{} {FLUX}", exponent.round()),
+        None => text.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::standard_unit;
+
+    /// astropy.units 8.0.2: `u.Unit(text, format="vounit")` reads all that are written.
+    #[test]
+    fn units_of_surveys_are_written_by_the_standard() {
+        for text in ["1E-17 erg/cm^2/s/Ang", "10**-17 erg/(s cm2 Angstrom)", "10-17erg/s/cm2/Angstrom"] {
+            assert_eq!(standard_unit(text), "10**-17 erg.s**-1.cm**-2.Angstrom**-1");
+        }
+        assert_eq!(standard_unit("erg/s/cm2/AA"), "erg.s**-1.cm**-2.Angstrom**-1");
+        for other in ["", "adu", "Jy", "nonsense"] {
+            assert_eq!(standard_unit(other), other);
+        }
     }
 }

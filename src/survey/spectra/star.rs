@@ -57,6 +57,9 @@ pub(super) struct Star {
     factor: f64,
     velocity: f64,
     pub notes: i32,
+    /// How many were added, …
+    n_added: usize,
+    /// … and how many of them had a spectrum to add.
     pub n_exposures: usize,
     pub fault: Option<String>,
 }
@@ -261,7 +264,18 @@ impl Pipeline {
 impl Star {
     /// A star without exposures yet.
     pub fn new(id: i64, place: String, facts: BTreeMap<String, super::Fact>) -> Self {
-        Self { id, place, facts, arms: BTreeMap::new(), factor: 1.0, velocity: f64::NAN, notes: 0, n_exposures: 0, fault: None }
+        Self {
+            id,
+            place,
+            facts,
+            arms: BTreeMap::new(),
+            factor: 1.0,
+            velocity: f64::NAN,
+            notes: 0,
+            n_added: 0,
+            n_exposures: 0,
+            fault: None,
+        }
     }
 
     /// Adds an exposure. Notes of an arm that is missing hold only as long as no exposure has it.
@@ -269,13 +283,16 @@ impl Star {
         let w = exposure.arms.first().map_or(0, |(_, arm)| arm.flux.len());
         let arm_missing = Note::ArmMissing.bit();
         let both_miss = self.notes & exposure.notes & arm_missing;
-        self.notes =
-            if self.n_exposures == 0 { exposure.notes } else { (self.notes | exposure.notes) & !arm_missing | both_miss };
+        self.notes = if self.n_added == 0 { exposure.notes } else { (self.notes | exposure.notes) & !arm_missing | both_miss };
+        let is_used = exposure.arms.iter().any(|(_, arm)| arm.ivar.iter().any(|weight| *weight > 0.0));
         for (name, arm) in exposure.arms {
             self.arms.entry(name).or_insert_with(|| Joined::new(w)).add(&arm);
         }
         self.fault = self.fault.take().or(exposure.fault);
-        (self.factor, self.velocity) = (exposure.factor, exposure.velocity);
-        self.n_exposures += 1;
+        if is_used || self.n_added == 0 {
+            (self.factor, self.velocity) = (exposure.factor, exposure.velocity);
+        }
+        self.n_added += 1;
+        self.n_exposures += usize::from(is_used);
     }
 }
