@@ -156,6 +156,7 @@ fn is_no_flux(value: f64) -> bool {
 /// already (fluxes and covariances are large). What `is_no_value` says of the number in the file, before any
 /// conversion, becomes −∞: it is no longer the file's number afterwards.
 fn single_precision(column: Column, length: usize, factor: f64, is_no_value: Option<fn(f64) -> bool>) -> Result<Array2<f32>> {
+    column.require_held()?;
     let n = column.n_rows();
     let convert = |value: f64| if is_no_value.is_some_and(|is| is(value)) { f32::NEG_INFINITY } else { (factor * value) as f32 };
     match column {

@@ -5,10 +5,10 @@
 //! |---|---|---|---|---|
 //! | Parquet | `parquet`, `pq`, `parq` | null | Arrow field metadata `unit`, `ucd`, `description` | key-value metadata |
 //! | FITS binary table | `fits`, `fit`, `fts` | NaN, TNULL, empty text, empty list | TUNIT, TUCD, TCOMM | header cards |
-//! | ECSV | `ecsv`, `csv` with an ECSV header | empty, `null`, NaN, `null_values` of the header | header | header |
-//! | CSV | `csv` | empty, `null`, NaN | none | none |
+//! | ECSV | `ecsv`, `csv` with an ECSV header | empty, blanks, `null`, NaN, `null_values` of the header | header | header |
+//! | CSV | `csv` | empty, blanks, `null`, NaN | none | none |
 //! | VOTable (read only) | `xml`, `vot`, `votable` | empty, NaN, VALUES null, BINARY2 flags | FIELD | PARAM, INFO |
-//! | JSON (read only) | `json` | `null`, NaN, absent keys | TAP's `metadata` | none |
+//! | JSON (read only) | `json`, `jsonl`, `ndjson` | `null`, NaN, absent keys | TAP's `metadata` | none |
 //! | Bundle: a table for every source (read only) | `zip` | as its members | as its first member | as its first member |
 //! | HDF5 (read only, feature `hdf5`) | `h5`, `hdf5` | NaN | none | none |
 //!

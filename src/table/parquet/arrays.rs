@@ -153,14 +153,15 @@ fn finished(origin: Origin, column: Column, n_rows: usize, nulls: Option<&NullBu
             }
         }
     }
-    if let Some(&(first, value)) = inner.too_large.first() {
+    if !inner.too_large.is_empty() {
         is_held.resize(n_rows, true);
-        let mut large = inner.too_large.iter().map(|&(i, _)| i).peekable();
+        let mut large = inner.too_large.iter().peekable();
         for (row, is_held) in is_held.iter_mut().enumerate() {
             let end = column.range(row).end;
-            while let Some(position) = large.next_if(|&position| position < end) {
+            while let Some((_, value)) = large.next_if(|(position, _)| *position < end) {
                 *is_held = false;
-                if position == first {
+                // What lies in a list that is null is no value.
+                if is_valid(row) {
                     unheld.get_or_insert_with(|| Unheld::too_large(place(row), value.to_string()));
                 }
             }
