@@ -35,7 +35,7 @@ impl Flux {
         for (star, flags) in flags.iter_mut().enumerate() {
             for (flux, error) in flux.row_mut(star).iter_mut().zip(error.row_mut(star)) {
                 let absent = flux.is_nan() || error.is_nan() || *error == f32::INFINITY;
-                let impossible = flux.abs() > largest || *error <= 0.0;
+                let impossible = flux.is_infinite() || flux.abs() > largest || *error <= 0.0;
                 if impossible && !absent {
                     *flags |= input_flag::BAD_FLUX;
                 }

@@ -182,7 +182,7 @@ fn holes_and_units_mean_the_same_in_every_format() {
 fn sentinels_among_fluxes_are_found_in_every_unit() {
     let sentinels = [-99.0, -99.9, -99.99, -999.0, -999.9, -999.99, -9999.0, -9999.9, -99_999.0];
     for (unit, scale) in
-        [(FLUX_UNIT, 1.0), (CGS, 0.1), ("1e-17 erg/s/cm2/AA", 0.01), ("mW/m2/nm", 1e-15), ("1e-15 erg/s/cm2/AA", 1e-4)]
+        [(FLUX_UNIT, 1.0), (CGS, 0.1), ("1e-17 erg/s/cm2/AA", 10.0), ("mW/m2/nm", 1e-15), ("1e-14 erg/s/cm2/AA", 0.01)]
     {
         for sentinel in sentinels {
             for is_double in [false, true] {
