@@ -254,7 +254,7 @@ mod tests {
         let (values, _, notices) = read(&magnitude, column("j_mag", "mag", &[99.0, 98.0, 12.0]), Role::Value);
         assert!(values[0].is_nan() && values[1].is_infinite() && values[2] == 12.0 && notices.n_beyond() == 1);
         let single = Column::scalar(ColumnSchema::new("j_mag", "mmag", ""), Values::Float32(vec![99.9, 12_500.0]));
-        let (values, ..) = super::tests::read(&Quantity::magnitude("j_mag", Some(99.9)), single, Role::Value);
+        let (values, ..) = read(&Quantity::magnitude("j_mag", Some(99.9)), single, Role::Value);
         assert!(values[0].is_nan() && values[1] == 12.5, "a declared sentinel in single precision");
     }
 }

@@ -2,12 +2,13 @@
 //! bulk files are too).
 //!
 //! Empty cells and those of blanks, `null`, NaN and lists of nothing but `null` or NaN are null, in text
-//! columns too the first three; an ECSV header may name others (`null_values`). Any other word among numbers (`NA`, `-`, `\\N`) makes
-//! text of a column whose type is inferred, and an error that names its line where numbers are asked for.
-//! Lists stand in one cell as `[1.0, 2.0]` or `(1.0, 2.0)`. Without a header that says types they are
-//! inferred from all rows: integers stay 64-bit integers, with or without blanks. A column without a name, as
-//! pandas writes for its index, is called `column_1` by its position; a name that stands twice is an error. A
-//! byte-order mark of UTF-8, line ends of any kind and a first line `sep=;` are understood.
+//! columns too the first three; an ECSV header may name others (`null_values`). Any other word among numbers
+//! (`NA`, `-`, `\\N`) makes text of a column whose type is inferred, and an error that names its line where
+//! numbers are asked for. Lists stand in one cell as `[1.0, 2.0]` or `(1.0, 2.0)`. Without a header that says
+//! types they are inferred from all rows: integers stay 64-bit integers, with or without blanks. A column
+//! without a name, as pandas writes for its index, is called `column_1` by its position; a name that stands
+//! twice is an error. A byte-order mark of UTF-8, line ends of any kind and a first line `sep=;` are
+//! understood.
 
 mod blocks;
 pub(super) mod cells;
