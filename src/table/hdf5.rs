@@ -170,13 +170,8 @@ impl Stored {
         let values = match self.dtype {
             DType::U64 => {
                 let unsigned = guarded(path, || dataset.read_u64_rows(start, count)).map_err(within)?;
-                large.extend(
-                    unsigned
-                        .iter()
-                        .enumerate()
-                        .filter(|&(_, &value)| i64::try_from(value).is_err())
-                        .map(|(i, &value)| (i, value)),
-                );
+                let is_large = |&(_, value): &(usize, u64)| i64::try_from(value).is_err();
+                large.extend(unsigned.iter().copied().enumerate().filter(is_large));
                 Values::Int64(unsigned.into_iter().map(|value| i64::try_from(value).unwrap_or(0)).collect())
             }
             _ => guarded(path, read).map_err(within)?,
@@ -295,7 +290,8 @@ mod tests {
         let (_folder, path) = written(|file| {
             file.create_dataset("id").with_u64_data(&[u64::MAX]);
         });
-        assert!(read(&path).unwrap_err().to_string().contains("column 'id': found an unsigned integer"));
+        let error = read(&path).unwrap().column("id").unwrap_err().to_string();
+        assert!(error.contains("row 0, column 'id': found 18446744073709551615, expected at most"), "{error}");
     }
 
     #[test]
