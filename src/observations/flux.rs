@@ -24,23 +24,21 @@ impl Flux {
     /// Takes both columns out of the table. A flux that is infinite or beyond reason, or whose error is zero
     /// or negative, is missing and flagged.
     pub(super) fn read(table: &mut Table, w: usize, units: &FluxUnits, flags: &mut [u32]) -> Result<Self> {
-        let mut matrix = |name: &str, factor: f64| -> Result<Array2<f32>> {
+        let mut matrix = |name: &str, factor: f64, judge: Option<fn(f64) -> bool>| -> Result<Array2<f32>> {
             match table.take(name) {
-                Some(column) => single_precision(column, w, factor),
+                Some(column) => single_precision(column, w, factor, judge),
                 // Its error says which columns there are.
                 None => table.column(name).map(|_| Array2::zeros((0, w))),
             }
         };
-        let (mut flux, mut error) = (matrix(columns::FLUX, units.flux)?, matrix(columns::FLUX_ERROR, units.error)?);
+        let (mut flux, mut error) =
+            (matrix(columns::FLUX, units.flux, Some(is_no_flux))?, matrix(columns::FLUX_ERROR, units.error, None)?);
         let largest = units.largest();
-        let scale = units.flux as f32;
         for (star, flags) in flags.iter_mut().enumerate() {
             for (flux, error) in flux.row_mut(star).iter_mut().zip(error.row_mut(star)) {
                 let absent = flux.is_nan() || error.is_nan() || *error == f32::INFINITY;
-                // In the file's own unit.
-                let is_no_value = *flux < -90.0 * scale && is_sentinel(f64::from(*flux / scale));
                 let is_no_error = *error <= 0.0 || *error > largest || *error < LEAST_ERROR * flux.abs();
-                let impossible = flux.abs() > largest || is_no_error || is_no_value;
+                let impossible = flux.is_infinite() || flux.abs() > largest || is_no_error;
                 if impossible && !absent {
                     *flags |= input_flag::BAD_FLUX;
                 }
@@ -85,7 +83,7 @@ impl Flux {
                 .expected(format!("B(B+1)/2 with B ≤ {w}, the length of the data vector"))
                 .remedy("Write the upper triangle of the covariance row by row, its diagonal included.")
         })?;
-        let mut covariance = single_precision(column, length, units.covariance)?;
+        let mut covariance = single_precision(column, length, units.covariance, None)?;
         let largest = units.largest();
         for star in 0..n {
             let mut position = 0;
@@ -155,18 +153,26 @@ fn lists(column: &Column) -> Cow<'_, Column> {
     Cow::Owned(Column { valid: Some(valid), ..column.clone() })
 }
 
+/// Whether a flux as it stands in the file is one of the numbers that mean "no value".
+fn is_no_flux(value: f64) -> bool {
+    value < -90.0 && is_sentinel(value)
+}
+
 /// A list column times `factor` as `[rows, length]` in single precision, without a copy where it is that
-/// already (fluxes and covariances are large).
-fn single_precision(column: Column, length: usize, factor: f64) -> Result<Array2<f32>> {
+/// already (fluxes and covariances are large). What `is_no_value` says of the number in the file, before any
+/// conversion, becomes −∞: it is no longer the file's number afterwards.
+fn single_precision(column: Column, length: usize, factor: f64, is_no_value: Option<fn(f64) -> bool>) -> Result<Array2<f32>> {
+    column.require_held()?;
     let n = column.n_rows();
+    let convert = |value: f64| if is_no_value.is_some_and(|is| is(value)) { f32::NEG_INFINITY } else { (factor * value) as f32 };
     match column {
         Column { values: Values::Float32(mut values), shape: Shape::Fixed(found), valid: None, schema } if found == length => {
-            if factor != 1.0 {
-                values.iter_mut().for_each(|value| *value = (factor * f64::from(*value)) as f32);
+            if factor != 1.0 || is_no_value.is_some() {
+                values.iter_mut().for_each(|value| *value = convert(f64::from(*value)));
             }
             Array2::from_shape_vec((n, length), values)
                 .map_err(|error| Error::data(format!("column '{}'", schema.name)).found(error.to_string()))
         }
-        column => Ok(lists(&column).to_matrix(length)?.mapv(|value| (factor * value) as f32)),
+        column => Ok(lists(&column).to_matrix(length)?.mapv(convert)),
     }
 }

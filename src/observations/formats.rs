@@ -176,6 +176,41 @@ fn holes_and_units_mean_the_same_in_every_format() {
     }
 }
 
+/// A number that means "no value" is judged as the file has it: times a factor and divided by it again it is
+/// another one.
+#[test]
+fn sentinels_among_fluxes_are_found_in_every_unit() {
+    let sentinels = [-99.0, -99.9, -99.99, -999.0, -999.9, -999.99, -9999.0, -9999.9, -99_999.0];
+    for (unit, scale) in
+        [(FLUX_UNIT, 1.0), (CGS, 0.1), ("1e-17 erg/s/cm2/AA", 10.0), ("mW/m2/nm", 1e-15), ("1e-14 erg/s/cm2/AA", 0.01)]
+    {
+        for sentinel in sentinels {
+            for is_double in [false, true] {
+                let mut table = observations([unit, ""], 1.0, true, false);
+                table.take("xp_covariance_triu");
+                table.metadata.remove("flux_unit");
+                for name in ["flux", "flux_error"] {
+                    let mut column = table.take(name).unwrap();
+                    let mut values: Vec<f64> = column.flat_f64().unwrap().into_iter().map(|value| scale * value).collect();
+                    if name == "flux" {
+                        values[2] = sentinel;
+                    }
+                    column.values = match is_double {
+                        true => Values::Float64(values),
+                        false => Values::Float32(values.into_iter().map(|value| value as f32).collect()),
+                    };
+                    table.push(column).unwrap();
+                }
+                let found = Observations::from_table(table, &options()).unwrap();
+                let place = format!("{sentinel} in {unit}, double: {is_double}");
+                assert!(found.flux_error[[0, 2]].is_infinite(), "{place}");
+                assert_eq!((found.flux[[0, 2]], found.n_fluxes(0)), (0.0, 3), "{place}");
+                assert!(found.input_flags[0] & input_flag::BAD_FLUX != 0, "{place}");
+            }
+        }
+    }
+}
+
 /// Flux in another unit than the metadata say, as programs leave them that convert a column: a covariance
 /// without a unit could be of either.
 #[test]

@@ -1,5 +1,6 @@
 //! Tables of several files as one: columns of the same name in the same unit.
 
+use super::standard::is_sentinel;
 use crate::error::{Error, Result};
 use crate::table::{Column, Table, Values};
 use crate::unit::{self, Conversion};
@@ -63,12 +64,12 @@ pub fn in_unit(column: &Column, target: &str) -> Result<Column> {
     if conversion.is_identity() {
         return Ok(column);
     }
+    // What stands for no value does so by its digits, which are no measurement in any unit.
+    let converted = |value: f64| if is_sentinel(value) { value } else { conversion.value(value) };
     column.values = match column.values {
-        Values::Float32(values) => {
-            Values::Float32(values.into_iter().map(|value| conversion.value(value.into()) as f32).collect())
-        }
-        Values::Float64(values) => Values::Float64(values.into_iter().map(|value| conversion.value(value)).collect()),
-        _ => Values::Float64(column.flat_f64()?.into_iter().map(|value| conversion.value(value)).collect()),
+        Values::Float32(values) => Values::Float32(values.into_iter().map(|value| converted(value.into()) as f32).collect()),
+        Values::Float64(values) => Values::Float64(values.into_iter().map(converted).collect()),
+        _ => Values::Float64(column.flat_f64()?.into_iter().map(converted).collect()),
     };
     Ok(column)
 }
@@ -90,6 +91,9 @@ mod tests {
         append(&mut whole, table("1e-18 W / (nm m2)", 10.0), "c.fits").unwrap();
         append(&mut whole, table("", 10.0), "d.fits").unwrap();
         assert_eq!(whole.column("flux").unwrap().values, Values::Float32([10.0, 20.0].repeat(4)));
+        append(&mut whole, table("1e-15 erg / (Angstrom s cm2)", -9999.0), "sentinel.fits").unwrap();
+        let flux = whole.column("flux").unwrap().flat_f64().unwrap();
+        assert_eq!(flux[8..], [-9999.0, -199_980.0], "a sentinel stays what it means");
         let message = append(&mut whole, table("Jy", 1.0), "e.fits").unwrap_err().to_string();
         assert!(message.contains("column 'flux': found the unit 'Jy'"), "{message}");
     }

@@ -15,7 +15,7 @@ pub use append::{append, in_unit};
 pub use facts::{Facts, GIANTS_BELOW, plain_symbol, symbol};
 pub use notices::Notices;
 pub use read::Role;
-pub use standard::{Quantity, is_sentinel};
+pub use standard::{Quantity, is_declared_sentinel, is_sentinel};
 
 /// The unit of flux in the files that this program writes, and of models of format 1.
 pub const FLUX_UNIT: &str = "10**-18 W.m**-2.nm**-1";

@@ -1,6 +1,6 @@
 //! A column as a file has it, read as a quantity.
 
-use super::standard::is_sentinel;
+use super::standard::{is_declared_sentinel, is_sentinel};
 use super::{Notices, Quantity};
 use crate::error::{Error, Result};
 use crate::statistics::median;
@@ -49,7 +49,7 @@ impl Quantity {
         }
         let (mut n_beyond, mut example) = (0, f64::NAN);
         for value in &mut values {
-            if self.sentinel == Some(*value) {
+            if self.sentinel.is_some_and(|sentinel| is_declared_sentinel(*value, sentinel)) {
                 *value = f64::NAN;
             }
             let read = match role {
@@ -253,5 +253,8 @@ mod tests {
         let magnitude = Quantity::magnitude("j_mag", Some(99.0));
         let (values, _, notices) = read(&magnitude, column("j_mag", "mag", &[99.0, 98.0, 12.0]), Role::Value);
         assert!(values[0].is_nan() && values[1].is_infinite() && values[2] == 12.0 && notices.n_beyond() == 1);
+        let single = Column::scalar(ColumnSchema::new("j_mag", "mmag", ""), Values::Float32(vec![99.9, 12_500.0]));
+        let (values, ..) = read(&Quantity::magnitude("j_mag", Some(99.9)), single, Role::Value);
+        assert!(values[0].is_nan() && values[1] == 12.5, "a declared sentinel in single precision");
     }
 }

@@ -23,10 +23,15 @@ pub struct Quantity {
 /// last digit.
 const SENTINELS: [f64; 9] = [-99.0, -99.9, -99.99, -999.0, -999.9, -999.99, -9999.0, -9999.9, -99_999.0];
 
+/// Whether a number as it stands in a file is the one that is said to mean "no value"; files of single
+/// precision hold −99.9 as −99.9000015.
+pub fn is_declared_sentinel(value: f64, sentinel: f64) -> bool {
+    value == sentinel || value == f64::from(sentinel as f32)
+}
+
 /// Whether a number as it stands in a file is one of those that mean "no value" in many surveys.
 pub fn is_sentinel(value: f64) -> bool {
-    // Files of single precision hold −99.9 as −99.9000015.
-    SENTINELS.iter().any(|&sentinel| value == sentinel || value == f64::from(sentinel as f32))
+    SENTINELS.iter().any(|&sentinel| is_declared_sentinel(value, sentinel))
 }
 
 impl Quantity {

@@ -1,6 +1,6 @@
 //! Filling a column row by row, for the readers of text formats.
 
-use super::column::{Column, ColumnSchema, Shape, Values};
+use super::column::{Column, ColumnSchema, Shape, Unheld, Values};
 use super::column_type::{ColumnType, Layout, ValueType};
 
 /// A column under construction. A row is either [`ColumnBuilder::push_null`], or values appended to
@@ -13,11 +13,12 @@ pub(super) struct ColumnBuilder {
     /// End of every row in `values`, with a leading zero.
     offsets: Vec<usize>,
     valid: Vec<bool>,
+    unheld: Option<Unheld>,
 }
 
 impl ColumnBuilder {
     pub fn new(schema: ColumnSchema, column_type: ColumnType) -> Self {
-        Self { schema, column_type, values: column_type.values.empty(), offsets: vec![0], valid: Vec::new() }
+        Self { schema, column_type, values: column_type.values.empty(), offsets: vec![0], valid: Vec::new(), unheld: None }
     }
 
     pub fn name(&self) -> &str {
@@ -44,6 +45,19 @@ impl ColumnBuilder {
         self.values.resize_with_null(length);
         self.offsets.push(length);
         self.valid.push(false);
+    }
+
+    /// Ends a row that holds something no table can hold: it is null. The caller says where
+    /// ([`ColumnBuilder::unplaced`]).
+    pub fn push_unheld(&mut self, unheld: Unheld) {
+        self.abandon_row();
+        self.push_null();
+        self.unheld.get_or_insert(unheld);
+    }
+
+    /// The place of what no table can hold, where it is not known yet.
+    pub fn unplaced(&mut self) -> Option<&mut String> {
+        self.unheld.as_mut().map(|unheld| &mut unheld.place).filter(|place| place.is_empty())
     }
 
     /// Ends a row whose values have been appended.
@@ -82,7 +96,11 @@ impl ColumnBuilder {
             Layout::Fixed(length) => Shape::Fixed(length),
             Layout::Variable => Shape::Variable(offsets),
         };
-        Column { schema: self.schema.clone(), values, shape, valid: None }.with_valid(valid)
+        let column = Column { schema: self.schema.clone(), values, shape, valid: None }.with_valid(valid);
+        match self.unheld.take() {
+            Some(unheld) => column.with_unheld(unheld),
+            None => column,
+        }
     }
 }
 

@@ -18,6 +18,24 @@ pub struct ColumnSchema {
     /// The cell that made text of what is otherwise a column of numbers, where a reader had to infer the
     /// type.
     pub odd_cell: Option<Box<OddCell>>,
+    /// What of the column no table can hold, or what makes its meaning unsure: no obstacle as long as nobody
+    /// needs the column (see [`Column::require_held`]).
+    pub unheld: Option<Box<Unheld>>,
+}
+
+/// The first cell of a column that no [`Values`] can hold (an integer beyond 64 bits with a sign, a null
+/// within a list of integers), or another fault of the column as a whole (its name twice, a mask that is
+/// none). Rows with such a cell are null.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unheld {
+    /// File, and line or row where there is one.
+    pub place: String,
+    /// What stands there.
+    pub found: String,
+    /// What would have been held.
+    pub expected: String,
+    /// What to do where the column is needed.
+    pub remedy: String,
 }
 
 /// A cell that is no number among numbers, for the error where numbers are asked for.
@@ -73,6 +91,28 @@ impl ColumnSchema {
     pub fn with_ucd(mut self, ucd: impl Into<String>) -> Self {
         self.ucd = ucd.into();
         self
+    }
+}
+
+impl Unheld {
+    /// A null within a list of a type that has no null for single values.
+    pub(super) fn null_in_list(place: String, found: impl Into<String>) -> Self {
+        Self {
+            place,
+            found: found.into(),
+            expected: "lists of integers, booleans or text without nulls, or null throughout".to_owned(),
+            remedy: "Fill the nulls, or write the list as floats, which can be NaN.".to_owned(),
+        }
+    }
+
+    /// An integer that 64 bits with a sign do not hold.
+    pub(super) fn too_large(place: String, found: impl Into<String>) -> Self {
+        Self {
+            place,
+            found: found.into(),
+            expected: format!("at most {}, the largest 64-bit integer with a sign", i64::MAX),
+            remedy: "Write the column as 64-bit integers with a sign, or as text.".to_owned(),
+        }
     }
 }
 
@@ -170,6 +210,25 @@ impl Column {
         ColumnType { values: self.values.value_type(), layout }
     }
 
+    /// The same column with a fault that whoever needs it must know of; the first one is kept.
+    pub(super) fn with_unheld(mut self, unheld: Unheld) -> Self {
+        self.schema.unheld.get_or_insert_with(|| Box::new(unheld));
+        self
+    }
+
+    /// Fails where the column has something that no table can hold: to be called where it is needed, except
+    /// through the methods that say so themselves.
+    ///
+    /// # Errors
+    /// Names the place, what stands there, and the remedy.
+    pub fn require_held(&self) -> Result<()> {
+        let Some(unheld) = &self.schema.unheld else { return Ok(()) };
+        Err(Error::data(format!("{}, column '{}'", unheld.place, self.schema.name))
+            .found(unheld.found.clone())
+            .expected(unheld.expected.clone())
+            .remedy(unheld.remedy.clone()))
+    }
+
     pub(super) fn type_error(&self, expected: &str) -> Error {
         if let (Some(odd), Values::Text(_)) = (&self.schema.odd_cell, &self.values) {
             return Error::data(format!("{}, column '{}'", odd.place, self.schema.name))
@@ -185,6 +244,7 @@ impl Column {
 
     /// All flat values as f64; null rows are NaN. Text and booleans are errors.
     pub fn flat_f64(&self) -> Result<Vec<f64>> {
+        self.require_held()?;
         let mut flat: Vec<f64> = match &self.values {
             Values::Int32(values) => values.iter().map(|&value| value as f64).collect(),
             Values::Int64(values) => values.iter().map(|&value| value as f64).collect(),
@@ -210,6 +270,7 @@ impl Column {
 
     /// One i64 per row. Nulls, floats and text are errors: identifiers must never pass through a float.
     pub fn to_i64(&self) -> Result<Vec<i64>> {
+        self.require_held()?;
         if self.shape != Shape::Scalar {
             return Err(self.type_error("one integer per row"));
         }
@@ -229,6 +290,7 @@ impl Column {
     /// When the rows do not have `length` numbers each (the row is named). Lists may stand as text (see
     /// [`Column::parsed_lists`]).
     pub fn to_matrix(&self, length: usize) -> Result<Array2<f64>> {
+        self.require_held()?;
         if matches!((&self.values, &self.shape), (Values::Text(_), Shape::Scalar)) {
             return self.parsed_lists()?.to_matrix(length);
         }

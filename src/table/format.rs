@@ -25,7 +25,8 @@ pub enum Format {
 
 impl Format {
     /// The format that the extension names (after removing `.gz`), if it names one: `parquet`, `pq`, `parq`;
-    /// `fits`, `fit`, `fts`; `csv`; `ecsv`; `xml`, `vot`, `votable`; `h5`, `hdf5`; `json`; `zip`.
+    /// `fits`, `fit`, `fts`; `csv`; `ecsv`; `xml`, `vot`, `votable`; `h5`, `hdf5`;
+    /// `json`, `jsonl`, `ndjson`; `zip`.
     pub fn from_extension(path: &Path) -> Option<Self> {
         // What is not UTF-8 in a name stands before the extension.
         let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
@@ -37,7 +38,7 @@ impl Format {
             "ecsv" => Some(Self::Ecsv),
             "xml" | "vot" | "votable" => Some(Self::VoTable),
             "h5" | "hdf5" => Some(Self::Hdf5),
-            "json" => Some(Self::Json),
+            "json" | "jsonl" | "ndjson" => Some(Self::Json),
             "zip" => Some(Self::Bundle),
             _ => None,
         }

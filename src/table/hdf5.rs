@@ -7,7 +7,7 @@
 use super::builder::is_float;
 use super::format::is_gzip;
 use super::read::{Chunks, assemble, positions, unsupported};
-use super::{Column, ColumnSchema, Shape, Table, UnreadColumn, Values, gzip, limits};
+use super::{Column, ColumnSchema, Shape, Table, Unheld, UnreadColumn, Values, gzip, limits};
 use crate::error::{Error, Result};
 use hdf5_pure::{DType, Dataset, File};
 use std::collections::BTreeMap;
@@ -166,16 +166,13 @@ impl Stored {
             DType::String => dataset.read_string_rows(start, count).map(Values::Text),
             _ => dataset.read_i32_rows(start, count).map(Values::Int32),
         };
+        let mut large: Vec<(usize, u64)> = Vec::new();
         let values = match self.dtype {
             DType::U64 => {
                 let unsigned = guarded(path, || dataset.read_u64_rows(start, count)).map_err(within)?;
-                let signed = unsigned.into_iter().map(i64::try_from).collect::<std::result::Result<_, _>>();
-                Values::Int64(signed.map_err(|_| {
-                    Error::data(format!("{}, column '{}'", path.display(), self.schema.name))
-                        .found("an unsigned integer above 2^63")
-                        .expected("integers of up to 63 bits and a sign")
-                        .remedy("Read only the columns that are needed, or store this one as text.")
-                })?)
+                let is_large = |&(_, value): &(usize, u64)| i64::try_from(value).is_err();
+                large.extend(unsigned.iter().copied().enumerate().filter(is_large));
+                Values::Int64(unsigned.into_iter().map(|value| i64::try_from(value).unwrap_or(0)).collect())
             }
             _ => guarded(path, read).map_err(within)?,
         };
@@ -193,7 +190,16 @@ impl Stored {
             // A list without values has no rows but those that are marked.
             Some(0) => column.with_valid(vec![true; rows.len()]),
             _ if is_nullable => column.with_nan_as_null(),
-            _ => column,
+            _ => match large.first() {
+                Some(&(first, value)) => {
+                    let length = self.length.unwrap_or(1).max(1);
+                    let mut valid = vec![true; rows.len()];
+                    large.iter().for_each(|&(position, _)| valid[position / length] = false);
+                    let place = format!("{}, row {}", path.display(), rows.start + first / length);
+                    column.with_valid(valid).with_unheld(Unheld::too_large(place, value.to_string()))
+                }
+                None => column,
+            },
         })
     }
 }
@@ -284,7 +290,8 @@ mod tests {
         let (_folder, path) = written(|file| {
             file.create_dataset("id").with_u64_data(&[u64::MAX]);
         });
-        assert!(read(&path).unwrap_err().to_string().contains("column 'id': found an unsigned integer"));
+        let error = read(&path).unwrap().column("id").unwrap_err().to_string();
+        assert!(error.contains("row 0, column 'id': found 18446744073709551615, expected at most"), "{error}");
     }
 
     #[test]

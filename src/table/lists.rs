@@ -18,6 +18,7 @@ impl Column {
     /// When something in a cell is no number, as `...` where a program has left numbers out (the row is
     /// named).
     pub fn parsed_lists(&self) -> Result<Self> {
+        self.require_held()?;
         let (Values::Text(texts), Shape::Scalar) = (&self.values, &self.shape) else { return Ok(self.clone()) };
         let (mut values, mut offsets) = (Vec::new(), vec![0]);
         let mut valid = Vec::with_capacity(texts.len());

@@ -5,10 +5,10 @@
 //! |---|---|---|---|---|
 //! | Parquet | `parquet`, `pq`, `parq` | null | Arrow field metadata `unit`, `ucd`, `description` | key-value metadata |
 //! | FITS binary table | `fits`, `fit`, `fts` | NaN, TNULL, empty text, empty list | TUNIT, TUCD, TCOMM | header cards |
-//! | ECSV | `ecsv`, `csv` with an ECSV header | empty, `null`, NaN, `null_values` of the header | header | header |
-//! | CSV | `csv` | empty, `null`, NaN | none | none |
+//! | ECSV | `ecsv`, `csv` with an ECSV header | empty, blanks, `null`, NaN, `null_values` of the header | header | header |
+//! | CSV | `csv` | empty, blanks, `null`, NaN | none | none |
 //! | VOTable (read only) | `xml`, `vot`, `votable` | empty, NaN, VALUES null, BINARY2 flags | FIELD | PARAM, INFO |
-//! | JSON (read only) | `json` | `null`, NaN, absent keys | TAP's `metadata` | none |
+//! | JSON (read only) | `json`, `jsonl`, `ndjson` | `null`, NaN, absent keys | TAP's `metadata` | none |
 //! | Bundle: a table for every source (read only) | `zip` | as its members | as its first member | as its first member |
 //! | HDF5 (read only, feature `hdf5`) | `h5`, `hdf5` | NaN | none | none |
 //!
@@ -47,7 +47,7 @@ mod votable;
 mod write;
 
 pub use atomic::{AtomicFile, check_target, remove_leftovers, write_atomically};
-pub use column::{Column, ColumnSchema, OddCell, Shape, Values};
+pub use column::{Column, ColumnSchema, OddCell, Shape, Unheld, Values};
 pub use column_type::{ColumnType, Layout, ValueType};
 pub use directory::{FolderKind, check_target_directory, write_directory_atomically, write_member};
 pub use fits::{FitsFile, FitsHeader, HduKind, ImageRows};
@@ -180,15 +180,17 @@ impl Table {
     /// The column of that name.
     ///
     /// # Errors
-    /// Names the columns that there are when `name` is not among them.
+    /// Names the columns that there are when `name` is not among them; says what of the column no table can
+    /// hold.
     pub fn column(&self, name: &str) -> Result<&Column> {
-        self.get(name).ok_or_else(|| {
-            if let Some(unread) = self.unread.iter().find(|unread| unread.schema.name == name) {
-                return read::unreadable(format!("column '{name}'"), &unread.found);
-            }
-            let names: Vec<&str> = self.columns.iter().map(|column| column.schema.name.as_str()).collect();
-            absent(format!("column '{name}'"), name, &names)
-        })
+        if let Some(column) = self.get(name) {
+            return column.require_held().map(|()| column);
+        }
+        if let Some(unread) = self.unread.iter().find(|unread| unread.schema.name == name) {
+            return Err(read::unreadable(format!("column '{name}'"), &unread.found));
+        }
+        let names: Vec<&str> = self.columns.iter().map(|column| column.schema.name.as_str()).collect();
+        Err(absent(format!("column '{name}'"), name, &names))
     }
 
     /// The column of that name, or else the only one whose name differs in case alone.
@@ -201,7 +203,7 @@ impl Table {
     /// # Errors
     /// As [`Self::column`].
     pub fn column_in_any_case(&self, name: &str) -> Result<&Column> {
-        self.get_in_any_case(name).map_or_else(|| self.column(name), Ok)
+        self.get_in_any_case(name).map_or_else(|| self.column(name), |column| column.require_held().map(|()| column))
     }
 
     /// The column of that name, or none where the table has nothing like it: what no program can read, and a

@@ -1,8 +1,10 @@
 //! Reading tables of any format: whole, by column, or in chunks of rows.
 
 use super::format::{Format, is_gzip};
-use super::{Column, ColumnSchema, Location, Table, absent, bundle, csv, fits, json, mask, parquet, votable};
+use super::{Column, ColumnSchema, Location, Table, Unheld, absent, bundle, csv, fits, json, mask, parquet, votable};
 use crate::error::{Error, Result};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 /// Tables with the same columns that follow one another in a file.
@@ -177,8 +179,36 @@ pub(super) fn assemble(
     n_rows: usize,
     metadata: &std::collections::BTreeMap<String, String>,
 ) -> Result<Table> {
-    let table = Table::of_rows(columns, n_rows).map_err(|error| error.within(path.display()))?;
-    mask::fold(path, Table { metadata: metadata.clone(), ..table })
+    let table = Table::of_rows(distinct(path, columns), n_rows).map_err(|error| error.within(path.display()))?;
+    Ok(mask::fold(path, Table { metadata: metadata.clone(), ..table }))
+}
+
+/// The columns with the first of those of one name, at fault: who needs it has to say which one is meant.
+fn distinct(path: &Path, mut columns: Vec<Column>) -> Vec<Column> {
+    let mut first_of: HashMap<&str, usize> = HashMap::with_capacity(columns.len());
+    let mut repeated: Vec<(usize, usize)> = Vec::new();
+    for (i, column) in columns.iter().enumerate() {
+        match first_of.entry(&column.schema.name) {
+            Entry::Vacant(entry) => drop(entry.insert(i)),
+            Entry::Occupied(entry) => repeated.push((*entry.get(), i)),
+        }
+    }
+    for &(first, _) in &repeated {
+        columns[first].schema.unheld.get_or_insert_with(|| {
+            Box::new(Unheld {
+                place: path.display().to_string(),
+                found: "the name twice".to_owned(),
+                expected: "distinct names".to_owned(),
+                remedy: "Rename one of the two columns, or remove it.".to_owned(),
+            })
+        });
+    }
+    if !repeated.is_empty() {
+        let again: HashSet<usize> = repeated.into_iter().map(|(_, again)| again).collect();
+        let mut position = 0..;
+        columns.retain(|_| position.next().is_none_or(|i| !again.contains(&i)));
+    }
+    columns
 }
 
 /// The error for a column that was asked for and whose type has no counterpart in [`super::Values`].

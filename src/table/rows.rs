@@ -50,6 +50,9 @@ impl Column {
             offsets.extend(more.iter().skip(1).map(|offset| offset + n_values));
         }
         self.values.append(other.values);
+        if self.schema.unheld.is_none() {
+            self.schema.unheld = other.schema.unheld;
+        }
         Ok(())
     }
 

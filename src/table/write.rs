@@ -3,6 +3,7 @@
 use super::format::Format;
 use super::{Table, csv, fits, parquet};
 use crate::error::{Error, Result};
+use crate::warning::warn_once_about;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -74,6 +75,17 @@ impl Writer {
         match &self.columns {
             Some(columns) => columns.check_same_columns(chunk).map_err(|error| error.within(self.path.display()))?,
             None => self.columns = Some(chunk.slice(0..0)),
+        }
+        for column in chunk.columns() {
+            if let Err(error) = column.require_held() {
+                warn_once_about(
+                    &format!("{}, {}, not held", self.path.display(), column.schema.name),
+                    format!(
+                        "{}: a column that is not needed is written without what no table can hold: {error}",
+                        self.path.display()
+                    ),
+                );
+            }
         }
         self.sink.write(chunk)
     }

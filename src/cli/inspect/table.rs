@@ -4,6 +4,7 @@ use crate::cli::outcome::Outcome;
 use crate::error::Result;
 use crate::table::{Column, Table, Values, read_chunks};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -20,6 +21,8 @@ const WIDEST_NAME: usize = 40;
 pub fn inspect(path: &Path) -> Result<Outcome> {
     let mut first: Option<Table> = None;
     let (mut n_rows, mut n_null) = (0, Vec::new());
+    // What of columns no table can hold, by their positions.
+    let mut unheld: BTreeMap<usize, String> = BTreeMap::new();
     for chunk in read_chunks(path, CHUNK)? {
         let chunk = chunk?;
         n_rows += chunk.n_rows();
@@ -27,12 +30,17 @@ pub fn inspect(path: &Path) -> Result<Outcome> {
         for (count, column) in n_null.iter_mut().zip(chunk.columns()) {
             *count += (0..chunk.n_rows()).filter(|&row| !column.is_valid(row)).count();
         }
+        for (i, column) in chunk.columns().iter().enumerate() {
+            if let Err(error) = column.require_held() {
+                unheld.entry(i).or_insert_with(|| error.to_string());
+            }
+        }
         first.get_or_insert_with(|| chunk.slice(0..SHOWN.min(chunk.n_rows())));
     }
     let head = first.unwrap_or_default();
-    let columns: Vec<serde_json::Value> = (head.columns().iter().zip(&n_null))
-        .map(|(column, n_null)| {
-            json!({
+    let columns: Vec<serde_json::Value> = (head.columns().iter().zip(&n_null).enumerate())
+        .map(|(i, (column, n_null))| {
+            let mut entry = json!({
                 "name": column.schema.name,
                 "type": column.column_type().to_string(),
                 "unit": column.schema.unit,
@@ -40,7 +48,11 @@ pub fn inspect(path: &Path) -> Result<Outcome> {
                 "description": column.schema.description,
                 "nulls": n_null,
                 "first": first_values(column),
-            })
+            });
+            if let Some(fault) = unheld.get(&i) {
+                entry["unheld"] = json!(fault);
+            }
+            entry
         })
         .collect();
 
@@ -51,7 +63,7 @@ pub fn inspect(path: &Path) -> Result<Outcome> {
     let mut text = format!("table {}: {n_rows} rows, {} columns\n", path.display(), columns.len());
     let names = head.columns().iter().map(|column| &column.schema.name);
     let width = names.map(|name| name.chars().count()).max().unwrap_or(0).min(WIDEST_NAME);
-    for (column, n_null) in head.columns().iter().zip(&n_null) {
+    for (i, (column, n_null)) in head.columns().iter().zip(&n_null).enumerate() {
         let unit = if column.schema.unit.is_empty() { String::new() } else { format!(" [{}]", column.schema.unit) };
         let nulls = if *n_null == 0 { String::new() } else { format!(", {n_null} null") };
         let name = shortened(&column.schema.name);
@@ -59,6 +71,9 @@ pub fn inspect(path: &Path) -> Result<Outcome> {
         let _ = writeln!(text, "  {name:<width$}  {}{unit}{nulls}: {}", column.column_type(), first_values(column).join(", "));
         if !column.schema.description.is_empty() {
             let _ = writeln!(text, "  {:<width$}  {}", "", column.schema.description);
+        }
+        if let Some(fault) = unheld.get(&i) {
+            let _ = writeln!(text, "  {:<width$}  an error where it is needed: {fault}", "");
         }
     }
     if !head.unread.is_empty() {

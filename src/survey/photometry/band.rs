@@ -1,6 +1,7 @@
 //! One photometric band: how its magnitudes become flux.
 
 use crate::error::{Error, Result};
+use crate::quantity::is_declared_sentinel;
 use crate::survey::xp::FLUX_UNIT;
 use serde::{Deserialize, Serialize};
 
@@ -122,7 +123,8 @@ impl PhotometricBand {
     /// Flux and error of a magnitude with its error (NaN where null) and the value of the crowding column, if
     /// there is a cut.
     pub fn measure(&self, magnitude: f64, error: f64, crowding: Option<f64>) -> Measurement {
-        let declared = |value: f64| if self.sentinel == Some(value) { f64::NAN } else { value };
+        let is_no_value = |value: f64| self.sentinel.is_some_and(|sentinel| is_declared_sentinel(value, sentinel));
+        let declared = |value: f64| if is_no_value(value) { f64::NAN } else { value };
         let (magnitude, error) = (declared(magnitude), declared(error));
         if magnitude.is_nan() {
             return Measurement::Missing;

@@ -3,7 +3,7 @@
 use super::recipe::{Duplicates, TableSource, expand};
 use super::used::Used;
 use crate::error::{Error, Result};
-use crate::quantity::{Notices, append};
+use crate::quantity::{Notices, append, is_declared_sentinel};
 use crate::table::{self, Chunks, Column, ColumnSchema, Shape, Table, Values};
 use crate::warning::warn_once;
 use std::collections::{HashMap, HashSet};
@@ -106,6 +106,11 @@ impl TableSource {
         let mut renamed = Table::with_rows(table.n_rows());
         let mut id = table.take(&self.id).ok_or_else(|| Error::data(format!("column '{}'", self.id)).found("no such column"))?;
         let with_id = rows_with_id(&id)?;
+        if with_id.is_empty() && !matches!(id.values, Values::Int64(_)) {
+            // A column of nothing has a type by chance.
+            let nothing = vec![false; id.n_rows()];
+            id = Column { valid: Some(nothing), ..Column::scalar(id.schema, Values::Int64(vec![0; table.n_rows()])) };
+        }
         id.schema.name = "source_id".into();
         renamed.push(id)?;
         let new_name = |name: &str| self.rename.get(name).map_or_else(|| name.to_owned(), String::clone);
@@ -121,7 +126,10 @@ impl TableSource {
                 continue;
             }
             if let Some(&sentinel) = self.sentinels.get(&column.schema.name) {
-                let values = column.to_f64()?.into_iter().map(|value| if value == sentinel { f64::NAN } else { value });
+                let values = column
+                    .to_f64()?
+                    .into_iter()
+                    .map(|value| if is_declared_sentinel(value, sentinel) { f64::NAN } else { value });
                 column = Column::nullable(column.schema.clone(), values.collect());
             }
             renamed.push(column)?;
@@ -164,6 +172,14 @@ pub(super) struct Normalised {
 /// When the identifiers are not whole numbers.
 fn rows_with_id(id: &Column) -> Result<Vec<usize>> {
     let place = || Error::data(format!("column '{}'", id.schema.name)).expected("64-bit integers");
+    id.require_held()?;
+    if (0..id.n_rows()).all(|row| !id.is_valid(row)) {
+        return Ok(Vec::new());
+    }
+    if id.schema.odd_cell.is_some() {
+        // The reader knows the line of the cell that is no identifier.
+        id.to_i64()?;
+    }
     match (&id.values, &id.shape) {
         (Values::Int32(_) | Values::Int64(_), Shape::Scalar) => {}
         (Values::Float32(_) | Values::Float64(_), Shape::Scalar) => {
@@ -300,6 +316,16 @@ mod tests {
         );
         assert_eq!(stars.column("list").unwrap().shape, Shape::Variable(vec![0, 1, 1, 1]));
         assert_eq!(join.n_stars(), 3);
+    }
+
+    #[test]
+    fn a_table_without_rows_joins_nothing() {
+        let empty = Table::new(vec![
+            Column::scalar(ColumnSchema::new("row", "", ""), Values::Float64(Vec::new())),
+            Column::scalar(ColumnSchema::new("teff", "K", ""), Values::Float64(Vec::new())),
+        ]);
+        let part = normalise(&source(""), empty.unwrap()).unwrap().table;
+        assert_eq!(part.column("source_id").unwrap().to_i64().unwrap(), [0; 0], "a column of nothing has no type");
     }
 
     #[test]

@@ -43,6 +43,10 @@ impl Identifiers {
             for chunk in table::read_column_chunks(&file, &[&source.key, &source.id], 65_536)? {
                 let chunk = chunk?;
                 let (key, id) = (chunk.column(&source.key)?, chunk.column(&source.id)?);
+                if id.schema.odd_cell.is_some() {
+                    // The reader knows the line of the cell that is no identifier.
+                    id.to_i64().map_err(|error| error.within(file.display()))?;
+                }
                 for row in (0..chunk.n_rows()).filter(|&row| key.is_valid(row) && id.is_valid(row)) {
                     let id = match &id.values {
                         Values::Int64(values) => values[row],

@@ -14,6 +14,7 @@ impl<'a> Lists<'a> {
     /// # Errors
     /// When the column holds no lists, or a text that is none (row and text are named).
     pub(super) fn new(column: &'a Column) -> Result<Self> {
+        column.require_held()?;
         if (0..column.n_rows()).all(|row| !column.is_valid(row)) {
             return Ok(Self(None));
         }

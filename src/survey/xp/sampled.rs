@@ -4,7 +4,7 @@
 use super::lists::Lists;
 use super::{FLUX_UNIT, Fault, archive_wavelengths};
 use crate::error::{Error, Result};
-use crate::quantity::{Notices, Quantity, Role};
+use crate::quantity::{Notices, Quantity, Role, is_sentinel};
 use crate::table::{Column, Table};
 use crate::warning::warn_once;
 
@@ -84,11 +84,13 @@ impl<'a> SampledReader<'a> {
         }
         let mut spectrum = SampledSpectrum { flux: Vec::new(), error: Vec::new() };
         for &node in &self.nodes {
+            // The number of the file means "no value", not the converted one.
+            let is_no_value = is_sentinel(flux[node]);
             let (flux, error) = (flux[node] * self.factors[0], error[node] * self.factors[1]);
             if error <= 0.0 {
                 return Err(Fault::ErrorNotPositive { band: "sampled spectrum" });
             }
-            let present = flux.is_finite() && error.is_finite();
+            let present = flux.is_finite() && error.is_finite() && !is_no_value;
             spectrum.flux.push(if present { flux } else { f64::NAN });
             spectrum.error.push(if present { error } else { f64::NAN });
         }

@@ -90,6 +90,9 @@ fn table(archive: &Archive, member: &Member, file: &Path, names: Option<&[&str]>
     for odd in table.columns.iter_mut().filter_map(|column| column.schema.odd_cell.as_mut()) {
         odd.place = odd.place.replace(&from, &place);
     }
+    for unheld in table.columns.iter_mut().filter_map(|column| column.schema.unheld.as_mut()) {
+        unheld.place = unheld.place.replace(&from, &place);
+    }
     Ok(table)
 }
 

@@ -3,7 +3,7 @@
 use super::{is_null, list_content};
 use crate::table::builder::ColumnBuilder;
 pub(super) use crate::table::lists::shortened;
-use crate::table::{Layout, ValueType, Values};
+use crate::table::{Layout, Unheld, ValueType, Values};
 use fast_float2::FastFloat;
 use std::str::FromStr;
 
@@ -27,7 +27,14 @@ pub(in crate::table) fn push(builder: &mut ColumnBuilder, cell: &str) -> Result<
         match builder.values() {
             Values::Bool(values) => values.push(boolean(cell).ok_or_else(|| misfit(cell))?),
             Values::Int32(values) => values.push(number(cell).ok_or_else(|| misfit(cell))?),
-            Values::Int64(values) => values.push(number(cell).ok_or_else(|| misfit(cell))?),
+            Values::Int64(values) => match number(cell) {
+                Some(value) => values.push(value),
+                None if is_integer(cell) => {
+                    builder.push_unheld(Unheld::too_large(String::new(), shortened(cell)));
+                    return Ok(());
+                }
+                None => return Err(misfit(cell)),
+            },
             Values::Float32(values) => match number::<f32>(cell).ok_or_else(|| misfit(cell))? {
                 nan if nan.is_nan() => {
                     builder.push_null();
@@ -66,11 +73,36 @@ pub(in crate::table) fn push(builder: &mut ColumnBuilder, cell: &str) -> Result<
             builder.push_null();
             return Ok(());
         }
-        pushed.map_err(misfit)?;
+        if let Err(item) = pushed {
+            let Some(unheld) = unheld_item(column_type.values, item) else { return Err(misfit(item)) };
+            builder.push_unheld(unheld);
+            return Ok(());
+        }
     }
     builder
         .end_row()
         .map_err(|length| Misfit { found: format!("a list of {length} values"), expected: format!("{}", builder.column_type()) })
+}
+
+/// What an item of a list is that did not parse, though the file means it: a null beside values, or an
+/// integer beyond 64 bits.
+fn unheld_item(values: ValueType, item: &str) -> Option<Unheld> {
+    let bare = item.trim_matches([' ', '[', ']', '\n', '\t']);
+    let is_null = match values {
+        ValueType::Text => serde_json::from_str::<Vec<Option<String>>>(item).is_ok(),
+        _ => bare == "null",
+    };
+    if is_null {
+        return Some(Unheld::null_in_list(String::new(), "a null inside a list"));
+    }
+    (values == ValueType::Int64 && is_integer(bare)).then(|| Unheld::too_large(String::new(), shortened(bare)))
+}
+
+/// Whether a cell is nothing but the digits of an integer, of whatever size, with or without a sign.
+pub(in crate::table) fn is_integer(cell: &str) -> bool {
+    let cell = cell.trim_ascii();
+    let digits = cell.strip_prefix(['+', '-']).unwrap_or(cell);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Whether there are values, and all of them are such.
@@ -183,7 +215,15 @@ mod tests {
         assert_eq!((column.valid, column.values), (Some(vec![true, false]), Values::Int64(vec![1, 2, 0, 0])));
         let column = parsed(ValueType::Bool, Layout::Variable, &["[null]", "[true]"]).unwrap();
         assert_eq!((column.valid, column.shape), (Some(vec![false, true]), Shape::Variable(vec![0, 0, 1])));
-        assert_eq!(parsed(ValueType::Int64, Layout::Fixed(2), &["[1,null]"]).unwrap_err().found, "'null'");
+        let column = parsed(ValueType::Int64, Layout::Fixed(2), &["[1,null]", "[3,4]"]).unwrap();
+        assert_eq!((column.valid.clone(), column.require_held().is_err()), (Some(vec![false, true]), true));
+        let column = parsed(ValueType::Text, Layout::Variable, &["[\"a\",null]", "[]"]).unwrap();
+        assert!(column.require_held().unwrap_err().to_string().contains("a null inside a list"));
+        let column = parsed(ValueType::Int64, Layout::Scalar, &["18446744073709551615", "7"]).unwrap();
+        assert_eq!(column.valid, Some(vec![false, true]));
+        assert!(
+            column.to_i64().unwrap_err().to_string().contains("found 18446744073709551615, expected at most 9223372036854775807")
+        );
     }
 
     #[test]

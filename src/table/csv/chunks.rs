@@ -200,7 +200,11 @@ impl Parser {
                 {
                     self.fill(length).map_err(|()| self.endless(block.line(start), builder))?;
                 }
-                cells::push(builder, cell).map_err(|misfit| {
+                let pushed = cells::push(builder, cell);
+                if let Some(place) = builder.unplaced() {
+                    *place = format!("{}, line {}", self.path.display(), block.line(start));
+                }
+                pushed.map_err(|misfit| {
                     let place = format!("{}, line {}, column '{}'", self.path.display(), block.line(start), builder.name());
                     Error::data(place)
                         .found(misfit.found)

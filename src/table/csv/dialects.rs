@@ -324,3 +324,38 @@ fn aliases_in_headers_end() {
     let error = failing("a.ecsv", text.as_bytes());
     assert!(error.contains("a.ecsv, ECSV header: found YAML whose aliases stand for very much"), "{error}");
 }
+
+#[test]
+fn cells_of_blanks_are_empty() {
+    let table = of("a.csv", b"id,x,s,l\n1, ,a,\"[1.0]\"\n2,1.5,  ,\t\n").unwrap();
+    assert_eq!(table.column("x").unwrap().valid, Some(vec![false, true]), "numbers stay numbers");
+    assert_eq!(table.column("s").unwrap().valid, Some(vec![true, false]));
+    assert_eq!(table.column("l").unwrap().valid, Some(vec![true, false]));
+}
+
+#[test]
+fn masks_of_every_spelling_in_text() {
+    for [no, yes] in [["False", "True"], ["false", "true"], ["F", "T"], ["0", "1"], ["no", "yes"], ["f", "t"]] {
+        let table = of("a.csv", format!("id,x,x.mask\n1,1.5,{no}\n2,99.0,{yes}\n").as_bytes()).unwrap();
+        assert_eq!((table.columns().len(), &table.column("x").unwrap().valid), (2, &Some(vec![true, false])), "{yes}");
+    }
+    let error = of("a.csv", b"id,x,x.mask\n1,1.5,ok\n2,99.0,bad\n").unwrap().column("x").unwrap_err().to_string();
+    assert!(error.contains("a.csv, column 'x': found \"ok\" in 'x.mask', which cannot be its mask"), "{error}");
+}
+
+/// As astropy 8.0 writes an unsigned column, and a masked one of lists of integers.
+#[test]
+fn what_cannot_be_held_is_no_obstacle_until_it_is_needed() {
+    let text = "# %ECSV 1.0\n# ---\n# delimiter: ','\n# datatype:\n# - {name: id, datatype: int64}\n# - {name: h, datatype: uint64}\n\
+                # - {name: n, datatype: string, subtype: 'int64[2]'}\nid,h,n\n1,18446744073709551615,\"[1,null]\"\n2,7,\"[3,4]\"\n";
+    let table = of("a.ecsv", text.as_bytes()).unwrap();
+    assert_eq!(table.column("id").unwrap().to_i64().unwrap(), [1, 2]);
+    let error = table.column("h").unwrap_err().to_string();
+    assert!(
+        error.contains("a.ecsv, line 9, column 'h': found 18446744073709551615, expected at most 9223372036854775807"),
+        "{error}"
+    );
+    let error = table.column("n").unwrap_err().to_string();
+    assert!(error.contains("a.ecsv, line 9, column 'n': found a null inside a list"), "{error}");
+    assert_eq!(table.get("n").unwrap().valid, Some(vec![false, true]));
+}

@@ -76,7 +76,22 @@ pub(in crate::table) fn parse(text: &str) -> Result<EcsvHeader> {
             metadata.insert(key.to_owned(), value.as_text());
         }
     }
+    decode_cards(&mut metadata);
     Ok(EcsvHeader { delimiter, columns, nulls, metadata })
+}
+
+/// Undoes what our FITS headers do to texts of several lines, which are JSON there and stay so where astropy
+/// copies the header, in capitals, to the metadata of another format.
+fn decode_cards(metadata: &mut BTreeMap<String, String>) {
+    if !metadata.get("PROGRAM").is_some_and(|program| program.starts_with("photosphere")) {
+        return;
+    }
+    let is_of_card = |key: &str| !key.bytes().any(|byte| byte.is_ascii_lowercase());
+    for (_, text) in metadata.iter_mut().filter(|(key, text)| is_of_card(key) && text.starts_with('"')) {
+        if let Ok(decoded) = serde_json::from_str(text) {
+            *text = decoded;
+        }
+    }
 }
 
 fn place() -> Error {
@@ -309,6 +324,27 @@ schema: astropy-2.0
         assert_eq!(found[0], "values of the type 'complex64'");
         assert!(found[..4].iter().all(|found| found.starts_with("values of the type")), "{found:?}");
         assert_eq!(found[4], "64-bit float");
+    }
+
+    /// `Table.read("ours.fits").write("a.ecsv")` by astropy keeps the values of the cards.
+    #[test]
+    fn texts_of_our_fits_headers_come_back() {
+        let header = parse(
+            r#"datatype:
+- {name: x, datatype: float64}
+meta:
+  PROGRAM: photosphere 0.1.0
+  OPTIONS: '"\"seed = 1\\n[start]\\n\""'
+  TITLE: '"half'
+  model: '"as it is"'
+"#,
+        )
+        .unwrap();
+        let value = |key: &str| header.metadata[key].as_str();
+        assert_eq!(crate::text::of_one_line(value("OPTIONS")), "seed = 1\n[start]\n");
+        assert_eq!((value("TITLE"), value("model")), ("\"half", "\"as it is\""));
+        let other = parse("datatype:\n- {name: x, datatype: float64}\nmeta: {TITLE: '\"a\"'}\n").unwrap();
+        assert_eq!(other.metadata["TITLE"], "\"a\"", "of another program");
     }
 
     /// From `QTable.write("q.ecsv")` of astropy 8.0.2, with the units of the columns removed: a masked

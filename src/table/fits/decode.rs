@@ -15,19 +15,37 @@ pub(super) struct Growing {
     nulls: Vec<usize>,
     /// End of every list of varying length, with a leading zero.
     offsets: Vec<usize>,
+    /// The first cell that cannot be held; it is among the nulls too.
+    problem: Option<Problem>,
     /// Whether a text was not UTF-8.
     pub is_latin: bool,
 }
 
-/// What is wrong with a cell. Rows are counted in the rows of this column.
-#[derive(Debug)]
-pub(super) enum Problem {
+/// What is wrong with a cell, by its position among the values.
+#[derive(Debug, Clone, Copy)]
+enum Problem {
     /// A byte that is neither T, F nor 0 in a column of booleans.
     Logical { position: usize, byte: u8 },
     /// A scaled integer beyond 64 bits.
     TooLarge { position: usize, value: i128 },
+}
+
+/// What of a column cannot be held, with the row, counted in the rows of the column: no obstacle where the
+/// column is not needed.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Logical {
+        row: usize,
+        byte: u8,
+    },
+    TooLarge {
+        row: usize,
+        value: i128,
+    },
     /// A null within a list of values that cannot be null by themselves.
-    NullInList { row: usize },
+    NullInList {
+        row: usize,
+    },
 }
 
 impl Growing {
@@ -46,15 +64,15 @@ impl Growing {
             ValueType::Float64 => Values::Float64(Vec::with_capacity(room)),
             ValueType::Text => Values::Text(Vec::with_capacity(room)),
         };
-        Self { decoder, values, nulls: Vec::new(), offsets: vec![0], is_latin: false }
+        Self { decoder, values, nulls: Vec::new(), offsets: vec![0], problem: None, is_latin: false }
     }
 
     /// Appends cells of `count` elements each (bits, for columns of bits).
-    ///
-    /// # Errors
-    /// When a stored value has no meaning.
-    pub fn extend<'a>(&mut self, cells: impl Iterator<Item = &'a [u8]>, count: usize) -> Result<(), Problem> {
-        let Decoder { form, scaling, null, .. } = self.decoder;
+    pub fn extend<'a>(&mut self, cells: impl Iterator<Item = &'a [u8]>, count: usize) {
+        let Decoder { form, scaling, null, float_null, .. } = self.decoder;
+        if let Some(null) = float_null {
+            return nullable_floats(cells, &mut self.values, scaling, null);
+        }
         match (&mut self.values, form.code, scaling) {
             (Values::Float32(values), Code::Float, Scaling::None) => plain(cells, values, f32::from_be_bytes),
             (Values::Float64(values), Code::Double, Scaling::None) => plain(cells, values, f64::from_be_bytes),
@@ -80,7 +98,7 @@ impl Growing {
                 let bit = |cell: &'a [u8], i: usize| cell.get(i / 8).is_some_and(|byte| byte >> (7 - i % 8) & 1 == 1);
                 cells.for_each(|cell| values.extend((0..count).map(|i| bit(cell, i))));
             }
-            (Values::Bool(values), _, _) => return logical(cells, values, &mut self.nulls),
+            (Values::Bool(values), _, _) => logical(cells, values, &mut self.nulls, &mut self.problem),
             (Values::Text(texts), _, _) => {
                 let width = if form.storage == Storage::Row { form.text_width } else { count };
                 // A text of no bytes is one text all the same.
@@ -94,9 +112,16 @@ impl Growing {
                     }
                 }
             }
-            (values, code, scaling) => return scaled(cells, values, &mut self.nulls, code, scaling, null),
+            (values, code, scaling) => scaled(cells, values, (&mut self.nulls, &mut self.problem), code, scaling, null),
         }
-        Ok(())
+    }
+
+    /// The first integer that was too large, if any was.
+    pub fn too_large(&self) -> Option<i128> {
+        match self.problem {
+            Some(Problem::TooLarge { value, .. }) => Some(value),
+            _ => None,
+        }
     }
 
     /// Ends a list of varying length.
@@ -104,11 +129,9 @@ impl Growing {
         self.offsets.push(self.values.len());
     }
 
-    /// The column of `rows` rows.
-    ///
-    /// # Errors
-    /// When a list of integers or booleans holds nulls beside values.
-    pub fn finish(self, schema: ColumnSchema, rows: usize) -> Result<Column, Problem> {
+    /// The column of `rows` rows, and what of it cannot be held: such rows, and lists of integers or booleans
+    /// with nulls beside values, are null.
+    pub fn finish(self, schema: ColumnSchema, rows: usize) -> (Column, Option<Fault>) {
         let column_type = self.decoder.column_type;
         let shape = match column_type.layout {
             Layout::Scalar => Shape::Scalar,
@@ -117,12 +140,12 @@ impl Growing {
         };
         let column = Column { schema, values: self.values, shape, valid: None };
         if column.shape == Shape::Fixed(0) {
-            return Ok(column.with_valid(vec![false; rows]));
+            return (column.with_valid(vec![false; rows]), None);
         }
         if is_float(column_type.values) {
-            return Ok(column.with_nan_as_null());
+            return (column.with_nan_as_null(), None);
         }
-        let mut valid = Vec::with_capacity(rows);
+        let (mut valid, mut fault) = (Vec::with_capacity(rows), None);
         let mut nulls = self.nulls.iter().peekable();
         for row in 0..rows {
             let range = column.range(row);
@@ -133,24 +156,25 @@ impl Growing {
                     while nulls.next_if(|&&position| position < range.end).is_some() {
                         n_null += 1;
                     }
-                    if is_whole(column_type.values) && n_null > 0 && n_null < range.len() {
-                        return Err(Problem::NullInList { row });
+                    match self.problem {
+                        Some(Problem::Logical { position, byte }) if range.contains(&position) => {
+                            fault = Some(Fault::Logical { row, byte });
+                        }
+                        Some(Problem::TooLarge { position, value }) if range.contains(&position) => {
+                            fault = Some(Fault::TooLarge { row, value });
+                        }
+                        _ => {}
                     }
-                    n_null == range.len()
+                    let is_partial = is_whole(column_type.values) && n_null > 0 && n_null < range.len();
+                    if is_partial && fault.is_none() {
+                        fault = Some(Fault::NullInList { row });
+                    }
+                    is_partial || n_null == range.len()
                 }
             };
             valid.push(!is_null);
         }
-        Ok(column.with_valid(valid))
-    }
-
-    /// The row that holds the value at `position` of `values`.
-    pub fn row_of(&self, position: usize) -> usize {
-        match self.decoder.column_type.layout {
-            Layout::Scalar => position,
-            Layout::Fixed(length) => position / length.max(1),
-            Layout::Variable => self.offsets.len() - 1,
-        }
+        (column.with_valid(valid), fault)
     }
 }
 
@@ -174,27 +198,52 @@ fn whole<'a, T: Copy + Into<i64>, const N: usize>(
     }
 }
 
-fn logical<'a>(cells: impl Iterator<Item = &'a [u8]>, values: &mut Vec<bool>, nulls: &mut Vec<usize>) -> Result<(), Problem> {
+fn logical<'a>(
+    cells: impl Iterator<Item = &'a [u8]>,
+    values: &mut Vec<bool>,
+    nulls: &mut Vec<usize>,
+    problem: &mut Option<Problem>,
+) {
     for &byte in cells.flatten() {
-        match byte {
-            b'T' | b'F' => {}
-            0 => nulls.push(values.len()),
-            byte => return Err(Problem::Logical { position: values.len(), byte }),
+        if !matches!(byte, b'T' | b'F') {
+            nulls.push(values.len());
+            if byte != 0 {
+                problem.get_or_insert(Problem::Logical { position: values.len(), byte });
+            }
         }
         values.push(byte == b'T');
     }
-    Ok(())
+}
+
+/// Floats in a column whose header states a number for null, as FITS has it for integers alone.
+fn nullable_floats<'a>(cells: impl Iterator<Item = &'a [u8]>, values: &mut Values, scaling: Scaling, null: f64) {
+    let scaled = |value: f64| match scaling {
+        Scaling::Float { scale, zero } => value * scale + zero,
+        _ => value,
+    };
+    match values {
+        Values::Float32(values) => plain(cells, values, |bytes| {
+            let value = f32::from_be_bytes(bytes);
+            if value == null as f32 { f32::NAN } else { scaled(value.into()) as f32 }
+        }),
+        Values::Float64(values) => plain(cells, values, |bytes| {
+            let value = f64::from_be_bytes(bytes);
+            if value == null { f64::NAN } else { scaled(value) }
+        }),
+        // The decoder gives such a null to floats alone.
+        _ => {}
+    }
 }
 
 /// Integers behind TSCAL and TZERO.
 fn scaled<'a>(
     cells: impl Iterator<Item = &'a [u8]>,
     values: &mut Values,
-    nulls: &mut Vec<usize>,
+    (nulls, problem): (&mut Vec<usize>, &mut Option<Problem>),
     code: Code,
     scaling: Scaling,
     null: Option<i64>,
-) -> Result<(), Problem> {
+) {
     let mut stored: Vec<i64> = Vec::new();
     match code {
         Code::Byte => plain(cells, &mut stored, |bytes| u8::from_be_bytes(bytes).into()),
@@ -218,18 +267,27 @@ fn scaled<'a>(
                     Scaling::Integer { scale, zero } => zero + scale * i128::from(stored),
                     _ => stored.into(),
                 };
-                let too_large = || Problem::TooLarge { position, value };
-                match values {
-                    Values::Int32(values) => values.push(i32::try_from(value).map_err(|_| too_large())?),
-                    Values::Int64(values) => values.push(i64::try_from(value).map_err(|_| too_large())?),
+                let is_held = match values {
+                    Values::Int32(values) => {
+                        let held = i32::try_from(value);
+                        values.push(held.unwrap_or(0));
+                        held.is_ok()
+                    }
+                    Values::Int64(values) => {
+                        let held = i64::try_from(value);
+                        values.push(held.unwrap_or(0));
+                        held.is_ok()
+                    }
                     // Other types have no integer scaling.
-                    _ => return Err(too_large()),
+                    _ => true,
+                };
+                if !is_held {
+                    problem.get_or_insert(Problem::TooLarge { position, value });
                 }
-                if is_null {
+                if is_null || !is_held {
                     nulls.push(position);
                 }
             }
         }
     }
-    Ok(())
 }

@@ -11,7 +11,7 @@
 //! Every declared size is compared with the file's before anything is allocated.
 
 use super::checksum::{Declared, Sum};
-use super::decode::{Growing, Problem};
+use super::decode::Growing;
 use super::form::{Code, Form, Storage};
 use super::hdu::{Hdu, Kind};
 use super::header::Header;
@@ -136,7 +136,7 @@ impl ImageRows {
         let row_values = row_bytes / extent.pixel_bytes as usize;
         let form = Form { code: extent.code, storage: Storage::Row, repeat: row_values, text_width: row_values };
         let column_type = ColumnType { values, layout: Layout::Fixed(row_values) };
-        let decoder = Decoder { form, offset: 0, scaling, null, column_type };
+        let decoder = Decoder { form, offset: 0, scaling, null, float_null: None, column_type };
         let stored = if is_compressed {
             Stored::Tiles(Box::new(Tiles::new(&source, hdu, &header, &extent)?))
         } else {
@@ -200,8 +200,13 @@ impl ImageRows {
                 }
                 Stored::Tiles(tiles) => tiles.read(&self.source, &mut buffer)?,
             }
-            let done = growing.extend(buffer.chunks_exact(self.row_bytes), self.row_values);
-            done.map_err(|problem| self.problem(&growing, &problem))?;
+            growing.extend(buffer.chunks_exact(self.row_bytes), self.row_values);
+            if let Some(value) = growing.too_large() {
+                return Err(Error::data(format!("{}, row {}", self.header.place, self.next))
+                    .found(format!("the integer {value}"))
+                    .expected("at most 64 bits with a sign")
+                    .remedy("Convert the image."));
+            }
             self.next += n;
         }
         self.next = end;
@@ -254,19 +259,6 @@ impl ImageRows {
                 .found(format!("pixels of the type {}", other.value_type()))
                 .expected("integers")
                 .remedy("Check that it is the HDU that is meant; bit masks are integers.")),
-        }
-    }
-
-    fn problem(&self, growing: &Growing, problem: &Problem) -> Error {
-        let place = || Error::data(format!("{}, row {}", self.header.place, self.next));
-        match *problem {
-            Problem::TooLarge { value, .. } => {
-                place().found(format!("the integer {value}")).expected("at most 64 bits with a sign").remedy("Convert the image.")
-            }
-            // Pixels are numbers, and blank ones floats.
-            Problem::Logical { .. } | Problem::NullInList { .. } => {
-                place().found(format!("{problem:?} after {} pixels", growing.values.len())).expected("numbers")
-            }
         }
     }
 }

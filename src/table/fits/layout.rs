@@ -62,6 +62,8 @@ pub(super) struct Decoder {
     pub scaling: Scaling,
     /// The stored integer that stands for null.
     pub null: Option<i64>,
+    /// The stored float that stands for null: FITS has none, but some files state one.
+    pub float_null: Option<f64>,
     pub column_type: ColumnType,
 }
 
@@ -138,7 +140,28 @@ impl BinaryTable {
         };
         let is_integer = matches!(form.code, Code::Byte | Code::Short | Code::Int | Code::Long);
         let null = if is_integer { self.null(field, scaling)? } else { None };
-        Ok(Decoder { form, offset: field.offset, scaling, null, column_type: ColumnType { values, layout } })
+        let is_float = matches!(form.code, Code::Float | Code::Double);
+        let float_null = if is_float { self.float_null(field) } else { None };
+        Ok(Decoder { form, offset: field.offset, scaling, null, float_null, column_type: ColumnType { values, layout } })
+    }
+
+    /// TNULL of a column of floats. FITS has it for integers alone, but who wrote it meant something.
+    fn float_null(&self, field: &Field) -> Option<f64> {
+        let keyword = format!("TNULL{}", field.number);
+        let text = self.header.value(&keyword)?.trim();
+        let place = format!("{}, column '{}'", self.place.display(), field.schema.name);
+        match text.parse::<f64>() {
+            Ok(null) => {
+                warn_once(format!(
+                    "{place}: {keyword} = {text} in a column of floats, for which FITS has NaN: {text} is taken for no value"
+                ));
+                Some(null)
+            }
+            Err(_) => {
+                warn_once(format!("{place}: {keyword} = '{text}' is no number, and is passed over in a column of floats"));
+                None
+            }
+        }
     }
 
     /// TNULL. Without it the smallest integer of 64 bits, which is nobody's value, is null all the same, as

@@ -8,7 +8,7 @@ use super::source::Source;
 use crate::error::{Error, Result};
 use crate::table::read::{Chunks, assemble, positions};
 use crate::table::{Column, ColumnSchema, Location, Shape, Table, UnreadColumn, Values};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -150,13 +150,31 @@ impl Shared {
     }
 }
 
+/// Identifiers that joined tables spell in different capitals (`SOURCE_ID` and `source_id`), each with the
+/// first table of every spelling: they are compared, and both stay columns.
+fn identifiers_in_other_capitals(columns: &[Shared], opened: &Opened) -> Vec<Vec<(usize, usize)>> {
+    let mut spellings: BTreeMap<String, Vec<(usize, usize)>> = BTreeMap::new();
+    if opened.tables.len() > 1 {
+        for column in columns.iter().filter(|column| column.is_identifier(opened)) {
+            spellings.entry(column.name.to_ascii_lowercase()).or_default().extend(column.places.first());
+        }
+    }
+    let across = |places: Vec<(usize, usize)>| {
+        // Two spellings within one table are no concern of the join.
+        let mut tables = HashSet::new();
+        let places: Vec<(usize, usize)> = places.into_iter().filter(|(table, _)| tables.insert(*table)).collect();
+        (places.len() > 1).then_some(places)
+    };
+    spellings.into_values().filter_map(across).collect()
+}
+
 /// Reads row ranges one after the other; at least one, perhaps empty.
 struct Reader {
     path: PathBuf,
     labels: Vec<String>,
     tables: Vec<Rows>,
-    /// For every wanted column, then for identifiers to compare: the tables that have it, with the position
-    /// among what is read of each.
+    /// For every wanted column, then for identifiers to compare (in any capitals): the tables that have it,
+    /// with the position among what is read of each.
     plan: Vec<Vec<(usize, usize)>>,
     n_wanted: usize,
     metadata: BTreeMap<String, String>,
@@ -175,6 +193,7 @@ impl Reader {
         let to_compare = |&i: &usize| columns[i].places.len() > 1 && !wanted.contains(&i) && columns[i].is_identifier(&opened);
         let compared: Vec<usize> = (0..columns.len()).filter(to_compare).collect();
         wanted.extend(compared);
+        let in_other_capitals = identifiers_in_other_capitals(&columns, &opened);
         let mut read: Vec<Vec<usize>> = vec![Vec::new(); opened.tables.len()];
         let mut plan = Vec::with_capacity(wanted.len());
         for &column in &wanted {
@@ -183,6 +202,13 @@ impl Reader {
                 (table, read[table].len() - 1)
             };
             plan.push(columns[column].places.iter().map(slot).collect());
+        }
+        for places in &in_other_capitals {
+            let slot = |&(table, field): &(usize, usize)| {
+                read[table].push(field);
+                (table, read[table].len() - 1)
+            };
+            plan.push(places.iter().map(slot).collect());
         }
         let mut metadata = BTreeMap::new();
         let mut unread = Vec::new();

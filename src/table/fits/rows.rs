@@ -2,13 +2,13 @@
 //! column.
 
 use super::checksum::Sum;
-use super::decode::{Growing, Problem};
+use super::decode::{Fault, Growing};
 use super::form::Storage;
 use super::heap::{Descriptor, Window};
 use super::layout::{BinaryTable, Decoder};
 use super::source::Source;
 use crate::error::{Error, Result};
-use crate::table::{Column, ColumnSchema, ValueType, limits};
+use crate::table::{Column, ColumnSchema, Unheld, ValueType, limits};
 use crate::warning::warn_once;
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ impl Rows {
     /// the data is compared.
     ///
     /// # Errors
-    /// When the file cannot be read, a value has no meaning, lists lie outside the heap or take more memory
+    /// When the file cannot be read, lists lie outside the heap or take more memory
     /// than the file accounts for, or the data are not those of DATASUM.
     pub fn read(&mut self, rows: usize) -> Result<Vec<Column>> {
         let first = self.next;
@@ -71,7 +71,7 @@ impl Rows {
                 sum.add(&buffer);
             }
             for (i, column) in columns.iter_mut().enumerate() {
-                self.append(i, column, &buffer, n, first)?;
+                self.append(i, column, &buffer, n)?;
             }
             self.buffer = buffer;
             self.next += n;
@@ -87,35 +87,35 @@ impl Rows {
                     self.place(&wanted.schema)
                 ));
             }
-            let finished = column.finish(wanted.schema.clone(), rows);
-            finished.map_err(|problem| self.problem(&wanted.schema, first, &problem, |row| row))
+            let (column, fault) = column.finish(wanted.schema.clone(), rows);
+            match fault {
+                Some(fault) => column.with_unheld(self.unheld(first, &fault)),
+                None => column,
+            }
         };
-        columns.into_iter().zip(&self.wanted).map(finish).collect()
+        Ok(columns.into_iter().zip(&self.wanted).map(finish).collect())
     }
 
-    /// Appends the cells of `n` rows in `buffer` to the `i`-th wanted column, which began with row `first`.
-    fn append(&mut self, i: usize, column: &mut Growing, buffer: &[u8], n: usize, first: usize) -> Result<()> {
+    /// Appends the cells of `n` rows in `buffer` to the `i`-th wanted column.
+    fn append(&mut self, i: usize, column: &mut Growing, buffer: &[u8], n: usize) -> Result<()> {
         let decoder = self.wanted[i].decoder;
         let (width, offset) = (self.table.row_bytes, decoder.offset);
         let length = decoder.form.width().unwrap_or(0);
         let cells = (0..n).map(|row| &buffer[row * width + offset..row * width + offset + length]);
         if decoder.form.storage == Storage::Row {
-            let count = decoder.form.repeat;
-            let done = column.extend(cells, count);
-            let row_of = |position| column.row_of(position);
-            return done.map_err(|problem| self.problem(&self.wanted[i].schema, first, &problem, row_of));
+            column.extend(cells, decoder.form.repeat);
+            return Ok(());
         }
         let storage = decoder.form.storage;
         let descriptors: Vec<Descriptor> = cells.map(|cell| Descriptor::read(cell, storage)).collect();
         self.require_heap(i, &descriptors)?;
-        for (row, descriptor) in descriptors.into_iter().enumerate() {
+        for descriptor in descriptors {
             // The lengths have just been checked.
             let bytes = descriptor.bytes(decoder.form.code, self.table.heap_bytes).unwrap_or(0);
             let start = self.table.heap.saturating_add(descriptor.offset);
             let end = self.table.heap + self.table.heap_bytes;
             let list = self.wanted[i].window.get(&self.source, start, bytes, end)?;
-            let done = column.extend([list].into_iter(), descriptor.count as usize);
-            done.map_err(|problem| self.problem(&self.wanted[i].schema, self.next + row, &problem, |_| 0))?;
+            column.extend([list].into_iter(), descriptor.count as usize);
             column.end_list();
         }
         Ok(())
@@ -175,22 +175,18 @@ impl Rows {
         format!("{}, column '{}'", self.table.place.display(), schema.name)
     }
 
-    /// The error for a problem in a column whose first row is row `first` of the table.
-    fn problem(&self, schema: &ColumnSchema, first: usize, problem: &Problem, row_of: impl Fn(usize) -> usize) -> Error {
-        let place = |row: usize| Error::data(format!("{}, row {}", self.place(schema), first + row));
-        match *problem {
-            Problem::Logical { position, byte } => place(row_of(position))
-                .found(format!("the byte {byte} in a column of booleans"))
-                .expected("T, F, or 0 for null")
-                .remedy("The file is damaged or was written wrongly: read only the columns that are needed."),
-            Problem::TooLarge { position, value } => place(row_of(position))
-                .found(format!("the integer {value}"))
-                .expected("at most 64 bits with a sign")
-                .remedy("Convert the column, or read only the columns that are needed."),
-            Problem::NullInList { row } => Error::data(self.place(schema))
-                .found(format!("a null (TNULL) inside the list of row {}", first + row))
-                .expected("lists of integers or booleans without nulls, or null throughout")
-                .remedy("Read only the columns that are needed."),
+    /// What a column whose first row is row `first` of the table does not hold.
+    fn unheld(&self, first: usize, fault: &Fault) -> Unheld {
+        let place = |row: usize| format!("{}, row {}", self.table.place.display(), first + row);
+        match *fault {
+            Fault::Logical { row, byte } => Unheld {
+                place: place(row),
+                found: format!("the byte {byte} in a column of booleans"),
+                expected: "T, F, or 0 for null".to_owned(),
+                remedy: "The file is damaged or was written wrongly: write the column again.".to_owned(),
+            },
+            Fault::TooLarge { row, value } => Unheld::too_large(place(row), value.to_string()),
+            Fault::NullInList { row } => Unheld::null_in_list(place(row), "a null (TNULL) inside the list"),
         }
     }
 }

@@ -108,16 +108,57 @@ fn numbers_booleans_and_bits() {
 }
 
 #[test]
-fn unsigned_integers_beyond_64_bits_with_sign_and_odd_booleans_are_errors() {
-    let table =
-        Craft::new(&[("id", "K")], 3, [0, 1, i64::MAX].map(i64::to_be_bytes).concat()).with(&["TZERO1  = 9223372036854775808"]);
-    let error = error_of(file(&[table.bytes()]), "");
-    assert!(error.starts_with("stars.fits, column 'id', row 0: found the integer 9223372036854775808"), "{error}");
-    let error = error_of(file(&[Craft::new(&[("flag", "L")], 3, b"TFx".to_vec()).bytes()]), "");
-    assert!(error.starts_with("stars.fits, column 'flag', row 2: found the byte 120"), "{error}");
+fn what_cannot_be_held_is_no_obstacle_until_it_is_needed() {
+    let large = [0, 1, i64::MAX].map(i64::to_be_bytes).concat();
     let lists = [[1_i16, -9], [-9, -9], [1, 2]].concat().into_iter().flat_map(i16::to_be_bytes).collect();
-    let error = error_of(file(&[Craft::new(&[("n", "2I")], 3, lists).with(&["TNULL1  = -9"]).bytes()]), "");
-    assert!(error.starts_with("stars.fits, column 'n': found a null (TNULL) inside the list of row 0"), "{error}");
+    let descriptors = [[2_i32, 0], [0, 8], [1, 8]].concat().into_iter().flat_map(i32::to_be_bytes).collect();
+    let heap = [5, -9, 7].map(i32::to_be_bytes).concat();
+    for (craft, valid, place, found) in [
+        // The stored integers are 2⁶³ too small: all three are beyond.
+        (
+            Craft::new(&[("n", "K")], 3, large).with(&["TZERO1  = 9223372036854775808"]),
+            [false, false, false],
+            0,
+            "9223372036854775808",
+        ),
+        (Craft::new(&[("n", "L")], 3, b"TFx".to_vec()), [true, true, false], 2, "the byte 120 in a column of booleans"),
+        (Craft::new(&[("n", "2I")], 3, lists).with(&["TNULL1  = -9"]), [false, false, true], 0, "a null (TNULL) inside the list"),
+        (
+            Craft::new(&[("n", "1PJ(2)")], 3, descriptors).with_heap(heap).with(&["TNULL1  = -9"]),
+            [false, false, true],
+            0,
+            "a null (TNULL) inside the list",
+        ),
+    ] {
+        let table = read_bytes(file(&[craft.bytes()]), "").unwrap();
+        let column = table.get("n").unwrap();
+        let is_valid: Vec<bool> = (0..3).map(|row| column.is_valid(row)).collect();
+        assert_eq!(is_valid, valid, "{found}");
+        let error = table.column("n").unwrap_err().to_string();
+        assert!(error.starts_with(&format!("stars.fits, row {place}, column 'n': found {found}")), "{error}");
+    }
+}
+
+#[test]
+fn a_name_twice_is_no_obstacle_until_it_is_needed() {
+    let craft = Craft::new(&[("a", "J"), ("b", "J"), ("a", "E")], 1, [1_i32, 2, 3].map(i32::to_be_bytes).concat());
+    let table = read_bytes(file(&[craft.bytes()]), "").unwrap();
+    assert_eq!((table.columns().len(), values(&table, "b")), (2, &Values::Int32(vec![2])));
+    let error = table.column("a").unwrap_err().to_string();
+    assert!(error.contains("stars.fits, column 'a': found the name twice"), "{error}");
+}
+
+#[test]
+fn a_null_that_fits_has_not_for_floats_is_believed() {
+    let rows = [-99.9_f32, 1.5].map(f32::to_be_bytes).concat();
+    let craft = Craft::new(&[("parallax", "E")], 2, rows).with(&["TNULL1  = -99.9"]);
+    let column = read_bytes(file(&[craft.bytes()]), "").unwrap().take("parallax").unwrap();
+    assert_eq!((column.valid.clone(), column.to_f64().unwrap()[1]), (Some(vec![false, true]), 1.5));
+    assert!(warning::said().iter().any(|text| text.contains("column 'parallax': TNULL1 = -99.9 in a column of floats")));
+    let rows = [-9.0_f64, 1.5].map(f64::to_be_bytes).concat();
+    let craft = Craft::new(&[("x", "D")], 2, rows).with(&["TNULL1  = -9", "TSCAL1  = 2.0"]);
+    let column = read_bytes(file(&[craft.bytes()]), "").unwrap().take("x").unwrap();
+    assert_eq!((column.is_valid(0), column.to_f64().unwrap()[1]), (false, 3.0), "the stored number is the null");
 }
 
 #[test]
@@ -259,6 +300,24 @@ fn tables_are_joined_only_where_rows_match() {
     assert!(error.starts_with("stars.fits[A+C]: found 2 rows in C, expected 3, as in A."), "{error}");
     let error = error_of(bytes, "[A+D]");
     assert!(error.starts_with("stars.fits[A+D], column 'CHI', row 0: found different values in A and D"), "{error}");
+}
+
+#[test]
+fn identifiers_of_joined_tables_are_compared_in_any_capitals() {
+    let table = |name: &str, id: &str, ids: &[i64], other: &str| {
+        let rows = ids.iter().flat_map(|id| [&id.to_be_bytes()[..], &1_f32.to_be_bytes()[..]].concat()).collect();
+        Craft::new(&[(id, "K"), (other, "E")], ids.len(), rows).with(&[&format!("EXTNAME = '{name}'")])
+    };
+    let bytes = file(&[
+        table("SPEC", "SOURCE_ID", &[1, 2, 3], "FLUX").bytes(),
+        table("LAB", "source_id", &[1, 2, 3], "TEFF").bytes(),
+        table("OTHER", "source_id", &[1, 3, 2], "FEH").bytes(),
+    ]);
+    let joined = read_bytes(bytes.clone(), "[SPEC+LAB]").unwrap();
+    let names: Vec<&str> = joined.columns().iter().map(|column| column.schema.name.as_str()).collect();
+    assert_eq!(names, ["SOURCE_ID", "FLUX", "source_id", "TEFF"], "both stay");
+    let error = error_of(bytes, "[SPEC+OTHER]");
+    assert!(error.starts_with("stars.fits[SPEC+OTHER], column 'SOURCE_ID', row 1: found different values"), "{error}");
 }
 
 #[test]

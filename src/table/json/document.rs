@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
-const FORMS: &str = "a list of records, an object of columns, or an object with 'metadata' and 'data'";
+const FORMS: &str = "a list of records, a record on every line, an object of columns, or an object with 'metadata' and 'data'";
 const REMEDY: &str = "Write records, as pandas does with `to_json(orient='records')`, or convert the file to Parquet or ECSV.";
 
 /// A column and its cells.
@@ -38,9 +38,34 @@ impl<'a> Document<'a> {
     pub fn parse(path: &Path, text: &'a str) -> Result<Self> {
         let place = || Error::data(path.display().to_string()).expected(FORMS).remedy(REMEDY);
         match text.trim_ascii_start().as_bytes().first() {
-            Some(b'[') => Self::records(path, parsed(path, text)?),
+            Some(b'[') => {
+                let records: Vec<&RawValue> = parsed(path, text)?;
+                let entries = |(row, record): (usize, &'a RawValue)| {
+                    serde_json::from_str(record.get()).map_err(|_| {
+                        Error::data(format!("{}, row {row}", path.display()))
+                            .found(shortened(record.get()))
+                            .expected("an object with a value for every column")
+                            .remedy(REMEDY)
+                    })
+                };
+                Self::records(path, records.into_iter().enumerate().map(entries))
+            }
             Some(b'{') => {
-                let entries: Entries = parsed(path, text)?;
+                let mut objects = serde_json::Deserializer::from_str(text).into_iter::<Entries>();
+                let entries: Entries = match objects.next() {
+                    Some(Ok(first)) => first,
+                    _ => parsed(path, text)?,
+                };
+                let second = objects.next();
+                if second.is_some() || is_named_lines(path) {
+                    let all = std::iter::once(Ok(entries)).chain(second).chain(objects);
+                    let of_lines = |error: serde_json::Error| {
+                        Error::reading(path, error).expected("JSON lines: an object on every line").remedy(
+                            "If the file is truncated, copy or download it again; write NaN as null, and one record a line or one list.",
+                        )
+                    };
+                    return Self::records(path, all.map(|entries| entries.map_err(of_lines)));
+                }
                 let part = |name: &str| entries.0.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
                 match (part("metadata"), part("data")) {
                     (Some(metadata), Some(data)) if is_list(data) && is_list_of_objects(metadata) => {
@@ -54,18 +79,13 @@ impl<'a> Document<'a> {
         }
     }
 
-    fn records(path: &Path, records: Vec<&'a RawValue>) -> Result<Self> {
-        let mut document = Self { n_rows: records.len(), ..Self::default() };
+    fn records(path: &Path, records: impl Iterator<Item = Result<Entries<'a>>>) -> Result<Self> {
+        let mut document = Self::default();
         let mut position_of: HashMap<Cow<str>, usize> = HashMap::new();
-        for (row, record) in records.into_iter().enumerate() {
+        for (row, entries) in records.enumerate() {
             let place = || format!("{}, row {row}", path.display());
-            let entries: Entries = serde_json::from_str(record.get()).map_err(|_| {
-                Error::data(place())
-                    .found(shortened(record.get()))
-                    .expected("an object with a value for every column")
-                    .remedy(REMEDY)
-            })?;
-            for (key, value) in entries.0 {
+            document.n_rows += 1;
+            for (key, value) in entries?.0 {
                 let i = *position_of.entry(key).or_insert_with_key(|key| {
                     document.fields.push(Field { schema: ColumnSchema::new(key.as_ref(), "", ""), ..Field::default() });
                     document.fields.len() - 1
@@ -141,6 +161,13 @@ impl<'a> Document<'a> {
         }
         Ok(document)
     }
+}
+
+/// Whether the name of a file says that every line is a record.
+fn is_named_lines(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    name.ends_with(".jsonl") || name.ends_with(".ndjson")
 }
 
 fn parsed<'a, T: Deserialize<'a>>(path: &Path, text: &'a str) -> Result<T> {

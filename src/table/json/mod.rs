@@ -1,4 +1,5 @@
-//! JSON, read only, in the three forms in which programs write tables: a list of records (`[{"a": 1}, …]`),
+//! JSON, read only, in the forms in which programs write tables: a list of records (`[{"a": 1}, …]`), a
+//! record on every line (JSON lines),
 //! an object of columns (`{"a": [1, …]}`), and that of TAP services (`{"metadata": [{"name": "a", "datatype":
 //! "long"}, …], "data": [[1], …]}`), whose types, units, UCDs and descriptions are believed.
 //!
@@ -99,7 +100,11 @@ fn column(path: &Path, field: &Field, n_rows: usize, mut builder: ColumnBuilder)
     for (at, cell) in &field.cells {
         (row..*at).for_each(|_| builder.push_null());
         row = at + 1;
-        cells::push(&mut builder, &content(cell)).map_err(|misfit| {
+        let pushed = cells::push(&mut builder, &content(cell));
+        if let Some(place) = builder.unplaced() {
+            *place = format!("{}, row {at}", path.display());
+        }
+        pushed.map_err(|misfit| {
             Error::data(format!("{}, row {at}, column '{}'", path.display(), field.schema.name))
                 .found(misfit.found)
                 .expected(misfit.expected)
@@ -142,7 +147,8 @@ mod tests {
                                    {"name": "name", "datatype": "char", "arraysize": "*"},
                                    {"name": "f", "datatype": "double", "arraysize": "*"}, {"name": "ok", "datatype": "boolean"}],
                       "data": [[5853498713190525696, 1.5, "a\u00e9\"b", "[1.0, null, 2.5]", true], [4, "NaN", null, null, false]]}"#;
-        for text in [records, columns, tap, &format!("\u{feff}{records}")] {
+        let lines: String = records.trim_matches(['[', ']']).replace("},\n", "}\n") + "\n";
+        for text in [records, columns, tap, &format!("\u{feff}{records}"), &lines] {
             let table = of(text).unwrap();
             let names: Vec<&str> = table.columns().iter().map(|column| column.schema.name.as_str()).collect();
             assert_eq!(names, ["source_id", "x", "name", "f", "ok"]);
@@ -204,6 +210,12 @@ mod tests {
             assert!(error.contains("stars.json") && error.contains(found), "{text:.80}: {error}");
         }
         assert_eq!(of("[]").unwrap().n_rows(), 0);
+        let error = of("{\"a\": 1}\n{\"a\": 2}\n{\"a\":").unwrap_err().to_string();
+        assert!(error.contains("JSON lines") && error.contains("line 3"), "{error}");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("one.jsonl");
+        std::fs::write(&path, "{\"a\": 1}\n").unwrap();
+        assert_eq!(read(&path).unwrap().column("a").unwrap().to_i64().unwrap(), [1], "one record by the name of the file");
         let many: Vec<String> = (0..20_000).map(|i| format!("{{\"k{i}\":1}}")).collect();
         let error = of(&format!("[{}]", many.join(","))).unwrap_err().to_string();
         assert!(error.contains("20000 records of 20000 different keys"), "{error}");

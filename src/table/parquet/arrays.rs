@@ -4,7 +4,7 @@
 use crate::error::{Error, Result};
 use crate::table::builder::is_float;
 use crate::table::read::unsupported;
-use crate::table::{Column, ColumnSchema, Shape, Values, limits};
+use crate::table::{Column, ColumnSchema, Shape, Unheld, Values, limits};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Decimal32Type, Decimal64Type, Decimal128Type, DecimalType, Float16Type, Float32Type, Float64Type,
@@ -13,6 +13,7 @@ use arrow_array::types::{
 use arrow_array::{Array, ArrayRef, OffsetSizeTrait};
 use arrow_buffer::{NullBuffer, ScalarBuffer};
 use arrow_schema::DataType;
+use std::collections::HashMap;
 use std::path::Path;
 
 /// Digits of decimals whose every value is a whole number that a 64-bit float holds, and powers of ten that
@@ -26,6 +27,8 @@ pub(super) struct Origin<'a> {
     pub path: &'a Path,
     /// Its size, against which is held what texts become in memory.
     pub bytes: u64,
+    /// The row of the file with which the arrays begin.
+    pub first_row: u64,
 }
 
 /// Whether a table can hold values of this type, as scalars or lists. Bytes count as text: whether they are
@@ -77,11 +80,12 @@ fn is_exact_decimal(data_type: &DataType) -> bool {
 }
 
 /// The column that an array is. A null row is null, and so is a float that is NaN and a list that holds
-/// nothing but NaN; a null inside a list of floats is NaN.
+/// nothing but NaN or nulls; a null inside a list of floats is NaN. Rows with a null beside values of another
+/// type, or with an integer beyond 64 bits with a sign, are null, and the column says so where it is needed
+/// ([`Column::require_held`]).
 ///
 /// # Errors
-/// When a table cannot hold the type or a value: an integer beyond 64 bits with a sign, bytes that are no
-/// text, a null inside a list of other values than floats.
+/// When a table cannot hold the type or a value: bytes that are no text.
 pub(super) fn column(origin: Origin, schema: ColumnSchema, array: ArrayRef) -> Result<Column> {
     let nulls = array.logical_nulls().filter(|nulls| nulls.null_count() > 0);
     let n_rows = array.len();
@@ -99,26 +103,68 @@ pub(super) fn column(origin: Origin, schema: ColumnSchema, array: ArrayRef) -> R
     // The decoder's memory becomes the column's own, unless someone else holds it too.
     drop(array);
     let inner = if shape == Shape::Scalar { None } else { flat.logical_nulls().filter(|nulls| nulls.null_count() > 0) };
+    let too_large = too_large(&flat);
     let values = values(origin, &schema.name, flat)?;
-    finished(origin, Column { schema, values, shape, valid: None }, n_rows, nulls.as_ref(), inner.as_ref())
+    finished(origin, Column { schema, values, shape, valid: None }, n_rows, nulls.as_ref(), &Inner { nulls: inner, too_large })
 }
 
-/// The column with its null rows; `inner` are the nulls among the flat values of lists.
-fn finished(
-    origin: Origin,
-    column: Column,
-    n_rows: usize,
-    nulls: Option<&NullBuffer>,
-    inner: Option<&NullBuffer>,
-) -> Result<Column> {
+/// What is wrong with single values: within lists they are null, and among all there are integers beyond 64
+/// bits with a sign.
+struct Inner {
+    nulls: Option<NullBuffer>,
+    /// Positions and values.
+    too_large: Vec<(usize, u64)>,
+}
+
+/// Integers that are too large, with their positions; what lies under a null is no value.
+fn too_large(array: &ArrayRef) -> Vec<(usize, u64)> {
+    match array.data_type() {
+        DataType::UInt64 => {
+            let array = array.as_primitive::<UInt64Type>();
+            let values = array.values().iter().copied().enumerate();
+            values.filter(|&(i, value)| i64::try_from(value).is_err() && array.is_valid(i)).collect()
+        }
+        DataType::Dictionary(_, values) if **values == DataType::UInt64 => {
+            let dictionary = array.as_any_dictionary();
+            let entries: HashMap<usize, u64> = too_large(dictionary.values()).into_iter().collect();
+            if entries.is_empty() {
+                return Vec::new();
+            }
+            let keys = dictionary.normalized_keys().into_iter().enumerate();
+            keys.filter(|&(i, _)| array.is_valid(i)).filter_map(|(i, key)| Some((i, *entries.get(&key)?))).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The column with its null rows; `inner` is told of the flat values.
+fn finished(origin: Origin, column: Column, n_rows: usize, nulls: Option<&NullBuffer>, inner: &Inner) -> Result<Column> {
     let is_valid = |row: usize| nulls.is_none_or(|nulls| nulls.is_valid(row));
-    if let Some(inner) = inner.filter(|_| !is_float(column.values.value_type())) {
-        let stray = (0..n_rows).find(|&row| is_valid(row) && column.range(row).any(|i| inner.is_null(i)));
-        if let Some(row) = stray {
-            return Err(Error::data(format!("{}, column '{}'", origin.path.display(), column.schema.name))
-                .found(format!("a null inside the list of row {row}"))
-                .expected("lists of integers, booleans or text without nulls")
-                .remedy("Fill the nulls, or read only the columns that are needed."));
+    let mut unheld: Option<Unheld> = None;
+    let mut is_held = vec![];
+    let place = |row: usize| format!("{}, row {}", origin.path.display(), origin.first_row + row as u64);
+    if let Some(inner) = inner.nulls.as_ref().filter(|_| !is_float(column.values.value_type())) {
+        is_held = vec![true; n_rows];
+        for row in (0..n_rows).filter(|&row| is_valid(row) && column.range(row).any(|i| inner.is_null(i))) {
+            is_held[row] = false;
+            let is_nothing = column.range(row).all(|i| inner.is_null(i));
+            if !is_nothing {
+                unheld.get_or_insert_with(|| Unheld::null_in_list(place(row), "a null inside the list"));
+            }
+        }
+    }
+    if !inner.too_large.is_empty() {
+        is_held.resize(n_rows, true);
+        let mut large = inner.too_large.iter().peekable();
+        for (row, is_held) in is_held.iter_mut().enumerate() {
+            let end = column.range(row).end;
+            while let Some((_, value)) = large.next_if(|(position, _)| *position < end) {
+                *is_held = false;
+                // What lies in a list that is null is no value.
+                if is_valid(row) {
+                    unheld.get_or_insert_with(|| Unheld::too_large(place(row), value.to_string()));
+                }
+            }
         }
     }
     let has_no_values = |row: usize| match &column.values {
@@ -126,11 +172,16 @@ fn finished(
         Values::Float64(values) => is_all_nan(&values[column.range(row)], |value| value.is_nan()),
         _ => false,
     };
-    if nulls.is_none() && column.shape != Shape::Fixed(0) && !(0..n_rows).any(has_no_values) {
+    if nulls.is_none() && is_held.is_empty() && column.shape != Shape::Fixed(0) && !(0..n_rows).any(has_no_values) {
         return Ok(column);
     }
-    let valid = (0..n_rows).map(|row| is_valid(row) && !has_no_values(row)).collect();
-    Ok(column.with_valid(valid))
+    let is_held = |row: usize| is_held.get(row).is_none_or(|&is_held| is_held);
+    let valid = (0..n_rows).map(|row| is_valid(row) && is_held(row) && !has_no_values(row)).collect();
+    let column = column.with_valid(valid);
+    Ok(match unheld {
+        Some(unheld) => column.with_unheld(unheld),
+        None => column,
+    })
 }
 
 fn is_all_nan<T>(values: &[T], is_nan: impl Fn(&T) -> bool) -> bool {
@@ -169,9 +220,17 @@ fn list_view<Offset: OffsetSizeTrait>(
     limits::check(origin.path, origin.bytes, offsets.last().map_or(0, |&n| n as u64 * 8))?;
     let inner = list.values().logical_nulls().filter(|nulls| nulls.null_count() > 0);
     let inner = inner.map(|nulls| ranges.iter().cloned().flatten().map(|i| nulls.is_valid(i)).collect::<NullBuffer>());
+    let large: HashMap<usize, u64> = too_large(list.values()).into_iter().collect();
+    let too_large = match large.is_empty() {
+        true => Vec::new(),
+        false => {
+            let all = ranges.iter().cloned().flatten().enumerate();
+            all.filter_map(|(position, i)| Some((position, *large.get(&i)?))).collect()
+        }
+    };
     let values = values(origin, &schema.name, list.values().clone())?.gather(ranges.iter().cloned().flatten());
     let column = Column { schema, values, shape: Shape::Variable(offsets), valid: None };
-    finished(origin, column, array.len(), nulls.as_ref(), inner.as_ref())
+    finished(origin, column, array.len(), nulls.as_ref(), &Inner { nulls: inner, too_large })
 }
 
 /// All values of an array; nulls are NaN for floats, and anything for other types.
@@ -191,7 +250,10 @@ fn values(origin: Origin, name: &str, array: ArrayRef) -> Result<Values> {
         DataType::UInt16 => widened!(UInt16Type, Int32, i32),
         DataType::UInt32 => widened!(UInt32Type, Int64, i64),
         DataType::Int64 => Values::Int64(taken::<Int64Type>(array)),
-        DataType::UInt64 => Values::Int64(signed(origin, name, &array)?),
+        // Those that are too large have been taken note of.
+        DataType::UInt64 => Values::Int64(
+            array.as_primitive::<UInt64Type>().values().iter().map(|&value| i64::try_from(value).unwrap_or(0)).collect(),
+        ),
         DataType::Float16 => widened!(Float16Type, Float32, f32),
         DataType::Float32 => Values::Float32(taken::<Float32Type>(array)),
         DataType::Float64 => Values::Float64(taken::<Float64Type>(array)),
@@ -260,20 +322,6 @@ fn bytes<'a>(origin: Origin, name: &str, cells: impl Iterator<Item = Option<&'a 
         Ok(text.trim_end_matches('\0').to_owned())
     };
     Ok(Values::Text(cells.enumerate().map(text).collect::<Result<_>>()?))
-}
-
-fn signed(origin: Origin, name: &str, array: &ArrayRef) -> Result<Vec<i64>> {
-    let array = array.as_primitive::<UInt64Type>();
-    let signed = |(row, value): (usize, &u64)| match i64::try_from(*value) {
-        Ok(value) => Ok(value),
-        // What lies under a null is no value.
-        Err(_) if array.is_null(row) => Ok(0),
-        Err(_) => Err(Error::data(format!("{}, column '{name}'", origin.path.display()))
-            .found(value.to_string())
-            .expected(format!("at most {}, the largest signed 64-bit integer", i64::MAX))
-            .remedy("Write the column as text or as 64-bit integers with a sign.")),
-    };
-    array.values().iter().enumerate().map(signed).collect()
 }
 
 fn dictionary(origin: Origin, name: &str, array: &ArrayRef) -> Result<Values> {

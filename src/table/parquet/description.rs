@@ -61,6 +61,13 @@ impl Description {
         }
         if let Some(serde_json::Value::Object(attributes)) = attributes.and_then(|text| serde_json::from_str(&text).ok()) {
             for (key, value) in attributes {
+                if let (true, serde_json::Value::Object(units)) =
+                    (["unit", "units"].iter().any(|name| key.eq_ignore_ascii_case(name)), &value)
+                {
+                    let units = units.iter().filter_map(|(name, unit)| Some((name.clone(), unit.as_str()?)));
+                    fill(&mut columns, units.map(|(name, unit)| ColumnSchema::new(name, unit, "")));
+                    continue;
+                }
                 let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 metadata.entry(key).or_insert(text);
             }
@@ -96,6 +103,15 @@ fn fill(columns: &mut [ColumnSchema], others: impl Iterator<Item = ColumnSchema>
 }
 
 fn column_schema(field: &Field) -> ColumnSchema {
-    let text = |key: &str| field.metadata().get(key).cloned().unwrap_or_default();
+    // Other programs write `units`, or capitals; the key that we write goes first.
+    let unit_by_any_name = || {
+        let metadata = field.metadata();
+        let named = |name: &str| metadata.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, text)| text.clone());
+        metadata.get(UNIT).cloned().or_else(|| [UNIT, "units"].into_iter().find_map(named)).unwrap_or_default()
+    };
+    let text = |key: &str| match key {
+        UNIT => unit_by_any_name(),
+        key => field.metadata().get(key).cloned().unwrap_or_default(),
+    };
     ColumnSchema::new(field.name().clone(), text(UNIT), text(DESCRIPTION)).with_ucd(text(UCD))
 }

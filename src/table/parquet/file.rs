@@ -92,7 +92,7 @@ impl Opened {
     }
 
     pub fn origin(&self) -> Origin<'_> {
-        Origin { path: &self.path, bytes: Length::len(&self.source) }
+        Origin { path: &self.path, bytes: Length::len(&self.source), first_row: 0 }
     }
 
     /// The leaf columns of a column of the table.

@@ -52,6 +52,8 @@ struct State {
     batch: u64,
     /// By column: what is known of its pages.
     columns: HashMap<usize, Column>,
+    /// Bytes in memory of all dictionaries and current pages.
+    held: u64,
     refused: Option<Error>,
 }
 
@@ -117,7 +119,9 @@ impl Pages {
     fn begin_page(&self, chunk: &Chunk, position: u64, header: PageHeader) -> std::result::Result<(), ParquetError> {
         let mut state = self.lock();
         let values = header.n_values.saturating_mul(chunk.value_bytes);
-        let column = state.columns.entry(chunk.leaf).or_default();
+        let State { columns, held, batch, .. } = &mut *state;
+        let column = columns.entry(chunk.leaf).or_default();
+        let before = column.dictionary.saturating_add(column.current);
         let data = position.saturating_add(header.length);
         column.next_header = data.saturating_add(header.compressed);
         column.page = Some((data, header));
@@ -128,10 +132,11 @@ impl Pages {
                 column.dictionary = 0;
             }
             column.current = header.uncompressed;
-            state.batch = state.batch.saturating_add(values);
+            *batch = batch.saturating_add(values);
         }
-        let held = state.columns.values().fold(0_u64, |sum, column| sum.saturating_add(column.dictionary + column.current));
-        let result = limits::check(&self.path, self.file_bytes, held.max(state.batch));
+        // The sum over all columns, without going through them for every page of a table of very many.
+        *held = held.saturating_sub(before).saturating_add(column.dictionary.saturating_add(column.current));
+        let result = limits::check(&self.path, self.file_bytes, (*held).max(*batch));
         self.keep(&mut state, result)
     }
 

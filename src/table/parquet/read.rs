@@ -233,7 +233,7 @@ impl Tables {
     }
 
     fn table(&mut self, n_rows: usize, arrays: Vec<ArrayRef>) -> Result<Table> {
-        let origin = self.opened.origin();
+        let origin = arrays::Origin { first_row: self.n_read.saturating_sub(n_rows as u64), ..self.opened.origin() };
         let mut arrays: Vec<Option<ArrayRef>> = arrays.into_iter().map(Some).collect();
         let column = |&(position, column): &(usize, usize)| {
             let schema = self.opened.description.columns[column].clone();

@@ -23,8 +23,8 @@ impl Table {
     /// other types are left out and named in [`Table::unread`].
     ///
     /// # Errors
-    /// When a batch has other columns than the schema, or a value that a table cannot hold: an integer beyond
-    /// 64 bits with a sign, a null inside a list of other values than floats.
+    /// When a batch has other columns than the schema. A column with a value that a table cannot hold is at
+    /// fault only where it is needed ([`Column::require_held`](crate::table::Column::require_held)).
     pub fn from_record_batches(schema: &Schema, batches: impl IntoIterator<Item = RecordBatch>) -> Result<Self> {
         let description = Description::new(Path::new(PLACE), None, schema);
         let batches: Vec<RecordBatch> = batches.into_iter().collect();
@@ -76,7 +76,7 @@ impl Table {
 }
 
 fn origin(array: &ArrayRef) -> Origin<'static> {
-    Origin { path: Path::new(PLACE), bytes: array.get_array_memory_size() as u64 }
+    Origin { path: Path::new(PLACE), bytes: array.get_array_memory_size() as u64, first_row: 0 }
 }
 
 fn listed(schema: &Schema) -> String {

@@ -3,14 +3,15 @@
 use super::arrays::{Origin, column};
 use crate::table::{ColumnSchema, Shape, Table, Values, read, read_chunks, read_columns, read_schema};
 use crate::warning::said;
-use arrow_array::builder::{Float32Builder, ListViewBuilder};
-use arrow_array::types::{Float32Type, Int8Type, Int32Type};
+use arrow_array::builder::{Float32Builder, ListViewBuilder, UInt64Builder};
+use arrow_array::types::{Float32Type, Int8Type, Int32Type, UInt64Type};
 use arrow_array::{
     Array, ArrayRef, BinaryArray, BooleanArray, Decimal128Array, DictionaryArray, FixedSizeBinaryArray, FixedSizeListArray,
     Float16Array, Float64Array, Int64Array, LargeListArray, LargeStringArray, ListArray, RecordBatch, StringArray,
     StringViewArray, StructArray, TimestampMicrosecondArray, UInt16Array, UInt64Array,
 };
 use arrow_schema::{DataType, Field, Fields, Schema};
+use base64::Engine;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
 use parquet::file::metadata::KeyValue;
@@ -188,7 +189,8 @@ fn nulls_of_lists_mean_the_same_in_every_type() {
         // The same without a file: parts of arrays, which start in the middle.
         let path = Path::new("a.parquet");
         for (name, array) in arrays {
-            let part = column(Origin { path, bytes: 0 }, ColumnSchema::new(name, "", ""), array.slice(1, 3)).unwrap();
+            let part =
+                column(Origin { path, bytes: 0, first_row: 0 }, ColumnSchema::new(name, "", ""), array.slice(1, 3)).unwrap();
             assert_eq!(
                 (part.n_rows(), (0..3).map(|row| part.is_valid(row)).collect::<Vec<_>>()),
                 (3, valid[1..].to_vec()),
@@ -198,11 +200,112 @@ fn nulls_of_lists_mean_the_same_in_every_type() {
         }
     }
     let file = written(vec![("n", Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None])])))]);
-    let error = read(file.path()).unwrap_err().to_string();
-    assert!(error.contains("column 'n': found a null inside the list of row 0"), "{error}");
+    let error = read(file.path()).unwrap().column("n").unwrap_err().to_string();
+    assert!(error.contains("row 0, column 'n': found a null inside the list"), "{error}");
     let floats = Float64Array::from(vec![Some(1.0), None, Some(f64::NAN)]);
     let table = read(written(vec![("x", Arc::new(floats))]).path()).unwrap();
     assert_eq!(table.column("x").unwrap().valid, Some(vec![true, false, false]));
+}
+
+#[test]
+fn units_by_other_keys() {
+    let field = |name: &str, key: &str| {
+        Field::new(name, DataType::Float64, true).with_metadata(HashMap::from([(key.to_owned(), "uas".to_owned())]))
+    };
+    let fields = vec![field("a", "unit"), field("b", "units"), field("c", "UNIT"), field("d", "Unit"), field("e", "Units")];
+    let fields = [fields, vec![Field::new("f", DataType::Float64, true)]].concat();
+    let schema = Schema::new(fields).with_metadata(HashMap::from([(
+        "PANDAS_ATTRS".to_owned(),
+        r#"{"units": {"f": "mas", "a": "deg"}, "title": "t"}"#.to_owned(),
+    )]));
+    let columns = (0..6).map(|_| Arc::new(Float64Array::from(vec![1.0])) as ArrayRef).collect();
+    let batch = RecordBatch::try_new(Arc::new(schema), columns).unwrap();
+    let file = written_with(&batch, WriterProperties::default());
+    let units: Vec<String> = read_schema(file.path()).unwrap().into_iter().map(|schema| schema.unit).collect();
+    assert_eq!(units, ["uas", "uas", "uas", "uas", "uas", "mas"]);
+    assert_eq!(read(file.path()).unwrap().metadata.get("title").map(String::as_str), Some("t"));
+}
+
+/// Columns that nobody needs, of values that no table holds.
+#[test]
+fn what_cannot_be_held_is_no_obstacle_until_it_is_needed() {
+    let large = UInt64Array::from(vec![Some(7), Some(u64::MAX), None]);
+    let lists = ListArray::from_iter_primitive::<Int32Type, _, _>([
+        Some(vec![Some(1), Some(2)]),
+        Some(vec![Some(1), None]),
+        Some(vec![None]),
+    ]);
+    let large_lists =
+        ListArray::from_iter_primitive::<UInt64Type, _, _>([Some(vec![Some(1), Some(u64::MAX)]), Some(vec![Some(2)]), None]);
+    let mut views = ListViewBuilder::new(UInt64Builder::new());
+    views.append_value([Some(1), Some(u64::MAX)]);
+    views.append_value([Some(3)]);
+    views.append_null();
+    let dictionary = DictionaryArray::<Int8Type>::new(vec![0, 1, 0].into(), Arc::new(UInt64Array::from(vec![1, 1 << 63])));
+    let file = written(vec![
+        ("id", Arc::new(Int64Array::from(vec![1, 2, 3]))),
+        ("large", Arc::new(large)),
+        ("lists", Arc::new(lists)),
+        ("large_lists", Arc::new(large_lists)),
+        ("views", Arc::new(views.finish())),
+    ]);
+    for rows in [100, 1] {
+        let mut chunks = read_chunks(file.path(), rows).unwrap();
+        let mut table = chunks.next().unwrap().unwrap();
+        chunks.for_each(|chunk| table.append(chunk.unwrap()).unwrap());
+        assert_eq!(table.column("id").unwrap().to_i64().unwrap(), [1, 2, 3]);
+        for (name, row, found, valid) in [
+            ("large", 1, "18446744073709551615", [true, false, false]),
+            ("lists", 1, "a null inside the list", [true, false, false]),
+            ("large_lists", 0, "18446744073709551615", [false, true, false]),
+            ("views", 0, "18446744073709551615", [false, true, false]),
+        ] {
+            let column = table.get(name).unwrap();
+            assert_eq!(column.valid, Some(valid.to_vec()), "{name}");
+            let error = column.flat_f64().unwrap_err().to_string();
+            assert!(error.contains(&format!("row {row}, column '{name}': found {found}")), "{error}");
+            assert_eq!(table.column(name).unwrap_err().to_string(), error);
+        }
+    }
+    assert!(read_columns(file.path(), &["large"]).unwrap().column("large").is_err());
+
+    // The same without a file, for arrays that writers do not keep as they are.
+    let origin = Origin { path: Path::new("a.parquet"), bytes: 0, first_row: 5 };
+    let schema = || ColumnSchema::new("n", "", "");
+    let entries = column(origin, schema(), Arc::new(dictionary)).unwrap();
+    assert_eq!(entries.valid, Some(vec![true, false, true]));
+    let error = entries.flat_f64().unwrap_err().to_string();
+    assert!(error.contains("row 6, column 'n': found 9223372036854775808"), "{error}");
+    let item = Arc::new(Field::new("item", DataType::UInt64, true));
+    let under_null =
+        FixedSizeListArray::new(item, 1, Arc::new(UInt64Array::from(vec![u64::MAX, 5])), Some(vec![false, true].into()));
+    let under_null = column(origin, schema(), Arc::new(under_null)).unwrap();
+    assert_eq!(under_null.flat_f64().unwrap()[1], 5.0, "what lies in a list that is null is no value");
+}
+
+/// By pyarrow 26.0.1: `write_table(table({"x": [1.5, 2.5]}), use_dictionary=False, compression=None,
+/// write_page_checksum=True, write_statistics=False, store_schema=False)`.
+const WITH_SUM: &str = "UEFSMRUAFSwVLBXB8N7SAhwVBBUAFQYVBhwAAAACAAAABAEAAAAAAAD4PwAAAAAAAARAFQQZLDUAGAZzY2hlbWEVAgAVCiUC\
+     GAF4ABYEGRwZHCYAHBUKGSUGABkYAXgVABYEFl4WXiYISRwVABUAFQIAPCkGGSYABAAAABZeFgQmCBZeACggcGFycXVldC1j\
+     cHAtYXJyb3cgdmVyc2lvbiAyNi4wLjEZHBwAAAB6AAAAUEFSMQ==";
+
+#[test]
+fn pages_with_a_wrong_sum_are_refused() {
+    let bytes = base64::engine::general_purpose::STANDARD.decode(WITH_SUM).unwrap();
+    let at = bytes.windows(8).position(|window| window == 1.5_f64.to_le_bytes()).unwrap();
+    for flip in [0, 0x10] {
+        let file = tempfile::Builder::new().suffix(".parquet").tempfile().unwrap();
+        let mut bytes = bytes.clone();
+        bytes[at + 6] ^= flip;
+        std::fs::write(file.path(), bytes).unwrap();
+        let table = read(file.path());
+        if flip == 0 {
+            assert_eq!(table.unwrap().column("x").unwrap().to_f64().unwrap(), [1.5, 2.5]);
+            continue;
+        }
+        let error = table.unwrap_err().to_string();
+        assert!(error.contains("checksum") && error.contains("copy or download it again"), "{error}");
+    }
 }
 
 /// The metadata of `Table.read(ours)[:5].write('a.parquet')` by astropy 8.0.2, shortened.
@@ -291,7 +394,9 @@ fn odd_but_sound_files() {
     let twice = Schema::new(["a", "a", "b"].map(|name| Field::new(name, DataType::Int64, true)).to_vec());
     let batch = RecordBatch::try_new(Arc::new(twice), vec![column.clone(), column.clone(), column]).unwrap();
     let file = written_with(&batch, WriterProperties::default());
-    let error = read(file.path()).unwrap_err().to_string();
+    let table = read(file.path()).unwrap();
+    assert_eq!((table.columns().len(), table.column("b").unwrap().to_i64().unwrap()), (2, vec![1]));
+    let error = table.column("a").unwrap_err().to_string();
     assert!(error.contains("column 'a': found the name twice"), "{error}");
     assert_eq!(read_columns(file.path(), &["b"]).unwrap().columns().len(), 1);
     let error = read_columns(file.path(), &["a"]).unwrap_err().to_string();
@@ -329,7 +434,8 @@ fn float_dictionaries_keep_their_nulls() {
     let keys = arrow_array::Int8Array::from(vec![Some(1), None, Some(0)]);
     let values = Arc::new(Float64Array::from(vec![1.5, 2.5]));
     let array: ArrayRef = Arc::new(DictionaryArray::<Int8Type>::new(keys, values));
-    let column = column(Origin { path: Path::new("a.parquet"), bytes: 0 }, ColumnSchema::new("x", "", ""), array).unwrap();
+    let column =
+        column(Origin { path: Path::new("a.parquet"), bytes: 0, first_row: 0 }, ColumnSchema::new("x", "", ""), array).unwrap();
     let flat = column.to_f64().unwrap();
     assert!(flat[0] == 2.5 && flat[1].is_nan() && flat[2] == 1.5);
 }

@@ -7,13 +7,13 @@ use super::stream::Stream;
 use super::{Misfit, Source, cells};
 use crate::error::Result;
 use crate::table::builder::ColumnBuilder;
-use crate::table::{Layout, Values};
+use crate::table::{Layout, Unheld, Values};
 
 /// A column, and what is wrong with its cell.
 type At = (usize, Misfit);
 
 /// Appends one row to the builders. The result within is the number of bytes that the row has; or the
-/// position of the column in which something is wrong, and what.
+/// position of the column in which something is wrong, and what. `row` is the row of the table.
 ///
 /// # Errors
 /// As [`Stream::take`].
@@ -22,6 +22,7 @@ pub(super) fn push_row(
     stream: &mut Stream,
     sources: &mut [Source],
     flags: Option<&mut Vec<u8>>,
+    row: u64,
 ) -> Result<std::result::Result<u64, At>> {
     let mut n_bytes = 0;
     let mut is_null: &[u8] = &[];
@@ -41,6 +42,9 @@ pub(super) fn push_row(
         match push_cell(document, stream, source, is_null)? {
             Ok(length) => n_bytes += length,
             Err(misfit) => return Ok(Err((i, misfit))),
+        }
+        if let Some(place) = source.builder.as_mut().and_then(ColumnBuilder::unplaced) {
+            *place = format!("{}, row {row}", document.path().display());
         }
     }
     Ok(Ok(n_bytes))
@@ -92,6 +96,12 @@ fn push_values(builder: &mut ColumnBuilder, field: &Field, bytes: &[u8], count: 
     let is_scalar = column_type.layout == Layout::Scalar;
     let null = &field.null;
     let has_null = match (builder.values(), field.datatype) {
+        // One bit fills up a byte: at its upper end by the standard, at its lower end or as the whole byte by
+        // other programs (astropy writes 0x08).
+        (Values::Bool(values), Datatype::Bit) if count == 1 => {
+            values.push(bytes.first().is_some_and(|&byte| byte != 0));
+            false
+        }
         (Values::Bool(values), Datatype::Bit) => {
             values.extend((0..count).map(|i| bytes[i / 8] & (128 >> (i % 8)) != 0));
             false
@@ -139,7 +149,8 @@ fn push_values(builder: &mut ColumnBuilder, field: &Field, bytes: &[u8], count: 
         return builder.end_row().map_err(|length| (format!("{length} values"), column_type.to_string()));
     }
     if !is_scalar {
-        return Err(("a null inside a list".to_owned(), column_type.to_string()));
+        builder.push_unheld(Unheld::null_in_list(String::new(), "a null inside a list"));
+        return Ok(());
     }
     let n_before = builder.values().len() - 1;
     builder.values().resize_with_null(n_before);

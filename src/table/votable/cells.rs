@@ -3,7 +3,8 @@
 use super::Misfit;
 use super::field::{Datatype, Field};
 use crate::table::builder::ColumnBuilder;
-use crate::table::{Layout, Values};
+use crate::table::csv::cells::is_integer;
+use crate::table::{Layout, Unheld, ValueType, Values};
 use fast_float2::FastFloat;
 use std::str::FromStr;
 
@@ -53,15 +54,30 @@ pub(super) fn push(builder: &mut ColumnBuilder, field: &Field, cell: &str) -> Re
             None => is_null(field, item).then_some(Some(f64::NAN)),
         }),
     };
-    match null.map_err(misfit)? {
+    let null = match null {
+        Err(item) if is_long_integer(builder, item) => {
+            builder.push_unheld(Unheld::too_large(String::new(), shortened(item)));
+            return Ok(());
+        }
+        null => null.map_err(misfit)?,
+    };
+    match null {
         None => builder.end_row().map_err(|length| (format!("{length} values"), column_type.to_string())),
         Some(_) if is_scalar => {
             builder.values().resize_with_null(n_before);
             builder.push_null();
             Ok(())
         }
-        Some(item) => Err((format!("a null ({item}) inside a list"), column_type.to_string())),
+        Some(item) => {
+            builder.push_unheld(Unheld::null_in_list(String::new(), format!("a null ({item}) inside a list")));
+            Ok(())
+        }
     }
+}
+
+/// Whether an item that did not parse is an integer beyond 64 bits with a sign among others of 64.
+fn is_long_integer(builder: &ColumnBuilder, item: &str) -> bool {
+    builder.column_type().values == ValueType::Int64 && is_integer(item)
 }
 
 /// Appends the items that parse. Gives back an item that is null for a type that has no null for single

@@ -1,4 +1,4 @@
-//! Which table of a document is read: the first with data, or the one that is named in brackets
+//! Which table of a document is read: the first with rows, or the one that is named in brackets
 //! (`stars.xml[labels]`, `stars.xml[2]`).
 
 use crate::error::{Error, Result};
@@ -22,6 +22,8 @@ pub(super) struct Seen {
 pub(super) struct Choice {
     file: String,
     wanted: Option<String>,
+    /// The number of the table that is read where none is named: the first with rows, or else with data.
+    preferred: Option<usize>,
     n_tables: usize,
     n_with_data: usize,
     /// Those with data, as far as messages name them.
@@ -41,7 +43,17 @@ impl Choice {
                 .remedy("Name one table, or write the joined table to one file."));
         }
         let wanted = location.tables.first().cloned();
-        Ok(Self { file, wanted, n_tables: 0, n_with_data: 0, with_data: Vec::new(), chosen: None })
+        Ok(Self { file, wanted, preferred: None, n_tables: 0, n_with_data: 0, with_data: Vec::new(), chosen: None })
+    }
+
+    /// Where none is named, the table of this number is read.
+    pub fn prefer(&mut self, number: usize) {
+        self.preferred = Some(number);
+    }
+
+    /// Gives up the chosen table for the next one, and says its number.
+    pub fn release(&mut self) -> Option<usize> {
+        self.chosen.take().map(|table| table.number)
     }
 
     /// Counts a TABLE element.
@@ -56,7 +68,11 @@ impl Choice {
         if self.with_data.len() < MOST_NAMED {
             self.with_data.push(table.clone());
         }
-        let is_wanted = self.chosen.is_none() && self.wanted.as_deref().is_none_or(|wanted| table.answers_to(wanted));
+        let is_named = match &self.wanted {
+            Some(wanted) => table.answers_to(wanted),
+            None => self.preferred.is_none_or(|number| table.number == number),
+        };
+        let is_wanted = self.chosen.is_none() && is_named;
         if is_wanted {
             self.chosen = Some(table.clone());
         }

@@ -118,7 +118,7 @@ impl Rows {
         if stream.is_at_end(document)? {
             return Ok(false);
         }
-        match binary::push_row(document, stream, sources, flags)? {
+        match binary::push_row(document, stream, sources, flags, row)? {
             Ok(0) => Err(document.place().found("rows without a byte").expected("a FIELD whose values are in the data")),
             Ok(length) => limit.add(document, length).map(|()| true),
             Err((i, misfit)) => Err(at(document, row, &sources[i], misfit)),
@@ -188,6 +188,25 @@ fn form(document: &mut Document) -> Result<Form> {
         .remedy("Write the table as TABLEDATA or BINARY2, or as Parquet or FITS."))
 }
 
+/// Whether the table whose DATA has just been opened holds a row.
+///
+/// # Errors
+/// As [`Rows::new`], and when the document is damaged here.
+pub(super) fn has_row(document: &mut Document) -> Result<bool> {
+    let depth = match form(document)? {
+        Form::TableData(depth) => depth,
+        Form::Binary(mut stream) | Form::Binary2(mut stream, _) => return Ok(!stream.is_at_end(document)?),
+    };
+    loop {
+        match document.next()? {
+            Item::Open(element) if element.name() == "TR" => return Ok(true),
+            Item::Open(_) => document.skip(depth + 1)?,
+            Item::Close | Item::End => return Ok(false),
+            _ => {}
+        }
+    }
+}
+
 /// Appends the row of the next TR; false where TABLEDATA ends.
 fn push_cells(document: &mut Document, depth: usize, sources: &mut [Source], row: u64, limit: &mut Limit) -> Result<bool> {
     loop {
@@ -229,5 +248,9 @@ fn push_cell(document: &mut Document, source: &mut Source, text: &mut String, ro
     let is_empty = text.trim_ascii().is_empty();
     limit.add(document, if is_empty { source.field.n_null_bytes() } else { text.len() as u64 })?;
     let Some(builder) = &mut source.builder else { return Ok(()) };
-    cells::push(builder, &source.field, text).map_err(|misfit| at(document, row, source, misfit))
+    let pushed = cells::push(builder, &source.field, text);
+    if let Some(place) = builder.unplaced() {
+        *place = format!("{}, row {row}", document.path().display());
+    }
+    pushed.map_err(|misfit| at(document, row, source, misfit))
 }

@@ -5,6 +5,7 @@ use super::choice::{Choice, Seen};
 use super::document::{Document, Item};
 use super::field::Field;
 use super::null::Null;
+use super::rows;
 use crate::error::{Error, Result};
 use crate::table::{ColumnSchema, Location};
 use crate::warning::warn_once;
@@ -66,8 +67,26 @@ impl Tables {
     /// # Errors
     /// When the file cannot be opened, or several tables are named.
     pub fn open(location: &Location) -> Result<Self> {
-        let choice = Choice::new(location)?;
+        let mut choice = Choice::new(location)?;
+        if location.tables.is_empty()
+            && let Some(number) = Self::first_with_rows(location)
+        {
+            choice.prefer(number);
+        }
         Ok(Self::of(Document::open(&location.file)?, choice))
+    }
+
+    /// The number of the first table that holds a row: tables without are passed over, as in FITS. None where
+    /// there is none, or where something is in the way that will be said when the table is read.
+    fn first_with_rows(location: &Location) -> Option<usize> {
+        let mut tables = Self::of(Document::open(&location.file).ok()?, Choice::new(location).ok()?);
+        loop {
+            tables.walk().ok()??;
+            let number = tables.choice.release()?;
+            if rows::has_row(&mut tables.document).ok()? {
+                return Some(number);
+            }
+        }
     }
 
     fn of(document: Document, choice: Choice) -> Self {

@@ -132,11 +132,12 @@ fn declared_nulls_of_every_type_in_every_form() {
     check_nulls(&table_of(with_nulls(&stream("BINARY", &bytes(&[])))));
     check_nulls(&table_of(with_nulls(&stream("BINARY2", &bytes(&[0])))));
 
-    let error = error_of(
+    let within_list = table_of(
         with_nulls("<TABLEDATA><TR><TD/><TD/><TD/><TD/><TD/><TD/></TR></TABLEDATA>")
             .replace("'double' arraysize", "'int' arraysize")
             .replace("<TD/><TD/><TD/></TR>", "<TD>1 -99</TD><TD/><TD/></TR>"),
     );
+    let error = within_list.column("l").unwrap_err().to_string();
     assert!(error.contains("row 0, column 'l': found a null (-99) inside a list"), "{error}");
 }
 
@@ -191,6 +192,51 @@ fn table(attributes: &str, value: &str) -> String {
     format!(
         "<TABLE {attributes}><FIELD name='x' datatype='int'/><DATA><TABLEDATA><TR><TD>{value}</TD></TR></TABLEDATA></DATA></TABLE>"
     )
+}
+
+#[test]
+fn one_bit_is_true_by_any_bit_of_its_byte() {
+    // astropy 8.0 writes 0x08 for a true scalar; 0x80 is the standard's.
+    let fields =
+        "<FIELD name='x' datatype='double'/><FIELD name='x.mask' datatype='bit'/><FIELD name='b' datatype='bit' arraysize='3'/>";
+    let row = |x: f64, mask: u8| [&x.to_be_bytes()[..], &[mask, 0b1010_0000]].concat();
+    let rows = [row(99.0, 0x08), row(1.5, 0), row(99.0, 0x80), row(99.0, 1)];
+    let flagged: Vec<u8> = rows.iter().flat_map(|row| [&[0], &row[..]].concat()).collect();
+    let cells =
+        [(99.0, 1), (1.5, 0), (99.0, 1), (99.0, 1)].map(|(x, bit)| format!("<TR><TD>{x}</TD><TD>{bit}</TD><TD>101</TD></TR>"));
+    for data in
+        [stream("BINARY", &rows.concat()), stream("BINARY2", &flagged), format!("<TABLEDATA>{}</TABLEDATA>", cells.concat())]
+    {
+        let table = table_of(format!("<VOTABLE><RESOURCE><TABLE>{fields}<DATA>{data}</DATA></TABLE></RESOURCE></VOTABLE>"));
+        assert_eq!(table.column("x").unwrap().valid, Some(vec![false, true, false, false]), "{data}");
+        assert_eq!(table.column("b").unwrap().values, Values::Bool([true, false, true].repeat(4)));
+    }
+}
+
+#[test]
+fn tables_without_rows_are_passed_over() {
+    let field = "<FIELD name='x' datatype='int'/>";
+    let empty = [
+        format!("<TABLE name='e'>{}<DATA><TABLEDATA/></DATA></TABLE>", field.replace('x', "y")),
+        format!("<TABLE name='e' nrows='0'>{field}<DATA><TABLEDATA><INFO name='a' value='b'/></TABLEDATA></DATA></TABLE>"),
+        format!("<TABLE>{field}<DATA>{}</DATA></TABLE>", stream("BINARY", &[])),
+        format!("<TABLE>{field}<DATA>{}</DATA></TABLE>", stream("BINARY2", &[])),
+    ];
+    for empty in &empty {
+        let file = path_of(format!("<VOTABLE><RESOURCE>{empty}{}</RESOURCE></VOTABLE>", table("name='full'", "7")));
+        for table in [read(file.path()).unwrap(), read_columns(file.path(), &["x"]).unwrap()] {
+            assert_eq!(table.column("x").unwrap().to_i64().unwrap(), [7], "{empty}");
+        }
+        assert_eq!(read_schema(file.path()).unwrap()[0].name, "x");
+        assert_eq!(read(&chosen(file.path(), "1")).unwrap().n_rows(), 0, "by number");
+        assert!(
+            said()
+                .iter()
+                .any(|text| text.contains(&*file.path().to_string_lossy()) && text.contains("2 ('full') is read, not 1"))
+        );
+        let file = path_of(format!("<VOTABLE><RESOURCE>{empty}{empty}</RESOURCE></VOTABLE>"));
+        assert_eq!(read(file.path()).unwrap().n_rows(), 0, "none has rows: the first");
+    }
 }
 
 #[test]
