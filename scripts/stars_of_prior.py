@@ -7,6 +7,7 @@ Needs numpy and pyarrow. Labels are draws of the model's mixture, E is uniform o
 (scripts/forward_model.py) with the flux covariance and parallax error of a star of TEMPLATES (`photosphere simulate --new`), times
 a factor log-uniform over 0.1 to 10 for the flux and --parallax-errors for the parallax. Nothing of the errors depends on the star. Stars are kept by what is observed alone (median S/N
 of the fluxes between 15 and 400), which leaves posteriors true: so the intervals of a right posterior hold the truth as often as they say.
+That ratio is written as snr.
 """
 
 import argparse
@@ -65,6 +66,7 @@ def main():
                 kept.append((values[i], template[i], level[i], noisy))
     kept = kept[: arguments.n]
     values, template, level, flux = (np.array([row[k] for row in kept]) for k in range(4))
+    signal = np.median(flux / (level[:, None] * errors[template]), axis=1)
     print(f"{len(kept)} stars, {np.mean(values[:, 2] < 3.5):.3f} of them with a true log g below 3.5")
     table = templates.take(pa.array(template))
     table = table.select([name for name in table.column_names if not name.startswith(("teff", "feh", "logg", "extinction", "true_"))])
@@ -83,6 +85,7 @@ def main():
     table = replace(table, "xp_covariance_triu", lists(level[:, None] ** 2 * covariances[template]))
     table = replace(table, "parallax", pa.array(measured))
     table = replace(table, "parallax_error", pa.array(parallax_errors[template]))
+    table = table.append_column("snr", pa.array(signal))
     for name, unit, truth in zip(model.names, model.units, values.T):
         table = table.append_column(f"true_{name}", pa.array(truth / unit))
     pq.write_table(table, arguments.stars)

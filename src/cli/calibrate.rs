@@ -2,7 +2,7 @@
 
 use super::changed_model;
 use super::outcome::Outcome;
-use super::self_report::{of_label_errors, of_zero_points};
+use super::self_report::{of_label_errors, of_unresolved_pairs, of_zero_points};
 use super::settings::Settings;
 use super::training_task::read_tables;
 use crate::catalogue::flags::BASIC_CUT;
@@ -13,7 +13,7 @@ use crate::observations::Observations;
 use crate::run::identifiers::scan;
 use crate::run::interrupt;
 use crate::run::provenance::Provenance;
-use crate::train::{LabelError, TrainedModel, calibration_of, label_errors, zero_points};
+use crate::train::{LabelError, LearnedCalibration, TrainedModel, calibration_of, label_errors, zero_points};
 use crate::warning::warn_once;
 use serde_json::json;
 use std::path::PathBuf;
@@ -86,11 +86,14 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         return Err(too_few(format!("{} such stars of {}", good.len(), stars.len())));
     }
     let learned = calibration_of(fitter.model(), &stars, (&good, &estimates.coordinates), &constraints)?;
-    let learned = learned.ok_or_else(|| too_few(format!("{} stars that tell nothing in common", good.len())))?;
+    let LearnedCalibration { calibration: learned, unresolved_pairs } =
+        learned.ok_or_else(|| too_few(format!("{} stars that tell nothing in common", good.len())))?;
 
     let factors = label_errors(fitter.model(), &stars, (&good, &estimates.coordinates), &constraints, Some(&learned))?;
     factors.iter().filter_map(LabelError::warning).for_each(warn_once);
-    let text = format!("{}{}", describe(&trained, &learned), indented(of_label_errors(&factors)));
+    let mut more: Vec<String> = unresolved_pairs.map(of_unresolved_pairs).into_iter().collect();
+    more.extend(of_label_errors(&factors));
+    let text = format!("{}{}", describe(&trained, &learned), indented(more));
     let mut changed = TrainedModel { confidence: None, ..(*trained).clone() };
     if trained.confidence.is_some() {
         warn_once(
@@ -106,10 +109,12 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         "output": output,
         "n_stars": good.len(),
         "zero_points": zero_points(space, Some(&learned)),
+        "unresolved_pairs": unresolved_pairs,
         "label_errors": factors,
     });
     if let Some(report) = &mut changed.log.report {
         report.zero_points = zero_points(space, Some(&learned));
+        report.unresolved_pairs = unresolved_pairs;
     }
     changed.model.calibration = Some(learned);
     changed.sha256 = changed.identity()?;

@@ -126,8 +126,8 @@ enum Predicting<'a> {
 }
 
 impl Predicting<'_> {
-    /// A forward model whose amounts are moved as themselves: fits may find less dust than none, and that can be
-    /// predicted too.
+    /// A forward model whose amounts are moved as themselves: fits may find less dust than none, and that can
+    /// be predicted too.
     fn of(model: &ForwardModel) -> Result<Self> {
         let mut moved = model.clone();
         for amount in model.space.parameters.iter().filter(|parameter| parameter.is_amount()) {

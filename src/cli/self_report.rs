@@ -1,7 +1,7 @@
 //! What a training knows of its own faults, in lines for people.
 
 use crate::model::{EnsembleCard, EnsembleMember, Parameter, ParameterSpace};
-use crate::train::{Drift, LabelError, SelfReport, ZeroPoints};
+use crate::train::{Drift, LabelError, SelfReport, UnresolvedPairs, ZeroPoints};
 use crate::validate::number::{percent, significant, with_error};
 
 /// The report of a training on itself.
@@ -15,6 +15,7 @@ pub fn lines(report: &SelfReport) -> Vec<String> {
         lines.push(format!("{} of the stars are unresolved binaries, those that were removed included", percent(share)));
     }
     lines.extend(of_zero_points(&report.zero_points));
+    lines.extend(report.unresolved_pairs.map(of_unresolved_pairs));
     lines.extend(of_label_errors(&report.label_errors));
     for Drift { parameter, group, n_stars, difference, pull } in &report.drifts {
         let difference = significant(*difference, 2);
@@ -23,6 +24,14 @@ pub fn lines(report: &SelfReport) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// What was taken off the stars that tell the zero points.
+pub fn of_unresolved_pairs(UnresolvedPairs { share, n_likely, n_stars }: UnresolvedPairs) -> String {
+    format!(
+        "unresolved pairs among the stars of the zero points: {} of {n_stars}, {n_likely} by themselves; taken off by their expectation",
+        percent(share)
+    )
 }
 
 /// By which factors the errors of measured values are off.

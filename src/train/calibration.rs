@@ -15,10 +15,14 @@
 //! A star's own error is that of the nearest neighbours. Of all stars of a kind, a 64th part of them, the
 //! same sums give less: the part that a mean over the kind keeps (`shared`).
 //!
+//! Stars that are really two are all brighter than their measurements, which is none of the model's faults:
+//! what is expected of that is taken off first (`companions`).
+//!
 //! Rare stars are described worse than common ones. Where the data show it, K is one of a region of the
 //! labels: stars are divided at a quartile of a label as long as the two sides differ by three errors
 //! (`regions`).
 
+use super::companions::{UnresolvedPairs, take_off};
 use super::difference::{Comparison, Difference, ordinary};
 use super::pairs::{NEIGHBOURS, pairs_of, shared_covariance};
 use super::recipe::Recipe;
@@ -39,8 +43,21 @@ const KINDS: usize = 64;
 /// Largest number of stars used.
 pub(super) const STARS: usize = 10_000;
 
+/// What stars tell of the zero points of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LearnedCalibration {
+    pub calibration: Calibration,
+    /// The unresolved pairs that were found among the stars, and whose displacements are none of its; `None`
+    /// where there are none to be seen.
+    pub unresolved_pairs: Option<UnresolvedPairs>,
+}
+
 /// The calibration covariance from the kept testing stars; `None` where they do not tell it.
-pub(super) fn estimate(state: &TrainingState, observations: &Observations, recipe: &Recipe) -> Result<Option<Calibration>> {
+pub(super) fn estimate(
+    state: &TrainingState,
+    observations: &Observations,
+    recipe: &Recipe,
+) -> Result<Option<LearnedCalibration>> {
     let stars: Vec<usize> = state.single_testing_stars().into_iter().filter(|&star| state.kept[star]).collect();
     calibration_of(&state.model, observations, (&stars, &state.coordinates), &recipe.data.constraints)
 }
@@ -56,21 +73,28 @@ pub fn calibration_of(
     observations: &Observations,
     (stars, coordinates): (&[usize], &Array2<f64>),
     constraints: &[String],
-) -> Result<Option<Calibration>> {
+) -> Result<Option<LearnedCalibration>> {
     let space = &model.space;
     let constrained = measured_positions(space, observations, (stars, constraints))?;
     let stars: Vec<usize> = stars.iter().copied().step_by(stars.len().div_ceil(STARS).max(1)).collect();
     let compared = comparisons(model, observations, (&stars, coordinates), &constrained)?;
     let of_star = |(&star, one): (&usize, &Comparison)| Some((star, Difference::of(one, &constrained)?));
-    let (stars, differences): (Vec<usize>, Vec<Difference>) = stars.iter().zip(&compared).filter_map(of_star).unzip();
+    let (stars, mut differences): (Vec<usize>, Vec<Difference>) = stars.iter().zip(&compared).filter_map(of_star).unzip();
     let labels = coordinates.select(Axis(0), &stars).select(Axis(1), &space.label_positions());
+    let distance = space.distance_position().and_then(|position| constrained.iter().position(|&other| other == position));
+    let unresolved_pairs =
+        distance.and_then(|distance| take_off(&mut differences, (&labels, &pairs_of(&labels, NEIGHBOURS)), distance));
+    if let Some(UnresolvedPairs { share, n_stars, .. }) = unresolved_pairs {
+        tracing::debug!("unresolved pairs: {:.2} % of {n_stars} stars", 100.0 * share);
+    }
     let keep = ordinary(&differences, &labels);
     let labels = labels.select(Axis(0), &keep);
     let kept: BTreeSet<usize> = keep.into_iter().collect();
     let differences: Vec<Difference> =
         differences.into_iter().enumerate().filter(|(row, _)| kept.contains(row)).map(|(_, difference)| difference).collect();
 
-    Ok(calibration_in(space, (&differences, &constrained), (&labels, &Pairs::of(&labels)), None))
+    let calibration = calibration_in(space, (&differences, &constrained), (&labels, &Pairs::of(&labels)), None);
+    Ok(calibration.map(|calibration| LearnedCalibration { calibration, unresolved_pairs }))
 }
 
 /// The calibration covariance that the differences of stars with `labels [n, L]` in the parameters

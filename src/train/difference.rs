@@ -137,7 +137,7 @@ impl Difference {
     }
 
     /// r `[M, Q]`, NaN where it was not measured, and the positions of the measured parameters.
-    fn values(&self) -> (Vec<f64>, Vec<usize>) {
+    pub fn values(&self) -> (Vec<f64>, Vec<usize>) {
         let q = self.n_parameters();
         let measured: Vec<usize> = (0..q).filter(|&i| self.weight[i * q + i] > 0.0).collect();
         let n = measured.len();

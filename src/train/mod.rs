@@ -9,6 +9,7 @@ mod binaries;
 mod calibration;
 mod checkpoint;
 mod clean;
+mod companions;
 mod data_check;
 mod difference;
 mod ensemble;
@@ -30,8 +31,9 @@ mod variation;
 mod wavelength_step;
 mod weighting;
 
-pub use calibration::calibration_of;
+pub use calibration::{LearnedCalibration, calibration_of};
 pub use clean::CleaningReport;
+pub use companions::UnresolvedPairs;
 pub use ensemble::{Spread, distances_from_mean, spread_of};
 pub use label_errors::{LabelError, label_errors};
 pub use recipe::{BinaryRecipe, CardText, Clean, DataRecipe, Learn, LossRecipe, Recipe, Refine, Solve, Stage, StarUpdate};

@@ -13,7 +13,7 @@ const DEPTH: u32 = 5;
 const QUANTILES: [f64; 3] = [0.25, 0.5, 0.75];
 /// Errors by which two sides must differ. They are too large where there is something: what a fixed field
 /// does to pairs that share a star counts as noise in them.
-const SIGNIFICANCE: f64 = 2.5;
+const SIGNIFICANCE: f64 = 3.0;
 
 /// A box of labels and the stars in it.
 #[derive(Debug, Clone, PartialEq)]

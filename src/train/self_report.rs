@@ -5,6 +5,7 @@
 //! needs the truth.
 
 use super::clean::CleaningReport;
+use super::companions::UnresolvedPairs;
 use super::label_errors::LabelError;
 use super::run::StageRecord;
 use super::state::TrainingState;
@@ -34,6 +35,9 @@ const LARGEST_LOSS: f64 = 2.0;
 pub struct SelfReport {
     /// How well the zero points are known, of all stars and of the regions of the labels that differ.
     pub zero_points: Vec<ZeroPoints>,
+    /// Unresolved pairs among the stars that tell the zero points; their displacements are taken off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unresolved_pairs: Option<UnresolvedPairs>,
     /// By which factors the errors of measured values are off; empty for models of earlier versions, and
     /// where too few stars tell.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -103,6 +107,7 @@ impl SelfReport {
         warnings.extend(binaries.and_then(of_binaries));
         let kept = state.kept_stars().len();
         Self {
+            unresolved_pairs: None,
             zero_points: zero_points(&state.model.space, state.model.calibration.as_ref()),
             label_errors,
             drifts,

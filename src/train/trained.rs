@@ -105,7 +105,9 @@ pub fn train(
     let mut state = outcome.state;
     let prior = fit_prior(recipe, observations, &state)?;
     state.model.model_error = model_error::estimate(&state, observations, recipe)?;
-    state.model.calibration = calibration::estimate(&state, observations, recipe)?;
+    let learned = calibration::estimate(&state, observations, recipe)?;
+    let unresolved_pairs = learned.as_ref().and_then(|learned| learned.unresolved_pairs);
+    state.model.calibration = learned.map(|learned| learned.calibration);
 
     let validation: Vec<usize> = [Part::Stopping, Part::Testing].map(|part| state.stars(part)).concat();
     let loss = |stars: &[usize]| -> Result<f64> {
@@ -113,7 +115,10 @@ pub fn train(
     };
     let validation_loss = loss(&validation)?;
     let factors = label_errors::of_testing(&state, observations, recipe)?;
-    let report = SelfReport::of(&state, observations, (&outcome.stages, &outcome.cleanings), factors, validation_loss);
+    let report = SelfReport {
+        unresolved_pairs,
+        ..SelfReport::of(&state, observations, (&outcome.stages, &outcome.cleanings), factors, validation_loss)
+    };
     let metrics =
         [("training_loss_per_flux", loss(&state.stars(Part::Training))?), ("validation_loss_per_flux", validation_loss)];
     let (warnings, history) = (report.warnings.clone(), state.history.clone());

@@ -54,8 +54,8 @@ impl Profile {
     }
 
     /// How much of the share of pixel k is kept with a width of `s` pixels, and the derivative of that by the
-    /// square of the width: all of it within the profile, and less and less over the pixels beyond it, so that
-    /// nothing jumps where another pixel comes in.
+    /// square of the width: all of it within the profile, and less and less over the pixels beyond it, so
+    /// that nothing jumps where another pixel comes in.
     fn kept(&self, k: usize, s: f64) -> [f64; 2] {
         let widths = self.widths();
         let of_fading = (1.0 - KEPT) * TAIL as f64;
@@ -246,8 +246,8 @@ impl Broadening {
     /// Shares at the ends of the segments of a velocity with this square, and their derivatives by it.
     ///
     /// Widths of neighbouring ends hardly differ: where there are many ends, shares are made for widths some
-    /// way apart, and between them there is the cubic of their values and derivatives (a Gaussian's shares are
-    /// within 1e-5, those of a rotation within 4e-7, and fluxes within a tenth of that).
+    /// way apart, and between them there is the cubic of their values and derivatives (a Gaussian's shares
+    /// are within 1e-5, those of a rotation within 4e-7, and fluxes within a tenth of that).
     pub fn at_ends(&self, square: f64, half: usize) -> Vec<[Vec<f64>; 2]> {
         let velocity = square.max(0.0).sqrt();
         let (first, last) = (self.pixels[0], self.pixels[self.pixels.len() - 1]);

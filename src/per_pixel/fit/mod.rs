@@ -56,7 +56,7 @@ const OTHERS: usize = 3;
 /// A label is never known better than this part of its range: sums would lose all else.
 pub(super) const SMALLEST_ERROR: f64 = 1e-6;
 /// Part of the width between bounds by which values may be beyond them, of rounding.
-const ROUNDING: f64 = 1e-9;
+const ROUNDING_OF_BOUNDS: f64 = 1e-9;
 /// Scaled labels this near to a bound are at it.
 const AT_BOUND: f64 = 1e-9;
 
@@ -161,7 +161,7 @@ impl SpectrumFitter {
         }
         let bounds = self.nuisances.scales().into_iter().map(|[centre, width]| [centre - width, centre + width]);
         for (k, ([low, high], nuisance)) in bounds.zip(self.nuisances.names()).enumerate() {
-            let tolerance = ROUNDING * (high - low);
+            let tolerance = ROUNDING_OF_BOUNDS * (high - low);
             let is_beyond = |value: &&f64| **value < low - tolerance || **value > high + tolerance;
             if let Some(value) = values.column(l + k).iter().find(is_beyond) {
                 return Err(Error::data(format!("{place}, {}", nuisance.name))
