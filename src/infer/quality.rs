@@ -82,8 +82,9 @@ impl Quality<'_> {
         let mut whitened = vec![0.0; flux.len()];
         self.observations.whitening.whiten(star, &flux, &mut whitened);
         let of_nothing: f64 = whitened.iter().map(|value| value * value).sum();
+        let gain = of_nothing - part.chi_square[i];
         // What is no number is judged by other flags.
-        !(of_nothing - part.chi_square[i] < DETECTION)
+        gain.is_nan() || gain >= DETECTION
     }
 
     /// Whether the parallax is far from the measured one, and whether a measurement that entered is violated.

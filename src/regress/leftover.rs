@@ -16,7 +16,7 @@ use rayon::prelude::*;
 /// Percentile of the training stars' values beyond which a star is outside.
 const OUTSIDE: f64 = 99.9;
 /// Seed of the copies, in place of the model's, so that networks are not taught by the same noise.
-const NOISE: u64 = 0x1ef7_0e4;
+const NOISE: u64 = 0x01ef_70e4;
 
 /// Squares of what is left over of a star, and of what noise leaves.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -219,7 +219,8 @@ impl RegressionModel {
 fn has_light(observations: &Observations, star: usize) -> bool {
     let flux: Vec<f64> = observations.flux.row(star).iter().map(|flux| f64::from(*flux)).collect();
     let chi_square = observations.whitening.chi_square(star, &flux);
-    !(chi_square_tail(chi_square, observations.n_fluxes(star) as f64) >= SMALLEST_TAIL_PROBABILITY)
+    let tail = chi_square_tail(chi_square, observations.n_fluxes(star) as f64);
+    tail.is_nan() || tail < SMALLEST_TAIL_PROBABILITY
 }
 
 #[cfg(test)]

@@ -125,8 +125,8 @@ impl Recipe {
             let key = |key: &str| format!("stage '{}', {key}", learn.name);
             let space = ParameterSpace::union(effects.iter().flat_map(|effect| effect.parameters()))?;
             space.named(&learn.star_parameters).iter().try_for_each(|name| known(&key("star_parameters"), name))?;
-            let by_parameters = learn.weights.iter().filter(|weighting| !weighting.is_by_labels());
-            by_parameters.map(|weighting| known(&key("weight"), &weighting.by)).collect::<Result<()>>()?;
+            let mut by_parameters = learn.weights.iter().filter(|weighting| !weighting.is_by_labels());
+            by_parameters.try_for_each(|weighting| known(&key("weight"), &weighting.by))?;
         }
         // A strength of zero switches nothing on; the default names the penalty of an emulator, which a model
         // need not have.

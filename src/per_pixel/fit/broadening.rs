@@ -156,7 +156,8 @@ pub(super) fn shares(profile: &Profile, square: f64, half: usize) -> [Vec<f64>; 
         })
         .collect();
     let mut shares = [vec![0.0; half + 1], vec![0.0; half + 1]];
-    for k in 0..=half {
+    let [values, slopes] = &mut shares;
+    for (k, (of_value, of_slope)) in values.iter_mut().zip(slopes).enumerate() {
         let (mut sums, mut at) = ([0.0; 2], 0);
         for [value, slope] in &spectrum {
             sums[0] += value * cosine[at];
@@ -165,8 +166,8 @@ pub(super) fn shares(profile: &Profile, square: f64, half: usize) -> [Vec<f64>; 
             at -= if at >= 2 * n { 2 * n } else { 0 };
         }
         let [kept, slope] = profile.kept(k, s);
-        shares[0][k] = kept * sums[0];
-        shares[1][k] = kept * sums[1] + slope * sums[0];
+        *of_value = kept * sums[0];
+        *of_slope = kept * sums[1] + slope * sums[0];
     }
     let [sum, slope] = [0, 1].map(|which: usize| shares[which][0] + 2.0 * shares[which][1..].iter().sum::<f64>());
     let [values, slopes] = &mut shares;
