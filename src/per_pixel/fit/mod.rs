@@ -48,9 +48,10 @@ const GROUP: usize = 16;
 const LARGEST_DAMPING: f64 = 1e10;
 const FIRST_DAMPING: f64 = 1e-3;
 /// Part of χ² that is lost in the rounding of its terms: where a step promises less, that it does not hold
-/// what it promises says nothing; nor where it promises no more than [`NOTHING`], a tenth of an error.
+/// what it promises says nothing; nor where it promises no more than [`NOTHING`], one error: at a kink the
+/// optimum itself promises something.
 const ROUNDING: f64 = 1e-5;
-const NOTHING: f64 = 0.01;
+const NOTHING: f64 = 1.0;
 /// The next most similar templates at which a search that stalls begins again.
 const OTHERS: usize = 3;
 /// A label is never known better than this part of its range: sums would lose all else.
