@@ -268,7 +268,7 @@ mod tests {
         let of = |text: &str| read_toml::<Outer>(text);
         assert_eq!(of("inner = [{ range = [1.0, 2.0] }]").unwrap().inner[0].range, [1.0, 2.0]);
         let fault = of("inner = [{ range = [0.0, 1.0] }, { range = [3.0, 4.0, 5.0] }]").unwrap_err();
-        assert!(fault.contains("3 values in inner.2.range, of which 2 are taken") || fault.contains("range"), "{fault}");
+        assert_eq!(fault, "3 values in inner.2.range, of which 2 are taken");
         assert!(of("inner = [{ range = [1.0] }]").is_err());
     }
 }

@@ -187,14 +187,9 @@ impl Rows {
         for (position, parameter) in model.space.parameters.iter().enumerate() {
             let factor = parameter.model_units_per_file_unit;
             let mut target = values.column_mut(position);
-            match (held.get(&parameter.name), chunk.column_if_any(&parameter.name)?) {
-                (Some(value), _) => target.fill(value * factor),
-                (None, Some(column)) => {
-                    let quantity = Quantity::of(&parameter.name).with_unit(&parameter.unit);
-                    let read = quantity.read_from(column.clone(), quantity::Role::Value, None, first, notices)?.to_f64()?;
-                    target.iter_mut().zip(read).for_each(|(target, value)| *target = value * factor);
-                }
-                (None, None) => {
+            match given((&parameter.name, &parameter.unit), (chunk, first), held, notices)? {
+                Some(values) => target.iter_mut().zip(values).for_each(|(target, value)| *target = value * factor),
+                None => {
                     let value = default(parameter, chunk)?;
                     if first == 0 {
                         tracing::info!("no column '{}': {} for all rows", parameter.name, value / factor);
@@ -302,11 +297,32 @@ fn default(parameter: &Parameter, chunk: &Table) -> Result<f64> {
         Role::Distance => Some(parameter.start),
         Role::Label | Role::Shape => parameter.prior.map(|prior| prior.mean),
     };
-    value.ok_or_else(|| {
-        let names: Vec<&str> = chunk.columns().iter().map(|column| column.schema.name.as_str()).collect();
-        Error::data(format!("column '{}'", parameter.name))
-            .found(format!("only {}", names.join(", ")))
-            .expected("the parameters of the model in columns of their names")
-            .remedy(format!("Rename the column, or give --hold {}=VALUE.", parameter.name))
-    })
+    value.ok_or_else(|| not_given(&parameter.name, "parameters", chunk))
+}
+
+/// The values of a parameter in its unit in files, held for all rows or in a column of a part of the table
+/// that begins with row `first`; `None` where there is neither.
+pub(super) fn given(
+    (name, unit): (&str, &str),
+    (chunk, first): (&Table, usize),
+    held: &BTreeMap<String, f64>,
+    notices: &mut Notices,
+) -> Result<Option<Vec<f64>>> {
+    match (held.get(name), chunk.column_if_any(name)?) {
+        (Some(value), _) => Ok(Some(vec![*value; chunk.n_rows()])),
+        (None, Some(column)) => {
+            let quantity = Quantity::of(name).with_unit(unit);
+            Ok(Some(quantity.read_from(column.clone(), quantity::Role::Value, None, first, notices)?.to_f64()?))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+/// The error for one of the model's `kind` (parameters, labels) that is neither held nor in a column.
+pub(super) fn not_given(name: &str, kind: &str, chunk: &Table) -> Error {
+    let names: Vec<&str> = chunk.columns().iter().map(|column| column.schema.name.as_str()).collect();
+    Error::data(format!("column '{name}'"))
+        .found(format!("only {}", names.join(", ")))
+        .expected(format!("the {kind} of the model in columns of their names"))
+        .remedy(format!("Rename the column, or give --hold {name}=VALUE."))
 }

@@ -1,11 +1,11 @@
 //! `photosphere predict` with models of spectra: their fluxes at labels.
 
-use super::predict::Predicted;
+use super::predict::{Predicted, given, not_given};
 use crate::error::{Error, Result};
 use crate::observations::columns;
 use crate::per_pixel::emulate;
 use crate::pixel_networks::SpectralCore;
-use crate::quantity::{Facts, Notices, Quantity, Role};
+use crate::quantity::{Facts, Notices};
 use crate::table::{Column, ColumnSchema, Table};
 use ndarray::Array2;
 use serde_json::json;
@@ -39,22 +39,9 @@ pub(super) fn predicted(
     let (space, n, w) = (core.space(), chunk.n_rows(), core.card.grid.len());
     let mut labels = Array2::from_elem((n, space.len()), f64::NAN);
     for (k, name) in space.names.iter().enumerate() {
-        let mut target = labels.column_mut(k);
-        match (held.get(name), chunk.column_if_any(name)?) {
-            (Some(value), _) => target.fill(*value),
-            (None, Some(column)) => {
-                let quantity = Quantity::of(name).with_unit(&space.units[k]);
-                let read = quantity.read_from(column.clone(), Role::Value, None, first, notices)?.to_f64()?;
-                target.iter_mut().zip(read).for_each(|(target, value)| *target = value);
-            }
-            (None, None) => {
-                let names: Vec<&str> = chunk.columns().iter().map(|column| column.schema.name.as_str()).collect();
-                return Err(Error::data(format!("column '{name}'"))
-                    .found(format!("only {}", names.join(", ")))
-                    .expected("the labels of the model in columns of their names")
-                    .remedy(format!("Rename the column, or give --hold {name}=VALUE.")));
-            }
-        }
+        let values = given((name, &space.units[k]), (chunk, first), held, notices)?;
+        let values = values.ok_or_else(|| not_given(name, "labels", chunk))?;
+        labels.column_mut(k).iter_mut().zip(values).for_each(|(label, value)| *label = value);
     }
     let is_complete: Vec<bool> = labels.rows().into_iter().map(|row| row.iter().all(|value| value.is_finite())).collect();
     let complete: Vec<usize> = (0..n).filter(|&row| is_complete[row]).collect();

@@ -78,11 +78,7 @@ impl Quality<'_> {
         if sum > CLEAR_SIGNAL * f64::from(n) {
             return true;
         }
-        let flux: Vec<f64> = flux.iter().map(|&flux| f64::from(flux)).collect();
-        let mut whitened = vec![0.0; flux.len()];
-        self.observations.whitening.whiten(star, &flux, &mut whitened);
-        let of_nothing: f64 = whitened.iter().map(|value| value * value).sum();
-        let gain = of_nothing - part.chi_square[i];
+        let gain = self.observations.chi_square_of_nothing(star) - part.chi_square[i];
         // What is no number is judged by other flags.
         gain.is_nan() || gain >= DETECTION
     }

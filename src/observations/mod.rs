@@ -84,6 +84,12 @@ impl Observations {
         }
     }
 
+    /// χ² of no flux at all: what there is of a star beyond noise.
+    pub fn chi_square_of_nothing(&self, star: usize) -> f64 {
+        let flux: Vec<f64> = self.flux.row(star).iter().map(|flux| f64::from(*flux)).collect();
+        self.whitening.chi_square(star, &flux)
+    }
+
     /// Adds the stars of another part of the same files.
     ///
     /// # Errors

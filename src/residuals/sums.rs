@@ -5,6 +5,7 @@ use super::pairs::{Mixed, PairShares};
 use super::responses::packed;
 use crate::error::{Error, Result};
 use crate::statistics::chi_square_tail;
+use ndarray::ArrayView1;
 use serde::{Deserialize, Serialize};
 
 /// Classes of the tail probability of χ².
@@ -143,13 +144,16 @@ impl ResidualSums {
         // Only where noise does not make such a χ²: a weight that depended on every noise would pull offsets
         // towards zero.
         let weight = ((degrees + 3.0 * (2.0 * degrees).sqrt()) / chi_square).min(1.0);
-        let (score, information) = (score.to_vec(), stars.information.row(star).to_vec());
+        let single = stars.information.row(star);
         let n_groups = self.groups.len();
-        let mixed = share_of_pairs.map(|share| Mixed::of(&score, &information, n_groups, share));
+        let mixed = share_of_pairs.map(|share| Mixed::of(&score.to_vec(), &single.to_vec(), n_groups, share));
         mixed.iter().for_each(|mixed| self.pairs.add(mixed));
-        let own: Vec<f64> = (0..self.n_offsets()).map(|a| information[packed(a, a)]).collect();
-        let (score, information) = mixed.map_or((score, information), |mixed| (mixed.score, mixed.information));
-        for (a, own) in own.into_iter().enumerate() {
+        let (score, information) = match &mixed {
+            Some(mixed) => (ArrayView1::from(&mixed.score), ArrayView1::from(&mixed.information)),
+            None => (score, single),
+        };
+        for a in 0..self.n_offsets() {
+            let own = single[packed(a, a)];
             self.n[a] += u64::from(own > 0.0);
             self.score[a] += weight * score[a];
             for b in 0..=a {

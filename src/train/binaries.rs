@@ -19,8 +19,7 @@ use super::star_step;
 use super::state::TrainingState;
 use crate::error::Result;
 use crate::observations::{Constraint, Observations};
-use crate::optimise::dense::invert_positive_semidefinite;
-use crate::optimise::{LevenbergMarquardt, Method, NormalEquations};
+use crate::optimise::{LevenbergMarquardt, Method};
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2, TAU};
@@ -151,31 +150,24 @@ fn share(decisive: &[Pair]) -> Option<f64> {
 
 /// What measurement and the rest say of the parallax of every star, if both say something.
 fn pairs(state: &TrainingState, observations: &Observations, recipe: &Recipe, position: usize) -> Result<Vec<Option<Pair>>> {
-    let (n, p) = (observations.len(), state.model.space.len());
+    let n = observations.len();
     let parameter = &state.model.space.parameters[position];
     let factor = parameter.model_units_per_file_unit;
-    let posterior = star_step::posterior(state, observations, recipe)?;
-    let mut pairs: Vec<Option<Pair>> = vec![None; n];
-    for chunk in (0..n).collect::<Vec<usize>>().chunks(512) {
-        let normal = posterior.normal_equations(chunk, state.coordinates.select(Axis(0), chunk).view())?;
-        for (row, &star) in chunk.iter().enumerate() {
-            let Some((value, error)) = observations.constraint(&parameter.name, star) else { continue };
-            let curvature: Vec<f64> = normal.curvature.index_axis(Axis(0), row).iter().map(|value| 0.5 * value).collect();
-            let Some(covariance) = invert_positive_semidefinite(&curvature, p) else { continue };
-            let u = state.coordinates[[star, position]];
-            let variance = covariance.matrix[position * p + position] * (parameter.model_value_slope(u) / factor).powi(2);
-            let now = state.binaries.as_ref().and_then(|binaries| binaries.constraint.get(star)).unwrap_or((value, error));
-            let of_now = 1.0 / (now.1 * now.1);
-            // The posterior of x is that of the rest times the constraint.
-            let information = 1.0 / variance - of_now;
-            let fitted = parameter.model_value(u) / factor;
-            let expected = fitted + of_now * (fitted - now.0) / information;
-            if information > LEAST_INFORMATION / (error * error) && expected.is_finite() {
-                pairs[star] = Some(Pair { measured: (value, error * error), expected: (expected, 1.0 / information) });
-            }
-        }
-    }
-    Ok(pairs)
+    let variances = star_step::variances(state, observations, recipe, (position, &(0..n).collect::<Vec<usize>>()))?;
+    let pair = |(star, variance): (usize, Option<f64>)| -> Option<Pair> {
+        let (value, error) = observations.constraint(&parameter.name, star)?;
+        let u = state.coordinates[[star, position]];
+        let variance = variance? * (parameter.model_value_slope(u) / factor).powi(2);
+        let now = state.binaries.as_ref().and_then(|binaries| binaries.constraint.get(star)).unwrap_or((value, error));
+        let of_now = 1.0 / (now.1 * now.1);
+        // The posterior of x is that of the rest times the constraint.
+        let information = 1.0 / variance - of_now;
+        let fitted = parameter.model_value(u) / factor;
+        let expected = fitted + of_now * (fitted - now.0) / information;
+        let is_told = information > LEAST_INFORMATION / (error * error) && expected.is_finite();
+        is_told.then_some(Pair { measured: (value, error * error), expected: (expected, 1.0 / information) })
+    };
+    Ok(variances.into_iter().enumerate().map(pair).collect())
 }
 
 /// The same with what is expected multiplied by the median ratio of measured and expected parallax of the

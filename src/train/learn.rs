@@ -97,9 +97,8 @@ impl Run<'_> {
         })?;
         if follows(stage) {
             // Only training and stopping stars have followed.
-            let testing = self.state.stars(Part::Testing);
-            let held = self.held(stage);
-            self.follow_holding((&testing, &held), FOLLOWING_ITERATIONS)?;
+            let testing = learner.run.state.stars(Part::Testing);
+            learner.run.follow_holding((&testing, &learner.held), FOLLOWING_ITERATIONS)?;
         }
         let standing = walk.standing;
         Ok(Learned { gained: standing.best.is_none_or(|best| best.epochs > 0), returns: standing.returns })

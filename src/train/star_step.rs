@@ -5,7 +5,8 @@ use super::state::TrainingState;
 use crate::error::Result;
 use crate::learn::Judged;
 use crate::observations::Observations;
-use crate::optimise::{Method, Problems, Subset, minimise_in_chunks};
+use crate::optimise::dense::invert_positive_semidefinite;
+use crate::optimise::{Method, NormalEquations, Problems, Subset, minimise_in_chunks};
 use crate::posterior::{Posterior, Terms};
 use ndarray::Axis;
 use rayon::prelude::*;
@@ -98,6 +99,27 @@ pub(super) fn descend(
         steps.for_each(|(&position, slope)| state.coordinates[[star, position]] -= learning_rate * slope);
     }
     Ok(())
+}
+
+/// Variance of the coordinate of parameter `position` of the named stars, all others free; `None` where the
+/// data and the priors do not tell it.
+pub(super) fn variances(
+    state: &TrainingState,
+    observations: &Observations,
+    recipe: &Recipe,
+    (position, stars): (usize, &[usize]),
+) -> Result<Vec<Option<f64>>> {
+    let p = state.model.space.len();
+    let posterior = posterior(state, observations, recipe)?;
+    let mut all = Vec::with_capacity(stars.len());
+    for chunk in stars.chunks(2 * CHUNK) {
+        let normal = posterior.normal_equations(chunk, state.coordinates.select(Axis(0), chunk).view())?;
+        all.extend(normal.curvature.outer_iter().map(|curvature| {
+            let half: Vec<f64> = curvature.iter().map(|value| 0.5 * value).collect();
+            Some(invert_positive_semidefinite(&half, p)?.matrix[position * p + position])
+        }));
+    }
+    Ok(all)
 }
 
 /// Losses of stars where they are, each per finite flux; the flux part robust as in the global step.

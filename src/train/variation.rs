@@ -12,11 +12,9 @@ use super::recipe::Recipe;
 use super::star_step;
 use super::state::{Part, TrainingState};
 use crate::error::Result;
-use crate::model::{CURVE_VARIATION, LN_CURVE, Role};
+use crate::model::{ClosedForm, ForwardModel};
 use crate::observations::Observations;
-use crate::optimise::dense::invert_positive_semidefinite;
-use crate::optimise::{LevenbergMarquardt, Method, NormalEquations};
-use ndarray::Axis;
+use crate::optimise::{LevenbergMarquardt, Method};
 
 /// Part of the training stars, those with the smallest variances of ξ, that tell it, and how many there must
 /// be.
@@ -28,19 +26,50 @@ const NEAR: f64 = 0.02;
 /// Iterations with which stars follow.
 const FOLLOWING_ITERATIONS: u32 = 6;
 
+/// Where a model has ξ and its curve.
+struct Variation {
+    /// Of ξ among the parameters.
+    position: usize,
+    /// Names of the weights b and s `[W]`.
+    ln_curve: String,
+    slope: String,
+    /// 1 where the curve varies, 0 in the bands whose curve is fixed `[W]`.
+    varies: Vec<f64>,
+}
+
+impl Variation {
+    fn of(model: &ForwardModel) -> Result<Option<Self>> {
+        let dust = model.effects.iter().find_map(|effect| match effect.closed_form(&model.grid) {
+            Some(ClosedForm::Dust { ln_curve, variation: Some((xi, slope, varies)), .. }) => Some((xi, ln_curve, slope, varies)),
+            _ => None,
+        });
+        let of_model = |(xi, ln_curve, slope, varies): (String, _, _, _)| {
+            Ok(Self { position: model.space.position(&xi)?, ln_curve, slope, varies })
+        };
+        dust.map(of_model).transpose()
+    }
+
+    /// Whether ln R rises with ξ in the red rather than in the blue, where it varies.
+    fn is_redder(&self, model: &ForwardModel) -> Result<bool> {
+        let slope = model.weights.values(&self.slope)?;
+        let n = self.varies.iter().sum::<f64>();
+        let of = |value: &dyn Fn(f64, f64) -> f64| -> f64 {
+            let points = model.grid.wavelength.iter().zip(&slope).zip(&self.varies);
+            points.map(|((nm, slope), varies)| varies * value(nm.ln(), *slope)).sum()
+        };
+        let middle = of(&|x, _| x) / n.max(1.0);
+        Ok(of(&|x, slope| (x - middle) * slope) >= 0.0)
+    }
+}
+
 /// Brings ξ to its prior's mean and variance; does nothing where the model has none, or too few stars tell
 /// it.
 pub(super) fn normalise(state: &mut TrainingState, observations: &Observations, recipe: &Recipe) -> Result<()> {
-    let names = state.model.weights.names();
-    if ![LN_CURVE, CURVE_VARIATION].iter().all(|name| names.iter().any(|known| known == name)) {
-        return Ok(());
-    }
-    let is_variation = |parameter: &crate::model::Parameter| parameter.role == Role::Shape && parameter.prior.is_some();
-    let Some(position) = state.model.space.parameters.iter().position(is_variation) else { return Ok(()) };
+    let Some(variation) = Variation::of(&state.model)? else { return Ok(()) };
     let all = state.kept_stars();
     let method = LevenbergMarquardt { max_iterations: FOLLOWING_ITERATIONS, ..LevenbergMarquardt::default() };
     let method = Method::LevenbergMarquardt(method);
-    let mut telling = told(state, observations, recipe, (position, &state.stars(Part::Training)))?;
+    let mut telling = told(state, observations, recipe, (variation.position, &state.stars(Part::Training)))?;
     telling.sort_by(|one, other| one.variance.total_cmp(&other.variance));
     telling.truncate(telling.len() / TELLING);
     let telling: Vec<usize> = telling.iter().map(|told| told.star).collect();
@@ -48,28 +77,29 @@ pub(super) fn normalise(state: &mut TrainingState, observations: &Observations, 
         return Ok(());
     }
     for round in 0..ROUNDS {
-        let told = told(state, observations, recipe, (position, &telling))?;
+        let told = told(state, observations, recipe, (variation.position, &telling))?;
         let n = told.len().max(1) as f64;
         let mean = told.iter().map(|told| told.xi).sum::<f64>() / n;
         let scale = (told.iter().map(|told| (told.xi - mean).powi(2) + told.variance).sum::<f64>() / n).sqrt();
         if !(scale > 0.0 && scale.is_finite()) {
             return Ok(());
         }
-        let sign = if redder(state)? { 1.0 } else { -1.0 };
+        let sign = if variation.is_redder(&state.model)? { 1.0 } else { -1.0 };
         if mean.abs() < NEAR && (scale - 1.0).abs() < NEAR && sign > 0.0 {
             break;
         }
         tracing::debug!(round, mean, scale, sign, "variation of the extinction curve");
         let device = state.model.device().clone();
-        let [curve, slope] = [LN_CURVE, CURVE_VARIATION].map(|name| state.model.weights.values(name));
-        let (mut curve, mut slope) = (curve?, slope?);
+        let weights = &mut state.model.weights;
+        let (mut curve, mut slope) = (weights.values(&variation.ln_curve)?, weights.values(&variation.slope)?);
         let zero = mean.tanh();
-        curve.iter_mut().zip(&slope).for_each(|(b, s)| *b += s * zero);
+        // In fixed bands s has a value that does nothing.
+        curve.iter_mut().zip(&slope).zip(&variation.varies).for_each(|((b, s), varies)| *b += varies * s * zero);
         slope.iter_mut().for_each(|s| *s *= sign * scale * (1.0 - zero * zero));
-        state.model.weights.set(LN_CURVE, &curve, &device)?;
-        state.model.weights.set(CURVE_VARIATION, &slope, &device)?;
+        weights.set(&variation.ln_curve, &curve, &device)?;
+        weights.set(&variation.slope, &slope, &device)?;
         for &star in &all {
-            let xi = &mut state.coordinates[[star, position]];
+            let xi = &mut state.coordinates[[star, variation.position]];
             *xi = sign * (*xi - mean) / scale;
         }
         star_step::minimise(state, observations, recipe, &all, &method)?;
@@ -91,32 +121,10 @@ fn told(
     recipe: &Recipe,
     (position, stars): (usize, &[usize]),
 ) -> Result<Vec<Told>> {
-    let p = state.model.space.len();
-    let posterior = star_step::posterior(state, observations, recipe)?;
-    let mut all = Vec::with_capacity(stars.len());
-    for chunk in stars.chunks(512) {
-        let normal = posterior.normal_equations(chunk, state.coordinates.select(Axis(0), chunk).view())?;
-        for (row, &star) in chunk.iter().enumerate() {
-            let half: Vec<f64> = normal.curvature.index_axis(Axis(0), row).iter().map(|value| 0.5 * value).collect();
-            let Some(covariance) = invert_positive_semidefinite(&half, p) else { continue };
-            let (xi, variance) = (state.coordinates[[star, position]], covariance.matrix[position * p + position]);
-            if xi.is_finite() && variance.is_finite() {
-                all.push(Told { star, xi, variance });
-            }
-        }
-    }
-    Ok(all)
-}
-
-/// Whether ln R rises with ξ in the red rather than in the blue, among the wavelengths that vary.
-fn redder(state: &TrainingState) -> Result<bool> {
-    let slope = state.model.weights.values(CURVE_VARIATION)?;
-    let fixed = ["w1", "w2"];
-    let grid = &state.model.grid;
-    let varies: Vec<(f64, f64)> = (grid.wavelength.iter().zip(&slope).zip(&grid.names))
-        .filter(|(_, name)| !fixed.contains(&name.to_lowercase().as_str()))
-        .map(|((nm, slope), _)| (nm.ln(), *slope))
-        .collect();
-    let middle = varies.iter().map(|(x, _)| x).sum::<f64>() / varies.len().max(1) as f64;
-    Ok(varies.iter().map(|(x, slope)| (x - middle) * slope).sum::<f64>() >= 0.0)
+    let variances = star_step::variances(state, observations, recipe, (position, stars))?;
+    let of_star = |(&star, variance): (&usize, Option<f64>)| {
+        let (xi, variance) = (state.coordinates[[star, position]], variance?);
+        (xi.is_finite() && variance.is_finite()).then_some(Told { star, xi, variance })
+    };
+    Ok(stars.iter().zip(variances).filter_map(of_star).collect())
 }

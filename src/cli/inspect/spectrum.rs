@@ -12,7 +12,7 @@ use crate::optimise::dense::unpack_upper_triangle;
 use crate::package::{Estimator, Package, Request};
 use crate::quantity::symbol;
 use crate::table::{Table, Values};
-use crate::validate::figure::SpectrumFigure;
+use crate::validate::figure::{FittedFlux, SpectrumFigure};
 use crate::validate::number::{significant, with_error};
 use ndarray::{Array2, ArrayView2};
 use serde_json::json;
@@ -74,11 +74,13 @@ pub fn inspect(arguments: &Arguments, star: i64, data: &Path, package: Arc<dyn P
         text.extend(meanings.iter().map(|(name, _)| format!("flag: {name}")));
         let figure = SpectrumFigure {
             title: &format!("source_id {star}"),
-            wavelength: &observations.grid.wavelength,
-            flux: &flux,
-            flux_error: &flux_error,
-            fit: &fit.row(0).to_vec(),
-            flux_label: &flux_label(&observations.flux_unit),
+            fitted: FittedFlux {
+                wavelength: &observations.grid.wavelength,
+                flux: &flux,
+                flux_error: &flux_error,
+                fit: &fit.row(0).to_vec(),
+                flux_label: &flux_label(&observations.flux_unit),
+            },
             text: &text,
             lines: lines.as_ref().map(|(label, at)| (*label, at.as_slice())),
         };

@@ -13,7 +13,7 @@ use crate::quantity::symbol;
 use crate::run::inputs::{Inputs, require_utf8};
 use crate::table::{Table, check_target, read_chunks};
 use crate::train::TrainedModel;
-use crate::validate::figure::{Figure, StarEstimate, StarFigure};
+use crate::validate::figure::{Figure, FittedFlux, StarEstimate, StarFigure};
 use crate::validate::number::{significant, with_error};
 use serde_json::json;
 use std::fmt::Write;
@@ -123,11 +123,13 @@ fn figure(observations: &Observations, estimates: &Estimates, fit: &[f64]) -> Fi
         fitted(estimates).map(|(name, unit, value, error)| StarEstimate { name: symbol(name), unit, value, error }).collect();
     StarFigure {
         title: &format!("source_id {}", estimates.ids[0]),
-        wavelength: &observations.grid.wavelength,
-        flux: &flux,
-        flux_error: &flux_error,
-        fit,
-        flux_label: &flux_label(&observations.flux_unit),
+        fitted: FittedFlux {
+            wavelength: &observations.grid.wavelength,
+            flux: &flux,
+            flux_error: &flux_error,
+            fit,
+            flux_label: &flux_label(&observations.flux_unit),
+        },
         estimates: &shown,
         covariance: Some(estimates.covariance.index_axis(ndarray::Axis(0), 0)),
     }

@@ -39,7 +39,7 @@ pub use model_error::ModelErrorCurve;
 pub use pit::{Classes, PitHistogram, PitHistograms};
 pub use pulls::{PullHistogram, PullHistograms};
 pub use sample::SampleDiagram;
-pub use spectrum::SpectrumFigure;
+pub use spectrum::{FittedFlux, SpectrumFigure};
 pub use star::{StarEstimate, StarFigure};
 pub use training::TrainingCurves;
 pub use wavelength_residuals::WavelengthResiduals;

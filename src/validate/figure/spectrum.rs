@@ -11,10 +11,9 @@ const PANELS: f64 = 0.76;
 /// Distance of lines of text at most.
 const LINE: f64 = 22.0;
 
-/// Data and fit of one spectrum.
+/// Observed fluxes of a star and a fit, with which its figures begin.
 #[derive(Debug, Clone, Copy)]
-pub struct SpectrumFigure<'a> {
-    pub title: &'a str,
+pub struct FittedFlux<'a> {
     /// Wavelength in nm.
     pub wavelength: &'a [f64],
     /// Observed flux; NaN where missing.
@@ -25,6 +24,20 @@ pub struct SpectrumFigure<'a> {
     pub fit: &'a [f64],
     /// Label of the flux axis with its unit.
     pub flux_label: &'a str,
+}
+
+impl FittedFlux<'_> {
+    /// (f − f̂)/σ; NaN where there is none.
+    pub fn residuals(&self) -> Vec<f64> {
+        self.flux.iter().zip(self.fit).zip(self.flux_error).map(|((f, fit), e)| (f - fit) / e).collect()
+    }
+}
+
+/// Data and fit of one spectrum.
+#[derive(Debug, Clone, Copy)]
+pub struct SpectrumFigure<'a> {
+    pub title: &'a str,
+    pub fitted: FittedFlux<'a>,
     /// What stands beside the panels.
     pub text: &'a [String],
     /// Wavelengths of the lines of a label, and its name; `None` for no such marks.
@@ -47,9 +60,10 @@ impl SpectrumFigure<'_> {
     }
 
     fn panels(&self, canvas: &mut Canvas, cell: Rect) {
+        let fitted = &self.fitted;
         let (upper, lower) = cell.split_rows(0.66);
-        let x = Axis::covering("wavelength (nm)", values(self.wavelength));
-        let y = Axis::covering(self.flux_label, values(self.flux).chain(values(self.fit)));
+        let x = Axis::covering("wavelength (nm)", values(fitted.wavelength));
+        let y = Axis::covering(fitted.flux_label, values(fitted.flux).chain(values(fitted.fit)));
         let mut legend = vec![Key::new("observed", INK, Mark::Line), Key::new("fit", VERMILLION, Mark::Line)];
         legend.extend(self.lines.map(|(label, _)| Key::new(format!("lines of {label}"), BLUE, Mark::Line)));
         let mut panel = Panel::new(canvas, upper, &Heading::legend(legend), x.clone().without_numbers(), y);
@@ -57,17 +71,16 @@ impl SpectrumFigure<'_> {
             let unnamed: Vec<(f64, &str)> = at.iter().map(|at| (*at, "")).collect();
             panel.verticals(&unnamed, Stroke::solid(faded(BLUE, 0.35), 1.0));
         }
-        panel.line(self.wavelength, self.flux, Stroke::solid(INK, 1.0));
-        panel.line(self.wavelength, self.fit, Stroke::solid(VERMILLION, 1.5));
-        if !has_finite(self.flux) {
+        panel.line(fitted.wavelength, fitted.flux, Stroke::solid(INK, 1.0));
+        panel.line(fitted.wavelength, fitted.fit, Stroke::solid(VERMILLION, 1.5));
+        if !has_finite(fitted.flux) {
             panel.note("no observed flux");
         }
 
-        let residuals: Vec<f64> =
-            self.flux.iter().zip(self.fit).zip(self.flux_error).map(|((f, fit), e)| (f - fit) / e).collect();
+        let residuals = fitted.residuals();
         let y = Axis::covering("(observed − fit) / σ", values(&residuals).chain([-3.0, 3.0]));
         let mut panel = Panel::new(canvas, lower, &Heading::default(), x, y);
-        panel.line(self.wavelength, &residuals, Stroke::solid(INK, 1.0));
+        panel.line(fitted.wavelength, &residuals, Stroke::solid(INK, 1.0));
         panel.horizontal(0.0, Stroke::solid(VERMILLION, 1.5));
     }
 }

@@ -3,6 +3,7 @@
 use super::axis::Axis;
 use super::canvas::{Align, Canvas, Point, Rect, Stroke};
 use super::panel::{Heading, Key, Mark, Panel};
+use super::spectrum::FittedFlux;
 use super::theme::{BLUE, INK, LABEL_SIZE, MUTED, TITLE_SIZE, VERMILLION, faded};
 use super::{Figure, has_finite, values};
 use crate::validate::number::with_error;
@@ -24,16 +25,7 @@ pub struct StarEstimate<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct StarFigure<'a> {
     pub title: &'a str,
-    /// Wavelength in nm.
-    pub wavelength: &'a [f64],
-    /// Observed flux; NaN where missing.
-    pub flux: &'a [f64],
-    /// 1σ errors; not finite where missing.
-    pub flux_error: &'a [f64],
-    /// Predicted flux at the estimate.
-    pub fit: &'a [f64],
-    /// Label of the flux axis with its unit.
-    pub flux_label: &'a str,
+    pub fitted: FittedFlux<'a>,
     pub estimates: &'a [StarEstimate<'a>],
     /// Covariance of the estimates in their units and order, `[P, P]`.
     pub covariance: Option<ArrayView2<'a, f64>>,
@@ -57,40 +49,41 @@ impl StarFigure<'_> {
     }
 
     fn spectrum(&self, canvas: &mut Canvas, cell: Rect) {
+        let fitted = &self.fitted;
         let (upper, lower) = cell.split_rows(0.64);
-        let x = Axis::covering_logarithmic("wavelength (nm)", values(self.wavelength));
+        let x = Axis::covering_logarithmic("wavelength (nm)", values(fitted.wavelength));
         let observed: Vec<f64> =
-            self.flux.iter().zip(self.flux_error).map(|(f, e)| if e.is_finite() { *f } else { f64::NAN }).collect();
-        let shifted = |sign: f64| -> Vec<f64> { observed.iter().zip(self.flux_error).map(|(f, e)| f + sign * e).collect() };
+            fitted.flux.iter().zip(fitted.flux_error).map(|(f, e)| if e.is_finite() { *f } else { f64::NAN }).collect();
+        let shifted = |sign: f64| -> Vec<f64> { observed.iter().zip(fitted.flux_error).map(|(f, e)| f + sign * e).collect() };
         let (low, high) = (shifted(-1.0), shifted(1.0));
-        let shown: Vec<f64> = values(&observed).chain(values(self.fit)).collect();
+        let shown: Vec<f64> = values(&observed).chain(values(fitted.fit)).collect();
         let smallest = shown.iter().copied().filter(|flux| *flux > 0.0).fold(f64::INFINITY, f64::min);
         let largest = shown.iter().copied().filter(|flux| flux.is_finite()).fold(0.0, f64::max);
         // infrared fluxes are a hundredth of the optical ones: a linear axis would hide them
         let y = match largest > 20.0 * smallest && shown.iter().all(|flux| flux.is_nan() || *flux > 0.0) {
-            true => Axis::covering_logarithmic(self.flux_label, shown),
-            false => Axis::covering(self.flux_label, shown.into_iter().chain([0.0])),
+            true => Axis::covering_logarithmic(fitted.flux_label, shown),
+            false => Axis::covering(fitted.flux_label, shown.into_iter().chain([0.0])),
         };
         let legend = vec![Key::new("observed", INK, Mark::Point), Key::new("fit", VERMILLION, Mark::Line)];
         let mut panel = Panel::new(canvas, upper, &Heading::legend(legend), x.clone().without_numbers(), y);
         // Bands need not be in the order of their wavelengths.
-        let mut order: Vec<usize> = (0..self.wavelength.len().min(self.fit.len())).collect();
-        order.sort_by(|&a, &b| self.wavelength[a].total_cmp(&self.wavelength[b]));
-        let [along, fit] = [self.wavelength, self.fit].map(|values| order.iter().map(|&at| values[at]).collect::<Vec<f64>>());
+        let mut order: Vec<usize> = (0..fitted.wavelength.len().min(fitted.fit.len())).collect();
+        order.sort_by(|&a, &b| fitted.wavelength[a].total_cmp(&fitted.wavelength[b]));
+        let [along, fit] = [fitted.wavelength, fitted.fit].map(|values| order.iter().map(|&at| values[at]).collect::<Vec<f64>>());
         panel.line(&along, &fit, Stroke::solid(VERMILLION, 1.5));
-        panel.error_bars(self.wavelength, &low, &high, Stroke::solid(INK, 1.0));
-        panel.points(self.wavelength, &observed, 2.0, INK);
+        panel.error_bars(fitted.wavelength, &low, &high, Stroke::solid(INK, 1.0));
+        panel.points(fitted.wavelength, &observed, 2.0, INK);
         if !has_finite(&observed) {
             panel.note("no observed flux");
         }
 
-        let residuals: Vec<f64> = observed.iter().zip(self.fit).zip(self.flux_error).map(|((f, fit), e)| (f - fit) / e).collect();
+        let residuals = FittedFlux { flux: &observed, ..*fitted }.residuals();
         let y = Axis::covering("(observed − fit) / σ", residuals.iter().flat_map(|r| [r - 1.0, r + 1.0]).chain([-3.0, 3.0]));
         let mut panel = Panel::new(canvas, lower, &Heading::default(), x, y);
         panel.horizontal(0.0, Stroke::solid(VERMILLION, 1.5));
         let (low, high): (Vec<f64>, Vec<f64>) = residuals.iter().map(|r| (r - 1.0, r + 1.0)).unzip();
-        panel.error_bars(self.wavelength, &low, &high, Stroke::solid(faded(INK, 0.5), 1.0));
-        panel.points(self.wavelength, &residuals, 2.0, INK);
+        panel.error_bars(fitted.wavelength, &low, &high, Stroke::solid(faded(INK, 0.5), 1.0));
+        panel.points(fitted.wavelength, &residuals, 2.0, INK);
     }
 
     /// Estimates in the upper right, pairs of parameters below the diagonal.

@@ -125,11 +125,13 @@ fn star() -> Figure {
     let covariance = Array2::from_shape_fn((5, 5), |(i, j)| correlation[[i, j]] * sigma[i] * sigma[j]);
     StarFigure {
         title: "Gaia DR3 4295806720, χ² = 63.1 for 60 degrees of freedom",
-        wavelength: &wavelength,
-        flux: &flux,
-        flux_error: &error,
-        fit: &fit,
-        flux_label: "flux (10^{−18} W m^{−2} nm^{−1})",
+        fitted: FittedFlux {
+            wavelength: &wavelength,
+            flux: &flux,
+            flux_error: &error,
+            fit: &fit,
+            flux_label: "flux (10^{−18} W m^{−2} nm^{−1})",
+        },
         estimates: &estimates,
         covariance: Some(covariance.view()),
     }
@@ -271,11 +273,7 @@ fn degenerate_figures(x: &[f64], y: &[f64]) -> Vec<Figure> {
     let covariance = Array2::from_shape_fn((estimates.len(), estimates.len()), |_| y.first().copied().unwrap_or(0.0));
     let star = StarFigure {
         title: "",
-        wavelength: x,
-        flux: y,
-        flux_error: x,
-        fit: y,
-        flux_label: "flux",
+        fitted: FittedFlux { wavelength: x, flux: y, flux_error: x, fit: y, flux_label: "flux" },
         estimates: &estimates,
         covariance: Some(covariance.view()),
     };

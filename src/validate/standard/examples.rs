@@ -4,7 +4,7 @@
 use super::context::{Context, coordinates, pick};
 use crate::error::Result;
 use crate::quantity::{plain_symbol, symbol};
-use crate::validate::figure::{StarEstimate, StarFigure};
+use crate::validate::figure::{FittedFlux, StarEstimate, StarFigure};
 use crate::validate::number::significant;
 use crate::validate::report::Report;
 use ndarray::s;
@@ -70,11 +70,13 @@ fn figure(context: &Context<'_>, report: &mut Report, name: &str, star: usize) -
         if truth.is_empty() { format!("{name}.") } else { format!("{name}. Its true parameters: {}.", truth.join(", ")) };
     let figure = StarFigure {
         title: &title,
-        wavelength: &pick(&model.grid.wavelength, &order),
-        flux: &row(&observations.flux),
-        flux_error: &row(&observations.flux_error),
-        fit: &pick(&predicted.row(0).to_vec(), &order),
-        flux_label: "flux (10^{−18} W m^{−2} nm^{−1})",
+        fitted: FittedFlux {
+            wavelength: &pick(&model.grid.wavelength, &order),
+            flux: &row(&observations.flux),
+            flux_error: &row(&observations.flux_error),
+            fit: &pick(&predicted.row(0).to_vec(), &order),
+            flux_label: "flux (10^{−18} W m^{−2} nm^{−1})",
+        },
         estimates: &estimates,
         covariance: Some(map.covariance.slice(s![star, .., ..])),
     };
