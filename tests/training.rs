@@ -60,6 +60,46 @@ fn the_prior_is_that_of_labels_without_their_noise() {
     assert!(deconvolved > measured + 0.05, "{deconvolved} {measured}");
 }
 
+/// What no star has measured is not learned: said of E and of parallaxes, with impossible errors beside.
+#[test]
+fn what_nothing_measures_is_said() {
+    let mut table = table(600);
+    for name in ["extinction", "extinction_error"] {
+        table.take(name).unwrap();
+    }
+    let mut error = table.take("logg_error").unwrap();
+    let mut values = error.to_f64().unwrap();
+    values.iter_mut().step_by(3).for_each(|value| *value = -1.0);
+    (error.values, error.valid) = (Values::Float64(values), None);
+    table.push(error).unwrap();
+    let head = HEAD.replace("[transforms]", "[data]\noptional = ['extinction']\n[transforms]");
+    let short = "[[stage]]\nkind = 'learn'\nname = 'short'\nepochs = 1\nlearning_rate = 1e-3\n";
+    let recipe = Recipe::parse(&format!("{head}{short}"), "test").unwrap();
+    let (trained, _) = train(&recipe, &observe(table), &Registry::standard(), &Device::cpu(), None, &mut |_, _| Ok(())).unwrap();
+    let warnings = trained.card.warnings.join("\n");
+    assert!(warnings.contains("no star has a measured extinction"), "{warnings}");
+    assert!(!warnings.contains("no star has a measured parallax"), "{warnings}");
+    assert!(warnings.contains("200 of 600 stars have an impossible value among those of teff"), "{warnings}");
+}
+
+/// A label that is the same for all stars is refused before the first epoch.
+#[test]
+fn labels_without_a_spread_are_refused_first() {
+    let mut table = table(600);
+    let mut feh = table.take("feh").unwrap();
+    (feh.values, feh.valid) = (Values::Float64(vec![-0.5; 600]), None);
+    table.push(feh).unwrap();
+    let recipe = Recipe::parse(&format!("{HEAD}{FIRST}"), "test").unwrap();
+    let mut epochs = 0;
+    let trained = train(&recipe, &observe(table), &Registry::standard(), &Device::cpu(), None, &mut |_, _| {
+        epochs += 1;
+        Ok(())
+    });
+    let message = trained.err().unwrap().to_string();
+    assert!(message.contains("column 'feh': found -0.5 for all"), "{message}");
+    assert_eq!(epochs, 0);
+}
+
 #[test]
 fn pairs_of_stars_are_known_without_cleaning() {
     let observations = survey(1500);

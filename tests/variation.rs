@@ -1,18 +1,18 @@
 //! Fits of a model whose extinction curve varies (ξ): searches end, and their optima are the best, also where
-//! the model does not explain the fluxes.
+//! the model does not explain the fluxes. And the training of one.
 //!
-//! The model is the shipped one of the simulation with the family of curves of Cardelli, Clayton & Mathis
-//! (1989) in R_V, the stars are simulated with R_V scattered by 0.3.
+//! The model of the fits is the shipped one of the simulation with the family of curves of Cardelli, Clayton
+//! & Mathis (1989) in R_V, the stars are simulated with R_V scattered by 0.3.
 
 use photosphere::infer::audit::{AuditOptions, audit};
 use photosphere::infer::{Estimates, FitOptions, fit, flags, read_options};
 use photosphere::model::{CURVE_VARIATION, ForwardModel, LN_CURVE, Registry};
-use photosphere::observations::Observations;
+use photosphere::observations::{Observations, ReadOptions};
 use photosphere::simulate::{SurveyConfig, simulate};
 use photosphere::spectrum::extinction_law::ccm89_optical_depth;
 use photosphere::table::{Column, Table, Values};
 use photosphere::tensor::Device;
-use photosphere::train::TrainedModel;
+use photosphere::train::{Recipe, TrainedModel, train};
 use photosphere::validate::audit::AuditSummary;
 use std::path::PathBuf;
 
@@ -112,4 +112,60 @@ fn optima_with_a_varying_curve_are_the_best() {
     let summary = AuditSummary::new(&audited, &estimates.flags);
     println!("{summary}");
     assert!(summary.all.gaps[0].n <= 1);
+}
+
+/// The recipe `xp` with a curve that varies finds what R_V does, from ξ = 0 and a slope in 1/λ: ξ of new
+/// stars follows their R_V, and [Fe/H] does not. Without it, [Fe/H] follows R_V.
+#[test]
+fn a_training_finds_how_the_curve_varies() {
+    let survey = SurveyConfig { n_stars: 5000, r_v_scatter: 0.3, ..Default::default() };
+    let overlap = simulate(&survey).unwrap();
+    let new = simulate(&SurveyConfig { n_stars: 2500, first_star: 8_000_000, binary_fraction: 0.0, seed: 5, ..survey }).unwrap();
+    let truth = |name: &str| new.column(name).unwrap().to_f64().unwrap();
+    let (xi, reddening, metallicity) = (truth("true_xi"), truth("true_extinction"), truth("true_feh"));
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let constant = std::fs::read_to_string(directory.join("models/recipes/xp.toml")).unwrap();
+    let varying = constant.replacen("kind = \"extinction\"", "kind = \"extinction\"\nvariation = true\nshape_scatter = 0.3", 1);
+    let metallicity_with_xi = [&varying, &constant].map(|text| {
+        let recipe = Recipe::parse(text, "xp").unwrap();
+        let read = ReadOptions { constraints: recipe.data.constraints.clone(), ..Default::default() };
+        let stars = Observations::from_table(overlap.clone(), &read).unwrap();
+        let trained = train(&recipe, &stars, &Registry::standard(), &Device::cpu(), None, &mut |_, _| Ok(())).unwrap().0;
+        let options = FitOptions::default().likelihood_only();
+        let observations = Observations::from_table(new.clone(), &read_options(&trained, &options)).unwrap();
+        let fitted = fit(&trained, &observations, &options).unwrap();
+        let column = |name: &str| fitted.parameters.iter().position(|(other, _, _)| other == name);
+        let good: Vec<usize> = (0..2500).filter(|&i| reddening[i] > 0.3 && fitted.flags[i] < 8).collect();
+        if let Some(at) = column("xi") {
+            let dusty: Vec<usize> = good.iter().copied().filter(|&i| reddening[i] > 0.5).collect();
+            let of = |stars: &[usize]| {
+                let found: Vec<f64> = stars.iter().map(|&i| fitted.values[[i, at]]).collect();
+                line(&stars.iter().map(|&i| xi[i]).collect::<Vec<_>>(), &found)
+            };
+            let ([_, all], [slope, r]) = (of(&good), of(&dusty));
+            println!("{} stars, r {all:.3}; {} with E > 0.5, r {r:.3}, slope {:.2}", good.len(), dusty.len(), slope / 0.3);
+            assert!(all > 0.87 && r > 0.9 && (0.7..1.1).contains(&(slope / 0.3)));
+        }
+        let at = column("feh").unwrap();
+        let pulls: Vec<f64> = good
+            .iter()
+            .map(|&i| (fitted.values[[i, at]] - metallicity[i]) / fitted.covariance[[i, at, at]].sqrt())
+            .map(|pull| pull.clamp(-5.0, 5.0))
+            .collect();
+        line(&good.iter().map(|&i| xi[i]).collect::<Vec<_>>(), &pulls)[0]
+    });
+    println!(
+        "pull of [Fe/H] per unit of ξ: {:.2} with a curve that varies, {:.2} without",
+        metallicity_with_xi[0], metallicity_with_xi[1]
+    );
+    assert!(metallicity_with_xi[0].abs() < 0.35 && metallicity_with_xi[1] < -0.8);
+}
+
+/// Slope of y over x, and the correlation.
+fn line(x: &[f64], y: &[f64]) -> [f64; 2] {
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let (mx, my) = (mean(x), mean(y));
+    let sum = |of: &dyn Fn(f64, f64) -> f64| x.iter().zip(y).map(|(x, y)| of(x - mx, y - my)).sum::<f64>();
+    let (xx, xy, yy) = (sum(&|x, _| x * x), sum(&|x, y| x * y), sum(&|_, y| y * y));
+    [xy / xx, xy / (xx * yy).sqrt()]
 }

@@ -89,6 +89,8 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let LearnedCalibration { calibration: learned, unresolved_pairs } =
         learned.ok_or_else(|| too_few(format!("{} stars that tell nothing in common", good.len())))?;
 
+    let learned = with_former(&trained, learned, &constraints);
+
     let factors = label_errors(fitter.model(), &stars, (&good, &estimates.coordinates), &constraints, Some(&learned))?;
     factors.iter().filter_map(LabelError::warning).for_each(warn_once);
     let mut more: Vec<String> = unresolved_pairs.map(of_unresolved_pairs).into_iter().collect();
@@ -121,6 +123,27 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let provenance = Provenance::new("calibrate").with("model_sha256", &trained.sha256).with_inputs(&scan(observations)?);
     changed_model::write(&changed, model, (output, *overwrite), &provenance)?;
     Ok(Outcome::answer(format!("{} stars\n{text}", good.len()), summary))
+}
+
+/// What was learned, with what the model knew of parameters that these stars do not tell.
+fn with_former(trained: &TrainedModel, learned: Calibration, constraints: &[String]) -> Calibration {
+    let space = &trained.model.space;
+    let Some(former) = &trained.model.calibration else { return learned };
+    let positions = 0..space.len();
+    let kept: Vec<usize> = positions
+        .filter(|&position| {
+            !constraints.contains(&space.parameters[position].name) && former.covariance[position][position] > 0.0
+        })
+        .collect();
+    if kept.is_empty() {
+        return learned;
+    }
+    let names: Vec<&str> = kept.iter().map(|&position| space.parameters[position].name.as_str()).collect();
+    warn_once(format!(
+        "no star has a measured {}: the errors of its zero points stay what they were, without what they have in common with the others",
+        names.join(" or ")
+    ));
+    learned.at_least(&former.only(&kept))
 }
 
 /// What was learned, and what the model said before.

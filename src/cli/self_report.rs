@@ -70,12 +70,13 @@ pub fn of_ensemble(
 
 /// The errors of the zero points of groups of stars.
 pub fn of_zero_points(groups: &[ZeroPoints]) -> Vec<String> {
-    let line = |ZeroPoints { group, errors, fractions }: &ZeroPoints| {
+    let line = |ZeroPoints { group, errors, unknown, fractions }: &ZeroPoints| {
         let one = |(name, error): (&String, &f64)| match fractions.contains(name) {
             true => format!("{name} {}", percent(*error)),
             false => format!("{name} {}", significant(*error, 2)),
         };
-        format!("errors of zero points, {group}: {}", errors.iter().map(one).collect::<Vec<_>>().join(", "))
+        let unknown = unknown.iter().map(|name| format!("{name} not known"));
+        format!("errors of zero points, {group}: {}", errors.iter().map(one).chain(unknown).collect::<Vec<_>>().join(", "))
     };
     groups.iter().map(line).collect()
 }

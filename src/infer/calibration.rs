@@ -3,7 +3,9 @@
 //! The flux draws a star by δ, the constraints hold it: with the Fisher information A = A_flux +
 //! A_constraints, a zero-point error δ of the model shifts the optimum by S δ, S = A⁻¹ A_flux = 1 − A⁻¹
 //! A_constraints. So Cov = A⁻¹ + S K Sᵀ with K = Cov(δ) ([`Calibration`]): error propagation, which leaves
-//! the estimate and its weights as they are. Parameters that are held take no part.
+//! the estimate and its weights as they are. The zero point δ_h of a parameter that is held shifts the others
+//! too, by A⁻¹ A_flux,fh δ_h with the information of the flux between them and it: the value is known, what
+//! the model makes of it is not.
 
 use crate::model::{Calibration, ParameterSpace};
 use crate::observations::Observations;
@@ -14,6 +16,8 @@ pub(super) struct ZeroPoints<'a> {
     pub space: &'a ParameterSpace,
     /// Positions of the fitted parameters.
     pub free: &'a [usize],
+    /// Positions of the parameters that are held.
+    pub held: &'a [usize],
     /// Parameters whose measured values constrain the fit.
     pub constraints: &'a [String],
 }
@@ -27,7 +31,8 @@ pub(super) struct Added {
     /// A_constraints, and d(value)/d(zero point) in file units `[F]`.
     constraints: Vec<f64>,
     slopes: Vec<f64>,
-    /// S times the slopes; column j belongs to the zero point of the j-th fitted parameter.
+    /// S times the slopes `[F, F + H]`; column j belongs to the zero point of the j-th parameter, the fitted
+    /// before the held ones.
     response: Vec<f64>,
 }
 
@@ -41,9 +46,16 @@ impl Added {
 
 impl ZeroPoints<'_> {
     /// S K Sᵀ of a star with the covariance A⁻¹ `[F, F]` (row-major, file units) at fitted `values [P]` (file
-    /// units).
-    pub fn add(&self, observations: &Observations, star: usize, values: &[f64], covariance: &[f64], added: &mut Added) {
-        let f = self.free.len();
+    /// units), and with the information A_flux,fh `[F, H]` (row-major, file units) of its flux between fitted
+    /// and held parameters.
+    pub fn add(
+        &self,
+        (observations, star): (&Observations, usize),
+        values: &[f64],
+        (covariance, with_held): (&[f64], &[f64]),
+        added: &mut Added,
+    ) {
+        let (f, h) = (self.free.len(), self.held.len());
         let Added { whole, shared, model_values, constraints, slopes, response } = added;
         [&mut *constraints, slopes, model_values, response].into_iter().for_each(Vec::clear);
         for &position in self.free {
@@ -55,11 +67,21 @@ impl ZeroPoints<'_> {
             constraints.push(measured.map(|(_, error)| error).into_iter().chain(prior).map(|error| error.powi(-2)).sum());
             slopes.push(Calibration::slope(parameter, values[position] * factor) / factor);
         }
+        let of_held = |&position: &usize| {
+            let parameter = &self.space.parameters[position];
+            let factor = parameter.model_units_per_file_unit;
+            Calibration::slope(parameter, values[position] * factor) / factor
+        };
+        let slopes_of_held: Vec<f64> = self.held.iter().map(of_held).collect();
         for (i, row) in covariance.chunks_exact(f).enumerate() {
             let each = row.iter().zip(&*constraints).zip(&*slopes).enumerate();
             response.extend(
                 each.map(|(j, ((element, constraint), slope))| (if i == j { 1.0 } else { 0.0 } - element * constraint) * slope),
             );
+            response.extend(slopes_of_held.iter().enumerate().map(|(k, slope)| {
+                let information = with_held.iter().skip(k).step_by(h);
+                row.iter().zip(information).map(|(element, information)| element * information).sum::<f64>() * slope
+            }));
         }
         let parameters = self.space.parameters.iter().zip(values);
         model_values.extend(parameters.map(|(parameter, value)| parameter.model_units_per_file_unit * value));
@@ -73,16 +95,17 @@ impl ZeroPoints<'_> {
 
     /// R K Rᵀ `[F, F]` with the response R and the covariance K of all parameters' zero points.
     fn propagate(&self, of_zero_points: &[Vec<f64>], response: &[f64], out: &mut Vec<f64>) {
-        let f = self.free.len();
+        let (f, width) = (self.free.len(), self.free.len() + self.held.len());
+        let all = || self.free.iter().chain(self.held);
         out.clear();
         out.resize(f * f, 0.0);
-        for (i, row) in response.chunks_exact(f).enumerate() {
-            for (l, &column) in self.free.iter().enumerate() {
+        for (i, row) in response.chunks_exact(width).enumerate() {
+            for (l, &column) in all().enumerate() {
                 // K is symmetric.
                 let of_column = &of_zero_points[column];
-                let left: f64 = row.iter().zip(self.free).map(|(response, &position)| response * of_column[position]).sum();
+                let left: f64 = row.iter().zip(all()).map(|(response, &position)| response * of_column[position]).sum();
                 for j in 0..=i {
-                    out[i * f + j] += left * response[j * f + l];
+                    out[i * f + j] += left * response[j * width + l];
                 }
             }
             for j in 0..i {
@@ -121,9 +144,9 @@ mod tests {
         let mut observations = Observations::new(grid, vec![1], ndarray::Array2::zeros((1, 1)), one).unwrap();
         observations.constraints = BTreeMap::from([("parallax".into(), constraint)]);
         let zero_points =
-            ZeroPoints { calibration: &calibration, space: &space, free: &[0, 1], constraints: &["parallax".into()] };
+            ZeroPoints { calibration: &calibration, space: &space, free: &[0, 1], held: &[], constraints: &["parallax".into()] };
         let mut added = Added::none(2);
-        zero_points.add(&observations, 0, &[5000.0, parallax], &formal, &mut added);
+        zero_points.add((&observations, 0), &[5000.0, parallax], (&formal, &[]), &mut added);
         let (found, shared) = (&added.whole, &added.shared);
         // Shift of the optimum for a zero point of 1 kK and of 1 in ln ϖ, by solving A x = A_flux d.
         let shift = |d: [f64; 2]| -> [f64; 2] {
@@ -143,5 +166,15 @@ mod tests {
                 assert!((shared[2 * i + j] / (0.25 * expected) - 1.0).abs() < 1e-12);
             }
         }
+        // With the parallax held, T_eff follows both zero points: A_tt d_t + A_tp d_p over A_tt.
+        let held = ZeroPoints { calibration: &calibration, space: &space, free: &[0], held: &[1], constraints: &[] };
+        held.add((&observations, 0), &[5000.0, parallax], (&[1.0 / flux[0]], &[flux[1]]), &mut added);
+        let slopes = [1e3, flux[1] / flux[0] * parallax];
+        let expected: f64 = (0..2)
+            .flat_map(|k| (0..2).map(move |l| (k, l)))
+            .map(|(k, l)| slopes[k] * calibration.covariance[k][l] * slopes[l])
+            .sum();
+        assert!((added.whole[0] / expected - 1.0).abs() < 1e-12);
+        assert!(added.whole[0] > (20.0_f64).powi(2), "more than that of T_eff alone");
     }
 }

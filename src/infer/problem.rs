@@ -183,9 +183,15 @@ impl<'a> Problem<'a> {
         information.indexed_iter_mut().for_each(|((_, p, q), element)| *element *= factor[p] * factor[q]);
         let calibration = self.model.calibration.as_ref().filter(|_| self.options.model_error);
         let constraints = &self.constraints;
-        let zero_points = calibration.map(|calibration| ZeroPoints { calibration, space, free, constraints });
+        let held: Vec<usize> = (0..space.len()).filter(|position| !free.contains(position)).collect();
+        let zero_points = calibration.map(|calibration| ZeroPoints { calibration, space, free, held: &held, constraints });
         let all: Vec<usize> = (0..space.len()).collect();
-        let values = self.values(&all, posterior.all_coordinates(stars, coordinates).view());
+        let everything = posterior.all_coordinates(stars, coordinates);
+        let values = self.values(&all, everything.view());
+        let with_held = match zero_points {
+            Some(_) if !held.is_empty() => Some(self.information_with_held(stars, &everything, (free, &held))?),
+            _ => None,
+        };
         let slopes = self.slopes_at_zero(posterior, stars, coordinates)?;
         let mut covariance = Array3::from_elem(information.dim(), f64::NAN);
         let (mut shared, mut widening) = (Array3::zeros(information.dim()), Array3::zeros(information.dim()));
@@ -198,7 +204,8 @@ impl<'a> Problem<'a> {
             flat.copy_from_slice(&formal);
             if let Some(zero_points) = &zero_points {
                 of_parameters.iter_mut().zip(values.row(i)).for_each(|(to, from)| *to = *from);
-                zero_points.add(self.observations, star, &of_parameters, &formal, &mut added);
+                let with_held = with_held.as_ref().and_then(|all| all.index_axis(Axis(0), i).to_slice()).unwrap_or(&[]);
+                zero_points.add((self.observations, star), &of_parameters, (&formal, with_held), &mut added);
                 flat.iter_mut().zip(&added.whole).for_each(|(wide, added)| *wide += added);
                 put(&mut widening, i, &added.whole);
             }
@@ -209,6 +216,28 @@ impl<'a> Problem<'a> {
             put(&mut shared, i, &added.shared);
         }
         Ok(Covariances { information, covariance, shared, widening })
+    }
+
+    /// The information `[n, F, H]` of the fluxes between free and held parameters, in file units, at all
+    /// coordinates `[n, P]` of `stars`.
+    fn information_with_held(
+        &self,
+        stars: &[usize],
+        coordinates: &Array2<f64>,
+        (free, held): (&[usize], &[usize]),
+    ) -> Result<Array3<f64>> {
+        let observations = self.observations.select(stars);
+        let terms = Terms { constraints: &[], mixture: None, jacobians: false };
+        let posterior = Posterior::around(self.model, &observations, &terms, (coordinates, &[]))?;
+        let rows: Vec<usize> = (0..stars.len()).collect();
+        let curvature = posterior.normal_equations(&rows, coordinates.view())?.curvature;
+        let per_file_unit = |i: usize, position: usize| {
+            let parameter = &self.model.space.parameters[position];
+            parameter.model_units_per_file_unit / parameter.model_value_slope(coordinates[[i, position]])
+        };
+        Ok(Array3::from_shape_fn((stars.len(), free.len(), held.len()), |(i, a, b)| {
+            0.5 * curvature[[i, free[a], held[b]]] * per_file_unit(i, free[a]) * per_file_unit(i, held[b])
+        }))
     }
 
     /// Row, free position and slope of −2 ln P per file unit, for every amount at zero in the coordinates

@@ -161,6 +161,29 @@ impl Calibration {
         Self { covariance, standard_error, shared, regions }
     }
 
+    /// The errors of the zero points of these parameters (positions) alone.
+    pub fn only(&self, positions: &[usize]) -> Self {
+        let of = |matrix: &Vec<Vec<f64>>| -> Vec<Vec<f64>> {
+            let is_both = |i: usize, j: usize| positions.contains(&i) && positions.contains(&j);
+            let row = |(i, row): (usize, &Vec<f64>)| {
+                row.iter().enumerate().map(|(j, value)| if is_both(i, j) { *value } else { 0.0 }).collect()
+            };
+            matrix.iter().enumerate().map(row).collect()
+        };
+        let region = |region: &CalibrationRegion| CalibrationRegion {
+            bounds: region.bounds.clone(),
+            covariance: of(&region.covariance),
+            standard_error: of(&region.standard_error),
+            shared: of(&region.shared),
+        };
+        Self {
+            covariance: of(&self.covariance),
+            standard_error: of(&self.standard_error),
+            shared: of(&self.shared),
+            regions: self.regions.iter().map(region).collect(),
+        }
+    }
+
     fn whole(&self) -> CalibrationRegion {
         CalibrationRegion {
             bounds: BTreeMap::new(),
@@ -344,6 +367,14 @@ mod tests {
             for other in [&mine, &theirs] {
                 (0..2).for_each(|part| assert!((&found[part] - &other[part]).symmetric_eigenvalues().min() > -1e-12));
             }
+        }
+        // Of some parameters alone: what one knows of the first and the other of the second.
+        let apart = a.only(&[0]).at_least(&b.only(&[1]));
+        apart.validate(&space).unwrap();
+        for gravity in [1.0, 2.5, 4.0] {
+            let [found, mine, theirs] = [&apart, &a, &b].map(|one| matrix(one.at(&space, &[5.0, gravity])[0]));
+            let expected = nalgebra::DMatrix::from_row_slice(2, 2, &[mine[(0, 0)], 0.0, 0.0, theirs[(1, 1)]]);
+            assert!((found - expected).amax() < 1e-12, "{gravity}");
         }
         // Where one has no region, its whole covariance counts there.
         let hole = of(&b.regions[1..]);

@@ -29,6 +29,10 @@ pub struct Extinction {
     /// Name of the parameter of that variation.
     #[serde(default = "xi", skip_serializing_if = "is_xi")]
     pub shape: String,
+    /// Standard deviation of the prior of that variation. At 1, as published, tanh bounds the curves of a
+    /// third of the stars; at 0.3 curves follow ξ nearly in proportion, as they do R_V.
+    #[serde(default = "unity", skip_serializing_if = "is_unity")]
+    pub shape_scatter: f64,
     /// Bands (names) whose R does not vary.
     #[serde(default = "mid_infrared")]
     pub fixed_bands: Vec<String>,
@@ -51,6 +55,14 @@ fn xi() -> String {
 
 fn is_xi(name: &String) -> bool {
     *name == xi()
+}
+
+fn unity() -> f64 {
+    1.0
+}
+
+fn is_unity(value: &f64) -> bool {
+    *value == 1.0
 }
 
 fn mid_infrared() -> Vec<String> {
@@ -81,6 +93,12 @@ impl Effect for Extinction {
                 .expected("a positive number")
                 .remedy("Leave the key out for 1.61 (Cardelli, Clayton & Mathis 1989)."));
         }
+        if !(self.shape_scatter > 0.0 && self.shape_scatter <= 1.0) {
+            return Err(Error::usage("effect 'extinction', shape_scatter")
+                .found(self.shape_scatter.to_string())
+                .expected("a number above 0, at most 1")
+                .remedy("Leave the key out for 1 (as published), or take 0.3 for curves that follow xi nearly in proportion."));
+        }
         check_names("extinction", &[("amount", &self.amount), ("shape", &self.shape)])?;
         match first_repeated(self.fixed_bands.iter().map(String::as_str)) {
             Some(band) => Err(Error::usage("effect 'extinction', fixed_bands")
@@ -95,7 +113,7 @@ impl Effect for Extinction {
         let description = "amount of dust E, in the unit of the training reddenings";
         let mut parameters = vec![Parameter::amount(&self.amount, "mag", description, START, LARGEST)];
         if self.variation {
-            let prior = Some(GaussianPrior { mean: 0.0, standard_deviation: 1.0 });
+            let prior = Some(GaussianPrior { mean: 0.0, standard_deviation: self.shape_scatter });
             parameters.push(Parameter { prior, ..Parameter::new(&self.shape, "", "variation of the extinction curve") });
         }
         parameters
@@ -130,7 +148,8 @@ impl Effect for Extinction {
     }
 
     fn wavelength_weights(&self) -> Vec<String> {
-        vec![LN_CURVE.into()]
+        let variation = self.variation.then(|| CURVE_VARIATION.to_string());
+        std::iter::once(LN_CURVE.to_string()).chain(variation).collect()
     }
 
     fn closed_form(&self, grid: &Grid) -> Option<ClosedForm> {

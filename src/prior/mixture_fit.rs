@@ -3,6 +3,7 @@
 use super::GaussianMixture;
 use super::deconvolution::{self, Limits, NoisyLabels};
 use crate::error::{Error, Result};
+use crate::statistics::standard_deviation;
 use linfa::DatasetBase;
 use linfa::traits::Fit;
 use linfa_clustering::{GaussianMixtureModel, GmmError};
@@ -245,11 +246,13 @@ impl Standardised {
             sorted.sort_unstable_by(f64::total_cmp);
             let at = |percent: f64| percentile(&sorted, percent).unwrap_or(f64::NAN);
             let spread = 0.5 * (at(84.0) - at(16.0));
+            // Most stars may have one and the same value.
+            let spread = if spread > 0.0 { spread } else { standard_deviation(&sorted) };
             if spread <= 0.0 || spread.is_nan() {
                 return Err(Error::data(format!("mixture prior, parameter '{name}'"))
                     .found(format!("a spread of {spread} over {} stars", sorted.len()))
                     .expected("a positive spread")
-                    .remedy("Fix this parameter in the recipe, or give it another prior."));
+                    .remedy("Take it out of the labels of the effect, or give stars that differ in it."));
             }
             centre.push(at(50.0));
             scale.push(spread);

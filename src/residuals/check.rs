@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 /// Share of the stars whose χ² may be too large, which noise makes of one in a thousand: real catalogues have
 /// binaries, blends, and spectra that no model knows.
 const MOST_POOR: f64 = 0.15;
+/// Share of the stars whose χ² may be among the smallest tenth: beyond it, errors are too large.
+const MOST_SMALL: f64 = 0.8;
 /// Share of the stars that may lie outside of the training.
 const MOST_OUTSIDE: f64 = 0.2;
 /// Share of the stars that may fail the basic cut.
@@ -90,6 +92,16 @@ impl CatalogueCheck {
             found.push((
                 text,
                 "Are the errors of the fluxes what they should be, and the stars single and of the kind that the model knows?",
+            ));
+        }
+        let small = sums.tails.last().copied().unwrap_or(0);
+        if is_beyond(small, sums.used, MOST_SMALL) {
+            let share = percent(small, sums.used);
+            let text =
+                format!("{share:.0} % have a chi2 as small as noise gives one in ten stars (limit {:.0} %)", 100.0 * MOST_SMALL);
+            found.push((
+                text,
+                "Are the errors of the fluxes too large, or given as variances? Errors of fits are too large with them.",
             ));
         }
         if is_beyond(sums.outside, sums.fitted, MOST_OUTSIDE) {

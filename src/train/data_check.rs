@@ -5,8 +5,8 @@ use super::recipe::{Recipe, Stage};
 use super::state::{Part, TrainingState};
 use super::wavelength_step;
 use crate::error::{Error, Result};
-use crate::model::ParameterSpace;
-use crate::observations::{Observations, select};
+use crate::model::{Parameter, ParameterSpace};
+use crate::observations::{Observations, input_flag, select};
 
 const REMEDY: &str = "Add the columns, take the name out of data.constraints, or name it in data.optional.";
 
@@ -72,14 +72,18 @@ fn check_labels(recipe: &Recipe, observations: &Observations, space: &ParameterS
     Ok(())
 }
 
-/// The mixture prior has enough stars.
+/// The least range of a label, in its largest value: below, what differs is rounding.
+const LEAST_RANGE: f64 = 1e-6;
+
+/// The mixture prior has enough stars, which differ in every label.
 fn check_prior(recipe: &Recipe, observations: &Observations, state: &TrainingState) -> Result<()> {
     let labels: Vec<&str> = (state.model.space.parameters.iter())
         .filter(|parameter| parameter.is_label())
         .map(|parameter| parameter.name.as_str())
         .collect();
     let is_complete = |star: &usize| labels.iter().all(|label| observations.constraint(label, *star).is_some());
-    let n = state.stars(Part::Training).iter().filter(|star| is_complete(star)).count();
+    let complete: Vec<usize> = state.stars(Part::Training).into_iter().filter(|star| is_complete(star)).collect();
+    let n = complete.len();
     let needed = recipe.prior.fewest_stars(labels.len());
     if n < needed {
         let place = format!("columns of the labels ({})", labels.join(", "));
@@ -88,5 +92,44 @@ fn check_prior(recipe: &Recipe, observations: &Observations, state: &TrainingSta
             .expected(format!("at least {needed}, for a mixture prior of {} components", recipe.prior.n_components))
             .remedy("Give more stars, or ask for fewer components ([prior] n_components in the recipe)."));
     }
+    for label in labels {
+        let values = complete.iter().filter_map(|&star| observations.constraint(label, star)).map(|(value, _)| value);
+        let [low, high] = values.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], x| [low.min(x), high.max(x)]);
+        if high - low <= LEAST_RANGE * low.abs().max(high.abs()) {
+            return Err(Error::data(format!("column '{label}'"))
+                .found(format!("{low} for all {n} training stars that have all labels"))
+                .expected("values that differ from star to star")
+                .remedy("Take it out of the labels of the effect and of data.constraints, or give stars that differ in it."));
+        }
+    }
     Ok(())
+}
+
+/// What is not measured of the stars and would be needed, or is impossible: to be said before the first epoch
+/// and in the model's report.
+pub(super) fn doubts(recipe: &Recipe, observations: &Observations, space: &ParameterSpace) -> Vec<String> {
+    let is_measured = |name: &String| {
+        recipe.data.constraints.contains(name)
+            && (0..observations.len()).any(|star| observations.constraint(name, star).is_some())
+    };
+    let is_open = |parameter: &&Parameter| {
+        (parameter.is_amount() || parameter.is_distance()) && parameter.prior.is_none() && !is_measured(&parameter.name)
+    };
+    let mut doubts: Vec<String> = (space.parameters.iter().filter(is_open))
+        .map(|Parameter { name, .. }| {
+            format!(
+                "no star has a measured {name} among data.constraints: its scale and zero point are free, other parameters follow them, \
+                 and errors say nothing of it. Give measured values, with errors, of some of the stars"
+            )
+        })
+        .collect();
+    let impossible = observations.input_flags.iter().filter(|&&flags| flags & input_flag::BAD_CONSTRAINT != 0).count();
+    if impossible > 0 {
+        doubts.push(format!(
+            "{impossible} of {} stars have an impossible value among those of {}, or an error of zero or less: these values take no part",
+            observations.len(),
+            recipe.data.constraints.join(", ")
+        ));
+    }
+    doubts
 }

@@ -20,6 +20,7 @@ use crate::error::Result;
 use crate::model::{Calibration, ForwardModel, ParameterSpace};
 use crate::observations::Observations;
 use crate::optimise::Method;
+use crate::statistics::median;
 use nalgebra::{DMatrix, DVector};
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
@@ -40,6 +41,10 @@ const LONGEST_STEP: f64 = 0.5;
 const LAST_STEP: f64 = 1e-4;
 /// A factor whose logarithm is less well known is none.
 const LARGEST_ERROR: f64 = 0.25;
+/// Median of χ² of one degree of freedom, and from how many variances more than expected on the search does
+/// not start from a factor of one.
+const MEDIAN_CHI_SQUARE: f64 = 0.4549;
+const LARGE: f64 = 4.0;
 /// Factors beyond this, or below its inverse, by more than some of their errors, are told.
 const FAR: f64 = 1.25;
 const SIGNIFICANCE: f64 = 4.0;
@@ -93,7 +98,9 @@ pub fn label_errors(
     let count = |position: usize| measured.iter().filter(|star| star.positions.contains(&position)).count();
     let told: Vec<usize> = constrained.iter().copied().filter(|&position| count(position) >= LEAST_STARS).collect();
     let (factors, errors) = solve(&measured, &told);
-    let found = told.iter().zip(factors.iter().zip(&errors)).filter(|(_, (_, error))| **error < LARGEST_ERROR);
+    // One that is poorly known can be known to be far from one.
+    let is_told = |factor: f64, error: f64| error < LARGEST_ERROR || factor.abs() - SIGNIFICANCE * error > FAR.ln();
+    let found = told.iter().zip(factors.iter().zip(&errors)).filter(|(_, (factor, error))| is_told(**factor, **error));
     Ok(found
         .map(|(&position, (ln_factor, error))| LabelError {
             parameter: space.parameters[position].name.clone(),
@@ -239,9 +246,10 @@ impl Sums {
         let place = |position: usize| told.iter().position(|&other| other == position);
         let Some(judged) = star.judged(&|position| place(position).map_or(1.0, |k| ln_factors[k].exp())) else { return };
         let m = star.positions.len() as f64;
-        let ordinary = (1.0 - share) * (-0.5 * judged.chi_square).exp();
-        let outlier = share * (-0.5 * judged.chi_square / WIDTH.powi(2)).exp() / WIDTH.powf(m);
-        let probability = if ordinary + outlier > 0.0 { outlier / (ordinary + outlier) } else { 1.0 };
+        // By logarithms: χ² of errors that are hundreds of times too small leaves nothing of either.
+        let ordinary = (1.0 - share).ln() - 0.5 * judged.chi_square;
+        let outlier = share.ln() - 0.5 * judged.chi_square / WIDTH.powi(2) - m * WIDTH.ln();
+        let probability = 1.0 / (1.0 + (ordinary - outlier).exp());
         // Of both Gaussians, the mean of 1/width².
         let narrowness = (1.0 - probability) + probability / WIDTH.powi(2);
         let slopes: Vec<Option<(usize, f64)>> = (star.positions.iter().zip(&star.variances))
@@ -260,10 +268,30 @@ impl Sums {
     }
 }
 
+/// ln f from which the search starts: 0, but where the squared residuals of a parameter, given the others,
+/// are beyond V by many times the variance that is said, from that excess. Errors a thousand times too small
+/// have no part in V, and so no slope by which a search from 0 would leave it.
+fn start(stars: &[Measured], told: &[usize]) -> DVector<f64> {
+    let judged: Vec<(&Measured, Judged)> = stars.iter().filter_map(|star| Some((star, star.judged(&|_| 1.0)?))).collect();
+    let of_parameter = |position: &usize| {
+        let of_star = |(star, judged): &(&Measured, Judged)| {
+            let at = star.positions.iter().position(|other| other == position)?;
+            let variance = judged.weight[(at, at)].recip();
+            let square = (judged.weighted[at] * variance).powi(2);
+            (variance > 0.0 && square.is_finite()).then_some([square, variance, star.variances[at]])
+        };
+        let of_stars: Vec<[f64; 3]> = judged.iter().filter_map(of_star).collect();
+        let [square, variance, said] = [0, 1, 2].map(|i| median(&of_stars.iter().map(|star| star[i]).collect::<Vec<_>>()));
+        let excess = (square / MEDIAN_CHI_SQUARE - variance) / said;
+        if excess > LARGE { 0.5 * (1.0 + excess).ln() } else { 0.0 }
+    };
+    DVector::from_iterator(told.len(), told.iter().map(of_parameter))
+}
+
 /// ln f of the parameters `told [Q]`, and its errors.
 fn solve(stars: &[Measured], told: &[usize]) -> (Vec<f64>, Vec<f64>) {
     let q = told.len();
-    let (mut ln_factors, mut share) = (DVector::zeros(q), SHARE);
+    let (mut ln_factors, mut share) = (start(stars, told), SHARE);
     let mut errors = vec![f64::INFINITY; q];
     for _ in 0..STEPS {
         // In chunks of fixed length: the sums do not depend on the number of threads.

@@ -49,6 +49,23 @@ fn factors_of_understated_and_overstated_errors_are_found_within_their_errors() 
     }
 }
 
+/// Errors in kK that are taken for errors in K have no part in V: a search from a factor of one does not
+/// move.
+#[test]
+fn errors_that_are_a_thousand_times_too_small_are_found_and_blamed_on_no_other() {
+    for told in 0..3 {
+        let mut all = stars(3000, [1.0; 3], 0.0, 7);
+        for star in &mut all {
+            let at = star.positions.iter().position(|&position| position == told);
+            at.iter().for_each(|&at| star.variances[at] *= 1e-6);
+        }
+        let (ln_factors, errors) = solve(&all, &[0, 1, 2]);
+        let expected = |k: usize| if k == told { 1e3_f64.ln() } else { 0.0 };
+        println!("{told}: {ln_factors:.3?} ± {errors:.3?}");
+        assert!((0..3).all(|k| (ln_factors[k] - expected(k)).abs() < 4.0 * errors[k] && errors[k] < 0.1), "{told}");
+    }
+}
+
 #[test]
 fn errors_of_factors_are_right_and_outliers_do_not_widen_them() {
     let mut pulls = Vec::new();

@@ -12,6 +12,7 @@ use super::recipe::{Learn, StarUpdate};
 use super::run::{Report, Run, no_stars};
 use super::star_step::{self, Losses};
 use super::state::{EpochRecord, Part};
+use super::variation;
 use super::weighting::weights_of;
 use crate::error::{Error, ErrorKind, Result};
 use crate::learn::{self, Guard, Learner, Parts, Plan, Turn, Walk};
@@ -64,7 +65,7 @@ impl Run<'_> {
         };
         let taken_up = self.progress.walk.take();
         let descent = Descent::new(&stage.optimiser);
-        let held = self.held(stage);
+        let held = self.held(stage)?;
         if taken_up.is_none() && !stage.weights.is_empty() {
             let weighted = (stage.name.as_str(), &stage.weights[..], &training[..]);
             self.progress.weights = Some(weights_of(&self.state, self.observations, self.recipe, weighted)?);
@@ -116,11 +117,14 @@ impl Run<'_> {
     }
 
     /// The parameters of the stars that a stage does not move.
-    fn held(&self, stage: &Learn) -> Vec<String> {
+    fn held(&self, stage: &Learn) -> Result<Vec<String>> {
         let space = &self.state.model.space;
+        if stage.star_parameters.is_empty() {
+            return Ok(variation::waits(self.recipe, self.state.stage, &self.state.model)?.into_iter().collect());
+        }
         let moved = space.named(&stage.star_parameters);
         let names = space.parameters.iter().map(|parameter| parameter.name.clone());
-        names.filter(|name| !moved.is_empty() && !moved.contains(name)).collect()
+        Ok(names.filter(|name| !moved.contains(name)).collect())
     }
 
     /// Moves the named stars, but for the parameters in `held`, as the stage says.

@@ -28,6 +28,8 @@ const LARGEST_PULL: f64 = 0.3;
 const ERROR_OF_PULL: f64 = 0.06;
 /// Mean loss per flux of a model that describes its stars; errors of the model are part of it.
 const LARGEST_LOSS: f64 = 2.0;
+/// And so small that their errors are more than half again too large.
+const SMALLEST_LOSS: f64 = 0.4;
 
 /// The report of a training on itself.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -62,9 +64,11 @@ pub struct SelfReport {
 pub struct ZeroPoints {
     /// `all stars`, or the bounds of labels.
     pub group: String,
-    /// By parameter, in file units (the distance parameter as a fraction); zero where they are no larger than
-    /// noise can tell.
+    /// By parameter, in file units (the distance parameter as a fraction).
     pub errors: BTreeMap<String, f64>,
+    /// The parameters that nothing measured tells: their errors are not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
     /// The parameters whose errors are fractions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fractions: Vec<String>,
@@ -103,6 +107,13 @@ impl SelfReport {
                 validation_loss.sqrt()
             ));
         }
+        if validation_loss < SMALLEST_LOSS {
+            warnings.push(format!(
+                "the fluxes of validation stars are {:.1} times nearer to the model than their errors say (loss {validation_loss:.3} per flux): \
+                 errors of fluxes or what the recipe adds to them look too large, and errors of fits with them",
+                validation_loss.sqrt().recip()
+            ));
+        }
         let binaries = state.binaries.as_ref().map(|binaries| binaries.share);
         warnings.extend(binaries.and_then(of_binaries));
         let kept = state.kept_stars().len();
@@ -123,8 +134,14 @@ impl SelfReport {
 /// Square roots of the variances of the zero points, of all stars and of the regions.
 pub fn zero_points(space: &ParameterSpace, calibration: Option<&Calibration>) -> Vec<ZeroPoints> {
     let Some(calibration) = calibration else { return Vec::new() };
+    // What is measured has no error of exactly zero.
+    let is_known = |i: usize| calibration.covariance[i][i] > 0.0;
+    let unknown: Vec<String> = (space.parameters.iter().enumerate())
+        .filter(|(i, _)| !is_known(*i))
+        .map(|(_, parameter)| parameter.name.clone())
+        .collect();
     let errors = |covariance: &[Vec<f64>]| {
-        let parameters = space.parameters.iter().enumerate();
+        let parameters = space.parameters.iter().enumerate().filter(|(i, _)| is_known(*i));
         let error = |(i, parameter): (usize, &Parameter)| {
             let factor = if parameter.is_distance() { 1.0 } else { parameter.model_units_per_file_unit };
             (parameter.name.clone(), covariance[i][i].sqrt() / factor)
@@ -142,11 +159,16 @@ pub fn zero_points(space: &ParameterSpace, calibration: Option<&Calibration>) ->
             _ => format!("{name} below {}", text(*high)),
         }
     };
-    let mut groups =
-        vec![ZeroPoints { group: "all stars".into(), errors: errors(&calibration.covariance), fractions: fractions.clone() }];
+    let mut groups = vec![ZeroPoints {
+        group: "all stars".into(),
+        errors: errors(&calibration.covariance),
+        unknown: unknown.clone(),
+        fractions: fractions.clone(),
+    }];
     groups.extend(calibration.regions.iter().map(|region| ZeroPoints {
         group: region.bounds.iter().map(bound).collect::<Vec<_>>().join(", "),
         errors: errors(&region.covariance),
+        unknown: unknown.clone(),
         fractions: fractions.clone(),
     }));
     groups
@@ -274,6 +296,19 @@ mod tests {
         let many = of_cleaning(&cleaning(50, 150, [0.2; 4]));
         assert!(many.len() == 1 && many[0].contains("20.0 %") && many[0].contains("150 of them stayed"), "{many:?}");
         assert!(of_cleaning(&cleaning(40, 0, [0.0, 0.01, 0.03, 0.12]))[0].contains("best spectra"));
+    }
+
+    #[test]
+    fn zero_points_that_nothing_measured_tells_are_not_zero_but_unknown() {
+        let parameters =
+            [Parameter::label("teff"), Parameter::new("xi", "", ""), Parameter::distance("parallax", "mas", "", 1.0)];
+        let space = ParameterSpace { parameters: parameters.to_vec() };
+        let covariance = vec![vec![4e-4, 0.0, 0.0], vec![0.0; 3], vec![0.0, 0.0, 9e-4]];
+        let calibration =
+            Calibration { standard_error: vec![vec![0.0; 3]; 3], shared: Vec::new(), covariance, regions: Vec::new() };
+        let all = &zero_points(&space, Some(&calibration))[0];
+        assert_eq!(all.errors.keys().collect::<Vec<_>>(), ["parallax", "teff"]);
+        assert_eq!(all.unknown, ["xi"]);
     }
 
     #[test]

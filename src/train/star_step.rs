@@ -8,7 +8,7 @@ use crate::observations::Observations;
 use crate::optimise::dense::invert_positive_semidefinite;
 use crate::optimise::{Method, NormalEquations, Problems, Subset, minimise_in_chunks};
 use crate::posterior::{Posterior, Terms};
-use ndarray::Axis;
+use ndarray::{ArrayView2, Axis};
 use rayon::prelude::*;
 
 /// Stars per chunk: small enough for the tensors of a chunk to stay in a core's cache, and for a batch to
@@ -101,19 +101,30 @@ pub(super) fn descend(
     Ok(())
 }
 
-/// Variance of the coordinate of parameter `position` of the named stars, all others free; `None` where the
-/// data and the priors do not tell it.
+/// Variance of the coordinate of parameter `position` of the named stars, all others free, where the stars
+/// are; `None` where the data and the priors do not tell it.
 pub(super) fn variances(
     state: &TrainingState,
     observations: &Observations,
     recipe: &Recipe,
+    of: (usize, &[usize]),
+) -> Result<Vec<Option<f64>>> {
+    variances_at(state, observations, recipe, of, state.coordinates.view())
+}
+
+/// The same, were the stars at `coordinates`.
+pub(super) fn variances_at(
+    state: &TrainingState,
+    observations: &Observations,
+    recipe: &Recipe,
     (position, stars): (usize, &[usize]),
+    coordinates: ArrayView2<'_, f64>,
 ) -> Result<Vec<Option<f64>>> {
     let p = state.model.space.len();
     let posterior = posterior(state, observations, recipe)?;
     let mut all = Vec::with_capacity(stars.len());
     for chunk in stars.chunks(2 * CHUNK) {
-        let normal = posterior.normal_equations(chunk, state.coordinates.select(Axis(0), chunk).view())?;
+        let normal = posterior.normal_equations(chunk, coordinates.select(Axis(0), chunk).view())?;
         all.extend(normal.curvature.outer_iter().map(|curvature| {
             let half: Vec<f64> = curvature.iter().map(|value| 0.5 * value).collect();
             Some(invert_positive_semidefinite(&half, p)?.matrix[position * p + position])

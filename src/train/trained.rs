@@ -101,6 +101,8 @@ pub fn train(
     };
     let state = TrainingState::start(model, observations, &recipe.data)?;
     data_check::check(recipe, observations, &state)?;
+    let doubts = data_check::doubts(recipe, observations, &state.model.space);
+    doubts.iter().for_each(|doubt| tracing::warn!("{doubt}"));
     let outcome = run(recipe, observations, state, checkpoints.map(|file| Checkpoints { file, run: &identity }), report)?;
     let mut state = outcome.state;
     let prior = fit_prior(recipe, observations, &state)?;
@@ -115,10 +117,11 @@ pub fn train(
     };
     let validation_loss = loss(&validation)?;
     let factors = label_errors::of_testing(&state, observations, recipe)?;
-    let report = SelfReport {
+    let mut report = SelfReport {
         unresolved_pairs,
         ..SelfReport::of(&state, observations, (&outcome.stages, &outcome.cleanings), factors, validation_loss)
     };
+    report.warnings.extend(doubts);
     let metrics =
         [("training_loss_per_flux", loss(&state.stars(Part::Training))?), ("validation_loss_per_flux", validation_loss)];
     let (warnings, history) = (report.warnings.clone(), state.history.clone());

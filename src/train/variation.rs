@@ -4,11 +4,12 @@
 //! prior N(0, 1) while weights pay nothing for large s: found together, ξ shrinks and s grows without end.
 //! (The joint optimum of latent variables and weights is not that of the weights alone.) So after every stage
 //! ξ is brought to the mean and variance of its prior, as the maximum of the marginal likelihood has it:
-//! ⟨ξ⟩ = 0 and ⟨ξ² + σ²⟩ = 1, over the stars whose data tell most of ξ, and b and s take up the difference
+//! ⟨ξ⟩ = 0 and ⟨ξ² + σ²⟩ = σ₀², over the stars whose data tell most of ξ, and b and s take up the difference
 //! (expectation maximisation in two numbers, the posterior of every star taken for a Gaussian). A curve with
-//! more in the red has the larger ξ, as with R_V.
+//! more in the red has the larger ξ, as with R_V. Before the first stage that solves, while the emulator is
+//! still wrong, ξ waits at 0: s would take up whatever the emulator lacks.
 
-use super::recipe::Recipe;
+use super::recipe::{Recipe, Stage};
 use super::star_step;
 use super::state::{Part, TrainingState};
 use crate::error::Result;
@@ -27,9 +28,11 @@ const NEAR: f64 = 0.02;
 const FOLLOWING_ITERATIONS: u32 = 6;
 
 /// Where a model has ξ and its curve.
-struct Variation {
+pub(super) struct Variation {
     /// Of ξ among the parameters.
-    position: usize,
+    pub position: usize,
+    /// Standard deviation of the prior of ξ, whose mean is 0.
+    scatter: f64,
     /// Names of the weights b and s `[W]`.
     ln_curve: String,
     slope: String,
@@ -38,13 +41,15 @@ struct Variation {
 }
 
 impl Variation {
-    fn of(model: &ForwardModel) -> Result<Option<Self>> {
+    pub fn of(model: &ForwardModel) -> Result<Option<Self>> {
         let dust = model.effects.iter().find_map(|effect| match effect.closed_form(&model.grid) {
             Some(ClosedForm::Dust { ln_curve, variation: Some((xi, slope, varies)), .. }) => Some((xi, ln_curve, slope, varies)),
             _ => None,
         });
         let of_model = |(xi, ln_curve, slope, varies): (String, _, _, _)| {
-            Ok(Self { position: model.space.position(&xi)?, ln_curve, slope, varies })
+            let position = model.space.position(&xi)?;
+            let scatter = model.space.parameters[position].prior.map_or(1.0, |prior| prior.standard_deviation);
+            Ok(Self { position, scatter, ln_curve, slope, varies })
         };
         dust.map(of_model).transpose()
     }
@@ -62,6 +67,17 @@ impl Variation {
     }
 }
 
+/// The name of ξ in a stage of `recipe` in which it does not move yet, unless the stage names it: those
+/// before the first that solves.
+pub(super) fn waits(recipe: &Recipe, stage: usize, model: &ForwardModel) -> Result<Option<String>> {
+    let solves = |stages: &[Stage]| stages.iter().any(|stage| matches!(stage, Stage::Solve(_)));
+    let (until, after) = recipe.stages.split_at((stage + 1).min(recipe.stages.len()));
+    if solves(until) || !solves(after) {
+        return Ok(None);
+    }
+    Ok(Variation::of(model)?.map(|variation| model.space.parameters[variation.position].name.clone()))
+}
+
 /// Brings ξ to its prior's mean and variance; does nothing where the model has none, or too few stars tell
 /// it.
 pub(super) fn normalise(state: &mut TrainingState, observations: &Observations, recipe: &Recipe) -> Result<()> {
@@ -69,23 +85,21 @@ pub(super) fn normalise(state: &mut TrainingState, observations: &Observations, 
     let all = state.kept_stars();
     let method = LevenbergMarquardt { max_iterations: FOLLOWING_ITERATIONS, ..LevenbergMarquardt::default() };
     let method = Method::LevenbergMarquardt(method);
-    let mut telling = told(state, observations, recipe, (variation.position, &state.stars(Part::Training)))?;
-    telling.sort_by(|one, other| one.variance.total_cmp(&other.variance));
-    telling.truncate(telling.len() / TELLING);
-    let telling: Vec<usize> = telling.iter().map(|told| told.star).collect();
+    let telling = telling(state, observations, recipe, variation.position)?;
     if telling.len() < FEWEST {
         return Ok(());
     }
     for round in 0..ROUNDS {
         let told = told(state, observations, recipe, (variation.position, &telling))?;
         let n = told.len().max(1) as f64;
-        let mean = told.iter().map(|told| told.xi).sum::<f64>() / n;
-        let scale = (told.iter().map(|told| (told.xi - mean).powi(2) + told.variance).sum::<f64>() / n).sqrt();
+        let mean = told.iter().map(|(xi, _)| xi).sum::<f64>() / n;
+        let square = told.iter().map(|(xi, variance)| (xi - mean).powi(2) + variance).sum::<f64>() / n;
+        let scale = square.sqrt() / variation.scatter;
         if !(scale > 0.0 && scale.is_finite()) {
             return Ok(());
         }
         let sign = if variation.is_redder(&state.model)? { 1.0 } else { -1.0 };
-        if mean.abs() < NEAR && (scale - 1.0).abs() < NEAR && sign > 0.0 {
+        if mean.abs() < NEAR * variation.scatter && (scale - 1.0).abs() < NEAR && sign > 0.0 {
             break;
         }
         tracing::debug!(round, mean, scale, sign, "variation of the extinction curve");
@@ -107,24 +121,33 @@ pub(super) fn normalise(state: &mut TrainingState, observations: &Observations, 
     Ok(())
 }
 
-/// What the data of a star say of its ξ.
-struct Told {
-    star: usize,
-    xi: f64,
-    variance: f64,
+/// The training stars whose data tell most of ξ.
+///
+/// They are judged as if their ξ were 0: tanh saturates and what there is of extinction grows with ξ, so that
+/// by their errors where they are stars of certain ξ would be chosen, and mean and variance of all missed.
+fn telling(state: &TrainingState, observations: &Observations, recipe: &Recipe, position: usize) -> Result<Vec<usize>> {
+    let stars = state.stars(Part::Training);
+    let mut coordinates = state.coordinates.clone();
+    coordinates.column_mut(position).fill(0.0);
+    let variances = star_step::variances_at(state, observations, recipe, (position, &stars), coordinates.view())?;
+    let mut told: Vec<(usize, f64)> =
+        stars.into_iter().zip(variances).filter_map(|(star, variance)| Some((star, variance?))).collect();
+    told.sort_by(|one, other| one.1.total_cmp(&other.1));
+    told.truncate(told.len() / TELLING);
+    Ok(told.into_iter().map(|(star, _)| star).collect())
 }
 
-/// Of these stars, as far as they have an optimum.
+/// Optima of ξ and their variances, of these stars as far as they have them.
 fn told(
     state: &TrainingState,
     observations: &Observations,
     recipe: &Recipe,
     (position, stars): (usize, &[usize]),
-) -> Result<Vec<Told>> {
+) -> Result<Vec<(f64, f64)>> {
     let variances = star_step::variances(state, observations, recipe, (position, stars))?;
     let of_star = |(&star, variance): (&usize, Option<f64>)| {
         let (xi, variance) = (state.coordinates[[star, position]], variance?);
-        (xi.is_finite() && variance.is_finite()).then_some(Told { star, xi, variance })
+        (xi.is_finite() && variance.is_finite()).then_some((xi, variance))
     };
     Ok(stars.iter().zip(variances).filter_map(of_star).collect())
 }

@@ -12,10 +12,14 @@
 //! with D = ∂f/∂weight (each row of weights acts at its own wavelength only), J = ∂f/∂star, A and b half the
 //! curvature and gradient of the star's own loss, constraints included. One factorisation of a few thousand
 //! rows does what Adam's small steps would drift along.
+//!
+//! The variation ξ of the extinction curve stays where it is: it and s(λ) have a scale in common, of which
+//! the profile likelihood wants infinitely much ([`super::variation`]).
 
 use super::recipe::Recipe;
 use super::star_step;
 use super::state::TrainingState;
+use super::variation::Variation;
 use crate::error::{Error, Result};
 use crate::model::ForwardModel;
 use crate::observations::Observations;
@@ -117,6 +121,8 @@ struct Sums {
     gradient: Array2<f64>,
     /// Every so many stars enter the matrix.
     every: usize,
+    /// Parameter of the stars that is not eliminated.
+    held: Option<usize>,
 }
 
 /// What a star adds: its marginal precision `[W, W]` and its adjusted residual C⁻¹(r − J A⁻¹ b) `[W]`.
@@ -134,9 +140,10 @@ impl Sums {
             .iter()
             .map(|row| Ok([shift(&state.model, row, DIFFERENCE_STEP)?, shift(&state.model, row, -DIFFERENCE_STEP)?]))
             .collect::<Result<Vec<[ForwardModel; 2]>>>()?;
+        let held = Variation::of(&state.model)?.map(|variation| variation.position);
         let (k, w) = (rows.len(), state.model.grid.len());
         let every = stars.len().div_ceil(STARS_IN_MATRIX).max(1);
-        let mut sums = Self { matrix: vec![Array2::zeros((k, w * k)); w], gradient: Array2::zeros((w, k)), every };
+        let mut sums = Self { matrix: vec![Array2::zeros((k, w * k)); w], gradient: Array2::zeros((w, k)), every, held };
         for block in stars.chunks(BLOCK) {
             sums.add(state, observations, recipe, &posterior, &shifted, block)?;
         }
@@ -177,11 +184,16 @@ impl Sums {
         let marginals: Vec<Marginal> = (0..n)
             .into_par_iter()
             .map(|row| {
-                let a = normal.curvature.index_axis(Axis(0), row).iter().map(|value| 0.5 * value).collect();
-                let b = normal.gradient.row(row).iter().map(|value| 0.5 * value).collect();
+                let mut a: Vec<f64> = normal.curvature.index_axis(Axis(0), row).iter().map(|value| 0.5 * value).collect();
+                let mut b: Vec<f64> = normal.gradient.row(row).iter().map(|value| 0.5 * value).collect();
                 let flux = &flux[row * w..(row + 1) * w];
-                let jacobian = &jacobian[row * p * w..(row + 1) * p * w];
-                marginal(observations, recipe, stars[row], flux, jacobian, a, b, row % self.every == 0)
+                let mut jacobian = jacobian[row * p * w..(row + 1) * p * w].to_vec();
+                if let Some(held) = self.held {
+                    (0..p).for_each(|other| (a[held * p + other], a[other * p + held]) = (0.0, 0.0));
+                    (a[held * p + held], b[held]) = (1.0, 0.0);
+                    jacobian[held * w..(held + 1) * w].fill(0.0);
+                }
+                marginal(observations, recipe, stars[row], flux, &jacobian, a, b, row % self.every == 0)
             })
             .collect();
         let scale = n as f64 / n.div_ceil(self.every) as f64;
