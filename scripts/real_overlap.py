@@ -118,6 +118,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("target/real_overlap"))
     parser.add_argument("--recipe", default="photometry-lamost", help="built-in recipe or a file")
+    parser.add_argument("--included-error-floor", type=float, default=0.0, help="floor of the errors of magnitudes to take off, mag")
     parser.add_argument("--keep", action="store_true", help="do not train again where a model of that seed exists")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -125,7 +126,8 @@ def main():
     recipe = subprocess.run([options.program, "recipe", "prepare-photometry-lamost"], check=True, capture_output=True, text=True).stdout
     preparation = options.out / "prepare.toml"
     lines = (f"files = [{json.dumps(str(options.file))}]" if line.startswith("files = ") else line for line in recipe.splitlines())
-    preparation.write_text("\n".join(lines) + "\n")
+    floor = f"included_error_floor = {options.included_error_floor}\n"
+    preparation.write_text("\n".join(lines).replace("[photometry]\n", f"[photometry]\n{floor}") + "\n")
     observed = options.out / "lamost.parquet"
     run(options.program, "prepare", preparation, "-o", observed, "--overwrite", "--quiet")
 
@@ -142,7 +144,7 @@ def main():
     well_measured = validation & (values["parallax"] > 20 * column(table, "parallax_error"))
     magnitudes = []
     results = {}  # (sample, label, method) -> list over seeds of (n, bias, scatter)
-    samples = {}
+    samples, pulls = {}, {}
     for seed in range(1, options.seeds + 1):
         model, catalogue = options.out / f"model-{seed}", options.out / f"fit-{seed}.parquet"
         if not (options.keep and (model / "model.toml").exists()):
@@ -159,9 +161,16 @@ def main():
                 "all stars": validation & np.isfinite(column(fitted, "teff")[rows]),
                 "basic cut": validation & (column(fitted, "quality_flags")[rows] < BASIC_CUT),
             }
+        likelihood = options.out / f"likelihood-{seed}.parquet"
+        run(options.program, "fit", model, observed, "-o", likelihood, "--likelihood-only", "--overwrite", "--quiet")
+        blind = parquet.read_table(likelihood)
+        good = validation & (column(blind, "quality_flags")[rows] < BASIC_CUT)
         for label in LABELS:
             truth = column(table, label)
             known = np.isfinite(truth)
+            error = np.hypot(column(blind, f"{label}_error")[rows], column(table, f"{label}_error"))
+            pull = ((column(blind, label)[rows] - truth) / error)[good & known]
+            pulls.setdefault(label, []).append((*summary(pull), np.mean(np.abs(pull) < 1), np.mean(np.abs(pull) < 1.96), len(pull)))
             methods = {"fit": column(fitted, label)[rows][validation]}
             for name, distance in (("ϖ", "parallax"), ("M_G", "magnitude")):
                 x = inputs(table, flux, distance)
@@ -191,6 +200,13 @@ def main():
             print(f"| {method} | " + " | ".join(cells) + " |")
         stars = results[(sample, "teff", "fit")][0][0]
         print(f"\n{stars} stars.\n")
+    print("Pulls of fits by likelihood alone (errors of the catalogue's labels included), validation stars in their basic cut\n")
+    print("| | stars | median | MAD-σ | within 1 | within 1.96 |\n|---|---|---|---|---|---|")
+    for label, entries in pulls.items():
+        mean, spread = np.mean(entries, axis=0), np.std(entries, axis=0, ddof=1 if len(entries) > 1 else 0)
+        cells = [f"{mean[i]:+.2f} ± {spread[i]:.2f}" if i == 0 else f"{mean[i]:.3f} ± {spread[i]:.3f}" for i in range(4)]
+        print(f"| {label} | {mean[4]:.0f} | " + " | ".join(cells) + " |")
+    print()
     magnitudes = np.array(magnitudes)
     spread = magnitudes[:, 1:].std(axis=0, ddof=1) if len(magnitudes) > 1 else np.zeros(2)
     print(f"M_G at the labels of the catalogue less that of the parallax (ϖ/σ > 20, {magnitudes[0, 0]:.0f} stars): median", end=" ")

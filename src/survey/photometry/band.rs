@@ -13,6 +13,10 @@ const LIMITS: std::ops::RangeInclusive<f64> = -30.0..=60.0;
 const LARGEST_ERROR: f64 = 100.0;
 /// Differences of zero points beyond this (mag) are no magnitudes: those of photometric systems are below 6.
 const LARGEST_OFFSET: f64 = 20.0;
+/// What is left of an error without its floor, as a part of that, at least: the two are rounded.
+const LEAST_LEFT: f64 = 0.1;
+/// No table adds more, mag.
+const LARGEST_FLOOR: f64 = 1.0;
 /// Flux density of AB magnitude zero, 3631 Jy, in W m⁻² Hz⁻¹.
 const AB_ZERO_POINT: f64 = 3631e-26;
 
@@ -40,6 +44,10 @@ pub struct PhotometricBand {
     /// Added to the magnitude's error in quadrature, in mag.
     #[serde(default)]
     pub error_floor: f64,
+    /// Taken off the magnitude's error in quadrature, in mag: a floor that the table has added. What is left
+    /// is a tenth of it at least.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub included_error_floor: f64,
     /// Drops measurements that neighbouring stars contaminate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crowding: Option<CrowdingCut>,
@@ -89,7 +97,7 @@ impl PhotometricBand {
     /// Checks the numbers of the definition.
     ///
     /// # Errors
-    /// When the wavelength is not positive or the error floor negative.
+    /// When the wavelength is not positive or an error floor negative.
     pub fn validate(&self) -> Result<()> {
         let fault = |key: &str, found: f64, expected: &str| {
             Err(Error::usage(format!("band '{}', {key}", self.name)).found(found.to_string()).expected(expected))
@@ -99,6 +107,10 @@ impl PhotometricBand {
         }
         if !(self.error_floor.is_finite() && self.error_floor >= 0.0) {
             return fault("error_floor", self.error_floor, "zero or a positive number of mag");
+        }
+        if !(0.0..=LARGEST_FLOOR).contains(&self.included_error_floor) {
+            let expected = format!("zero or a positive number of mag, at most {LARGEST_FLOOR}");
+            return fault("included_error_floor", self.included_error_floor, &expected);
         }
         let expected = format!("at most {LARGEST_OFFSET} mag from 0");
         let is_possible = |offset: f64| offset.abs() <= LARGEST_OFFSET;
@@ -138,6 +150,9 @@ impl PhotometricBand {
             return Measurement::Crowded;
         }
         let value = self.flux(magnitude);
+        let included = self.included_error_floor;
+        let error =
+            if included > 0.0 { (error * error - included * included).max(0.0).sqrt().max(LEAST_LEFT * included) } else { error };
         Measurement::Flux { value, error: 0.4 * std::f64::consts::LN_10 * error.hypot(self.error_floor) * value }
     }
 }
@@ -176,6 +191,14 @@ mod tests {
         band.error_floor = 0.04;
         let Measurement::Flux { value, error } = band.measure(12.0, 0.03, None) else { panic!("a measurement") };
         assert!((error / value - 0.921_034_037 * 0.05).abs() < 1e-9);
+        // A floor of 0.03 taken off 0.05, then the other one added; less than the floor leaves a tenth of it.
+        band.included_error_floor = 0.03;
+        for (error, expected) in [(0.05, 0.04_f64.hypot(0.04)), (0.03, 0.003_f64.hypot(0.04)), (0.01, 0.003_f64.hypot(0.04))] {
+            let Measurement::Flux { value, error } = band.measure(12.0, error, None) else { panic!("a measurement") };
+            assert!((error / value - 0.921_034_037 * expected).abs() < 1e-9);
+        }
+        band.included_error_floor = -0.02;
+        assert!(band.validate().unwrap_err().to_string().contains("included_error_floor: found -0.02"));
     }
 
     #[test]

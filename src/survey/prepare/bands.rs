@@ -22,14 +22,29 @@ pub struct PhotometrySource {
     /// Added to the magnitudes, in mag, by band: what brings one photometric system to another.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub offsets: BTreeMap<String, f64>,
+    /// Taken off the errors of the sets' magnitudes in quadrature, in mag: a floor that their table has added,
+    /// which is no noise of a star and makes the errors of fits too large.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub included_error_floor: f64,
     /// Whether crowding cuts apply; they need their column (`norm_dg`).
     pub crowding: bool,
 }
 
 impl Default for PhotometrySource {
     fn default() -> Self {
-        Self { sets: Vec::new(), bands: Vec::new(), order: Vec::new(), offsets: BTreeMap::new(), crowding: true }
+        Self {
+            sets: Vec::new(),
+            bands: Vec::new(),
+            order: Vec::new(),
+            offsets: BTreeMap::new(),
+            included_error_floor: 0.0,
+            crowding: true,
+        }
     }
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 impl PhotometrySource {
@@ -50,6 +65,7 @@ impl PhotometrySource {
                     .remedy("Name one of these, or spell the bands out under photometry.bands.")
             })?);
         }
+        bands.iter_mut().for_each(|band| band.included_error_floor = self.included_error_floor);
         let n_standard = bands.len();
         if let Some(name) = first_repeated(self.bands.iter().map(|band| band.name.as_str())) {
             return fault("bands", format!("'{name}' twice"), "distinct names");
@@ -111,6 +127,7 @@ mod tests {
             ("sets = ['wise']\norder = ['w1', 'w1']", "'w1' twice"),
             (&format!("sets = ['2mass']\n{band}{band}"), "photometry.bands: found 'h' twice"),
             ("sets = ['wise']\noffsets = { j = 0.1 }", "photometry.offsets"),
+            ("sets = ['wise']\nincluded_error_floor = -0.02", "'w1', included_error_floor"),
             ("sets = ['wise']\noffsets = { w1 = inf }", "offset"),
             ("sets = ['wise']\noffsets = { w1 = -1000.0 }", "at most 20 mag"),
         ] {
