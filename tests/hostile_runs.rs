@@ -106,6 +106,55 @@ fn what_cannot_be_looked_at_does_not_stop_the_others() {
     }
 }
 
+/// An input that was renamed leaves its catalogue behind, in which its stars are twice; who deletes that goes
+/// on without it. What was never fitted is not let go so.
+#[test]
+fn a_renamed_input_is_said_and_its_old_catalogue_can_be_deleted() {
+    let folder = survey();
+    let path = folder.path();
+    ends(path, &fit("in -o out/"), 0);
+    std::fs::rename(path.join("in/a.parquet"), path.join("in/z.parquet")).unwrap();
+    let (_, error) = ends(path, &fit("in -o out/ --resume"), 0);
+    assert!(error.contains("the inputs of 1 of its partitions are gone, in/a.parquet for one"), "{error}");
+    fail(path, "finalize out", 1, &["in a.parquet and in z.parquet", "The input of a.parquet is gone", "delete out/a.parquet"]);
+    std::fs::remove_file(path.join("out/a.parquet")).unwrap();
+    let (summary, error) = ends(path, "finalize out", 0);
+    assert!(error.contains("a.parquet: no part of the run any more"), "{error}");
+    assert_eq!((&summary["withdrawn"][0], &summary["tally"]["stars"]), (&Value::from("a.parquet"), &Value::from(12)));
+    std::fs::remove_file(path.join("in/c.ecsv")).unwrap();
+    std::fs::remove_file(path.join("out/.photosphere/done/c.parquet.json")).unwrap();
+    let (summary, error) = ends(path, "finalize out", 3);
+    assert!(error.contains("c.parquet: not done"), "{error}");
+    assert_eq!(summary["missing"][0]["partition"], "c.parquet");
+}
+
+/// The list of pixels says what belongs to a HATS catalogue, its properties how many rows.
+#[test]
+fn a_catalogue_without_one_of_its_pixels_is_not_whole() {
+    let folder = tempdir().unwrap();
+    let path = folder.path();
+    let pixels = path.join("in/dataset/Norder=0/Dir=0");
+    std::fs::create_dir_all(&pixels).unwrap();
+    let table = observations(8);
+    for (k, name) in ["Npix=3.parquet", "Npix=5.parquet"].iter().enumerate() {
+        write(&table.slice(4 * k..4 * k + 4), &pixels, name);
+    }
+    std::fs::write(path.join("in/hats.properties"), "dataproduct_type=object\nhats_nrows=9\n").unwrap();
+    std::fs::write(path.join("in/partition_info.csv"), "Norder,Npix\n0,3\n0,4\n0,5\n").unwrap();
+    let missing = "dataset/Norder=0/Dir=0/Npix=4.parquet";
+    let (summary, error) = ends(path, &fit("in -o out/"), 3);
+    assert!(error.contains("1 of the pixels in partition_info.csv have no file"), "{error}");
+    assert!(summary["failures"][0]["input"].as_str().is_some_and(|input| input.ends_with(missing)), "{summary:#}");
+    let (summary, _) = ends(path, "finalize out", 3);
+    assert_eq!(summary["missing"][0]["partition"], missing);
+    fail(path, &fit("in -o all.parquet"), 1, &["Npix=4.parquet"]);
+    std::fs::write(path.join("in/partition_info.csv"), "Norder,Npix\n0,3\n0,5\n").unwrap();
+    ends(path, &fit("in -o whole/"), 0);
+    let (summary, error) = ends(path, "finalize whole", 0);
+    assert!(error.contains("8 stars, where the properties of the input say hats_nrows = 9"), "{error}");
+    assert_eq!(summary["input_rows_stated"], 9);
+}
+
 /// A folder among the inputs that may not be listed; none where everything may be (root).
 fn closed_folder(path: &Path) -> Option<PathBuf> {
     let closed = path.join("in/closed");

@@ -3,7 +3,7 @@
 use super::figure_file;
 use super::outcome::Outcome;
 use super::progress::Progress;
-use super::settings::Settings;
+use super::settings::{Settings, trimmed};
 use crate::error::{Error, Result};
 use crate::observations::{ObservationFiles, Sample};
 use crate::quantity::symbol;
@@ -55,7 +55,7 @@ pub struct Arguments {
     points: usize,
     /// Predictions by whose thirds stars are divided; by default T_eff and [Fe/H], as far as they are
     /// predicted.
-    #[arg(long, value_name = "LABELS", value_delimiter = ',')]
+    #[arg(long, value_name = "LABELS", value_delimiter = ',', value_parser = trimmed)]
     split: Option<Vec<String>>,
     /// Replace table and figure if they exist.
     #[arg(long)]

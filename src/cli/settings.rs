@@ -9,6 +9,14 @@ use clap::Args;
 /// Most threads of a process.
 const MOST_THREADS: usize = 4096;
 
+/// A name of a list on the command line, without blanks beside its commas.
+///
+/// # Errors
+/// Never.
+pub fn trimmed(name: &str) -> std::result::Result<String, std::convert::Infallible> {
+    Ok(name.trim().to_owned())
+}
+
 /// Where and how loudly to work.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]

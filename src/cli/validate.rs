@@ -1,6 +1,7 @@
 //! `photosphere validate`: a catalogue against a truth or a reference table.
 
 use super::outcome::Outcome;
+use super::settings::trimmed;
 use crate::error::{Error, Result};
 use crate::observations::columns;
 use crate::quantity::{Facts, append, symbol};
@@ -36,10 +37,10 @@ pub struct Arguments {
     #[arg(long)]
     overwrite: bool,
     /// Compare only these quantities; commas between several.
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', value_parser = trimmed)]
     quantity: Vec<String>,
     /// Leave out stars for which one of these columns is set (true_is_binary).
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', value_parser = trimmed)]
     exclude: Vec<String>,
     /// Leave out stars with quality_flags of this or more (8: the basic cut).
     #[arg(long, value_name = "FLAGS")]
@@ -55,10 +56,10 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     calibration: Option<PathBuf>,
     /// Columns of the catalogue by whose quartiles the calibration splits the stars, where it has them.
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', default_values = SPLITS, requires = "calibration")]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', value_parser = trimmed, default_values = SPLITS, requires = "calibration")]
     split: Vec<String>,
     /// Two columns of the catalogue in whose cells the calibration maps biases.
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', num_args = 1, default_values = ["teff", "logg"], requires = "calibration")]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', value_parser = trimmed, num_args = 1, default_values = ["teff", "logg"], requires = "calibration")]
     cells: Vec<String>,
 }
 

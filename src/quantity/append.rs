@@ -6,7 +6,8 @@ use crate::table::{Column, Table, Values};
 use crate::unit::{self, Conversion};
 use crate::warning::warn_once;
 
-/// Appends the rows of another file, in the units of the first. `place` names the other file.
+/// Appends the rows of another file, in the units of the first. Columns may stand in another order, and have
+/// another inferred type. `place` names the other file.
 ///
 /// # Errors
 /// When a column's unit measures something else than in the first file, or the columns are not the same.
@@ -15,7 +16,7 @@ pub fn append(whole: &mut Table, more: Table, place: &str) -> Result<()> {
         whole.get(&column.schema.name).is_some_and(|first| first.schema.unit.trim() != column.schema.unit.trim())
     };
     if !more.columns().iter().any(differs) {
-        return whole.append(more);
+        return whole.append_alike(more);
     }
     let mut converted = Table::with_rows(more.n_rows());
     converted.metadata.clone_from(&more.metadata);
@@ -27,7 +28,7 @@ pub fn append(whole: &mut Table, more: Table, place: &str) -> Result<()> {
         };
         converted.push(column)?;
     }
-    whole.append(converted)
+    whole.append_alike(converted)
 }
 
 /// The column in the unit of the first file's.

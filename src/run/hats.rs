@@ -12,6 +12,12 @@ pub type Properties = BTreeMap<String, String>;
 /// Keys of the properties that name columns which readers of the catalogue need.
 pub const COLUMN_KEYS: [&str; 3] = ["hats_col_healpix", "hats_col_ra", "hats_col_dec"];
 
+/// The key of the number of rows.
+pub const N_ROWS: &str = "hats_nrows";
+
+/// The list of a catalogue's pixels, in its folder.
+pub const PARTITION_INFO: &str = "partition_info.csv";
+
 /// Names of the file of properties; older readers know the second alone.
 pub const PROPERTIES_FILES: [&str; 2] = ["hats.properties", "properties"];
 
@@ -97,6 +103,41 @@ pub fn read_properties(root: &Path) -> Result<Properties> {
     }
 }
 
+/// The pixels that a catalogue says it has (`partition_info.csv`): order and number. None where it does not
+/// say.
+///
+/// # Errors
+/// When the list cannot be read, or a row of it is none of a pixel.
+pub fn listed_pixels(root: &Path) -> Result<Vec<(u32, u64)>> {
+    let path = root.join(PARTITION_INFO);
+    if !path.is_file() {
+        return Ok(Vec::new());
+    }
+    let text = std::fs::read_to_string(&path).map_err(|error| Error::reading(&path, error))?;
+    let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|line| !line.is_empty());
+    let fields = |line: &str| line.split(',').map(|field| field.trim().to_owned()).collect::<Vec<String>>();
+    let Some(names) = lines.next().map(fields) else { return Ok(Vec::new()) };
+    let column = |wanted: &str| names.iter().position(|name| name == wanted);
+    let fault = |found: String| {
+        Error::data(path.display().to_string())
+            .found(found)
+            .expected("columns Norder and Npix, integers")
+            .remedy("Write the catalogue's list of pixels anew (`hats.io`), or remove it: then the files alone tell the pixels.")
+    };
+    let (Some(order), Some(pixel)) = (column("Norder"), column("Npix")) else {
+        return Err(fault(format!("the columns {}", names.join(", "))));
+    };
+    let pixel_of = |line: &str| {
+        let fields = fields(line);
+        let number = |position: usize| fields.get(position).cloned().unwrap_or_default();
+        match (number(order).parse(), number(pixel).parse()) {
+            (Ok(order), Ok(pixel)) => Ok((order, pixel)),
+            _ => Err(fault(format!("the row '{line}'"))),
+        }
+    };
+    lines.map(pixel_of).collect()
+}
+
 /// A file of `key=value` lines.
 fn read(path: &Path) -> Result<Properties> {
     let text = std::fs::read_to_string(path).map_err(|error| Error::reading(path, error))?;
@@ -121,6 +162,20 @@ mod tests {
         for other in ["a/Npix=1.parquet", "Norder=a/Dir=0/Npix=1.parquet", "Norder=1/Dir=0/Npix=1", "Norder=1/Dir=0/a.parquet"] {
             assert_eq!(place(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn lists_of_pixels() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |text: &str| {
+            std::fs::write(folder.path().join("partition_info.csv"), text).unwrap();
+            listed_pixels(folder.path())
+        };
+        assert_eq!(listed_pixels(folder.path()).unwrap(), []);
+        assert_eq!(read("Norder,Npix\n0,3\n1, 47\n").unwrap(), [(0, 3), (1, 47)]);
+        assert_eq!(read("Norder,Dir,Npix,num_rows\n2,0,9,100\n").unwrap(), [(2, 9)]);
+        assert!(read("Norder,Npix\n0,x\n").unwrap_err().to_string().contains("the row '0,x'"));
+        assert!(read("a,b\n").unwrap_err().to_string().contains("the columns a, b"));
     }
 
     #[test]

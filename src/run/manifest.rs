@@ -4,6 +4,8 @@ use super::folder::replace;
 use super::hats::Properties;
 use super::{Lock, RunFolder, Survey};
 use crate::error::{Error, Result};
+use crate::table::file_of;
+use crate::warning::warn_once;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -46,6 +48,7 @@ impl Manifest {
             let differences = differences(&found.settings, &self.settings);
             if differences.is_empty() {
                 self.hats = self.hats.filter(|_| found.hats.is_some());
+                warn_of_gone(folder, &found.partitions, &self.partitions);
                 let mut partitions = found.partitions.clone();
                 partitions.append(&mut self.partitions);
                 self.partitions = partitions;
@@ -87,6 +90,25 @@ impl Manifest {
     }
 }
 
+/// Warns of partitions of the run that are no inputs any more, and whose inputs are not there.
+fn warn_of_gone(folder: &RunFolder, found: &BTreeMap<String, PathBuf>, wanted: &BTreeMap<String, PathBuf>) {
+    let mut gone = found.iter().filter(|(name, input)| !wanted.contains_key(*name) && is_gone(input));
+    let Some((name, input)) = gone.next() else { return };
+    warn_once(format!(
+        "{}: the inputs of {} of its partitions are gone, {} for one: they stay part of the run; where they were renamed or removed for good, \
+         delete their catalogues ({})",
+        folder.root().display(),
+        1 + gone.count(),
+        input.display(),
+        folder.output(name).display()
+    ));
+}
+
+/// Whether an input is not there any more.
+pub fn is_gone(input: &Path) -> bool {
+    !file_of(input).exists()
+}
+
 /// Reads a file of `.photosphere/`.
 ///
 /// # Errors
@@ -110,10 +132,18 @@ fn differences(found: &BTreeMap<String, String>, wanted: &BTreeMap<String, Strin
             lines if lines.is_empty() => "nothing".to_owned(),
             lines => lines.join(", "),
         };
+    let sorted = |text: &str| {
+        let mut words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        words.sort_unstable();
+        words
+    };
     keys.into_iter()
         .map(|key| (key, found.get(key).map_or("", String::as_str), wanted.get(key).map_or("", String::as_str)))
         .filter(|(_, found, wanted)| found != wanted)
-        .map(|(key, found, wanted)| format!("{key}: {} in place of {}", only(found, wanted), only(wanted, found)))
+        .map(|(key, found, wanted)| match sorted(found) == sorted(wanted) {
+            true => format!("{key}: the same in another order"),
+            false => format!("{key}: {} in place of {}", only(found, wanted), only(wanted, found)),
+        })
         .collect()
 }
 
@@ -136,11 +166,16 @@ mod tests {
         assert_eq!(Manifest::read(&folder).unwrap_err().exit_code(), 2);
         manifest("draws = 3\nruns = 4", &["a", "b"]).enter(&folder, false).unwrap();
         let joined = manifest("draws = 3\nruns = 4", &["b", "c"]).enter(&folder, false).unwrap();
+        assert!(
+            crate::warning::said().iter().any(|text| text.contains("the inputs of 1 of its partitions are gone, in/a for one"))
+        );
         assert_eq!(joined.partitions.keys().collect::<Vec<_>>(), ["a", "b", "c"]);
         assert_eq!(Manifest::read(&folder).unwrap(), joined);
         let error = manifest("draws = 5\nruns = 4", &["a"]).enter(&folder, false).unwrap_err();
         assert!(error.exit_code() == 2 && error.to_string().contains("options: draws = 3 in place of draws = 5)"), "{error}");
         assert_eq!(Manifest::read(&folder).unwrap(), joined);
+        let error = manifest("runs = 4\ndraws = 3", &["a"]).enter(&folder, false).unwrap_err().to_string();
+        assert!(error.contains("(options: the same in another order)"), "{error}");
         manifest("draws = 5\nruns = 4", &["a"]).enter(&folder, true).unwrap();
         assert_eq!(Manifest::read(&folder).unwrap().partitions.len(), 1);
         std::fs::write(folder.manifest(), "{").unwrap();

@@ -35,7 +35,7 @@ mod walk;
 pub use existing::{Existing, Standing, record, record_fit, recorded_residuals, require_same_run};
 pub use folder::{RunFolder, make_folder_of, replace};
 pub use lock::{Attempt, Holder, Lock};
-pub use manifest::{Manifest, read_json};
+pub use manifest::{Manifest, is_gone, read_json};
 pub use marker::{FileState, Marker};
 pub use partition::{Partition, Survey, expand};
 pub use walk::{Finished, Step, Walk};

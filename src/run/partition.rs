@@ -107,7 +107,11 @@ fn find(arguments: &[PathBuf]) -> Result<Listing> {
             Some(list) => {
                 let list = Path::new(list);
                 let text = std::fs::read_to_string(list).map_err(|error| Error::reading(list, error))?;
-                let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+                let lines = text
+                    .trim_start_matches('\u{feff}')
+                    .lines()
+                    .map(str::trim)
+                    .filter(|line| !line.is_empty() && !line.starts_with('#'));
                 lines.into_iter().try_for_each(|line| listing.add(Path::new(line)))?;
             }
             None => listing.add(argument)?,
@@ -135,7 +139,8 @@ impl Listing {
         Ok(())
     }
 
-    /// Adds the tables below a folder; where it is a HATS catalogue, only those that are pixels. Folders
+    /// Adds the tables below a folder; where it is a HATS catalogue, only those that are pixels, and those of
+    /// its list of pixels that are not there: partitions that fail as long as they are missing. Folders
     /// below it into which a run has written its catalogues are passed over.
     fn add_folder(&mut self, folder: &Path) -> Result<()> {
         let folder = hats::primary_table(folder)?;
@@ -155,6 +160,7 @@ impl Listing {
         }
         if files.iter().any(|file| Location::of(file).is_some()) {
             files.retain(|file| Location::of(file).is_some());
+            files.extend(missing_pixels(&folder, &files)?);
         }
         if files.is_empty() && self.unlisted.len() == n_unlisted {
             return Err(Error::usage(folder.display().to_string())
@@ -169,6 +175,28 @@ impl Listing {
         }));
         Ok(())
     }
+}
+
+/// The files of pixels that the list of a HATS catalogue has and `files` have not, with a warning.
+fn missing_pixels(folder: &Path, files: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let found: BTreeSet<(u32, u64)> =
+        files.iter().filter_map(|file| Location::of(file)).map(|location| (location.order, location.pixel)).collect();
+    let listed = hats::listed_pixels(folder)?;
+    let missing = listed
+        .into_iter()
+        .filter(|pixel| !found.contains(pixel))
+        .map(|(order, pixel)| folder.join(Location { root: PathBuf::new(), order, pixel, part: None }.name()));
+    let missing: Vec<PathBuf> = missing.collect();
+    if let [first, ..] = missing.as_slice() {
+        warn_once(format!(
+            "{}: {} of the pixels in {} have no file, {} for one: get them, or correct the list",
+            folder.display(),
+            missing.len(),
+            hats::PARTITION_INFO,
+            first.display()
+        ));
+    }
+    Ok(missing)
 }
 
 /// The name of a file of its own: that of the file, with the tables that the path chooses before the
@@ -253,11 +281,33 @@ mod tests {
         Survey::of(arguments).unwrap().partitions.into_iter().map(|partition| partition.name).collect()
     }
 
+    /// A partition that the catalogue's own list has, and that fails when its turn comes.
+    #[test]
+    fn pixels_that_are_listed_and_missing_are_partitions() {
+        let folder = tempfile::tempdir().unwrap();
+        touch(folder.path(), &["dataset/Norder=0/Dir=0/Npix=3.parquet", "dataset/Norder=1/Dir=0/Npix=47.parquet"]);
+        std::fs::write(folder.path().join("partition_info.csv"), "Norder,Npix\n0,3\n0,7\n1,47\n").unwrap();
+        let all = [3, 7].map(|pixel| format!("dataset/Norder=0/Dir=0/Npix={pixel}.parquet"));
+        let survey = Survey::of(&[folder.path().into()]).unwrap();
+        let found: Vec<&str> = survey.partitions.iter().map(|partition| partition.name.as_str()).collect();
+        assert_eq!(found, [all[0].as_str(), "dataset/Norder=1/Dir=0/Npix=47.parquet", all[1].as_str()]);
+        assert!(!survey.partitions[2].input.exists());
+        assert!(crate::warning::said().iter().any(|text| text.contains("1 of the pixels") && text.contains("Npix=7.parquet")));
+    }
+
     #[test]
     fn files_are_named_after_their_inputs() {
         assert_eq!(names(&["x/a.csv.gz".into(), "b.c.fits".into()]), ["a.parquet", "b.c.parquet"]);
         let error = Survey::of(&["a.fits".into(), "y/a.csv".into()]).unwrap_err();
         assert!(error.exit_code() == 2 && error.to_string().contains("a.parquet"), "{error}");
+    }
+
+    #[test]
+    fn lists_may_begin_with_a_byte_order_mark() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join("list");
+        std::fs::write(&list, "\u{feff}a.fits\n# b.fits\n").unwrap();
+        assert_eq!(names(&[format!("@{}", list.display()).into()]), ["a.parquet"]);
     }
 
     #[test]

@@ -260,6 +260,17 @@ impl Column {
         Ok(flat)
     }
 
+    /// As [`Self::flat_f64`], of what says yes or no: booleans are 1 and 0.
+    pub fn flat_flags(&self) -> Result<Vec<f64>> {
+        let Values::Bool(values) = &self.values else { return self.flat_f64() };
+        self.require_held()?;
+        let mut flat: Vec<f64> = values.iter().map(|&value| f64::from(u8::from(value))).collect();
+        for row in (0..self.n_rows()).filter(|&row| !self.is_valid(row)) {
+            flat[self.range(row)].fill(f64::NAN);
+        }
+        Ok(flat)
+    }
+
     /// One f64 per row; null is NaN. List columns, text and booleans are errors.
     pub fn to_f64(&self) -> Result<Vec<f64>> {
         if self.shape != Shape::Scalar {

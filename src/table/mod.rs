@@ -15,6 +15,7 @@
 //! Each also with `.gz`. [`read()`], [`read_columns`] and [`read_chunks`] read them, [`write()`] and
 //! [`Writer`] write them.
 
+mod alike;
 mod atomic;
 mod builder;
 mod bundle;

@@ -123,6 +123,12 @@ impl Unit {
         (scale == Scale::Linear).then(|| Self { factor: factor * factor, dimensions: dimensions.power(2.0), scale })
     }
 
+    /// The unit of the inverse of such a product: that of inverse variances.
+    pub fn inverse_squared(&self) -> Option<Self> {
+        let Self { factor, dimensions, scale } = *self;
+        (scale == Scale::Linear).then(|| Self { factor: factor.powi(-2), dimensions: dimensions.power(-2.0), scale })
+    }
+
     /// How a number in this unit becomes one in `to`; none where the two do not measure the same.
     ///
     /// A pure number may stand for a logarithm, which many files call dimensionless, and a bare `dex` for the

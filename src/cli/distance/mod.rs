@@ -8,7 +8,7 @@ mod read;
 
 use super::existing::ExistingArguments;
 use super::outcome::Outcome;
-use super::settings::Settings;
+use super::settings::{Settings, trimmed};
 use crate::distance::DistanceRecipe;
 use crate::distance::compatibility::PaperNames;
 use crate::error::{Error, Result};
@@ -49,7 +49,7 @@ pub struct Arguments {
     #[arg(long, value_name = "i/n")]
     shard: Option<Shard>,
     /// Copy these scalar columns of the input into the catalogue, besides ra and dec; commas between several.
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', value_parser = trimmed)]
     keep: Vec<String>,
     #[command(flatten)]
     existing: ExistingArguments,

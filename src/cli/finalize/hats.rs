@@ -2,7 +2,7 @@
 //! Parquet dataset's metadata.
 
 use crate::error::Result;
-use crate::run::hats::{COLUMN_KEYS, Location, PROPERTIES_FILES, Properties};
+use crate::run::hats::{COLUMN_KEYS, Location, N_ROWS, PARTITION_INFO, PROPERTIES_FILES, Properties};
 use crate::run::{RunFolder, replace};
 use crate::table::{remove_leftovers, write_dataset_metadata};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +25,7 @@ pub fn write(
 ) -> Result<()> {
     let pixels: BTreeSet<(u32, u64)> = places(finished).map(|place| (place.order, place.pixel)).collect();
     let list = pixels.iter().map(|(order, pixel)| format!("{order},{pixel}\n"));
-    replace(&folder.root().join("partition_info.csv"), &format!("Norder,Npix\n{}", list.collect::<String>()))?;
+    replace(&folder.root().join(PARTITION_INFO), &format!("Norder,Npix\n{}", list.collect::<String>()))?;
     let properties = properties(input, finished, n_stars);
     for name in PROPERTIES_FILES {
         replace(&folder.root().join(name), &properties)?;
@@ -56,7 +56,7 @@ fn properties(input: &Properties, finished: &[&String], n_stars: usize) -> Strin
     let mut lines = BTreeMap::from([
         ("obs_collection", format!("{}_photosphere", known("obs_collection", "stars"))),
         ("dataproduct_type", known("dataproduct_type", "object")),
-        ("hats_nrows", n_stars.to_string()),
+        (N_ROWS, n_stars.to_string()),
         ("hats_col_ra", known("hats_col_ra", "ra")),
         ("hats_col_dec", known("hats_col_dec", "dec")),
         ("hats_npix_suffix", suffix.into()),

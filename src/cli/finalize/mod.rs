@@ -10,14 +10,15 @@ use super::progress::Progress;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::residuals::CatalogueCheck;
+use crate::run::hats::N_ROWS;
 use crate::run::interrupt;
 use crate::run::provenance::sha256_of_settings;
-use crate::run::{Attempt, Lock, Manifest, Marker, RunFolder, expand, replace};
+use crate::run::{Attempt, Lock, Manifest, Marker, RunFolder, expand, is_gone, replace};
 use crate::warning::warn_once;
 use serde_json::{Value, json};
 use statistics::Statistics;
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use unique::Identifiers;
 
 /// The summary's name in the output folder.
@@ -53,7 +54,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let settings_sha256 = sha256_of_settings(&manifest.settings);
     let mut identifiers = Identifiers::new(&folder.bookkeeping())?;
     let mut statistics = Statistics::default();
-    let (mut finished, mut missing) = (Vec::new(), Vec::new());
+    let (mut finished, mut missing, mut withdrawn) = (Vec::new(), Vec::new(), Vec::new());
     let mut progress = Progress::of_fraction("finalising", settings);
     for (position, (name, input)) in manifest.partitions.iter().enumerate() {
         interrupt::check(place, "Run the command again.")?;
@@ -62,6 +63,13 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
                 let number = u32::try_from(finished.len()).map_err(|_| too_many(&folder, finished.len()))?;
                 statistics.add(&folder.output(name), |ids| identifiers.add(number, ids))?;
                 finished.push(name);
+            }
+            Some(_) if is_withdrawn(&folder, name, input) => {
+                warn_once(format!(
+                    "{name}: no part of the run any more: its input {} is gone, and its catalogue was deleted",
+                    input.display()
+                ));
+                withdrawn.push(name);
             }
             Some(reason) => {
                 tracing::error!("{name}: {reason} (input {})", input.display());
@@ -74,14 +82,23 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         return Err(Error::data(place()).found("no finished partition").expected("at least one").remedy(go_on(&manifest)));
     }
     if let Some(repeated) = identifiers.repeated()? {
-        let [one, other] = repeated.partitions.map(|number| finished[number as usize]);
-        return Err(Error::data(place())
-            .found(format!("identifier {} in {one} and in {other}", repeated.id))
-            .expected("every star once")
-            .remedy(
+        let both = repeated.partitions.map(|number| finished[number as usize]);
+        let gone = both.into_iter().find(|name| manifest.partitions.get(*name).is_some_and(|input| is_gone(input)));
+        let remedy = match gone {
+            Some(name) => format!(
+                "The input of {name} is gone (renamed, or removed since): delete {}, and finalise again.",
+                folder.output(name).display()
+            ),
+            None => {
                 "Remove it from one of the two inputs, and fit that input alone, with the same options, into this folder with \
-                 --overwrite: the other partitions stay as they are.",
-            ));
+                     --overwrite: the other partitions stay as they are."
+                    .to_owned()
+            }
+        };
+        return Err(Error::data(place())
+            .found(format!("identifier {} in {} and in {}", repeated.id, both[0], both[1]))
+            .expected("every star once")
+            .remedy(remedy));
     }
     warn_of_strays(&folder, &manifest);
     let residuals = Marker::residuals_of(&folder, &settings_sha256, finished.iter().copied())?;
@@ -96,11 +113,24 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         hats::write(&folder, &metadata, properties, &finished, statistics.tally.stars)?;
     }
     let mut summary = summary(&manifest, &finished, &missing, &statistics);
+    if !withdrawn.is_empty() {
+        summary["withdrawn"] = json!(withdrawn);
+    }
+    // Of a shard or an unfinished run nothing can be said.
+    let stated = manifest.hats.as_ref().and_then(|properties| properties.get(N_ROWS)?.parse::<usize>().ok());
+    if let Some(stated) = stated.filter(|stated| missing.is_empty() && *stated != statistics.tally.stars) {
+        warn_once(format!(
+            "{}: {} stars, where the properties of the input say {N_ROWS} = {stated}: rows are missing there, or the number is wrong",
+            place(),
+            statistics.tally.stars
+        ));
+        summary["input_rows_stated"] = json!(stated);
+    }
     if let Some(check) = check {
         summary["check"] = check;
     }
     replace(&folder.root().join(SUMMARY_FILE), &format!("{summary:#}\n"))?;
-    let (n, n_missing) = (manifest.partitions.len(), missing.len());
+    let (n, n_missing) = (manifest.partitions.len() - withdrawn.len(), missing.len());
     tracing::info!("{}: {} of {n} partitions, each star once; {}", place(), finished.len(), statistics.tally);
     if n_missing > 0 {
         tracing::error!("{n_missing} partitions are missing. {}", go_on(&manifest));
@@ -132,6 +162,12 @@ fn what_is_missing(folder: &RunFolder, name: &str, settings_sha256: &str) -> Res
         () if !marker.has_output(&folder.output(name))? => Some("not as it was written, or gone".into()),
         () => None,
     })
+}
+
+/// Whether a partition was done, its catalogue is gone since, and so is its input: who deletes both takes it
+/// out of the run.
+fn is_withdrawn(folder: &RunFolder, name: &str, input: &Path) -> bool {
+    is_gone(input) && !folder.output(name).exists() && matches!(Marker::read(folder, name), Ok(Some(_)))
 }
 
 /// The error for more partitions than can be numbered.

@@ -11,7 +11,7 @@ pub mod zero_points;
 use super::existing::ExistingArguments;
 use super::outcome::Outcome;
 use super::prepare::warn_of_tables_without_match;
-use super::settings::Settings;
+use super::settings::{Settings, trimmed};
 use crate::error::Result;
 use crate::residuals::{CatalogueCheck, ResidualSums};
 use crate::run::inputs::{Inputs, require_utf8};
@@ -50,7 +50,7 @@ pub struct Arguments {
     hold: Vec<(String, f64)>,
     /// Parameters whose measured values constrain the fit, in place of the distance parameter; names or roles
     /// (label, amount, distance, shape), commas between several, none for none.
-    #[arg(long, value_name = "PARAMETERS", value_delimiter = ',')]
+    #[arg(long, value_name = "PARAMETERS", value_delimiter = ',', value_parser = trimmed)]
     constraint: Vec<String>,
     /// How posteriors are described: by the optimum and its covariance alone (laplace), or besides by
     /// weighted draws (importance): means, covariances, quantiles, joint regions, the weight of the second
@@ -72,7 +72,7 @@ pub struct Arguments {
     shard: Option<Shard>,
     /// Copy these scalar columns of the observations into the catalogue, besides ra and dec; commas between
     /// several. One with the name of an estimate becomes measured_<name>.
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', value_parser = trimmed)]
     keep: Vec<String>,
     /// Copy the true values of a simulated survey (true_*) into the catalogue.
     #[arg(long)]

@@ -340,6 +340,18 @@ fn with_bands(mut wanted: BTreeSet<String>, grid: &Grid) -> BTreeSet<String> {
 fn wanted_columns(path: &Path, wanted: &BTreeSet<String>) -> Result<Vec<String>> {
     let truth = wanted.contains("true_*");
     let schemas = read_schema(path)?;
+    for schema in &schemas {
+        let in_other_capitals = wanted.iter().find(|name| schema.name.eq_ignore_ascii_case(name));
+        if let Some(name) =
+            in_other_capitals.filter(|name| **name != schema.name && schemas.iter().all(|other| other.name != **name))
+        {
+            warn_once(format!(
+                "{}: the column '{}' is not taken for '{name}', since capitals and small letters are told apart: rename it",
+                path.display(),
+                schema.name
+            ));
+        }
+    }
     let names = schemas.into_iter().map(|schema| schema.name);
     Ok(names.filter(|name| wanted.contains(name) || truth && name.starts_with("true_")).collect())
 }

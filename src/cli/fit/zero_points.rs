@@ -5,7 +5,7 @@ use super::options::constraints;
 use super::raw::{Preparations, RawArguments};
 use crate::cli::outcome::Outcome;
 use crate::cli::progress::Progress;
-use crate::cli::settings::Settings;
+use crate::cli::settings::{Settings, trimmed};
 use crate::error::{Error, Result};
 use crate::package::{Estimator, Package, Request};
 use crate::residuals::{CatalogueCheck, Groups, LEAST_STARS, ResidualSums, USUAL_SHARE, ZeroPoints};
@@ -50,13 +50,13 @@ pub struct Arguments {
     #[arg(long, value_name = "MAG", default_value_t = 0.05)]
     sigma: f64,
     /// Solve for these bands alone; commas between several.
-    #[arg(long, value_name = "BANDS", value_delimiter = ',')]
+    #[arg(long, value_name = "BANDS", value_delimiter = ',', value_parser = trimmed)]
     band: Vec<String>,
     /// Options of the fit (TOML; `photosphere recipe fit` prints the defaults).
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Parameters whose measured values constrain the fits, as in `photosphere fit`.
-    #[arg(long, value_name = "PARAMETERS", value_delimiter = ',')]
+    #[arg(long, value_name = "PARAMETERS", value_delimiter = ',', value_parser = trimmed)]
     constraint: Vec<String>,
     /// Use only the stars of part i of n, by identifier.
     #[arg(long, value_name = "i/n")]

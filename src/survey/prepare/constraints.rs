@@ -4,6 +4,7 @@ use super::{Note, PrepareRecipe};
 use crate::error::{Error, Result};
 use crate::quantity::Facts;
 use crate::table::{Column, ColumnSchema, Table};
+use crate::warning::warn_once;
 
 /// A quantity that becomes a constraint.
 struct Quantity {
@@ -60,10 +61,26 @@ fn subtract_bias(stars: &mut Table, name: &str, notes: &mut [i32]) -> Result<()>
 impl Quantity {
     fn take(&self, stars: &mut Table, notes: &mut [i32]) -> Result<Vec<Column>> {
         let error_name = format!("{}_error", self.name);
+        let alike = |name: &str| stars.columns().iter().find(|column| column.schema.name.eq_ignore_ascii_case(name));
         if !self.required && stars.get(&self.name).is_none() {
+            if let Some(other) = alike(&self.name) {
+                warn_once(format!(
+                    "joined tables: the column '{}' is not taken for '{}', since capitals and small letters are told apart: rename it",
+                    other.schema.name, self.name
+                ));
+            }
             return Ok(Vec::new());
         }
         stars.column(&self.name)?;
+        if alike(&error_name).is_none() {
+            return Err(Error::data(format!("joined tables, column '{error_name}'"))
+                .found(format!("no such column beside '{}'", self.name))
+                .expected("the errors, without which values constrain nothing")
+                .remedy(format!(
+                    "Join a table that has them too, or leave '{}' out (rename it in the file, or choose columns: tables.columns in a recipe).",
+                    self.name
+                )));
+        }
         stars.column(&error_name)?;
         let (Some(value), Some(error)) = (stars.take(&self.name), stars.take(&error_name)) else {
             return Err(Error::data(format!("column '{}'", self.name)).found("no such column"));
@@ -126,6 +143,25 @@ mod tests {
         assert_eq!(notes, [0, 0, Note::ParallaxInvalid.bit(), 0]);
         assert_eq!((columns[0].schema.unit.as_str(), columns[1].schema.name.as_str()), ("mas", "parallax_error"));
         assert_eq!(stars.columns().len(), 1);
+    }
+
+    #[test]
+    fn other_capitals_are_said_and_values_without_errors_refused() {
+        let recipe = PrepareRecipe { labels: Vec::new(), ..Default::default() };
+        let renamed = |from: &str, to: &str| {
+            let mut stars = stars([1.0; 4], [0.1; 4]);
+            let mut column = stars.take(from).unwrap();
+            column.schema.name = to.to_owned();
+            stars.push(column).unwrap();
+            take(&recipe, &mut stars, &mut [0; 4])
+        };
+        assert!(renamed("parallax", "PARALLAX").unwrap().is_empty());
+        let said = crate::warning::said();
+        assert!(said.iter().any(|text| text.contains("'PARALLAX' is not taken for 'parallax'")), "{said:?}");
+        let message = renamed("parallax_error", "e_parallax").unwrap_err().to_string();
+        assert!(message.contains("joined tables, column 'parallax_error'") && message.contains("beside 'parallax'"), "{message}");
+        let message = renamed("parallax_error", "Parallax_Error").unwrap_err().to_string();
+        assert!(message.contains("no such column, but 'Parallax_Error'"), "{message}");
     }
 
     #[test]

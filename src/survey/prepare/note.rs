@@ -75,7 +75,7 @@ impl Note {
             Self::FiberBad => "the survey flags the fibre as bad",
             Self::ArmMissing => "an arm of the spectrum without a good pixel",
             Self::BadPixels => {
-                "pixels that no mask covers with a flux or an inverse variance that is not finite, or a negative one; they are missing"
+                "pixels that no mask covers with a flux or an inverse variance that is none (not finite, -9999 and its like, beyond reason, a negative inverse variance); they are missing"
             }
             Self::VelocityMissing => "no radial velocity",
             Self::VelocityInvalid => "a radial velocity beyond reason, warned of, or too uncertain; it is not used",

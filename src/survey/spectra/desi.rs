@@ -2,7 +2,8 @@
 //! arms B, R, Z, whose masks come in three encodings (all are images of integers once BZERO is undone).
 
 use super::Layout;
-use super::fact::{Fact, FactType, FactTypes};
+use super::fact::{Fact, FactSource, FactTypes};
+use super::flux_unit::{self, Measure};
 use super::observed::{ObservedSpectrum, ReadOptions, Segment, Spectra, mark_bad};
 use crate::error::{Error, Result};
 use crate::spectrum::{Medium, ResolutionMatrix, pixel_bounds};
@@ -23,9 +24,20 @@ const FATAL_OF_ARM: [(&str, i64); 3] = [("b", 1 << 22), ("r", 1 << 23), ("z", 1 
 /// Factor between a pixel's σ and Å is its step: arms are linear, and others are taken by their own steps.
 const ANGSTROM: &str = "Angstrom";
 
+/// HDUs of an arm; one with any of them has the first three.
+const HDUS: [&str; 5] = ["WAVELENGTH", "FLUX", "IVAR", "MASK", "RESOLUTION"];
+/// Names of the arms.
+const BANDS: [&str; 3] = ["B", "R", "Z"];
+
 /// An arm of a file.
 struct Arm {
     name: String,
+    /// As the file spells it.
+    flux_unit: String,
+    /// From the inverse variances to those of the arm's own fluxes, …
+    own_ivar: f64,
+    /// … and from its fluxes to those of the first arm.
+    to_first: f64,
     wavelength: Arc<Vec<f64>>,
     /// Å a pixel.
     steps: Vec<f64>,
@@ -53,7 +65,9 @@ struct FiberMap {
 /// When an HDU is absent, or shapes, rows or units contradict one another.
 pub(super) fn read(file: &FitsFile, options: &ReadOptions) -> Result<Spectra> {
     let names: Vec<String> = (0..file.n_hdus()).map(|number| file.name(number).to_ascii_uppercase()).collect();
-    let mut bands: Vec<&str> = names.iter().filter_map(|name| name.strip_suffix("_WAVELENGTH")).collect();
+    let mut bands: Vec<&str> = names.iter().filter_map(|name| band(name)).collect();
+    bands.sort_unstable();
+    bands.dedup();
     if bands.iter().any(|band| band.len() > 1) {
         if bands.iter().any(|band| band.len() == 1) {
             // The same pixels again.
@@ -66,6 +80,11 @@ pub(super) fn read(file: &FitsFile, options: &ReadOptions) -> Result<Spectra> {
         }
     }
     let mut arms = bands.iter().map(|band| Arm::open(file, band, options.line_spread)).collect::<Result<Vec<_>>>()?;
+    let flux_unit = arms.iter().map(|arm| arm.flux_unit.clone()).find(|unit| !unit::is_absent(unit)).unwrap_or_default();
+    for arm in &mut arms {
+        let place = file.place(&format!("{}_FLUX", arm.name.to_uppercase()));
+        arm.to_first = flux_unit::factor(Measure::Flux, &arm.flux_unit, &flux_unit, &place)?;
+    }
     let map = FiberMap::read(file, &options.carry)?;
     let n_rows = map.ids.len();
     for arm in &arms {
@@ -80,7 +99,6 @@ pub(super) fn read(file: &FitsFile, options: &ReadOptions) -> Result<Spectra> {
     }
     let place = file.place("FIBERMAP");
     let n_not_stars = map.is_star.iter().filter(|&&is_star| !is_star).count();
-    let flux_unit = arms.first().and_then(|arm| arm.flux.text("BUNIT")).unwrap_or_default().to_owned();
     let mut next = 0;
     let fact_types = map.fact_types.clone();
     Ok(Spectra::in_blocks(Layout::Desi, n_not_stars, fact_types, move || {
@@ -88,6 +106,12 @@ pub(super) fn read(file: &FitsFile, options: &ReadOptions) -> Result<Spectra> {
         next = rows.end;
         (!rows.is_empty()).then(|| block(&mut arms, &map, rows, &place, &flux_unit))
     }))
+}
+
+/// The arm that an HDU belongs to: one of the three, or whatever has wavelengths.
+fn band(name: &str) -> Option<&str> {
+    let (band, what) = name.rsplit_once('_')?;
+    (what == HDUS[0] || BANDS.contains(&band) && HDUS.contains(&what)).then_some(band)
 }
 
 /// The stars among the rows of a range; all arms are read up to its end.
@@ -110,9 +134,14 @@ fn block(
             let range = i * n..(i + 1) * n;
             let double = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();
             let (mut flux, mut ivar) = (double(&flux[range.clone()]), double(&ivar[range.clone()]));
+            ivar.iter_mut().for_each(|ivar| *ivar *= arm.own_ivar);
             let is_dead = map.status[rows.start + i] & fatal != 0;
             let mask = mask.as_ref().map(|mask| &mask[range.clone()]);
             spectrum.notes |= mark_bad(&mut flux, &mut ivar, |pixel| is_dead || mask.is_some_and(|mask| mask[pixel] != 0));
+            if arm.to_first != 1.0 {
+                flux.iter_mut().for_each(|flux| *flux *= arm.to_first);
+                ivar.iter_mut().for_each(|ivar| *ivar *= arm.to_first.powi(-2));
+            }
             let line_spread = match &resolution {
                 Some(values) => {
                     let n_diagonals = values.len() / (rows.len() * n).max(1);
@@ -153,12 +182,19 @@ impl Arm {
         let n = wavelength.len();
         let image = |what: &str| file.image(file.require(&hdu(what))?);
         let optional = |what: &str| file.find(&hdu(what))?.map(|number| file.image(number)).transpose();
-        let flux = image("FLUX")?;
+        let (flux, ivar) = (image("FLUX")?, image("IVAR")?);
+        let unit = |image: &ImageRows| image.text("BUNIT").unwrap_or_default().to_owned();
+        let flux_unit = unit(&flux);
+        flux_unit::require_flux(&flux_unit, &file.place(&hdu("FLUX")))?;
+        let own_ivar = flux_unit::factor(Measure::InverseVariance, &unit(&ivar), &flux_unit, &file.place(&hdu("IVAR")))?;
         let arm = Self {
             name: band.to_ascii_lowercase(),
+            flux_unit,
+            own_ivar,
+            to_first: 1.0,
             wavelength: Arc::new(wavelength),
             steps: bounds.iter().map(|(low, high)| high - low).collect(),
-            ivar: image("IVAR")?,
+            ivar,
             mask: optional("MASK")?,
             resolution: if line_spread { optional("RESOLUTION")? } else { None },
             flux,
@@ -210,22 +246,15 @@ impl FiberMap {
             }
         };
         let is_star = stars(&table, &ids);
-        let fact = |name: &str, row: usize| match exact(name).and_then(|name| table.get(name)) {
-            Some(column) => Fact::of_column(column, row),
-            None => Fact::of_header(&header, &name.to_ascii_uppercase()),
-        };
-        let facts = (0..ids.len()).map(|row| {
-            let position = [("ra", "TARGET_RA"), ("dec", "TARGET_DEC")];
-            let carried = carry.iter().map(|name| (name.as_str(), name.as_str()));
-            let facts = position.into_iter().chain(carried);
-            facts.filter_map(|(new, name)| Some((new.to_ascii_lowercase(), fact(name, row)?))).collect()
-        });
-        let facts = facts.collect();
-        let kind = |name: &String| {
-            let column = table.get(exact(name)?)?;
-            Some((name.to_ascii_lowercase(), FactType::of_values(&column.values)))
-        };
-        let fact_types = carry.iter().filter_map(kind).collect();
+        let position = [("ra", "TARGET_RA"), ("dec", "TARGET_DEC")];
+        let carried = carry.iter().map(|name| (name.as_str(), name.as_str()));
+        let source = FactSource::new(&table, position.into_iter().chain(carried), &file.place("FIBERMAP"))?;
+        let in_header = carry.iter().filter(|name| exact(name).is_none());
+        let of_header: BTreeMap<String, Fact> = in_header
+            .filter_map(|name| Some((name.to_ascii_lowercase(), Fact::of_header(&header, &name.to_ascii_uppercase())?)))
+            .collect();
+        let facts = (0..ids.len()).map(|row| source.row(row).into_iter().chain(of_header.clone()).collect()).collect();
+        let fact_types = source.types();
         let mut n_following = vec![0; ids.len()];
         let mut counts: HashMap<i64, usize> = HashMap::new();
         for row in (0..ids.len()).rev().filter(|&row| is_star[row]) {

@@ -3,7 +3,8 @@
 //! row (from DR9). Wavelengths are 10^(COEFF0 + COEFF1 i).
 
 use super::Layout;
-use super::fact::Fact;
+use super::fact::{Fact, POSITION};
+use super::flux_unit::{self, Measure};
 use super::identifiers::stable_id;
 use super::observed::{ObservedSpectrum, ReadOptions, Segment, Spectra, mark_bad};
 use crate::error::{Error, Result};
@@ -18,6 +19,9 @@ use std::sync::Arc;
 const LARGEST_DIFFERENCE: f64 = 1e-5;
 /// A redshift below this is a sentinel (−9999).
 const LEAST_REDSHIFT: f64 = -1.0;
+
+/// What FIBERTYP calls fibres that see no star.
+const NO_STARS: [&str; 3] = ["sky", "unused", "dead"];
 
 /// Rows of an image or columns of a table.
 struct Arrays {
@@ -51,7 +55,21 @@ pub(super) fn read_image(path: &Path, file: &FitsFile, options: &ReadOptions) ->
 pub(super) fn read_table(path: &Path, file: &FitsFile, options: &ReadOptions) -> Result<Spectra> {
     let is_spectrum =
         |&number: &usize| file.kind(number) == HduKind::Table && file.column_in_any_case(number, "ANDMASK").is_some();
-    let number = (0..file.n_hdus()).find(is_spectrum).unwrap_or(1);
+    let numbers: Vec<usize> = (0..file.n_hdus()).filter(is_spectrum).collect();
+    let number = match numbers.as_slice() {
+        [] => 1,
+        [number] => *number,
+        [first, ..] => {
+            let names: Vec<&str> = numbers.iter().map(|&number| file.name(number)).collect();
+            return Err(Error::data(path.display().to_string())
+                .found(format!("{} tables of spectra ({})", numbers.len(), names.join(", ")))
+                .expected("one, as low-resolution files have")
+                .remedy(format!(
+                    "Of other files (medium resolution), name one table: `….fits[{}]`, with medium = \"vacuum\" under [spectra].",
+                    if file.name(*first).is_empty() { first.to_string() } else { file.name(*first).to_owned() }
+                )));
+        }
+    };
     let table = file.table(number, None)?;
     if table.n_rows() != 1 {
         return Err(Error::data(file.place(file.name(number)))
@@ -60,9 +78,13 @@ pub(super) fn read_table(path: &Path, file: &FitsFile, options: &ReadOptions) ->
             .remedy("Read tables of many spectra with `layout = \"table\"` and [spectra.columns]."));
     }
     let column = |wanted: &str| table.column_in_any_case(wanted)?.flat_f64();
+    let stated = |name: &str| table.get_in_any_case(name).map_or("", |column| column.schema.unit.trim());
+    let place = |name: &str| format!("{}, column '{name}'", file.place(file.name(number)));
+    flux_unit::require_flux(stated("FLUX"), &place("FLUX"))?;
+    let factor = flux_unit::factor(Measure::InverseVariance, stated("IVAR"), stated("FLUX"), &place("IVAR"))?;
     let arrays = Arrays {
         flux: column("FLUX")?,
-        ivar: column("IVAR")?,
+        ivar: column("IVAR")?.into_iter().map(|ivar| factor * ivar).collect(),
         wavelength: Some(column("WAVELENGTH")?),
         and_mask: column("ANDMASK")?,
         or_mask: column("ORMASK")?,
@@ -71,6 +93,10 @@ pub(super) fn read_table(path: &Path, file: &FitsFile, options: &ReadOptions) ->
 }
 
 fn one(path: &Path, layout: Layout, header: &FitsHeader, arrays: Arrays, options: &ReadOptions) -> Result<Spectra> {
+    let fibre = header.text("FIBERTYP").unwrap_or_default().trim().to_ascii_lowercase();
+    if NO_STARS.contains(&fibre.as_str()) {
+        return Ok(Spectra::of_no_star(layout));
+    }
     let Arrays { mut flux, mut ivar, wavelength, and_mask, or_mask } = arrays;
     let n = flux.len();
     if [ivar.len(), and_mask.len(), or_mask.len(), wavelength.as_ref().map_or(n, Vec::len)].iter().any(|&length| length != n) {
@@ -93,7 +119,7 @@ fn one(path: &Path, layout: Layout, header: &FitsHeader, arrays: Arrays, options
             .remedy("Apply the correction (HELIO_RV) to the file first; velocities of catalogues are heliocentric."));
     }
     let names = options.carry.iter().map(String::as_str);
-    let facts = ["ra", "dec"].into_iter().chain(names);
+    let facts = POSITION.into_iter().chain(names);
     let facts = facts.filter_map(|name| Some((name.to_ascii_lowercase(), Fact::of_header(header, &name.to_ascii_uppercase())?)));
     let redshift = header.number("Z")?.filter(|&redshift| redshift > LEAST_REDSHIFT);
     let spectrum = ObservedSpectrum {

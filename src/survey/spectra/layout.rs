@@ -60,7 +60,8 @@ impl Layout {
         let names: Vec<String> = (0..file.n_hdus()).map(|number| file.name(number).to_ascii_uppercase()).collect();
         let has = |name: &str| names.iter().any(|other| other == name);
         let ends = |end: &str| names.iter().any(|name| name.ends_with(end));
-        if ends("_WAVELENGTH") && ends("_FLUX") {
+        let has_arms = ["WAVELENGTH", "FLUX"].iter().all(|what| ends(&format!("_{what}")));
+        if has_arms || has("FIBERMAP") && ends("_FLUX") {
             return if has("FIBERMAP") { Ok(Self::Desi) } else { Err(refused("DESI spectra without FIBERMAP")) };
         }
         if ends("_WAVELENGTH") && ends("_MODEL") {
@@ -78,7 +79,17 @@ impl Layout {
             if is_lamost && header.number("COEFF0")?.is_some() {
                 return Ok(Self::LamostImage);
             }
-            return Err(refused("an image that is no LAMOST spectrum (five rows, COEFF0 and COEFF1)"));
+            let table = (0..file.n_hdus()).find(|&number| file.kind(number) == HduKind::Table);
+            // TOPCAT's FITS (fits-plus): the image is the text of a VOTable that describes the table.
+            if table.is_none() || header.logical("VOTMETA") != Some(true) {
+                let error = refused("an image that is no LAMOST spectrum (five rows, COEFF0 and COEFF1)");
+                return Err(match table {
+                    Some(number) => error.remedy(format!(
+                        "If the spectra are in the table behind it, name that (`….fits[{number}]`), or say `layout = \"table\"` under [spectra]."
+                    )),
+                    None => error,
+                });
+            }
         }
         let lower =
             |number: usize| -> Vec<String> { file.columns(number).iter().map(|name| name.to_ascii_lowercase()).collect() };
@@ -89,6 +100,11 @@ impl Layout {
         for &number in &tables {
             let names = lower(number);
             let has = |wanted: &[&str]| wanted.iter().all(|wanted| names.iter().any(|name| name == wanted));
+            // The surveys' own tables of pixels have no identifiers of stars: it is somebody's table with
+            // their names of columns.
+            if has(&["source_id"]) {
+                continue;
+            }
             if has(&["flux", "loglam", "ivar"]) && file.n_rows(number) > 1 {
                 return Ok(Self::Sdss);
             }

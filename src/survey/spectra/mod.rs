@@ -19,6 +19,7 @@
 mod chunk_tests;
 mod desi;
 mod fact;
+mod flux_unit;
 mod identifiers;
 mod lamost;
 mod layout;
@@ -37,6 +38,8 @@ mod samples;
 mod sdss;
 mod source;
 mod star;
+#[cfg(test)]
+mod statement_tests;
 mod table;
 #[cfg(test)]
 mod tests;

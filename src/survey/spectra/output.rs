@@ -43,16 +43,18 @@ impl Header {
     ///
     /// # Errors
     /// When another spectrum has another unit.
-    pub fn require_unit(&mut self, unit: &str, place: &str) -> Result<()> {
+    pub fn require_unit(&mut self, stated: &str, place: &str) -> Result<()> {
         if self.is_normalised {
             return Ok(());
         }
-        let first = self.flux_unit.get_or_insert_with(|| unit.to_owned());
-        if first == unit {
+        let first = self.flux_unit.get_or_insert_with(|| stated.to_owned());
+        // Surveys spell the same unit differently.
+        let is_same = || unit::factor(stated, first).is_some_and(|factor| (factor - 1.0).abs() < 1e-9);
+        if first == stated || unit::is_absent(first) && unit::is_absent(stated) || is_same() {
             return Ok(());
         }
         Err(Error::data(place)
-            .found(format!("flux in '{unit}'"))
+            .found(format!("flux in '{stated}'"))
             .expected(format!("'{first}', as in the spectra before"))
             .remedy("Prepare spectra of different units by themselves, or divide them by a continuum."))
     }

@@ -1,6 +1,7 @@
 //! The preparation of many spectra: file after file, in chunks of bounded size, the stars of a chunk in
 //! parallel.
 
+use super::fact::{Conversions, convert};
 use super::identifiers::file_key;
 use super::observed::{ObservedSpectrum, Spectra, read_spectra};
 use super::output::Header;
@@ -30,8 +31,9 @@ pub(super) struct Run {
     opened: VecDeque<OpenFile>,
     /// Spectra that wait to be worked on.
     waiting: Vec<(i64, ObservedSpectrum)>,
-    /// Stars of which exposures are to follow, numbered as they came.
-    open: HashMap<i64, (usize, Star)>,
+    /// Stars of which exposures are to follow, by the identifiers of the file: two of them may be those of
+    /// one star of another catalogue.
+    open: HashMap<i64, OpenStar>,
     n_opened: usize,
     finished: VecDeque<Finished>,
     /// The first few files, for messages, and their number.
@@ -47,6 +49,15 @@ pub(super) struct Run {
     n_read: usize,
 }
 
+/// A star of which exposures may follow.
+struct OpenStar {
+    /// As they came.
+    number: usize,
+    /// Whether no star before had its identifier.
+    is_first: bool,
+    star: Star,
+}
+
 /// A file that is being read, or could not be opened.
 struct OpenFile {
     path: PathBuf,
@@ -55,6 +66,8 @@ struct OpenFile {
     is_whole: bool,
     /// Whether it is known how many of its fibres are no stars.
     is_begun: bool,
+    /// How its facts come into the units of the files before.
+    conversions: Conversions,
 }
 
 impl SourceReader for Run {
@@ -127,7 +140,13 @@ impl Run {
     fn open_files(&mut self, files: &mut dyn FnMut() -> Option<PathBuf>) -> bool {
         let Some(first) = files() else { return false };
         let options = &self.shared.options;
-        let open = |path: PathBuf| OpenFile { spectra: read_spectra(&path, options), path, is_whole: true, is_begun: false };
+        let open = |path: PathBuf| OpenFile {
+            spectra: read_spectra(&path, options),
+            path,
+            is_whole: true,
+            is_begun: false,
+            conversions: Conversions::new(),
+        };
         let first = open(first);
         let is_single = matches!(&first.spectra, Ok(spectra) if spectra.layout.is_single());
         let more: Vec<PathBuf> = if is_single { std::iter::from_fn(files).take(BATCH - 1).collect() } else { Vec::new() };
@@ -149,13 +168,16 @@ impl Run {
             Ok(mut spectra) => {
                 if !std::mem::replace(&mut file.is_begun, true) {
                     self.summary.n_not_stars += spectra.n_not_stars;
-                    self.header.facts.learn_types(&spectra.fact_types);
+                    file.conversions = self.header.facts.learn_types(&spectra.fact_types, &file.path.display().to_string())?;
                 }
                 let key = file_key(&file_of(&file.path));
                 let is_single = spectra.layout.is_single();
                 while let Some(observed) = spectra.next() {
                     match observed {
-                        Ok(observed) => self.take(&key, observed, stars)?,
+                        Ok(mut observed) => {
+                            convert(&mut observed.facts, &file.conversions);
+                            self.take(&key, observed, stars)?;
+                        }
                         Err(error) => {
                             self.failed(&file.path, error);
                             file.is_whole = false;
@@ -173,9 +195,9 @@ impl Run {
                 if !is_single {
                     self.work()?;
                     // Exposures that a damaged file does not have any more.
-                    let mut left: Vec<(usize, Star)> = self.open.drain().map(|(_, numbered)| numbered).collect();
-                    left.sort_unstable_by_key(|(number, _)| *number);
-                    self.finish(left.into_iter().map(|(_, star)| star).collect())?;
+                    let mut left: Vec<OpenStar> = self.open.drain().map(|(_, open)| open).collect();
+                    left.sort_unstable_by_key(|open| open.number);
+                    self.finish(left)?;
                 }
             }
         }
@@ -236,23 +258,25 @@ impl Run {
         let mut complete = Vec::new();
         for ((id, observed), exposure) in waiting.into_iter().zip(exposures) {
             let n_following = observed.n_following;
-            let (number, mut star) = self.open.remove(&id).unwrap_or_else(|| {
+            let own = observed.id.unwrap_or(id);
+            let mut open = self.open.remove(&own).unwrap_or_else(|| {
                 self.n_opened += 1;
-                (self.n_opened, Star::new(id, observed.place, observed.facts))
+                let is_first = self.seen.insert(id);
+                OpenStar { number: self.n_opened, is_first, star: Star::new(id, observed.place, observed.facts) }
             });
-            star.add(exposure?);
+            open.star.add(exposure?);
             match n_following {
-                0 => complete.push(star),
-                _ => drop(self.open.insert(id, (number, star))),
+                0 => complete.push(open),
+                _ => drop(self.open.insert(own, open)),
             }
         }
         self.finish(complete)
     }
 
-    fn finish(&mut self, stars: Vec<Star>) -> Result<()> {
+    fn finish(&mut self, stars: Vec<OpenStar>) -> Result<()> {
         let mut first = Vec::with_capacity(stars.len());
-        for star in stars {
-            if self.seen.insert(star.id) {
+        for OpenStar { is_first, star, .. } in stars {
+            if is_first {
                 first.push(star);
             } else if self.shared.recipe.duplicates == Duplicates::KeepFirst {
                 self.summary.n_duplicates += 1;

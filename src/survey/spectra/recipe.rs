@@ -83,7 +83,7 @@ pub struct PixelColumns {
     /// Unit of the wavelengths, where their column states none (Angstrom).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wavelength_unit: Option<String>,
-    /// Integers that are not zero where a pixel is bad.
+    /// Integers that are not zero, or booleans that are true, where a pixel is bad (`mask`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mask: Option<String>,
 }
@@ -233,6 +233,9 @@ impl SpectraSource {
         if self.columns.wavelength.is_some() && self.columns.log_wavelength.is_some() {
             return fault("columns", "wavelength and log_wavelength".into(), "one of both");
         }
+        if self.columns.ivar.is_some() && self.columns.error.is_some() {
+            return fault("columns", "ivar and error".into(), "one of both");
+        }
         Ok(())
     }
 
@@ -277,6 +280,7 @@ mod tests {
             ("velocity = { largest_error = 5 }", "largest_error"),
             ("continuum = { kernel = -1 }", "continuum.kernel"),
             ("columns = { wavelength = \"w\", log_wavelength = \"l\" }", "one of both"),
+            ("columns = { ivar = \"i\", error = \"e\" }", "found ivar and error, expected one of both"),
         ] {
             let found = message(text);
             assert!(found.contains(words), "{found}");

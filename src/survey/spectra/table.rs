@@ -2,14 +2,17 @@
 //! a pixel (of one spectrum, or of several with identifiers).
 
 use super::Layout;
-use super::fact::{Fact, FactType};
+use super::fact::{Fact, FactSource, POSITION};
+use super::flux_unit::{self, Measure};
 use super::identifiers::{file_key, stable_id};
 use super::observed::{ObservedSpectrum, ReadOptions, Segment, Spectra, mark_bad};
 use super::recipe::PixelColumns;
 use crate::error::{Error, Result};
 use crate::spectrum::{Medium, pixel_bounds};
+use crate::statistics::median;
 use crate::table::{self, Column, Shape, Table, Values};
 use crate::unit;
+use crate::warning::warn_once_about;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
@@ -19,11 +22,16 @@ const ROWS: usize = 64;
 /// Wavelengths without a unit that all are below this are taken for another unit than Å, and refused.
 const LEAST_ANGSTROMS: f64 = 2700.0;
 
+/// Difference of errors, as a part of them, that rounding does not explain.
+const LARGEST_DIFFERENCE: f64 = 0.01;
+
 /// Names of the columns of a file.
 struct Names {
     id: Option<String>,
     flux: String,
     noise: Noise,
+    /// Errors beside inverse variances, where the recipe names neither.
+    also: Option<String>,
     wavelength: Wavelengths,
     mask: Option<String>,
 }
@@ -51,11 +59,7 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<Spectra> {
     let flux = first.column(&names.flux)?;
     let is_list = !matches!(flux.shape, Shape::Scalar) || matches!(flux.values, Values::Text(_));
     let (options, path) = (options.clone(), path.to_owned());
-    let kind = |name: &String| {
-        let column = first.get_in_any_case(name)?;
-        Some((name.to_ascii_lowercase(), FactType::of_values(&column.values)))
-    };
-    let fact_types = options.carry.iter().filter_map(kind).collect();
+    let fact_types = facts(&first, &options.carry, &path)?.types();
     if !is_list {
         let mut whole = first;
         for chunk in chunks {
@@ -86,12 +90,17 @@ impl Names {
         };
         let flux = or_default(&columns.flux, &["flux"])?;
         let flux = flux.map_or_else(|| table.column("flux").map(|column| column.schema.name.clone()), Ok)?;
-        let noise = match (named(&columns.ivar)?, named(&columns.error)?) {
-            (Some(ivar), _) => Noise::Ivar(ivar),
-            (None, Some(error)) => Noise::Error(error),
+        let (noise, also) = match (named(&columns.ivar)?, named(&columns.error)?) {
+            (Some(ivar), _) => (Noise::Ivar(ivar), None),
+            (None, Some(error)) => (Noise::Error(error), None),
             (None, None) => match (actual("ivar"), actual("flux_error").or_else(|| actual("error"))) {
-                (Some(ivar), _) => Noise::Ivar(ivar),
-                (None, Some(error)) => Noise::Error(error),
+                (Some(ivar), error) => {
+                    let is_number = |name: &String| {
+                        table.get(name).is_some_and(|column| !matches!(column.values, Values::Text(_) | Values::Bool(_)))
+                    };
+                    (Noise::Ivar(ivar), error.filter(is_number))
+                }
+                (None, Some(error)) => (Noise::Error(error), None),
                 (None, None) => return Err(table.column("ivar").err().unwrap_or_else(|| Error::data("column 'ivar'"))),
             },
         };
@@ -108,15 +117,26 @@ impl Names {
                 }
             },
         };
-        Ok(Self { id: or_default(&columns.id, &["source_id"])?, flux, noise, wavelength, mask: named(&columns.mask)? })
+        let (id, mask) = (or_default(&columns.id, &["source_id"])?, or_default(&columns.mask, &["mask"])?);
+        Ok(Self { id, flux, noise, also, wavelength, mask })
     }
 
-    /// Inverse variances from the column of the noise.
-    fn ivar(&self, values: &[f64]) -> Vec<f64> {
+    /// Inverse variances from the column of the noise, whose numbers times `factor` are in the unit of the
+    /// flux, or its power of −2.
+    fn ivar(&self, values: &[f64], factor: f64) -> Vec<f64> {
         match self.noise {
-            Noise::Ivar(_) => values.to_vec(),
+            Noise::Ivar(_) => values.iter().map(|ivar| factor * ivar).collect(),
             // An error of 0 is as impossible as a negative one: its inverse variance is infinite, and marked.
-            Noise::Error(_) => values.iter().map(|error| if *error < 0.0 { f64::NAN } else { error.powi(-2) }).collect(),
+            Noise::Error(_) => {
+                values.iter().map(|error| if *error < 0.0 { f64::NAN } else { (factor * error).powi(-2) }).collect()
+            }
+        }
+    }
+
+    fn measure(&self) -> Measure {
+        match self.noise {
+            Noise::Ivar(_) => Measure::InverseVariance,
+            Noise::Error(_) => Measure::Flux,
         }
     }
 
@@ -177,23 +197,38 @@ impl Scale {
 struct Shared {
     medium: Option<Medium>,
     flux_unit: String,
+    /// To the unit of the flux, or its power of −2.
+    noise: f64,
+    /// Of the errors beside inverse variances; none where they measure something else.
+    also: Option<f64>,
 }
 
-fn shared(table: &Table, flux: &Column) -> Shared {
-    let medium = table.metadata_of("medium").or_else(|| table.metadata_of("wavelength_medium"));
-    Shared { medium: medium.and_then(|text| Medium::parse(text)), flux_unit: flux.schema.unit.clone() }
+impl Shared {
+    /// # Errors
+    /// When the flux is in magnitudes, or its noise in a unit that measures something else.
+    fn of(table: &Table, names: &Names, path: &Path) -> Result<Self> {
+        let medium = table.metadata_of("medium").or_else(|| table.metadata_of("wavelength_medium"));
+        let unit = |name: &str| table.column(name).map(|column| column.schema.unit.clone());
+        let place = |name: &str| format!("{}, column '{name}'", path.display());
+        let flux_unit = unit(&names.flux)?;
+        flux_unit::require_flux(&flux_unit, &place(&names.flux))?;
+        let factor = |measure: Measure, name: &str| flux_unit::factor(measure, &unit(name)?, &flux_unit, &place(name));
+        let noise = factor(names.measure(), names.noise())?;
+        let also = names.also.as_ref().and_then(|name| factor(Measure::Flux, name).ok());
+        Ok(Self { medium: medium.and_then(|text| Medium::parse(text)), flux_unit, noise, also })
+    }
 }
 
-fn facts(table: &Table, carry: &[String], row: usize) -> BTreeMap<String, Fact> {
-    let names = ["ra", "dec"].into_iter().chain(carry.iter().map(String::as_str));
-    let fact = |name: &str| Some((name.to_ascii_lowercase(), Fact::of_column(table.get_in_any_case(name)?, row)?));
-    names.filter_map(fact).collect()
+fn facts(table: &Table, carry: &[String], path: &Path) -> Result<FactSource> {
+    let names = POSITION.into_iter().chain(carry.iter().map(String::as_str));
+    FactSource::new(table, names.map(|name| (name, name)), &path.display().to_string())
 }
 
 fn rows(table: &Table, names: &Names, options: &ReadOptions, first_row: usize, path: &Path) -> Result<Vec<ObservedSpectrum>> {
     let lists = |name: &str| -> Result<Column> { table.column(name)?.parsed_lists() };
     let (flux, noise) = (lists(&names.flux)?, lists(names.noise())?);
     let mask = names.mask.as_ref().map(|name| lists(name)).transpose()?;
+    let also = names.also.as_ref().map(|name| lists(name)).transpose()?;
     let wavelength = match &names.wavelength {
         Wavelengths::Column(name) | Wavelengths::Logarithm(name) => Some(lists(name)?),
         Wavelengths::Metadata => None,
@@ -210,9 +245,11 @@ fn rows(table: &Table, names: &Names, options: &ReadOptions, first_row: usize, p
         None => None,
     };
     let (all_flux, all_noise) = (flux.flat_f64()?, noise.flat_f64()?);
-    let all_masks = mask.as_ref().map(Column::flat_f64).transpose()?;
+    let all_masks = mask.as_ref().map(Column::flat_flags).transpose()?;
+    let all_also = also.as_ref().map(Column::flat_f64).transpose()?;
     let all_wavelengths = wavelength.as_ref().map(Column::flat_f64).transpose()?;
-    let shared = shared(table, &flux);
+    let shared = Shared::of(table, names, path)?;
+    let facts = facts(table, &options.carry, path)?;
     let mut spectra = Vec::with_capacity(table.n_rows());
     for row in 0..table.n_rows() {
         let part =
@@ -226,7 +263,12 @@ fn rows(table: &Table, names: &Names, options: &ReadOptions, first_row: usize, p
         let pixels = Pixels {
             flux: part(&flux, &all_flux),
             noise: part(&noise, &all_noise),
-            mask: mask.as_ref().zip(all_masks.as_ref()).map(|(column, values)| part(column, values)),
+            mask: mask.as_ref().zip(all_masks.as_ref()).map(|(column, values)| match column.shape {
+                // One for the whole spectrum.
+                Shape::Scalar => vec![values[row]; flux.range(row).len()],
+                _ => part(column, values),
+            }),
+            also: also.as_ref().zip(all_also.as_ref()).map(|(column, values)| part(column, values)),
             wavelength: match (&wavelength, &all_wavelengths, &common) {
                 (Some(column), Some(values), _) => part(column, values),
                 (_, _, Some(common)) => common.clone(),
@@ -234,7 +276,7 @@ fn rows(table: &Table, names: &Names, options: &ReadOptions, first_row: usize, p
             },
         };
         let place = format!("{}, row {}", path.display(), first_row + row);
-        spectra.push(pixels.spectrum(names, scale, Some(id), place, &shared, facts(table, &options.carry, row)));
+        spectra.push(pixels.spectrum(names, scale, Some(id), place, &shared, facts.row(row)));
     }
     Ok(spectra)
 }
@@ -247,7 +289,7 @@ fn of_pixels(table: &Table, names: &Names, options: &ReadOptions, path: &Path) -
     }
     let place = path.display();
     let Some(name) = &names.id else {
-        return Ok(vec![one(table, names, options, stable_id(&file_key(path)), place.to_string())?]);
+        return Ok(vec![one(table, names, options, stable_id(&file_key(path)), path, place.to_string())?]);
     };
     let column = table.column(name)?;
     if let Some(row) = (0..table.n_rows()).find(|&row| !column.is_valid(row)) {
@@ -265,14 +307,14 @@ fn of_pixels(table: &Table, names: &Names, options: &ReadOptions, path: &Path) -
         rows.push(row);
     }
     let spectrum = |id: &i64| match rows_of.len() {
-        1 => one(table, names, options, *id, place.to_string()),
-        _ => one(&table.select(&rows_of[id]), names, options, *id, format!("{place}, {name} {id}")),
+        1 => one(table, names, options, *id, path, place.to_string()),
+        _ => one(&table.select(&rows_of[id]), names, options, *id, path, format!("{place}, {name} {id}")),
     };
     order.iter().map(spectrum).collect()
 }
 
 /// The spectrum of a table whose rows are its pixels.
-fn one(table: &Table, names: &Names, options: &ReadOptions, id: i64, place: String) -> Result<ObservedSpectrum> {
+fn one(table: &Table, names: &Names, options: &ReadOptions, id: i64, path: &Path, place: String) -> Result<ObservedSpectrum> {
     let column = |name: &str| table.column(name)?.to_f64();
     let wavelength = match &names.wavelength {
         Wavelengths::Column(name) | Wavelengths::Logarithm(name) => Some(table.column(name)?),
@@ -282,17 +324,20 @@ fn one(table: &Table, names: &Names, options: &ReadOptions, id: i64, place: Stri
     let pixels = Pixels {
         flux: column(&names.flux)?,
         noise: column(names.noise())?,
-        mask: names.mask.as_ref().map(|name| column(name)).transpose()?,
+        mask: names.mask.as_ref().map(|name| table.column(name)?.flat_flags()).transpose()?,
+        also: names.also.as_ref().map(|name| column(name)).transpose()?,
         wavelength: wavelength.map_or_else(|| Ok(Vec::new()), Column::to_f64)?,
     };
-    let shared = shared(table, table.column(&names.flux)?);
-    Ok(pixels.spectrum(names, scale, Some(id), place, &shared, facts(table, &options.carry, 0)))
+    let shared = Shared::of(table, names, path)?;
+    Ok(pixels.spectrum(names, scale, Some(id), place, &shared, facts(table, &options.carry, path)?.row(0)))
 }
 
 struct Pixels {
     flux: Vec<f64>,
     noise: Vec<f64>,
     mask: Option<Vec<f64>>,
+    /// Errors beside inverse variances.
+    also: Option<Vec<f64>>,
     wavelength: Vec<f64>,
 }
 
@@ -319,7 +364,8 @@ impl Pixels {
             fault: None,
             n_following: 0,
         };
-        match self.segment(names, scale) {
+        self.compare_noise(names, shared, &spectrum.place);
+        match self.segment(names, scale, shared.noise) {
             Ok((segment, notes)) => {
                 spectrum.notes |= notes;
                 spectrum.segments.push(segment);
@@ -329,14 +375,33 @@ impl Pixels {
         spectrum
     }
 
-    fn segment(self, names: &Names, scale: Scale) -> std::result::Result<(Segment, i32), String> {
+    /// Warns where errors beside inverse variances are others.
+    fn compare_noise(&self, names: &Names, shared: &Shared, place: &str) {
+        let (Some(name), Some(errors), Some(factor)) = (&names.also, &self.also, shared.also) else { return };
+        let ratio = |(ivar, error): (&f64, &f64)| factor * error * (shared.noise * ivar).sqrt();
+        let ratios: Vec<f64> =
+            self.noise.iter().zip(errors).map(ratio).filter(|ratio| ratio.is_finite() && *ratio > 0.0).collect();
+        let middle = median(&ratios);
+        if (middle - 1.0).abs() > LARGEST_DIFFERENCE {
+            warn_once_about(
+                &format!("{name} beside {}", names.noise()),
+                format!(
+                    "{place}: '{name}' is {middle:.4} of the errors by '{}' (median), which are taken; name the column that is right under \
+                     [spectra.columns] (ivar or error)",
+                    names.noise()
+                ),
+            );
+        }
+    }
+
+    fn segment(self, names: &Names, scale: Scale, factor: f64) -> std::result::Result<(Segment, i32), String> {
         let n = self.flux.len();
         let lengths = [n, self.noise.len(), self.wavelength.len(), self.mask.as_ref().map_or(n, Vec::len)];
         if n == 0 || lengths.iter().any(|&length| length != n) {
             return Err(format!("lists of {lengths:?} values (flux, noise, wavelengths, mask) in place of equal lengths"));
         }
         let mut wavelength = scale.apply(&self.wavelength)?;
-        let (mut flux, mut ivar) = (self.flux, names.ivar(&self.noise));
+        let (mut flux, mut ivar) = (self.flux, names.ivar(&self.noise, factor));
         let mut mask = self.mask;
         if wavelength.windows(2).all(|pair| pair[1] < pair[0]) {
             wavelength.reverse();

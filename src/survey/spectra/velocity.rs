@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::quantity::{Notices, Quantity, Role};
 use crate::spectrum::{LARGEST_VELOCITY, SPEED_OF_LIGHT};
 use crate::survey::prepare::{JoinTable, JoinedSource, Note};
-use crate::table::Column;
+use crate::table::{Column, Shape};
 use crate::unit;
 use std::sync::Arc;
 
@@ -81,7 +81,8 @@ impl Tables {
         let velocity = Lookup { table, values };
         let warning = options.warning.as_ref().map(|name| {
             let (table, column) = find(tables, name)?;
-            Ok::<_, Error>(Lookup { table, values: column.to_f64()? })
+            let values = if column.shape == Shape::Scalar { column.flat_flags()? } else { column.to_f64()? };
+            Ok::<_, Error>(Lookup { table, values })
         });
         let error = options.error.as_ref().zip(options.largest_error).map(|(name, limit)| {
             let (table, column) = find(tables, name)?;

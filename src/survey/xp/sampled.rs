@@ -87,10 +87,8 @@ impl<'a> SampledReader<'a> {
             // The number of the file means "no value", not the converted one.
             let is_no_value = is_sentinel(flux[node]);
             let (flux, error) = (flux[node] * self.factors[0], error[node] * self.factors[1]);
-            if error <= 0.0 {
-                return Err(Fault::ErrorNotPositive { band: "sampled spectrum" });
-            }
-            let present = flux.is_finite() && error.is_finite() && !is_no_value;
+            // A sample goes alone, whatever is wrong with it.
+            let present = flux.is_finite() && error.is_finite() && error > 0.0 && !is_no_value;
             spectrum.flux.push(if present { flux } else { f64::NAN });
             spectrum.error.push(if present { error } else { f64::NAN });
         }
@@ -123,6 +121,17 @@ mod tests {
         let spectrum = reader.spectrum(0).unwrap();
         assert!((spectrum.flux[0] - 1.0).abs() < 1e-12 && (spectrum.flux[1] - 29.0).abs() < 1e-12 && spectrum.flux[2].is_nan());
         assert!((spectrum.error[1] - 2.9).abs() < 1e-12 && spectrum.error[2].is_nan());
+    }
+
+    #[test]
+    fn a_sample_without_an_error_goes_alone() {
+        let mut table = table(&[3e-18; 343], "W.m**-2.nm**-1");
+        let Column { schema, .. } = table.column("flux_error").unwrap().clone();
+        let mut errors = vec![3e-19; 343];
+        (errors[0], errors[1], errors[2]) = (0.0, -9999.0, -1e-19);
+        table.replace(Column { schema, ..Column::fixed(ColumnSchema::default(), Values::Float64(errors), 343) }).unwrap();
+        let spectrum = SampledReader::new(&table, &[336.0, 338.0, 340.0, 342.0]).unwrap().spectrum(0).unwrap();
+        assert!(spectrum.flux[..3].iter().all(|flux| flux.is_nan()) && (spectrum.flux[3] - 3.0).abs() < 1e-12);
     }
 
     #[test]

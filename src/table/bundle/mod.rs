@@ -5,9 +5,9 @@
 //! one by one through one temporary file. `bundle.zip[XP_CONTINUOUS]` takes only the members in whose names
 //! that text stands.
 
-mod join;
 mod members;
 
+use super::alike;
 use super::read::{read as read_table, read_columns, read_schema};
 use super::{Column, ColumnSchema, Location, Table, Values};
 use crate::error::{Error, Result};
@@ -41,7 +41,7 @@ pub(super) fn read(location: &Location, names: Option<&[&str]>) -> Result<Table>
         let table = table(&archive, &member, &file, names)?;
         match &mut joined {
             None => joined = Some((table, member)),
-            Some((whole, first)) => join::append(whole, table).map_err(|difference| {
+            Some((whole, first)) => alike::append(whole, table).map_err(|difference| {
                 Error::data(format!("{}, member '{}'", archive.path.display(), member.name))
                     .found(difference.found)
                     .expected(format!("{}, as in member '{}'", difference.expected, first.name))

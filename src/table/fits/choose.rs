@@ -27,6 +27,12 @@ pub(super) fn tables(location: &Location, source: &Source, listing: Listing) -> 
     let mut choices: Vec<Choice> = Vec::with_capacity(location.tables.len());
     let mut ended_by = ended_by;
     for name in &location.tables {
+        if name.is_empty() {
+            return Err(Error::usage(format!("{}[{}]", source.path.display(), location.tables.join("+")))
+                .found("a + without a table beside it")
+                .expected("names between the +")
+                .remedy("Leave the + out, or name the other table."));
+        }
         let found = named(source, &hdus, name)?;
         let Some(hdu) = found else {
             return Err(ended_by.take().unwrap_or_else(|| {

@@ -71,13 +71,17 @@ impl Growing {
     pub fn extend<'a>(&mut self, cells: impl Iterator<Item = &'a [u8]>, count: usize) {
         let Decoder { form, scaling, null, float_null, .. } = self.decoder;
         if let Some(null) = float_null {
-            return nullable_floats(cells, &mut self.values, scaling, null);
+            return nullable_floats(cells, &mut self.values, form.code, scaling, null);
         }
         match (&mut self.values, form.code, scaling) {
             (Values::Float32(values), Code::Float, Scaling::None) => plain(cells, values, f32::from_be_bytes),
             (Values::Float64(values), Code::Double, Scaling::None) => plain(cells, values, f64::from_be_bytes),
             (Values::Float32(values), Code::Float, Scaling::Float { scale, zero }) => {
                 plain(cells, values, |bytes| (f64::from(f32::from_be_bytes(bytes)) * scale + zero) as f32);
+            }
+            // A column; images stay in single precision.
+            (Values::Float64(values), Code::Float, Scaling::Float { scale, zero }) => {
+                plain(cells, values, |bytes| f64::from(f32::from_be_bytes(bytes)) * scale + zero);
             }
             (Values::Float64(values), Code::Double, Scaling::Float { scale, zero }) => {
                 plain(cells, values, |bytes| f64::from_be_bytes(bytes) * scale + zero);
@@ -216,7 +220,7 @@ fn logical<'a>(
 }
 
 /// Floats in a column whose header states a number for null, as FITS has it for integers alone.
-fn nullable_floats<'a>(cells: impl Iterator<Item = &'a [u8]>, values: &mut Values, scaling: Scaling, null: f64) {
+fn nullable_floats<'a>(cells: impl Iterator<Item = &'a [u8]>, values: &mut Values, code: Code, scaling: Scaling, null: f64) {
     let scaled = |value: f64| match scaling {
         Scaling::Float { scale, zero } => value * scale + zero,
         _ => value,
@@ -225,6 +229,10 @@ fn nullable_floats<'a>(cells: impl Iterator<Item = &'a [u8]>, values: &mut Value
         Values::Float32(values) => plain(cells, values, |bytes| {
             let value = f32::from_be_bytes(bytes);
             if value == null as f32 { f32::NAN } else { scaled(value.into()) as f32 }
+        }),
+        Values::Float64(values) if code == Code::Float => plain(cells, values, |bytes| {
+            let value = f32::from_be_bytes(bytes);
+            if value == null as f32 { f64::NAN } else { scaled(value.into()) }
         }),
         Values::Float64(values) => plain(cells, values, |bytes| {
             let value = f64::from_be_bytes(bytes);

@@ -25,13 +25,15 @@ pub(super) enum Scaling {
 const LARGEST_FACTOR: f64 = 9_223_372_036_854_775_808.0;
 
 /// The scaling of column `number` (from 1), and the type of its scaled values: integers of 32 bits where all
-/// stored values fit, of 64 bits where they may (a value that does not is an error of its row), floats
-/// otherwise.
+/// stored values fit, of 64 bits where they may (a value that does not is an error of its row), floats of
+/// double precision otherwise (days since 2 457 000 are none in single).
 ///
 /// # Errors
 /// When TSCAL or TZERO is not a number, or TSCAL is zero.
 pub(super) fn of_column(header: &Header, number: usize, code: Code) -> Result<(Scaling, Option<ValueType>)> {
-    of_keywords(header, &format!("TSCAL{number}"), &format!("TZERO{number}"), code)
+    let (scaling, values) = of_keywords(header, &format!("TSCAL{number}"), &format!("TZERO{number}"), code)?;
+    let is_float = matches!(scaling, Scaling::Float { .. });
+    Ok((scaling, if is_float { values.map(|_| ValueType::Float64) } else { values }))
 }
 
 /// The scaling of an image (BSCALE, BZERO), with the type of its values. An image of integers with BLANK

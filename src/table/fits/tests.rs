@@ -31,8 +31,8 @@ fn text(texts: &[&str]) -> Values {
     Values::Text(texts.iter().map(|&text| text.to_owned()).collect())
 }
 
-/// Two rows with all of L, X, B, I, J, K, E, D, C and A; the types that go with TSCAL and TZERO are those of
-/// cfitsio's `ffeqtyll`.
+/// Two rows with all of L, X, B, I, J, K, E, D, C and A; integers behind TSCAL and TZERO have the types of
+/// cfitsio's `ffeqtyll`, others are double, as `astropy.io.fits` 8.0.2 has them.
 #[test]
 fn numbers_booleans_and_bits() {
     let columns = [
@@ -94,7 +94,7 @@ fn numbers_booleans_and_bits() {
     assert_eq!(values(&table, "u16"), &Values::Int32(vec![0, 65_535]));
     assert_eq!(values(&table, "u32"), &Values::Int64(vec![0, 4_294_967_295]));
     assert_eq!(values(&table, "u64"), &Values::Int64(vec![0, 5_853_498_713_190_525_696]));
-    assert_eq!(values(&table, "scaled"), &Values::Float32(vec![7.5, 15.0]));
+    assert_eq!(values(&table, "scaled"), &Values::Float64(vec![7.5, 15.0]));
     assert_eq!(table.column("scaled64").unwrap().valid, Some(vec![true, false]));
     assert_eq!(table.column("scaled64").unwrap().to_f64().unwrap()[0], 0.5);
     assert_eq!(table.column("short").unwrap().valid, Some(vec![true, false]));
@@ -105,6 +105,26 @@ fn numbers_booleans_and_bits() {
     assert_eq!((table.unread.len(), table.unread[0].found.as_str()), (1, "complex numbers"));
     let error = table.column("z").unwrap_err().to_string();
     assert!(error.contains("column 'z': found complex numbers"), "{error}");
+}
+
+/// Julian days in two bytes; astropy.io.fits 8.0.2 gives float64 for all of these.
+#[test]
+fn scaled_columns_are_computed_in_double_precision() {
+    let columns = [("short", "I"), ("byte", "B"), ("single", "E"), ("list", "1PE(2)"), ("null", "E")];
+    let row = |value: u8| -> Vec<u8> {
+        let float = f32::from(value).to_be_bytes();
+        [&u16::from(value).to_be_bytes()[..], &[value], &float, &[1_i32, 0].map(i32::to_be_bytes).concat(), &float].concat()
+    };
+    let scaled = (1..=5).flat_map(|i| [format!("TSCAL{i}  = 0.001"), format!("TZERO{i}  = 2457000.0")]).collect::<Vec<_>>();
+    let mut cards: Vec<&str> = scaled.iter().map(String::as_str).collect();
+    cards.push("TNULL5  = 8");
+    let craft = Craft::new(&columns, 2, [row(7), row(8)].concat()).with_heap(7.0_f32.to_be_bytes().to_vec()).with(&cards);
+    let table = read_bytes(file(&[craft.bytes()]), "").unwrap();
+    for name in ["short", "byte", "single", "list", "null"] {
+        let values = table.column(name).unwrap().flat_f64().unwrap();
+        assert!((values[0] - 2_457_000.007).abs() < 1e-9, "{name}: {}", values[0]);
+    }
+    assert_eq!(table.column("null").unwrap().valid, Some(vec![true, false]));
 }
 
 #[test]

@@ -177,6 +177,37 @@ mod tests {
         assert_eq!(teff.values.pull.iter().filter(|pull| pull.is_nan()).count(), 2);
     }
 
+    /// 2 mas in a catalogue in µas against a reference that states no unit.
+    #[test]
+    fn a_reference_without_a_unit_is_in_that_of_the_quantity() {
+        for (unit, factor) in [("mas", 1.0), ("uas", 1e3), ("arcsec", 1e-3)] {
+            let parallax = [2.0 * factor, 1.0 * factor];
+            let catalogue = table(vec![
+                ids(&[1, 2]),
+                numbers("parallax", unit, &parallax),
+                numbers("parallax_error", unit, &[0.1 * factor; 2]),
+            ]);
+            for of_reference in ["parallax", "true_parallax"] {
+                let columns = vec![
+                    ids(&[1, 2]),
+                    numbers(of_reference, "", &[1.9, 0.9]),
+                    numbers(&format!("{of_reference}_error"), "", &[0.1; 2]),
+                ];
+                let comparison = compare(&catalogue, &table(columns), &CompareOptions::default()).unwrap();
+                let quantity = &comparison.quantities[0];
+                assert!((quantity.median / factor - 0.1).abs() < 1e-9, "{unit}: {}", quantity.median);
+                assert!((quantity.pulls.unwrap().median.value - 0.5_f64.sqrt()).abs() < 1e-9, "{unit}");
+            }
+        }
+    }
+
+    #[test]
+    fn tables_without_rows_are_refused_as_such() {
+        let empty = table(vec![numbers("source_id", "", &[]), numbers("teff", "K", &[])]);
+        let message = compare(&catalogue(), &empty, &CompareOptions::default()).unwrap_err().to_string();
+        assert!(message.contains("reference: found no rows"), "{message}");
+    }
+
     #[test]
     fn what_constrained_the_fit_is_said() {
         let catalogue =

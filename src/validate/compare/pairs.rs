@@ -49,7 +49,8 @@ impl<'t> Pairs<'t> {
     }
 
     /// Values of a quantity, or their errors, in the catalogue's unit (that of the quantity where the
-    /// catalogue states none), pair by pair; NaN also where a number is beyond reason.
+    /// catalogue states none), pair by pair; NaN also where a number is beyond reason. Values without a unit
+    /// are in the unit in which the quantity is used, whatever the other table has.
     pub(super) fn read(&self, side: Side, quantity: &str, role: Role) -> Result<Vec<f64>> {
         let column_name = match side {
             Side::Catalogue => quantity.to_owned(),
@@ -57,14 +58,17 @@ impl<'t> Pairs<'t> {
         };
         let unit = self.catalogue.get(quantity).map_or("", |column| column.schema.unit.as_str());
         let values = self.column(side, &column_name)?;
-        let (column, partner) = match role {
-            Role::Value => (values, None),
-            Role::Error => (self.column(side, &error_name(&column_name))?, Some(values.schema.unit.as_str())),
+        let known = Quantity::of(quantity);
+        let stated = Some(values.schema.unit.clone()).filter(|unit| !unit::is_absent(unit));
+        let partner = stated.or_else(|| known.unit.clone());
+        let column = match role {
+            Role::Value => values,
+            Role::Error => self.column(side, &error_name(&column_name))?,
         };
         let mut notices = Notices::default();
-        let read = Quantity::of(quantity)
+        let read = known
             .with_unit(unit)
-            .read(column.clone(), role, partner, &mut notices)
+            .read(column.clone(), role, partner.as_deref(), &mut notices)
             .and_then(|column| column.to_f64())
             .map_err(|error| error.within(side.name()))?;
         notices.say(side.name());
@@ -261,6 +265,10 @@ pub(super) fn common_quantities(catalogue: &Table, reference: &Table) -> Vec<Str
 }
 
 fn unique_ids(table: &Table, which: &str) -> Result<Vec<i64>> {
+    // A column of nothing has a type by chance.
+    if table.get("source_id").is_some() && table.n_rows() == 0 {
+        return Err(Error::data(which).found("no rows").expected("stars to compare").remedy("Name another table."));
+    }
     let ids = table.column("source_id").and_then(Column::to_i64).map_err(|error| error.within(which))?;
     let first_rows = row_of_id(&ids);
     // `row_of_id` keeps the last row of an id: any other row with it is a duplicate

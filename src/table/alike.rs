@@ -1,12 +1,34 @@
 //! Tables of one kind, one below the other, whose types were perhaps inferred from a few rows each.
 
-use crate::table::builder::{ColumnBuilder, is_float};
-use crate::table::{Column, ColumnSchema, ColumnType, Layout, Shape, Table, ValueType, Values};
+use super::builder::{ColumnBuilder, is_float};
+use super::{Column, ColumnSchema, ColumnType, Layout, Shape, Table, ValueType, Values};
+use crate::error::{Error, Result};
+use crate::unit;
 
 /// How a table differs from those before it.
 pub(super) struct Difference {
     pub found: String,
     pub expected: String,
+}
+
+impl Table {
+    /// Appends the rows of another file of the same kind, whose columns may stand in another order, and whose
+    /// types may differ as those of inferred columns do: both become the wider one. Units are the caller's to
+    /// compare.
+    ///
+    /// # Errors
+    /// When the names, or the types otherwise, differ. Rows of some columns are then appended already.
+    pub fn append_alike(&mut self, other: Self) -> Result<()> {
+        append_rows(self, other).map_err(|difference| {
+            Error::data("files read as one table")
+                .found(difference.found)
+                .expected(format!("{}, as in the files before", difference.expected))
+                .remedy(
+                    "Make the files alike, read those that differ by themselves, or choose the columns that are wanted (columns = [\"…\"] \
+                     under [[tables]] of a recipe).",
+                )
+        })
+    }
 }
 
 /// Appends the rows of `table`, whose columns may stand in another order. Where only the types differ as
@@ -15,7 +37,21 @@ pub(super) struct Difference {
 ///
 /// # Errors
 /// When the names, the units or the types differ otherwise.
-pub(super) fn append(whole: &mut Table, mut table: Table) -> Result<(), Difference> {
+pub(super) fn append(whole: &mut Table, table: Table) -> std::result::Result<(), Difference> {
+    for column in &whole.columns {
+        let unit = table.get(&column.schema.name).map(|more| &more.schema.unit);
+        let is_same = |unit: &str| unit::factor(unit, &column.schema.unit).is_some_and(|factor| factor == 1.0);
+        if let Some(unit) = unit.filter(|unit| **unit != column.schema.unit && !is_same(unit)) {
+            return Err(Difference {
+                found: format!("column '{}' in '{unit}'", column.schema.name),
+                expected: format!("'{}'", column.schema.unit),
+            });
+        }
+    }
+    append_rows(whole, table)
+}
+
+fn append_rows(whole: &mut Table, mut table: Table) -> std::result::Result<(), Difference> {
     let names = |table: &Table| table.columns().iter().map(|column| column.schema.name.clone()).collect::<Vec<_>>();
     let (expected, found) = (names(whole), names(&table));
     let differ = || Difference { found: format!("the columns {}", found.join(", ")), expected: expected.join(", ") };
@@ -25,12 +61,6 @@ pub(super) fn append(whole: &mut Table, mut table: Table) -> Result<(), Differen
     for column in &mut whole.columns {
         let more = table.take(&column.schema.name).ok_or_else(differ)?;
         let place = format!("column '{}'", column.schema.name);
-        if column.schema.unit != more.schema.unit {
-            return Err(Difference {
-                found: format!("{} in '{}'", place, more.schema.unit),
-                expected: format!("'{}'", column.schema.unit),
-            });
-        }
         let (before, now) = (column.column_type(), more.column_type());
         let differ = || Difference { found: format!("{place} with {now}"), expected: before.to_string() };
         let more = if before == now {
@@ -107,5 +137,44 @@ fn converted(column: Column, to: ColumnType) -> Column {
         // Floats that are null are NaN.
         Some(valid) => column.with_valid(valid),
         None => column,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(columns: Vec<(&str, Values)>) -> Table {
+        let column = |(name, values): (&str, Values)| Column::scalar(ColumnSchema::new(name, "", ""), values);
+        Table::new(columns.into_iter().map(column).collect()).unwrap()
+    }
+
+    fn nothing(name: &str, values: Values) -> Column {
+        let valid = Some(vec![false; values.len()]);
+        Column { valid, ..Column::scalar(ColumnSchema::new(name, "", ""), values) }
+    }
+
+    #[test]
+    fn order_and_inferred_types_are_no_obstacle() {
+        let mut whole = table(vec![("a", Values::Int32(vec![1, 2])), ("b", Values::Text(vec!["x".into(), "y".into()]))]);
+        whole.append_alike(table(vec![("b", Values::Text(vec!["z".into()])), ("a", Values::Float64(vec![0.5]))])).unwrap();
+        let empty = Table::new(vec![nothing("a", Values::Text(vec![String::new()])), nothing("b", Values::Bool(vec![false]))]);
+        whole.append_alike(empty.unwrap()).unwrap();
+        assert_eq!(whole.n_rows(), 4);
+        let a = whole.column("a").unwrap().to_f64().unwrap();
+        assert!(a[..3] == [1.0, 2.0, 0.5] && a[3].is_nan());
+        assert_eq!(whole.column("b").unwrap().valid, Some(vec![true, true, true, false]));
+    }
+
+    #[test]
+    fn other_names_and_types_are_refused_with_the_remedy() {
+        let message = |columns: Vec<(&str, Values)>| {
+            let mut whole = table(vec![("a", Values::Int64(vec![1]))]);
+            whole.append_alike(table(columns)).unwrap_err().to_string()
+        };
+        let found = message(vec![("a", Values::Text(vec!["x".into()]))]);
+        assert!(found.contains("column 'a' with text") && found.contains("as in the files before"), "{found}");
+        let found = message(vec![("b", Values::Int64(vec![1]))]);
+        assert!(found.contains("found the columns b") && found.contains("[[tables]]"), "{found}");
     }
 }
