@@ -102,7 +102,7 @@ fn files_that_change_or_repeat_stars_are_refused() {
     other.take("parallax");
     table::write(&other, &paths[1], true).unwrap();
     let message = open(&paths, &recipe).unwrap_err().to_string();
-    assert!(message.contains("part-1.parquet") && message.contains("as in the rows before"), "{message}");
+    assert!(message.contains("part-1.parquet") && message.contains("as in the files before"), "{message}");
     assert!(open(&[], &recipe).unwrap_err().to_string().contains("at least one"));
     let nobody = table.slice(0..0);
     table::write(&nobody, &paths[1], true).unwrap();

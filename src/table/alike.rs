@@ -5,6 +5,9 @@ use super::{Column, ColumnSchema, ColumnType, Layout, Shape, Table, ValueType, V
 use crate::error::{Error, Result};
 use crate::unit;
 
+/// So many columns are named where they differ; of more, those that do.
+const FEW: usize = 8;
+
 /// How a table differs from those before it.
 pub(super) struct Difference {
     pub found: String,
@@ -54,7 +57,17 @@ pub(super) fn append(whole: &mut Table, table: Table) -> std::result::Result<(),
 fn append_rows(whole: &mut Table, mut table: Table) -> std::result::Result<(), Difference> {
     let names = |table: &Table| table.columns().iter().map(|column| column.schema.name.clone()).collect::<Vec<_>>();
     let (expected, found) = (names(whole), names(&table));
-    let differ = || Difference { found: format!("the columns {}", found.join(", ")), expected: expected.join(", ") };
+    let differ = || {
+        if expected.len().max(found.len()) <= FEW {
+            return Difference { found: format!("the columns {}", found.join(", ")), expected: expected.join(", ") };
+        }
+        let only = |these: &[String], those: &[String]| {
+            let names: Vec<&str> = these.iter().filter(|name| !those.contains(name)).map(String::as_str).collect();
+            if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+        };
+        let (more, fewer) = (only(&found, &expected), only(&expected, &found));
+        Difference { found: format!("other columns ({more} in place of {fewer})"), expected: "the same columns".into() }
+    };
     if expected.len() != found.len() {
         return Err(differ());
     }

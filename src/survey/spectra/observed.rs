@@ -203,7 +203,8 @@ pub(super) fn mark_bad(flux: &mut [f64], ivar: &mut [f64], is_masked: impl Fn(us
         let has_flux = possible.flux(flux[i]);
         let is_possible = has_flux && possible.ivar(ivar[i]);
         // A number for "no value" that the file itself gives no weight is no news.
-        if !is_bad && !is_possible && !(flux[i].is_finite() && ivar[i] == 0.0) {
+        let has_no_weight = flux[i].is_finite() && ivar[i] == 0.0;
+        if !(is_bad || is_possible || has_no_weight) {
             notes |= Note::BadPixels.bit();
         }
         if is_bad || !is_possible {
