@@ -203,7 +203,8 @@ impl GradientLibrary {
                     100.0 * reach
                 ));
             }
-            let margin = OUTSIDE * space.width(*k);
+            // Abundance ratios are scattered more widely on purpose.
+            let margin = if is_abundance_ratio(name) { f64::INFINITY } else { OUTSIDE * space.width(*k) };
             let n_outside = column.iter().filter(|value| **value < low - margin || **value > high + margin).count();
             if n_outside as f64 > MANY_OUTSIDE * column.len() as f64 {
                 found.push(format!(
