@@ -149,3 +149,16 @@ impl Target {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_that_is_not_known_has_the_unit_of_its_column() {
+        let target = Target::Labels { names: ["age", "teff"].map(String::from).into(), loss: LabelLoss::default() };
+        let units = BTreeMap::from([("age".to_owned(), "Gyr".to_owned())]);
+        let unit = |name: &str, units: &BTreeMap<String, String>| target.described(name, units).1;
+        assert_eq!([unit("age", &units), unit("teff", &units), unit("age", &BTreeMap::new())], ["Gyr", "K", ""]);
+    }
+}
