@@ -158,7 +158,7 @@ fn table_of(maps: &AttributionMaps, model: &RegressionModel) -> Result<Table> {
         for (position, class) in maps.classes.iter().enumerate() {
             push(
                 format!("{parameter}{}", suffix(maps, position)),
-                &model.target.described(parameter).1,
+                &model.target.described(parameter, &model.units).1,
                 format!("mean modulus of the attribution of {parameter}, {}", meaning(class)),
                 Values::Float64(class.modulus.row(k).to_vec()),
             )?;
@@ -189,7 +189,7 @@ fn figure(maps: &AttributionMaps, model: &RegressionModel) -> Figure {
                 let by = split.map_or_else(String::new, |split| format!(", thirds by {}", symbol(split)));
                 let legend = classes.iter().zip(colors()).map(|(class, color)| Key::new(of(class), color, Mark::Line)).collect();
                 // The title names the parameter.
-                let label = match model.target.described(parameter).1.as_str() {
+                let label = match model.target.described(parameter, &model.units).1.as_str() {
                     "" => "|attribution|".to_owned(),
                     unit => format!("|attribution| ({unit})"),
                 };

@@ -65,7 +65,14 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let held: BTreeMap<String, f64> = arguments.hold.iter().cloned().collect();
     let predicting = match spectral_core(package.as_ref()) {
         Some(core) => Predicting::Spectra(core),
-        None => Predicting::of(&package.require::<TrainedModel>("predict")?.model)?,
+        None => {
+            let forward = package.require::<TrainedModel>("predict").map_err(|error| {
+                error
+                    .expected("a forward model or a model of spectra, from whose parameters or labels fluxes follow")
+                    .remedy("Name one; a direct network goes from fluxes to labels: `photosphere fit` predicts these.")
+            })?;
+            Predicting::of(&forward.model)?
+        }
     };
     predicting.check(&held)?;
     let (n_known, n_fluxes) = (predicting.n_errors(), package.grid().len());

@@ -7,9 +7,13 @@ use crate::per_pixel::emulate;
 use crate::pixel_networks::SpectralCore;
 use crate::quantity::{Facts, Notices};
 use crate::table::{Column, ColumnSchema, Table};
+use crate::warning::warn_once;
 use ndarray::Array2;
 use serde_json::json;
 use std::collections::BTreeMap;
+
+/// What is fitted beside labels, but for the terms of a continuum.
+const BESIDE: [&str; 3] = ["velocity_shift", "rotation_squared", "broadening_squared"];
 
 /// Refuses values that are held of what is no label.
 ///
@@ -25,6 +29,21 @@ pub(super) fn check(core: &SpectralCore, held: &BTreeMap<String, f64>) -> Result
     }
 }
 
+/// Says which columns of what was fitted beside the labels take no part: spectra are predicted at rest, with
+/// the line spread and the continuum of the training.
+fn say_left_out(chunk: &Table) {
+    let names = chunk.columns().iter().map(|column| column.schema.name.as_str());
+    let of_continuum = |name: &str| name.strip_prefix("continuum_").is_some_and(|term| term.parse::<usize>().is_ok());
+    let found: Vec<&str> = names.filter(|name| BESIDE.contains(name) || of_continuum(name)).collect();
+    if !found.is_empty() {
+        warn_once(format!(
+            "columns {}: left out. Fluxes are those at rest, with the lines and the continuum of the training; `photosphere inspect \
+             --star` shows a fit as it was fitted",
+            found.join(", ")
+        ));
+    }
+}
+
 /// The rows of a part of a table, which begins with its row `first`.
 ///
 /// # Errors
@@ -37,6 +56,9 @@ pub(super) fn predicted(
     notices: &mut Notices,
 ) -> Result<Predicted> {
     let (space, n, w) = (core.space(), chunk.n_rows(), core.card.grid.len());
+    if first == 0 {
+        say_left_out(chunk);
+    }
     let mut labels = Array2::from_elem((n, space.len()), f64::NAN);
     for (k, name) in space.names.iter().enumerate() {
         let values = given((name, &space.units[k]), (chunk, first), held, notices)?;

@@ -9,7 +9,7 @@ use super::effect::{Effect, FluxJet, StarParameters};
 use super::parameter::Parameter;
 use crate::error::{Error, Result};
 use crate::observations::Grid;
-use crate::quantity::Facts;
+use crate::quantity::{Facts, require_free_names};
 use crate::tensor::{Device, Jet, Order, Tensor, WeightSpecification, Weights};
 use crate::text::first_repeated;
 use crate::unit;
@@ -188,6 +188,7 @@ impl Effect for Emulator {
         if let Some(label) = first_repeated(self.labels.iter().map(String::as_str)) {
             return fault("labels", format!("'{label}' twice"), "distinct names", "Name every label once.");
         }
+        require_free_names("effect 'emulator', labels", &self.labels)?;
         for (name, facts) in &self.facts {
             let place = format!("facts.{name}");
             let unit = facts.unit.as_deref().unwrap_or_default();

@@ -142,8 +142,12 @@ fn constraints(place: &str, table: &mut Table, options: &ReadOptions, flags: &mu
         let error_name = format!("{name}_error");
         let columns = (table.column_if_any(name)?, table.column_if_any(&error_name)?);
         let (Some(value), Some(error)) = columns else { continue };
-        let quantity = Quantity::of(name).with_unit(options.units.get(name).map_or("", String::as_str));
         let partner = value.schema.unit.clone();
+        let mut quantity = Quantity::of(name).with_unit(options.units.get(name).map_or("", String::as_str));
+        if quantity.unit.is_none() && unit::parse(&partner).is_ok() {
+            // Of what the program does not know, the errors are to be in the unit of the values.
+            quantity = Quantity { needs_unit: false, ..quantity.with_unit(&partner) };
+        }
         let value = quantity.read(value.clone(), Role::Value, None, &mut notices)?;
         let error = quantity.read(error.clone(), Role::Error, Some(&partner), &mut notices)?;
         let (constraint, bad) = Constraint::new(value.to_f64()?, error.to_f64()?);

@@ -97,10 +97,13 @@ impl Guide {
 
     /// What is read so that it can estimate, besides what the fit wants.
     pub fn add_to(&self, options: &mut ReadOptions) {
-        let ReadOptions { constraints, offsets, .. } = self.estimator.read_options();
+        let ReadOptions { constraints, offsets, units, .. } = self.estimator.read_options();
         for name in constraints.into_iter().filter(|name| !options.constraints.contains(name)).collect::<Vec<_>>() {
             if let Some(offset) = offsets.get(&name) {
                 options.offsets.insert(name.clone(), *offset);
+            }
+            if let Some(unit) = units.get(&name) {
+                options.units.insert(name.clone(), unit.clone());
             }
             options.constraints.push(name);
         }

@@ -13,8 +13,12 @@ const LITTLE_SPREAD: f64 = 0.08;
 const STRONG_CORRELATION: f64 = 0.8;
 /// Relative difference between two resolutions that does not matter.
 const SAME_RESOLUTION: f64 = 0.01;
-/// Part of a pixel by which two grids may differ.
-const SAME_PIXEL: f64 = 0.05;
+/// Part of the training's range that references have to reach over.
+const LITTLE_REACH: f64 = 0.6;
+/// References are outside of the training's range when they are by more than this part of its width; …
+const OUTSIDE: f64 = 0.1;
+/// … more than this part of them are too many.
+const MANY_OUTSIDE: f64 = 0.25;
 
 /// Spectra and gradients at N reference points of L labels on W pixels.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,6 +77,11 @@ impl GradientLibrary {
             return Err(Error::data(at(&format!("wavelength of pixel {i}")))
                 .found(format!("{} after {}", self.wavelength[i], self.wavelength[i - 1]))
                 .expected("rising wavelengths in Å"));
+        }
+        if let Some(k) = (0..self.steps.len()).find(|&k| !(self.steps[k] >= 0.0 && self.steps[k].is_finite())) {
+            return Err(Error::data(at("steps"))
+                .found(format!("{} of '{}'", self.steps[k], self.names[k]))
+                .expected("half-steps of central differences, 0 for exact derivatives"));
         }
         let not_finite = |name: &str, place: String, value: f32| {
             Err(Error::data(at(&format!("{name} {place}")))
@@ -146,34 +155,17 @@ impl GradientLibrary {
                 .expected(format!("{resolution}, that of the training"))
                 .remedy("Smooth continuum and flux of the synthesis to the training's line spread, each apart, then divide."));
         }
-        let pixels = wavelength.iter().map(|&at| self.pixel_at(at)).collect::<Result<Vec<usize>>>()?;
+        let pixels = self.pixels_for(wavelength)?;
         Ok(Self {
             names: space.names.clone(),
             units: space.units.clone(),
             wavelength: wavelength.to_vec(),
             labels: self.labels.select(Axis(1), &columns),
-            flux: self.flux.select(Axis(1), &pixels),
-            gradient: self.gradient.select(Axis(1), &columns).select(Axis(2), &pixels),
+            flux: pixels.mean(&self.flux),
+            gradient: pixels.mean(&self.gradient.select(Axis(1), &columns)),
             steps: columns.iter().map(|&k| self.steps[k]).collect(),
             ..self.clone()
         })
-    }
-
-    fn pixel_at(&self, wavelength: f64) -> Result<usize> {
-        let after = self.wavelength.partition_point(|own| *own < wavelength);
-        let near = [after.saturating_sub(1), after.min(self.wavelength.len() - 1)];
-        let distance = |i: usize| (self.wavelength[i] - wavelength).abs();
-        let nearest = if distance(near[0]) < distance(near[1]) { near[0] } else { near[1] };
-        let next = if nearest + 1 < self.wavelength.len() { nearest + 1 } else { nearest.saturating_sub(1) };
-        let pixel = (self.wavelength[next] - self.wavelength[nearest]).abs();
-        if distance(nearest) <= SAME_PIXEL * pixel.max(f64::MIN_POSITIVE) {
-            return Ok(nearest);
-        }
-        let (first, last) = (self.wavelength[0], self.wavelength[self.wavelength.len() - 1]);
-        Err(Error::data(&self.origin)
-            .found(format!("pixels from {first:.2} to {last:.2} Å, the nearest at {:.3}", self.wavelength[nearest]))
-            .expected(format!("one at {wavelength:.3} Å, a pixel of the training"))
-            .remedy("Resample the library onto the training's grid (vacuum Å), or train on the pixels that it has."))
     }
 
     /// What makes a training with these references cheat: an abundance ratio (or any label) with little
@@ -197,6 +189,28 @@ impl GradientLibrary {
                 found.push(format!(
                     "the references of {} spread in {name} by {:.3} of the training's range only (below {LITTLE_SPREAD})",
                     self.origin, spread
+                ));
+            }
+            let (low, high) = (space.minimum[*k], space.maximum[*k]);
+            let (first, last) = column.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(*x), b.max(*x)));
+            let reach = ((last.min(high) - first.max(low)) / space.width(*k)).max(0.0);
+            // Those with little spread, or without any, were named.
+            if reach < LITTLE_REACH && spread >= LITTLE_SPREAD {
+                found.push(format!(
+                    "the references of {} are from {first:.6} to {last:.6} in {name}, {:.0} % of the training's range ({low:.6} to \
+                     {high:.6})",
+                    self.origin,
+                    100.0 * reach
+                ));
+            }
+            // Abundance ratios are scattered more widely on purpose.
+            let margin = if is_abundance_ratio(name) { f64::INFINITY } else { OUTSIDE * space.width(*k) };
+            let n_outside = column.iter().filter(|value| **value < low - margin || **value > high + margin).count();
+            if n_outside as f64 > MANY_OUTSIDE * column.len() as f64 {
+                found.push(format!(
+                    "{n_outside} of {} references of {} are outside of the training's range in {name} ({low:.6} to {high:.6})",
+                    column.len(),
+                    self.origin
                 ));
             }
             for (other, second) in &columns[..i] {

@@ -4,6 +4,7 @@ use super::tensor_file::TensorWriter;
 use super::*;
 use crate::simulate::line_list::{LABELS, LineList, Population, References, Synthesis};
 use crate::testing::shared_data;
+use ndarray::Axis;
 
 fn small() -> GradientLibrary {
     let list = LineList { n_pixels: 30, ..LineList::default() };
@@ -97,6 +98,86 @@ fn a_library_is_held_against_the_training() {
     assert!(falling.check().unwrap_err().to_string().contains("rising"));
 }
 
+/// What fluxes say of gradients that are in other units, of other labels, references or pixels.
+#[test]
+fn gradients_that_contradict_the_fluxes_are_refused() {
+    let list = LineList { n_pixels: 150, ..LineList::default() };
+    let right = Synthesis::new(&list).library(Population::default().references(References::Scattered, 60).view());
+    assert_eq!(right.require_agreement().unwrap(), Vec::<String>::new());
+    let found = right.agreement().unwrap();
+    assert!((found.slope.0 - 1.0).abs() < 0.05 && found.correlation > 0.98 && found.best_shift.0 == 0, "{found:?}");
+    assert!(found.of_mean < found.correlation, "{found:?}");
+    let refused = |change: &dyn Fn(&mut GradientLibrary), expected: &[&str]| {
+        let mut faulty = right.clone();
+        change(&mut faulty);
+        let error = faulty.require_agreement().unwrap_err().to_string();
+        assert!(expected.iter().all(|part| error.contains(part)), "{error}");
+    };
+    let (n, _, w) = right.gradient.dim();
+    refused(&|faulty| faulty.gradient.mapv_inplace(|value| 2.0 * value), &["a slope of 0.5", "per unit of the label"]);
+    refused(&|faulty| faulty.gradient.mapv_inplace(|value| -value), &["a slope of -1.0"]);
+    refused(&|faulty| faulty.gradient.mapv_inplace(|value| 0.05 * value), &["a slope of 20."]);
+    refused(
+        &|faulty| faulty.gradient.index_axis_mut(Axis(1), 0).mapv_inplace(|value| 1e3 * value),
+        &["a slope of 0.0", "teff 0.001"],
+    );
+    refused(&|faulty| faulty.gradient.index_axis_mut(Axis(1), 1).mapv_inplace(|value| -value), &["slopes of logg -"]);
+    refused(
+        &|faulty| faulty.gradient = right.gradient.select(Axis(0), &(0..n).rev().collect::<Vec<_>>()),
+        &["same order of references"],
+    );
+    let moved: Vec<usize> = (0..w).map(|pixel| (pixel + w - 2) % w).collect();
+    refused(&|faulty| faulty.gradient = right.gradient.select(Axis(2), &moved), &["-2 pixels away"]);
+    refused(&|faulty| faulty.gradient.index_axis_mut(Axis(0), 3).fill(0.0), &["1 references", "row 3"]);
+    // A label without gradients is said.
+    let mut none = right.clone();
+    let weak = right.names.iter().position(|name| name == "al_fe").unwrap();
+    none.gradient.index_axis_mut(Axis(1), weak).fill(0.0);
+    assert!(none.require_agreement().unwrap()[0].contains("by al_fe are zero everywhere"));
+    // Steps that are none.
+    for step in [-0.05, f64::NAN] {
+        let mut faulty = right.clone();
+        faulty.steps[2] = step;
+        assert!(faulty.check().unwrap_err().to_string().contains("'v_mic'"));
+    }
+}
+
+#[test]
+fn references_that_do_not_reach_over_the_training_are_said() {
+    let (library, space) = (small(), space());
+    let teff = library.labels.column(0).to_vec();
+    let middle = crate::statistics::median(&teff);
+    let cool: Vec<usize> = (0..teff.len()).filter(|&i| teff[i] < middle).collect();
+    let said = library.select(&cool).weaknesses(&space).join("\n");
+    assert!(said.contains("in teff,") && said.contains("% of the training's range"), "{said}");
+    let beyond = LabelSpace { minimum: vec![9000.0; 15], maximum: vec![9900.0; 15], ..space };
+    assert!(library.weaknesses(&beyond).join("\n").contains("8 of 8 references"));
+}
+
+/// A mean over the pixels that a wider one covers, as a spectrograph makes it; a grid of the same step is
+/// sampled, whatever gaps it has.
+#[test]
+fn wider_pixels_are_means_of_those_of_the_library() {
+    let (library, space) = (small(), space());
+    let wide: Vec<f64> = library.wavelength.chunks_exact(5).map(|five| five.iter().sum::<f64>() / 5.0).collect();
+    let part = library.for_training(&space, &wide, library.resolution).unwrap();
+    let mean = |values: &mut dyn Iterator<Item = f32>| values.sum::<f32>() / 5.0;
+    for (pixel, reference, label) in [(0, 0, 0), (2, 3, 7), (5, 7, 14)] {
+        let flux = mean(&mut (0..5).map(|i| library.flux[[reference, 5 * pixel + i]]));
+        let gradient = mean(&mut (0..5).map(|i| library.gradient[[reference, label, 5 * pixel + i]]));
+        assert!((part.flux[[reference, pixel]] - flux).abs() < 1e-4 * flux.abs());
+        let scale =
+            library.gradient.slice(ndarray::s![reference, label, ..]).iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        assert!((part.gradient[[reference, label, pixel]] - gradient).abs() < 1e-3 * scale);
+    }
+    let gaps: Vec<f64> = [0, 1, 5, 6, 7, 20].map(|pixel| library.wavelength[pixel]).into();
+    let sampled = library.for_training(&space, &gaps, library.resolution).unwrap();
+    assert_eq!(sampled.flux[[2, 5]], library.flux[[2, 20]]);
+    // A pixel that leaves the library.
+    let beyond = [wide.clone(), vec![wide[5] + 5.0]].concat();
+    assert!(library.for_training(&space, &beyond, library.resolution).unwrap_err().to_string().contains("make up"));
+}
+
 /// The scattered references of the real synthesis pass, the α track is warned of.
 #[test]
 fn libraries_of_a_real_synthesis() {
@@ -106,6 +187,7 @@ fn libraries_of_a_real_synthesis() {
     };
     for (kind, shape, warned) in [("scattered", (47, 15, 591), false), ("alpha_track", (29, 15, 591), true)] {
         let library = GradientLibrary::read(&folder.join(format!("gradients_{kind}_4800_5500.safetensors"))).unwrap();
+        library.require_agreement().unwrap();
         let (n, l, w) = library.gradient.dim();
         assert!(n <= shape.0 && n > shape.0 / 2 && (l, w) == (shape.1, shape.2), "{kind}: {n} references");
         assert_eq!(library.names[..5], ["teff", "logg", "v_mic", "feh", "c_fe"]);
@@ -126,4 +208,5 @@ fn libraries_of_a_real_synthesis() {
     }
     let second = GradientLibrary::read(&folder.join("second_code_giants_gradients_4005_5500.safetensors")).unwrap();
     assert_eq!(second.gradient.dim(), (23, 22, 1377));
+    assert!(second.require_agreement().is_ok());
 }

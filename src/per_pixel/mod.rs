@@ -7,6 +7,7 @@
 //! | `labels` | names, units and ranges; labels scaled to ±½ |
 //! | `tensor_file` | named arrays in safetensors |
 //! | `library`, `library_file` | spectra and label gradients of a synthesis at reference labels |
+//! | `library_agreement`, `library_pixels` | fluxes held against gradients; pixels that are narrower than the training's |
 //! | `space_file` | labels and wavelengths of a model in its file |
 //! | `activation`, `network`, `network_file` | one small network per pixel, its named tensors, the published layout |
 //! | `polynomial` | a polynomial per pixel, in closed form |
@@ -32,7 +33,9 @@ mod honesty_tests;
 pub mod joint;
 mod labels;
 mod library;
+mod library_agreement;
 mod library_file;
+mod library_pixels;
 #[cfg(test)]
 mod library_tests;
 mod network;
@@ -56,6 +59,7 @@ pub use fit::{Ending, Nuisance, SpectrumFitOptions, SpectrumFits, SpectrumFitter
 pub use joint::{DenseLayer, JointEngine, JointNetwork};
 pub use labels::{LabelSpace, canonical_name, is_abundance_ratio};
 pub use library::GradientLibrary;
+pub use library_agreement::Agreement;
 pub use network::{Architecture, PixelNetworks};
 pub use network_engine::NetworkEngine;
 pub use network_file::{read_labels, write_labels};

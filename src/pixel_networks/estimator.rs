@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::infer::{flags, is_poor};
 use crate::observations::{Observations, PURE_NUMBER, ReadOptions, columns, input_flag};
 use crate::package::{Estimated, Estimator, FitStage, Reached, Request};
-use crate::per_pixel::{Ending, Nuisance, SpectrumFitOptions, SpectrumFits, SpectrumFitter, Velocity};
+use crate::per_pixel::{Ending, Nuisance, SpectrumFitOptions, SpectrumFits, SpectrumFitter, Velocity, canonical_name};
 use crate::quantity::Facts;
 use crate::residuals::{Groups, MAGNITUDE, Mark, Products, Responses, packed};
 use crate::statistics::median;
@@ -29,8 +29,9 @@ const RANGE_TOLERANCE: f64 = 1e-6;
 /// whatever the number of labels.
 const RANGE_ERRORS: f64 = 3.0;
 
-/// Errors of labels are none when they are larger than this many times the range of the training.
-const LARGEST_ERROR: f64 = 1e3;
+/// Errors of labels are none when they are larger than this many times the range of the training, as those of
+/// forward models.
+const LARGEST_ERROR: f64 = 10.0;
 
 /// Every bit of a catalogue.
 pub const FLAGS: [Flag; 6] = [
@@ -337,7 +338,8 @@ impl SpectralEstimator {
             .filter(|(is_set, _)| *is_set)
             .fold(0, |bits, (_, bit)| bits | bit)
         };
-        let describe = |k: usize| (space.names[k].clone(), space.units[k].clone(), Facts::of(&space.names[k]).description);
+        let describe =
+            |k: usize| (space.names[k].clone(), space.units[k].clone(), Facts::of(&canonical_name(&space.names[k])).description);
         let others = self.fitter.nuisances();
         let squared = others.iter().enumerate().find_map(|(at, other)| {
             let errors: Vec<f64> = (0..n).map(|i| fits.covariance[[i, l + at, l + at]].sqrt()).collect();

@@ -10,6 +10,7 @@
 //! | `pixel_checkpoints` | finished pixels of the first two, in a file |
 //! | `recipe` | what a training is told |
 //! | `training`, `trainable` | from observations to a package |
+//! | `sample_checks` | what a sample tells of a training before it begins |
 //! | `package` | the folder, and what commands know of it |
 //! | `estimator`, `guide` | catalogues; starts of fits from another model |
 //! | `goodness` | χ² against that of good spectra of the same signal-to-noise ratio |
@@ -26,6 +27,9 @@ mod package;
 mod pixel_checkpoints;
 mod polynomials;
 mod recipe;
+mod sample_checks;
+#[cfg(test)]
+mod sample_tests;
 mod spectral_model;
 #[cfg(test)]
 mod tests;

@@ -76,8 +76,11 @@ impl SpectralModel for PixelNetworks {
         if choices.oracle_pixels == 0 || !choices.windows_of.is_empty() || !is_possible {
             return Ok(Vec::new());
         }
-        let (w, n) = (set.wavelength.len(), choices.oracle_pixels.min(set.wavelength.len()));
-        let pixels: Vec<usize> = (0..n).map(|i| (2 * i + 1) * w / (2 * n)).collect();
+        // Those without spectra have nothing to compare.
+        let has_spectra = |pixel: &usize| set.spectra.inverse_variance.column(*pixel).iter().any(|weight| *weight > 0.0);
+        let all: Vec<usize> = (0..set.wavelength.len()).filter(has_spectra).collect();
+        let n = choices.oracle_pixels.min(all.len());
+        let pixels: Vec<usize> = (0..n).map(|i| all[(2 * i + 1) * all.len() / (2 * n)]).collect();
         let goes_on = |_, _: &PixelResult| (context.report)(1.0, "structured polynomials for comparison");
         let oracle = train_polynomials_at(set, &pixels, trained.freed.as_ref(), &options, &goes_on)?;
         let own: Vec<&PixelResult> = pixels.iter().map(|&pixel| &trained.pixels[pixel]).collect();

@@ -62,15 +62,17 @@ pub struct PixelCard {
     /// Unit of the flux.
     #[serde(default)]
     pub flux_unit: String,
-    /// Means over the pixels: χ² per spectrum of training and validation, the gradient term.
+    /// Means over the pixels that were trained: χ² per spectrum of training and validation, the gradient
+    /// term.
     #[serde(default)]
     pub metrics: BTreeMap<String, f64>,
     #[serde(default)]
     pub goodness: Goodness,
-    /// Positions of the pixels that no training spectrum had a flux for: they take no part in fits.
+    /// Positions of the pixels that no training spectrum, or too few, had a flux for: they take no part in
+    /// fits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub untrained: Vec<usize>,
-    /// What the spectra say of the errors of the labels; empty where labels were taken for exact.
+    /// What the spectra say of the errors of the labels; empty where labels have none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub label_errors: Vec<LabelErrors>,
     /// What the family takes for granted that the training stars do not grant.

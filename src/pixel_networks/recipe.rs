@@ -2,6 +2,7 @@
 
 use super::spectral_model::{SpectralModel, TrainingChoices};
 use crate::error::{Error, Result};
+use crate::quantity::require_free_names;
 use crate::text::read_toml;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -71,6 +72,7 @@ impl<M: SpectralModel> SpectraRecipe<M> {
         if let Some(twice) = self.labels.iter().enumerate().find(|(i, name)| self.labels[..*i].contains(name)) {
             return fault("labels", format!("'{}' twice", twice.1), "every label once");
         }
+        require_free_names("labels", &self.labels)?;
         if self.labels.is_empty() {
             return fault("labels", "none".into(), "at least one");
         }

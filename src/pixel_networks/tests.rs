@@ -361,9 +361,10 @@ fn labels_in_error_are_freed_and_the_package_says_so() {
         assert_eq!(stars.get("teff_freed").is_some(), is_freed);
         let (effects, device) = (crate::model::Registry::standard(), crate::tensor::Device::cpu());
         let package = <PixelPackage as crate::package::Kind>::load(Path::new(&model), &effects, &device).unwrap();
-        assert_eq!(package.core.card.label_errors.len(), if is_freed { 4 } else { 0 });
+        // What was taken for exact is judged all the same.
+        assert_eq!(package.core.card.label_errors.len(), 4);
         let (text, _) = crate::package::Package::describe(&package);
-        assert_eq!(text.contains("of its lines"), is_freed, "{text}");
+        assert!(text.contains("of its lines"), "{text}");
         if is_freed {
             let truth = table::read(&folder.path().join("training.parquet")).unwrap();
             let of = |table: &table::Table, name: &str| table.column(name).unwrap().to_f64().unwrap();

@@ -2,6 +2,7 @@
 
 use super::package::{PIXELS_FILE, STARS_FILE, SpectralPackage};
 use super::recipe::SpectraRecipe;
+use super::sample_checks::units_of_spellings;
 use super::spectral_model::{SpectralModel, TrainingChoices};
 use super::training::train;
 use crate::error::Result;
@@ -35,7 +36,8 @@ impl<M: SpectralModel> Trainable for SpectralPackage<M> {
     }
 
     fn read_options(recipe: &SpectraRecipe<M>, _effects: &Registry, _table: &Table) -> Result<ReadOptions> {
-        Ok(ReadOptions { constraints: recipe.labels.clone(), ..ReadOptions::default() })
+        let units = units_of_spellings(&recipe.labels);
+        Ok(ReadOptions { constraints: recipe.labels.clone(), units, ..ReadOptions::default() })
     }
 
     fn train(recipe: &SpectraRecipe<M>, stars: &dyn Sample, context: &TrainingContext<'_>) -> Result<Trained<Self>> {

@@ -4,17 +4,21 @@ use super::estimator::{inverse_variance, signal_to_noise};
 use super::goodness::Goodness;
 use super::package::{PixelCard, SpectralPackage};
 use super::recipe::SpectraRecipe;
+use super::sample_checks;
 use super::spectral_model::{SpectralModel, TrainingChoices};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observations::{Observations, hash64, in_validation};
 use crate::package::TrainingContext;
-use crate::per_pixel::train::{Iteration, LabelErrors, Training, TrainingSet};
-use crate::per_pixel::{GradientLibrary, LabelSpace, LabelledSpectra, SpectrumFitOptions, SpectrumFitter};
+use crate::per_pixel::train::{Iteration, LabelErrors, Training, TrainingSet, free_labels};
+use crate::per_pixel::{
+    GradientLibrary, LabelSpace, LabelledSpectra, PixelModel, SpectrumFitOptions, SpectrumFitter, canonical_name,
+};
 use crate::quantity::Facts;
 use crate::spectrum::Medium;
 use crate::statistics::{MAD_SIGMA_ERROR, median};
 use crate::table::{Column, ColumnSchema, Table, Values};
 use ndarray::{Array2, Axis};
+use std::sync::Arc;
 
 /// Å per nm.
 pub(super) const ANGSTROM: f64 = 10.0;
@@ -110,12 +114,15 @@ pub fn train<M: SpectralModel>(
             .expected("stars with columns of these labels and of their errors (…_error)")
             .remedy("Join the labels with `photosphere prepare`, or name fewer labels in the recipe."));
     }
-    let (spectra, validation_spectra) =
+    let (mut spectra, mut validation_spectra) =
         (labelled(&recipe.labels, observations, &training), labelled(&recipe.labels, observations, &validation));
     check_spectra(recipe, &spectra)?;
-    let units: Vec<String> = recipe.labels.iter().map(|name| Facts::of(name).unit_in_files().to_owned()).collect();
+    let outlying = sample_checks::outlying(&recipe.labels, &spectra);
+    outlying.iter().for_each(|fault| tracing::warn!("{fault}"));
+    let units = sample_checks::units_of_labels(&recipe.labels, observations);
     let space = LabelSpace::covering(&recipe.labels, &units, spectra.labels.view())?;
     let wavelength: Vec<f64> = observations.grid.wavelength.iter().map(|nm| ANGSTROM * nm).collect();
+    let mut weaknesses = Vec::new();
     let library = match library {
         Some(_) if observations.grid.medium == Some(Medium::Air) => {
             return Err(Error::data("wavelengths of the observations")
@@ -123,41 +130,51 @@ pub fn train<M: SpectralModel>(
                 .expected("vacuum, as in gradient libraries")
                 .remedy("Prepare the spectra with `grid_medium = \"vacuum\"`."));
         }
-        Some(library) => Some(library.for_training(&space, &wavelength, recipe.resolution)?),
+        Some(library) => {
+            weaknesses = library.require_agreement()?;
+            Some(library.for_training(&space, &wavelength, recipe.resolution)?)
+        }
         None => None,
     };
-    let weaknesses = library.as_ref().map_or_else(Vec::new, |library| library.weaknesses(&space));
+    weaknesses.extend(library.iter().flat_map(|library| library.weaknesses(&space)));
     weaknesses.iter().for_each(|weakness| tracing::warn!("{} may cheat: {weakness}", M::NAME));
     let origin = library.as_ref().map_or_else(String::new, |library| {
         let name = library.origin.rsplit('/').next().unwrap_or_default();
         format!("{name}, {} references", library.labels.nrows())
     });
-    let untrained: Vec<usize> = (0..wavelength.len())
-        .filter(|&pixel| spectra.inverse_variance.column(pixel).iter().all(|weight| *weight == 0.0))
-        .collect();
-    if !untrained.is_empty() {
-        tracing::info!(
-            "{} of {} pixels have no flux in any training spectrum: fits leave them out",
-            untrained.len(),
-            wavelength.len()
-        );
+    let fewest =
+        sample_checks::fewest_of_a_pixel(training.len(), recipe.labels.len(), recipe.training.n_parameters(&recipe.labels));
+    let few = sample_checks::without_enough(&spectra, fewest);
+    let untrained: Vec<usize> = few.iter().map(|(pixel, _)| *pixel).collect();
+    say_untrained(&few, fewest, wavelength.len())?;
+    for spectra in [&mut spectra, &mut validation_spectra] {
+        without(&untrained, &mut spectra.inverse_variance);
     }
     let set = TrainingSet { space: space.clone(), wavelength, spectra, validation: validation_spectra, library };
     let mut doubts = M::doubts(&set);
     doubts.iter().for_each(|doubt| tracing::warn!("{doubt}"));
     let trained = M::train(&set, &recipe.training, context)?;
     let compared = compared(&set, &recipe.training, &trained, context)?;
-    let label_errors = trained.freed.as_ref().map_or_else(Vec::new, |freed| freed.errors.clone());
+    let label_errors = match &trained.freed {
+        Some(freed) => freed.errors.clone(),
+        None => judged_errors(&set, trained.model.engine())?,
+    };
     label_errors.iter().filter_map(fault_of_errors).for_each(|fault| tracing::warn!("{fault}"));
 
     let taught = trained.freed.as_ref().map_or(&set.spectra.labels, |freed| &freed.training);
     let templates = templates(recipe.templates, observations, &training, taught);
     let fitter = SpectrumFitter::new(trained.model.engine(), templates.view(), SpectrumFitOptions::default())?;
-    let judged = if validation.is_empty() { &training } else { &validation };
-    let good = observations.select(judged);
-    let fits = fitter.fit(good.flux.view(), inverse_variance(&good).view())?;
+    // Those that were trained on are fitted better than any others.
+    let good = observations.select(&validation);
+    let mut weight = inverse_variance(&good);
+    without(&untrained, &mut weight);
+    let fits = fitter.fit(good.flux.view(), weight.view())?;
     let per_pixel: Vec<f64> = fits.chi_square.iter().zip(&fits.n_pixels).map(|(chi, n)| chi / *n as f64).collect();
-    let mean = |value: &dyn Fn(usize) -> f64| (0..trained.pixels.len()).map(value).sum::<f64>() / trained.pixels.len() as f64;
+    let is_trained = are_trained(&untrained, trained.pixels.len());
+    let mean = |value: &dyn Fn(usize) -> f64| {
+        let values = (0..trained.pixels.len()).filter(|&pixel| is_trained[pixel]).map(value);
+        values.sum::<f64>() / is_trained.iter().filter(|is_trained| **is_trained).count() as f64
+    };
     let kept = |pixel: usize| trained.pixels[pixel].kept;
     let of_training = mean(&|pixel| kept(pixel).flux);
     let of_validation = (!validation.is_empty()).then(|| mean(&|pixel| kept(pixel).validation));
@@ -186,10 +203,62 @@ pub fn train<M: SpectralModel>(
         ..PixelCard::of_grid::<M>(observations.grid.clone())
     };
     Ok(TrainedSpectra {
-        stars: table_of_stars(&recipe.labels, observations, [&training, &validation], &trained)?,
-        pixels: table_of_pixels(&set.wavelength, &trained, of_validation.is_some())?,
+        stars: table_of_stars(&set.space, observations, [&training, &validation], &trained)?,
+        pixels: table_of_pixels(&set.wavelength, &trained, of_validation.is_some(), &is_trained)?,
         package: SpectralPackage::new(card, trained.model, templates)?,
     })
+}
+
+/// Says which pixels too few training spectra have; fails where no other is left.
+fn say_untrained(few: &[(usize, usize)], fewest: usize, n_pixels: usize) -> Result<()> {
+    let without_any = few.iter().filter(|(_, n)| *n == 0).count();
+    if few.len() == n_pixels {
+        return Err(Error::data("training spectra")
+            .found(format!("no pixel that {fewest} of them have"))
+            .expected("pixels that can be trained: more spectra than labels, and as many as parameters or a tenth of the spectra")
+            .remedy("Give more spectra, or prepare them on a grid that most of them cover."));
+    }
+    if without_any > 0 {
+        tracing::info!("{without_any} of {n_pixels} pixels have no flux in any training spectrum: fits leave them out");
+    }
+    if few.len() > without_any {
+        tracing::warn!(
+            "{} of {n_pixels} pixels have flux in fewer than {fewest} training spectra: they are not trained, and fits leave them out",
+            few.len() - without_any
+        );
+    }
+    Ok(())
+}
+
+/// Empties pixels of `weight [N, W]`.
+fn without(pixels: &[usize], weight: &mut Array2<f32>) {
+    pixels.iter().for_each(|&pixel| weight.column_mut(pixel).fill(0.0));
+}
+
+fn are_trained(untrained: &[usize], n_pixels: usize) -> Vec<bool> {
+    let mut is_trained = vec![true; n_pixels];
+    untrained.iter().for_each(|&pixel| is_trained[pixel] = false);
+    is_trained
+}
+
+/// Spectra by which errors of labels are judged that a training took for exact.
+const JUDGED: usize = 5000;
+
+/// What spectra say of the errors of labels that were taken for exact, or for too small to matter: claims
+/// that are too small would silence the very check that finds them. None where labels have no errors.
+fn judged_errors(set: &TrainingSet, model: Arc<dyn PixelModel>) -> Result<Vec<LabelErrors>> {
+    if set.spectra.label_errors.as_ref().is_none_or(|errors| errors.iter().all(|error| *error == 0.0)) {
+        return Ok(Vec::new());
+    }
+    let some = |n: usize| (0..n.min(JUDGED)).map(|i| i * n / n.min(JUDGED)).collect::<Vec<_>>();
+    let part = TrainingSet {
+        space: set.space.clone(),
+        wavelength: set.wavelength.clone(),
+        spectra: set.spectra.select(&some(set.spectra.len())),
+        validation: set.validation.select(&[]),
+        library: None,
+    };
+    Ok(free_labels(&part, model)?.errors)
 }
 
 /// What χ² a pixel of spectra that were not trained on says against a model, beside that of the training.
@@ -254,7 +323,7 @@ fn templates(n: usize, observations: &Observations, training: &[usize], labels: 
 }
 
 fn table_of_stars<M>(
-    names: &[String],
+    space: &LabelSpace,
     observations: &Observations,
     parts: [&[usize]; 2],
     trained: &Training<M>,
@@ -268,15 +337,15 @@ fn table_of_stars<M>(
     let is_validation = rows.iter().map(|row| row.1 == 1).collect();
     let id = ColumnSchema::new("source_id", "", "identifier of the star").with_ucd("meta.id;meta.main");
     let mut table = Table::new(vec![Column::scalar(id, Values::Int64(ids))])?;
-    for (k, name) in names.iter().enumerate() {
-        let facts = Facts::of(name);
+    for (k, (name, unit)) in space.names.iter().zip(&space.units).enumerate() {
+        let facts = Facts::of(&canonical_name(name));
         let values = stars.iter().map(|&star| label(observations, name, star).unwrap_or(f64::NAN)).collect();
-        let schema = ColumnSchema::new(name, facts.unit_in_files(), &facts.description).with_ucd(&facts.ucd);
+        let schema = ColumnSchema::new(name, unit, &facts.description).with_ucd(&facts.ucd);
         table.push(Column::nullable(schema, values))?;
         if let Some(freed) = &trained.freed {
             let parts = [&freed.training, &freed.validation];
             let description = format!("{name} with which the model was taught: freed within its error");
-            let schema = ColumnSchema::new(format!("{name}_freed"), facts.unit_in_files(), description).with_ucd(&facts.ucd);
+            let schema = ColumnSchema::new(format!("{name}_freed"), unit, description).with_ucd(&facts.ucd);
             table.push(Column::nullable(schema, rows.iter().map(|&(_, part, i)| parts[part][[i, k]]).collect()))?;
         }
     }
@@ -286,16 +355,24 @@ fn table_of_stars<M>(
     Ok(table)
 }
 
-fn table_of_pixels<M>(wavelength: &[f64], trained: &Training<M>, of_validation: bool) -> Result<Table> {
+/// `is_trained [W]`: the other pixels have no figures.
+fn table_of_pixels<M>(wavelength: &[f64], trained: &Training<M>, of_validation: bool, is_trained: &[bool]) -> Result<Table> {
     let schema = ColumnSchema::new("wavelength", "Angstrom", "wavelength of the pixel, in the medium of the observations")
         .with_ucd("em.wl");
     let mut table = Table::new(vec![Column::scalar(schema, Values::Float64(wavelength.to_vec()))])?;
-    let kept = trained.pixels.iter().map(|pixel| pixel.kept);
+    let of = |value: &dyn Fn(Iteration) -> f64| -> Vec<f64> {
+        let pixels = trained.pixels.iter().zip(is_trained);
+        pixels.map(|(pixel, is_trained)| if *is_trained { value(pixel.kept) } else { f64::NAN }).collect()
+    };
     let validation = |kept: Iteration| if of_validation { kept.validation } else { f64::NAN };
     let columns: [(&str, &str, Vec<f64>); 3] = [
-        ("chi2_training", "chi-square per training spectrum", kept.clone().map(|kept| kept.flux).collect()),
-        ("chi2_validation", "chi-square per validation spectrum", kept.clone().map(validation).collect()),
-        ("gradient_term", "gradient term of the loss, without smoothing", kept.map(|kept| kept.gradient).collect()),
+        ("chi2_training", "chi-square per training spectrum; null of pixels that were not trained", of(&|kept| kept.flux)),
+        ("chi2_validation", "chi-square per validation spectrum; null of pixels that were not trained", of(&validation)),
+        (
+            "gradient_term",
+            "gradient term of the loss, without smoothing; null of pixels that were not trained",
+            of(&|kept| kept.gradient),
+        ),
     ];
     for (name, description, values) in columns {
         table.push(Column::nullable(ColumnSchema::new(name, "", description).with_ucd("stat.fit.chi2"), values))?;

@@ -9,12 +9,14 @@ mod append;
 mod facts;
 mod notices;
 mod read;
+mod reserved;
 mod standard;
 
 pub use append::{append, in_unit};
 pub use facts::{Facts, GIANTS_BELOW, plain_symbol, symbol};
 pub use notices::Notices;
 pub use read::Role;
+pub use reserved::require_free_names;
 pub use standard::{Quantity, is_declared_sentinel, is_sentinel};
 
 /// The unit of flux in the files that this program writes, and of models of format 1.

@@ -69,6 +69,7 @@ pub(super) fn check(found: &Description) -> Result<()> {
     let factors = || found.calibration.iter().flat_map(|calibration| &calibration.factors);
     let numbers = [
         ("domain_threshold", vec![found.domain_threshold], is_scale as fn(f64) -> bool, "a positive number"),
+        ("domain_flux", found.domain_flux.iter().flatten().copied().collect(), is_scale, "positive numbers"),
         ("domain_leftover", found.domain_leftover.iter().flatten().copied().collect(), is_scale, "positive numbers"),
         ("fractional_error", vec![found.fractional_error], is_fraction, "a fraction from 0 to below 1"),
         ("inputs, most_missing", vec![found.inputs.most_missing], |value| (0.0..=1.0).contains(&value), "a fraction"),

@@ -69,6 +69,10 @@ pub(super) struct Description {
     pub training_range: Vec<[f64; 2]>,
     pub further_inputs: Vec<[f64; 3]>,
     pub offsets: BTreeMap<String, f64>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub units: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain_flux: Option<[f64; 2]>,
     /// Positions of the entries that no training star had a flux for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub untrained: Vec<usize>,
@@ -104,6 +108,8 @@ impl RegressionModel {
             training_range: self.training_range.clone(),
             further_inputs: self.inputs.further.clone(),
             offsets: self.offsets.clone(),
+            units: self.units.clone(),
+            domain_flux: self.domain.flux,
             untrained: self.inputs.untrained.clone(),
             scaling: self.scaling.clone(),
             calibration: self.calibration.clone(),
@@ -262,7 +268,8 @@ impl RegressionModel {
         let factor = Array2::from_shape_vec((d, d), taken.take("domain.factor", &[d, d])?)
             .map_err(|error| fault("domain", error.to_string(), "[D, D]"))?;
         let leftover = found.domain_leftover.map(|[typical, limit]| LeftoverLimit { typical, limit });
-        let domain = Domain { mean: taken.take("domain.mean", &[d])?, factor, threshold: found.domain_threshold, leftover };
+        let (threshold, flux) = (found.domain_threshold, found.domain_flux);
+        let domain = Domain { mean: taken.take("domain.mean", &[d])?, factor, threshold, leftover, flux };
         let specifications = found.network.specifications(0)?;
         let host = Device::cpu();
         let mut members = Vec::new();
@@ -279,6 +286,7 @@ impl RegressionModel {
         let mut model = Self {
             inputs,
             flux_unit: found.flux_unit,
+            units: found.units,
             offsets: found.offsets,
             fractional_error: found.fractional_error,
             target: found.target,

@@ -148,6 +148,19 @@ impl Inputs {
         self.len() == 0
     }
 
+    /// Whether inputs depend on how bright a star is: a step that is not linear, or that knows the training
+    /// stars, before one that takes the brightness off.
+    pub fn depend_on_brightness(&self) -> bool {
+        for step in &self.recipe.steps {
+            match step {
+                Step::DivideByMedian | Step::UnitNorm => return false,
+                Step::SubtractMean => {}
+                _ => return true,
+            }
+        }
+        true
+    }
+
     /// Number of leading inputs that are no indicators, over which the domain is judged.
     pub fn n_continuous(&self) -> usize {
         self.fallback.len() + self.further.len()

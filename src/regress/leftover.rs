@@ -45,6 +45,18 @@ impl LeftoverLimit {
         (limit > 0.0).then_some(Self { limit, ..unlimited })
     }
 
+    /// With a limit for stars that the components did not learn from, and leave more over the fewer have
+    /// taught them: wider by as much as the median of some that were held out is above that of the training
+    /// stars.
+    #[must_use]
+    pub fn widened(self, training: &[Leftover], held_out: &[Leftover]) -> Self {
+        let middle = |found: &[Leftover]| {
+            median(&found.iter().map(|star| self.of(*star)).filter(|value| value.is_finite()).collect::<Vec<_>>())
+        };
+        let ratio = middle(held_out) / middle(training);
+        Self { limit: if ratio.is_finite() { self.limit * ratio.max(1.0) } else { self.limit }, ..self }
+    }
+
     /// √(square/(typical + of_noise)): about 1 for a typical training star, whatever its noise.
     pub fn of(&self, star: Leftover) -> f64 {
         (star.square / (self.typical + star.of_noise)).sqrt()
@@ -118,6 +130,11 @@ mod tests {
         assert_eq!((0..1000).filter(|&i| limit.of(star(i)) > limit.limit).count(), 1);
         assert!(limit.of(Leftover { square: 1.02, of_noise: 1.0 }) < limit.limit, "a noisy star");
         assert!(limit.of(Leftover { square: 0.05, of_noise: 1e-3 }) > 2.0 * limit.limit, "no star");
+        let twice = |i: usize| Leftover { square: 4.0 * star(i).square, ..star(i) };
+        let training: Vec<Leftover> = (0..1000).map(star).collect();
+        let widened = limit.widened(&training, &(0..50).map(twice).collect::<Vec<_>>());
+        assert!((widened.limit / limit.limit - 2.0).abs() < 0.1 && limit.widened(&training, &[]) == limit);
+        assert!(limit.widened(&training, &training) == limit, "stars that nobody was taught by are no wider");
         assert_eq!(LeftoverLimit::of_training(&[]), None);
         let exact = LeftoverLimit::of_training(&[Leftover { square: 0.0, of_noise: 0.0 }; 20]);
         assert_eq!(exact, None, "components that leave nothing over");

@@ -18,6 +18,9 @@ use std::collections::BTreeMap;
 pub struct RegressionModel {
     pub inputs: Inputs,
     pub flux_unit: String,
+    /// Units of targets and measured inputs whose quantities are not known by name, as the training file had
+    /// them.
+    pub units: BTreeMap<String, String>,
     /// Constants that were added to measured quantities, by name.
     pub offsets: BTreeMap<String, f64>,
     /// Fractional error that was added to the errors of fluxes.

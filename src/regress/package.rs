@@ -35,7 +35,7 @@ pub mod flag {
         Flag::new(
             OUTSIDE_DOMAIN,
             "outside_domain",
-            "inputs outside the domain of the training stars (domain_distance, domain_leftover), or fluxes that are none",
+            "inputs outside the domain of the training stars (domain_distance, domain_leftover), or fluxes that are none or of another normalisation",
         ),
     ];
 }
@@ -133,6 +133,7 @@ impl RegressionModel {
             flux_unit: Some(self.flux_unit.clone()),
             model_error: vec![self.fractional_error; self.inputs.grid.len()],
             offsets: self.offsets.clone(),
+            units: self.units.clone(),
             ..Default::default()
         }
     }
@@ -179,7 +180,8 @@ impl Estimator for Predicting {
                     flags |= OUTSIDE_TRAINING_RANGE;
                 }
                 let is_left_over = model.domain.leftover.is_some_and(|found| predicted.leftover[star] > found.limit);
-                if predicted.distance[star] > model.domain.threshold || is_left_over || !predicted.has_light[star] {
+                let is_other = is_left_over || !predicted.has_light[star] || predicted.is_other_flux[star];
+                if predicted.distance[star] > model.domain.threshold || is_other {
                     flags |= flag::OUTSIDE_DOMAIN;
                 }
                 flags
@@ -189,7 +191,7 @@ impl Estimator for Predicting {
         let estimates = Estimates {
             ids: observations.ids.clone(),
             fitted: (0..parameters.len()).collect(),
-            parameters: parameters.iter().map(|name| self.model.target.described(name)).collect(),
+            parameters: parameters.iter().map(|name| self.model.target.described(name, &self.model.units)).collect(),
             values: predicted.values,
             covariance: predicted.covariance,
             flags,

@@ -2,7 +2,7 @@
 
 use super::model::RegressionModel;
 use super::objective::{LN_LABEL_PER_MAGNITUDE, meaning};
-use super::rows::Copy;
+use super::rows::{Copy, median_flux};
 use super::target::Target;
 use crate::error::Result;
 use crate::infer::flags::SMALLEST_TAIL_PROBABILITY;
@@ -18,8 +18,8 @@ const BYTES: usize = 16 << 20;
 /// # Shapes
 /// `values [N, P]`, `covariance [N, P, P]`, `own [N, P]` (variances before calibration), `distance [N]` from
 /// the training domain, `leftover [N]` of components in units of the training stars', `has_light [N]`:
-/// whether the fluxes are other than zero. NaN where there is no prediction, or where components leave
-/// nothing.
+/// whether the fluxes are other than zero, `is_other_flux [N]`: whether they are of another normalisation.
+/// NaN where there is no prediction, or where components leave nothing.
 #[derive(Debug, Clone)]
 pub(super) struct Predictions {
     pub values: Array2<f64>,
@@ -28,6 +28,7 @@ pub(super) struct Predictions {
     pub distance: Vec<f64>,
     pub leftover: Vec<f64>,
     pub has_light: Vec<bool>,
+    pub is_other_flux: Vec<bool>,
 }
 
 /// In what the predictions of networks are averaged.
@@ -106,6 +107,7 @@ impl RegressionModel {
             distance: vec![f64::NAN; n],
             leftover: vec![f64::NAN; n],
             has_light: vec![true; n],
+            is_other_flux: vec![false; n],
         }
     }
 
@@ -207,6 +209,7 @@ impl RegressionModel {
             found.covariance.slice_mut(s![first + star, .., ..]).assign(&matrix);
             found.distance[first + star] = self.domain.distance(rows.values.row(star));
             found.has_light[first + star] = has_light(observations, stars[star]);
+            found.is_other_flux[first + star] = self.domain.is_other_flux(median_flux(observations, stars[star]));
             if let Some((limit, leftovers)) = &leftovers {
                 found.leftover[first + star] = limit.of(leftovers[star]);
             }

@@ -7,6 +7,7 @@ use super::target::Target;
 use crate::error::{Error, Result};
 use crate::learn::Plan;
 use crate::observations::{Cut, ReadOptions};
+use crate::quantity::require_free_names;
 use crate::tensor::DescentMethod;
 use crate::tensor::layers::{Layer, Network};
 use crate::text::read_toml;
@@ -186,6 +187,9 @@ impl RegressionRecipe {
         check_errors(&self.target, training.members as usize, self.errors.copies).map_err(|error| error.within("errors"))?;
         self.inputs.steps.iter().try_for_each(Step::validate)?;
         training.plan.validate().map_err(|error| error.within("training.plan"))?;
+        if let Target::Labels { names, .. } = &self.target {
+            require_free_names("target, names", names)?;
+        }
         self.target.validate()
     }
 

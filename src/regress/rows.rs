@@ -5,6 +5,7 @@ use super::normals::normals;
 use super::steps::fill;
 use crate::error::{Error, Result};
 use crate::observations::{Observations, Sample, hash64};
+use crate::statistics::median;
 use ndarray::{Array2, ArrayView1, ArrayViewMut2, Axis, s};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -117,6 +118,12 @@ impl Inputs {
         }
         Ok(())
     }
+}
+
+/// The median absolute flux of a star over its good entries; NaN without any.
+pub(super) fn median_flux(observations: &Observations, star: usize) -> f64 {
+    let entries = observations.flux.row(star).into_iter().zip(observations.flux_error.row(star));
+    median(&entries.filter(|(_, error)| error.is_finite()).map(|(flux, _)| f64::from(flux.abs())).collect::<Vec<_>>())
 }
 
 fn random_of(id: i64, copy: Copy) -> ChaCha8Rng {

@@ -4,6 +4,7 @@ use super::mixture::MixtureOfMagnitudes;
 use crate::error::{Error, Result};
 use crate::quantity::Facts;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The target of a recipe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,8 +80,9 @@ fn default_floor() -> f64 {
 pub const ABSOLUTE_MAGNITUDE: &str = "absolute_magnitude";
 
 impl Target {
-    /// Name, unit in files and description of a parameter.
-    pub fn described(&self, name: &str) -> (String, String, String) {
+    /// Name, unit in files and description of a parameter; `units` are those of quantities that are not known
+    /// by their names.
+    pub fn described(&self, name: &str, units: &BTreeMap<String, String>) -> (String, String, String) {
         let facts = Facts::of(name);
         let magnitude = match self {
             Self::Labels { .. } => None,
@@ -91,7 +93,11 @@ impl Target {
         };
         let (unit, description) = match &magnitude {
             Some((unit, text)) => ((*unit).to_owned(), (*text).to_owned()),
-            None => (facts.unit_in_files().to_owned(), facts.description.clone()),
+            None => {
+                let unit =
+                    facts.unit.as_ref().map_or_else(|| units.get(name).cloned(), |_| Some(facts.unit_in_files().to_owned()));
+                (unit.unwrap_or_default(), facts.description.clone())
+            }
         };
         (name.to_owned(), unit, description)
     }
@@ -141,5 +147,18 @@ impl Target {
             }
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_that_is_not_known_has_the_unit_of_its_column() {
+        let target = Target::Labels { names: ["age", "teff"].map(String::from).into(), loss: LabelLoss::default() };
+        let units = BTreeMap::from([("age".to_owned(), "Gyr".to_owned())]);
+        let unit = |name: &str, units: &BTreeMap<String, String>| target.described(name, units).1;
+        assert_eq!([unit("age", &units), unit("teff", &units), unit("age", &BTreeMap::new())], ["Gyr", "K", ""]);
     }
 }

@@ -9,17 +9,21 @@ use super::leftover::LeftoverLimit;
 use super::model::{RegressionModel, TrainingLog};
 use super::objective::{Objective, Scaling};
 use super::recipe::RegressionRecipe;
+use super::rows::median_flux;
 use super::target::Target;
 use crate::error::{Error, Result};
 use crate::learn::{CheckpointFile, Checkpoints, Lesson, NetworkLearner, ensemble, is_held_out, member_seed};
 use crate::model::ModelCard;
 use crate::observations::{Sample, Stars, hash64, in_validation, select};
+use crate::quantity::Facts;
 use crate::statistics::percentiles;
 use crate::table::{Column, ColumnSchema, Shape, Table, Values};
 use crate::tensor::layers::Predictor;
 use crate::tensor::{Device, Weights};
 use crate::text::hexadecimal;
+use crate::unit;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 
 /// Fewest stars to learn from.
 const FEWEST: usize = 20;
@@ -148,7 +152,12 @@ pub fn train(
     let continuous = rows.slice(ndarray::s![.., ..inputs.n_continuous()]).select(ndarray::Axis(0), &parts.training);
     let mut domain = Domain::of(continuous.view())?;
     if recipe.inputs.has_components() {
-        domain.leftover = LeftoverLimit::of_training(&inputs.leftovers_of(sample, &parts.training)?);
+        let [training, held_out] = [&parts.training, &parts.held_out].map(|stars| inputs.leftovers_of(sample, stars));
+        let (training, held_out) = (training?, held_out?);
+        domain.leftover = LeftoverLimit::of_training(&training).map(|limit| limit.widened(&training, &held_out));
+    }
+    if inputs.depend_on_brightness() {
+        domain.flux = Domain::fluxes(&median_fluxes(sample, &parts.training)?);
     }
     let card = ModelCard {
         description: recipe.description.clone(),
@@ -168,6 +177,7 @@ pub fn train(
     };
     let mut model = RegressionModel {
         flux_unit: observations.flux_unit.clone(),
+        units: units_of(recipe, observations),
         offsets: recipe.data.offsets.clone(),
         fractional_error: recipe.data.fractional_error,
         target: recipe.target.clone(),
@@ -200,6 +210,27 @@ pub fn train(
     model.sha256 = model.hash()?;
     let stars = stars_table(observations, &parts)?;
     Ok((model, stars))
+}
+
+/// Units of targets and measured inputs that the program does not know, as the columns state them.
+fn units_of(recipe: &RegressionRecipe, observations: &Stars) -> BTreeMap<String, String> {
+    let names = recipe.target.measured().into_iter().chain(recipe.inputs.measured());
+    let unknown = names.filter(|name| Facts::of(name).unit.is_none());
+    let stated = unknown.filter_map(|name| {
+        let unit = observations.auxiliary.get(&name)?.schema.unit.trim().to_owned();
+        Some((name, unit)).filter(|(_, unit)| !unit::is_absent(unit) && unit::parse(unit).is_ok())
+    });
+    stated.collect()
+}
+
+/// Median absolute fluxes of some stars; NaN of those without any.
+fn median_fluxes(sample: &dyn Sample, stars: &[usize]) -> Result<Vec<f64>> {
+    let mut found = Vec::new();
+    sample.visit(stars, &mut |part, stars| {
+        found.extend(stars.iter().map(|&star| median_flux(part, star)));
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 /// Whether a star has enough fluxes.

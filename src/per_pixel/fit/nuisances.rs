@@ -353,6 +353,13 @@ impl EvenGrid {
             0 | 1 => None,
             _ => even(f64::ln).map(Steps::Logarithmic).or_else(|| even(|x| x).map(Steps::Linear)),
         };
+        let falls = |pair: &[f64]| pair[1] < pair[0];
+        if wavelength.len() > 1 && wavelength.windows(2).all(falls) {
+            return Err(Error::usage(format!("fit option {option}"))
+                .found(format!("wavelengths that fall, from {} to {} Å", wavelength[0], wavelength[wavelength.len() - 1]))
+                .expected("spectra in the order of rising wavelengths")
+                .remedy("Turn the spectra of the training and those to be fitted around, or leave the option out."));
+        }
         let Some(steps) = steps else {
             return Err(Error::usage(format!("fit option {option}"))
                 .found(format!("a grid of {} pixels with steps of several sizes, or without wavelengths", wavelength.len()))

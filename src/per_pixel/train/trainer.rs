@@ -186,6 +186,17 @@ impl<'a> Trainer<'a> {
         let weights = options.gradient_weights();
         weights.require_known(&set.space)?;
         require_known("windows_of", options.windows_of.keys(), &set.space)?;
+        // A label without any window acts nowhere, as is said; one whose windows miss the grid was meant to.
+        let misses = |label: &&String| !set.wavelength.iter().any(|&wavelength| options.acts(label, wavelength));
+        let windows = options.windows_of.iter().filter(|(_, windows)| !windows.is_empty());
+        if let Some(label) = windows.map(|(label, _)| label).find(misses) {
+            let (first, last) = (set.wavelength.first(), set.wavelength.last());
+            let [first, last] = [first, last].map(|at| at.copied().unwrap_or(f64::NAN));
+            return Err(Error::usage(format!("training option windows_of.{label}"))
+                .found("windows without a pixel")
+                .expected(format!("windows in Å that have pixels, which are from {first:.2} to {last:.2} Å"))
+                .remedy("Correct the windows, or leave the label out."));
+        }
         // Without physics there are no references.
         let library = set.library.as_ref().filter(|_| set.space.names.iter().any(|name| weights.strength(name) > 0.0));
         let references = library.map_or_else(|| Array2::zeros((0, n_labels)), |library| set.space.scale(library.labels.view()));

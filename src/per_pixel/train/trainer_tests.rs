@@ -108,6 +108,11 @@ fn impossible_trainings_are_refused() {
     refused(&set, TrainingOptions { regularisation_of: [("eu_fe".to_owned(), 1.0)].into(), ..options() }, "'eu_fe'");
     refused(&set, TrainingOptions { windows_of: [("eu_fe".to_owned(), vec![])].into(), ..options() }, "'eu_fe'");
     refused(&set, TrainingOptions { windows_of: [("feh".to_owned(), vec![[2.0, 1.0]])].into(), ..options() }, "windows_of.feh");
+    refused(
+        &set,
+        TrainingOptions { windows_of: [("feh".to_owned(), vec![[500.0, 501.0]])].into(), ..options() },
+        "without a pixel",
+    );
     refused(&set, TrainingOptions { committee: 30, ..options() }, "committee");
     let mut faulty = set.clone();
     faulty.spectra.flux[[3, 2]] = f32::NAN;

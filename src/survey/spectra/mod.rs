@@ -52,5 +52,5 @@ mod velocity_tests;
 pub use fact::Fact;
 pub use layout::Layout;
 pub use observed::{ObservedSpectrum, ReadOptions, Segment, Spectra, read_spectra};
-pub use recipe::{PixelColumns, SpectraSource, VelocityOptions, VelocitySource};
+pub use recipe::{PixelColumns, Smoothing, SpectraSource, VelocityOptions, VelocitySource};
 pub use source::SpectraPreparation;

@@ -26,12 +26,23 @@ pub(super) struct Header {
     pub facts: FactColumns,
 }
 
+/// The pseudo-continuum in words, and a filter before it: smoothed lines are other lines.
+fn described(source: &super::SpectraSource) -> String {
+    let continuum = source.continuum.described();
+    match source.smooth {
+        None => continuum,
+        Some(super::Smoothing { window, degree }) => {
+            format!("{continuum}, flux smoothed by savitzky-golay, window {window}, degree {degree}")
+        }
+    }
+}
+
 impl Header {
     pub fn new(recipe: String, source: &super::SpectraSource) -> Self {
         Self {
             recipe,
             is_normalised: source.continuum.method != Method::None,
-            continuum: source.continuum.described(),
+            continuum: described(source),
             medium: source.grid_medium.name(),
             line_spread: source.line_spread,
             flux_unit: None,

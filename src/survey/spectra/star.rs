@@ -5,7 +5,7 @@ use super::observed::{ObservedSpectrum, Segment};
 use super::recipe::{SpectraSource, VelocitySource, WithoutVelocity};
 use crate::error::Result;
 use crate::spectrum::continuum::{Continuum, SavitzkyGolay};
-use crate::spectrum::{Joined, Medium, PixelGrid, Resampled, Resampler, Window};
+use crate::spectrum::{Joined, Medium, PixelGrid, Resampled, Resampler, Variance, Window};
 use crate::statistics::median;
 use crate::survey::prepare::Note;
 use std::collections::BTreeMap;
@@ -242,21 +242,24 @@ impl Pipeline {
         }
     }
 
+    /// Smooths the flux. A feature wider than a pixel sees the covariances of smoothed pixels too, which with
+    /// the variance that is left sum up to what it was: so does the variance `with-neighbours` stay, and that
+    /// of a pixel `alone` falls.
     fn smooth(&self, spectrum: &mut Resampled) {
         let Some(filter) = &self.smooth else { return };
         let flux = filter.of_gapped(&spectrum.flux, &spectrum.ivar);
-        let known: Vec<f64> = spectrum.ivar.iter().copied().filter(|&ivar| ivar > 0.0).collect();
-        if known.is_empty() {
-            return;
-        }
-        // Bridged pixels enter as the straight line does, with the variance of a pixel nearby: take the
-        // largest there is.
-        let largest = known.iter().fold(f64::INFINITY, |least, &ivar| least.min(ivar)).recip();
-        let variance: Vec<f64> = spectrum.ivar.iter().map(|&ivar| if ivar > 0.0 { 1.0 / ivar } else { largest }).collect();
-        for (j, variance) in filter.variance(&variance).into_iter().enumerate() {
-            if spectrum.ivar[j] > 0.0 {
-                (spectrum.flux[j], spectrum.ivar[j]) = (flux[j], 1.0 / variance);
+        let is_known: Vec<bool> = spectrum.ivar.iter().map(|&ivar| ivar > 0.0).collect();
+        let smallest = spectrum.ivar.iter().copied().filter(|&ivar| ivar > 0.0).fold(f64::INFINITY, f64::min);
+        if self.source.variance == Variance::Alone && smallest.is_finite() {
+            // Bridged pixels enter as the straight line does, with the variance of a pixel nearby: take the
+            // largest there is.
+            let variance: Vec<f64> = spectrum.ivar.iter().map(|&ivar| 1.0 / if ivar > 0.0 { ivar } else { smallest }).collect();
+            for (ivar, variance) in spectrum.ivar.iter_mut().zip(filter.variance(&variance)).filter(|(ivar, _)| **ivar > 0.0) {
+                *ivar = 1.0 / variance;
             }
+        }
+        for (j, flux) in flux.into_iter().enumerate().filter(|(j, _)| is_known[*j]) {
+            spectrum.flux[j] = flux;
         }
     }
 }
@@ -294,5 +297,56 @@ impl Star {
         }
         self.n_added += 1;
         self.n_exposures += usize::from(is_used);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spectrum::Spacing;
+    use crate::survey::spectra::Smoothing;
+    use rand::SeedableRng;
+    use rand_distr::{Distribution, StandardNormal};
+
+    /// Pulls of the depth of a line of 3 pixels (σ) in smoothed noise, by least squares with the smoothed
+    /// line and independent pixels: with the variance that is kept they are 1, with that of single pixels 1.4
+    /// and more.
+    #[test]
+    fn errors_of_fits_to_smoothed_spectra_are_right() {
+        const SIGMA: f64 = 0.02;
+        let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(7);
+        for (window, degree) in [(15, 7), (15, 3)] {
+            let pulls = |variance: Variance, random: &mut rand_chacha::ChaCha8Rng| {
+                let source = SpectraSource {
+                    files: vec!["none".into()],
+                    grid: Spacing::Linear([4900.0, 5099.0, 1.0]),
+                    smooth: Some(Smoothing { window, degree }),
+                    variance,
+                    ..SpectraSource::default()
+                };
+                let pipeline = Pipeline::new(&source).unwrap();
+                let w = pipeline.grid().len();
+                let smoothed = |flux: Vec<f64>| {
+                    let mut spectrum = Resampled { flux, ivar: vec![SIGMA.powi(-2); w], other: Vec::new() };
+                    pipeline.smooth(&mut spectrum);
+                    spectrum
+                };
+                let line: Vec<f64> = (0..w).map(|j| (-0.5 * ((j as f64 - 100.0) / 3.0).powi(2)).exp()).collect();
+                let profile = smoothed(line).flux;
+                let square: f64 = profile.iter().map(|value| value * value).sum();
+                let mut sum = 0.0;
+                for _ in 0..1500 {
+                    let noise =
+                        (0..w).map(|_| SIGMA * <StandardNormal as Distribution<f64>>::sample(&StandardNormal, random)).collect();
+                    let spectrum = smoothed(noise);
+                    let depth: f64 = spectrum.flux.iter().zip(&profile).map(|(noise, line)| noise * line).sum::<f64>() / square;
+                    sum += depth * depth * square * spectrum.ivar[100];
+                }
+                (sum / 1500.0).sqrt()
+            };
+            let kept = pulls(Variance::WithNeighbours, &mut random);
+            let alone = pulls(Variance::Alone, &mut random);
+            assert!((0.9..1.1).contains(&kept) && alone > 1.35, "window {window}: {kept}, of single pixels {alone}");
+        }
     }
 }
