@@ -22,8 +22,8 @@ pub struct PhotometrySource {
     /// Added to the magnitudes, in mag, by band: what brings one photometric system to another.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub offsets: BTreeMap<String, f64>,
-    /// Taken off the errors of the sets' magnitudes in quadrature, in mag: a floor that their table has added,
-    /// which is no noise of a star and makes the errors of fits too large.
+    /// Taken off the errors of the sets' magnitudes in quadrature, in mag: a floor that their table has
+    /// added, which is no noise of a star and makes the errors of fits too large.
     #[serde(skip_serializing_if = "is_zero")]
     pub included_error_floor: f64,
     /// Whether crowding cuts apply; they need their column (`norm_dg`).
