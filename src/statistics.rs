@@ -247,13 +247,6 @@ pub fn percentiles<const K: usize>(values: &[f64], percents: [f64; K]) -> [f64; 
     percents.map(|percent| percentile_of_sorted(&sorted, percent))
 }
 
-/// Standard deviation of finite values, NaN of none.
-pub fn standard_deviation(values: &[f64]) -> f64 {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n).sqrt()
-}
-
 /// Median of the finite values; NaN when there are none.
 pub fn median(values: &[f64]) -> f64 {
     percentile(values, 50.0)

@@ -3,7 +3,7 @@
 use super::predict::{Predicted, given, not_given};
 use crate::error::{Error, Result};
 use crate::observations::columns;
-use crate::per_pixel::emulate;
+use crate::per_pixel::{emulate, is_beside_labels};
 use crate::pixel_networks::SpectralCore;
 use crate::quantity::{Facts, Notices};
 use crate::table::{Column, ColumnSchema, Table};
@@ -11,9 +11,6 @@ use crate::warning::warn_once;
 use ndarray::Array2;
 use serde_json::json;
 use std::collections::BTreeMap;
-
-/// What is fitted beside labels, but for the terms of a continuum.
-const BESIDE: [&str; 3] = ["velocity_shift", "rotation_squared", "broadening_squared"];
 
 /// Refuses values that are held of what is no label.
 ///
@@ -33,8 +30,7 @@ pub(super) fn check(core: &SpectralCore, held: &BTreeMap<String, f64>) -> Result
 /// the line spread and the continuum of the training.
 fn say_left_out(chunk: &Table) {
     let names = chunk.columns().iter().map(|column| column.schema.name.as_str());
-    let of_continuum = |name: &str| name.strip_prefix("continuum_").is_some_and(|term| term.parse::<usize>().is_ok());
-    let found: Vec<&str> = names.filter(|name| BESIDE.contains(name) || of_continuum(name)).collect();
+    let found: Vec<&str> = names.filter(|name| is_beside_labels(name)).collect();
     if !found.is_empty() {
         warn_once(format!(
             "columns {}: left out. Fluxes are those at rest, with the lines and the continuum of the training; `photosphere inspect \

@@ -28,7 +28,8 @@ pub(super) struct Added {
     pub whole: Vec<f64>,
     pub shared: Vec<f64>,
     model_values: Vec<f64>,
-    /// A_constraints, and d(value)/d(zero point) in file units `[F]`.
+    /// A_constraints `[F]`, and d(value)/d(zero point) in file units `[F + H]`, of the fitted before the held
+    /// parameters.
     constraints: Vec<f64>,
     slopes: Vec<f64>,
     /// S times the slopes `[F, F + H]`; column j belongs to the zero point of the j-th parameter, the fitted
@@ -58,6 +59,13 @@ impl ZeroPoints<'_> {
         let (f, h) = (self.free.len(), self.held.len());
         let Added { whole, shared, model_values, constraints, slopes, response } = added;
         [&mut *constraints, slopes, model_values, response].into_iter().for_each(Vec::clear);
+        let slope = |&position: &usize| {
+            let parameter = &self.space.parameters[position];
+            let factor = parameter.model_units_per_file_unit;
+            Calibration::slope(parameter, values[position] * factor) / factor
+        };
+        slopes.extend(self.free.iter().chain(self.held).map(slope));
+        let (of_free, of_held) = slopes.split_at(f);
         for &position in self.free {
             let parameter = &self.space.parameters[position];
             let factor = parameter.model_units_per_file_unit;
@@ -65,20 +73,13 @@ impl ZeroPoints<'_> {
                 if self.constraints.contains(&parameter.name) { observations.constraint(&parameter.name, star) } else { None };
             let prior = parameter.prior.map(|prior| prior.standard_deviation / factor);
             constraints.push(measured.map(|(_, error)| error).into_iter().chain(prior).map(|error| error.powi(-2)).sum());
-            slopes.push(Calibration::slope(parameter, values[position] * factor) / factor);
         }
-        let of_held = |&position: &usize| {
-            let parameter = &self.space.parameters[position];
-            let factor = parameter.model_units_per_file_unit;
-            Calibration::slope(parameter, values[position] * factor) / factor
-        };
-        let slopes_of_held: Vec<f64> = self.held.iter().map(of_held).collect();
         for (i, row) in covariance.chunks_exact(f).enumerate() {
-            let each = row.iter().zip(&*constraints).zip(&*slopes).enumerate();
+            let each = row.iter().zip(&*constraints).zip(of_free).enumerate();
             response.extend(
                 each.map(|(j, ((element, constraint), slope))| (if i == j { 1.0 } else { 0.0 } - element * constraint) * slope),
             );
-            response.extend(slopes_of_held.iter().enumerate().map(|(k, slope)| {
+            response.extend(of_held.iter().enumerate().map(|(k, slope)| {
                 let information = with_held.iter().skip(k).step_by(h);
                 row.iter().zip(information).map(|(element, information)| element * information).sum::<f64>() * slope
             }));

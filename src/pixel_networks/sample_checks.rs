@@ -35,8 +35,8 @@ pub(super) fn units_of_labels(labels: &[String], observations: &Observations) ->
         if facts.unit.is_some() {
             return facts.unit_in_files().to_owned();
         }
-        let stated = observations.auxiliary.get(name).map_or("", |column| column.schema.unit.trim());
-        if unit::is_absent(stated) || unit::parse(stated).is_err() { String::new() } else { stated.to_owned() }
+        let stated = observations.auxiliary.get(name).and_then(|column| unit::understood(&column.schema.unit));
+        stated.unwrap_or_default().to_owned()
     };
     labels.iter().map(of).collect()
 }

@@ -3,7 +3,6 @@
 use super::GaussianMixture;
 use super::deconvolution::{self, Limits, NoisyLabels};
 use crate::error::{Error, Result};
-use crate::statistics::standard_deviation;
 use linfa::DatasetBase;
 use linfa::traits::Fit;
 use linfa_clustering::{GaussianMixtureModel, GmmError};
@@ -247,7 +246,7 @@ impl Standardised {
             let at = |percent: f64| percentile(&sorted, percent).unwrap_or(f64::NAN);
             let spread = 0.5 * (at(84.0) - at(16.0));
             // Most stars may have one and the same value.
-            let spread = if spread > 0.0 { spread } else { standard_deviation(&sorted) };
+            let spread = if spread > 0.0 { spread } else { column.std(0.0) };
             if spread <= 0.0 || spread.is_nan() {
                 return Err(Error::data(format!("mixture prior, parameter '{name}'"))
                     .found(format!("a spread of {spread} over {} stars", sorted.len()))

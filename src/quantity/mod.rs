@@ -14,7 +14,7 @@ mod standard;
 
 pub use append::{append, in_unit};
 pub use facts::{Facts, GIANTS_BELOW, plain_symbol, symbol};
-pub use notices::Notices;
+pub use notices::{Notices, say_other_capitals};
 pub use read::Role;
 pub use reserved::require_free_names;
 pub use standard::{Quantity, is_declared_sentinel, is_sentinel};

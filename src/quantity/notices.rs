@@ -3,6 +3,13 @@
 use crate::warning::{warn_once, warn_once_about};
 use std::collections::BTreeMap;
 
+/// Says that a column, which `place` has, is not the one that is wanted but for its capitals.
+pub fn say_other_capitals(place: &str, column: &str, wanted: &str) {
+    warn_once(format!(
+        "{place}: the column '{column}' is not taken for '{wanted}', since capitals and small letters are told apart: rename it"
+    ));
+}
+
 /// Rows of a column that hold what is not possible.
 #[derive(Debug, Clone, PartialEq)]
 struct Beyond {

@@ -209,7 +209,9 @@ impl RegressionModel {
             found.covariance.slice_mut(s![first + star, .., ..]).assign(&matrix);
             found.distance[first + star] = self.domain.distance(rows.values.row(star));
             found.has_light[first + star] = has_light(observations, stars[star]);
-            found.is_other_flux[first + star] = self.domain.is_other_flux(median_flux(observations, stars[star]));
+            // A median of thousands of fluxes, for models that look at it.
+            found.is_other_flux[first + star] =
+                self.domain.flux.is_some() && self.domain.is_other_flux(median_flux(observations, stars[star]));
             if let Some((limit, leftovers)) = &leftovers {
                 found.leftover[first + star] = limit.of(leftovers[star]);
             }

@@ -217,8 +217,8 @@ fn units_of(recipe: &RegressionRecipe, observations: &Stars) -> BTreeMap<String,
     let names = recipe.target.measured().into_iter().chain(recipe.inputs.measured());
     let unknown = names.filter(|name| Facts::of(name).unit.is_none());
     let stated = unknown.filter_map(|name| {
-        let unit = observations.auxiliary.get(&name)?.schema.unit.trim().to_owned();
-        Some((name, unit)).filter(|(_, unit)| !unit::is_absent(unit) && unit::parse(unit).is_ok())
+        let unit = unit::understood(&observations.auxiliary.get(&name)?.schema.unit)?.to_owned();
+        Some((name, unit))
     });
     stated.collect()
 }

@@ -9,6 +9,8 @@ use crate::model::{Parameter, ParameterSpace};
 use crate::observations::{Observations, input_flag, select};
 
 const REMEDY: &str = "Add the columns, take the name out of data.constraints, or name it in data.optional.";
+/// The least range of a label, in its largest value: below, what differs is rounding.
+const LEAST_RANGE: f64 = 1e-6;
 
 /// Checks constraints, labels, cuts and the number of stars.
 ///
@@ -71,9 +73,6 @@ fn check_labels(recipe: &Recipe, observations: &Observations, space: &ParameterS
     }
     Ok(())
 }
-
-/// The least range of a label, in its largest value: below, what differs is rounding.
-const LEAST_RANGE: f64 = 1e-6;
 
 /// The mixture prior has enough stars, which differ in every label.
 fn check_prior(recipe: &Recipe, observations: &Observations, state: &TrainingState) -> Result<()> {

@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::model::{Calibration, ForwardModel, ParameterSpace};
 use crate::observations::Observations;
 use crate::optimise::Method;
-use crate::statistics::median;
+use crate::statistics::{median, scatter_about_zero};
 use nalgebra::{DMatrix, DVector};
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
@@ -41,9 +41,7 @@ const LONGEST_STEP: f64 = 0.5;
 const LAST_STEP: f64 = 1e-4;
 /// A factor whose logarithm is less well known is none.
 const LARGEST_ERROR: f64 = 0.25;
-/// Median of χ² of one degree of freedom, and from how many variances more than expected on the search does
-/// not start from a factor of one.
-const MEDIAN_CHI_SQUARE: f64 = 0.4549;
+/// From how many variances more than expected on the search does not start from a factor of one.
 const LARGE: f64 = 4.0;
 /// Factors beyond this, or below its inverse, by more than some of their errors, are told.
 const FAR: f64 = 1.25;
@@ -277,12 +275,12 @@ fn start(stars: &[Measured], told: &[usize]) -> DVector<f64> {
         let of_star = |(star, judged): &(&Measured, Judged)| {
             let at = star.positions.iter().position(|other| other == position)?;
             let variance = judged.weight[(at, at)].recip();
-            let square = (judged.weighted[at] * variance).powi(2);
-            (variance > 0.0 && square.is_finite()).then_some([square, variance, star.variances[at]])
+            let residual = judged.weighted[at] * variance;
+            (variance > 0.0 && residual.is_finite()).then_some([residual, variance, star.variances[at]])
         };
         let of_stars: Vec<[f64; 3]> = judged.iter().filter_map(of_star).collect();
-        let [square, variance, said] = [0, 1, 2].map(|i| median(&of_stars.iter().map(|star| star[i]).collect::<Vec<_>>()));
-        let excess = (square / MEDIAN_CHI_SQUARE - variance) / said;
+        let [residuals, variances, said] = [0, 1, 2].map(|i| of_stars.iter().map(|star| star[i]).collect::<Vec<f64>>());
+        let excess = (scatter_about_zero(&residuals).powi(2) - median(&variances)) / median(&said);
         if excess > LARGE { 0.5 * (1.0 + excess).ln() } else { 0.0 }
     };
     DVector::from_iterator(told.len(), told.iter().map(of_parameter))

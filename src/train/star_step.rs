@@ -25,7 +25,7 @@ pub(super) fn posterior<'a>(
 }
 
 /// The same, with the parameters in `held` where they are.
-fn posterior_holding<'a>(
+pub(super) fn posterior_holding<'a>(
     state: &'a TrainingState,
     observations: &'a Observations,
     recipe: &'a Recipe,

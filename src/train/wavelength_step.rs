@@ -121,8 +121,6 @@ struct Sums {
     gradient: Array2<f64>,
     /// Every so many stars enter the matrix.
     every: usize,
-    /// Parameter of the stars that is not eliminated.
-    held: Option<usize>,
 }
 
 /// What a star adds: its marginal precision `[W, W]` and its adjusted residual C⁻¹(r − J A⁻¹ b) `[W]`.
@@ -135,15 +133,16 @@ impl Sums {
     /// The sums over the named stars, with the penalties of the recipe.
     fn of(state: &TrainingState, observations: &Observations, recipe: &Recipe, stars: &[usize]) -> Result<Self> {
         let rows = weight_rows(&state.model)?;
-        let posterior = star_step::posterior(state, observations, recipe)?;
+        let xi = Variation::of(&state.model)?.map(|variation| state.model.space.parameters[variation.position].name.clone());
+        let held: Vec<String> = xi.into_iter().collect();
+        let posterior = star_step::posterior_holding(state, observations, recipe, &held)?;
         let shifted = rows
             .iter()
             .map(|row| Ok([shift(&state.model, row, DIFFERENCE_STEP)?, shift(&state.model, row, -DIFFERENCE_STEP)?]))
             .collect::<Result<Vec<[ForwardModel; 2]>>>()?;
-        let held = Variation::of(&state.model)?.map(|variation| variation.position);
         let (k, w) = (rows.len(), state.model.grid.len());
         let every = stars.len().div_ceil(STARS_IN_MATRIX).max(1);
-        let mut sums = Self { matrix: vec![Array2::zeros((k, w * k)); w], gradient: Array2::zeros((w, k)), every, held };
+        let mut sums = Self { matrix: vec![Array2::zeros((k, w * k)); w], gradient: Array2::zeros((w, k)), every };
         for block in stars.chunks(BLOCK) {
             sums.add(state, observations, recipe, &posterior, &shifted, block)?;
         }
@@ -164,12 +163,12 @@ impl Sums {
         shifted: &[[ForwardModel; 2]],
         stars: &[usize],
     ) -> Result<()> {
-        let (n, p, w, k) = (stars.len(), state.model.space.len(), state.model.grid.len(), shifted.len());
+        let free = posterior.free();
+        let (n, p, w, k) = (stars.len(), free.len(), state.model.grid.len(), shifted.len());
         let coordinates = state.coordinates.select(Axis(0), stars);
-        let normal = posterior.normal_equations(stars, coordinates.view())?;
+        let normal = posterior.normal_equations(stars, posterior.free_coordinates(coordinates.view()).view())?;
         let flat: Vec<f64> = coordinates.iter().copied().collect();
-        let free: Vec<usize> = (0..p).collect();
-        let jet = state.model.flux(state.model.device().tensor(&flat, [n, p]), &free, Order::First)?;
+        let jet = state.model.flux(state.model.device().tensor(&flat, [n, coordinates.ncols()]), free, Order::First)?;
         let flux = to_f64(jet.value.clone());
         let jacobian = jet.jacobian(p).map_or_else(|| vec![0.0; n * p * w], to_f64);
         // Slopes [W, n, K]: for each wavelength a matrix of stars by weight rows.
@@ -184,16 +183,11 @@ impl Sums {
         let marginals: Vec<Marginal> = (0..n)
             .into_par_iter()
             .map(|row| {
-                let mut a: Vec<f64> = normal.curvature.index_axis(Axis(0), row).iter().map(|value| 0.5 * value).collect();
-                let mut b: Vec<f64> = normal.gradient.row(row).iter().map(|value| 0.5 * value).collect();
+                let a = normal.curvature.index_axis(Axis(0), row).iter().map(|value| 0.5 * value).collect();
+                let b = normal.gradient.row(row).iter().map(|value| 0.5 * value).collect();
                 let flux = &flux[row * w..(row + 1) * w];
-                let mut jacobian = jacobian[row * p * w..(row + 1) * p * w].to_vec();
-                if let Some(held) = self.held {
-                    (0..p).for_each(|other| (a[held * p + other], a[other * p + held]) = (0.0, 0.0));
-                    (a[held * p + held], b[held]) = (1.0, 0.0);
-                    jacobian[held * w..(held + 1) * w].fill(0.0);
-                }
-                marginal(observations, recipe, stars[row], flux, &jacobian, a, b, row % self.every == 0)
+                let jacobian = &jacobian[row * p * w..(row + 1) * p * w];
+                marginal(observations, recipe, stars[row], flux, jacobian, a, b, row % self.every == 0)
             })
             .collect();
         let scale = n as f64 / n.div_ceil(self.every) as f64;

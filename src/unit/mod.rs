@@ -174,6 +174,12 @@ pub fn is_absent(text: &str) -> bool {
     words.contains(&text.trim().to_ascii_lowercase().as_str())
 }
 
+/// The unit that a file states, where it states one that is understood.
+pub fn understood(text: &str) -> Option<&str> {
+    let text = text.trim();
+    (!is_absent(text) && parse(text).is_ok()).then_some(text)
+}
+
 /// A ratio of factors without the rounding of their products: a power of ten where it is one but for that.
 fn snapped(ratio: f64) -> f64 {
     let exponent = ratio.log10().round();

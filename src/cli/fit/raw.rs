@@ -3,7 +3,7 @@
 use crate::cli::prepare::recipe;
 use crate::error::{Error, Result};
 use crate::observations::Grid;
-use crate::quantity::XP_SAMPLE;
+use crate::quantity::{XP_SAMPLE, say_other_capitals};
 use crate::run::expand;
 use crate::run::provenance::Provenance;
 use crate::survey::Source;
@@ -345,11 +345,7 @@ fn wanted_columns(path: &Path, wanted: &BTreeSet<String>) -> Result<Vec<String>>
         if let Some(name) =
             in_other_capitals.filter(|name| **name != schema.name && schemas.iter().all(|other| other.name != **name))
         {
-            warn_once(format!(
-                "{}: the column '{}' is not taken for '{name}', since capitals and small letters are told apart: rename it",
-                path.display(),
-                schema.name
-            ));
+            say_other_capitals(&path.display().to_string(), &schema.name, name);
         }
     }
     let names = schemas.into_iter().map(|schema| schema.name);

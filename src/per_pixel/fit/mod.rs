@@ -27,7 +27,7 @@ mod stall_tests;
 mod starts;
 mod velocity_starts;
 
-pub use nuisances::{Nuisance, Velocity};
+pub use nuisances::{Nuisance, Velocity, is_beside_labels};
 pub use options::SpectrumFitOptions;
 
 use super::engine::PixelModel;

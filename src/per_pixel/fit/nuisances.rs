@@ -20,6 +20,19 @@ const EVEN: f64 = 1e-3;
 /// Coefficients of the continuum stay within this.
 const LARGEST_COEFFICIENT: f64 = 0.5;
 
+/// The column of a shift, what follows the name of a broadening, and what precedes the order of a term of the
+/// continuum.
+const SHIFT: &str = "velocity_shift";
+const SQUARED: &str = "_squared";
+const CONTINUUM: &str = "continuum_";
+
+/// Whether a catalogue's column is that of a parameter which fits may have beside the labels.
+pub fn is_beside_labels(column: &str) -> bool {
+    let is_broadening = column.strip_suffix(SQUARED).is_some_and(|of| [ROTATION.name, GAUSSIAN.name].contains(&of));
+    let is_continuum = column.strip_prefix(CONTINUUM).is_some_and(|order| order.parse::<usize>().is_ok());
+    column == SHIFT || is_broadening || is_continuum
+}
+
 /// Steps of a grid.
 #[derive(Debug, Clone, Copy)]
 enum Steps {
@@ -180,7 +193,7 @@ impl Nuisances {
                 false => (GAUSSIAN, "largest_broadening"),
             };
             Nuisance {
-                name: format!("{}_squared", of.name),
+                name: format!("{}{SQUARED}", of.name),
                 unit: "km**2.s**-2",
                 description: format!("Square of the {}; zero is a bound of the fit", of.description),
                 square_of: Some(of),
@@ -189,7 +202,7 @@ impl Nuisances {
             }
         });
         let velocity = self.shift.iter().map(|_| Nuisance {
-            name: "velocity_shift".into(),
+            name: SHIFT.into(),
             unit: "km.s**-1",
             description: "Velocity beyond that which the spectrum was freed of, positive receding".into(),
             square_of: None,
@@ -197,7 +210,7 @@ impl Nuisances {
             largest: Some("largest_velocity"),
         });
         let continuum = (0..self.polynomials.len()).map(|order| Nuisance {
-            name: format!("continuum_{order}"),
+            name: format!("{CONTINUUM}{order}"),
             unit: "",
             description: format!(
                 "Coefficient of the Chebyshev polynomial of order {order} over the grid in the fitted continuum"

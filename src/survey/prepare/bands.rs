@@ -1,7 +1,7 @@
 //! The photometric bands of a preparation: standard sets, what replaces single bands of them, their order and
 //! offsets.
 
-use super::recipe::REMEDY;
+use super::recipe::{REMEDY, is_default};
 use crate::error::{Error, Result};
 use crate::survey::photometry::{PhotometricBand, standard_set, standard_set_names};
 use crate::text::first_repeated;
@@ -24,7 +24,7 @@ pub struct PhotometrySource {
     pub offsets: BTreeMap<String, f64>,
     /// Taken off the errors of the sets' magnitudes in quadrature, in mag: a floor that their table has
     /// added, which is no noise of a star and makes the errors of fits too large.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub included_error_floor: f64,
     /// Whether crowding cuts apply; they need their column (`norm_dg`).
     pub crowding: bool,
@@ -41,10 +41,6 @@ impl Default for PhotometrySource {
             crowding: true,
         }
     }
-}
-
-fn is_zero(value: &f64) -> bool {
-    *value == 0.0
 }
 
 impl PhotometrySource {

@@ -2,9 +2,8 @@
 
 use super::{Note, PrepareRecipe};
 use crate::error::{Error, Result};
-use crate::quantity::Facts;
+use crate::quantity::{Facts, say_other_capitals};
 use crate::table::{Column, ColumnSchema, Table};
-use crate::warning::warn_once;
 
 /// A quantity that becomes a constraint.
 struct Quantity {
@@ -64,10 +63,7 @@ impl Quantity {
         let alike = |name: &str| stars.columns().iter().find(|column| column.schema.name.eq_ignore_ascii_case(name));
         if !self.required && stars.get(&self.name).is_none() {
             if let Some(other) = alike(&self.name) {
-                warn_once(format!(
-                    "joined tables: the column '{}' is not taken for '{}', since capitals and small letters are told apart: rename it",
-                    other.schema.name, self.name
-                ));
+                say_other_capitals("joined tables", &other.schema.name, &self.name);
             }
             return Ok(Vec::new());
         }

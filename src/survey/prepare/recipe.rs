@@ -127,7 +127,7 @@ fn is_default_instrument(name: &str) -> bool {
     name == DEFAULT_INSTRUMENT
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
