@@ -16,7 +16,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 ROOMS = "error noise observations prefetch quantity spectrum statistics survey table text unit warning".split()
 TENSOR = ["lanes", "quads", "functions", "cholesky"]
-NOT_NEEDED = "burn argmin clap indicatif tracing-subscriber plotters resvg cubecl forust linfa nuts kdtree hdf5-pure".split()
+NOT_NEEDED = "burn argmin clap indicatif tracing-subscriber plotters resvg cubecl forust linfa nuts kdtree".split()
 TARGET = "x86_64-unknown-linux-gnu"
 FLAGS = [
     "-Cpasses=sancov-module",
@@ -40,7 +40,7 @@ def copy(folder):
     shutil.copy(PROJECT / "Cargo.lock", light)
     dependencies = re.search(r"^\[dependencies\]\n(.*?)^\[", (PROJECT / "Cargo.toml").read_text(), re.S | re.M).group(1)
     lines = [line for line in dependencies.splitlines() if line.strip() and not line.startswith(tuple(NOT_NEEDED))]
-    features = "".join(f"{name} = []\n" for name in ["cli", "report", "hdf5", "cuda"])
+    features = "".join(f"{name} = []\n" for name in ["cli", "report", "cuda"]) + 'hdf5 = ["dep:hdf5-pure"]\n'
     head = f'[package]\nname = "photosphere"\nversion = "0.0.0"\nedition = "2024"\n[features]\n{features}[dependencies]\n'
     (light / "Cargo.toml").write_text(head + "\n".join(lines) + "\n[workspace]\n")
     tensor = "".join(f"pub mod {name};" for name in TENSOR)

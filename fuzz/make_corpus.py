@@ -1,6 +1,6 @@
 """Writes the seeds of the fuzz targets: small valid tables of every format and kind of column, and small hostile ones.
 
-usage: make_corpus.py CORPUS_FOLDER     (astropy 8, pyarrow, numpy; all values are made up)
+usage: make_corpus.py CORPUS_FOLDER     (astropy 8, h5py, pyarrow, numpy; all values are made up)
 """
 
 import gzip
@@ -10,6 +10,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -163,6 +164,57 @@ def make_instrument():
     put("instrument", "three.safetensors", len(text).to_bytes(8, "little") + text + data)
 
 
+def make_hdf5():
+    rows = {"source_id": np.array([1, 2, 3]), "flux": np.arange(6, dtype="f4").reshape(3, 2), "name": np.array([b"a", b"bc", b""])}
+    rows |= {"large": np.array([1, 2, 2**64 - 1], "u8"), "teff": np.array([5772.0, np.nan, 4000.0]), "count": np.array([1, 2, 3], "i2")}
+    for kind, options in {"plain": {}, "gzip": {"chunks": True, "compression": "gzip", "shuffle": True}, "lzf": {"chunks": True, "compression": "lzf"}}.items():
+        for version in ["earliest", "latest"]:
+            buffer = io.BytesIO()
+            with h5py.File(buffer, "w", libver=version) as file:
+                for name, values in rows.items():
+                    file.create_dataset(name, data=values, **options, fletcher32=kind == "gzip")
+                file.create_group("group")
+                file["text"] = np.array(["x", "yz", ""], dtype=h5py.string_dtype())
+            put("hdf5", f"{kind}_{version}.h5", buffer.getvalue())
+
+
+def image(name, values, **cards):
+    hdu = fits.ImageHDU(values, name=name)
+    hdu.header.update(cards)
+    return hdu
+
+
+def make_surveys():
+    """A few pixels in the layouts of DESI's coadds, LAMOST's three and SDSS's two."""
+    grid, flux = np.array([4000.0, 4001.0, 4002.0, 4003.0]), np.ones((2, 4), "f4")
+    fibres = Table({"TARGETID": [11, 12], "OBJTYPE": ["TGT", "SKY"], "COADD_FIBERSTATUS": np.zeros(2, "i4")})
+    desi = [fits.PrimaryHDU(), fits.table_to_hdu(fibres)]
+    desi[1].name = "FIBERMAP"
+    for arm in "BR":
+        shift = 3.0 if arm == "R" else 0.0
+        desi += [image(f"{arm}_WAVELENGTH", grid + shift, BUNIT="Angstrom"), image(f"{arm}_FLUX", flux, BUNIT="10**-17 erg/(s cm2 Angstrom)")]
+        desi += [image(f"{arm}_IVAR", flux)]
+        # Both arms whole are more than the fuzzer's largest file.
+        desi += [image("B_MASK", np.zeros((2, 4), "i4")), image("B_RESOLUTION", np.ones((2, 3, 4), "f4"))] if arm == "B" else []
+    rows = np.array([np.ones(4), np.ones(4), 10 ** (3.6 + 1e-4 * np.arange(4)), np.zeros(4), np.zeros(4)], "f4")
+    cards = {"TELESCOP": "LAMOST", "OBSID": 101, "COEFF0": 3.6, "COEFF1": 1e-4, "DC-FLAG": 1, "VACUUM": True, "Z": 0.0}
+    lamost = fits.PrimaryHDU(rows)
+    lamost.header.update(cards)
+    table = Table({"FLUX": rows[:1], "IVAR": rows[1:2], "WAVELENGTH": rows[2:3], "ANDMASK": rows[3:4], "ORMASK": rows[4:]})
+    first = fits.PrimaryHDU()
+    first.header.update(cards)
+    coadd = Table({"flux": rows[0], "loglam": np.log10(rows[2]), "ivar": rows[1], "and_mask": np.zeros(4, "i4"), "or_mask": np.zeros(4, "i4")})
+    spectrum = fits.table_to_hdu(coadd)
+    spectrum.name = "COADD"
+    found = fits.table_to_hdu(Table({"Z": [0.0], "THING_ID": [7]}))
+    found.name = "SPECOBJ"
+    files = {"desi": desi, "lamost_image": [lamost], "lamost_table": [first, fits.table_to_hdu(table)], "sdss": [fits.PrimaryHDU(), spectrum, found]}
+    for name, hdus in files.items():
+        buffer = io.BytesIO()
+        fits.HDUList(hdus).writeto(buffer)
+        put("surveys", f"{name}.fits", buffer.getvalue())
+
+
 def make_survey():
     observations = sample()["source_id", "teff", "parallax", "flux"]
     observations["flux_error"] = np.full((3, 2), 0.1, dtype="float32")
@@ -184,5 +236,5 @@ def make_survey():
         put("recipes", recipe.name, recipe.read_bytes())
 
 
-for make in [make_fits, make_images, make_votable, make_parquet, make_text, make_instrument, make_survey]:
+for make in [make_fits, make_images, make_votable, make_parquet, make_text, make_instrument, make_hdf5, make_surveys, make_survey]:
     make()

@@ -167,6 +167,10 @@ pub fn fault_in_toml(source: &str, error: &toml::de::Error) -> String {
 
 /// A message of the parser with what is written in place of names of Rust types.
 fn without_types(message: &str) -> String {
+    if let Some(count) = message.strip_prefix("wanted exactly 1 element, ") {
+        let count = if count.starts_with("more") { "more than one key" } else { "no key" };
+        return format!("a table of {count}, expected one key alone, which says of what kind it is");
+    }
     let Some((before, name)) = message.rsplit_once("expected ") else { return message.to_owned() };
     let is_type = ["struct ", "enum ", "internally tagged enum ", "tuple struct "].iter().any(|kind| name.starts_with(kind));
     if is_type { format!("{before}expected a table") } else { message.to_owned() }
@@ -209,6 +213,21 @@ mod tests {
         let error = toml::from_str::<Outer>(text).unwrap_err();
         let message = fault_in_toml(text, &error);
         assert!(message.contains("expected a table, at line 1"), "{message}");
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Grid {
+            Log,
+            Linear,
+        }
+        #[derive(Debug, serde::Deserialize)]
+        struct Spectra {
+            #[allow(dead_code)]
+            grid: Grid,
+        }
+        for (text, found) in [("[grid]\nfirst = 3.0\nlast = 4.0", "more than one key"), ("grid = {}", "no key")] {
+            let message = fault_in_toml(text, &toml::from_str::<Spectra>(text).unwrap_err());
+            assert!(message.starts_with(&format!("a table of {found}")), "{message}");
+        }
     }
 
     #[test]

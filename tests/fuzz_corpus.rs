@@ -20,6 +20,8 @@ fn seeds_do_no_harm() {
                 "recipes" => targets::read_recipes(&bytes),
                 "images" => targets::read_images(&bytes),
                 "instrument" => targets::read_instrument(&bytes),
+                "hdf5" => targets::read_hdf5(&bytes),
+                "surveys" => targets::read_survey_spectra(&bytes),
                 "votable" => targets::read_table(&bytes, "table.xml"),
                 format => targets::read_table(&bytes, &format!("table.{format}")),
             }

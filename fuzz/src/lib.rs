@@ -2,6 +2,7 @@
 
 use photosphere::observations::{Observations, ReadOptions};
 use photosphere::survey::prepare::PrepareRecipe;
+use photosphere::survey::spectra;
 use photosphere::survey::xp::{DEFAULT_WAVELENGTHS, ErrorConvention, Instrument, spectra_from_table};
 use photosphere::table::{self, FitsFile, Table};
 use std::path::PathBuf;
@@ -34,6 +35,32 @@ pub fn read_table(bytes: &[u8], name: &str) {
     if let Some(table) = read(bytes, name) {
         for column in table.columns() {
             let _ = (column.flat_f64(), column.to_i64(), column.to_matrix(3));
+        }
+    }
+}
+
+/// Reads bytes as an HDF5 table. The fuzzer takes any panic for a crash, also one that the reader catches; so
+/// those of the HDF5 library alone are passed over, as the reader does.
+pub fn read_hdf5(bytes: &[u8]) {
+    static HOOK: std::sync::Once = std::sync::Once::new();
+    HOOK.call_once(|| {
+        let abort = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !panic.location().is_some_and(|place| place.file().contains("hdf5-pure")) {
+                abort(panic);
+            }
+        }));
+    });
+    read_table(bytes, "table.h5");
+}
+
+/// Reads bytes as a file of spectra of a survey, some spectra of it.
+pub fn read_survey_spectra(bytes: &[u8]) {
+    let Some(path) = file(bytes, "spectra.fits") else { return };
+    let Ok(found) = spectra::read_spectra(&path, &spectra::ReadOptions::default()) else { return };
+    for spectrum in found.take(20).flatten() {
+        for segment in &spectrum.segments {
+            assert_eq!(segment.wavelength.len(), segment.flux.len());
         }
     }
 }

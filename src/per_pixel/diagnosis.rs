@@ -3,7 +3,7 @@
 use super::engine::{PixelModel, evaluate_all};
 use super::labels::LabelSpace;
 use nalgebra::{DMatrix, DVector};
-use ndarray::{ArrayView2, ArrayView3};
+use ndarray::{ArrayView2, ArrayView3, Axis};
 
 /// How well a model's gradients by a label agree with the truth, over spectra and pixels.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,20 +43,36 @@ pub fn gradient_fidelity(model: &dyn PixelModel, labels: ArrayView2<f64>, gradie
 #[derive(Debug, Clone, PartialEq)]
 pub struct Response {
     pub label: String,
-    /// b: 1 where the label is measured.
+    /// Number of the stars whose spectra tell the label ([`largest_error`]), which alone are judged.
+    pub n_stars: usize,
+    /// b: 1 where the label is measured. NaN where fewer than twice as many stars tell it as there are labels.
     pub own: f64,
-    /// c: 0 where it is not inferred from the other labels.
+    /// c: 0 where it is not inferred from the other labels; NaN as b.
     pub predicted: f64,
     /// Standard deviation of the prediction, in the label's unit; where it is small, c says nothing.
     pub spread: f64,
 }
 
+/// Cramér–Rao bound up to which the spectrum of a star is said to tell a label, in the label's unit: 100 K,
+/// 0.1 dex or km/s, and a tenth of the range of the training for other units. An error of the model's flux
+/// moves a label in proportion to its bound, so that a hot, metal-poor star, which says nothing of nitrogen,
+/// would decide what is found of all.
+pub fn largest_error(space: &LabelSpace, label: usize) -> f64 {
+    match space.units[label].as_str() {
+        "K" => 100.0,
+        "dex" | "km.s**-1" => 0.1,
+        _ => 0.1 * space.width(label),
+    }
+}
+
 /// The cheat test: `estimates` and `truth [N, L]` of stars whose abundance ratios are not correlated as those
-/// of `natural [M, L]`, the stars of the training. What the others predict of a label is the linear
-/// regression over the natural stars.
+/// of `natural [M, L]`, the stars of the training. `errors [N, L]` are the bounds at the signal-to-noise ratio
+/// at which the labels are to be judged: of every label the stars below [`largest_error`] take part. What the
+/// others predict of a label is the linear regression over the natural stars.
 pub fn responses(
     space: &LabelSpace,
     estimates: ArrayView2<f64>,
+    errors: ArrayView2<f64>,
     truth: ArrayView2<f64>,
     natural: ArrayView2<f64>,
 ) -> Vec<Response> {
@@ -68,17 +84,23 @@ pub fn responses(
         };
         let coefficients =
             least_squares(design(&natural), DVector::from_iterator(natural.nrows(), natural.column(k).iter().copied()));
+        let stars: Vec<usize> = (0..truth.nrows()).filter(|&star| errors[[star, k]] < largest_error(space, k)).collect();
+        let label = space.names[k].clone();
+        if stars.len() < 2 * space.len() {
+            return Response { label, n_stars: stars.len(), own: f64::NAN, predicted: f64::NAN, spread: f64::NAN };
+        }
+        let scaled = scaled.select(Axis(0), &stars);
         let predicted = design(&scaled) * coefficients;
         let regressors = DMatrix::from_fn(scaled.nrows(), 3, |i, j| match j {
             0 => 1.0,
             1 => scaled[[i, k]],
             _ => predicted[i],
         });
-        let estimates = DVector::from_fn(scaled.nrows(), |i, _| (estimates[[i, k]] - space.minimum[k]) / space.width(k) - 0.5);
-        let found = least_squares(regressors, estimates);
+        let scaled_estimate = |i: usize, _| (estimates[[stars[i], k]] - space.minimum[k]) / space.width(k) - 0.5;
+        let found = least_squares(regressors, DVector::from_fn(stars.len(), scaled_estimate));
         let mean = predicted.mean();
         let spread = (predicted.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / predicted.len() as f64).sqrt();
-        Response { label: space.names[k].clone(), own: found[1], predicted: found[2], spread: spread * space.width(k) }
+        Response { label, n_stars: stars.len(), own: found[1], predicted: found[2], spread: spread * space.width(k) }
     };
     (0..space.len()).map(of_label).collect()
 }

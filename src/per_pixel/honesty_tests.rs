@@ -59,7 +59,10 @@ fn judge(case: &Case, engine: Arc<dyn PixelModel>, ratio: f64) -> (Vec<Response>
     let fitter = SpectrumFitter::new(engine.clone(), case.set.spectra.labels.slice(s![..100, ..]), options).unwrap();
     let clean = case.synthesis.flux(case.permuted.view()).mapv(|value| value as f32);
     let fits = fitter.fit(clean.view(), Array2::from_elem(clean.dim(), 1e4).view()).unwrap();
-    let responses = responses(&case.set.space, fits.labels.view(), case.permuted.view(), case.set.spectra.labels.view());
+    // Of spectra of S/N 100.
+    let bounds = fits.errors();
+    let natural = case.set.spectra.labels.view();
+    let responses = responses(&case.set.space, fits.labels.view(), bounds.view(), case.permuted.view(), natural);
     let fresh = case.permuted.slice(s![..60, ..]);
     let (_, gradient) = case.synthesis.flux_and_gradient(fresh);
     let fidelity = gradient_fidelity(engine.as_ref(), fresh, gradient.view());
@@ -75,8 +78,15 @@ fn judge(case: &Case, engine: Arc<dyn PixelModel>, ratio: f64) -> (Vec<Response>
     let scatters = (0..LABELS.len()).map(scatter).collect();
     for ((response, fidelity), scatter) in responses.iter().zip(&fidelity).zip(&scatters) {
         println!(
-            "{:6} b {:6.3} c {:6.3} spread {:.3}, gradients r {:.4} amplitude {:.3}, scatter/bound {:.3}",
-            response.label, response.own, response.predicted, response.spread, fidelity.correlation, fidelity.amplitude, scatter
+            "{:6} {} stars: b {:6.3} c {:6.3} spread {:.3}, gradients r {:.4} amplitude {:.3}, scatter/bound {:.3}",
+            response.label,
+            response.n_stars,
+            response.own,
+            response.predicted,
+            response.spread,
+            fidelity.correlation,
+            fidelity.amplitude,
+            scatter
         );
     }
     (responses, fidelity, scatters)

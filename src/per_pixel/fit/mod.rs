@@ -92,6 +92,13 @@ pub struct SpectrumFits {
     pub at_bound: Vec<bool>,
 }
 
+impl SpectrumFits {
+    /// Cramér–Rao bounds of the labels `[N, L]`, in their units; NaN as in the covariance.
+    pub fn errors(&self) -> Array2<f64> {
+        Array2::from_shape_fn(self.labels.dim(), |(i, k)| self.covariance[[i, k, k]].sqrt())
+    }
+}
+
 /// Fits spectra with a model.
 pub struct SpectrumFitter {
     model: Arc<dyn PixelModel>,
