@@ -1,6 +1,8 @@
 //! Catalogues: all labels from all pixels, with the full covariance and flags.
 
+use super::goodness::Fitted;
 use super::guide::LabelGuide;
+use super::line_spread::fault_of_line_spread;
 use super::package::SpectralCore;
 use crate::catalogue::flags::{Flag, description};
 use crate::catalogue::{CatalogueColumns, Estimates};
@@ -191,6 +193,12 @@ fn mark(bits: i32) -> Mark {
     }
 }
 
+/// What χ² of the fit of a spectrum is judged by.
+pub(super) fn fitted(fits: &SpectrumFits, star: usize) -> Fitted {
+    let (chi_square, n_pixels) = (fits.chi_square[star], fits.n_pixels[star]);
+    Fitted { chi_square, n_pixels, n_parameters: fits.covariance.dim().1 }
+}
+
 /// Inverse variances `[N, W]` of observations: 0 for missing pixels.
 pub(super) fn inverse_variance(observations: &Observations) -> Array2<f32> {
     observations.flux_error.mapv(|error| if error.is_finite() { 1.0 / (error * error) } else { 0.0 })
@@ -235,6 +243,13 @@ impl Estimator for SpectralEstimator {
                 "column '{}': models of spectra take the errors of pixels for independent, and leave the covariance out (errors of \
                  labels are too small where pixels are correlated)",
                 columns::COVARIANCE
+            ));
+        }
+        if let Some(fault) = fault_of_line_spread(observations, self.core.card.resolution)? {
+            warn_once(format!(
+                "model {}: {fault}, the resolution of its training: labels follow the width of lines. Take a model of that resolution, smooth \
+                 sharper spectra to it, or let broader ones be fitted (`broadening = true` in the options of the fit)",
+                self.core.id()
             ));
         }
         let mut weight = inverse_variance(observations);
@@ -306,8 +321,7 @@ impl SpectralEstimator {
         let space = self.core.space();
         let (n, l) = fits.labels.dim();
         let ratios = signal_to_noise(observations);
-        let per_pixel = |i: usize| fits.chi_square[i] / fits.n_pixels[i] as f64;
-        let quality: Vec<f64> = (0..n).map(|i| self.core.card.goodness.judge(ratios[i], per_pixel(i))).collect();
+        let quality: Vec<f64> = (0..n).map(|i| self.core.card.goodness.judge(ratios[i], fitted(&fits, i))).collect();
         let scaled = space.scale(fits.labels.view());
         let is_label_outside = |i: usize, k: usize| {
             let error = fits.covariance[[i, k, k]].sqrt() / space.width(k);
