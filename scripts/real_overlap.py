@@ -13,6 +13,7 @@ is in the basic cut of the first seed. Needs numpy, pyarrow and scikit-learn.
 import argparse
 import json
 import pathlib
+import re
 import struct
 import subprocess
 import tomllib
@@ -118,16 +119,19 @@ def main():
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("target/real_overlap"))
     parser.add_argument("--recipe", default="photometry-lamost", help="built-in recipe or a file")
-    parser.add_argument("--included-error-floor", type=float, default=0.0, help="floor of the errors of magnitudes to take off, mag")
+    parser.add_argument("--included-error-floor", type=float, help="floor of the errors of magnitudes to take off, mag [the recipe's; 0: errors as the table has them]")
     parser.add_argument("--keep", action="store_true", help="do not train again where a model of that seed exists")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
 
     recipe = subprocess.run([options.program, "recipe", "prepare-photometry-lamost"], check=True, capture_output=True, text=True).stdout
     preparation = options.out / "prepare.toml"
-    lines = (f"files = [{json.dumps(str(options.file))}]" if line.startswith("files = ") else line for line in recipe.splitlines())
-    floor = f"included_error_floor = {options.included_error_floor}\n"
-    preparation.write_text("\n".join(lines).replace("[photometry]\n", f"[photometry]\n{floor}") + "\n")
+    recipe, of_this_file = re.subn(r"(?m)^files = .*$", lambda _: f"files = [{json.dumps(str(options.file))}]", recipe)
+    if options.included_error_floor is not None:
+        recipe, of_this_floor = re.subn(r"(?m)^included_error_floor = .*$", f"included_error_floor = {options.included_error_floor}", recipe)
+        assert of_this_floor == 1, "prepare-photometry-lamost has one line of included_error_floor"
+    assert of_this_file == 1, "prepare-photometry-lamost has one line of files"
+    preparation.write_text(recipe)
     observed = options.out / "lamost.parquet"
     run(options.program, "prepare", preparation, "-o", observed, "--overwrite", "--quiet")
 
