@@ -7,7 +7,8 @@ FILE is the sample of Green et al. (2021), lamost_overlap_8964.fits. For each se
 the stars (the split by identifier that `train` uses), the last fifth is fitted from photometry and parallax without
 labels, and regressions are trained on the same four fifths with the same inputs. Every row of a table is over one set
 of stars, the same for all methods: stars for which a value of the catalogue exists and, in the second table, whose fit
-is in the basic cut of the first seed. Needs numpy, pyarrow and scikit-learn.
+is in the basic cut of the first seed. Then pulls by likelihood alone, the likelihood of held-out labels, and what
+photometry alone says: optima, distances, pulls of ϖ. Needs numpy, pyarrow and scikit-learn.
 """
 
 import argparse
@@ -112,7 +113,7 @@ def predicted_ln_flux(folder, values):
 
 
 def mean_ln_probability(fitted, table, chosen):
-    """Mean ln p of the catalogue's labels and E (model units of files) by fits: Gaussians of both errors, and 2 % of ten times their width."""
+    """Mean ln p of the catalogue's labels and E (units of files) by fits: a Gaussian of both errors, and 2 % of ten times its width."""
     names = list(LABELS)
     at = [list(PARAMETERS).index(name) for name in names]
     lists = [value if value is not None else [np.nan] * 15 for value in fitted.column("covariance_triu").to_pylist()]
