@@ -69,7 +69,9 @@ mod tests {
             list("line_spread", "Angstrom", spreads([2500.0, 2450.0, f64::NAN], &wavelength)),
         ]);
         let mut table = table.unwrap();
-        table.metadata.insert("wavelengths".into(), "[500.0, 501.0, 502.0]".into());
+        for (key, value) in [("wavelengths", "[500.0, 501.0, 502.0]"), ("bands", r#"["a", "b", "c"]"#)] {
+            table.metadata.insert(key.into(), value.into());
+        }
         let observations = |table: &Table| Observations::from_table(table.clone(), &Default::default()).unwrap();
         let powers = resolving_powers(&observations(&table)).unwrap().unwrap();
         assert!((powers[0] - 2500.0).abs() < 1e-6 && (powers[1] - 2450.0).abs() < 1e-6 && powers[2].is_nan());

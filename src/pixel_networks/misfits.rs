@@ -9,9 +9,10 @@ use rayon::prelude::*;
 
 /// Spectra that are emulated at a time.
 const AT_A_TIME: usize = 256;
-/// Times the median χ² a pixel beyond which a spectrum is none that the model describes, if it is beyond this
-/// in itself.
+/// χ² a pixel, and times its median, beyond which a spectrum is none that the model describes.
 const BEYOND: f64 = 10.0;
+/// Median χ² a pixel above which the model describes none of them well, which is another matter.
+const LARGEST_MEDIAN: f64 = 3.0;
 /// Identifiers in a message.
 const SHOWN: usize = 5;
 
@@ -38,7 +39,11 @@ pub(super) fn chi_square_per_pixel(model: &dyn PixelModel, labels: ArrayView2<f6
 
 /// What spectra far from the model say of a training, if there are some; `id` is that of a training star.
 pub(super) fn doubt_of_misfits(chi_square: &[f64], id: impl Fn(usize) -> i64) -> Option<String> {
-    let limit = BEYOND * median(chi_square).max(1.0);
+    let middle = median(chi_square);
+    if middle.is_nan() || middle > LARGEST_MEDIAN {
+        return None;
+    }
+    let limit = BEYOND * middle.max(1.0);
     let mut far: Vec<usize> =
         (0..chi_square.len()).filter(|&star| chi_square[star] > limit || chi_square[star].is_infinite()).collect();
     far.sort_by(|&one, &other| chi_square[other].total_cmp(&chi_square[one]));
@@ -69,7 +74,6 @@ mod tests {
         (chi_square[5], chi_square[6]) = (275.0, f64::INFINITY);
         let text = doubt_of_misfits(&chi_square, id).unwrap();
         assert!(text.starts_with("2 of 1000 training spectra") && text.contains(": 13, 12. They"), "{text}");
-        // A model that fits no spectrum is another matter.
-        assert_eq!(doubt_of_misfits(&[100.0, 120.0, 90.0], id), None);
+        assert_eq!(doubt_of_misfits(&[100.0, 1e5, 90.0], id), None, "a model that fits no spectrum");
     }
 }
