@@ -1,5 +1,6 @@
 //! Catalogues: all labels from all pixels, with the full covariance and flags.
 
+use super::domain::Domain;
 use super::goodness::Fitted;
 use super::guide::LabelGuide;
 use super::line_spread::fault_of_line_spread;
@@ -36,11 +37,16 @@ const RANGE_ERRORS: f64 = 3.0;
 const LARGEST_ERROR: f64 = 10.0;
 
 /// Every bit of a catalogue.
-pub const FLAGS: [Flag; 6] = [
+pub const FLAGS: [Flag; 7] = [
     Flag::new(
         flags::POOR_FIT,
         "poor_fit",
         "qflag_chi2 of 3 or more, or, where that is null, chi2 with a tail probability below 0.001 for n_dof degrees of freedom",
+    ),
+    Flag::new(
+        flags::UNLIKELY_LABELS,
+        "unlikely_labels",
+        "far from all stars of the training in T_eff, log g, [Fe/H] and other labels that are no abundance ratios",
     ),
     Flag::new(flags::NOT_CONVERGED, "not_converged", "not converged, or without errors: the flux does not tell the labels"),
     Flag::new(
@@ -65,6 +71,7 @@ pub(super) struct SpectralEstimator {
     /// Blocks of pixels whose residuals are judged together.
     groups: Groups,
     guide: Option<LabelGuide>,
+    domain: Option<Domain>,
 }
 
 impl SpectralEstimator {
@@ -91,7 +98,8 @@ impl SpectralEstimator {
                 core.id()
             ));
         }
-        Ok(Self { core, options, fitter, groups, guide })
+        let domain = Domain::of(core.space(), core.templates.view());
+        Ok(Self { core, options, fitter, groups, guide, domain })
     }
 }
 
@@ -188,7 +196,7 @@ fn mark(bits: i32) -> Mark {
     Mark {
         is_fitted: bits & flags::NOT_FITTED == 0,
         is_poor: bits & flags::POOR_FIT != 0,
-        is_outside: bits & flags::OUTSIDE_TRAINING_RANGE != 0,
+        is_outside: bits & (flags::OUTSIDE_TRAINING_RANGE | flags::UNLIKELY_LABELS) != 0,
         is_in_cut: bits < flags::BASIC_CUT,
     }
 }
@@ -323,9 +331,11 @@ impl SpectralEstimator {
         let ratios = signal_to_noise(observations);
         let quality: Vec<f64> = (0..n).map(|i| self.core.card.goodness.judge(ratios[i], fitted(&fits, i))).collect();
         let scaled = space.scale(fits.labels.view());
-        let is_label_outside = |i: usize, k: usize| {
-            let error = fits.covariance[[i, k, k]].sqrt() / space.width(k);
-            is_beyond(scaled[[i, k]].abs() - 0.5, error, fits.at_bound[i])
+        let error = |i: usize, k: usize| fits.covariance[[i, k, k]].sqrt() / space.width(k);
+        let is_label_outside = |i: usize, k: usize| is_beyond(scaled[[i, k]].abs() - 0.5, error(i, k), fits.at_bound[i]);
+        let is_far = |i: usize| {
+            let errors: Vec<f64> = (0..l).map(|k| error(i, k)).collect();
+            self.domain.as_ref().is_some_and(|domain| domain.is_outside(scaled.row(i), &errors))
         };
         let is_outside = |i: usize| (0..l).any(|k| is_label_outside(i, k));
         let is_poor_fit = |i: usize| match quality[i].is_nan() {
@@ -345,6 +355,7 @@ impl SpectralEstimator {
                 (fits.endings[i] == Ending::Unfinished, flags::NOT_CONVERGED),
                 (fits.endings[i] == Ending::Converged && !is_told(i), flags::NOT_CONVERGED),
                 (is_poor_fit(i), flags::POOR_FIT),
+                (is_far(i), flags::UNLIKELY_LABELS),
                 (is_outside(i), flags::OUTSIDE_TRAINING_RANGE),
                 (fits.at_bound[i], flags::AT_LIMIT),
             ]

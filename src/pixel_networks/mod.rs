@@ -14,10 +14,12 @@
 //! | `misfits` | single spectra of a training that its model does not describe |
 //! | `package` | the folder, and what commands know of it |
 //! | `estimator`, `guide` | catalogues; starts of fits from another model |
+//! | `domain` | whether a star lies where the training had some |
 //! | `goodness` | χ² against that of good spectra of the same signal-to-noise ratio |
 
 #[cfg(test)]
 mod broadening_tests;
+mod domain;
 mod estimator;
 mod goodness;
 mod guide;

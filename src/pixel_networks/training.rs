@@ -134,6 +134,7 @@ pub fn train<M: SpectralModel>(
         }
         Some(library) => {
             weaknesses = library.require_agreement()?;
+            let library = if recipe.smooth_library { library.smoothed_to(recipe.resolution)? } else { library };
             Some(library.for_training(&space, &wavelength, recipe.resolution)?)
         }
         None => None,
