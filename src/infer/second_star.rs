@@ -64,7 +64,7 @@ pub struct SecondStarOptions {
 
 impl Default for SecondStarOptions {
     fn default() -> Self {
-        Self { fit: false, labels: SecondStar::default().labels, flag_above: 10.0, starts: 8 }
+        Self { fit: false, labels: SecondStar::default().labels, flag_above: 6.0, starts: 16 }
     }
 }
 
@@ -510,12 +510,13 @@ mod tests {
         };
         let second = -2.0 * (density(["companion_teff", "feh", "companion_logg"]) - of_feh);
         let without = problem.posterior().unwrap();
-        let added = posterior.prior_loss(&[0], here.view())[0] - without.prior_loss(&[0], here.view())[0];
+        let first = here.slice(s![..1, ..]);
+        let added = posterior.prior_loss(&[0], first)[0] - without.prior_loss(&[0], first)[0];
         assert!((added - second).abs() < 1e-9 * (1.0 + second.abs()), "{added} {second}");
     }
 
-    /// A pair fits as well as a star, less what its second star costs, by either engine; a star has the same
-    /// fit in any company; nothing is said without the option.
+    /// Either engine finds the same pairs; a star has the same fit in any company; nothing is said without
+    /// the option.
     #[test]
     fn stars_are_fitted_as_pairs_on_demand() {
         let trained = trained(&Device::cpu());
@@ -532,8 +533,6 @@ mod tests {
             ["pair_teff", "pair_feh", "pair_logg", "pair_extinction", "pair_parallax", "companion_teff", "companion_logg"];
         assert_eq!(names, expected);
         for star in 0..60 {
-            // The least that a second star costs is some ln of a density.
-            assert!(pairs.delta_loss[star] > -12.0, "{star}: {}", pairs.delta_loss[star]);
             assert!((0.0..=0.5).contains(&pairs.flux_fraction[star]), "{star}: {}", pairs.flux_fraction[star]);
             let is_flagged = both.flags[star] & super::super::flags::SECOND_STAR != 0;
             assert_eq!(is_flagged, pairs.delta_loss[star] > options().second_star.flag_above);
