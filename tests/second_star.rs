@@ -116,6 +116,16 @@ fn the_command_line_fits_two_stars() {
         let is_set = |flags: &[f64]| flags[star] as i32 & flags::SECOND_STAR != 0;
         assert_eq!((is_set(&flags_of_pairs), is_set(&flags_of_low)), (delta[star] > 6.0, delta[star] > 0.0), "{star}");
     }
+    let (first, second) = (numbers(&pairs, "source_id")[3] as i64, numbers(&pairs, "companion_teff")[3]);
+    let inspected =
+        common::json(folder, &format!("inspect {model} --star {first} --data stars.parquet --config fit.toml --json"));
+    let of_star = &inspected["two_stars"]["parameters"][5];
+    assert!(
+        of_star["name"] == "companion_teff" && (of_star["value"].as_f64().unwrap() - second).abs() < 1e-6 * second,
+        "{of_star}"
+    );
+    let text = succeed(folder, &format!("inspect {model} --star {first} --data stars.parquet --config fit.toml"));
+    assert!(text.contains("as two stars") && text.contains("companion_logg"), "{text}");
     let (code, _, error) = run(folder, &format!("fit {model} stars.parquet -o plain.parquet --second-star --resume"));
     assert!(code != 0 && error.contains("plain.parquet"), "{code} {error}");
 }

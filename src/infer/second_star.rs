@@ -397,6 +397,14 @@ impl SecondStars {
         self.parameters.iter().map(|parameter| parameter.column.as_str())
     }
 
+    /// Of a star: name, unit, value and error of every parameter.
+    pub fn parameters(&self, star: usize) -> impl Iterator<Item = (&str, &str, f64, f64)> {
+        self.parameters.iter().enumerate().map(move |(index, parameter)| {
+            let (value, error) = (self.values[[star, index]], self.errors[[star, index]]);
+            (parameter.column.as_str(), parameter.unit.as_str(), value, error)
+        })
+    }
+
     /// Whether two stars are better than one, by more than the options say.
     pub fn is_flagged(&self, star: usize) -> bool {
         self.delta_loss[star] > self.flag_above
