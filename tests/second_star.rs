@@ -116,7 +116,8 @@ fn the_command_line_fits_two_stars() {
         let is_set = |flags: &[f64]| flags[star] as i32 & flags::SECOND_STAR != 0;
         assert_eq!((is_set(&flags_of_pairs), is_set(&flags_of_low)), (delta[star] > 6.0, delta[star] > 0.0), "{star}");
     }
-    let (first, second) = (numbers(&pairs, "source_id")[3] as i64, numbers(&pairs, "companion_teff")[3]);
+    let first = pairs.column("source_id").unwrap().to_i64().unwrap()[3];
+    let second = numbers(&pairs, "companion_teff")[3];
     let inspected =
         common::json(folder, &format!("inspect {model} --star {first} --data stars.parquet --config fit.toml --json"));
     let of_star = &inspected["two_stars"]["parameters"][5];
