@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What the names of the second star's parameters begin with.
-pub const COMPANION: &str = "companion_";
+const COMPANION: &str = "companion_";
 
 /// Adds the flux of a second star of the same emulator.
 #[derive(Debug, Clone, Serialize, Deserialize)]
