@@ -28,14 +28,13 @@ FLAG = 1 << 18
 
 
 def read(path):
-    table = pq.read_table(path)
-    names = [name for name in table.column_names if table.schema.field(name).type not in ("string",)]
+    """The columns of numbers of a catalogue; nulls are NaN."""
     columns = {}
-    for name in names:
-        column = table[name].combine_chunks()
-        if not str(column.type).startswith(("fixed_size_list", "list", "string")):
-            columns[name] = column.to_numpy(zero_copy_only=False)
-    return {name: values.astype(float) if values.dtype == object else values for name, values in columns.items()}
+    for field in pq.read_schema(path):
+        if not str(field.type).startswith(("fixed_size_list", "list", "string", "large")):
+            values = pq.read_table(path, columns=[field.name])[field.name].to_numpy()
+            columns[field.name] = values.astype(float) if values.dtype == object else values
+    return columns
 
 
 def mad_sigma(values):
