@@ -13,6 +13,7 @@
 //! | `sample_checks` | what a sample tells of a training before it begins |
 //! | `package` | the folder, and what commands know of it |
 //! | `estimator`, `guide` | catalogues; starts of fits from another model |
+//! | `history` | losses of the iterations as a table |
 //! | `goodness` | χ² against that of good spectra of the same signal-to-noise ratio |
 
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod broadening_tests;
 mod estimator;
 mod goodness;
 mod guide;
+mod history;
 mod joint;
 mod joint_training;
 mod networks;
@@ -38,8 +40,9 @@ mod training;
 
 pub use estimator::{FLAGS, POOR_FIT_BEYOND};
 pub use goodness::Goodness;
+pub use history::read as read_history;
 pub use joint::JointOptions;
-pub use package::{PIXELS_FILE, STARS_FILE};
+pub use package::{HISTORY_FILE, PIXELS_FILE, STARS_FILE};
 pub use package::{PixelCard, SpectralCore, SpectralPackage, spectral_core};
 pub use recipe::SpectraRecipe;
 pub use spectral_model::{SpectralModel, TrainingChoices};

@@ -2,6 +2,7 @@
 
 use super::estimator::{inverse_variance, signal_to_noise};
 use super::goodness::Goodness;
+use super::history;
 use super::package::{PixelCard, SpectralPackage};
 use super::recipe::SpectraRecipe;
 use super::sample_checks;
@@ -38,6 +39,8 @@ pub struct TrainedSpectra<M> {
     pub stars: Table,
     /// How the training of every pixel went.
     pub pixels: Table,
+    /// Mean losses of the iterations.
+    pub history: Table,
 }
 
 /// Normal fluxes of spectra that are divided by their continuum, or by any one number of their order.
@@ -205,6 +208,7 @@ pub fn train<M: SpectralModel>(
     Ok(TrainedSpectra {
         stars: table_of_stars(&set.space, observations, [&training, &validation], &trained)?,
         pixels: table_of_pixels(&set.wavelength, &trained, of_validation.is_some(), &is_trained)?,
+        history: history::table(&trained.history, of_validation.is_some())?,
         package: SpectralPackage::new(card, trained.model, templates)?,
     })
 }
