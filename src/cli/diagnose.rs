@@ -219,18 +219,18 @@ fn cheat_test(
         Some(path) => Some(spectra(arguments, settings, core, path)?),
         None => None,
     };
+    let mut remarks = Vec::new();
     let (name, truth, flux): (String, ArrayView2<'_, f64>, ArrayView2<'_, f32>) = match (&observed, references) {
         (Some((name, truth, flux)), _) => (name.clone(), truth.view(), flux.view()),
         (None, Some(references)) => {
             let library = &references.library;
-            for weakness in library.weaknesses(core.space()) {
-                warn_once(format!("the cheat test says little: {weakness}"));
-            }
+            remarks = library.weaknesses(core.space());
+            remarks.iter().for_each(|weakness| warn_once(format!("the cheat test says little: {weakness}")));
             (format!("those of the library's references ({})", references.len()), library.labels.view(), library.flux.view())
         }
         (None, None) => return Ok(()),
     };
-    let input = CheatInput { name: &name, truth, flux, natural: natural.view(), ratio: arguments.snr };
+    let input = CheatInput { name: &name, truth, flux, natural: natural.view(), ratio: arguments.snr, remarks: &remarks };
     let test = CheatTest::of(core, &input)?;
     section_of_cheat_test(report, &test, &input);
     told.add("b", test.responses.iter().map(|of| (of.label.clone(), of.own)));
@@ -297,8 +297,8 @@ fn of_catalogue(arguments: &Arguments, core: &SpectralCore, path: &Path, (report
             Some((Precision::against_truth(&stars, labels.view()).map_err(within)?, name))
         }
         (None, None) => {
-            let names = core.space().names.iter().map(|name| format!("true_{name}"));
-            match names.into_iter().any(|name| has(&name)) {
+            let mut names = core.space().names.iter().map(|name| format!("true_{name}"));
+            match names.any(|name| has(&name)) {
                 false => None,
                 true => {
                     let mut truth = Table::with_rows(catalogue.n_rows());

@@ -18,6 +18,8 @@
 
 #[cfg(test)]
 mod broadening_tests;
+#[cfg(test)]
+mod diagnosis_tests;
 mod estimator;
 mod goodness;
 mod guide;

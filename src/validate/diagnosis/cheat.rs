@@ -23,6 +23,8 @@ pub struct CheatInput<'a> {
     pub natural: ArrayView2<'a, f64>,
     /// Signal-to-noise ratio whose bounds say which stars tell a label.
     pub ratio: f64,
+    /// What lets the test say little.
+    pub remarks: &'a [String],
 }
 
 /// What was found.
@@ -71,6 +73,7 @@ pub fn section_of_cheat_test(report: &mut Report, test: &CheatTest, input: &Chea
         0 => String::new(),
         n => format!(" {n} others ended at a bound, or lack a label, and are left out."),
     };
+    let remarks: String = input.remarks.iter().map(|remark| format!(" Note: {remark}.")).collect();
     report.section(
         "Cheat test",
         format!(
@@ -79,7 +82,7 @@ pub fn section_of_cheat_test(report: &mut Report, test: &CheatTest, input: &Chea
              can only be told where abundances of these spectra do not follow each other as those of the training do: permuted ones, or \
              references that are scattered independently. A label is judged at the stars whose bound at S/N {:.0} is below 100 K, 0.1 dex or \
              0.1 km/s (of other units a tenth of the range), where at least twice as many as there are labels; where the spread of the \
-             prediction is small, c says nothing.",
+             prediction is small, c says nothing.{remarks}",
             input.name, test.n_fitted, input.ratio
         ),
     );
