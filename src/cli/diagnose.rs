@@ -199,7 +199,8 @@ fn natural(model: &Path, core: &SpectralCore) -> Result<Array2<f64>> {
     if path.exists() {
         let table = table::read(&path)?;
         let labels = labels_of(&table, core.space(), &path.display().to_string())?;
-        let known: Vec<usize> = (0..labels.nrows()).filter(|&star| labels.row(star).iter().all(|label| label.is_finite())).collect();
+        let known: Vec<usize> =
+            (0..labels.nrows()).filter(|&star| labels.row(star).iter().all(|label| label.is_finite())).collect();
         if !known.is_empty() {
             return Ok(labels.select(ndarray::Axis(0), &known));
         }
@@ -235,15 +236,18 @@ fn cheat_test(
     section_of_cheat_test(report, &test, &input);
     told.add("b", test.responses.iter().map(|of| (of.label.clone(), of.own)));
     told.add("c", test.responses.iter().map(|of| (of.label.clone(), of.predicted)));
-    let of = |of: &crate::per_pixel::Response| {
-        json!({ "label": of.label, "stars": of.n_stars, "b": of.own, "c": of.predicted, "spread": of.spread })
-    };
+    let of = |of: &crate::per_pixel::Response| json!({ "label": of.label, "stars": of.n_stars, "b": of.own, "c": of.predicted, "spread": of.spread });
     summary.insert("cheat_test".into(), test.responses.iter().map(of).collect());
     Ok(())
 }
 
 /// Spectra without noise: what they are, their labels `[N, L]` and fluxes `[N, W]`.
-fn spectra(arguments: &Arguments, settings: &Settings, core: &SpectralCore, path: &Path) -> Result<(String, Array2<f64>, Array2<f32>)> {
+fn spectra(
+    arguments: &Arguments,
+    settings: &Settings,
+    core: &SpectralCore,
+    path: &Path,
+) -> Result<(String, Array2<f64>, Array2<f32>)> {
     let place = path.display().to_string();
     let options = settings.package(&arguments.model)?.estimator(&Request::default())?.read_options();
     let table = table::read(path)?;

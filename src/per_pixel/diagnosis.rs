@@ -63,7 +63,8 @@ pub struct Response {
     pub label: String,
     /// Number of the stars whose spectra tell the label ([`largest_error`]), which alone are judged.
     pub n_stars: usize,
-    /// b: 1 where the label is measured. NaN where fewer than twice as many stars tell it as there are labels.
+    /// b: 1 where the label is measured. NaN where fewer than twice as many stars tell it as there are
+    /// labels.
     pub own: f64,
     /// c: 0 where it is not inferred from the other labels; NaN as b.
     pub predicted: f64,
@@ -84,9 +85,9 @@ pub fn largest_error(space: &LabelSpace, label: usize) -> f64 {
 }
 
 /// The cheat test: `estimates` and `truth [N, L]` of stars whose abundance ratios are not correlated as those
-/// of `natural [M, L]`, the stars of the training. `errors [N, L]` are the bounds at the signal-to-noise ratio
-/// at which the labels are to be judged: of every label the stars below [`largest_error`] take part. What the
-/// others predict of a label is the linear regression over the natural stars.
+/// of `natural [M, L]`, the stars of the training. `errors [N, L]` are the bounds at the signal-to-noise
+/// ratio at which the labels are to be judged: of every label the stars below [`largest_error`] take part.
+/// What the others predict of a label is the linear regression over the natural stars.
 pub fn responses(
     space: &LabelSpace,
     estimates: ArrayView2<f64>,

@@ -11,8 +11,8 @@ pub struct Regularisation<'a> {
     pub usual: f64,
     /// Of single labels (`regularisation_of`).
     pub of: &'a BTreeMap<String, f64>,
-    /// Whether weights are in units of the labels' own gradients (`relative_regularisation`); otherwise they are
-    /// Dₖ as published (Zhang et al. 2024, eq. 3).
+    /// Whether weights are in units of the labels' own gradients (`relative_regularisation`); otherwise they
+    /// are Dₖ as published (Zhang et al. 2024, eq. 3).
     pub is_relative: bool,
 }
 

@@ -71,11 +71,7 @@ impl Default for JointOptions {
 impl JointOptions {
     /// D′ of the labels.
     pub fn gradient_weights(&self) -> Regularisation<'_> {
-        Regularisation {
-            usual: self.regularisation,
-            of: &self.regularisation_of,
-            is_relative: self.relative_regularisation,
-        }
+        Regularisation { usual: self.regularisation, of: &self.regularisation_of, is_relative: self.relative_regularisation }
     }
 
     /// Weights and biases of a network from `n_labels` to `n_pixels`.
@@ -204,8 +200,8 @@ impl SpectralModel for JointNetwork {
     }
 }
 
-/// The epochs, and what is kept. Losses of epochs are those of the steps, while weights change: means over the
-/// batches, and over the references that these draw, whose gradient terms are smoothed.
+/// The epochs, and what is kept. Losses of epochs are those of the steps, while weights change: means over
+/// the batches, and over the references that these draw, whose gradient terms are smoothed.
 fn history_of(epochs: &[EpochRecord], pixels: &[PixelResult], set: &TrainingSet) -> Vec<HistoryRow> {
     let n_trained = (0..pixels.len()).filter(|&pixel| set.has_spectra(pixel)).count();
     // Fluxes of pixels without spectra are zeros in the mean over all.

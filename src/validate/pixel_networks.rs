@@ -93,14 +93,11 @@ pub fn pixel_report(input: &PixelReportInput) -> Result<(Report, String)> {
          abundances: correlation and amplitude against the truth. Scatter is that of the noisy spectra, over the Cramér–Rao bound of the model's own gradients.",
     );
     report.table("The labels", header.clone(), rows.clone());
-    report.figure(
-        "Response to the truth (b, filled) and to what the other labels predict (c, bars at zero).",
-        {
-            let models: Vec<(&str, &[Response])> =
-                input.models.iter().zip(&found).map(|((name, _), found)| (*name, found.responses.as_slice())).collect();
-            ResponseFigure { models: &models }.figure()
-        },
-    );
+    report.figure("Response to the truth (b, filled) and to what the other labels predict (c, bars at zero).", {
+        let models: Vec<(&str, &[Response])> =
+            input.models.iter().zip(&found).map(|((name, _), found)| (*name, found.responses.as_slice())).collect();
+        ResponseFigure { models: &models }.figure()
+    });
     report.figure(
         format!("Gradient by {} of the first of the new stars, times the width of the label's range.", symbol(input.marked)),
         figure_of_gradients(input)?,

@@ -41,8 +41,8 @@ pub(super) fn thinned(history: &[Iteration], stride: usize) -> Vec<Iteration> {
     stages.flat_map(|stage| stage.iter().step_by(stride.max(1)).copied()).collect()
 }
 
-/// The mean of several histories, stage by stage, and how many of them have each iteration. Those that ended a
-/// stage earlier stand at what the next one begins with, after the last stage at what is `kept`; the last
+/// The mean of several histories, stage by stage, and how many of them have each iteration. Those that ended
+/// a stage earlier stand at what the next one begins with, after the last stage at what is `kept`; the last
 /// row is the mean of that, and of none's iteration.
 pub(super) fn mean_history(histories: &[(&[Iteration], Iteration)]) -> Vec<(Iteration, usize)> {
     let n_stages = histories.iter().filter_map(|(history, _)| history.last()).map(|last| last.stage + 1).max().unwrap_or(1);
@@ -127,8 +127,7 @@ mod tests {
         let short = pixel(vec![point(0, 10.0), point(1, 6.0)], point(1, 6.0));
         let empty = pixel(vec![point(0, f64::NAN)], point(0, f64::NAN));
         let rows = round_history(3, &[long, empty, short], |pixel| pixel != 1, |place| 5 * place);
-        let found: Vec<_> =
-            rows.iter().map(|row| (row.stage, row.iteration, row.n_training, row.is_kept, row.flux)).collect();
+        let found: Vec<_> = rows.iter().map(|row| (row.stage, row.iteration, row.n_training, row.is_kept, row.flux)).collect();
         let expected = [
             (0, 0, 2, false, 9.0),
             (0, 5, 1, false, 5.0),

@@ -184,10 +184,6 @@ impl TrainingOptions {
 
     /// D′ of the labels.
     pub fn gradient_weights(&self) -> Regularisation<'_> {
-        Regularisation {
-            usual: self.regularisation,
-            of: &self.regularisation_of,
-            is_relative: self.relative_regularisation,
-        }
+        Regularisation { usual: self.regularisation, of: &self.regularisation_of, is_relative: self.relative_regularisation }
     }
 }

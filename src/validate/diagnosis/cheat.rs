@@ -90,11 +90,7 @@ pub fn section_of_cheat_test(report: &mut Report, test: &CheatTest, input: &Chea
         let Response { label, n_stars, own, predicted, spread } = response;
         vec![symbol(label).into_owned(), n_stars.to_string(), cell(*own, 3), cell(*predicted, 3), cell(*spread, 3)]
     };
-    report.table(
-        "Responses",
-        ["label", "stars", "b", "c", "spread of the prediction"],
-        test.responses.iter().map(row).collect(),
-    );
+    report.table("Responses", ["label", "stars", "b", "c", "spread of the prediction"], test.responses.iter().map(row).collect());
     report.figure(
         "Response to the truth (b, points) and to what the other labels predict (c, bars from zero)",
         ResponseFigure { models: &[("model", &test.responses)] }.figure(),

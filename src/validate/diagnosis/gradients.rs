@@ -51,13 +51,13 @@ impl References {
         let name = library.origin.rsplit('/').next().unwrap_or_default();
         if card.library == format!("{name}, {} references", library.labels.nrows()) {
             remarks.push(
-                "by name and number these are the references of the training, to which the model was held: others are the proof".into(),
+                "by name and number these are the references of the training, to which the model was held: others are the proof"
+                    .into(),
             );
         }
         let scaled = space.scale(own.labels.view());
-        let margin: Vec<f64> = (space.names.iter())
-            .map(|name| if is_abundance_ratio(name) { MARGIN_OF_RATIOS } else { MARGIN_OF_CORE })
-            .collect();
+        let margin: Vec<f64> =
+            (space.names.iter()).map(|name| if is_abundance_ratio(name) { MARGIN_OF_RATIOS } else { MARGIN_OF_CORE }).collect();
         let is_within = |row: &usize| scaled.row(*row).iter().zip(&margin).all(|(label, margin)| label.abs() <= 0.5 + margin);
         let inside: Vec<usize> = (0..own.labels.nrows()).filter(is_within).collect();
         let n_outside = own.labels.nrows() - inside.len();
@@ -120,7 +120,9 @@ impl GradientTest {
         let mut places = Vec::new();
         for name in marked {
             places.push(space.names.iter().position(|own| own == name).ok_or_else(|| {
-                Error::usage("--mark").found(format!("'{name}'")).expected(format!("labels of the model: {}", space.names.join(", ")))
+                Error::usage("--mark")
+                    .found(format!("'{name}'"))
+                    .expected(format!("labels of the model: {}", space.names.join(", ")))
             })?);
         }
         let scaled = space.scale(labels);
@@ -135,7 +137,12 @@ impl GradientTest {
             places = (0..some).map(|i| (2 * i + 1) * space.len() / (2 * some)).collect();
         }
         Ok(Self {
-            fidelity: gradient_fidelity_of(core.engine.as_ref(), labels, references.library.gradient.view(), &core.card.untrained),
+            fidelity: gradient_fidelity_of(
+                core.engine.as_ref(),
+                labels,
+                references.library.gradient.view(),
+                &core.card.untrained,
+            ),
             reference: reference.unwrap_or_else(nearest),
             marked: places,
         })

@@ -42,15 +42,18 @@ struct Deviations<'a> {
 }
 
 impl Precision {
-    /// Of estimates against the true labels of all rows of the catalogue `[N, L]`; NaN where one is not known.
+    /// Of estimates against the true labels of all rows of the catalogue `[N, L]`; NaN where one is not
+    /// known.
     ///
     /// # Errors
     /// When nothing can be compared.
     pub fn against_truth(stars: &AbundanceStars<'_>, truth: ArrayView2<'_, f64>) -> Result<Self> {
         if truth.nrows() != stars.n_all || truth.ncols() != stars.space.len() {
-            return Err(Error::data("truth")
-                .found(format!("{:?} labels", truth.dim()))
-                .expected(format!("{} stars with {} labels", stars.n_all, stars.space.len())));
+            return Err(Error::data("truth").found(format!("{:?} labels", truth.dim())).expected(format!(
+                "{} stars with {} labels",
+                stars.n_all,
+                stars.space.len()
+            )));
         }
         let difference = Array2::from_shape_fn(stars.labels.dim(), |(i, k)| stars.labels[[i, k]] - truth[[stars.rows[i], k]]);
         Deviations {
@@ -162,7 +165,8 @@ impl Deviations<'_> {
             }
         };
         let ratios: Vec<f64> = rows.iter().map(|&i| self.snr[i]).filter(|ratio| ratio.is_finite()).collect();
-        let ends = ratios.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], ratio| [low.min(*ratio), high.max(*ratio)]);
+        let ends =
+            ratios.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], ratio| [low.min(*ratio), high.max(*ratio)]);
         PrecisionBin { snr: ends, labels: labels.iter().map(of_label).collect() }
     }
 }

@@ -101,7 +101,9 @@ impl<'a> AbundanceStars<'a> {
 /// Fails for a catalogue that another model made; one that does not say which is taken for the model's own.
 fn require_own(core: &SpectralCore, catalogue: &Table) -> Result<()> {
     let Some(column) = catalogue.get(MODEL_ID) else {
-        crate::warning::warn_once("the catalogue does not say which model made it (no column model_id): it is taken for this one's");
+        crate::warning::warn_once(
+            "the catalogue does not say which model made it (no column model_id): it is taken for this one's",
+        );
         return Ok(());
     };
     let Values::Text(ids) = &column.values else { return Ok(()) };

@@ -23,7 +23,8 @@ fn package() -> PixelPackage {
 
 const N: usize = 2000;
 
-/// A catalogue with scatter `factor` times its errors, S/N 20 to 100; every tenth star is flagged and far off.
+/// A catalogue with scatter `factor` times its errors, S/N 20 to 100; every tenth star is flagged and far
+/// off.
 fn catalogue(factor: f64, id: &str) -> (Table, Array2<f64>) {
     let mut random = ChaCha8Rng::seed_from_u64(7);
     let mut table = Table::with_rows(N);

@@ -1,11 +1,11 @@
 //! Losses of a training of a model of spectra against the iteration, flux and gradients apart (Zhang et al.
 //! 2024, Fig. 3).
 
+use super::Figure;
 use super::axis::Axis;
 use super::canvas::Stroke;
 use super::panel::{Heading, Key, Mark, Panel};
 use super::theme::{BLUE, GREEN, MUTED, VERMILLION};
-use super::Figure;
 use crate::per_pixel::train::HistoryRow;
 
 /// A history, round by round and stage by stage.

@@ -1,11 +1,11 @@
 //! Abundances over metallicity: numbers of stars, and the share of each in its column (Zhang et al. 2024,
 //! Figs. 7 and 8).
 
+use super::Figure;
 use super::axis::Axis;
 use super::canvas::{Align, Canvas, Rect, Stroke};
 use super::panel::{Heading, Panel};
 use super::theme::{ColorMap, LABEL_SIZE, MUTED, VERMILLION};
-use super::Figure;
 use crate::statistics::{RunningBin, percentiles, running_median};
 use ndarray::Array2;
 use std::borrow::Cow;
@@ -154,7 +154,12 @@ mod tests {
         let counts = ndarray::array![[21, 12, 15], [11, 18, 15], [19, 14, 15], [14, 17, 17]];
         assert_eq!(bins.counts, counts);
         let shares = bins.column_normalised(1);
-        let expected = ndarray::array![[0.4375, 0.25, 0.3125], [0.25, 0.4090909090909091, 0.3409090909090909], [0.3958333333333333, 0.2916666666666667, 0.3125], [0.2916666666666667, 0.3541666666666667, 0.3541666666666667]];
+        let expected = ndarray::array![
+            [0.4375, 0.25, 0.3125],
+            [0.25, 0.4090909090909091, 0.3409090909090909],
+            [0.3958333333333333, 0.2916666666666667, 0.3125],
+            [0.2916666666666667, 0.3541666666666667, 0.3541666666666667]
+        ];
         assert!(shares.iter().zip(&expected).all(|(a, b): (&f64, &f64)| (a - b).abs() < 1e-12), "{shares}");
         // Columns with too few stars, stars beyond the edges and values that are not finite have none.
         let bins = PlaneBins::of(&[-1.2, 0.1, 9.0, f64::NAN, 0.5], &[0.0, 0.0, 0.0, 0.0, 0.5], edges());

@@ -209,9 +209,14 @@ fn planes(n: usize) -> Figure {
 
 fn gradients() -> Figure {
     let wavelength: Vec<f64> = (0..400).map(|i| 500.0 + 0.1 * f64::from(i)).collect();
-    let line = |width: f64| move |w: &f64| -0.3 * (-((w - 517.0) / width).powi(2)).exp() - 0.1 * (-((w - 535.0) / 0.4).powi(2)).exp();
+    let line =
+        |width: f64| move |w: &f64| -0.3 * (-((w - 517.0) / width).powi(2)).exp() - 0.1 * (-((w - 535.0) / 0.4).powi(2)).exp();
     let of = |width: f64| wavelength.iter().map(line(width)).collect::<Vec<f64>>();
-    let label = |title: &str| LabelGradient { title: title.into(), truth: of(0.5), models: vec![("model", of(0.6)), ("control", of(2.0))] };
+    let label = |title: &str| LabelGradient {
+        title: title.into(),
+        truth: of(0.5),
+        models: vec![("model", of(0.6)), ("control", of(2.0))],
+    };
     let labels = [label("[Mg/Fe] at T_{eff} 5800"), label("[C/Fe]")];
     GradientComparison { wavelength: &wavelength, labels: &labels }.figure()
 }
@@ -232,7 +237,15 @@ fn precision() -> Figure {
     let bin = |snr: [f64; 2], factor: f64| {
         let label = |(k, label): (usize, &&str)| {
             let bound = 0.02 * factor * (1.0 + k as f64);
-            let of = LabelPrecision { label: (*label).into(), unit: "dex", n: 200, bound, scatter: 1.3 * bound, ratio: 1.3, ratio_error: 0.1 };
+            let of = LabelPrecision {
+                label: (*label).into(),
+                unit: "dex",
+                n: 200,
+                bound,
+                scatter: 1.3 * bound,
+                ratio: 1.3,
+                ratio_error: 0.1,
+            };
             LabelPrecision { ratio: if k == 3 { f64::NAN } else { 1.3 }, ..of }
         };
         PrecisionBin { snr, labels: ["teff", "logg", "feh", "mg_fe"].iter().enumerate().map(label).collect() }
