@@ -163,6 +163,12 @@ impl FitOptions {
         if let Some(constraints) = &request.constraints {
             options.constraints.clone_from(constraints);
         }
+        if let Some(name) = first_repeated(request.hold.iter().map(|(name, _)| name.as_str())) {
+            return Err(Error::usage("--hold")
+                .found(format!("'{name}' twice"))
+                .expected("every parameter once")
+                .remedy("Say one value of it."));
+        }
         options.hold.extend(request.hold.iter().cloned());
         options.zero_points.extend(request.zero_points.iter().map(|(name, offset)| (name.clone(), *offset)));
         options.posterior.method = match request.posterior.as_deref() {

@@ -27,6 +27,14 @@ pub trait Effect: Debug + Clone + Send + Sync + Serialize + DeserializeOwned + '
         Ok(())
     }
 
+    /// Checks the configuration for a data vector on `grid`, before a training.
+    ///
+    /// # Errors
+    /// Names the key and what it allows.
+    fn validate_on(&self, _grid: &Grid) -> Result<()> {
+        Ok(())
+    }
+
     /// Star parameters that it reads, in the order in which the model should list them.
     fn parameters(&self) -> Vec<Parameter>;
 

@@ -42,6 +42,7 @@ impl ForwardModel {
     /// weights.
     pub fn new(registry: &Registry, effects: &[toml::Table], grid: Grid, seed: u64, device: &Device) -> Result<Self> {
         let effects = registry.effects(effects)?;
+        effects.iter().try_for_each(|effect| effect.validate_on(&grid))?;
         check_size(effects.iter().map(|effect| effect.n_weights(&grid)).fold(0, u128::saturating_add))?;
         let space = ParameterSpace::union(effects.iter().flat_map(|effect| effect.parameters()))?;
         let specifications: Vec<_> =

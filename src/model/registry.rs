@@ -23,6 +23,8 @@ pub trait AnyEffect: Debug + Send + Sync {
     fn to_toml(&self) -> Result<toml::Table>;
     /// [`Effect::validate`].
     fn validate(&self) -> Result<()>;
+    /// [`Effect::validate_on`].
+    fn validate_on(&self, grid: &Grid) -> Result<()>;
     /// [`Effect::parameters`].
     fn parameters(&self) -> Vec<Parameter>;
     /// [`Effect::n_weights`].
@@ -61,6 +63,10 @@ impl<E: Effect> AnyEffect for E {
 
     fn validate(&self) -> Result<()> {
         Effect::validate(self)
+    }
+
+    fn validate_on(&self, grid: &Grid) -> Result<()> {
+        Effect::validate_on(self, grid)
     }
 
     fn parameters(&self) -> Vec<Parameter> {
