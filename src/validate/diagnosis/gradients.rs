@@ -46,8 +46,13 @@ impl References {
         if card.resolution <= 0.0 {
             remarks.push(format!("the model does not say its resolution: the library's, {resolution:.0}, is taken for it"));
         }
+        let smoothed = if library.resolution > resolution { library.smoothed_to(resolution)? } else { library.clone() };
+        if smoothed.resolution < library.resolution {
+            let from = library.resolution;
+            remarks.push(format!("the library of a resolution of {from:.0} was smoothed to {resolution:.0}, that of the model"));
+        }
         let wavelength: Vec<f64> = card.grid.wavelength.iter().map(|nm| ANGSTROM * nm).collect();
-        let own = library.for_training(space, &wavelength, resolution)?;
+        let own = smoothed.for_training(space, &wavelength, resolution)?;
         let name = library.origin.rsplit('/').next().unwrap_or_default();
         if card.library == format!("{name}, {} references", library.labels.nrows()) {
             remarks.push(
