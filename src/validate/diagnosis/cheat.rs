@@ -5,7 +5,7 @@ use super::gradients::MARGIN_OF_RATIOS;
 use crate::error::{Error, Result};
 use crate::per_pixel::{Response, SpectrumFitOptions, SpectrumFitter, responses};
 use crate::pixel_networks::SpectralCore;
-use crate::quantity::symbol;
+use crate::quantity::plain_symbol;
 use crate::validate::figure::ResponseFigure;
 use crate::validate::report::Report;
 use ndarray::{Array2, ArrayView2, Axis};
@@ -71,7 +71,7 @@ impl CheatTest {
 pub fn section_of_cheat_test(report: &mut Report, test: &CheatTest, input: &CheatInput<'_>) {
     let left_out = match test.n_left_out {
         0 => String::new(),
-        n => format!(" {n} others ended at a bound, or lack a label, and are left out."),
+        n => format!(" Left out: {n} that ended at a bound, or lack a label."),
     };
     let remarks: String = input.remarks.iter().map(|remark| format!(" Note: {remark}.")).collect();
     report.section(
@@ -88,7 +88,7 @@ pub fn section_of_cheat_test(report: &mut Report, test: &CheatTest, input: &Chea
     );
     let row = |response: &Response| {
         let Response { label, n_stars, own, predicted, spread } = response;
-        vec![symbol(label).into_owned(), n_stars.to_string(), cell(*own, 3), cell(*predicted, 3), cell(*spread, 3)]
+        vec![plain_symbol(label), n_stars.to_string(), cell(*own, 3), cell(*predicted, 3), cell(*spread, 3)]
     };
     report.table("Responses", ["label", "stars", "b", "c", "spread of the prediction"], test.responses.iter().map(row).collect());
     report.figure(

@@ -4,7 +4,7 @@ use super::cell;
 use crate::error::{Error, Result};
 use crate::per_pixel::{Fidelity, GradientLibrary, evaluate_all, gradient_fidelity_of, is_abundance_ratio};
 use crate::pixel_networks::SpectralCore;
-use crate::quantity::symbol;
+use crate::quantity::{plain_symbol, symbol};
 use crate::spectrum::Medium;
 use crate::validate::figure::{GradientComparison, LabelGradient};
 use crate::validate::report::Report;
@@ -89,7 +89,7 @@ impl References {
     fn described(&self) -> String {
         let outside = match self.n_outside {
             0 => String::new(),
-            n => format!(" {n} others are outside of the range of the training and take no part."),
+            n => format!(" Left out: {n} that are outside of the range of the training."),
         };
         let remarks: String = self.remarks.iter().map(|remark| format!(" Note: {remark}.")).collect();
         format!("{} references.{outside}{remarks}", self.len())
@@ -166,9 +166,8 @@ pub fn section_of_gradients(report: &mut Report, core: &SpectralCore, references
             references.described()
         ),
     );
-    let row = |fidelity: &Fidelity| {
-        vec![symbol(&fidelity.label).into_owned(), cell(fidelity.correlation, 4), cell(fidelity.amplitude, 3)]
-    };
+    let row =
+        |fidelity: &Fidelity| vec![plain_symbol(&fidelity.label), cell(fidelity.correlation, 4), cell(fidelity.amplitude, 3)];
     report.table("Gradients at the references", ["label", "r", "amplitude"], test.fidelity.iter().map(row).collect());
     let labels = references.library.labels.slice(s![test.reference..=test.reference, ..]);
     let own = evaluate_all(core.engine.as_ref(), labels);

@@ -4,7 +4,7 @@
 use super::cell;
 use super::stars::AbundanceStars;
 use crate::error::{Error, Result};
-use crate::quantity::symbol;
+use crate::quantity::plain_symbol;
 use crate::statistics::{MAD_SIGMA_ERROR, equal_count_edges, median, percentiles, robust_scatter};
 use crate::table::{Column, Values};
 use crate::validate::figure::{LabelPrecision, PrecisionBin, PrecisionChart};
@@ -185,7 +185,8 @@ pub fn section_of_precision(report: &mut Report, precision: &Precision, referenc
         format!(
             "Scatter (1.4826 MAD) of the labels' deviations from {reference}, {} of them, over the Cramér–Rao bound of the model's own \
              gradients, which catalogues have as errors. An unbiased fit of the model to spectra with the stated errors has a ratio of 1 and \
-             cannot have less; more are errors of the model, of the fluxes' errors, or of what it is compared with.",
+             cannot have less; more are errors of the model, of the fluxes' errors, or of what it is compared with. Less have labels that \
+             the spectra hardly tell: the bounds of the fit hold them.",
             precision.n
         ),
     );
@@ -193,7 +194,7 @@ pub fn section_of_precision(report: &mut Report, precision: &Precision, referenc
     let row = |bin: &PrecisionBin, of: &LabelPrecision| {
         let unit = of.unit.to_owned();
         let numbers = [cell(of.bound, 4), cell(of.scatter, 4), cell(of.ratio, 3), cell(of.ratio_error, 3)];
-        [bin.name(), symbol(&of.label).into_owned(), unit, of.n.to_string()].into_iter().chain(numbers).collect::<Vec<String>>()
+        [bin.name(), plain_symbol(&of.label), unit, of.n.to_string()].into_iter().chain(numbers).collect::<Vec<String>>()
     };
     report.figure(
         "Above: scatter (points) and median bound (dashes) by signal-to-noise ratio. Below: scatter of deviations in units of their own \

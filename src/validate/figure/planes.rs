@@ -105,7 +105,6 @@ impl AbundancePlane<'_> {
         let axes = axes.map(|(label, values)| Axis::covering(label, percentiles(values, [0.5, 99.5])));
         let edges = |axis: &Axis| (0..=n_bins).map(|i| axis.value(i as f64 / n_bins as f64)).collect::<Vec<f64>>();
         let bins = PlaneBins::of(&x, &y, [edges(&axes[0]), edges(&axes[1])]);
-        let n_inside = bins.counts.sum();
         let most = bins.counts.iter().copied().max().unwrap_or(0);
         let shares = bins.column_normalised(LEAST_STARS);
         let largest = shares.iter().copied().filter(|share| share.is_finite()).fold(0.0, f64::max);
@@ -126,6 +125,9 @@ impl AbundancePlane<'_> {
                 panel.note("too few stars");
                 continue;
             }
+            if bins.counts.indexed_iter().all(|((column, row), _)| value(column, row).is_nan()) {
+                panel.note(&format!("no column of {LEAST_STARS} stars"));
+            }
             for ((column, row), _) in bins.counts.indexed_iter().filter(|((column, row), _)| !value(*column, *row).is_nan()) {
                 let color = ColorMap::Density.at(value(column, row));
                 let (x, y) = ([bins.x[column], bins.x[column + 1]], [bins.y[row], bins.y[row + 1]]);
@@ -133,7 +135,6 @@ impl AbundancePlane<'_> {
             }
             let of = |pick: fn(&RunningBin) -> f64| trend.iter().map(pick).collect::<Vec<f64>>();
             panel.line(&of(|bin| bin.centre), &of(|bin| bin.median), Stroke::solid(VERMILLION, 1.75));
-            panel.note_outside(x.len() - n_inside);
         }
     }
 }

@@ -59,6 +59,8 @@ impl PrecisionChart<'_> {
         let of_scatter = all().flat_map(|of| [of.bound, of.scatter]).collect::<Vec<f64>>();
         let of_ratio = all().flat_map(|of| [of.ratio - of.ratio_error, of.ratio + of.ratio_error]).collect::<Vec<f64>>();
         let n_bins = self.bins.len() as f64;
+        // Wider than the points.
+        let half = (0.32 / n_bins).max(0.12);
         let place = |k: usize, bin: usize| k as f64 + 0.16 * (bin as f64 - 0.5 * (n_bins - 1.0));
         Figure::draw("precision", 980, 620, |canvas| {
             let (upper, lower) = canvas.bounds.split_rows(0.56);
@@ -66,7 +68,7 @@ impl PrecisionChart<'_> {
             let mut panel = Panel::new(canvas, upper, &Heading::legend(legend), x().without_numbers(), y);
             for (at, (bin, color)) in self.bins.iter().zip(colors()).enumerate() {
                 for (k, of) in bin.labels.iter().enumerate() {
-                    let ends = [place(k, at) - 0.07, place(k, at) + 0.07];
+                    let ends = [place(k, at) - half, place(k, at) + half];
                     panel.line(&ends, &[of.bound; 2], Stroke::dashed(color, 2.0));
                 }
                 let centres: Vec<f64> = (0..n).map(|k| place(k, at)).collect();
