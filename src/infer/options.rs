@@ -3,6 +3,7 @@
 use super::engine::Engine;
 use super::sampled::{PosteriorMethod, PosteriorOptions};
 use super::second_optimum::SecondOptimumOptions;
+use super::second_star::SecondStarOptions;
 use crate::error::{Error, Result};
 use crate::model::{ParameterSpace, Role, Transform, check_held};
 use crate::optimise::{Method, Minimiser};
@@ -46,6 +47,8 @@ pub struct FitOptions {
     pub second_optimum: SecondOptimumOptions,
     /// How posteriors are described besides the optimum.
     pub posterior: PosteriorOptions,
+    /// Whether, and how, two stars are fitted to every star besides.
+    pub second_star: SecondStarOptions,
     pub optimiser: Method,
     /// Whether the exact Hessian's smallest eigenvalue is computed (eq. 20).
     pub exact_hessian: bool,
@@ -116,6 +119,7 @@ impl Default for FitOptions {
             start: StartOptions::default(),
             second_optimum: SecondOptimumOptions::default(),
             posterior: PosteriorOptions::default(),
+            second_star: SecondStarOptions::default(),
             optimiser: Method::default(),
             exact_hessian: true,
             chunk: 512,
@@ -182,6 +186,7 @@ impl FitOptions {
                     .remedy(REMEDY));
             }
         };
+        options.second_star.fit |= request.second_star;
         options.start.seed = request.seed.unwrap_or(options.start.seed);
         options.validate()?;
         Ok(options)
@@ -238,6 +243,7 @@ impl FitOptions {
         }
         self.engine.validate(&self.optimiser)?;
         self.second_optimum.validate()?;
+        self.second_star.validate()?;
         for (option, numbers) in [("hold", &self.hold), ("offsets", &self.offsets)] {
             if let Some((name, value)) = numbers.iter().find(|(_, value)| !value.is_finite()) {
                 return fault(&format!("{option}.{name}"), value.to_string(), "a finite number");

@@ -7,6 +7,7 @@ use super::effect::{Effect, FluxJet, StarParameters};
 use super::emulator::Emulator;
 use super::extinction::Extinction;
 use super::parameter::Parameter;
+use super::second_star::SecondStar;
 use crate::error::{Error, Result};
 use crate::observations::Grid;
 use crate::tensor::{Device, Tensor, WeightSpecification, Weights};
@@ -129,9 +130,10 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The effects that photosphere brings: `emulator`, `extinction`, `distance`.
+    /// The effects that photosphere brings: `emulator`, `second_star`, `extinction`, `distance`.
     pub fn standard() -> Self {
-        Self { constructors: BTreeMap::new() }.with::<Emulator>().with::<Extinction>().with::<Distance>()
+        let none = Self { constructors: BTreeMap::new() };
+        none.with::<Emulator>().with::<SecondStar>().with::<Extinction>().with::<Distance>()
     }
 
     /// The same registry with one more effect.

@@ -3,7 +3,6 @@
 
 use super::library::GradientLibrary;
 use crate::error::{Error, Result};
-use crate::statistics::normal_cdf;
 use ndarray::{Array, Axis, RemoveAxis};
 
 /// Part of a pixel by which two grids may differ.
@@ -77,9 +76,8 @@ impl GradientLibrary {
             let first = self.wavelength.partition_point(|&other| other < at - reach);
             let last = self.wavelength.partition_point(|&other| other <= at + reach);
             let share = |pixel: usize| {
-                let half = if own[pixel].is_finite() { 0.5 * own[pixel] } else { 0.5 };
-                let to = |edge: f64| normal_cdf((self.wavelength[pixel] + edge - at) / sigma);
-                (pixel, (to(half) - to(-half)) as f32)
+                let width = if own[pixel].is_finite() { own[pixel] } else { 1.0 };
+                (pixel, (width * (-0.5 * ((self.wavelength[pixel] - at) / sigma).powi(2)).exp()) as f32)
             };
             let shares: Vec<(usize, f32)> = (first..last).map(share).collect();
             let total: f32 = shares.iter().map(|(_, share)| share).sum();

@@ -212,12 +212,14 @@ pub(super) fn inverse_variance(observations: &Observations) -> Array2<f32> {
     observations.flux_error.mapv(|error| if error.is_finite() { 1.0 / (error * error) } else { 0.0 })
 }
 
-/// Signal-to-noise ratios of a pixel of normalised flux: the median of 1/σ over the good pixels.
+/// Signal-to-noise ratios of a pixel: the median of flux over error of the good pixels, as `prepare` writes
+/// it, whatever the level of the flux.
 pub(super) fn signal_to_noise(observations: &Observations) -> Vec<f64> {
-    let of = |errors: ndarray::ArrayView1<f32>| {
-        median(&errors.iter().filter(|error| error.is_finite()).map(|error| 1.0 / f64::from(*error)).collect::<Vec<f64>>())
+    let of = |(flux, errors): (ArrayView1<f32>, ArrayView1<f32>)| {
+        let good = flux.iter().zip(errors).filter(|(flux, error)| flux.is_finite() && error.is_finite());
+        median(&good.map(|(flux, error)| f64::from(*flux) / f64::from(*error)).collect::<Vec<f64>>())
     };
-    observations.flux_error.outer_iter().map(of).collect()
+    observations.flux.outer_iter().zip(observations.flux_error.outer_iter()).map(of).collect()
 }
 
 /// How fits of a model alone read observations.
@@ -253,7 +255,7 @@ impl Estimator for SpectralEstimator {
                 columns::COVARIANCE
             ));
         }
-        if let Some(fault) = fault_of_line_spread(observations, self.core.card.resolution)? {
+        if let Some(fault) = fault_of_line_spread(observations, self.core.card.resolution) {
             warn_once(format!(
                 "model {}: {fault}, the resolution of its training: labels follow the width of lines. Take a model of that resolution, smooth \
                  sharper spectra to it, or let broader ones be fitted (`broadening = true` in the options of the fit)",
@@ -407,7 +409,7 @@ impl SpectralEstimator {
                 ),
                 count("n_flux", "fluxes with a finite error", "meta.number", n_flux),
                 scalar("qflag_chi2", against, "stat.value", quality),
-                scalar("snr", "median of 1/error over the good pixels", "stat.snr", ratios),
+                scalar("snr", "median of flux over error of the good pixels", "stat.snr", ratios),
             ]
             .into_iter()
             .chain(squared.into_iter().flatten())

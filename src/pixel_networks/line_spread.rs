@@ -1,11 +1,12 @@
 //! Whether spectra have the line spread of a model: lines that are broader or narrower than those that it was
 //! trained with move labels by several of their errors, and χ² of faint stars does not show it.
 
-use crate::error::Result;
 use crate::observations::Observations;
 use crate::quantity::in_unit;
 use crate::statistics::median;
 use crate::table::Shape;
+use crate::unit;
+use crate::warning::warn_once;
 
 /// Column of the standard deviations of the line spread, `[W]` a star, as `prepare` writes it.
 const COLUMN: &str = "line_spread";
@@ -15,42 +16,47 @@ const WIDTH: f64 = 2.354_820_045;
 const TOLERANCE: f64 = 0.03;
 
 /// Resolving powers λ/FWHM of the spectra, the medians of their pixels: NaN of a star without a line spread,
-/// `None` where the observations have none.
-///
-/// # Errors
-/// When the column has other lengths than the flux, or no unit of a length.
-pub(super) fn resolving_powers(observations: &Observations) -> Result<Option<Vec<f64>>> {
-    let column = observations.auxiliary.get(COLUMN).filter(|column| column.shape != Shape::Scalar);
-    let Some(column) = column else { return Ok(None) };
-    let spread = in_unit(column, "nm")?.to_matrix(observations.grid.len())?;
+/// `None` where the observations have none, or a column of that name that is something else.
+fn resolving_powers(observations: &Observations) -> Option<Vec<f64>> {
+    let column = observations.auxiliary.get(COLUMN).filter(|column| column.shape != Shape::Scalar)?;
+    let mut column = column.clone();
+    if unit::is_absent(&column.schema.unit) {
+        warn_once(format!("column '{COLUMN}' states no unit: taken for Å"));
+        column.schema.unit = "Angstrom".into();
+    }
+    let spread = in_unit(&column, "nm").and_then(|column| column.to_matrix(observations.grid.len()));
+    let spread = match spread {
+        Ok(spread) => spread,
+        // It is no obstacle to a fit.
+        Err(error) => {
+            warn_once(format!("the line spread of the spectra is not looked at: {error}"));
+            return None;
+        }
+    };
     let of_star = |spread: ndarray::ArrayView1<f64>| {
         let pixels = observations.grid.wavelength.iter().zip(spread);
         let powers = pixels.filter(|(_, sigma)| **sigma > 0.0 && sigma.is_finite()).map(|(nm, sigma)| nm / (WIDTH * sigma));
         median(&powers.collect::<Vec<f64>>())
     };
-    Ok(Some(spread.outer_iter().map(of_star).collect()))
+    Some(spread.outer_iter().map(of_star).collect())
 }
 
 /// What is wrong with the line spreads of spectra for a model of a `resolution` (0 where it is not known).
-///
-/// # Errors
-/// As [`resolving_powers`].
-pub(super) fn fault_of_line_spread(observations: &Observations, resolution: f64) -> Result<Option<String>> {
-    let powers = resolving_powers(observations)?.filter(|_| resolution > 0.0);
-    let Some(powers) = powers else { return Ok(None) };
+pub(super) fn fault_of_line_spread(observations: &Observations, resolution: f64) -> Option<String> {
+    let powers = resolving_powers(observations).filter(|_| resolution > 0.0)?;
     let is_other = |power: &&f64| (*power / resolution - 1.0).abs() > TOLERANCE;
     let other: Vec<f64> = powers.iter().filter(is_other).copied().collect();
     if other.is_empty() {
-        return Ok(None);
+        return None;
     }
     let (lowest, highest) = other.iter().fold((f64::INFINITY, 0.0_f64), |(low, high), &power| (low.min(power), high.max(power)));
     let found = if highest - lowest < 1.0 { format!("{lowest:.0}") } else { format!("{lowest:.0} to {highest:.0}") };
-    Ok(Some(format!(
+    Some(format!(
         "column '{COLUMN}': {} of {} spectra have a resolution of {found}, more than {:.0} % from {resolution}",
         other.len(),
         powers.len(),
         100.0 * TOLERANCE
-    )))
+    ))
 }
 
 #[cfg(test)]
@@ -73,15 +79,24 @@ mod tests {
             table.metadata.insert(key.into(), value.into());
         }
         let observations = |table: &Table| Observations::from_table(table.clone(), &Default::default()).unwrap();
-        let powers = resolving_powers(&observations(&table)).unwrap().unwrap();
+        let powers = resolving_powers(&observations(&table)).unwrap();
         assert!((powers[0] - 2500.0).abs() < 1e-6 && (powers[1] - 2450.0).abs() < 1e-6 && powers[2].is_nan());
-        let fault = |table: &Table, resolution| fault_of_line_spread(&observations(table), resolution).unwrap();
+        let fault = |table: &Table, resolution| fault_of_line_spread(&observations(table), resolution);
         assert_eq!(fault(&table, 2500.0), None);
         assert_eq!(fault(&table, 0.0), None, "a model that does not know its own");
         let text = fault(&table, 2540.0).unwrap();
         assert!(text.contains("1 of 3 spectra have a resolution of 2450,"), "{text}");
         let text = fault(&table, 1800.0).unwrap();
         assert!(text.contains("2 of 3 spectra have a resolution of 2450 to 2500,"), "{text}");
+        // No unit is Å, another unit or length is no line spread and no obstacle.
+        let with = |unit: &str, length: usize| {
+            let values = [2500.0, 2450.0, f64::NAN].map(|power| vec![5010.0 / (WIDTH * power); length]).concat();
+            let mut table = table.clone();
+            table.replace(Column { shape: Shape::Fixed(length), ..list("line_spread", unit, values) }).unwrap();
+            table
+        };
+        assert!(fault(&with("", 3), 2540.0).is_some());
+        assert_eq!([fault(&with("km/s", 3), 1800.0), fault(&with("Angstrom", 2), 1800.0)], [None, None]);
         table.take("line_spread");
         assert_eq!(fault(&table, 1800.0), None);
     }

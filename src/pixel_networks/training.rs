@@ -158,7 +158,7 @@ pub fn train<M: SpectralModel>(
     }
     let set = TrainingSet { space: space.clone(), wavelength, spectra, validation: validation_spectra, library };
     let mut doubts = M::doubts(&set);
-    let of_line_spread = fault_of_line_spread(&observations.select(&training), recipe.resolution)?;
+    let of_line_spread = fault_of_line_spread(&observations.select(&training), recipe.resolution);
     doubts.extend(of_line_spread.map(|fault| format!("{fault}, the resolution of the recipe")));
     doubts.iter().for_each(|doubt| tracing::warn!("{doubt}"));
     let trained = M::train(&set, &recipe.training, context)?;
