@@ -10,7 +10,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::tempdir;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "demo",
     "simulate",
     "prepare",
@@ -20,6 +20,7 @@ const COMMANDS: [&str; 15] = [
     "predict",
     "finalize",
     "validate",
+    "diagnose",
     "audit",
     "inspect",
     "bench",

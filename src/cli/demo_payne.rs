@@ -7,7 +7,7 @@ use super::outcome::Outcome;
 use super::settings::Settings;
 use crate::error::Result;
 use crate::per_pixel::{GradientLibrary, LabelledSpectra};
-use crate::pixel_networks::{PixelPackage, PixelRecipe, SpectralCore};
+use crate::pixel_networks::{PixelPackage, PixelRecipe, SpectralCore, read_history};
 use crate::run::provenance::Provenance;
 use crate::run::{Existing, Standing, record};
 use crate::simulate::line_list::{LABELS, LineList, Population, References, Synthesis};
@@ -100,6 +100,7 @@ impl PayneDemo<'_> {
             fresh: fresh.view(),
             gradient: gradient.view(),
             marked: "al_fe",
+            history: &read_history(&path("model"))?.unwrap_or_default(),
         })?;
         let page = report.write(&files.report, true)?;
         laps.step("report");

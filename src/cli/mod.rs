@@ -22,6 +22,7 @@ mod demo;
 mod demo_direct;
 mod demo_payne;
 mod demo_steps;
+mod diagnose;
 mod distance;
 mod existing;
 mod figure_file;
@@ -86,6 +87,7 @@ enum Command {
     Predict(predict::Arguments),
     Finalize(finalize::Arguments),
     Validate(validate::Arguments),
+    Diagnose(diagnose::Arguments),
     Audit(audit::Arguments),
     Inspect(inspect::Arguments),
     Attribute(attribute::Arguments),
@@ -147,6 +149,7 @@ fn dispatch(arguments: &Arguments) -> Result<Outcome> {
         Command::Predict(arguments) => predict::run(arguments, settings),
         Command::Finalize(arguments) => finalize::run(arguments, settings),
         Command::Validate(arguments) => validate::run(arguments),
+        Command::Diagnose(arguments) => diagnose::run(arguments, settings),
         Command::Audit(arguments) => audit::run(arguments, settings),
         Command::Inspect(arguments) => inspect::run(arguments, settings),
         Command::Attribute(arguments) => attribute::run(arguments, settings),

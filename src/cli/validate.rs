@@ -165,15 +165,15 @@ fn read(arguments: &Arguments, options: &CompareOptions) -> Result<(Table, Table
 }
 
 /// A table of one file or of several.
-struct Files {
+pub(super) struct Files {
     paths: Vec<PathBuf>,
     /// Of the first.
-    schema: Vec<ColumnSchema>,
+    pub schema: Vec<ColumnSchema>,
 }
 
 impl Files {
     /// The file, or the tables below a folder that have identifiers.
-    fn of(path: &Path) -> Result<Self> {
+    pub fn of(path: &Path) -> Result<Self> {
         let (mut paths, mut first) = (Vec::new(), None);
         let files = if path.is_dir() { expand(&[path.to_owned()])? } else { vec![path.to_owned()] };
         for file in files {
@@ -198,7 +198,7 @@ impl Files {
     }
 
     /// These columns of all files, in the units of the first.
-    fn read(&self, names: &BTreeSet<String>) -> Result<Table> {
+    pub fn read(&self, names: &BTreeSet<String>) -> Result<Table> {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let mut whole: Option<Table> = None;
         for path in &self.paths {

@@ -59,6 +59,20 @@ pub trait Learner {
 pub struct Losses {
     pub training: f64,
     pub validation: Judged,
+    /// What a loss is the sum of, where that is worth a record.
+    pub terms: Option<LossTerms>,
+}
+
+/// The parts of a loss that is held to data and to physics.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LossTerms {
+    /// Of the fluxes that are trained on.
+    pub flux: f64,
+    /// Of label gradients.
+    pub gradient: f64,
+    /// Of the fluxes that say when to stop.
+    pub validation: f64,
 }
 
 /// The loss of the stars that say when to stop; that of training where there are none.
@@ -167,6 +181,8 @@ pub struct EpochRecord {
     pub learning_rate: f64,
     pub training_loss: f64,
     pub validation_loss: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<LossTerms>,
 }
 
 /// Where a walk stands.
@@ -236,7 +252,7 @@ impl Walk {
             let factor = self.standing.factor.unwrap_or(1.0) * plan.schedule.factor(epoch, plan.epochs);
             let learning_rate = plan.learning_rate * factor;
             let turn = Turn { epoch, learning_rate, factor, since_return: self.standing.since_return };
-            let Losses { training, validation } = learner.epoch(&turn)?;
+            let Losses { training, validation, terms } = learner.epoch(&turn)?;
             let is_finite = training.is_finite() && validation.loss.is_finite();
             if !is_finite && (plan.guard.is_none() || self.standing.best.is_none_or(|best| !best.judged.loss.is_finite())) {
                 return Err(Error::numerical(format!("training, epoch {epoch}"))
@@ -244,7 +260,8 @@ impl Walk {
                     .expected("a number")
                     .remedy("Lower the learning rate."));
             }
-            let record = EpochRecord { epoch, learning_rate, training_loss: training, validation_loss: validation.loss };
+            let validation_loss = validation.loss;
+            let record = EpochRecord { epoch, learning_rate, training_loss: training, validation_loss, terms };
             self.standing.history.push(record);
             self.standing.since_return += 1;
             self.judge(learner, plan, validation)?;

@@ -15,7 +15,7 @@ mod snapshot;
 mod tests;
 
 pub use ensemble::{Trained, ensemble, member_seed};
-pub use epochs::{EpochRecord, Guard, Judged, Learner, Losses, Plan, Turn};
+pub use epochs::{EpochRecord, Guard, Judged, Learner, LossTerms, Losses, Plan, Turn};
 pub(crate) use epochs::{Standing, Walk};
 pub use folds::{fold, is_held_out};
 pub use network::{Lesson, LossSums, NetworkLearner, Teacher};

@@ -101,7 +101,7 @@ impl Learner for NetworkLearner<'_> {
         }
         let training = sum / f64::max(count, 1.0);
         let validation = if self.lesson.held_out.is_empty() { training } else { self.look(self.lesson.held_out)? };
-        Ok(Losses { training, validation: Judged::of(validation) })
+        Ok(Losses { training, validation: Judged::of(validation), terms: None })
     }
 
     fn learned(&self) -> Result<Parts> {

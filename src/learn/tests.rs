@@ -23,7 +23,7 @@ impl Learner for Parabola {
         self.x += self.velocity;
         let training = (self.x - 1.0).powi(2);
         let validation = if turn.epoch < self.turn { training } else { 100.0 + f64::from(turn.epoch) };
-        Ok(Losses { training, validation: Judged::of(validation) })
+        Ok(Losses { training, validation: Judged::of(validation), terms: None })
     }
 
     fn learned(&self) -> Result<Parts> {

@@ -23,6 +23,7 @@ pub const MODEL_FOLDER: FolderKind = FolderKind {
         "network.safetensors",
         "templates.safetensors",
         "training_pixels.parquet",
+        "training_history.parquet",
     ],
 };
 
@@ -30,12 +31,12 @@ pub const MODEL_FOLDER: FolderKind = FolderKind {
 mod tests {
     use super::*;
     use crate::per_pixel::{JointNetwork, PixelNetworks, PixelPolynomials};
-    use crate::pixel_networks::{PIXELS_FILE, SpectralModel};
+    use crate::pixel_networks::{HISTORY_FILE, PIXELS_FILE, SpectralModel};
     use crate::train::{PRIOR_FILE, PROVENANCE_FILE, STARS_FILE};
 
     #[test]
     fn files_of_all_kinds_are_listed() {
-        let of_spectra = [PixelNetworks::FILE, PixelPolynomials::FILE, JointNetwork::FILE, PIXELS_FILE];
+        let of_spectra = [PixelNetworks::FILE, PixelPolynomials::FILE, JointNetwork::FILE, PIXELS_FILE, HISTORY_FILE];
         let of_others = [PRIOR_FILE, PROVENANCE_FILE, STARS_FILE, crate::confidence::CONFIDENCE_FILE];
         for file in of_spectra.into_iter().chain(of_others) {
             assert!(MODEL_FOLDER.files.contains(&file), "{file}");

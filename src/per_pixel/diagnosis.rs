@@ -3,7 +3,7 @@
 use super::engine::{PixelModel, evaluate_all};
 use super::labels::LabelSpace;
 use nalgebra::{DMatrix, DVector};
-use ndarray::{ArrayView2, ArrayView3, Axis};
+use ndarray::{ArrayView2, ArrayView3, Axis, s};
 
 /// How well a model's gradients by a label agree with the truth, over spectra and pixels.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,25 +18,43 @@ pub struct Fidelity {
 /// Gradients of a model at `labels [N, L]` against those of a synthesis, `gradient [N, L, W]` per unit of the
 /// label.
 pub fn gradient_fidelity(model: &dyn PixelModel, labels: ArrayView2<f64>, gradient: ArrayView3<f64>) -> Vec<Fidelity> {
+    gradient_fidelity_of(model, labels, gradient, &[])
+}
+
+/// Stars whose gradients are looked at together.
+const TOGETHER: usize = 64;
+
+/// The same of gradients in any precision, with some pixels left out that a model was not trained on.
+pub fn gradient_fidelity_of<T: Copy + Into<f64>>(
+    model: &dyn PixelModel,
+    labels: ArrayView2<f64>,
+    gradient: ArrayView3<T>,
+    left_out: &[usize],
+) -> Vec<Fidelity> {
     let space = model.space();
-    let own = evaluate_all(model, labels);
-    let of_label = |k: usize| {
-        let (mut products, mut squares, mut of_truth) = (0.0, 0.0, 0.0);
-        for i in 0..labels.nrows() {
-            for w in 0..model.n_pixels() {
-                let (a, b) = (f64::from(own[[i, 1 + k, w]]), gradient[[i, k, w]] * space.width(k));
-                products += a * b;
-                squares += a * a;
-                of_truth += b * b;
+    let mut takes_part = vec![true; model.n_pixels()];
+    left_out.iter().for_each(|&pixel| takes_part[pixel] = false);
+    // Products, squares, squares of the truth.
+    let mut sums = vec![[0.0; 3]; space.len()];
+    for first in (0..labels.nrows()).step_by(TOGETHER) {
+        let stars = first..(first + TOGETHER).min(labels.nrows());
+        let own = evaluate_all(model, labels.slice(s![stars.clone(), ..]));
+        for (k, sums) in sums.iter_mut().enumerate() {
+            for i in stars.clone() {
+                for w in (0..model.n_pixels()).filter(|&w| takes_part[w]) {
+                    let truth: f64 = gradient[[i, k, w]].into();
+                    let (a, b) = (f64::from(own[[i - first, 1 + k, w]]), truth * space.width(k));
+                    *sums = [sums[0] + a * b, sums[1] + a * a, sums[2] + b * b];
+                }
             }
         }
-        Fidelity {
-            label: space.names[k].clone(),
-            correlation: products / (squares * of_truth).sqrt(),
-            amplitude: products / of_truth,
-        }
+    }
+    let of_label = |(label, [products, squares, of_truth]): (&String, [f64; 3])| Fidelity {
+        label: label.clone(),
+        correlation: products / (squares * of_truth).sqrt(),
+        amplitude: products / of_truth,
     };
-    (0..space.len()).map(of_label).collect()
+    space.names.iter().zip(sums).map(of_label).collect()
 }
 
 /// Response of the estimates of a label: estimate = a + b · truth + c · (what the other labels predict).
@@ -45,7 +63,8 @@ pub struct Response {
     pub label: String,
     /// Number of the stars whose spectra tell the label ([`largest_error`]), which alone are judged.
     pub n_stars: usize,
-    /// b: 1 where the label is measured. NaN where fewer than twice as many stars tell it as there are labels.
+    /// b: 1 where the label is measured. NaN where fewer than twice as many stars tell it as there are
+    /// labels.
     pub own: f64,
     /// c: 0 where it is not inferred from the other labels; NaN as b.
     pub predicted: f64,
@@ -66,9 +85,9 @@ pub fn largest_error(space: &LabelSpace, label: usize) -> f64 {
 }
 
 /// The cheat test: `estimates` and `truth [N, L]` of stars whose abundance ratios are not correlated as those
-/// of `natural [M, L]`, the stars of the training. `errors [N, L]` are the bounds at the signal-to-noise ratio
-/// at which the labels are to be judged: of every label the stars below [`largest_error`] take part. What the
-/// others predict of a label is the linear regression over the natural stars.
+/// of `natural [M, L]`, the stars of the training. `errors [N, L]` are the bounds at the signal-to-noise
+/// ratio at which the labels are to be judged: of every label the stars below [`largest_error`] take part.
+/// What the others predict of a label is the linear regression over the natural stars.
 pub fn responses(
     space: &LabelSpace,
     estimates: ArrayView2<f64>,

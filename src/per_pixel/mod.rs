@@ -53,7 +53,7 @@ mod tensor_file;
 pub mod train;
 
 pub use activation::Activation;
-pub use diagnosis::{Fidelity, Response, gradient_fidelity, responses};
+pub use diagnosis::{Fidelity, Response, gradient_fidelity, gradient_fidelity_of, largest_error, responses};
 pub use engine::{PixelModel, emulate, evaluate_all};
 pub use fit::{Ending, Nuisance, SpectrumFitOptions, SpectrumFits, SpectrumFitter, Velocity, is_beside_labels};
 pub use joint::{DenseLayer, JointEngine, JointNetwork};

@@ -3,9 +3,9 @@
 use super::joint_training::JointLearner;
 use super::spectral_model::{SpectralModel, TrainingChoices};
 use crate::error::{Error, Result};
-use crate::learn::{Checkpoints, Plan, Schedule, ensemble};
+use crate::learn::{Checkpoints, EpochRecord, Plan, Schedule, ensemble};
 use crate::package::TrainingContext;
-use crate::per_pixel::train::{Iteration, PixelResult, Training, TrainingSet, weakened};
+use crate::per_pixel::train::{HistoryRow, Iteration, PixelResult, Training, TrainingSet, round_history, weakened};
 use crate::per_pixel::{
     Activation, GradientLibrary, JointEngine, JointNetwork, LabelledSpectra, PixelModel, Regularisation, emulate, evaluate_all,
 };
@@ -29,6 +29,8 @@ pub struct JointOptions {
     pub activation: Activation,
     /// D′: weight of the gradient term of every label, in units of the label's own gradients. 0: no physics.
     pub regularisation: f64,
+    /// Whether weights are in these units; otherwise they are Dₖ itself, of gradients by labels scaled to ±½.
+    pub relative_regularisation: bool,
     /// ε of the absolute values √(d² + ε²) − ε, in units of the label's own gradients.
     pub smoothing: f64,
     /// Spectra of a step.
@@ -48,6 +50,7 @@ impl Default for JointOptions {
             hidden: vec![300, 300],
             activation: Activation::Sigmoid,
             regularisation: 1.0,
+            relative_regularisation: true,
             smoothing: 0.03,
             batch: 128,
             references: 8,
@@ -68,7 +71,7 @@ impl Default for JointOptions {
 impl JointOptions {
     /// D′ of the labels.
     pub fn gradient_weights(&self) -> Regularisation<'_> {
-        Regularisation { usual: self.regularisation, of: &self.regularisation_of }
+        Regularisation { usual: self.regularisation, of: &self.regularisation_of, is_relative: self.relative_regularisation }
     }
 
     /// Weights and biases of a network from `n_labels` to `n_pixels`.
@@ -189,9 +192,34 @@ impl SpectralModel for JointNetwork {
             parameters: Vec::new(),
             kept: Iteration { stage: 0, flux: training[w], gradient: gradient[w], validation: validation[w] },
             n_iterations: learned.history.len(),
+            history: Vec::new(),
         };
-        Ok(Training { pixels: (0..model.n_pixels()).map(result).collect(), model, freed: None })
+        let pixels: Vec<PixelResult> = (0..model.n_pixels()).map(result).collect();
+        let history = history_of(&learned.history, &pixels, set);
+        Ok(Training { pixels, history, model, freed: None })
     }
+}
+
+/// The epochs, and what is kept. Losses of epochs are those of the steps, while weights change: means over
+/// the batches, and over the references that these draw, whose gradient terms are smoothed.
+fn history_of(epochs: &[EpochRecord], pixels: &[PixelResult], set: &TrainingSet) -> Vec<HistoryRow> {
+    let n_trained = (0..pixels.len()).filter(|&pixel| set.has_spectra(pixel)).count();
+    // Fluxes of pixels without spectra are zeros in the mean over all.
+    let share = pixels.len() as f64 / n_trained.max(1) as f64;
+    let row = |(at, terms): (usize, crate::learn::LossTerms)| HistoryRow {
+        round: 0,
+        stage: 0,
+        iteration: at + 1,
+        n_training: n_trained,
+        is_kept: false,
+        flux: share * terms.flux,
+        gradient: terms.gradient,
+        validation: share * terms.validation,
+    };
+    let known = epochs.iter().enumerate().filter_map(|(at, epoch)| Some((at, epoch.terms?)));
+    let kept = round_history(0, pixels, |pixel| set.has_spectra(pixel), |_| 0).into_iter();
+    let kept = kept.map(|kept| HistoryRow { iteration: epochs.len(), ..kept });
+    known.map(row).chain(kept).collect()
 }
 
 /// χ² per spectrum of every pixel `[W]`.

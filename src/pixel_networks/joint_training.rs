@@ -7,7 +7,7 @@
 
 use super::joint::JointOptions;
 use crate::error::{Error, Result};
-use crate::learn::{Judged, Learner, Losses, Parts, Turn};
+use crate::learn::{Judged, Learner, LossTerms, Losses, Parts, Turn};
 use crate::observations::shuffled;
 use crate::per_pixel::train::TrainingSet;
 use crate::per_pixel::{Activation, DenseLayer, GradientLibrary, JointNetwork, LabelSpace};
@@ -265,8 +265,8 @@ impl<'a> JointLearner<'a> {
         Ok((absolute * strength).mean().mul_scalar(l as f64))
     }
 
-    /// The loss of all validation spectra, and of some references.
-    fn look(&self) -> Result<f64> {
+    /// The loss of all validation spectra and of some references, and that of the spectra alone.
+    fn look(&self) -> Result<[f64; 2]> {
         let device = self.device.untaped();
         let weights = self.weights.to(&device);
         let lessons = if self.validation.len() > 0 { &self.validation } else { &self.training };
@@ -276,6 +276,7 @@ impl<'a> JointLearner<'a> {
             let part = to_f64(self.flux_loss(&weights, lessons, which, &device)?)[0];
             loss += part * which.len() as f64 / all.len() as f64;
         }
+        let flux = loss;
         if let Some(physics) = &self.physics {
             let some = spread(physics.scaled.nrows(), MOST_REFERENCES);
             for which in some.chunks(REFERENCES_LOOKED_AT) {
@@ -283,7 +284,7 @@ impl<'a> JointLearner<'a> {
                 loss += part * which.len() as f64 / some.len() as f64;
             }
         }
-        Ok(loss)
+        Ok([loss, flux])
     }
 }
 
@@ -296,9 +297,10 @@ impl Learner for JointLearner<'_> {
         let n_references = self.physics.as_ref().map_or(0, |physics| physics.scaled.nrows());
         let all_references: Vec<usize> = (0..n_references).collect();
         let (mut references, mut rounds) = (Vec::new(), 0);
-        let (mut sum, mut count) = (0.0, 0.0);
+        let (mut sum, mut of_fluxes, mut count) = (0.0, 0.0, 0.0);
         for batch in order.chunks(self.options.batch) {
-            let mut loss = self.flux_loss(&self.weights, &self.training, batch, &device)?;
+            let flux = self.flux_loss(&self.weights, &self.training, batch, &device)?;
+            let mut loss = flux.clone();
             if let Some(physics) = &self.physics {
                 let n = self.options.references.min(n_references);
                 // Every reference once, before any comes again.
@@ -310,11 +312,22 @@ impl Learner for JointLearner<'_> {
                 let some: Vec<usize> = references.drain(..n).collect();
                 loss = loss + self.gradient_loss(&self.weights, physics, &some, &device)?;
             }
-            sum += to_f64(loss.clone().inner())[0] * batch.len() as f64;
+            // Read from the device together.
+            let values = to_f64(Tensor::cat(vec![loss.clone().inner(), flux.inner()], 0));
+            sum += values[0] * batch.len() as f64;
+            of_fluxes += values[1] * batch.len() as f64;
             count += batch.len() as f64;
             self.descent.step(&mut self.weights, loss, turn.learning_rate, None);
         }
-        Ok(Losses { training: sum / f64::max(count, 1.0), validation: Judged::of(self.look()?) })
+        let [judged, of_validation] = self.look()?;
+        let count = f64::max(count, 1.0);
+        let has_validation = self.validation.len() > 0;
+        let terms = LossTerms {
+            flux: of_fluxes / count,
+            gradient: (sum - of_fluxes) / count,
+            validation: if has_validation { of_validation } else { 0.0 },
+        };
+        Ok(Losses { training: sum / count, validation: Judged::of(judged), terms: Some(terms) })
     }
 
     fn learned(&self) -> Result<Parts> {

@@ -14,15 +14,19 @@
 //! | `misfits` | single spectra of a training that its model does not describe |
 //! | `package` | the folder, and what commands know of it |
 //! | `estimator`, `guide` | catalogues; starts of fits from another model |
+//! | `history` | losses of the iterations as a table |
 //! | `domain` | whether a star lies where the training had some |
 //! | `goodness` | χ² against that of good spectra of the same signal-to-noise ratio |
 
 #[cfg(test)]
 mod broadening_tests;
+#[cfg(test)]
+mod diagnosis_tests;
 mod domain;
 mod estimator;
 mod goodness;
 mod guide;
+mod history;
 mod joint;
 mod joint_training;
 mod line_spread;
@@ -43,8 +47,9 @@ mod training;
 
 pub use estimator::{FLAGS, POOR_FIT_BEYOND};
 pub use goodness::Goodness;
+pub use history::read as read_history;
 pub use joint::JointOptions;
-pub use package::{PIXELS_FILE, STARS_FILE};
+pub use package::{HISTORY_FILE, PIXELS_FILE, STARS_FILE};
 pub use package::{PixelCard, SpectralCore, SpectralPackage, spectral_core};
 pub use recipe::SpectraRecipe;
 pub use spectral_model::{SpectralModel, TrainingChoices};

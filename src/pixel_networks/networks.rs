@@ -67,6 +67,7 @@ impl SpectralModel for PixelNetworks {
     ) -> Result<Vec<(&'static str, f64)>> {
         let options = PolynomialOptions {
             regularisation: choices.regularisation,
+            relative_regularisation: choices.relative_regularisation,
             regularisation_of: choices.regularisation_of.clone(),
             label_alternations: 0,
             ..PolynomialOptions::default()
@@ -77,8 +78,7 @@ impl SpectralModel for PixelNetworks {
             return Ok(Vec::new());
         }
         // Those without spectra have nothing to compare.
-        let has_spectra = |pixel: &usize| set.spectra.inverse_variance.column(*pixel).iter().any(|weight| *weight > 0.0);
-        let all: Vec<usize> = (0..set.wavelength.len()).filter(has_spectra).collect();
+        let all: Vec<usize> = (0..set.wavelength.len()).filter(|&pixel| set.has_spectra(pixel)).collect();
         let n = choices.oracle_pixels.min(all.len());
         let pixels: Vec<usize> = (0..n).map(|i| all[(2 * i + 1) * all.len() / (2 * n)]).collect();
         let goes_on = |_, _: &PixelResult| (context.report)(1.0, "structured polynomials for comparison");

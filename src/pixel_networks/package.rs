@@ -29,6 +29,8 @@ const TEMPLATES_FILE: &str = "templates.safetensors";
 pub const STARS_FILE: &str = "training_stars.parquet";
 /// How the training went, pixel by pixel.
 pub const PIXELS_FILE: &str = "training_pixels.parquet";
+/// Mean losses of the iterations.
+pub const HISTORY_FILE: &str = "training_history.parquet";
 /// Layout of `model.toml`.
 const FORMAT: u32 = 1;
 

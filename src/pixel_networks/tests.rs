@@ -5,7 +5,7 @@ use crate::cli::{Program, run};
 use crate::error::Error;
 use crate::learn::CheckpointFile;
 use crate::package::TrainingContext;
-use crate::per_pixel::train::{LabelErrors, Training, TrainingOptions, TrainingSet};
+use crate::per_pixel::train::{AdamOptions, Iteration, LabelErrors, Optimiser, Training, TrainingOptions, TrainingSet};
 use crate::per_pixel::{JointNetwork, LabelSpace, PixelNetworks, PixelPolynomials, PolynomialOptions};
 use crate::simulate::line_list::{LABELS, LineList, Population, References, Synthesis};
 use crate::statistics::robust_scatter;
@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Library, training and new spectra of a few pixels in a folder, with a recipe.
-fn files(folder: &Path) {
+pub(super) fn files(folder: &Path) {
     let list = LineList { n_pixels: 40, ..LineList::default() };
     let (synthesis, population) = (Synthesis::new(&list), Population::default());
     let library = synthesis.library(population.references(References::Scattered, 60).view());
@@ -257,6 +257,22 @@ fn a_joint_network_is_trained_fitted_and_inspected() {
     }
 }
 
+/// The last row of the last round is what is kept; iterations lower the loss, and all losses are there.
+fn check_history<M>(trained: &Training<M>) {
+    let n = trained.pixels.len() as f64;
+    let mean = |of: fn(&Iteration) -> f64| trained.pixels.iter().map(|pixel| of(&pixel.kept)).sum::<f64>() / n;
+    let (first, last) = (&trained.history[0], trained.history.last().unwrap());
+    assert!(last.is_kept && last.n_training == 0 && trained.history.iter().filter(|row| row.is_kept).count() == 1);
+    for (found, expected) in [
+        (last.flux, mean(|kept| kept.flux)),
+        (last.gradient, mean(|kept| kept.gradient)),
+        (last.validation, mean(|kept| kept.validation)),
+    ] {
+        assert!((found / expected - 1.0).abs() < 1e-12 && found > 0.0, "{found} {expected}");
+    }
+    assert!(trained.history.len() == 1 || first.flux + first.gradient > last.flux + last.gradient, "{first:?} {last:?}");
+}
+
 /// Trains, is told to end, and is taken up again to the same bits.
 fn interrupted<M: SpectralModel + PartialEq>(set: &TrainingSet, choices: &M::Choices, reports: usize) -> Training<M> {
     let folder = tempfile::tempdir().unwrap();
@@ -283,6 +299,8 @@ fn interrupted<M: SpectralModel + PartialEq>(set: &TrainingSet, choices: &M::Cho
     assert!(path.exists() && train("another", true, usize::MAX).is_err(), "{}", M::NAME);
     let again = train("run", true, usize::MAX).unwrap();
     assert!(whole.model == again.model, "{}", M::NAME);
+    assert_eq!((&again.history, &again.pixels), (&whole.history, &whole.pixels), "{}", M::NAME);
+    check_history(&whole);
     whole
 }
 
@@ -305,8 +323,13 @@ fn trainings_of_all_families_are_taken_up_after_an_interruption() {
     let mut options = JointOptions { hidden: vec![6, 5], batch: 16, ..JointOptions::default() };
     options.plan.epochs = 8;
     interrupted::<JointNetwork>(&set, &options, 3);
-    let options = TrainingOptions { hidden: 3, iterations: 3, oracle_pixels: 5, ..TrainingOptions::default() };
+    let options = TrainingOptions { hidden: 3, iterations: 6, oracle_pixels: 5, ..TrainingOptions::default() };
     let trained = interrupted::<PixelNetworks>(&set, &options, 20);
+    // A committee by Adam: epochs are those of the judgements.
+    let adam = AdamOptions { epochs: 25, judge_every: 10, ..AdamOptions::default() };
+    let options_of_adam = TrainingOptions { optimiser: Optimiser::Adam, committee: 2, adam, ..options.clone() };
+    let by_adam = interrupted::<PixelNetworks>(&set, &options_of_adam, 20);
+    assert_eq!(by_adam.history.iter().map(|row| row.iteration).collect::<Vec<_>>(), [0, 10, 20, 25, 25]);
 
     // Comparisons are told to end too.
     let (effects, device) = (crate::model::Registry::standard(), crate::tensor::Device::cpu());

@@ -1,6 +1,6 @@
 //! The training of models of spectra by recipes.
 
-use super::package::{PIXELS_FILE, STARS_FILE, SpectralPackage};
+use super::package::{HISTORY_FILE, PIXELS_FILE, STARS_FILE, SpectralPackage};
 use super::recipe::SpectraRecipe;
 use super::sample_checks::units_of_spellings;
 use super::spectral_model::{SpectralModel, TrainingChoices};
@@ -44,7 +44,8 @@ impl<M: SpectralModel> Trainable for SpectralPackage<M> {
         let observations = &*stars.whole()?;
         let library = recipe.library.as_deref().map(GradientLibrary::read).transpose()?;
         let trained = train(recipe, observations, library, context)?;
-        Ok(Trained { package: trained.package, tables: vec![(STARS_FILE, trained.stars), (PIXELS_FILE, trained.pixels)] })
+        let tables = vec![(STARS_FILE, trained.stars), (PIXELS_FILE, trained.pixels), (HISTORY_FILE, trained.history)];
+        Ok(Trained { package: trained.package, tables })
     }
 
     fn save_in(&self, folder: &Path) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use super::estimator::{fitted, inverse_variance, signal_to_noise};
 use super::goodness::{Fitted, Goodness};
+use super::history;
 use super::line_spread::fault_of_line_spread;
 use super::misfits::{chi_square_per_pixel, doubt_of_misfits};
 use super::package::{PixelCard, SpectralPackage};
@@ -40,6 +41,8 @@ pub struct TrainedSpectra<M> {
     pub stars: Table,
     /// How the training of every pixel went.
     pub pixels: Table,
+    /// Mean losses of the iterations.
+    pub history: Table,
 }
 
 /// Normal fluxes of spectra that are divided by their continuum, or by any one number of their order.
@@ -218,6 +221,7 @@ pub fn train<M: SpectralModel>(
     Ok(TrainedSpectra {
         stars: table_of_stars(&set.space, observations, [&training, &validation], (&trained, &of_stars))?,
         pixels: table_of_pixels(&set.wavelength, &trained, of_validation.is_some(), &is_trained)?,
+        history: history::table(&trained.history, of_validation.is_some())?,
         package: SpectralPackage::new(card, trained.model, templates)?,
     })
 }

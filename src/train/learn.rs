@@ -163,7 +163,7 @@ impl Learner for StageLearner<'_, '_> {
                 validation_loss: losses.flux,
             });
         }
-        Ok(learn::Losses { training, validation: losses.judged() })
+        Ok(learn::Losses { training, validation: losses.judged(), terms: None })
     }
 
     fn learned(&self) -> Result<Parts> {

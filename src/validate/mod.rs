@@ -13,12 +13,15 @@
 //! | [`figure`] | axes, marks and one file per figure |
 //! | [`luminosities`] | the report of luminosities from noisy parallaxes and of their distances |
 //! | [`report`] | one self-contained HTML page with figures and tables |
+//! | [`diagnosis`] | sections of reports on models of spectra, and their figures |
 //! | [`pixel_networks`] | the report of pixel networks: cheat test, gradients, errors |
 //! | [`standard`] | the standard report of a trained model, with its negative controls |
 
 pub mod audit;
 pub mod compare;
 pub mod correlation;
+#[cfg(feature = "report")]
+pub mod diagnosis;
 #[cfg(feature = "report")]
 pub mod figure;
 #[cfg(feature = "report")]

@@ -1,13 +1,12 @@
 //! The report of pixel networks: do labels come from their own lines, and are their errors right?
 
-use super::figure::Figure;
-use super::figure::axis::Axis;
-use super::figure::canvas::Stroke;
-use super::figure::panel::{Heading, Key, Mark, Panel};
-use super::figure::theme::{INK, MUTED, SERIES};
+use super::diagnosis::{self, AbundanceStars, Precision};
+use super::figure::{Figure, GradientComparison, LabelGradient, ResponseFigure};
 use super::number::{aligned, significant};
 use super::report::Report;
+use crate::catalogue::flags::BASIC_CUT;
 use crate::error::{Error, Result};
+use crate::per_pixel::train::HistoryRow;
 use crate::per_pixel::{Fidelity, Response, SpectrumFitOptions, SpectrumFitter, evaluate_all, gradient_fidelity, responses};
 use crate::pixel_networks::SpectralCore;
 use crate::quantity::symbol;
@@ -34,6 +33,8 @@ pub struct PixelReportInput<'a> {
     pub gradient: ArrayView3<'a, f64>,
     /// The label whose gradients are drawn.
     pub marked: &'a str,
+    /// How the first model was trained.
+    pub history: &'a [HistoryRow],
 }
 
 /// What was found of a model.
@@ -92,10 +93,11 @@ pub fn pixel_report(input: &PixelReportInput) -> Result<(Report, String)> {
          abundances: correlation and amplitude against the truth. Scatter is that of the noisy spectra, over the Cramér–Rao bound of the model's own gradients.",
     );
     report.table("The labels", header.clone(), rows.clone());
-    report.figure(
-        "Response to the truth (b, filled) and to what the other labels predict (c, bars at zero).",
-        figure_of_responses(input, &found),
-    );
+    report.figure("Response to the truth (b, filled) and to what the other labels predict (c, bars at zero).", {
+        let models: Vec<(&str, &[Response])> =
+            input.models.iter().zip(&found).map(|((name, _), found)| (*name, found.responses.as_slice())).collect();
+        ResponseFigure { models: &models }.figure()
+    });
     report.figure(
         format!("Gradient by {} of the first of the new stars, times the width of the label's range.", symbol(input.marked)),
         figure_of_gradients(input)?,
@@ -104,6 +106,11 @@ pub fn pixel_report(input: &PixelReportInput) -> Result<(Report, String)> {
     let errors =
         (0..names.len()).map(|k| vec![names[k].clone(), significant(found[0].errors[k], 3), format!("{:.3}", found[0].pulls[k])]);
     report.table("The first model", ["label", "median error", "pulls"], errors.collect());
+    diagnosis::section_of_losses(&mut report, input.history);
+    let stars = AbundanceStars::of(first, &input.catalogues[0], i64::from(BASIC_CUT))?;
+    let precision = Precision::against_truth(&stars, input.truth)?;
+    diagnosis::section_of_precision(&mut report, &precision, "the truth");
+    diagnosis::sections_of_abundances(&mut report, &stars, diagnosis::LARGEST_ERROR);
     let text = aligned(&[header].into_iter().chain(rows).collect::<Vec<_>>());
     Ok((report, text))
 }
@@ -131,30 +138,7 @@ fn judge(input: &PixelReportInput, package: &SpectralCore, catalogue: &Table) ->
     })
 }
 
-fn figure_of_responses(input: &PixelReportInput, found: &[Found]) -> Figure {
-    let names = &input.models[0].1.space().names;
-    let n = names.len();
-    let ticks = names.iter().enumerate().map(|(k, name)| (k as f64, symbol(name).into_owned()));
-    let colors = || SERIES.iter().copied().cycle();
-    let legend = input.models.iter().zip(colors()).map(|((name, _), color)| Key::new(*name, color, Mark::Point));
-    let all = found.iter().flat_map(|found| found.responses.iter().flat_map(|response| [response.own, response.predicted]));
-    let y = Axis::covering("b and c", all.filter(|value| value.is_finite()).chain([0.0, 1.1]));
-    Figure::draw("cheat-test", 980, 440, |canvas| {
-        let bounds = canvas.bounds;
-        let x = Axis::linear("", (-0.6, n as f64 - 0.4)).with_ticks(ticks);
-        let mut panel = Panel::new(canvas, bounds, &Heading::legend(legend.collect()), x, y);
-        panel.horizontal(1.0, Stroke::dashed(MUTED, 1.0));
-        panel.horizontal(0.0, Stroke::dashed(MUTED, 1.0));
-        for (index, (found, color)) in found.iter().zip(colors()).enumerate() {
-            let at: Vec<f64> = (0..n).map(|k| k as f64 + 0.2 * index as f64).collect();
-            let own: Vec<f64> = found.responses.iter().map(|response| response.own).collect();
-            let predicted: Vec<f64> = found.responses.iter().map(|response| response.predicted).collect();
-            panel.points(&at, &own, 4.5, color);
-            panel.error_bars(&at, &vec![0.0; n], &predicted, Stroke::solid(color, 2.0));
-        }
-    })
-}
-
+/// Of the first of the fresh stars.
 fn figure_of_gradients(input: &PixelReportInput) -> Result<Figure> {
     let space = input.models[0].1.space();
     let Some(k) = space.names.iter().position(|name| name == input.marked) else {
@@ -162,27 +146,15 @@ fn figure_of_gradients(input: &PixelReportInput) -> Result<Figure> {
             .found(format!("'{}'", input.marked))
             .expected(format!("one of {}", space.names.join(", "))));
     };
-    let wavelength: Vec<f64> = input.models[0].1.card.grid.wavelength.clone();
     let star = input.fresh.slice(ndarray::s![..1, ..]);
-    let truth: Vec<f64> = input.gradient.slice(ndarray::s![0, k, ..]).iter().map(|value| value * space.width(k)).collect();
     let own = |package: &SpectralCore| -> Vec<f64> {
         let all = evaluate_all(package.engine.as_ref(), star);
         all.slice(ndarray::s![0, 1 + k, ..]).iter().map(|value| f64::from(*value)).collect()
     };
-    let gradients: Vec<Vec<f64>> = input.models.iter().map(|(_, package)| own(package)).collect();
-    let colors = || SERIES.iter().copied().cycle();
-    let legend = [Key::new("truth", INK, Mark::Dashed)]
-        .into_iter()
-        .chain(input.models.iter().zip(colors()).map(|((name, _), color)| Key::new(*name, color, Mark::Line)));
-    let x = Axis::covering("wavelength (nm)", wavelength.iter().copied());
-    let y = Axis::covering("gradient", truth.iter().copied().chain(gradients.iter().flatten().copied()));
-    Ok(Figure::draw("gradients", 980, 440, |canvas| {
-        let bounds = canvas.bounds;
-        let mut panel = Panel::new(canvas, bounds, &Heading::legend(legend.collect()), x, y);
-        let lines: Vec<_> = gradients.iter().zip(colors()).collect();
-        for (gradient, color) in lines.into_iter().rev() {
-            panel.line(&wavelength, gradient, Stroke::solid(color, 1.5));
-        }
-        panel.line(&wavelength, &truth, Stroke::dashed(INK, 1.5));
-    }))
+    let label = LabelGradient {
+        title: symbol(input.marked).into_owned(),
+        truth: input.gradient.slice(ndarray::s![0, k, ..]).iter().map(|value| value * space.width(k)).collect(),
+        models: input.models.iter().map(|(name, package)| (*name, own(package))).collect(),
+    };
+    Ok(GradientComparison { wavelength: &input.models[0].1.card.grid.wavelength, labels: &[label] }.figure())
 }

@@ -12,7 +12,7 @@ use super::super::labels::LabelSpace;
 use super::super::library::GradientLibrary;
 use super::super::spectra::LabelledSpectra;
 use super::super::train::{
-    Checkpoint, FreedLabels, Iteration, PixelResult, Place, Training, TrainingSet, free_labels, label_rounds,
+    Checkpoint, FreedLabels, Iteration, PixelResult, Place, Training, TrainingSet, free_labels, label_rounds, round_history,
 };
 use super::cost::Cost;
 use super::{PixelPolynomials, PolynomialEngine, PolynomialOptions, Terms};
@@ -105,7 +105,10 @@ fn solve(
     for at in 1..n_rounds {
         tracing::info!("labels of the training stars are freed within their errors, {at} of {} times", n_rounds - 1);
         let freed = free_labels(set, Arc::new(PolynomialEngine::new(&trained.model)))?;
+        let mut history = trained.history;
         trained = round(set, options, (&terms, rms), Some(freed), (at, n_rounds), (finished, done))?;
+        history.append(&mut trained.history);
+        trained.history = history;
     }
     Ok(trained)
 }
@@ -143,7 +146,8 @@ fn round(
     let pixels: Vec<PixelResult> = solved.into_iter().map(|(_, result)| result).collect();
     let coefficients = Array2::from_shape_fn((pixels.len(), terms.len()), |(w, t)| pixels[w].parameters[t]);
     let model = PixelPolynomials::new(set.space.clone(), set.wavelength.clone(), terms.clone(), coefficients)?;
-    Ok(Training { model, pixels, freed })
+    let history = round_history(round, &pixels, |pixel| set.has_spectra(pixel), |place| place);
+    Ok(Training { model, pixels, history, freed })
 }
 
 /// Pixels that are solved together: those with the same weights of all spectra, some at a time.
@@ -267,6 +271,7 @@ impl<'a> Equations<'a> {
             parameters: (0..t).map(|t| (self.scale[t] * solutions[[p, t]]) as f32).collect(),
             kept: Iteration { stage: 0, flux: training[p], gradient: gradient_term(p), validation: validation[p] },
             n_iterations: 1,
+            history: Vec::new(),
         };
         Ok((0..pixels.len()).map(result).collect())
     }

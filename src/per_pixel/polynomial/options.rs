@@ -21,6 +21,8 @@ pub struct PolynomialOptions {
     pub ratio_degree: u8,
     /// D′: weight of the gradient term of every label, in units of the label's own gradients. 0: no physics.
     pub regularisation: f64,
+    /// Whether weights are in these units; otherwise they are Dₖ itself, of gradients by labels scaled to ±½.
+    pub relative_regularisation: bool,
     /// The same for single labels.
     pub regularisation_of: BTreeMap<String, f64>,
     /// ε in units of the label's own gradients: squares d²/2ε stand for the absolute values √(d² + ε²) − ε of
@@ -40,6 +42,7 @@ impl Default for PolynomialOptions {
             cross_degree: 3,
             ratio_degree: 2,
             regularisation: 1.0,
+            relative_regularisation: true,
             regularisation_of: BTreeMap::new(),
             smoothing: 0.1,
             ridge: 1.0,
@@ -90,6 +93,6 @@ impl PolynomialOptions {
 
     /// D′ of the labels.
     pub fn gradient_weights(&self) -> Regularisation<'_> {
-        Regularisation { usual: self.regularisation, of: &self.regularisation_of }
+        Regularisation { usual: self.regularisation, of: &self.regularisation_of, is_relative: self.relative_regularisation }
     }
 }

@@ -134,6 +134,7 @@ impl Pixel<'_> {
             }
         }
         work.current.parameters.clone_from(&best.1);
-        Trained { parameters: best.1, history, kept: best.0 }
+        let n_iterations = history.len();
+        Trained { parameters: best.1, history, kept: best.0, n_iterations }
     }
 }

@@ -9,6 +9,8 @@ use std::path::Path;
 
 /// Numbers of a pixel beside its parameters.
 const FACTS: usize = 5;
+/// Numbers of a point of its history.
+const POINT: usize = 4;
 
 /// Pixels that are finished, by round and pixel. The labels of a round follow from the networks of the one
 /// before, to the bit.
@@ -33,6 +35,11 @@ impl Checkpoint {
             [result.n_iterations as f64, stage as f64, flux, gradient, validation]
         });
         file.double("facts", &[n, FACTS], facts);
+        let histories = self.pixels.values().map(|result| &result.history);
+        let n_points: usize = histories.clone().map(Vec::len).sum();
+        file.double("points", &[n], histories.clone().map(|history| history.len() as f64));
+        let points = histories.flatten().flat_map(|point| [point.stage as f64, point.flux, point.gradient, point.validation]);
+        file.double("history", &[n_points, POINT], points);
         file.text("run", run);
         file.write(path, true)
     }
@@ -57,11 +64,31 @@ impl Checkpoint {
                 .found(format!("{n} pixels with {:?} parameters and {:?} facts", parameters.shape(), facts.shape()))
                 .expected("as many of each"));
         }
+        let (points, history) = (file.required("points", "[n]")?, file.required("history", "[points, 4]")?);
+        let ends: Vec<usize> = points
+            .iter()
+            .scan(0_usize, |end, points| {
+                *end = end.saturating_add(*points as usize);
+                Some(*end)
+            })
+            .collect();
+        let n_points = ends.last().copied().unwrap_or(0);
+        if ends.len() != n || history.shape() != [n_points, POINT] {
+            return Err(Error::data(file.place())
+                .found(format!("a history {:?} of {} pixels with {n_points} points", history.shape(), ends.len()))
+                .expected(format!("{POINT} numbers of every point, of {n} pixels")));
+        }
+        let point = |at: usize| {
+            let number = |k: usize| history[[at, k]];
+            Iteration { stage: number(0) as usize, flux: number(1), gradient: number(2), validation: number(3) }
+        };
         let result = |i: usize| {
             let fact = |k: usize| facts[[i, k]];
             let kept = Iteration { stage: fact(1) as usize, flux: fact(2), gradient: fact(3), validation: fact(4) };
             let parameters = (0..parameters.shape()[1]).map(|k| parameters[[i, k]] as f32).collect();
-            ((rounds[[i]] as usize, pixels[[i]] as usize), PixelResult { parameters, kept, n_iterations: fact(0) as usize })
+            let history = (if i > 0 { ends[i - 1] } else { 0 }..ends[i]).map(point).collect();
+            let result = PixelResult { parameters, kept, n_iterations: fact(0) as usize, history };
+            ((rounds[[i]] as usize, pixels[[i]] as usize), result)
         };
         Ok(Self { pixels: (0..n).map(result).collect() })
     }

@@ -1,6 +1,7 @@
 //! Committees: networks of a pixel from different starts, whose mean is the model. Between the references
 //! each errs in its own way, and the mean errs less; at the references and stars all agree.
 
+use super::history::mean_history;
 use super::levenberg_marquardt::{Iteration, Pixel, Trained};
 use super::options::TrainingOptions;
 use super::pass::{Pass, StripTask};
@@ -50,7 +51,7 @@ impl Committee {
         Self { training: Pass::new(shared, widths), validation: Pass::new(validation, widths) }
     }
 
-    /// The mean of a pixel's networks, with its own loss and the iterations of all.
+    /// The mean of a pixel's networks, with its own loss, and the mean history of all.
     pub fn mean(&mut self, pixel: &Pixel, members: &[Trained]) -> Trained {
         let parameters = mean_network(members, pixel.task.places(pixel.shared.n_labels));
         let [n_hidden, n_second] = [pixel.task.n_hidden, pixel.task.n_second].map(|width| width * members.len());
@@ -67,7 +68,11 @@ impl Committee {
             gradient: self.training.exact_gradient,
             validation: self.validation.loss.flux,
         };
-        let history = members.iter().flat_map(|member| &member.history).copied().collect();
-        Trained { parameters, history, kept }
+        let histories: Vec<(&[Iteration], Iteration)> =
+            members.iter().map(|member| (member.history.as_slice(), member.kept)).collect();
+        let mut history: Vec<Iteration> = mean_history(&histories).into_iter().map(|(mean, _)| mean).collect();
+        // The mean of what members keep is not what their mean is.
+        history.pop();
+        Trained { parameters, history, kept, n_iterations: members.iter().map(|member| member.n_iterations).sum() }
     }
 }

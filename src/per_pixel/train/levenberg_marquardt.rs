@@ -75,6 +75,8 @@ pub(super) struct Trained {
     pub history: Vec<Iteration>,
     /// That of the network that is kept.
     pub kept: Iteration,
+    /// Iterations of all members of a committee, from their starts on.
+    pub n_iterations: usize,
 }
 
 /// A pixel to be trained.
@@ -130,7 +132,8 @@ impl Pixel<'_> {
             kept = Some(best);
         }
         let (kept, parameters) = kept.unwrap_or_else(|| (self.iteration(0, work), work.current.parameters.clone()));
-        Trained { parameters, history, kept }
+        let n_iterations = history.len();
+        Trained { parameters, history, kept, n_iterations }
     }
 
     /// Hidden neurons as they are given, or random ones; the output is that of least squares.

@@ -12,10 +12,12 @@
 //! | `label_errors` | labels of the training stars in error, found in turn with the networks |
 //! | `options`, `trainer` | choices, and the training of all pixels |
 //! | `checkpoint` | finished pixels in a file |
+//! | `history` | mean losses of the iterations |
 
 mod adam;
 mod checkpoint;
 mod committee;
+mod history;
 mod label_errors;
 #[cfg(test)]
 mod label_errors_tests;
@@ -38,6 +40,8 @@ mod two_layers;
 
 pub use adam::AdamOptions;
 pub use checkpoint::Checkpoint;
+pub use history::HistoryRow;
+pub(crate) use history::round_history;
 pub use label_errors::{FreedLabels, LabelErrors};
 pub(crate) use label_errors::{free_labels, label_rounds, weakened};
 pub use levenberg_marquardt::Iteration;

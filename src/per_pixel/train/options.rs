@@ -3,6 +3,7 @@
 use super::super::activation::Activation;
 use super::super::regularisation::Regularisation;
 use super::adam::AdamOptions;
+use super::history::stride;
 use super::two_layers::Places;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,8 @@ pub struct TrainingOptions {
     pub committee: usize,
     /// D′: weight of the gradient term of every label, in units of the label's own gradients. 0: no physics.
     pub regularisation: f64,
+    /// Whether weights are in these units; otherwise they are Dₖ itself, of gradients by labels scaled to ±½.
+    pub relative_regularisation: bool,
     /// The same for single labels.
     pub regularisation_of: BTreeMap<String, f64>,
     /// Windows (Å, from and to) of the pixels that a label may act on; on all others it has no effect at all.
@@ -73,6 +76,7 @@ impl Default for TrainingOptions {
             optimiser: Optimiser::LevenbergMarquardt,
             committee: 1,
             regularisation: 1.0,
+            relative_regularisation: true,
             regularisation_of: BTreeMap::new(),
             windows_of: BTreeMap::new(),
             weight_decay: 1.0,
@@ -150,6 +154,23 @@ impl TrainingOptions {
         [self.hidden, self.second_hidden]
     }
 
+    /// Iterations of a pixel from one point of its history to the next.
+    pub(super) fn history_stride(&self) -> usize {
+        match self.optimiser {
+            Optimiser::LevenbergMarquardt => stride(self.iterations),
+            Optimiser::Adam => stride(self.adam.epochs / self.adam.judge_every),
+        }
+    }
+
+    /// Iterations, or epochs, that are over at a point of a stage's history.
+    pub(super) fn iteration_of(&self, place: usize) -> usize {
+        let place = place * self.history_stride();
+        match self.optimiser {
+            Optimiser::LevenbergMarquardt => place,
+            Optimiser::Adam => (place * self.adam.judge_every).min(self.adam.epochs),
+        }
+    }
+
     /// Number of parameters of a network with so many labels.
     pub fn n_parameters(&self, n_labels: usize) -> usize {
         Places { n_labels, n_hidden: self.hidden, n_second: self.second_hidden }.n_parameters()
@@ -163,6 +184,6 @@ impl TrainingOptions {
 
     /// D′ of the labels.
     pub fn gradient_weights(&self) -> Regularisation<'_> {
-        Regularisation { usual: self.regularisation, of: &self.regularisation_of }
+        Regularisation { usual: self.regularisation, of: &self.regularisation_of, is_relative: self.relative_regularisation }
     }
 }

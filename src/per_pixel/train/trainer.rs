@@ -8,6 +8,7 @@ use super::super::regularisation::require_known;
 use super::super::spectra::LabelledSpectra;
 use super::checkpoint::Checkpoint;
 use super::committee::{Committee, seed_of_member};
+use super::history::{HistoryRow, round_history, thinned};
 use super::label_errors::{self, FreedLabels};
 use super::levenberg_marquardt::{Iteration, Pixel, Workspace};
 use super::loss::PixelTask;
@@ -43,6 +44,9 @@ pub struct PixelResult {
     /// The iteration that is kept.
     pub kept: Iteration,
     pub n_iterations: usize,
+    /// The iterations, some of them where they are many; of a committee the mean of its members'. None of
+    /// polynomials, nor where all pixels share a network.
+    pub history: Vec<Iteration>,
 }
 
 /// A model of all pixels, and how its training went.
@@ -51,6 +55,8 @@ pub struct Training<M> {
     pub model: M,
     /// `[W]`.
     pub pixels: Vec<PixelResult>,
+    /// Mean losses over the pixels, round by round.
+    pub history: Vec<HistoryRow>,
     /// The labels that the model was taught with, where they were freed within their errors.
     pub freed: Option<FreedLabels>,
 }
@@ -89,6 +95,11 @@ impl TrainingSet {
 }
 
 impl TrainingSet {
+    /// Whether a training spectrum has a pixel.
+    pub fn has_spectra(&self, pixel: usize) -> bool {
+        self.spectra.inverse_variance.column(pixel).iter().any(|weight| *weight > 0.0)
+    }
+
     /// The same of some pixels, with the labels that were freed, if they were.
     pub fn at_pixels(&self, pixels: &[usize], freed: Option<&FreedLabels>) -> Self {
         let some = |spectra: &LabelledSpectra, labels: Option<&Array2<f64>>| LabelledSpectra {
@@ -159,7 +170,9 @@ fn round(
         .collect::<Result<_>>()?;
     let parameters = Array2::from_shape_fn((pixels.len(), n_parameters), |(w, p)| pixels[w].parameters[p]);
     let networks = PixelNetworks::new(set.space.clone(), set.wavelength.clone(), trainer.architecture.clone(), parameters)?;
-    Ok(Training { model: networks, pixels, freed: before.and_then(|before| before.freed) })
+    let (mut history, freed) = before.map_or_else(Default::default, |before| (before.history, before.freed));
+    history.extend(round_history(round, &pixels, |pixel| set.has_spectra(pixel), |place| options.iteration_of(place)));
+    Ok(Training { model: networks, pixels, history, freed })
 }
 
 /// What is the same for all pixels of a training.
@@ -321,6 +334,7 @@ impl<'a> Trainer<'a> {
             }
         };
         let parameters = trained.parameters.iter().map(|value| *value as f32).collect();
-        PixelResult { parameters, kept: trained.kept, n_iterations: trained.history.len() }
+        let history = thinned(&trained.history, self.options.history_stride());
+        PixelResult { parameters, kept: trained.kept, n_iterations: trained.n_iterations, history }
     }
 }

@@ -2,6 +2,8 @@
 //! look at them.
 
 use super::*;
+use crate::per_pixel::Response;
+use crate::per_pixel::train::HistoryRow;
 use ndarray::{Array2, array};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -181,6 +183,77 @@ fn bias_maps() -> Figure {
     BiasMaps { parameters: &parameters, axes }.figure()
 }
 
+fn losses() -> Figure {
+    let row = |round: usize, stage: usize, iteration: usize, is_kept: bool| {
+        let t = (10 * round + 5 * stage + iteration) as f64;
+        let n_training = if is_kept { 0 } else { 300 };
+        let (flux, gradient, validation) = (1.0 + 20.0 * (-t).exp(), 0.1 + 3.0 * (-0.4 * t).exp(), 1.1 + 20.0 * (-t).exp());
+        HistoryRow { round, stage, iteration, n_training, is_kept, flux, gradient, validation }
+    };
+    let stages = (0..3).flat_map(|stage| (0..6).map(move |i| (0, stage, i, false)));
+    let rounds = (0..4).map(|i| (1, 0, i, false));
+    let places = stages.chain(Some((0, 2, 5, true))).chain(rounds).chain(Some((1, 0, 3, true)));
+    let rows: Vec<HistoryRow> = places.map(|(round, stage, i, is_kept)| row(round, stage, i, is_kept)).collect();
+    LossCurves { rows: &rows }.figure()
+}
+
+fn planes(n: usize) -> Figure {
+    let (a, b, c) = (normal(n, 70), normal(n, 71), normal(n, 72));
+    let feh: Vec<f64> = a.iter().map(|a| -0.3 + 0.4 * a).collect();
+    let high = |i: usize| if i.is_multiple_of(3) { 0.25 } else { 0.05 };
+    let mg: Vec<f64> = (0..n).map(|i| high(i) - 0.15 * feh[i] + 0.03 * b[i]).collect();
+    let plane = |name: &'static str, ratio| AbundancePlane { name: name.into(), feh: &feh, ratio };
+    let elements = [plane("[Mg/Fe]", &mg), plane("[C/Fe]", &c), plane("[O/Fe]", &b)];
+    AbundancePlanes { elements: &elements }.figure().named(format!("abundance-planes-{n}"))
+}
+
+fn gradients() -> Figure {
+    let wavelength: Vec<f64> = (0..400).map(|i| 500.0 + 0.1 * f64::from(i)).collect();
+    let line =
+        |width: f64| move |w: &f64| -0.3 * (-((w - 517.0) / width).powi(2)).exp() - 0.1 * (-((w - 535.0) / 0.4).powi(2)).exp();
+    let of = |width: f64| wavelength.iter().map(line(width)).collect::<Vec<f64>>();
+    let label = |title: &str| LabelGradient {
+        title: title.into(),
+        truth: of(0.5),
+        models: vec![("model", of(0.6)), ("control", of(2.0))],
+    };
+    let labels = [label("[Mg/Fe] at T_{eff} 5800"), label("[C/Fe]")];
+    GradientComparison { wavelength: &wavelength, labels: &labels }.figure()
+}
+
+fn responses() -> Figure {
+    let of = |own: f64, predicted: f64| -> Vec<Response> {
+        let response = |(k, label): (usize, &&str)| {
+            let own = if k == 2 { f64::NAN } else { own + 0.01 * k as f64 };
+            Response { label: (*label).to_owned(), n_stars: 300, own, predicted, spread: 0.05 }
+        };
+        ["teff", "logg", "mg_fe", "al_fe"].iter().enumerate().map(response).collect()
+    };
+    let (honest, cheat) = (of(1.0, 0.01), of(0.4, 0.5));
+    ResponseFigure { models: &[("with physics", &honest), ("without physics", &cheat)] }.figure()
+}
+
+fn precision() -> Figure {
+    let bin = |snr: [f64; 2], factor: f64| {
+        let label = |(k, label): (usize, &&str)| {
+            let bound = 0.02 * factor * (1.0 + k as f64);
+            let of = LabelPrecision {
+                label: (*label).into(),
+                unit: "dex",
+                n: 200,
+                bound,
+                scatter: 1.3 * bound,
+                ratio: 1.3,
+                ratio_error: 0.1,
+            };
+            LabelPrecision { ratio: if k == 3 { f64::NAN } else { 1.3 }, ..of }
+        };
+        PrecisionBin { snr, labels: ["teff", "logg", "feh", "mg_fe"].iter().enumerate().map(label).collect() }
+    };
+    let bins = [bin([20.0, 45.2], 3.0), bin([45.2, 80.0], 1.5), bin([100.0, 100.0], 1.0)];
+    PrecisionChart { bins: &bins }.figure()
+}
+
 fn all() -> Vec<Figure> {
     vec![
         training(),
@@ -197,6 +270,12 @@ fn all() -> Vec<Figure> {
         bias(),
         pit(),
         bias_maps(),
+        losses(),
+        planes(800),
+        planes(20_000),
+        gradients(),
+        responses(),
+        precision(),
     ]
 }
 
@@ -282,7 +361,42 @@ fn degenerate_figures(x: &[f64], y: &[f64]) -> Vec<Figure> {
     let pit = Classes { counts: &counts, expected: y, probability: f64::NAN };
     let cell = |(&x, &y): (&f64, &f64)| MapCell { x: [x, y], y: [y, x], bias: x, mean_pull: y };
     let (cells, axes) = (x.iter().zip(y).map(cell).collect::<Vec<MapCell>>(), [("x", false), ("y", true)]);
+    let number = |of: &[f64], i: usize| of.get(i).copied().unwrap_or(f64::NAN);
+    let row = |(i, loss): (usize, &f64)| HistoryRow {
+        round: i / 3,
+        stage: i % 3,
+        iteration: i,
+        n_training: i,
+        is_kept: i % 4 == 3,
+        flux: *loss,
+        gradient: number(y, i),
+        validation: *loss,
+    };
+    let rows: Vec<HistoryRow> = x.iter().enumerate().map(row).collect();
+    let response =
+        |value: &f64| Response { label: "teff".into(), n_stars: 0, own: *value, predicted: number(y, 0), spread: *value };
+    let responses: Vec<Response> = x.iter().map(response).collect();
+    let of = |value: &f64| LabelPrecision {
+        label: "teff".into(),
+        unit: "K",
+        n: 0,
+        bound: *value,
+        scatter: number(y, 0),
+        ratio: *value,
+        ratio_error: number(y, 0),
+    };
+    let bins = [PrecisionBin { snr: [number(x, 0), number(y, 0)], labels: x.iter().map(of).collect() }];
+    let gradient = LabelGradient { title: "a".into(), truth: y.to_vec(), models: vec![("model", y.to_vec())] };
     vec![
+        LossCurves { rows: &rows }.figure(),
+        AbundancePlanes { elements: &[AbundancePlane { name: "a".into(), feh: x, ratio: y }] }.figure(),
+        AbundancePlanes { elements: &[] }.figure(),
+        GradientComparison { wavelength: x, labels: &[gradient] }.figure(),
+        GradientComparison { wavelength: x, labels: &[] }.figure(),
+        ResponseFigure { models: &[("model", &responses)] }.figure(),
+        ResponseFigure { models: &[] }.figure(),
+        PrecisionChart { bins: &bins }.figure(),
+        PrecisionChart { bins: &[] }.figure(),
         TrainingCurves { epochs: x, training: y, validation: y, stages: &stages, loss_label: "loss" }.figure(),
         SampleDiagram { teff: x, logg: y, feh: x }.figure(),
         ExtinctionCurves { wavelength: x, learned: y, reference: y, reference_name: "a" }.figure(),
