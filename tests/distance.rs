@@ -370,7 +370,8 @@ fn extinctions_and_absolute_magnitudes_come_of_neighbours() {
     within("reddening", &|row| reddening[row]);
     within("spectroscopic_log10_distance", &|row| distance[row].log10());
     within("combined_log10_distance", &|row| distance[row].log10());
-    for name in ["extinction", "reddening_chi2", "nearest_control", "reddening_n_dof", "reddening_controls", "magnitude_controls"] {
+    for name in ["extinction", "reddening_chi2", "nearest_control", "reddening_n_dof", "reddening_controls", "magnitude_controls"]
+    {
         let schema = &found.column(name).unwrap().schema;
         assert!(!schema.description.is_empty() && !schema.ucd.is_empty(), "{name}");
     }

@@ -7,27 +7,33 @@
 //! The likelihood of parallaxes, not of 1/ϖ: no control is left out by its parallax, whose error would be
 //! part of the choice, so that negative ones count as what they are (Lutz & Kelker 1973; Arenou & Luri 1999).
 //! M, β and the scatter s are found by iterated weighted least squares and Fisher scoring of the variance;
-//! the mean of the parallax over a scatter in magnitudes is the factor exp(½ (0.46 s)²). Controls that fit
-//! with less than a chance in a thousand, unresolved pairs most of all, are left out.
+//! the mean of the parallax over a scatter in magnitudes is the factor exp(½ (0.46 s)²). Every control may be
+//! a pair of equal stars, 0.75 mag brighter, with a share that is found with the rest, and counts by the
+//! probability that it is single (expectation maximisation of a mixture).
 
 use super::columns::LabelledStar;
 use super::space::{LabelSpace, Neighbourhood};
 use crate::distance::magnitude::{LN_DISTANCE_PER_MAGNITUDE, absolute_magnitude_of_label};
+use crate::distance::mass_ratio::EQUAL_MASSES;
 use crate::statistics::{Measured, median};
 use nalgebra::{DMatrix, DVector};
 
 /// Rounds of least squares.
 const ROUNDS: usize = 30;
-/// Controls beyond this many deviations are left out.
-const OUTLIERS: f64 = 3.3;
+/// Controls beyond this many deviations of single stars are left out.
+const OUTLIERS: f64 = 3.5;
+/// Rounds that take every control for a single star.
+const ALL_SINGLE: usize = 3;
+/// Share of pairs among controls, and how many controls that is worth beside what they say.
+const PAIRS: [f64; 2] = [0.1, 20.0];
 /// No step of M is longer, mag.
 const LONGEST_STEP: f64 = 1.0;
-/// Scatter of M at the start, mag.
-const SCATTER: f64 = 0.3;
 /// Parallaxes that leave M less certain than this say nothing, mag.
 const LARGEST_ERROR: f64 = 2.0;
 /// What holds slopes at zero that the parallaxes do not tell: their deviation, mag per scale.
-const SLOPE: f64 = 3.0;
+const SLOPE: f64 = 1.0;
+/// Where parallaxes do not tell s², what it is taken for, mag², and how surely.
+const VARIANCE: Measured = Measured { value: 0.04, error: 0.06 };
 
 /// A star with a parallax and a magnitude without extinction.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -95,7 +101,7 @@ impl LuminosityControls {
         }
         let fitted = Likelihood::of(self, &around).fitted()?;
         let used = around.kernel.iter().zip(&fitted.is_used).filter(|(kernel, used)| **kernel > 0.0 && **used).count();
-        let own: f64 = star.variances().iter().zip(&fitted.slopes).map(|(variance, slope)| variance * slope * slope).sum();
+        let own: f64 = star.variances().iter().zip(&fitted.squares).map(|(variance, square)| variance * square).sum();
         let error = (fitted.variance + fitted.scatter + own).sqrt();
         let is_good =
             used + 1 >= least && fitted.variance.sqrt() < LARGEST_ERROR && fitted.at_star.is_finite() && error.is_finite();
@@ -123,6 +129,8 @@ struct Fitted {
     /// Of `at_star`.
     variance: f64,
     slopes: Vec<f64>,
+    /// Squares of the slopes, less what their errors add to them.
+    squares: Vec<f64>,
     /// s².
     scatter: f64,
     is_used: Vec<bool>,
@@ -134,6 +142,8 @@ struct Term {
     per_magnitude: f64,
     residual: f64,
     variance: f64,
+    /// Density as a pair of equal stars over that as a single star.
+    as_pair: f64,
 }
 
 impl<'a> Likelihood<'a> {
@@ -165,20 +175,27 @@ impl<'a> Likelihood<'a> {
         (label > 0.0 && label.is_finite()).then(|| absolute_magnitude_of_label(label.ln()))
     }
 
-    fn term(&self, i: usize, parameters: &DVector<f64>, scatter: f64) -> Term {
+    fn term(&self, i: usize, parameters: &DVector<f64>, squares: &[f64], scatter: f64) -> Term {
         let per = LN_DISTANCE_PER_MAGNITUDE;
         let control = &self.controls[i];
         let slopes = || parameters.iter().skip(1);
         let magnitude = parameters[0] + self.around.offsets[i].iter().zip(slopes()).map(|(x, slope)| x * slope).sum::<f64>();
-        let of_labels: f64 = self.labels[i].iter().zip(slopes()).map(|(variance, slope)| variance * slope * slope).sum();
+        let of_labels: f64 = self.labels[i].iter().zip(squares).map(|(variance, square)| variance * square).sum();
         let of_magnitude = scatter + of_labels + control.magnitude.error.powi(2);
         let exponent = per * (magnitude - control.magnitude.value + 10.0) + 0.5 * per * per * of_magnitude.min(1.0);
         let predicted = exponent.clamp(-50.0, 50.0).exp();
-        let per_magnitude = per * predicted;
+        let of = |predicted: f64| {
+            let variance = control.parallax.error.powi(2) + (per * predicted).powi(2) * of_magnitude;
+            (control.parallax.value - predicted, variance)
+        };
+        let (residual, variance) = of(predicted);
+        let (of_pair, variance_of_pair) = of(predicted * (-per * EQUAL_MASSES).exp());
+        let exponent = 0.5 * (residual * residual / variance - of_pair * of_pair / variance_of_pair);
         Term {
-            per_magnitude,
-            residual: control.parallax.value - predicted,
-            variance: control.parallax.error.powi(2) + per_magnitude * per_magnitude * of_magnitude,
+            per_magnitude: per * predicted,
+            residual,
+            variance,
+            as_pair: exponent.min(50.0).exp() * (variance / variance_of_pair).sqrt(),
         }
     }
 
@@ -186,26 +203,41 @@ impl<'a> Likelihood<'a> {
         let (n, l) = (self.controls.len(), self.around.offsets.first()?.len());
         let mut parameters = DVector::zeros(l + 1);
         parameters[0] = self.start()?;
-        let mut scatter = SCATTER * SCATTER;
-        let mut is_used = vec![true; n];
+        let mut scatter = VARIANCE.value;
+        let (mut is_used, mut pairs) = (vec![true; n], PAIRS[0]);
         let mut variance = f64::NAN;
+        let mut squares_of_slopes = vec![0.0; l];
+        let row = |offset: &Vec<f64>| DVector::from_iterator(l + 1, std::iter::once(1.0).chain(offset.iter().copied()));
+        let rows: Vec<DVector<f64>> = self.around.offsets.iter().map(row).collect();
         for round in 0..ROUNDS {
-            let terms: Vec<Term> = (0..n).map(|i| self.term(i, &parameters, scatter)).collect();
-            if round >= 3 {
-                (0..n).for_each(|i| is_used[i] = terms[i].residual.powi(2) < OUTLIERS * OUTLIERS * terms[i].variance);
+            let terms: Vec<Term> = (0..n).map(|i| self.term(i, &parameters, &squares_of_slopes, scatter)).collect();
+            // Of every control, its weight by distance times the probability that it is single.
+            let mut kernel = self.around.kernel.clone();
+            if round >= ALL_SINGLE {
+                let (mut expected, mut whole) = (PAIRS[0] * PAIRS[1], PAIRS[1]);
+                let squares: f64 = kernel.iter().map(|kernel| kernel * kernel).sum();
+                let scale = kernel.iter().sum::<f64>() / squares;
+                for (i, term) in terms.iter().enumerate() {
+                    let pair = pairs * term.as_pair / (1.0 - pairs + pairs * term.as_pair);
+                    is_used[i] = term.residual.powi(2) < OUTLIERS * OUTLIERS * term.variance;
+                    expected += scale * kernel[i] * pair;
+                    whole += scale * kernel[i];
+                    kernel[i] *= if is_used[i] { 1.0 - pair } else { 0.0 };
+                }
+                pairs = (expected / whole).clamp(0.0, 0.5);
             }
             let mut normal = DMatrix::<f64>::zeros(l + 1, l + 1);
             let mut middle = normal.clone();
             let mut right = DVector::<f64>::zeros(l + 1);
             let [mut whole, mut squares] = [0.0; 2];
             let [mut score, mut information] = [0.0; 2];
-            for i in (0..n).filter(|&i| is_used[i] && self.around.kernel[i] > 0.0) {
-                let (kernel, term) = (self.around.kernel[i], &terms[i]);
-                let x = DVector::from_iterator(l + 1, std::iter::once(1.0).chain(self.around.offsets[i].iter().copied()));
+            for i in (0..n).filter(|&i| kernel[i] > 0.0) {
+                let (kernel, term) = (kernel[i], &terms[i]);
+                let x = &rows[i];
                 let weight = kernel * term.per_magnitude * term.per_magnitude / term.variance;
-                normal.ger(weight, &x, &x, 1.0);
-                middle.ger(kernel * weight, &x, &x, 1.0);
-                right.axpy(kernel * term.per_magnitude * term.residual / term.variance, &x, 1.0);
+                normal.ger(weight, x, x, 1.0);
+                middle.ger(kernel * weight, x, x, 1.0);
+                right.axpy(kernel * term.per_magnitude * term.residual / term.variance, x, 1.0);
                 whole += kernel;
                 squares += kernel * kernel;
                 let part = term.per_magnitude * term.per_magnitude / term.variance;
@@ -225,22 +257,31 @@ impl<'a> Likelihood<'a> {
             let factor = normal.cholesky()?;
             let step = factor.solve(&right);
             let inverse = factor.inverse();
-            variance = (&inverse * &middle * &inverse)[(0, 0)];
-            let expected: f64 = (0..n)
-                .filter(|&i| is_used[i])
-                .map(|i| self.around.kernel[i] * terms[i].per_magnitude.powi(2) / terms[i].variance)
-                .sum();
-            let change = (freedom * score - expected) / information;
+            let covariance = &inverse * &middle * &inverse;
+            variance = covariance[(0, 0)];
+            let expected: f64 = (0..n).map(|i| kernel[i] * terms[i].per_magnitude.powi(2) / terms[i].variance).sum();
+            let held = 2.0 * VARIANCE.error.powi(-2);
+            let change = (freedom * score - expected + held * (VARIANCE.value - scatter)) / (information + held);
             let shorten = (LONGEST_STEP / step.amax()).min(1.0);
             parameters.axpy(shorten, &step, 1.0);
+            for axis in 1..=l {
+                squares_of_slopes[axis - 1] = (parameters[axis].powi(2) - covariance[(axis, axis)]).max(0.0);
+            }
             let next = (scatter + change).max(0.0).min(4.0 * scatter + 0.01);
-            let is_done = step.amax() < 1e-5 && (next - scatter).abs() < 1e-6 && round > 4;
+            let is_done = step.amax() < 1e-3 && (next - scatter).abs() < 1e-4 && round > ALL_SINGLE + 2;
             scatter = next;
             if is_done {
                 break;
             }
         }
-        Some(Fitted { at_star: parameters[0], variance, slopes: parameters.iter().skip(1).copied().collect(), scatter, is_used })
+        Some(Fitted {
+            at_star: parameters[0],
+            variance,
+            slopes: parameters.iter().skip(1).copied().collect(),
+            squares: squares_of_slopes,
+            scatter,
+            is_used,
+        })
     }
 }
 

@@ -47,7 +47,7 @@ impl LocalFit {
             freedom += weights[i] * (1.0 - weights[i] * x.dot(&by_inverse));
             leverage += (weights[i] * by_inverse[0]).powi(2);
         }
-        (freedom > 1e-9 * whole).then(|| Self {
+        (freedom > 1e-3 * whole).then(|| Self {
             at_star: coefficients.row(0).transpose(),
             slopes: coefficients.rows(1, l).into_owned(),
             residuals: residuals / freedom,

@@ -184,7 +184,7 @@ fn controls_of_magnitudes(controls: usize, targets: usize, seed: u64) -> [[f64; 
 #[test]
 fn poor_parallaxes_tell_magnitudes_without_bias_and_a_cut_does_not() {
     let [likelihood, cut] = controls_of_magnitudes(8000, 3000, 4);
-    assert!(likelihood[2].abs() < 0.03 && (0.85..1.15).contains(&likelihood[1]), "{likelihood:?}");
+    assert!(likelihood[2].abs() < 0.04 && (0.85..1.15).contains(&likelihood[1]), "{likelihood:?}");
     assert!(cut[2].abs() > 4.0 * likelihood[2].abs().max(0.01), "{cut:?}");
 }
 
