@@ -57,7 +57,7 @@ def main():
     source = np.array([str(value).strip() for value in Table.read(options.file)["ebv_source"]])
     flags = column("neighbour_flags").astype(int)
     print("stars with each bit:", {bit: int(np.sum(flags >> bit & 1)) for bit in range(11)}, "of", len(flags))
-    good = flags == 0
+    good = (flags == 0) & (column("ebv_error") < 0.2)  # the catalogue has 0 ± 0.5 where it knows nothing
     catalogue, catalogue_error = options.scale * column("ebv"), options.scale * column("ebv_error")
     reddening, error = column("reddening"), column("reddening_error")
     difference = reddening - catalogue

@@ -42,7 +42,9 @@ impl Control {
         let latitude = galactic_latitude(star.position[0], star.position[1]);
         let is_high = options.least_latitude == 0.0 || latitude.is_some_and(|b| b.abs() >= options.least_latitude);
         let map = labelled.map;
-        let is_clear = map.value.is_finite() && map.value <= options.largest_reddening && map.error.is_finite();
+        // Catalogues have E = 0 ± 0.5 for stars of which they know nothing.
+        let largest = options.largest_reddening;
+        let is_clear = map.value <= largest && map.error <= 0.5 * largest;
         // A map's noise about zero is possible, more is none.
         let is_possible = map.value >= -3.0 * map.error;
         let has_bands = used.iter().all(|&band| labelled.magnitudes[band].value.is_finite());

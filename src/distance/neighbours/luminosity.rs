@@ -235,9 +235,13 @@ impl<'a> Likelihood<'a> {
                 let (kernel, term) = (kernel[i], &terms[i]);
                 let x = &rows[i];
                 let weight = kernel * term.per_magnitude * term.per_magnitude / term.variance;
-                normal.ger(weight, x, x, 1.0);
-                middle.ger(kernel * weight, x, x, 1.0);
-                right.axpy(kernel * term.per_magnitude * term.residual / term.variance, x, 1.0);
+                for a in 0..=l {
+                    for b in 0..=l {
+                        normal[(a, b)] += weight * x[a] * x[b];
+                        middle[(a, b)] += kernel * weight * x[a] * x[b];
+                    }
+                    right[a] += kernel * term.per_magnitude * term.residual / term.variance * x[a];
+                }
                 whole += kernel;
                 squares += kernel * kernel;
                 let part = term.per_magnitude * term.per_magnitude / term.variance;

@@ -63,7 +63,7 @@ pub struct NeighbourOptions {
     pub farthest_control: f64,
     /// Least |b| of controls of colours, deg; 0 does not look at positions.
     pub least_latitude: f64,
-    /// Greatest E(B−V) of controls of colours by the map, mag.
+    /// Greatest E(B−V) of controls of colours by the map, which has to be known to half of that, mag.
     pub largest_reddening: f64,
     /// Least ϖ/σ of controls with parallaxes. A cut makes them too near and M too faint for stars of poor
     /// parallaxes (Lutz & Kelker 1973); without one (−∞ by default) the likelihood takes all parallaxes,

@@ -253,8 +253,10 @@ impl ColourControls {
             let part = weight / whole;
             noise.add_scalar_mut(part * control.photometric[0]);
             (0..k).for_each(|band| noise[(band, band)] += part * control.photometric[band + 1]);
-            let kappa = DVector::from_column_slice(&control.per_reddening);
-            noise.ger(part * control.map, &kappa, &kappa, 1.0);
+            let kappa = &control.per_reddening;
+            for a in 0..k {
+                (0..k).for_each(|b| noise[(a, b)] += part * control.map * kappa[a] * kappa[b]);
+            }
             labels.iter_mut().zip(&control.labels).for_each(|(sum, variance)| *sum += part * variance);
         }
         for (axis, variance) in labels.into_iter().enumerate() {

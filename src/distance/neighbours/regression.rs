@@ -23,29 +23,37 @@ impl LocalFit {
     /// By points `[n][L]`, weights `[n]` and outputs `[n, K]`; `None` where the weights leave too few points.
     pub fn of(points: &[Vec<f64>], weights: &[f64], outputs: &DMatrix<f64>) -> Option<Self> {
         let (n, l, k) = (points.len(), points.first()?.len(), outputs.ncols());
-        let row = |i: usize| DVector::from_iterator(l + 1, std::iter::once(1.0).chain(points[i].iter().copied()));
+        let p = l + 1;
+        let row = |i: usize, a: usize| if a == 0 { 1.0 } else { points[i][a - 1] };
         let used = |i: &usize| weights[*i] > 0.0;
-        let mut normal = DMatrix::<f64>::zeros(l + 1, l + 1);
-        let mut right = DMatrix::<f64>::zeros(l + 1, k);
+        let mut normal = DMatrix::<f64>::zeros(p, p);
+        let mut right = DMatrix::<f64>::zeros(p, k);
         for i in (0..n).filter(used) {
-            let x = row(i);
-            normal.ger(weights[i], &x, &x, 1.0);
-            right.ger(weights[i], &x, &outputs.row(i).transpose(), 1.0);
+            for a in 0..p {
+                let weighted = weights[i] * row(i, a);
+                (0..p).for_each(|b| normal[(a, b)] += weighted * row(i, b));
+                (0..k).for_each(|b| right[(a, b)] += weighted * outputs[(i, b)]);
+            }
         }
         let whole = normal[(0, 0)];
-        (1..=l).for_each(|axis| normal[(axis, axis)] += RIDGE * whole);
+        (1..p).for_each(|axis| normal[(axis, axis)] += RIDGE * whole);
         let factor = normal.cholesky()?;
         let coefficients = factor.solve(&right);
         let inverse = factor.inverse();
         let mut residuals = DMatrix::<f64>::zeros(k, k);
         let (mut freedom, mut leverage) = (0.0, 0.0);
+        let mut residual = vec![0.0; k];
         for i in (0..n).filter(used) {
-            let x = row(i);
-            let residual = outputs.row(i).transpose() - coefficients.tr_mul(&x);
-            residuals.ger(weights[i], &residual, &residual, 1.0);
-            let by_inverse = &inverse * &x;
-            freedom += weights[i] * (1.0 - weights[i] * x.dot(&by_inverse));
-            leverage += (weights[i] * by_inverse[0]).powi(2);
+            for (b, residual) in residual.iter_mut().enumerate() {
+                *residual = outputs[(i, b)] - (0..p).map(|a| row(i, a) * coefficients[(a, b)]).sum::<f64>();
+            }
+            for a in 0..k {
+                (0..k).for_each(|b| residuals[(a, b)] += weights[i] * residual[a] * residual[b]);
+            }
+            let by_inverse = |a: usize| (0..p).map(|b| inverse[(a, b)] * row(i, b)).sum::<f64>();
+            let hat: f64 = (0..p).map(|a| row(i, a) * by_inverse(a)).sum();
+            freedom += weights[i] * (1.0 - weights[i] * hat);
+            leverage += (weights[i] * by_inverse(0)).powi(2);
         }
         (freedom > 1e-3 * whole).then(|| Self {
             at_star: coefficients.row(0).transpose(),
