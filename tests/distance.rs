@@ -385,7 +385,6 @@ fn extinctions_and_absolute_magnitudes_come_of_neighbours() {
     fail(path, &format!("distance in -o out/ {other} --resume"), 2, &["other settings"]);
     // What goes wrong is said.
     fail(path, "distance all.fits -o all.fits --by-neighbours all.fits --overwrite", 2, &["no option writes over an input"]);
-    fail(path, "distance all.fits -o x.fits --by-neighbours stars.fits", 1, &["stars.fits"]);
     write(&stars(), path, "stars.fits");
     fail(path, "distance all.fits -o x.fits --by-neighbours stars.fits", 2, &["neighbours.labels, teff", "column = "]);
     std::fs::write(path.join("few.toml"), "[neighbours]\nlargest_reddening = 0.0\n").unwrap();
