@@ -7,12 +7,14 @@ FILE is the sample of Green et al. (2021), lamost_overlap_8964.fits. For each se
 the stars (the split by identifier that `train` uses), the last fifth is fitted from photometry and parallax without
 labels, and regressions are trained on the same four fifths with the same inputs. Every row of a table is over one set
 of stars, the same for all methods: stars for which a value of the catalogue exists and, in the second table, whose fit
-is in the basic cut of the first seed. Needs numpy, pyarrow and scikit-learn.
+is in the basic cut of the first seed. Then pulls by likelihood alone, the likelihood of held-out labels, and what
+photometry alone says: optima, distances, pulls of ϖ. Needs numpy, pyarrow and scikit-learn.
 """
 
 import argparse
 import json
 import pathlib
+import re
 import struct
 import subprocess
 import tomllib
@@ -24,8 +26,12 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.neighbors import KNeighborsRegressor
 
 LABELS = {"teff": "K", "feh": "dex", "logg": "dex", "extinction": "mag"}
+PARAMETERS = (*LABELS, "parallax")  # the order of covariances in catalogues
 BANDS = 13
 BASIC_CUT = 8  # quality_flags below this (docs/src/file-formats.md)
+SECOND_OPTIMUM = 1 << 9
+SERIOUS = 1 << 3 | 1 << 4 | 1 << 6 | 1 << 11  # χ², labels unlike the training, not converged, not fitted
+GIANT = 3.8  # log g
 VALIDATION_FRACTION = 0.2
 NOT_MISSING = 1e10  # a band that was not observed has an infinite variance or a null
 
@@ -106,6 +112,47 @@ def predicted_ln_flux(folder, values):
         return y - values["extinction"][:, None] * np.exp(weights["extinction.ln_curve"]) + 2 * np.log(values["parallax"])[:, None]
 
 
+def mean_ln_probability(fitted, table, chosen):
+    """Mean ln p of the catalogue's labels and E (units of files) by fits: a Gaussian of both errors, and 2 % of ten times its width."""
+    names = list(LABELS)
+    at = [list(PARAMETERS).index(name) for name in names]
+    lists = [value if value is not None else [np.nan] * 15 for value in fitted.column("covariance_triu").to_pylist()]
+    covariance = np.zeros((len(lists), 5, 5))
+    rows, columns = np.triu_indices(5)
+    covariance[:, rows, columns] = covariance[:, columns, rows] = np.array(lists, dtype=float)
+    covariance = covariance[:, at][:, :, at]
+    residual = np.stack([column(fitted, name) - column(table, name) for name in names], axis=1)
+    covariance += np.einsum("ni,ij->nij", np.stack([column(table, f"{name}_error") for name in names], axis=1) ** 2, np.eye(len(names)))
+    scale = np.sqrt(np.einsum("nii->ni", covariance))
+    keep = chosen & np.isfinite(residual).all(axis=1) & np.isfinite(scale).all(axis=1)
+    correlation = (covariance / (scale[:, :, None] * scale[:, None, :]))[keep]
+    pull, scale = (residual / scale)[keep], scale[keep]
+    chi2 = np.einsum("ni,nij,nj->n", pull, np.linalg.inv(correlation), pull)
+    norm = 0.5 * np.linalg.slogdet(correlation)[1] + np.log(scale).sum(axis=1) + 0.5 * len(names) * np.log(2 * np.pi)
+    return float(np.mean(np.logaddexp(np.log(0.98) - 0.5 * chi2, np.log(0.02) - 0.005 * chi2 - len(names) * np.log(10)) - norm))
+
+
+def from_photometry_alone(fitted, blind, table, validation):
+    """Shares of stars with ϖ/σ > 10: their optimum among the reported ones, distances wrong by two; pulls of ϖ of fits by likelihood alone."""
+    logg, parallax, error = (column(table, name) for name in ("logg", "parallax", "parallax_error"))
+    known = validation & np.isfinite(logg) & (parallax > 10 * error) & np.isfinite(column(fitted, "logg"))
+    flags = column(fitted, "quality_flags").astype(int)
+    first, second = (np.abs(column(fitted, f"{prefix}logg") - logg) < 1 for prefix in ("", "second_"))
+    wrong = np.abs(np.log(column(fitted, "parallax") / parallax)) > np.log(2)
+    is_told = (flags & SECOND_OPTIMUM) != 0
+    shares = {}
+    for group, members in (("dwarfs", known & (logg >= GIANT)), ("giants", known & (logg < GIANT)), ("all", known)):
+        share = lambda which: float(which[members].mean())
+        shares[group] = [int(members.sum()), share(first), share(first | second), share(wrong), share(wrong & ~is_told), share(wrong & (flags == 0))]
+    pull = (column(blind, "parallax") - parallax) / np.hypot(column(blind, "parallax_error"), error)
+    flags = column(blind, "quality_flags").astype(int)
+    pulls = {}
+    for name, serious in (("all", SERIOUS), ("no second optimum", SERIOUS | SECOND_OPTIMUM)):
+        members = validation & ((flags & serious) == 0) & np.isfinite(pull)
+        pulls[name] = [int(members.sum()), *summary(pull[members])]
+    return shares, pulls
+
+
 def run(*arguments):
     subprocess.run([str(argument) for argument in arguments], check=True)
 
@@ -118,16 +165,19 @@ def main():
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("target/real_overlap"))
     parser.add_argument("--recipe", default="photometry-lamost", help="built-in recipe or a file")
-    parser.add_argument("--included-error-floor", type=float, default=0.0, help="floor of the errors of magnitudes to take off, mag")
+    parser.add_argument("--included-error-floor", type=float, help="floor of the errors of magnitudes to take off, mag [the recipe's; 0: errors as the table has them]")
     parser.add_argument("--keep", action="store_true", help="do not train again where a model of that seed exists")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
 
     recipe = subprocess.run([options.program, "recipe", "prepare-photometry-lamost"], check=True, capture_output=True, text=True).stdout
     preparation = options.out / "prepare.toml"
-    lines = (f"files = [{json.dumps(str(options.file))}]" if line.startswith("files = ") else line for line in recipe.splitlines())
-    floor = f"included_error_floor = {options.included_error_floor}\n"
-    preparation.write_text("\n".join(lines).replace("[photometry]\n", f"[photometry]\n{floor}") + "\n")
+    recipe, of_this_file = re.subn(r"(?m)^files = .*$", lambda _: f"files = [{json.dumps(str(options.file))}]", recipe)
+    if options.included_error_floor is not None:
+        recipe, of_this_floor = re.subn(r"(?m)^included_error_floor = .*$", f"included_error_floor = {options.included_error_floor}", recipe)
+        assert of_this_floor == 1, "prepare-photometry-lamost has one line of included_error_floor"
+    assert of_this_file == 1, "prepare-photometry-lamost has one line of files"
+    preparation.write_text(recipe)
     observed = options.out / "lamost.parquet"
     run(options.program, "prepare", preparation, "-o", observed, "--overwrite", "--quiet")
 
@@ -144,7 +194,7 @@ def main():
     well_measured = validation & (values["parallax"] > 20 * column(table, "parallax_error"))
     magnitudes = []
     results = {}  # (sample, label, method) -> list over seeds of (n, bias, scatter)
-    samples, pulls = {}, {}
+    samples, pulls, probabilities, alone = {}, {}, [], []
     for seed in range(1, options.seeds + 1):
         model, catalogue = options.out / f"model-{seed}", options.out / f"fit-{seed}.parquet"
         if not (options.keep and (model / "model.toml").exists()):
@@ -164,6 +214,13 @@ def main():
         likelihood = options.out / f"likelihood-{seed}.parquet"
         run(options.program, "fit", model, observed, "-o", likelihood, "--likelihood-only", "--overwrite", "--quiet")
         blind = parquet.read_table(likelihood)
+        probabilities.append(mean_ln_probability(blind.take(rows), table, validation))
+        catalogues = []
+        for name, words in (("alone", []), ("alone-likelihood", ["--likelihood-only"])):
+            path = options.out / f"{name}-{seed}.parquet"
+            run(options.program, "fit", model, observed, "-o", path, "--constraint", "none", *words, "--overwrite", "--quiet")
+            catalogues.append(parquet.read_table(path).take(rows))
+        alone.append(from_photometry_alone(*catalogues, table, validation))
         good = validation & (column(blind, "quality_flags")[rows] < BASIC_CUT)
         for label in LABELS:
             truth = column(table, label)
@@ -206,6 +263,19 @@ def main():
         mean, spread = np.mean(entries, axis=0), np.std(entries, axis=0, ddof=1 if len(entries) > 1 else 0)
         cells = [f"{mean[i]:+.2f} ± {spread[i]:.2f}" if i == 0 else f"{mean[i]:.3f} ± {spread[i]:.3f}" for i in range(4)]
         print(f"| {label} | {mean[4]:.0f} | " + " | ".join(cells) + " |")
+    several = 1 if len(probabilities) > 1 else 0
+    told = lambda values, digits: f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=several):.{digits}f}"
+    print(f"\nMean ln p of a validation star's labels and E: {told(probabilities, 3)}; by seed", ", ".join(f"{value:.3f}" for value in probabilities))
+    print("\nFrom photometry alone, validation stars with ϖ/σ > 10\n")
+    print("| | stars | log g of the first optimum within 1 dex | of the first or second | distance wrong by two | without a second optimum | without any flag |")
+    print("|---|---|---|---|---|---|---|")
+    for group in alone[0][0]:
+        entries = np.array([shares[group] for shares, _ in alone])
+        print(f"| {group} | {entries[:, 0].mean():.0f} | " + " | ".join(told(entries[:, k], 3) for k in range(1, entries.shape[1])) + " |")
+    for name in alone[0][1]:
+        entries = np.array([of_parallax[name] for _, of_parallax in alone])
+        stars, median, scatter = entries[:, 0].mean(), told(entries[:, 1], 2), told(entries[:, 2], 2)
+        print(f"\nPulls of ϖ by likelihood alone, {name}: {stars:.0f} stars, median {median}, MAD-σ {scatter}")
     print()
     magnitudes = np.array(magnitudes)
     spread = magnitudes[:, 1:].std(axis=0, ddof=1) if len(magnitudes) > 1 else np.zeros(2)

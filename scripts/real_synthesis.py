@@ -8,7 +8,7 @@ FOLDER of --data holds the project's `synthetic_spectra`. Needs numpy and pyarro
 beginning with number s: five seeds leave out each once. Every training is a line of results.jsonl.
 
 Cases: scattered (references whose [X/Fe] are scattered, a committee of networks), single (one network in place of the committee),
-alpha (references on the track of alpha), none (no gradients), noisy (scattered; spectra with noise of S/N 20-120, four draws each),
+alpha (references on the track of alpha), both (scattered references, and those on the track whose stars are not held out), none (no gradients), noisy (scattered; spectra with noise of S/N 20-120, four draws each),
 blue (4005-5500 A: fewer references and spectra), giants (log g < 3.5, scattered references), second (the same giants with gradients
 of an independent code). The other families of models, as scattered and with their own defaults: polynomials, low_degree (fewer
 terms), joint (one network of 300 and 300 neurons).
@@ -55,6 +55,7 @@ CASES = {
     "scattered": {},
     "single": {"committee": 1},
     "alpha": {},
+    "both": {},
     "none": {"regularisation": 0.0},
     "noisy": {},
     "blue": {},
@@ -71,6 +72,8 @@ FAMILIES = {
     "joint": ("joint_network", JointNetwork, "network.safetensors", {}),
 }
 NETWORKS = ("pixel_networks", Networks, "networks.safetensors", TRAINING)
+# Stars of two libraries are the same where T_eff, log g and [Fe/H] agree within this.
+SAME_STAR = np.array([100.0, 0.1, 0.1])
 SECOND_NAMES = {"feh": "mh", **{name: name.split("_")[0] + "m" for name in LABELS[4:]}}
 
 
@@ -134,6 +137,11 @@ def experiment(case, seed, data, output, program, threads):
     library, training = select(references, ~of_fold(references)), select(stars, ~of_fold(stars))
     if case == "alpha":
         library, _ = joined(data, "gradients_alpha_track", "reference", case)
+    if case == "both":
+        track, _ = joined(data, "gradients_alpha_track", "reference", case)
+        distance = np.abs(track["labels"][:, None, [0, 1, 3]] - fresh["labels"][None, :, [0, 1, 3]]) / SAME_STAR
+        track = select(track, ~(distance < 1).all(2).any(1))
+        library = {name: np.concatenate([library[name], track[name]]) for name in ("labels", "flux", "gradient")}
     if case == "second":
         library = second_code(data, wavelength, stars["labels"])
 

@@ -4,12 +4,12 @@
 use ndarray::{Array2, s};
 use photosphere::error::Result;
 use photosphere::infer::audit::{AuditOptions, audit};
-use photosphere::infer::{Engine, Estimates, FitOptions, StartOptions, fit, read_options};
+use photosphere::infer::{Engine, Estimates, FitOptions, SecondStarOptions, StartOptions, fit, read_options};
 use photosphere::model::{Effect, FluxJet, ForwardModel, LN_CURVE, Parameter, Registry, StarParameters, Transform};
 use photosphere::observations::{Grid, Observations};
 use photosphere::optimise::{LevenbergMarquardt, Method};
 use photosphere::prior::MixtureFit;
-use photosphere::simulate::{Labels, SpectralEnergy, SurveyConfig, simulate, truth};
+use photosphere::simulate::{Labels, PhaseShares, SpectralEnergy, SurveyConfig, simulate, truth};
 use photosphere::statistics::{chi_square_tail, median, pull_statistics};
 use photosphere::table::{Column, Table, Values};
 use photosphere::tensor::{Device, Jet, Precision, WeightSpecification, Weights, to_f64};
@@ -125,6 +125,51 @@ fn likelihood_pulls_of_single_stars_are_standard_normal() {
     let converged = estimates.flags.iter().filter(|flags| **flags & photosphere::infer::flags::NOT_CONVERGED == 0).count();
     println!("{converged} of {} converged", estimates.len());
     assert!(converged as f64 >= 0.995 * estimates.len() as f64);
+}
+
+/// Two stars in one, by an effect of somebody else's: pairs with mass ratios of 0.4 to 0.8 are found where
+/// the parallax is good, single stars are not, and both stars have the labels that they have.
+#[test]
+fn pairs_are_found_with_the_true_emulator() {
+    let trained = true_model();
+    let options = FitOptions { second_star: SecondStarOptions { fit: true, ..SecondStarOptions::default() }, ..options() };
+    let survey = |binary_fraction: f64, mass_ratios: [f64; 2]| SurveyConfig {
+        n_stars: 300,
+        first_star: 6_500_000,
+        labelled_fraction: 0.0,
+        binary_fraction,
+        mass_ratios,
+        phases: PhaseShares { main_sequence: 1.0, subgiant: 0.0, red_giant: 0.0, red_clump: 0.0 },
+        g_limits: [10.0, 14.0],
+        ..Default::default()
+    };
+    let flagged = |estimates: &Estimates| -> Vec<usize> {
+        (0..estimates.len()).filter(|&star| estimates.flags[star] & photosphere::infer::flags::SECOND_STAR != 0).collect()
+    };
+    let singles = fit(&trained, &observe(simulate(&survey(0.0, [1.0, 1.0])).unwrap(), &trained), &options).unwrap();
+    let table = simulate(&survey(1.0, [0.4, 0.8])).unwrap();
+    let pairs = fit(&trained, &observe(table.clone(), &trained), &options).unwrap();
+    let (false_alarms, found) = (flagged(&singles), flagged(&pairs));
+    println!("flagged: {} of {} singles, {} of {} pairs", false_alarms.len(), singles.len(), found.len(), pairs.len());
+    let second = pairs.second_star.as_ref().unwrap();
+    for (name, of_truth) in [
+        ("pair_teff", "true_teff"),
+        ("pair_feh", "true_feh"),
+        ("pair_logg", "true_logg"),
+        ("pair_extinction", "true_extinction"),
+        ("pair_parallax", "true_parallax"),
+        ("companion_teff", "true_companion_teff"),
+        ("companion_logg", "true_companion_logg"),
+    ] {
+        let (p, truth) =
+            (second.names().position(|other| other == name).unwrap(), table.column(of_truth).unwrap().to_f64().unwrap());
+        let pull = |&star: &usize| (second.values[[star, p]] - truth[star]) / second.errors[[star, p]];
+        let pulls: Vec<f64> = found.iter().map(pull).filter(|pull| pull.is_finite()).collect();
+        let pulls = pull_statistics(&pulls);
+        println!("{name}: median {:+.2}, MAD-sigma {:.2}", pulls.median.value, pulls.scatter.value);
+        assert!(pulls.median.value.abs() < 1.5 && (0.4..2.0).contains(&pulls.scatter.value), "{name}");
+    }
+    assert!(false_alarms.len() <= 9 && found.len() >= 150, "{} {}", false_alarms.len(), found.len());
 }
 
 /// Bit 3 is a tail probability of what was fitted: good stars with 8 bands, most of whose parameters the

@@ -89,8 +89,9 @@ fn dwarfs_that_may_be_giants_say_so_with_both_values() {
         (0..N_STARS).filter(is_pair).collect()
     };
     let (close, far) = (of_pairs(0.0, 4.0), of_pairs(4.0, 18.0));
-    // Observed: 43 of 43, and 56 of 62; what is missed is mostly beyond 12, where no start promises it.
-    for (name, pairs, least) in [("below 4", &close, 0.95), ("4 to 18", &far, 0.8)] {
+    // Observed: 29 of 29, and 89 of 89. (Of the model of before 43 of 43, and 55 of 62: what was missed was
+    // mostly beyond 12, where no start promises it.)
+    for (name, pairs, least) in [("below 4", &close, 0.95), ("4 to 18", &far, 0.9)] {
         let flagged = pairs.iter().filter(|star| is_flagged(star)).count();
         println!("pairs 1 dex apart, −2 ln P worse by {name}: {} of which {flagged} flagged", pairs.len());
         assert!(pairs.len() >= 10 && flagged as f64 >= least * pairs.len() as f64, "{name}");

@@ -161,6 +161,41 @@ fn a_training_finds_how_the_curve_varies() {
     assert!(metallicity_with_xi[0].abs() < 0.35 && metallicity_with_xi[1] < -0.8);
 }
 
+/// Where ξ is measured its scale is that of the measurements, not that of its prior. (Brought to the prior's
+/// after every stage, and back to the measurements, s(λ) went to zero.)
+#[test]
+fn measured_values_of_the_variation_set_its_scale() {
+    const SCALE: f64 = 0.15;
+    let survey = SurveyConfig { n_stars: 2500, r_v_scatter: 0.3, ..Default::default() };
+    let mut overlap = simulate(&survey).unwrap();
+    let xi = overlap.column("true_xi").unwrap().clone();
+    let measured = xi.to_f64().unwrap().into_iter().map(|xi| SCALE * xi).collect();
+    for (name, values) in [("xi", measured), ("xi_error", vec![0.05; 2500])] {
+        let mut column = Column { values: Values::Float64(values), ..xi.clone() };
+        column.schema.name = name.into();
+        overlap.push(column).unwrap();
+    }
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(directory.join("models/recipes/xp.toml")).unwrap();
+    let text = text.replacen("kind = \"extinction\"", "kind = \"extinction\"\nvariation = true\nshape_scatter = 0.3", 1);
+    let mut recipe = Recipe::parse(&text, "xp").unwrap();
+    recipe.data.constraints.push("xi".into());
+    let read = ReadOptions { constraints: recipe.data.constraints.clone(), ..Default::default() };
+    let stars = Observations::from_table(overlap, &read).unwrap();
+    let trained = train(&recipe, &stars, &Registry::standard(), &Device::cpu(), None, &mut |_, _| Ok(())).unwrap().0;
+    let new = simulate(&SurveyConfig { n_stars: 1500, first_star: 8_000_000, binary_fraction: 0.0, seed: 5, ..survey }).unwrap();
+    let truth = |name: &str| new.column(name).unwrap().to_f64().unwrap();
+    let (xi, reddening) = (truth("true_xi"), truth("true_extinction"));
+    let options = FitOptions::default().likelihood_only();
+    let fitted = fit(&trained, &Observations::from_table(new, &read_options(&trained, &options)).unwrap(), &options).unwrap();
+    let at = fitted.parameters.iter().position(|(name, _, _)| name == "xi").unwrap();
+    let dusty: Vec<usize> = (0..1500).filter(|&i| reddening[i] > 0.4 && fitted.flags[i] < 8).collect();
+    let found: Vec<f64> = dusty.iter().map(|&i| fitted.values[[i, at]]).collect();
+    let [slope, r] = line(&dusty.iter().map(|&i| SCALE * xi[i]).collect::<Vec<_>>(), &found);
+    println!("{} stars with E > 0.4: slope {slope:.2} on the scale of the measurements, r {r:.3}", dusty.len());
+    assert!((0.7..1.3).contains(&slope) && r > 0.7);
+}
+
 /// Slope of y over x, and the correlation.
 fn line(x: &[f64], y: &[f64]) -> [f64; 2] {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;

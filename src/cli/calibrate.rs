@@ -7,6 +7,7 @@ use super::settings::Settings;
 use super::training_task::read_tables;
 use crate::catalogue::flags::BASIC_CUT;
 use crate::error::{Error, Result};
+use crate::infer::flags::MISSING_CONSTRAINT;
 use crate::infer::{FitOptions, Fitter, read_options};
 use crate::model::{Calibration, check_measured};
 use crate::observations::Observations;
@@ -75,7 +76,18 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let fitter = Fitter::new(trained.clone(), &FitOptions { constraints: constraints.clone(), ..usual })?;
     tracing::info!("fitting {} stars with their measured {}", stars.len(), constraints.join(", "));
     let estimates = fitter.fit_in_stages(&stars, &|_| interrupt::check(|| place.clone(), "Nothing was written."))?;
-    let good: Vec<usize> = (0..stars.len()).filter(|&star| estimates.flags[star] < BASIC_CUT).collect();
+    // A star that lacks some of the measured values tells of the others.
+    let is_good = |flags: i32| flags & !MISSING_CONSTRAINT < BASIC_CUT;
+    let good: Vec<usize> = (0..stars.len()).filter(|&star| is_good(estimates.flags[star])).collect();
+    for name in &constraints {
+        let n_without = good.iter().filter(|&&star| stars.constraint(name, star).is_none()).count();
+        if n_without > 0 {
+            tracing::info!(
+                "{n_without} of the {} stars in the basic cut have no measured {name}, and tell of the others",
+                good.len()
+            );
+        }
+    }
     let too_few = |found: String| {
         Error::data(&place)
             .found(found)
@@ -89,7 +101,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     let LearnedCalibration { calibration: learned, unresolved_pairs } =
         learned.ok_or_else(|| too_few(format!("{} stars that tell nothing in common", good.len())))?;
 
-    let learned = with_former(&trained, learned, &constraints);
+    let learned = with_former(&trained, learned);
 
     let factors = label_errors(fitter.model(), &stars, (&good, &estimates.coordinates), &constraints, Some(&learned))?;
     factors.iter().filter_map(LabelError::warning).for_each(warn_once);
@@ -126,21 +138,20 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
 }
 
 /// What was learned, with what the model knew of parameters that these stars do not tell.
-fn with_former(trained: &TrainedModel, learned: Calibration, constraints: &[String]) -> Calibration {
+fn with_former(trained: &TrainedModel, learned: Calibration) -> Calibration {
     let space = &trained.model.space;
     let Some(former) = &trained.model.calibration else { return learned };
     let positions = 0..space.len();
     let kept: Vec<usize> = positions
-        .filter(|&position| {
-            !constraints.contains(&space.parameters[position].name) && former.covariance[position][position] > 0.0
-        })
+        .filter(|&position| learned.covariance[position][position] == 0.0 && former.covariance[position][position] > 0.0)
         .collect();
     if kept.is_empty() {
         return learned;
     }
     let names: Vec<&str> = kept.iter().map(|&position| space.parameters[position].name.as_str()).collect();
     warn_once(format!(
-        "no star has a measured {}: the errors of its zero points stay what they were, without what they have in common with the others",
+        "no star, or too few beside others like them, have a measured {}: the errors of its zero points stay what they were, without what \
+         they have in common with the others",
         names.join(" or ")
     ));
     learned.at_least(&former.only(&kept))

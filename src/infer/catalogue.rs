@@ -38,6 +38,9 @@ impl Estimates {
             let derived = self.derived.iter().map(|(derived, _)| (derived.name.as_str(), derived.unit.as_str()));
             diagnostics.extend(posterior.columns(&fitted, &derived.collect::<Vec<_>>()));
         }
+        if let Some(second_star) = &self.second_star {
+            diagnostics.extend(second_star.columns());
+        }
         let columns = CatalogueColumns {
             derived: derived.collect(),
             diagnostics,

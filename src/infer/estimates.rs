@@ -1,6 +1,7 @@
 //! What a fit says of every star.
 
 use super::sampled::SampledPosterior;
+use super::second_star::SecondStars;
 use crate::catalogue;
 use crate::model::Derived;
 use crate::residuals::Responses;
@@ -52,6 +53,8 @@ pub struct Estimates {
     pub confidence: Vec<(String, Vec<f64>)>,
     /// Posteriors by weighted draws, where the options want them.
     pub posterior: Option<SampledPosterior>,
+    /// Fits of two stars to every star, where the options want them.
+    pub second_star: Option<SecondStars>,
     /// What the residuals say of offsets of the data; of no star where they are not judged.
     pub residuals: Responses,
 }

@@ -16,6 +16,7 @@ use super::residuals::{ResidualMaker, mark};
 use super::sampled::{PosteriorMethod, SampledPosterior};
 use super::searches::{Search, Searches};
 use super::second_optimum::Separations;
+use super::second_star::PairFits;
 use super::start::StartGrid;
 use crate::catalogue;
 use crate::error::{Error, Result};
@@ -47,6 +48,8 @@ pub struct Fitter {
     /// The same without the Jacobians of the options, where these have them: the density whose integrals are
     /// wanted.
     natural: Option<Setup>,
+    /// Fits of two stars, where the options want them.
+    pairs: Option<PairFits>,
     starts: StartGrid,
     /// Another model that says where fits start, and its hash.
     pub(super) guide: Option<FitGuide>,
@@ -90,6 +93,7 @@ impl Fitter {
         let setup = Setup::new(trained.into(), options)?;
         let without = FitOptions { jacobians: false, ..options.clone() };
         let natural = options.jacobians.then(|| Setup::new(setup.trained.clone(), &without)).transpose()?;
+        let pairs = options.second_star.fit.then(|| PairFits::new(&setup)).transpose()?;
         let trained = &setup.trained;
         let starts =
             StartGrid::new(&setup.model, &trained.prior, (&setup.held, &setup.fixed), (&options.start, options.mixture_prior))?;
@@ -107,7 +111,7 @@ impl Fitter {
         }
         let is_free = |name: &&String| setup.model.space.position(name).is_ok_and(|position| !setup.held.contains(&position));
         let judged = setup.constraints.iter().filter(is_free).cloned().collect();
-        Ok(Self { setup, natural, starts, guide: None, labels, derived, groups, judged, judges: false })
+        Ok(Self { setup, natural, pairs, starts, guide: None, labels, derived, groups, judged, judges: false })
     }
 
     /// With the residuals of all stars as the check of a catalogue wants them.
@@ -172,6 +176,11 @@ impl Fitter {
             guided = guide.starts(&self.setup.model, observations)?;
             reached(FitStage::Start)?;
         }
+        let of_pairs = self.pairs.as_ref().map(|pairs| (pairs, pairs.problem(observations)));
+        let pairs = match &of_pairs {
+            Some((pairs, problem)) => Some((*pairs, problem, pairs.posterior(problem)?)),
+            None => None,
+        };
         let sampler = &Sampler::new(natural, natural_posterior, options.posterior, options.start.seed);
         let block = Block {
             problem,
@@ -179,6 +188,7 @@ impl Fitter {
             natural,
             natural_posterior,
             sampler,
+            pairs: pairs.as_ref(),
             bounds,
             separations,
             observations,
@@ -210,6 +220,8 @@ impl Fitter {
             let missing = asked.into_iter().any(|name| observations.constraint(name, star).is_none());
             estimates.flags[star] |= flags::of_input(observations.input_flags[star]);
             estimates.flags[star] |= if missing { flags::MISSING_CONSTRAINT } else { 0 };
+            let is_pair = estimates.second_star.as_ref().is_some_and(|second| second.is_flagged(star));
+            estimates.flags[star] |= if is_pair { flags::SECOND_STAR } else { 0 };
             if self.judges {
                 estimates.residuals.marks[star] = mark(estimates.flags[star]);
             }
@@ -228,6 +240,8 @@ struct Block<'a> {
     natural: &'a Problem<'a>,
     natural_posterior: &'a Posterior<'a>,
     sampler: &'a Sampler<'a>,
+    /// Fits of two stars, where there are any.
+    pairs: Option<&'a (&'a PairFits, &'a Problem<'a>, Posterior<'a>)>,
     bounds: &'a Bounds,
     separations: &'a Separations,
     observations: &'a Observations,
@@ -268,6 +282,13 @@ impl Block<'_> {
         reached(FitStage::Description)?;
         if options.posterior.method == PosteriorMethod::Importance {
             parts.iter_mut().try_for_each(|part| self.sample(part))?;
+            reached(FitStage::Posterior)?;
+        }
+        if let Some((pairs, problem, posterior)) = self.pairs {
+            let model = self.problem.model;
+            for part in &mut parts {
+                part.pairs = pairs.fit((problem, posterior), part, model, |star| breadth(&star))?;
+            }
             reached(FitStage::Posterior)?;
         }
         Ok(parts)
@@ -380,6 +401,7 @@ impl Block<'_> {
             shared,
             widening,
             sampled: Vec::new(),
+            pairs: Vec::new(),
             residuals: Responses::none(0, &fitter.groups, &fitter.judged),
             degrees_of_freedom,
             values,
@@ -473,6 +495,7 @@ fn empty(fitter: &Fitter, posterior: &Posterior<'_>, observations: &Observations
         confidence: Vec::new(),
         posterior: (fitter.options().posterior.method == PosteriorMethod::Importance)
             .then(|| SampledPosterior::empty(n, f, fitter.derived.len())),
+        second_star: fitter.pairs.as_ref().map(|pairs| pairs.empty(n)),
         residuals: Responses::none(if fitter.judges { n } else { 0 }, &fitter.groups, &fitter.judged),
     }
 }

@@ -27,9 +27,10 @@ pub const MISSING_CONSTRAINT: i32 = 1 << 14;
 pub const CONSTRAINT_VIOLATED: i32 = 1 << 15;
 pub const AT_LIMIT: i32 = 1 << 16;
 pub const POOR_SAMPLE: i32 = 1 << 17;
+pub const SECOND_STAR: i32 = 1 << 18;
 
 /// Every bit of a catalogue of fits.
-pub const FLAGS: [Flag; 18] = [
+pub const FLAGS: [Flag; 19] = [
     Flag::new(1, "poor_confidence_teff", "confidence of teff below 0.5 (unset without classifiers)"),
     Flag::new(1 << 1, "poor_confidence_feh", "confidence of feh below 0.5"),
     Flag::new(1 << 2, "poor_confidence_logg", "confidence of logg below 0.5"),
@@ -60,6 +61,11 @@ pub const FLAGS: [Flag; 18] = [
         "poor_sample",
         "the posterior's draws say little: their effective number is below the option posterior.least_effective, or the \
          tail of their weights unreliable",
+    ),
+    Flag::new(
+        SECOND_STAR,
+        "second_star",
+        "two stars fit better than one: pair_delta_loss above the option second_star.flag_above (columns pair_... and companion_...)",
     ),
 ];
 

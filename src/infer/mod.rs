@@ -25,6 +25,7 @@ mod residuals;
 mod sampled;
 mod searches;
 mod second_optimum;
+mod second_star;
 mod start;
 mod truncated;
 
@@ -38,3 +39,4 @@ pub(crate) use quality::is_poor;
 pub use reading::read_options;
 pub use sampled::{PosteriorMethod, PosteriorOptions, SampledPosterior};
 pub use second_optimum::SecondOptimumOptions;
+pub use second_star::{SecondStarOptions, SecondStars};

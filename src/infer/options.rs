@@ -3,6 +3,7 @@
 use super::engine::Engine;
 use super::sampled::{PosteriorMethod, PosteriorOptions};
 use super::second_optimum::SecondOptimumOptions;
+use super::second_star::SecondStarOptions;
 use crate::error::{Error, Result};
 use crate::model::{ParameterSpace, Role, Transform, check_held};
 use crate::optimise::{Method, Minimiser};
@@ -46,6 +47,8 @@ pub struct FitOptions {
     pub second_optimum: SecondOptimumOptions,
     /// How posteriors are described besides the optimum.
     pub posterior: PosteriorOptions,
+    /// Whether, and how, two stars are fitted to every star besides.
+    pub second_star: SecondStarOptions,
     pub optimiser: Method,
     /// Whether the exact Hessian's smallest eigenvalue is computed (eq. 20).
     pub exact_hessian: bool,
@@ -116,6 +119,7 @@ impl Default for FitOptions {
             start: StartOptions::default(),
             second_optimum: SecondOptimumOptions::default(),
             posterior: PosteriorOptions::default(),
+            second_star: SecondStarOptions::default(),
             optimiser: Method::default(),
             exact_hessian: true,
             chunk: 512,
@@ -163,6 +167,12 @@ impl FitOptions {
         if let Some(constraints) = &request.constraints {
             options.constraints.clone_from(constraints);
         }
+        if let Some(name) = first_repeated(request.hold.iter().map(|(name, _)| name.as_str())) {
+            return Err(Error::usage("--hold")
+                .found(format!("'{name}' twice"))
+                .expected("every parameter once")
+                .remedy("Say one value of it."));
+        }
         options.hold.extend(request.hold.iter().cloned());
         options.zero_points.extend(request.zero_points.iter().map(|(name, offset)| (name.clone(), *offset)));
         options.posterior.method = match request.posterior.as_deref() {
@@ -176,6 +186,7 @@ impl FitOptions {
                     .remedy(REMEDY));
             }
         };
+        options.second_star.fit |= request.second_star;
         options.start.seed = request.seed.unwrap_or(options.start.seed);
         options.validate()?;
         Ok(options)
@@ -232,6 +243,7 @@ impl FitOptions {
         }
         self.engine.validate(&self.optimiser)?;
         self.second_optimum.validate()?;
+        self.second_star.validate()?;
         for (option, numbers) in [("hold", &self.hold), ("offsets", &self.offsets)] {
             if let Some((name, value)) = numbers.iter().find(|(_, value)| !value.is_finite()) {
                 return fault(&format!("{option}.{name}"), value.to_string(), "a finite number");

@@ -69,6 +69,7 @@ impl Estimator for Fitter {
         let usual = FitOptions::default();
         let options = FitOptions {
             posterior: usual.posterior,
+            second_star: usual.second_star,
             chunk: usual.chunk,
             device_memory: usual.device_memory,
             zero_points: usual.zero_points,

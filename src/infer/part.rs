@@ -3,6 +3,7 @@
 use super::estimates::Estimates;
 use super::modes::Modes;
 use super::sampled::StarPosterior;
+use super::second_star::PairOfStar;
 use crate::residuals::Responses;
 use ndarray::{Array2, Array3, ArrayView2, Axis};
 
@@ -33,6 +34,8 @@ pub(super) struct Part {
     pub widening: Array3<f64>,
     /// Posteriors by weighted draws, of all stars or none.
     pub sampled: Vec<Option<StarPosterior>>,
+    /// Fits of two stars, of all stars or none.
+    pub pairs: Vec<Option<PairOfStar>>,
     pub residuals: Responses,
 }
 
@@ -65,6 +68,9 @@ impl Part {
         estimates.second_weight[star] = self.second_weight[i];
         if let (Some(posterior), Some(found)) = (&mut estimates.posterior, self.sampled.get(i).and_then(Option::as_ref)) {
             posterior.put(star, found);
+        }
+        if let (Some(pairs), Some(found)) = (&mut estimates.second_star, self.pairs.get(i).and_then(Option::as_ref)) {
+            pairs.put(star, found);
         }
     }
 }

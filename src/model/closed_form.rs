@@ -21,6 +21,9 @@ pub enum ClosedForm {
         /// ξ, s `[W]` and the factor (0 or 1) of s per wavelength.
         variation: Option<(String, String, Vec<f64>)>,
     },
+    /// f += the flux that the network makes of other labels, between network and dust: of every label that
+    /// is another one, its name and that of the parameter in its place.
+    SecondStar { replaced: Vec<(String, String)> },
     /// f *= ϖ².
     Distance { parallax: String },
 }

@@ -3,6 +3,7 @@
 use super::closed_form::ClosedForm;
 use super::derived::Derived;
 use super::parameter::{Parameter, ParameterSpace, Transform};
+use super::registry::AnyEffect;
 use crate::error::{Error, Result};
 use crate::observations::Grid;
 use crate::tensor::{Device, Jet, Order, Tensor, WeightSpecification, Weights};
@@ -24,6 +25,14 @@ pub trait Effect: Debug + Clone + Send + Sync + Serialize + DeserializeOwned + '
     /// # Errors
     /// Names the key and what it allows.
     fn validate(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Checks the configuration for a data vector on `grid`, before a training.
+    ///
+    /// # Errors
+    /// Names the key and what it allows.
+    fn validate_on(&self, _grid: &Grid) -> Result<()> {
         Ok(())
     }
 
@@ -85,18 +94,59 @@ pub trait Effect: Debug + Clone + Send + Sync + Serialize + DeserializeOwned + '
 }
 
 /// The parameters of a batch of stars as jets.
+#[derive(Clone)]
 pub struct StarParameters<'a> {
     space: &'a ParameterSpace,
     coordinates: Tensor<2>,
     free: &'a [usize],
     order: Order,
     device: &'a Device,
+    /// The effects before the one that reads the parameters.
+    before: &'a [Box<dyn AnyEffect>],
+    /// Positions of parameters that another one stands for, and of that.
+    replaced: Vec<(usize, usize)>,
 }
 
 impl<'a> StarParameters<'a> {
     /// `coordinates [N, P]` of all parameters, of which `free` are the independent variables of the jets.
     pub fn new(space: &'a ParameterSpace, coordinates: Tensor<2>, free: &'a [usize], order: Order, device: &'a Device) -> Self {
-        Self { space, coordinates, free, order, device }
+        Self { space, coordinates, free, order, device, before: &[], replaced: Vec::new() }
+    }
+
+    /// The same for the effect that follows `before`.
+    pub(super) fn after(&self, before: &'a [Box<dyn AnyEffect>]) -> Self {
+        Self { before, ..self.clone() }
+    }
+
+    /// The flux that the effects before this one make of another star, some of whose parameters have the
+    /// values of other parameters of the model: `replaced` are the names of the former and of the latter.
+    ///
+    /// # Errors
+    /// When there is no effect before this one, or a parameter is unknown or moved in another transform than
+    /// the one that stands for it.
+    pub fn flux_of_another(&self, replaced: &[(&str, &str)], weights: &Weights, grid: &Grid) -> Result<FluxJet> {
+        if self.before.is_empty() {
+            return Err(Error::model("flux of another star")
+                .found("no effect before the one that asks for it")
+                .expected("an emulator before it")
+                .remedy("Name the effects in the order in which they act."));
+        }
+        let mut another = self.clone();
+        for (name, by) in replaced {
+            let (position, source) = (self.space.position(name)?, self.space.position(by)?);
+            let [transform, of_source] = [position, source].map(|at| self.space.parameters[at].transform);
+            if transform != of_source {
+                return Err(Error::model(format!("parameter '{by}' in place of '{name}'"))
+                    .found(format!("{of_source:?} and {transform:?}"))
+                    .expected("one transform for both"));
+            }
+            another.replaced.push((position, source));
+        }
+        let mut flux = FluxJet::one(grid.len(), self.device);
+        for (i, effect) in self.before.iter().enumerate() {
+            flux = effect.apply(&another.after(&self.before[..i]), weights, grid, flux)?;
+        }
+        Ok(flux)
     }
 
     /// Where the tensors live.
@@ -111,7 +161,9 @@ impl<'a> StarParameters<'a> {
 
     /// Standardised coordinates of several parameters side by side, `[N, k]`.
     pub fn coordinates(&self, names: &[String]) -> Result<Jet> {
-        let positions = names.iter().map(|name| self.space.position(name)).collect::<Result<Vec<usize>>>()?;
+        let named = names.iter().map(|name| self.space.position(name)).collect::<Result<Vec<usize>>>()?;
+        let source = |at: &usize| self.replaced.iter().find(|(position, _)| position == at).map_or(*at, |(_, source)| *source);
+        let positions: Vec<usize> = named.iter().map(source).collect();
         let n = self.coordinates.dims()[0];
         let contiguous = positions.windows(2).all(|pair| pair[1] == pair[0] + 1);
         let value = if contiguous && !positions.is_empty() {
@@ -121,7 +173,17 @@ impl<'a> StarParameters<'a> {
         };
         let columns: Vec<Option<usize>> =
             positions.iter().map(|position| self.free.iter().position(|free| free == position)).collect();
-        Ok(Jet::variables(value, &columns, self.order, self.device))
+        let jet = Jet::variables(value, &columns, self.order, self.device);
+        if positions == named {
+            return Ok(jet);
+        }
+        // From the standardisation of what stands for a parameter to the parameter's own.
+        let pairs =
+            positions.iter().zip(&named).map(|(&source, &at)| (&self.space.parameters[source], &self.space.parameters[at]));
+        let (scale, offset): (Vec<f64>, Vec<f64>) =
+            pairs.map(|(source, own)| (source.scale / own.scale, (source.centre - own.centre) / own.scale)).unzip();
+        let row = |values: &[f64]| Jet::constant(self.device.tensor(values, [1, values.len()]));
+        Ok(jet.mul(&row(&scale)).add(&row(&offset)))
     }
 
     /// The model value of a parameter, `[N, 1]`.

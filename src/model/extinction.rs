@@ -12,7 +12,7 @@ use super::parameter::{GaussianPrior, Parameter};
 use crate::error::{Error, Result};
 use crate::observations::Grid;
 use crate::tensor::{Device, Tensor, WeightSpecification, Weights};
-use crate::text::first_repeated;
+use crate::text::{first_repeated, shortened};
 use serde::{Deserialize, Serialize};
 
 /// Subtracts E·R(λ; ξ) from ln flux. E is moved as ln E, which keeps it positive, unless a run chooses
@@ -77,6 +77,10 @@ fn cardelli_index() -> f64 {
 /// Magnitudes from which E starts where nothing is measured, and the most that a search may take.
 const START: f64 = 0.1;
 const LARGEST: f64 = 100.0;
+/// Least width of the prior of ξ: below, s(λ) would have to be as much larger, and rounding decides.
+const LEAST_SCATTER: f64 = 0.01;
+/// Characters of the names of fluxes in a message.
+const NAMES_SHOWN: usize = 200;
 
 /// Name of the tensor b(λ) = ln R(λ; ξ = 0), shape `[W]`.
 pub const LN_CURVE: &str = "extinction.ln_curve";
@@ -93,10 +97,17 @@ impl Effect for Extinction {
                 .expected("a positive number")
                 .remedy("Leave the key out for 1.61 (Cardelli, Clayton & Mathis 1989)."));
         }
-        if !(self.shape_scatter > 0.0 && self.shape_scatter <= 1.0) {
+        let of_variation = [("shape_scatter", self.shape_scatter != 1.0), ("shape", self.shape != xi())];
+        if let Some((key, _)) = of_variation.iter().find(|(_, is_given)| *is_given && !self.variation) {
+            return Err(Error::usage(format!("effect 'extinction', {key}"))
+                .found("it, of a curve that does not vary")
+                .expected("`variation = true` beside it")
+                .remedy("Add that key, or leave this one out."));
+        }
+        if !(self.shape_scatter >= LEAST_SCATTER && self.shape_scatter <= 1.0) {
             return Err(Error::usage("effect 'extinction', shape_scatter")
                 .found(self.shape_scatter.to_string())
-                .expected("a number above 0, at most 1")
+                .expected(format!("a number from {LEAST_SCATTER} to 1"))
                 .remedy("Leave the key out for 1 (as published), or take 0.3 for curves that follow xi nearly in proportion."));
         }
         check_names("extinction", &[("amount", &self.amount), ("shape", &self.shape)])?;
@@ -106,6 +117,18 @@ impl Effect for Extinction {
                 .expected("distinct names of bands")
                 .remedy("Name every band once.")),
             None => Ok(()),
+        }
+    }
+
+    /// The bands whose curve is fixed are there, unless they are the usual ones.
+    fn validate_on(&self, grid: &Grid) -> Result<()> {
+        let is_absent = |band: &&String| !grid.names.contains(band) && !mid_infrared().contains(band);
+        match self.fixed_bands.iter().find(is_absent) {
+            Some(band) if self.variation => Err(Error::usage("effect 'extinction', fixed_bands")
+                .found(format!("'{band}', which the observations do not have"))
+                .expected(format!("names of their fluxes ({})", shortened(&grid.names.join(", "), NAMES_SHOWN)))
+                .remedy("Correct the name (capitals count), or leave it out.")),
+            _ => Ok(()),
         }
     }
 
@@ -300,6 +323,26 @@ mod tests {
             .zip(offset)
             .map(|(row, offset)| offset + row.iter().map(|(at, factor)| factor * values[*at]).sum::<f64>())
             .collect()
+    }
+
+    #[test]
+    fn keys_that_would_do_nothing_are_refused() {
+        let of = |text: &str| toml::from_str::<Extinction>(text).unwrap();
+        let message = |text: &str| of(text).validate().unwrap_err().to_string();
+        assert!(message("shape_scatter = 0.3").contains("variation = true"));
+        assert!(message("shape = 'x'").contains("variation = true"));
+        assert!(message("variation = true\nshape_scatter = 1e-9").contains("from 0.01 to 1"));
+        assert!(of("variation = true\nshape_scatter = 0.3\nfixed_bands = []").validate().is_ok());
+        let grid = Grid::new(vec![500.0, 3350.0], vec!["g".into(), "w1".into()]).unwrap();
+        for (text, is_there) in [
+            ("variation = true\nfixed_bands = ['W1']", false),
+            ("variation = true\nfixed_bands = ['w3']", false),
+            ("variation = true\nfixed_bands = ['w1']", true),
+            ("variation = true", true),
+            ("fixed_bands = ['w3']", true),
+        ] {
+            assert_eq!(of(text).validate_on(&grid).is_ok(), is_there, "{text}");
+        }
     }
 
     #[test]

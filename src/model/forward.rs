@@ -4,9 +4,10 @@
 use super::calibration::Calibration;
 use super::check::check_size;
 use super::derived::Derived;
-use super::effect::{FluxJet, StarParameters};
-use super::parameter::{ParameterSpace, Transform};
+use super::effect::{Effect, FluxJet, StarParameters};
+use super::parameter::{Parameter, ParameterSpace, Transform};
 use super::registry::{AnyEffect, Registry};
+use super::second_star::SecondStar;
 use crate::error::{Error, Result};
 use crate::observations::Grid;
 use crate::quantity::FLUX_UNIT;
@@ -42,6 +43,7 @@ impl ForwardModel {
     /// weights.
     pub fn new(registry: &Registry, effects: &[toml::Table], grid: Grid, seed: u64, device: &Device) -> Result<Self> {
         let effects = registry.effects(effects)?;
+        effects.iter().try_for_each(|effect| effect.validate_on(&grid))?;
         check_size(effects.iter().map(|effect| effect.n_weights(&grid)).fold(0, u128::saturating_add))?;
         let space = ParameterSpace::union(effects.iter().flat_map(|effect| effect.parameters()))?;
         let specifications: Vec<_> =
@@ -88,6 +90,41 @@ impl ForwardModel {
         Ok(())
     }
 
+    /// The same model, with the same weights, of two stars whose light is not resolved: the second one has
+    /// labels of its own, after the parameters of this model and in the standardisation of the first one's,
+    /// and shares all else. They have no prior here, and the range of the training.
+    ///
+    /// # Errors
+    /// When the model is one of two stars already, or lacks such a label.
+    pub fn with_second_star(&self, second: SecondStar) -> Result<Self> {
+        let fault = |found: String, expected: &str| {
+            Err(Error::usage("a second star").found(found).expected(expected).remedy("Fit without a second star."))
+        };
+        Effect::validate(&second)?;
+        if self.effects.iter().any(|effect| effect.kind() == SecondStar::KIND) {
+            return fault("a model of two stars already".into(), "a model of single stars");
+        }
+        let mut model = self.clone();
+        for (label, own) in second.replaced() {
+            let parameter = self.space.parameters.iter().find(|parameter| parameter.name == label && parameter.is_label());
+            let Some(parameter) = parameter else {
+                let of_model: Vec<&str> =
+                    self.space.parameters.iter().filter(|p| p.is_label()).map(|parameter| parameter.name.as_str()).collect();
+                return fault(format!("no label '{label}'"), &format!("some of {}", of_model.join(", ")));
+            };
+            if self.space.position(&own).is_ok() {
+                return fault(format!("a parameter '{own}'"), "none of that name");
+            }
+            model.space.parameters.push(second.of_label(parameter));
+        }
+        let reads_label = |effect: &dyn AnyEffect| effect.parameters().iter().any(Parameter::is_label);
+        let after = self.effects.iter().rposition(|effect| reads_label(effect.as_ref())).map_or(0, |last| last + 1);
+        model.effects.insert(after, Box::new(second));
+        // It is one of single stars.
+        model.calibration = None;
+        Ok(model)
+    }
+
     /// Number of global weights.
     pub fn n_weights(&self) -> usize {
         self.weights.n_values()
@@ -100,8 +137,8 @@ impl ForwardModel {
     pub fn flux(&self, coordinates: Tensor<2>, free: &[usize], order: Order) -> Result<Jet> {
         let star = StarParameters::new(&self.space, coordinates, free, order, &self.device);
         let mut flux = FluxJet::one(self.grid.len(), &self.device);
-        for effect in &self.effects {
-            flux = effect.apply(&star, &self.weights, &self.grid, flux)?;
+        for (i, effect) in self.effects.iter().enumerate() {
+            flux = effect.apply(&star.after(&self.effects[..i]), &self.weights, &self.grid, flux)?;
         }
         Ok(flux.linear())
     }

@@ -15,6 +15,7 @@ mod forward;
 mod parameter;
 mod registry;
 mod role;
+mod second_star;
 
 pub use calibration::{Calibration, CalibrationRegion};
 pub(crate) use check::{check_grid, check_held, check_kelvin, check_measured};
@@ -29,3 +30,4 @@ pub use forward::ForwardModel;
 pub use parameter::{GaussianPrior, Parameter, ParameterSpace, Transform};
 pub use registry::{AnyEffect, Registry};
 pub use role::Role;
+pub use second_star::SecondStar;

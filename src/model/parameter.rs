@@ -70,6 +70,20 @@ pub struct Parameter {
 }
 
 impl Parameter {
+    /// In what another declaration of the same name differs.
+    fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let scaling = |one: &Self| (one.model_units_per_file_unit, one.centre, one.scale);
+        let all = [
+            ("unit", self.unit != other.unit),
+            ("meaning", self.description != other.description || self.role != other.role),
+            ("transform", self.transform != other.transform || scaling(self) != scaling(other)),
+            ("range", self.range != other.range || self.start != other.start),
+            ("prior", self.prior != other.prior),
+            ("training range", self.training_range != other.training_range),
+        ];
+        all.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
+    }
+
     /// A parameter whose model unit is the file unit, without transform or standardisation.
     pub fn new(name: &str, unit: &str, description: &str) -> Self {
         Self {
@@ -239,8 +253,9 @@ impl ParameterSpace {
                 Some(other) if *other == parameter => {}
                 Some(other) => {
                     return Err(Error::model(format!("parameter '{}'", parameter.name))
-                        .found(format!("two declarations: {other:?} and {parameter:?}"))
-                        .expected("the same declaration in every effect that shares it"));
+                        .found(format!("two effects that declare it, with other {}", other.differences(&parameter).join(", ")))
+                        .expected("the same declaration in every effect that shares it")
+                        .remedy("Give one of the two another name (in the recipe, by the key that names it)."));
                 }
             }
         }

@@ -7,6 +7,7 @@ use super::effect::{Effect, FluxJet, StarParameters};
 use super::emulator::Emulator;
 use super::extinction::Extinction;
 use super::parameter::Parameter;
+use super::second_star::SecondStar;
 use crate::error::{Error, Result};
 use crate::observations::Grid;
 use crate::tensor::{Device, Tensor, WeightSpecification, Weights};
@@ -23,6 +24,8 @@ pub trait AnyEffect: Debug + Send + Sync {
     fn to_toml(&self) -> Result<toml::Table>;
     /// [`Effect::validate`].
     fn validate(&self) -> Result<()>;
+    /// [`Effect::validate_on`].
+    fn validate_on(&self, grid: &Grid) -> Result<()>;
     /// [`Effect::parameters`].
     fn parameters(&self) -> Vec<Parameter>;
     /// [`Effect::n_weights`].
@@ -61,6 +64,10 @@ impl<E: Effect> AnyEffect for E {
 
     fn validate(&self) -> Result<()> {
         Effect::validate(self)
+    }
+
+    fn validate_on(&self, grid: &Grid) -> Result<()> {
+        Effect::validate_on(self, grid)
     }
 
     fn parameters(&self) -> Vec<Parameter> {
@@ -123,9 +130,10 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The effects that photosphere brings: `emulator`, `extinction`, `distance`.
+    /// The effects that photosphere brings: `emulator`, `second_star`, `extinction`, `distance`.
     pub fn standard() -> Self {
-        Self { constructors: BTreeMap::new() }.with::<Emulator>().with::<Extinction>().with::<Distance>()
+        let none = Self { constructors: BTreeMap::new() };
+        none.with::<Emulator>().with::<SecondStar>().with::<Extinction>().with::<Distance>()
     }
 
     /// The same registry with one more effect.

@@ -17,7 +17,7 @@ pub enum FitStage {
     Optimum { n_evaluations: u64 },
     /// Covariances, exact Hessians and flags; of a direct prediction, all of it.
     Description,
-    /// Posteriors by weighted draws, where a fit makes them.
+    /// Posteriors by weighted draws and fits of two stars, where a fit makes them.
     Posterior,
 }
 

@@ -33,6 +33,8 @@ pub struct Request {
     pub hold: Vec<(String, f64)>,
     /// How posteriors are described (`laplace`, `importance`).
     pub posterior: Option<String>,
+    /// Whether two stars are fitted to every star besides.
+    pub second_star: bool,
     /// Magnitudes by which bands are too faint, by name.
     pub zero_points: BTreeMap<String, f64>,
     /// Where fits start, in place of draws of the prior.
@@ -59,6 +61,7 @@ impl Request {
             ("--constraint", self.constraints.is_some()),
             ("--hold", !self.hold.is_empty()),
             ("--posterior", self.posterior.is_some()),
+            ("--second-star", self.second_star),
             ("--zero-points", !self.zero_points.is_empty()),
             ("--start-from", self.start_from.is_some()),
         ];

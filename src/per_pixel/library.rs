@@ -149,11 +149,14 @@ impl GradientLibrary {
             }
             columns.push(k);
         }
-        if (self.resolution / resolution - 1.0).abs() > SAME_RESOLUTION {
+        if !self.has_resolution(resolution) {
             return Err(Error::data(&self.origin)
                 .found(format!("a resolution of {}", self.resolution))
                 .expected(format!("{resolution}, that of the training"))
-                .remedy("Smooth continuum and flux of the synthesis to the training's line spread, each apart, then divide."));
+                .remedy(
+                    "Smooth continuum and flux of the synthesis to the training's line spread, each apart, then divide; or have the library \
+                     smoothed (`smooth_library = true` in the recipe).",
+                ));
         }
         let pixels = self.pixels_for(wavelength)?;
         Ok(Self {
@@ -166,6 +169,11 @@ impl GradientLibrary {
             steps: columns.iter().map(|&k| self.steps[k]).collect(),
             ..self.clone()
         })
+    }
+
+    /// Whether its resolving power is this one, to a hundredth.
+    pub(super) fn has_resolution(&self, resolution: f64) -> bool {
+        (self.resolution / resolution - 1.0).abs() <= SAME_RESOLUTION
     }
 
     /// What makes a training with these references cheat: an abundance ratio (or any label) with little

@@ -1,5 +1,5 @@
-//! The pixels of a gradient library that make up those of a training: the same ones, or the mean over those
-//! that a wider one covers.
+//! The pixels of a gradient library that make up those of a training: the same ones, the mean over those that
+//! a wider one covers, or those within a line spread that is broader than the library's.
 
 use super::library::GradientLibrary;
 use crate::error::{Error, Result};
@@ -43,7 +43,51 @@ fn widths(wavelength: &[f64]) -> Vec<f64> {
     (0..wavelength.len()).map(of).collect()
 }
 
+/// Standard deviations of the line spread beyond which there is nothing.
+const REACH: f64 = 5.0;
+/// Full width at half maximum of a Gaussian, over its standard deviation.
+const WIDTH: f64 = 2.354_820_045;
+
 impl GradientLibrary {
+    /// The same library with the line spread of a lower resolving power (λ/FWHM, Gaussian): flux and gradients
+    /// are means of the pixels with weights exp(−Δλ²/2σ²), σ² that of the lower resolution less its own. As it
+    /// is where both are the same.
+    ///
+    /// Lines are smoothed after the division by the continuum, which is right where this changes little over
+    /// the line spread; at the ends of the library, and of its gaps, means are of what there is.
+    ///
+    /// # Errors
+    /// `Data` for a resolution above its own.
+    pub fn smoothed_to(&self, resolution: f64) -> Result<Self> {
+        if self.has_resolution(resolution) {
+            return Ok(self.clone());
+        }
+        if resolution > self.resolution {
+            return Err(Error::data(&self.origin)
+                .found(format!("a resolution of {}", self.resolution))
+                .expected(format!("{resolution} of the training, or more, from which it can be smoothed"))
+                .remedy("Compute the library with a narrower line spread."));
+        }
+        let width = (resolution.powi(-2) - self.resolution.powi(-2)).sqrt() / WIDTH;
+        let own = widths(&self.wavelength);
+        let of_pixel = |&at: &f64| {
+            let sigma = width * at;
+            let reach = REACH * sigma;
+            let first = self.wavelength.partition_point(|&other| other < at - reach);
+            let last = self.wavelength.partition_point(|&other| other <= at + reach);
+            let share = |pixel: usize| {
+                let width = if own[pixel].is_finite() { own[pixel] } else { 1.0 };
+                (pixel, (width * (-0.5 * ((self.wavelength[pixel] - at) / sigma).powi(2)).exp()) as f32)
+            };
+            let shares: Vec<(usize, f32)> = (first..last).map(share).collect();
+            let total: f32 = shares.iter().map(|(_, share)| share).sum();
+            shares.into_iter().map(|(pixel, share)| (pixel, share / total)).collect()
+        };
+        let pixels = PixelMeans(self.wavelength.iter().map(of_pixel).collect());
+        let (flux, gradient) = (pixels.mean(&self.flux), pixels.mean(&self.gradient));
+        Ok(Self { flux, gradient, resolution, ..self.clone() })
+    }
+
     /// What makes up the pixels of a training at `wavelength` (vacuum Å).
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use super::tensor_file::TensorWriter;
 use super::*;
 use crate::simulate::line_list::{LABELS, LineList, Population, References, Synthesis};
 use crate::testing::shared_data;
-use ndarray::Axis;
+use ndarray::{Array2, Axis};
 
 fn small() -> GradientLibrary {
     let list = LineList { n_pixels: 30, ..LineList::default() };
@@ -176,6 +176,40 @@ fn wider_pixels_are_means_of_those_of_the_library() {
     // A pixel that leaves the library.
     let beyond = [wide.clone(), vec![wide[5] + 5.0]].concat();
     assert!(library.for_training(&space, &beyond, library.resolution).unwrap_err().to_string().contains("make up"));
+}
+
+/// A Gaussian line of the library's line spread has that of the training afterwards, and the same equivalent
+/// width; a library is not made sharper.
+#[test]
+fn a_library_is_smoothed_to_a_lower_resolution() {
+    let wavelength: Vec<f64> = (0..400).map(|i| 5000.0 + 0.25 * f64::from(i)).collect();
+    let line = |resolution: f64| -> Vec<f32> {
+        let sigma = 5050.0 / (2.354_820_045 * resolution);
+        // The depth of a line of one equivalent width goes with the resolution.
+        let depth = |at: f64| 0.4 * resolution / 5000.0 * (-0.5 * ((at - 5050.0) / sigma).powi(2)).exp();
+        wavelength.iter().map(|&at| (1.0 - depth(at)) as f32).collect()
+    };
+    let flux = Array2::from_shape_vec((1, 400), line(5000.0)).unwrap();
+    let gradient = flux.mapv(|value| 1.0 - value).insert_axis(ndarray::Axis(1));
+    let library = GradientLibrary {
+        names: vec!["teff".into()],
+        units: vec!["K".into()],
+        wavelength: wavelength.clone(),
+        resolution: 5000.0,
+        labels: ndarray::array![[5000.0]],
+        flux,
+        gradient,
+        steps: vec![0.0],
+        origin: "made".into(),
+    };
+    let smooth = library.smoothed_to(2500.0).unwrap();
+    for ((found, expected), slope) in smooth.flux.iter().zip(line(2500.0)).zip(&smooth.gradient) {
+        assert!((found - expected).abs() < 4e-5, "{found} for {expected}");
+        assert!((slope - (1.0 - found)).abs() < 1e-6);
+    }
+    assert_eq!(smooth.resolution, 2500.0);
+    assert_eq!(library.smoothed_to(5010.0).unwrap(), library);
+    assert!(library.smoothed_to(8000.0).unwrap_err().to_string().contains("narrower line spread"));
 }
 
 /// The scattered references of the real synthesis pass, the α track is warned of.

@@ -1,6 +1,9 @@
 //! Catalogues: all labels from all pixels, with the full covariance and flags.
 
+use super::domain::Domain;
+use super::goodness::Fitted;
 use super::guide::LabelGuide;
+use super::line_spread::fault_of_line_spread;
 use super::package::SpectralCore;
 use crate::catalogue::flags::{Flag, description};
 use crate::catalogue::{CatalogueColumns, Estimates};
@@ -34,11 +37,16 @@ const RANGE_ERRORS: f64 = 3.0;
 const LARGEST_ERROR: f64 = 10.0;
 
 /// Every bit of a catalogue.
-pub const FLAGS: [Flag; 6] = [
+pub const FLAGS: [Flag; 7] = [
     Flag::new(
         flags::POOR_FIT,
         "poor_fit",
         "qflag_chi2 of 3 or more, or, where that is null, chi2 with a tail probability below 0.001 for n_dof degrees of freedom",
+    ),
+    Flag::new(
+        flags::UNLIKELY_LABELS,
+        "unlikely_labels",
+        "far from all stars of the training in T_eff, log g, [Fe/H] and other labels that are no abundance ratios",
     ),
     Flag::new(flags::NOT_CONVERGED, "not_converged", "not converged, or without errors: the flux does not tell the labels"),
     Flag::new(
@@ -63,6 +71,7 @@ pub(super) struct SpectralEstimator {
     /// Blocks of pixels whose residuals are judged together.
     groups: Groups,
     guide: Option<LabelGuide>,
+    domain: Option<Domain>,
 }
 
 impl SpectralEstimator {
@@ -89,7 +98,8 @@ impl SpectralEstimator {
                 core.id()
             ));
         }
-        Ok(Self { core, options, fitter, groups, guide })
+        let domain = Domain::of(core.space(), core.templates.view());
+        Ok(Self { core, options, fitter, groups, guide, domain })
     }
 }
 
@@ -186,9 +196,15 @@ fn mark(bits: i32) -> Mark {
     Mark {
         is_fitted: bits & flags::NOT_FITTED == 0,
         is_poor: bits & flags::POOR_FIT != 0,
-        is_outside: bits & flags::OUTSIDE_TRAINING_RANGE != 0,
+        is_outside: bits & (flags::OUTSIDE_TRAINING_RANGE | flags::UNLIKELY_LABELS) != 0,
         is_in_cut: bits < flags::BASIC_CUT,
     }
+}
+
+/// What χ² of the fit of a spectrum is judged by.
+pub(super) fn fitted(fits: &SpectrumFits, star: usize) -> Fitted {
+    let (chi_square, n_pixels) = (fits.chi_square[star], fits.n_pixels[star]);
+    Fitted { chi_square, n_pixels, n_parameters: fits.covariance.dim().1 }
 }
 
 /// Inverse variances `[N, W]` of observations: 0 for missing pixels.
@@ -196,12 +212,14 @@ pub(super) fn inverse_variance(observations: &Observations) -> Array2<f32> {
     observations.flux_error.mapv(|error| if error.is_finite() { 1.0 / (error * error) } else { 0.0 })
 }
 
-/// Signal-to-noise ratios of a pixel of normalised flux: the median of 1/σ over the good pixels.
+/// Signal-to-noise ratios of a pixel: the median of flux over error of the good pixels, as `prepare` writes
+/// it, whatever the level of the flux.
 pub(super) fn signal_to_noise(observations: &Observations) -> Vec<f64> {
-    let of = |errors: ndarray::ArrayView1<f32>| {
-        median(&errors.iter().filter(|error| error.is_finite()).map(|error| 1.0 / f64::from(*error)).collect::<Vec<f64>>())
+    let of = |(flux, errors): (ArrayView1<f32>, ArrayView1<f32>)| {
+        let good = flux.iter().zip(errors).filter(|(flux, error)| flux.is_finite() && error.is_finite());
+        median(&good.map(|(flux, error)| f64::from(*flux) / f64::from(*error)).collect::<Vec<f64>>())
     };
-    observations.flux_error.outer_iter().map(of).collect()
+    observations.flux.outer_iter().zip(observations.flux_error.outer_iter()).map(of).collect()
 }
 
 /// How fits of a model alone read observations.
@@ -235,6 +253,13 @@ impl Estimator for SpectralEstimator {
                 "column '{}': models of spectra take the errors of pixels for independent, and leave the covariance out (errors of \
                  labels are too small where pixels are correlated)",
                 columns::COVARIANCE
+            ));
+        }
+        if let Some(fault) = fault_of_line_spread(observations, self.core.card.resolution) {
+            warn_once(format!(
+                "model {}: {fault}, the resolution of its training: labels follow the width of lines. Take a model of that resolution, smooth \
+                 sharper spectra to it, or let broader ones be fitted (`broadening = true` in the options of the fit)",
+                self.core.id()
             ));
         }
         let mut weight = inverse_variance(observations);
@@ -306,12 +331,13 @@ impl SpectralEstimator {
         let space = self.core.space();
         let (n, l) = fits.labels.dim();
         let ratios = signal_to_noise(observations);
-        let per_pixel = |i: usize| fits.chi_square[i] / fits.n_pixels[i] as f64;
-        let quality: Vec<f64> = (0..n).map(|i| self.core.card.goodness.judge(ratios[i], per_pixel(i))).collect();
+        let quality: Vec<f64> = (0..n).map(|i| self.core.card.goodness.judge(ratios[i], fitted(&fits, i))).collect();
         let scaled = space.scale(fits.labels.view());
-        let is_label_outside = |i: usize, k: usize| {
-            let error = fits.covariance[[i, k, k]].sqrt() / space.width(k);
-            is_beyond(scaled[[i, k]].abs() - 0.5, error, fits.at_bound[i])
+        let error = |i: usize, k: usize| fits.covariance[[i, k, k]].sqrt() / space.width(k);
+        let is_label_outside = |i: usize, k: usize| is_beyond(scaled[[i, k]].abs() - 0.5, error(i, k), fits.at_bound[i]);
+        let is_far = |i: usize| {
+            let errors: Vec<f64> = (0..l).map(|k| error(i, k)).collect();
+            self.domain.as_ref().is_some_and(|domain| domain.is_outside(scaled.row(i), &errors))
         };
         let is_outside = |i: usize| (0..l).any(|k| is_label_outside(i, k));
         let is_poor_fit = |i: usize| match quality[i].is_nan() {
@@ -331,6 +357,7 @@ impl SpectralEstimator {
                 (fits.endings[i] == Ending::Unfinished, flags::NOT_CONVERGED),
                 (fits.endings[i] == Ending::Converged && !is_told(i), flags::NOT_CONVERGED),
                 (is_poor_fit(i), flags::POOR_FIT),
+                (is_far(i), flags::UNLIKELY_LABELS),
                 (is_outside(i), flags::OUTSIDE_TRAINING_RANGE),
                 (fits.at_bound[i], flags::AT_LIMIT),
             ]
@@ -382,7 +409,7 @@ impl SpectralEstimator {
                 ),
                 count("n_flux", "fluxes with a finite error", "meta.number", n_flux),
                 scalar("qflag_chi2", against, "stat.value", quality),
-                scalar("snr", "median of 1/error over the good pixels", "stat.snr", ratios),
+                scalar("snr", "median of flux over error of the good pixels", "stat.snr", ratios),
             ]
             .into_iter()
             .chain(squared.into_iter().flatten())

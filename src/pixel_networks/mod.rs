@@ -10,18 +10,23 @@
 //! | `pixel_checkpoints` | finished pixels of the first two, in a file |
 //! | `recipe` | what a training is told |
 //! | `training`, `trainable` | from observations to a package |
-//! | `sample_checks` | what a sample tells of a training before it begins |
+//! | `sample_checks`, `line_spread` | what a sample tells of a training before it begins |
+//! | `misfits` | single spectra of a training that its model does not describe |
 //! | `package` | the folder, and what commands know of it |
 //! | `estimator`, `guide` | catalogues; starts of fits from another model |
+//! | `domain` | whether a star lies where the training had some |
 //! | `goodness` | χ² against that of good spectra of the same signal-to-noise ratio |
 
 #[cfg(test)]
 mod broadening_tests;
+mod domain;
 mod estimator;
 mod goodness;
 mod guide;
 mod joint;
 mod joint_training;
+mod line_spread;
+mod misfits;
 mod networks;
 mod package;
 mod pixel_checkpoints;

@@ -23,6 +23,8 @@ pub struct SpectraRecipe<M: SpectralModel> {
     /// Resolving power λ/FWHM of the observations, which that of the library must be; 0 where there is no
     /// library.
     pub resolution: f64,
+    /// Whether a library of a higher resolving power is smoothed to that of the observations.
+    pub smooth_library: bool,
     /// Fraction of the stars, by identifier, that decide when to stop.
     pub validation_fraction: f64,
     /// Training stars from the most similar of which a fit begins.
@@ -38,6 +40,7 @@ impl<M: SpectralModel> Default for SpectraRecipe<M> {
             labels: ["teff", "logg", "feh"].map(String::from).to_vec(),
             library: None,
             resolution: 0.0,
+            smooth_library: false,
             validation_fraction: 0.1,
             templates: 200,
             training: M::Choices::default(),

@@ -1,7 +1,9 @@
 //! From observations with labels, and a gradient library, to a package.
 
-use super::estimator::{inverse_variance, signal_to_noise};
-use super::goodness::Goodness;
+use super::estimator::{fitted, inverse_variance, signal_to_noise};
+use super::goodness::{Fitted, Goodness};
+use super::line_spread::fault_of_line_spread;
+use super::misfits::{chi_square_per_pixel, doubt_of_misfits};
 use super::package::{PixelCard, SpectralPackage};
 use super::recipe::SpectraRecipe;
 use super::sample_checks;
@@ -132,6 +134,7 @@ pub fn train<M: SpectralModel>(
         }
         Some(library) => {
             weaknesses = library.require_agreement()?;
+            let library = if recipe.smooth_library { library.smoothed_to(recipe.resolution)? } else { library };
             Some(library.for_training(&space, &wavelength, recipe.resolution)?)
         }
         None => None,
@@ -152,6 +155,8 @@ pub fn train<M: SpectralModel>(
     }
     let set = TrainingSet { space: space.clone(), wavelength, spectra, validation: validation_spectra, library };
     let mut doubts = M::doubts(&set);
+    let of_line_spread = fault_of_line_spread(&observations.select(&training), recipe.resolution);
+    doubts.extend(of_line_spread.map(|fault| format!("{fault}, the resolution of the recipe")));
     doubts.iter().for_each(|doubt| tracing::warn!("{doubt}"));
     let trained = M::train(&set, &recipe.training, context)?;
     let compared = compared(&set, &recipe.training, &trained, context)?;
@@ -169,7 +174,7 @@ pub fn train<M: SpectralModel>(
     let mut weight = inverse_variance(&good);
     without(&untrained, &mut weight);
     let fits = fitter.fit(good.flux.view(), weight.view())?;
-    let per_pixel: Vec<f64> = fits.chi_square.iter().zip(&fits.n_pixels).map(|(chi, n)| chi / *n as f64).collect();
+    let judged: Vec<Fitted> = (0..validation.len()).map(|star| fitted(&fits, star)).collect();
     let is_trained = are_trained(&untrained, trained.pixels.len());
     let mean = |value: &dyn Fn(usize) -> f64| {
         let values = (0..trained.pixels.len()).filter(|&pixel| is_trained[pixel]).map(value);
@@ -178,6 +183,14 @@ pub fn train<M: SpectralModel>(
     let kept = |pixel: usize| trained.pixels[pixel].kept;
     let of_training = mean(&|pixel| kept(pixel).flux);
     let of_validation = (!validation.is_empty()).then(|| mean(&|pixel| kept(pixel).validation));
+    let of_validation_labels = trained.freed.as_ref().map_or(&set.validation.labels, |freed| &freed.validation);
+    let model = trained.model.engine();
+    let of_stars = [(taught, &set.spectra), (of_validation_labels, &set.validation)]
+        .map(|(labels, spectra)| chi_square_per_pixel(model.as_ref(), labels.view(), spectra));
+    if let Some(doubt) = doubt_of_misfits(&of_stars[0], |star| observations.ids[training[star]]) {
+        tracing::warn!("{doubt}");
+        doubts.push(doubt);
+    }
     if let Some(doubt) = of_validation.and_then(|of_validation| doubt_of(of_training, of_validation)) {
         tracing::warn!("{doubt}");
         doubts.push(doubt);
@@ -196,14 +209,14 @@ pub fn train<M: SpectralModel>(
             .chain(compared)
             .map(|(name, value)| (name.to_owned(), value))
             .collect(),
-        goodness: Goodness::of(&signal_to_noise(&good), &per_pixel),
+        goodness: Goodness::of(&signal_to_noise(&good), &judged),
         untrained,
         label_errors,
         doubts,
         ..PixelCard::of_grid::<M>(observations.grid.clone())
     };
     Ok(TrainedSpectra {
-        stars: table_of_stars(&set.space, observations, [&training, &validation], &trained)?,
+        stars: table_of_stars(&set.space, observations, [&training, &validation], (&trained, &of_stars))?,
         pixels: table_of_pixels(&set.wavelength, &trained, of_validation.is_some(), &is_trained)?,
         package: SpectralPackage::new(card, trained.model, templates)?,
     })
@@ -326,7 +339,7 @@ fn table_of_stars<M>(
     space: &LabelSpace,
     observations: &Observations,
     parts: [&[usize]; 2],
-    trained: &Training<M>,
+    (trained, chi_square): (&Training<M>, &[Vec<f64>; 2]),
 ) -> Result<Table> {
     // The star, its part and its place there, in the order of the identifiers.
     let rows = parts.iter().enumerate().flat_map(|(part, stars)| stars.iter().enumerate().map(move |(i, &star)| (star, part, i)));
@@ -349,6 +362,10 @@ fn table_of_stars<M>(
             table.push(Column::nullable(schema, rows.iter().map(|&(_, part, i)| parts[part][[i, k]]).collect()))?;
         }
     }
+    let schema =
+        ColumnSchema::new("chi2_per_pixel", "", "chi-square a pixel under the model, at the labels with which it was taught")
+            .with_ucd("stat.fit.chi2");
+    table.push(Column::nullable(schema, rows.iter().map(|&(_, part, i)| chi_square[part][i]).collect()))?;
     let schema =
         ColumnSchema::new("in_validation", "", "whether the star decided when to stop, and did not train").with_ucd("meta.code");
     table.push(Column::scalar(schema, Values::Bool(is_validation)))?;

@@ -1,5 +1,5 @@
-//! The terms of −2 ln P that need no tensor: constraints, Gaussian priors, the mixture prior and the
-//! Jacobians of positive parameters. In f64, star by star.
+//! The terms of −2 ln P that need no tensor: constraints, Gaussian priors, the mixture prior, that of the
+//! labels of a second star, and the Jacobians of positive parameters. In f64, star by star.
 
 use crate::error::Result;
 use crate::model::{Parameter, ParameterSpace, Transform};
@@ -31,18 +31,41 @@ pub(super) struct HostTerms<'a> {
     pub parameters: Vec<ParameterTerms<'a>>,
     /// The mixture with the positions of its parameters.
     pub mixture: Option<(&'a GaussianMixture, Vec<usize>)>,
+    /// Densities of other labels, with the positions of their parameters and the sign with which they enter.
+    others: Vec<(GaussianMixture, Vec<usize>, f64)>,
 }
 
 /// Working memory for the terms of one star at a time.
 pub(super) struct HostWork {
     /// Place of every parameter among the free ones.
     columns: Vec<Option<usize>>,
+    mixture: DensityWork,
+    others: Vec<DensityWork>,
+    /// Whether a label of a mixture is free.
+    moves_mixture: bool,
+}
+
+/// Working memory for one density of labels.
+#[derive(Default)]
+struct DensityWork {
     labels: Vec<f64>,
     gradient: Vec<f64>,
     curvature: Vec<f64>,
-    mixture: MixtureWork,
-    /// Whether a label of the mixture is free.
-    moves_mixture: bool,
+    sums: MixtureWork,
+}
+
+impl DensityWork {
+    fn new(mixture: &GaussianMixture) -> Self {
+        let n = mixture.parameters().len();
+        Self { labels: vec![0.0; n], gradient: vec![0.0; n], curvature: vec![0.0; n * n], sums: mixture.work() }
+    }
+
+    /// −2 ln p of the labels that are set, with its derivatives.
+    fn loss(&mut self, mixture: &GaussianMixture) -> f64 {
+        self.gradient.fill(0.0);
+        self.curvature.fill(0.0);
+        mixture.add_loss(&self.labels, &mut self.gradient, &mut self.curvature, &mut self.sums)
+    }
 }
 
 /// Where the sums of one star go: `gradient [F]` and `curvature [F, F]` of the free parameters.
@@ -74,7 +97,7 @@ impl<'a> HostTerms<'a> {
                 Some((mixture, positions))
             }
         };
-        Ok(Self { parameters, mixture })
+        Ok(Self { parameters, mixture, others: Vec::new() })
     }
 
     /// Puts other measurements of a parameter in place of those of the observations.
@@ -82,23 +105,48 @@ impl<'a> HostTerms<'a> {
         self.parameters[position].measured = Some(measured);
     }
 
+    /// Adds −2 ln p(Θ₂ | labels shared with Θ₁), the prior of the labels of a second star: `second` has the
+    /// positions of the parameters of `mixture` for that star, of which those in `shared` are the first
+    /// star's.
+    ///
+    /// # Errors
+    /// When the density of the shared ones alone cannot be made.
+    pub fn add_second_star(&mut self, mixture: &GaussianMixture, second: Vec<usize>, shared: &[usize]) -> Result<()> {
+        let in_common: Vec<usize> = (0..second.len()).filter(|place| shared.contains(&second[*place])).collect();
+        let names: Vec<String> = in_common.iter().map(|&place| mixture.parameters()[place].clone()).collect();
+        let of_shared = mixture.marginal(&names)?;
+        let positions = in_common.iter().map(|&place| second[place]).collect();
+        self.others.push((mixture.clone(), second, 1.0));
+        self.others.extend(of_shared.map(|mixture| (mixture, positions, -1.0)));
+        Ok(())
+    }
+
     /// Working memory for sums over the `free` parameters.
     pub fn work(&self, free: &[usize]) -> HostWork {
-        let n = self.mixture.as_ref().map_or(0, |(_, positions)| positions.len());
-        let mixture = self.mixture.as_ref().map_or_else(MixtureWork::default, |(mixture, _)| mixture.work());
         let columns = (0..self.parameters.len()).map(|p| free.iter().position(|&free| free == p)).collect();
-        let moves_mixture = self.mixture.iter().flat_map(|(_, positions)| positions).any(|position| free.contains(position));
-        let (labels, gradient, curvature) = (vec![0.0; n], vec![0.0; n], vec![0.0; n * n]);
-        HostWork { columns, labels, gradient, curvature, mixture, moves_mixture }
+        let of_first = self.mixture.iter().flat_map(|(_, positions)| positions);
+        let mut moving = of_first.chain(self.others.iter().flat_map(|(_, positions, _)| positions));
+        HostWork {
+            columns,
+            moves_mixture: moving.any(|position| free.contains(position)),
+            mixture: self.mixture.as_ref().map_or_else(DensityWork::default, |(mixture, _)| DensityWork::new(mixture)),
+            others: self.others.iter().map(|(mixture, _, _)| DensityWork::new(mixture)).collect(),
+        }
     }
 
     /// Sum of the terms for a star at all its coordinates.
     pub fn loss(&self, star: usize, coordinates: &[f64], work: &mut HostWork) -> f64 {
-        let loss: f64 = self.parameters.iter().zip(coordinates).map(|(terms, &u)| terms.term(star, u, false).loss).sum();
-        let Some((mixture, positions)) = &self.mixture else { return loss };
-        self.set_labels(positions, coordinates, work);
-        // With derivatives it is one vectorised pass; without, a slow one.
-        loss + mixture.add_loss(&work.labels, &mut work.gradient, &mut work.curvature, &mut work.mixture)
+        let mut loss: f64 = self.parameters.iter().zip(coordinates).map(|(terms, &u)| terms.term(star, u, false).loss).sum();
+        if let Some((mixture, positions)) = &self.mixture {
+            // With derivatives it is one vectorised pass; without, a slow one.
+            self.set_labels(positions, coordinates, &mut work.mixture);
+            loss += work.mixture.loss(mixture);
+        }
+        for ((mixture, positions, sign), work) in self.others.iter().zip(&mut work.others) {
+            self.set_labels(positions, coordinates, work);
+            loss += sign * work.loss(mixture);
+        }
+        loss
     }
 
     /// Adds gradient and curvature (positive semi-definite) for the free parameters of `work`, without what
@@ -127,23 +175,42 @@ impl<'a> HostTerms<'a> {
     pub fn add(&self, star: usize, coordinates: &[f64], exact: bool, work: &mut HostWork, sums: Sums<'_>) {
         let Sums { loss, gradient, curvature } = sums;
         self.add_parameters(star, coordinates, exact, work, Sums { loss, gradient, curvature });
-        let sums = Sums { loss, gradient, curvature };
-        let Some((mixture, positions)) = &self.mixture else { return };
+        let HostWork { columns, mixture: of_mixture, others, .. } = work;
+        let columns: &[Option<usize>] = columns;
+        if let Some((mixture, positions)) = &self.mixture {
+            let sums = Sums { loss, gradient, curvature };
+            self.add_density((mixture, positions, 1.0), coordinates, exact, (columns, of_mixture), sums);
+        }
+        for ((mixture, positions, sign), work) in self.others.iter().zip(others) {
+            let sums = Sums { loss, gradient, curvature };
+            self.add_density((mixture, positions, *sign), coordinates, exact, (columns, work), sums);
+        }
+    }
+
+    /// Adds the terms of one density of labels, times its sign. The curvature of one that is taken off would
+    /// not be positive: it is left out where it need not be exact.
+    fn add_density(
+        &self,
+        (mixture, positions, sign): (&GaussianMixture, &[usize], f64),
+        coordinates: &[f64],
+        exact: bool,
+        (columns, work): (&[Option<usize>], &mut DensityWork),
+        sums: Sums<'_>,
+    ) {
         let (n, k) = (sums.gradient.len(), positions.len());
         self.set_labels(positions, coordinates, work);
-        work.gradient.fill(0.0);
-        work.curvature.fill(0.0);
-        *sums.loss += mixture.add_loss(&work.labels, &mut work.gradient, &mut work.curvature, &mut work.mixture);
+        *sums.loss += sign * work.loss(mixture);
         if exact {
             mixture.ln_density_hessian(&work.labels, &mut work.curvature);
             work.curvature.iter_mut().for_each(|element| *element *= -2.0);
         }
+        let bends = exact || sign > 0.0;
         for (i, &left) in positions.iter().enumerate() {
-            let Some(a) = work.columns[left] else { continue };
-            let left = self.parameters[left].parameter.model_value_slope(coordinates[left]);
+            let Some(a) = columns[left] else { continue };
+            let left = sign * self.parameters[left].parameter.model_value_slope(coordinates[left]);
             sums.gradient[a] += work.gradient[i] * left;
-            for (j, &right) in positions.iter().enumerate() {
-                let Some(b) = work.columns[right] else { continue };
+            for (j, &right) in positions.iter().enumerate().filter(|_| bends) {
+                let Some(b) = columns[right] else { continue };
                 let right = self.parameters[right].parameter.model_value_slope(coordinates[right]);
                 sums.curvature[a * n + b] += work.curvature[i * k + j] * left * right;
             }
@@ -156,7 +223,7 @@ impl<'a> HostTerms<'a> {
         terms.measurement(star).into_iter().chain(terms.prior).map(|gaussian| gaussian.information()).sum()
     }
 
-    fn set_labels(&self, positions: &[usize], coordinates: &[f64], work: &mut HostWork) {
+    fn set_labels(&self, positions: &[usize], coordinates: &[f64], work: &mut DensityWork) {
         for (label, &position) in work.labels.iter_mut().zip(positions) {
             *label = self.parameters[position].parameter.model_value(coordinates[position]);
         }

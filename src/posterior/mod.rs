@@ -25,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::model::ForwardModel;
 use crate::observations::{Constraint, Observations};
 use crate::optimise::{Barrier, Evaluator, Normal, NormalEquations, Problems};
+use crate::prior::GaussianMixture;
 use crate::tensor::{Device, Order, Precision};
 use flux::FluxNormal;
 use host::{HostTerms, Sums};
@@ -133,6 +134,27 @@ impl<'a> Posterior<'a> {
     /// When the parameter is not in the model.
     pub fn with_measured(mut self, parameter: &str, measured: &'a Constraint) -> Result<Self> {
         self.host.set_measured(self.model.space.position(parameter)?, measured);
+        Ok(self)
+    }
+
+    /// The same posterior with the prior of the labels of a second star, given those that it shares with the
+    /// first: −2 ln p(Θ₂)/p(shared labels) by `mixture`. `replaced` are the labels that it has of its own,
+    /// with the names of the parameters in their place.
+    ///
+    /// # Errors
+    /// When a parameter is not in the model, or a label not in the mixture.
+    pub fn with_second_star(mut self, mixture: &GaussianMixture, replaced: &[(String, String)]) -> Result<Self> {
+        if let Some((label, _)) = replaced.iter().find(|(label, _)| !mixture.parameters().contains(label)) {
+            return Err(Error::model(format!("mixture prior, label '{label}'"))
+                .found("none of that name, which a second star is to have of its own")
+                .expected(mixture.parameters().join(", ")));
+        }
+        let own = |name: &String| replaced.iter().find(|(label, _)| label == name).map(|(_, own)| own);
+        let position = |name: &String| self.model.space.position(own(name).unwrap_or(name));
+        let second = mixture.parameters().iter().map(position).collect::<Result<Vec<usize>>>()?;
+        let shared = mixture.parameters().iter().filter(|name| own(name).is_none());
+        let shared = shared.map(|name| self.model.space.position(name)).collect::<Result<Vec<usize>>>()?;
+        self.host.add_second_star(mixture, second, &shared)?;
         Ok(self)
     }
 
@@ -253,7 +275,7 @@ impl<'a> Posterior<'a> {
 
     /// The flux term of stars with derivatives by the order and, if they are to be kept, the whitened rows.
     fn flux_normal(&self, stars: &[usize], all: &Array2<f64>, (order, keeps): (Order, bool)) -> Result<FluxNormal> {
-        if let Some(engine) = &self.standard {
+        if let Some(engine) = self.standard.as_ref().filter(|engine| engine.has(order)) {
             return engine.flux_normal(self.observations, stars, all, &self.free, (order, keeps));
         }
         let flat: Vec<f64> = all.iter().copied().collect();

@@ -94,6 +94,32 @@ impl GaussianMixture {
         &self.parameters
     }
 
+    /// The density of some of the parameters, whatever the others: `None` where none is named.
+    ///
+    /// # Errors
+    /// When one is not among the parameters.
+    pub fn marginal(&self, names: &[String]) -> Result<Option<Self>> {
+        let place = |name: &String| {
+            self.parameters.iter().position(|own| own == name).ok_or_else(|| {
+                Error::model(format!("mixture prior, parameter '{name}'"))
+                    .found("none of that name")
+                    .expected(self.parameters.join(", "))
+                    .remedy(REMEDY)
+            })
+        };
+        let places = names.iter().map(place).collect::<Result<Vec<usize>>>()?;
+        if places.is_empty() {
+            return Ok(None);
+        }
+        let n = self.parameters.len();
+        let weights: Vec<f64> = self.components.iter().map(|component| component.weight).collect();
+        let means: Vec<Vec<f64>> = self.components.iter().map(|c| places.iter().map(|&i| c.mean[i]).collect()).collect();
+        let of_pairs =
+            |covariance: &[f64]| places.iter().flat_map(|&i| places.iter().map(move |&j| covariance[i * n + j])).collect();
+        let covariances: Vec<Vec<f64>> = self.components.iter().map(|component| of_pairs(&component.covariance)).collect();
+        Self::new(names.to_vec(), &weights, &means, &covariances).map(Some)
+    }
+
     /// Mean of the density `[n]`.
     pub fn mean(&self) -> Vec<f64> {
         let mut mean = vec![0.0; self.parameters.len()];
@@ -293,6 +319,17 @@ pub(super) mod tests {
             vec![1.0, 0.0, -0.1, 0.0, 0.05, 0.0, -0.1, 0.0, 0.06],
         ];
         GaussianMixture::new(parameters, &[0.6, 0.3, 0.1], &means, &covariances).unwrap()
+    }
+
+    /// Against the integral of the density over log g.
+    #[test]
+    fn the_marginal_is_the_integral_over_the_other_parameters() {
+        let names = ["feh", "teff"].map(String::from);
+        let marginal = example().marginal(&names).unwrap().unwrap();
+        let integral: f64 = (0..8000).map(|k| example().ln_density(&[5.1, -0.4, -2.0 + 1e-3 * f64::from(k)]).exp() * 1e-3).sum();
+        assert!((marginal.ln_density(&[-0.4, 5.1]) - integral.ln()).abs() < 1e-6);
+        assert!(example().marginal(&[]).unwrap().is_none());
+        assert!(example().marginal(&["xi".into()]).unwrap_err().to_string().contains("'xi'"));
     }
 
     /// SciPy 1.17.1: log(Σ w_k multivariate_normal(μ_k, C_k).pdf(x)).

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 
 /// Columns that are there whatever is estimated.
-const RESERVED: [&str; 24] = [
+const RESERVED: [&str; 27] = [
     "source_id",
     "model_id",
     "quality_flags",
@@ -24,6 +24,9 @@ const RESERVED: [&str; 24] = [
     "ln_posterior",
     "hessian_min_eigenvalue",
     "second_delta_loss",
+    "pair_delta_loss",
+    "pair_chi2",
+    "companion_flux_fraction",
     "domain_distance",
     "domain_leftover",
     "is_predicted",

@@ -133,7 +133,10 @@ impl CatalogueCheck {
             if let Some((median, error)) = pull_beyond(sums, k) {
                 self.findings
                     .push(format!("the median pull of {name} is {median:+.2} \u{b1} {error:.2}{offset} (limit {MOST_PULL})"));
-                self.remedies.push("Is its zero point that of the training sample (`offsets` of the fit's options)?");
+                let remedy = "Is its zero point that of the training sample (`offsets` of the fit's options)?";
+                if !self.remedies.contains(&remedy) {
+                    self.remedies.push(remedy);
+                }
             }
         }
     }

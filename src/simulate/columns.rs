@@ -4,6 +4,7 @@
 use super::catalogue_errors::Measurement;
 use super::config::SurveyConfig;
 use super::near_infrared::INFRARED_BANDS;
+use super::spectral_energy::Labels;
 use super::truth::{MEAN_R_V, Sky, Star};
 use crate::error::{Error, Result};
 use crate::noise::triangle;
@@ -111,8 +112,33 @@ pub(super) fn catalogue(stars: &[Observed], fluxes: Vec<Column>, sky: &Sky, conf
         numbers("true_parallax", "mas", "pos.parallax", "True parallax", &|star| star.star.parallax),
         numbers("true_extinction", "mag", "phot.color.excess", "True reddening E(B-V)", &|star| star.star.extinction),
         numbers("true_xi", "", "", "True (R_V - 3.1) / scatter, zero without scatter", &|star| star.star.xi),
-        Column::scalar(ColumnSchema::new("true_is_binary", "", "Whether two equal stars add up to this one"), binaries),
+        Column::scalar(ColumnSchema::new("true_is_binary", "", "Whether two stars add up to this one"), binaries),
     ]);
+    if !config.are_twins() {
+        let of_second = |star: &Observed, value: &dyn Fn(&Labels) -> f64| {
+            star.star.companion.as_ref().map_or(f64::NAN, |(labels, _)| value(labels))
+        };
+        let ratio = |star: &Observed| star.star.companion.as_ref().map_or(f64::NAN, |(_, mass_ratio)| *mass_ratio);
+        columns.extend([
+            numbers(
+                "true_mass_ratio",
+                "",
+                "phys.mass;arith.ratio",
+                "True mass of the second star over that of the first",
+                &ratio,
+            ),
+            numbers(
+                "true_companion_teff",
+                "K",
+                "phys.temperature.effective",
+                "True effective temperature of the second star",
+                &|star| of_second(star, &|labels| 1e3 * labels.teff),
+            ),
+            numbers("true_companion_logg", "", "phys.gravity", "True log10 of the surface gravity of the second star", &|star| {
+                of_second(star, &|labels| labels.logg)
+            }),
+        ]);
+    }
     let mut table = Table::new(columns)?;
     for (key, value) in [
         ("extinction_law", format!("CCM89, R_V = {MEAN_R_V}; optical depth = E(B-V) R")),

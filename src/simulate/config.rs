@@ -17,8 +17,12 @@ pub struct SurveyConfig {
     /// Fraction of stars with measured labels and reddening (the overlap with a spectroscopic survey); the
     /// others are new stars, whose labels and reddening are null.
     pub labelled_fraction: f64,
-    /// Fraction of unresolved binaries of two equal stars (twice the flux at the same labels).
+    /// Fraction of unresolved binaries.
     pub binary_fraction: f64,
+    /// Least and greatest mass ratio of their stars, uniform between both. At one, as by default, both are
+    /// equal (twice the flux at the same labels); below, the second one is a main-sequence star of the same
+    /// [Fe/H], and has its labels in the columns true_companion_….
+    pub mass_ratios: [f64; 2],
     /// Standard deviation of R_V between stars; the mean is 3.1.
     pub r_v_scatter: f64,
     /// Bright and faint limit in G, mag.
@@ -56,6 +60,7 @@ impl Default for SurveyConfig {
             first_star: 0,
             labelled_fraction: 1.0,
             binary_fraction: 0.05,
+            mass_ratios: [1.0, 1.0],
             r_v_scatter: 0.0,
             g_limits: [10.0, 17.5],
             brightness_preference: 0.3,
@@ -68,6 +73,11 @@ impl Default for SurveyConfig {
 impl SurveyConfig {
     /// Stars have numbers below this, so that their identifiers are distinct.
     pub const MAX_STAR: u64 = 1 << 35;
+
+    /// Whether all binaries are of equal stars.
+    pub fn are_twins(&self) -> bool {
+        self.mass_ratios[0] == 1.0
+    }
 
     /// Checks every value.
     ///
@@ -82,6 +92,9 @@ impl SurveyConfig {
         in_range("r_v_scatter", self.r_v_scatter, 0.0, 0.35)?;
         in_range("brightness_preference", self.brightness_preference, 0.0, 1.0)?;
         in_range("infrared_missing", self.infrared_missing, 0.0, 4.0)?;
+        let [least, greatest] = self.mass_ratios;
+        in_range("mass_ratios", greatest, 0.1, 1.0)?;
+        in_range("mass_ratios", least, 0.1, greatest)?;
         let [bright, faint] = self.g_limits;
         in_range("g_limits", bright, 5.0, 20.0)?;
         in_range("g_limits", faint, 5.0, 20.0)?;
@@ -131,6 +144,8 @@ mod tests {
         for text in [
             "binary_fraction = 1.5",
             "labelled_fraction = nan",
+            "mass_ratios = [0.8, 0.3]",
+            "mass_ratios = [0.0, 1.0]",
             "g_limits = [17, 12]",
             "first_star = 34359738368",
             "phases = { subgiant = -1 }",

@@ -51,6 +51,33 @@ pub(super) fn draw(rng: &mut impl Rng, phases: &PhaseShares) -> Labels {
     }
 }
 
+/// The second star of a binary: of the primary's [Fe/H], on the main sequence with `mass_ratio` of its mass,
+/// and evolved as far as the primary is; the primary's twin at a ratio of one. It may be cooler than
+/// [`TEFF`], and then is all but invisible.
+pub(super) fn companion(primary: &Labels, mass_ratio: f64) -> Labels {
+    if mass_ratio >= 1.0 {
+        return *primary;
+    }
+    // The share that a star of the main sequence is evolved of what it may be; giants are no stars of it.
+    let below = zero_age_gravity(primary.teff, primary.feh) - primary.logg;
+    let evolved = if below > 0.6 { 1.0 } else { (below / most_evolved(primary.teff)).clamp(0.0, 1.0) };
+    let at =
+        |teff: f64| Labels { teff, feh: primary.feh, logg: zero_age_gravity(teff, primary.feh) - evolved * most_evolved(teff) };
+    // Mass rises with temperature.
+    let (target, [mut low, mut high]) = (primary.ln_mass() + mass_ratio.ln(), [0.8, 12.0]);
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if at(middle).ln_mass() < target { low = middle } else { high = middle }
+    }
+    at(0.5 * (low + high))
+}
+
+/// How far log g of a main-sequence star may lie below its zero age: stars above about 5.5 kK live short
+/// enough to be seen evolved.
+fn most_evolved(teff: f64) -> f64 {
+    0.45 / (1.0 + (-(teff - 5.6) / 0.30).exp())
+}
+
 /// Zero-age log g: 4.78 for M dwarfs, 4.48 at the Sun's temperature, 4.23 for A stars; subdwarfs are smaller.
 fn zero_age_gravity(teff: f64, feh: f64) -> f64 {
     4.52 - 0.30 * ((teff - 5.6) / 1.5).tanh() - 0.08 * feh
@@ -63,8 +90,7 @@ fn main_sequence(rng: &mut impl Rng, feh: f64, turn_off: f64, young: bool) -> La
         _ => 6.3 + 0.8 * rng.sample::<f64, _>(Exp1),
     };
     let teff = if young || teff < turn_off { teff } else { turn_off - 0.4 * rng.r#gen::<f64>() };
-    // Stars above about 5.5 kK live short enough to be seen evolved.
-    let evolution = 0.45 / (1.0 + (-(teff - 5.6) / 0.30).exp()) * rng.r#gen::<f64>().powf(1.5);
+    let evolution = most_evolved(teff) * rng.r#gen::<f64>().powf(1.5);
     Labels { teff, feh, logg: zero_age_gravity(teff, feh) - evolution + normal(rng, (0.0, 0.02)) }
 }
 
@@ -126,5 +152,19 @@ mod tests {
         let poor = stars.iter().filter(|star| star.feh < -1.0).count() as f64 / 20_000.0;
         assert!((0.02..0.10).contains(&poor), "{poor}");
         assert!(stars.iter().all(|star| star.feh > -1.0 || star.teff < 7.0), "the halo has no hot stars");
+    }
+
+    #[test]
+    fn companions_have_their_share_of_the_mass_and_lie_on_the_main_sequence() {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(4);
+        for _ in 0..2000 {
+            let star = draw(&mut rng, &PhaseShares::default());
+            assert_eq!(companion(&star, 1.0), star, "a twin");
+            let mass_ratio = rng.gen_range(0.3..0.95);
+            let second = companion(&star, mass_ratio);
+            assert!((second.ln_mass() - star.ln_mass() - mass_ratio.ln()).abs() < 1e-9, "{star:?} {second:?}");
+            let below = zero_age_gravity(second.teff, second.feh) - second.logg;
+            assert!(second.feh == star.feh && (-1e-12..=0.45).contains(&below), "{star:?} {second:?}");
+        }
     }
 }

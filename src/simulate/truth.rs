@@ -53,6 +53,8 @@ pub(super) struct Star {
     /// (R_V − 3.1) / scatter; zero without scatter.
     pub xi: f64,
     pub is_binary: bool,
+    /// The second star of a binary and its mass over that of the first.
+    pub companion: Option<(Labels, f64)>,
     /// Apparent G magnitude.
     pub g: f64,
     /// Apparent flux `[66]` in 1e-18 W m⁻² nm⁻¹.
@@ -100,15 +102,23 @@ impl Sky {
     pub fn star(&self, rng: &mut impl Rng, identity: Identity, config: &SurveyConfig) -> Result<Star> {
         let is_binary = rng.r#gen::<f64>() < config.binary_fraction;
         let xi = rng.sample::<f64, _>(StandardNormal).clamp(-3.0, 3.0);
-        let n_components = if is_binary { 2.0 } else { 1.0 };
-        let (labels, ln_flux, Placement { distance, reddening }) = (0..MAX_DRAWS)
+        let [least, greatest] = config.mass_ratios;
+        // Another number only where there is something to be drawn: a sky of twins stays what it was.
+        let mass_ratio = if is_binary && least < greatest { rng.gen_range(least..greatest) } else { greatest };
+        let n_components = if is_binary && config.are_twins() { 2.0 } else { 1.0 };
+        let (labels, companion, ln_flux, Placement { distance, reddening }) = (0..MAX_DRAWS)
             .find_map(|_| {
                 let labels = population::draw(rng, &config.phases);
-                let ln_flux = self.spectral_energy.ln_flux(&labels);
+                let companion = is_binary.then(|| population::companion(&labels, mass_ratio));
+                let mut ln_flux = self.spectral_energy.ln_flux(&labels);
+                if let Some(companion) = companion.filter(|_| !config.are_twins()) {
+                    let of_second = self.spectral_energy.ln_flux(&companion);
+                    ln_flux.iter_mut().zip(of_second).for_each(|(sum, second)| *sum += (second - *sum).exp().ln_1p());
+                }
                 let absolute: Vec<f64> = ln_flux[..self.g_weights.len()].iter().map(|value| n_components * value.exp()).collect();
                 // Absolute magnitudes are at 10 pc, absolute fluxes at 1 kpc.
                 let placement = place(rng, self.g_magnitude(&absolute) - 10.0, &identity, config)?;
-                Some((labels, ln_flux, placement))
+                Some((labels, companion, ln_flux, placement))
             })
             .ok_or_else(|| {
                 Error::usage("simulated survey, key 'g_limits'")
@@ -131,7 +141,8 @@ impl Sky {
             .collect();
         let g = self.g_magnitude(&flux);
         let xi = if config.r_v_scatter > 0.0 { xi } else { 0.0 };
-        Ok(Star { identity, labels, parallax, extinction: reddening, xi, is_binary, g, flux })
+        let companion = companion.map(|companion| (companion, mass_ratio));
+        Ok(Star { identity, labels, parallax, extinction: reddening, xi, is_binary, companion, g, flux })
     }
 }
 

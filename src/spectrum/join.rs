@@ -3,6 +3,9 @@
 
 use super::Resampled;
 
+/// Relative error of a level above which it is not known.
+const LARGEST_LEVEL_ERROR: f64 = 0.1;
+
 /// Sums over arms and exposures `[W]`.
 #[derive(Debug, Clone)]
 pub struct Joined {
@@ -38,6 +41,26 @@ impl Joined {
         }
     }
 
+    /// The factor that brings `part` to the level of what was added, and its standard error: the ratio of the
+    /// sums over the pixels that both have, with weights by their variances. `None` where these sums are noise.
+    pub fn level_of(&self, part: &Resampled) -> Option<(f64, f64)> {
+        let (mut sums, mut variances) = ([0.0; 2], [0.0; 2]);
+        for (j, (&flux, &ivar)) in part.flux.iter().zip(&part.ivar).enumerate() {
+            let own = self.weight[j];
+            if ivar > 0.0 && flux.is_finite() && own > 0.0 {
+                let weight = own * ivar / (own + ivar);
+                for (k, (flux, ivar)) in [(self.flux[j] / own, own), (flux, ivar)].into_iter().enumerate() {
+                    sums[k] += weight * flux;
+                    variances[k] += weight * weight / ivar;
+                }
+            }
+        }
+        let relative = |k: usize| variances[k].sqrt() / sums[k];
+        let is_known = |k: usize| sums[k] > 0.0 && relative(k) < LARGEST_LEVEL_ERROR;
+        let factor = sums[0] / sums[1];
+        (is_known(0) && is_known(1)).then(|| (factor, factor * relative(0).hypot(relative(1))))
+    }
+
     /// Number of parts that were added.
     pub fn n_parts(&self) -> usize {
         self.n_parts
@@ -60,6 +83,20 @@ impl Joined {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn levels_are_those_of_the_common_pixels() {
+        let part = |flux: &[f64], ivar: &[f64]| Resampled { flux: flux.into(), ivar: ivar.into(), other: Vec::new() };
+        let mut joined = Joined::new(4);
+        joined.add(&part(&[2.0, 4.0, 6.0, 9.0], &[100.0, 100.0, 100.0, 0.0]));
+        // Half of it, and a pixel that is not common.
+        let (factor, error) = joined.level_of(&part(&[1.0, 2.0, f64::NAN, 70.0], &[400.0, 400.0, 0.0, 1.0])).unwrap();
+        // Sums 6 and 3 of two pixels, with errors √2 · 0.1 and √2 · 0.05.
+        assert!((factor - 2.0).abs() < 1e-12 && (error - 2.0 * 2.0_f64.sqrt() * (0.1_f64 / 6.0).hypot(0.05 / 3.0)).abs() < 1e-12);
+        assert!(joined.level_of(&part(&[1.0; 4], &[0.0; 4])).is_none());
+        assert!(joined.level_of(&part(&[-1.0; 4], &[1e4; 4])).is_none());
+        assert!(joined.level_of(&part(&[1.0; 4], &[1e-4; 4])).is_none(), "noise");
+    }
 
     #[test]
     fn overlaps_are_means_and_missing_pixels_add_nothing() {

@@ -42,6 +42,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const KINDS: usize = 64;
 /// Largest number of stars used.
 pub(super) const STARS: usize = 10_000;
+/// Pairs of neighbours that have a parameter measured, at least, for the error of its zero point.
+const FEWEST_PAIRS: usize = 30;
 
 /// What stars tell of the zero points of a model.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,6 +80,8 @@ pub fn calibration_of(
     let constrained = measured_positions(space, observations, (stars, constraints))?;
     let stars: Vec<usize> = stars.iter().copied().step_by(stars.len().div_ceil(STARS).max(1)).collect();
     let compared = comparisons(model, observations, (&stars, coordinates), &constrained)?;
+    let labels = coordinates.select(Axis(0), &stars).select(Axis(1), &space.label_positions());
+    let constrained = told_by_pairs(&compared, &pairs_of(&labels, NEIGHBOURS), &constrained);
     let of_star = |(&star, one): (&usize, &Comparison)| Some((star, Difference::of(one, &constrained)?));
     let (stars, mut differences): (Vec<usize>, Vec<Difference>) = stars.iter().zip(&compared).filter_map(of_star).unzip();
     let labels = coordinates.select(Axis(0), &stars).select(Axis(1), &space.label_positions());
@@ -214,6 +218,28 @@ pub(super) fn comparisons(
         }
     }
     Ok(all)
+}
+
+/// Those of the measured parameters of which enough pairs of neighbours tell something: products of the
+/// differences of a few pairs are noise, and without a pair K would have no solution, for the others neither.
+fn told_by_pairs(compared: &[Comparison], pairs: &[(usize, usize)], constrained: &[usize]) -> Vec<usize> {
+    let is_measured = |star: usize, position: usize| compared[star].error[position].is_finite();
+    let n_pairs = |position| pairs.iter().filter(|&&(i, j)| is_measured(i, position) && is_measured(j, position)).count();
+    constrained.iter().copied().filter(|&position| n_pairs(position) >= FEWEST_PAIRS).collect()
+}
+
+/// The names of the parameters, of these `constraints`, of which the stars have measurements that are too few
+/// or too far apart to tell the error of a zero point.
+pub fn not_told(
+    space: &ParameterSpace,
+    observations: &Observations,
+    constraints: &[String],
+    learned: Option<&Calibration>,
+) -> Result<Vec<String>> {
+    let all: Vec<usize> = (0..observations.len()).collect();
+    let is_told = |position: usize| learned.is_some_and(|learned| learned.covariance[position][position] > 0.0);
+    let measured = measured_positions(space, observations, (&all, constraints))?;
+    Ok(measured.into_iter().filter(|&at| !is_told(at)).map(|at| space.parameters[at].name.clone()).collect())
 }
 
 /// The positions of those of the `constraints` that some of these stars have: one that no star has would make

@@ -29,6 +29,18 @@ fn a_kind_of_stars_shares_the_part_of_a_field_that_does_not_change_within_it() {
     assert!(none.shared[(0, 0)] < 0.012, "{:?}", none.shared);
 }
 
+/// A parameter that a few stars have, none beside another, would make K of the others unknown too.
+#[test]
+fn parameters_of_too_few_pairs_are_left_out() {
+    let error = |star: usize| if star.is_multiple_of(40) { vec![0.1, 0.1] } else { vec![0.1, f64::INFINITY] };
+    let of = |star: usize| Comparison { flux: vec![0.0; 4], pull: vec![0.0; 2], error: error(star) };
+    let compared: Vec<Comparison> = (0..400).map(of).collect();
+    let pairs: Vec<(usize, usize)> = (0..399).map(|star| (star, star + 1)).collect();
+    assert_eq!(told_by_pairs(&compared, &pairs, &[0, 1]), [0]);
+    let of_the_few: Vec<(usize, usize)> = (0..10).flat_map(|i| (0..i).map(move |j| (40 * j, 40 * i))).collect();
+    assert_eq!(told_by_pairs(&compared, &[pairs, of_the_few].concat(), &[0, 1]), [0, 1]);
+}
+
 #[test]
 fn an_expectation_of_a_variance_is_not_negative() {
     let matrix = DMatrix::from_row_slice(2, 2, &[4.0, 0.0, 0.0, -1.0]);

@@ -9,6 +9,8 @@ use crate::model::{Parameter, ParameterSpace};
 use crate::observations::{Observations, input_flag, select};
 
 const REMEDY: &str = "Add the columns, take the name out of data.constraints, or name it in data.optional.";
+/// Measured values of a parameter that are few.
+const FEW_MEASURED: usize = 100;
 /// The least range of a label, in its largest value: below, what differs is rounding.
 const LEAST_RANGE: f64 = 1e-6;
 
@@ -107,21 +109,22 @@ fn check_prior(recipe: &Recipe, observations: &Observations, state: &TrainingSta
 /// What is not measured of the stars and would be needed, or is impossible: to be said before the first epoch
 /// and in the model's report.
 pub(super) fn doubts(recipe: &Recipe, observations: &Observations, space: &ParameterSpace) -> Vec<String> {
-    let is_measured = |name: &String| {
-        recipe.data.constraints.contains(name)
-            && (0..observations.len()).any(|star| observations.constraint(name, star).is_some())
+    let n_measured = |name: &String| match recipe.data.constraints.contains(name) {
+        true => (0..observations.len()).filter(|&star| observations.constraint(name, star).is_some()).count(),
+        false => 0,
     };
-    let is_open = |parameter: &&Parameter| {
-        (parameter.is_amount() || parameter.is_distance()) && parameter.prior.is_none() && !is_measured(&parameter.name)
+    let is_open = |parameter: &&Parameter| (parameter.is_amount() || parameter.is_distance()) && parameter.prior.is_none();
+    let of_open = |Parameter { name, .. }: &Parameter| {
+        let found = match n_measured(name) {
+            0 => format!("no star has a measured {name} among data.constraints: its scale and zero point are free"),
+            n if n < FEW_MEASURED => format!("{n} stars only have a measured {name}: its scale and zero point rest on them"),
+            _ => return None,
+        };
+        Some(format!(
+            "{found}, other parameters follow them, and errors say nothing of it. Give measured values, with errors, of more of the stars"
+        ))
     };
-    let mut doubts: Vec<String> = (space.parameters.iter().filter(is_open))
-        .map(|Parameter { name, .. }| {
-            format!(
-                "no star has a measured {name} among data.constraints: its scale and zero point are free, other parameters follow them, \
-                 and errors say nothing of it. Give measured values, with errors, of some of the stars"
-            )
-        })
-        .collect();
+    let mut doubts: Vec<String> = space.parameters.iter().filter(is_open).filter_map(of_open).collect();
     let impossible = observations.input_flags.iter().filter(|&&flags| flags & input_flag::BAD_CONSTRAINT != 0).count();
     if impossible > 0 {
         doubts.push(format!(

@@ -31,7 +31,7 @@ mod variation;
 mod wavelength_step;
 mod weighting;
 
-pub use calibration::{LearnedCalibration, calibration_of};
+pub use calibration::{LearnedCalibration, calibration_of, not_told};
 pub use clean::CleaningReport;
 pub use companions::UnresolvedPairs;
 pub use ensemble::{Spread, distances_from_mean, spread_of};

@@ -20,6 +20,8 @@ use std::time::Instant;
 
 /// Iterations with which the stars follow a step of the wavelength weights.
 const FOLLOWING_ITERATIONS: u32 = 6;
+const NOT_NORMALISED: &str = "the variation of the extinction curve was not brought to the scale of its prior: ξ, and what follows from \
+    it, may be off by a factor. Give more stars behind dust, or leave the variation out";
 /// Largest change of a star's coordinate in one of its steps, while the weights change too.
 const LONGEST_STEP: f64 = 0.5;
 /// The damping of a stage of kind `solve` falls to no less than this share of the first.
@@ -30,6 +32,8 @@ pub struct Outcome {
     pub state: TrainingState,
     pub cleanings: Vec<CleaningReport>,
     pub stages: Vec<StageRecord>,
+    /// What its user should know of it.
+    pub doubts: Vec<String>,
 }
 
 /// What a stage did.
@@ -88,7 +92,8 @@ pub fn run(
                 }
                 Stage::Refine(refine) => {
                     let stars = run.state.kept_stars();
-                    let held: Vec<String> = variation::waits(recipe, index, &run.state.model)?.into_iter().collect();
+                    let held: Vec<String> =
+                        variation::waits(recipe, index, (&run.state.model, observations))?.into_iter().collect();
                     star_step::minimise_holding(&mut run.state, observations, recipe, (&stars, &held), &refine.stars)?;
                     binaries::estimate(&mut run.state, observations, recipe)?;
                     false
@@ -101,7 +106,7 @@ pub fn run(
                     false
                 }
             };
-            if moves_all(stage) && variation::waits(recipe, index, &run.state.model)?.is_none() {
+            if moves_all(stage) && variation::waits(recipe, index, (&run.state.model, observations))?.is_none() {
                 variation::normalise(&mut run.state, observations, recipe)?;
             }
             let loss = run.loss_at_optima(stage.name())?.whole;
@@ -116,8 +121,12 @@ pub fn run(
     // What is estimated from the stars wants all of them at their optima, whatever the last stage was.
     let stars = run.state.kept_stars();
     run.follow(&stars, FOLLOWING_ITERATIONS)?;
-    variation::normalise(&mut run.state, observations, recipe)?;
-    Ok(Outcome { state: run.state, cleanings: run.progress.cleanings, stages: run.progress.stages })
+    let mut doubts = Vec::new();
+    if !variation::normalise(&mut run.state, observations, recipe)? {
+        doubts.push(NOT_NORMALISED.to_owned());
+        tracing::warn!("{NOT_NORMALISED}");
+    }
+    Ok(Outcome { state: run.state, cleanings: run.progress.cleanings, stages: run.progress.stages, doubts })
 }
 
 /// Weights, coordinates and binaries of a state.

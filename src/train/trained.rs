@@ -101,15 +101,27 @@ pub fn train(
     };
     let state = TrainingState::start(model, observations, &recipe.data)?;
     data_check::check(recipe, observations, &state)?;
-    let doubts = data_check::doubts(recipe, observations, &state.model.space);
+    let mut doubts = data_check::doubts(recipe, observations, &state.model.space);
     doubts.iter().for_each(|doubt| tracing::warn!("{doubt}"));
     let outcome = run(recipe, observations, state, checkpoints.map(|file| Checkpoints { file, run: &identity }), report)?;
+    doubts.extend(outcome.doubts);
     let mut state = outcome.state;
     let prior = fit_prior(recipe, observations, &state)?;
     state.model.model_error = model_error::estimate(&state, observations, recipe)?;
     let learned = calibration::estimate(&state, observations, recipe)?;
     let unresolved_pairs = learned.as_ref().and_then(|learned| learned.unresolved_pairs);
     state.model.calibration = learned.map(|learned| learned.calibration);
+    let not_told =
+        calibration::not_told(&state.model.space, observations, &recipe.data.constraints, state.model.calibration.as_ref())?;
+    if !not_told.is_empty() {
+        let doubt = format!(
+            "errors of the zero points of {} are not known: too few of the stars that test the training have it measured beside others like \
+             them, and errors of fits say nothing of it. Give more stars with measured values, or run `photosphere calibrate` with such",
+            not_told.join(", ")
+        );
+        tracing::warn!("{doubt}");
+        doubts.push(doubt);
+    }
 
     let validation: Vec<usize> = [Part::Stopping, Part::Testing].map(|part| state.stars(part)).concat();
     let loss = |stars: &[usize]| -> Result<f64> {

@@ -8,6 +8,10 @@
 //! (expectation maximisation in two numbers, the posterior of every star taken for a Gaussian). A curve with
 //! more in the red has the larger ξ, as with R_V. Before the first stage that solves, while the emulator is
 //! still wrong, ξ waits at 0: s would take up whatever the emulator lacks.
+//!
+//! Where ξ is measured of some stars its scale, zero point and sign are those of the measurements: nothing of
+//! this is done then. (Scaled to the prior and brought back to what was measured, s would change by the same
+//! factor in every round.)
 
 use super::recipe::{Recipe, Stage};
 use super::star_step;
@@ -24,6 +28,8 @@ const FEWEST: usize = 100;
 /// Rounds of scaling and following, and what is near enough to the prior.
 const ROUNDS: u32 = 12;
 const NEAR: f64 = 0.02;
+/// What is near enough not to be warned of, at the end of a training.
+const CLOSE: f64 = 0.1;
 /// Iterations with which stars follow.
 const FOLLOWING_ITERATIONS: u32 = 6;
 
@@ -69,26 +75,41 @@ impl Variation {
 
 /// The name of ξ in a stage of `recipe` in which it does not move yet, unless the stage names it: those
 /// before the first that solves.
-pub(super) fn waits(recipe: &Recipe, stage: usize, model: &ForwardModel) -> Result<Option<String>> {
+pub(super) fn waits(
+    recipe: &Recipe,
+    stage: usize,
+    (model, observations): (&ForwardModel, &Observations),
+) -> Result<Option<String>> {
     let solves = |stages: &[Stage]| stages.iter().any(|stage| matches!(stage, Stage::Solve(_)));
     let (until, after) = recipe.stages.split_at((stage + 1).min(recipe.stages.len()));
     if solves(until) || !solves(after) {
         return Ok(None);
     }
-    Ok(Variation::of(model)?.map(|variation| model.space.parameters[variation.position].name.clone()))
+    let Some(variation) = Variation::of(model)? else { return Ok(None) };
+    let name = &model.space.parameters[variation.position].name;
+    Ok((!is_measured(recipe, observations, name)).then(|| name.clone()))
 }
 
-/// Brings ξ to its prior's mean and variance; does nothing where the model has none, or too few stars tell
-/// it.
-pub(super) fn normalise(state: &mut TrainingState, observations: &Observations, recipe: &Recipe) -> Result<()> {
-    let Some(variation) = Variation::of(&state.model)? else { return Ok(()) };
+/// Whether the training takes measured values of ξ from some star.
+fn is_measured(recipe: &Recipe, observations: &Observations, name: &String) -> bool {
+    recipe.data.constraints.contains(name) && (0..observations.len()).any(|star| observations.constraint(name, star).is_some())
+}
+
+/// Brings ξ to its prior's mean and variance; does nothing where the model has none, it is measured, or too few
+/// stars tell it. Returns whether it is there, or nothing was to be done.
+pub(super) fn normalise(state: &mut TrainingState, observations: &Observations, recipe: &Recipe) -> Result<bool> {
+    let Some(variation) = Variation::of(&state.model)? else { return Ok(true) };
+    if is_measured(recipe, observations, &state.model.space.parameters[variation.position].name) {
+        return Ok(true);
+    }
     let all = state.kept_stars();
     let method = LevenbergMarquardt { max_iterations: FOLLOWING_ITERATIONS, ..LevenbergMarquardt::default() };
     let method = Method::LevenbergMarquardt(method);
     let telling = telling(state, observations, recipe, variation.position)?;
     if telling.len() < FEWEST {
-        return Ok(());
+        return Ok(true);
     }
+    let mut is_close = false;
     for round in 0..ROUNDS {
         let told = told(state, observations, recipe, (variation.position, &telling))?;
         let n = told.len().max(1) as f64;
@@ -96,10 +117,12 @@ pub(super) fn normalise(state: &mut TrainingState, observations: &Observations, 
         let square = told.iter().map(|(xi, variance)| (xi - mean).powi(2) + variance).sum::<f64>() / n;
         let scale = square.sqrt() / variation.scatter;
         if !(scale > 0.0 && scale.is_finite()) {
-            return Ok(());
+            return Ok(false);
         }
         let sign = if variation.is_redder(&state.model)? { 1.0 } else { -1.0 };
-        if mean.abs() < NEAR * variation.scatter && (scale - 1.0).abs() < NEAR && sign > 0.0 {
+        let is_within = |limit: f64| mean.abs() < limit * variation.scatter && (scale - 1.0).abs() < limit && sign > 0.0;
+        is_close = is_within(CLOSE);
+        if is_within(NEAR) {
             break;
         }
         tracing::debug!(round, mean, scale, sign, "variation of the extinction curve");
@@ -118,7 +141,7 @@ pub(super) fn normalise(state: &mut TrainingState, observations: &Observations, 
         }
         star_step::minimise(state, observations, recipe, &all, &method)?;
     }
-    Ok(())
+    Ok(is_close)
 }
 
 /// The training stars whose data tell most of ξ.

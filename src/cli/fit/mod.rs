@@ -57,6 +57,10 @@ pub struct Arguments {
     /// optimum.
     #[arg(long, value_name = "METHOD", value_parser = ["laplace", "importance"])]
     posterior: Option<String>,
+    /// Fit two stars of one composition, distance and dust to every star as well: by how much they are better
+    /// (pair_delta_loss, and a flag), and the labels of both.
+    #[arg(long)]
+    second_star: bool,
     /// Take the zero points of this file off the data: one that `photosphere zero-points` made with this
     /// model.
     #[arg(long, value_name = "FILE")]

@@ -82,6 +82,7 @@ impl Arguments {
             constraints: constraints(&self.constraint),
             hold: self.hold.clone(),
             posterior: self.posterior.clone(),
+            second_star: self.second_star,
             zero_points: zero_points.map(ZeroPoints::offsets).unwrap_or_default(),
             start_from,
             values_alone: false,

@@ -88,6 +88,13 @@ fn text(star: i64, observations: &Observations, estimates: &Estimates) -> String
     }
     let (chi_square, degrees) = (estimates.chi_square[0], estimates.degrees_of_freedom[0]);
     let _ = writeln!(text, "  χ² {} for {} degrees of freedom", significant(chi_square, 4), significant(degrees, 3));
+    if let Some(pair) = &estimates.second_star {
+        let delta = significant(pair.delta_loss[0], 3);
+        let _ = writeln!(text, "  as two stars: −2 ln P lower by {delta}, χ² {}", significant(pair.chi_square[0], 4));
+        for (name, unit, value, error) in pair.parameters(0) {
+            let _ = writeln!(text, "    {name:<16}{} {unit}", with_error(value, error));
+        }
+    }
     for meaning in set_flags(estimates.flags[0]) {
         let _ = writeln!(text, "  flag: {meaning}");
     }
@@ -99,6 +106,18 @@ fn summary(star: i64, estimates: &Estimates) -> serde_json::Value {
         .map(|(name, unit, value, error)| json!({ "name": name, "unit": unit, "value": value, "error": error }))
         .collect();
     let covariance: Vec<f64> = estimates.covariance.iter().copied().collect();
+    let two_stars = estimates.second_star.as_ref().map(|pair| {
+        let parameters: Vec<serde_json::Value> = pair
+            .parameters(0)
+            .map(|(name, unit, value, error)| json!({ "name": name, "unit": unit, "value": value, "error": error }))
+            .collect();
+        json!({
+            "pair_delta_loss": pair.delta_loss[0],
+            "pair_chi2": pair.chi_square[0],
+            "companion_flux_fraction": pair.flux_fraction[0],
+            "parameters": parameters,
+        })
+    });
     json!({
         "kind": "star",
         "source_id": star,
@@ -108,6 +127,7 @@ fn summary(star: i64, estimates: &Estimates) -> serde_json::Value {
         "n_dof": estimates.degrees_of_freedom[0],
         "quality_flags": estimates.flags[0],
         "flags": set_flags(estimates.flags[0]),
+        "two_stars": two_stars,
     })
 }
 

@@ -1,5 +1,5 @@
-//! The standard family: f = ϖ² exp(y(Θ) − E·R(λ; ξ)), read from a model whose effects say that they belong to
-//! it.
+//! The standard family: f = ϖ² exp(y(Θ) − E·R(λ; ξ)), or the same of two stars, ϖ² (exp y(Θ₁) + exp y(Θ₂))
+//! exp(−E·R), read from a model whose effects say that they belong to it.
 
 use super::network::{Layer, Network};
 use crate::error::Result;
@@ -11,6 +11,8 @@ use crate::tensor::lanes::{Block, padded};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     Label(usize),
+    /// A label of the second star alone.
+    OfSecond(usize),
     Extinction,
     Variation,
     Parallax,
@@ -32,6 +34,8 @@ pub struct StandardFamily {
     pub network: Network,
     /// Positions of the network's labels in the parameter space.
     pub labels: Vec<usize>,
+    /// The same of a second star, where there is one.
+    pub second: Option<Vec<usize>>,
     pub dust: Option<Dust>,
     /// Position of ϖ.
     pub parallax: Option<usize>,
@@ -53,6 +57,7 @@ impl StandardFamily {
         }
         let position = |name: &str| model.space.position(name);
         let (mut network, mut dust, mut parallax) = (None, None, None);
+        let mut second: Option<Vec<usize>> = None;
         for effect in &model.effects {
             match effect.closed_form(&model.grid) {
                 Some(ClosedForm::Network { labels, layers, skip_connections }) if network.is_none() => {
@@ -62,6 +67,19 @@ impl StandardFamily {
                         .map(|[kernel, bias]| Ok(Layer::new(&model.weights.values(kernel)?, &model.weights.values(bias)?)))
                         .collect::<Result<Vec<Layer>>>()?;
                     network = Some((Network { layers, n_labels: labels.len(), skip_connections }, positions));
+                }
+                Some(ClosedForm::SecondStar { replaced }) if second.is_none() => {
+                    // Dust and distance are those of both, wherever the sum stands; but the network is before
+                    // it.
+                    let Some((_, labels)) = &network else { return Ok(None) };
+                    let mut positions = labels.clone();
+                    for (label, own) in replaced {
+                        let (at, own) = (position(&label)?, position(&own)?);
+                        let place = positions.iter().position(|&label| label == at).filter(|_| alike(model, at, own));
+                        let Some(place) = place else { return Ok(None) };
+                        positions[place] = own;
+                    }
+                    second = Some(positions);
                 }
                 Some(ClosedForm::Dust { amount, ln_curve, variation }) if dust.is_none() => {
                     let ln_curve = padded(model.weights.values(&ln_curve)?.into_iter().map(|value| value as f32));
@@ -87,7 +105,8 @@ impl StandardFamily {
             let amount = dust.as_ref().filter(|dust| dust.amount == position).map(|_| Role::Extinction);
             let variation = dust.as_ref().and_then(|dust| dust.variation.as_ref()).filter(|(xi, _)| *xi == position);
             let distance = parallax.filter(|&parallax| parallax == position).map(|_| Role::Parallax);
-            label.or(amount).or(variation.map(|_| Role::Variation)).or(distance)
+            let others = second.as_ref().and_then(|second| second.iter().position(|&label| label == position));
+            label.or(others.map(Role::OfSecond)).or(amount).or(variation.map(|_| Role::Variation)).or(distance)
         };
         let Some(roles) = (0..model.space.len()).map(role).collect::<Option<Vec<Role>>>() else { return Ok(None) };
         let all_finite = model
@@ -102,12 +121,19 @@ impl StandardFamily {
         Ok(all_finite.then(|| Self {
             network,
             labels,
+            second,
             dust,
             parallax,
             roles,
             parameters: model.space.parameters.clone(),
             n_wavelengths: model.grid.len(),
         }))
+    }
+
+    /// Whether the second star has this label of the network in common with the first.
+    #[inline(always)]
+    pub fn shares(&self, label: usize) -> bool {
+        self.second.as_ref().is_some_and(|second| second[label] == self.labels[label])
     }
 
     /// Model value of a parameter at a coordinate, with its first and second derivative.
@@ -123,4 +149,10 @@ impl StandardFamily {
             }
         }
     }
+}
+
+/// Whether two parameters have the same coordinate at the same value.
+fn alike(model: &ForwardModel, a: usize, b: usize) -> bool {
+    let [a, b] = [a, b].map(|at| &model.space.parameters[at]);
+    (a.transform, a.centre, a.scale) == (b.transform, b.centre, b.scale)
 }

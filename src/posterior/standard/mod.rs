@@ -1,7 +1,7 @@
-//! The processor's engine for the standard family: tanh networks of any width and depth, ln R with or without
-//! ξ, distance, and a packed triangular whitening with a diagonal tail. Star by star in single precision,
-//! vectorised over neurons and streams, without allocation per evaluation of first derivatives; its numbers
-//! for a star depend on that star alone.
+//! The processor's engine for the standard family: tanh networks of any width and depth, of one star or two,
+//! ln R with or without ξ, distance, and a packed triangular whitening with a diagonal tail. Star by star in
+//! single precision, vectorised over neurons and streams, without allocation per evaluation of first
+//! derivatives; its numbers for a star depend on that star alone.
 //!
 //! | file | concept |
 //! |---|---|
@@ -50,6 +50,11 @@ impl StandardEngine {
     /// When the model lacks a weight that its effects name.
     pub fn of(model: &ForwardModel) -> Result<Option<Self>> {
         Ok(StandardFamily::of(model)?.map(|family| Self { family, spare: Mutex::default(), vectorised: has_avx2() }))
+    }
+
+    /// Whether it has derivatives of this order: second ones of single stars alone.
+    pub fn has(&self, order: Order) -> bool {
+        order != Order::Second || self.family.second.is_none()
     }
 
     /// The flux term of the named stars at all their `coordinates [n, P]`, with derivatives for the `free`

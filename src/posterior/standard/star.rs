@@ -4,7 +4,7 @@
 //! They are made eight wavelengths at a time and whitened together.
 
 use super::family::{Role, StandardFamily};
-use super::network::Tape;
+use super::network::{Network, Tape};
 use super::whitened::{RecentPanels, inner_products};
 use crate::noise::Whitening;
 use crate::optimise::dense::dot;
@@ -30,14 +30,49 @@ pub struct Products<'a> {
     pub residual_curvature: &'a mut [f64],
 }
 
-/// Working memory, made once for many stars.
+/// The network as it was last evaluated.
 #[derive(Default)]
-pub struct Workspace {
+struct Evaluation {
     tape: Tape,
     /// The labels of the tape, and whether it has slopes there.
     labels: Vec<f32>,
     has_slopes: bool,
-    /// R(λ; ξ), exp(y − E·R), and the flux.
+}
+
+impl Evaluation {
+    fn new(network: &Network) -> Self {
+        Self { tape: network.tape(), labels: vec![f32::NAN; network.n_labels], has_slopes: false }
+    }
+
+    /// At the labels that have these positions; where dust and distance alone have moved, the tape stays.
+    #[inline(always)]
+    fn follow<V: Lanes>(&mut self, network: &Network, positions: &[usize], coordinates: &[f64], needs_slopes: bool) {
+        let mut has_moved = needs_slopes && !self.has_slopes;
+        for (label, &position) in self.labels.iter_mut().zip(positions) {
+            let moved = coordinates[position] as f32;
+            has_moved |= moved != *label;
+            *label = moved;
+        }
+        if has_moved || positions.is_empty() {
+            network.forward::<V>(&self.labels, needs_slopes, &mut self.tape);
+            self.has_slopes = needs_slopes;
+        }
+    }
+}
+
+/// What a second star adds to the working memory.
+struct Second {
+    network: Evaluation,
+    /// The flux of either star.
+    fluxes: [Vec<Block>; 2],
+}
+
+/// Working memory, made once for many stars.
+#[derive(Default)]
+pub struct Workspace {
+    network: Evaluation,
+    second: Option<Second>,
+    /// R(λ; ξ), the flux over ϖ², and the flux.
     curve: Vec<Block>,
     relative: Vec<Block>,
     flux: Vec<Block>,
@@ -81,9 +116,11 @@ impl Workspace {
         let n_streams = even(1 + n_free);
         let widest = family.network.layers.iter().map(|layer| blocks(layer.n_outputs)).max().unwrap_or(width);
         Self {
-            tape: family.network.tape(),
-            labels: vec![f32::NAN; family.labels.len()],
-            has_slopes: false,
+            network: Evaluation::new(&family.network),
+            second: family.second.as_ref().map(|_| Second {
+                network: Evaluation::new(&family.network),
+                fluxes: [vec![Block::default(); width], vec![Block::default(); width]],
+            }),
             curve: family.dust.as_ref().map_or_else(
                 || vec![Block::default(); width],
                 |dust| dust.ln_curve.iter().map(|b| Block(b.0.map(f32::exp))).collect(),
@@ -161,17 +198,11 @@ pub fn evaluate<V: Lanes>(
     let free = if order == Order::Value { &[] } else { free };
     let (w, width) = (family.n_wavelengths, blocks(family.n_wavelengths));
     let factors = Factors::new(family, coordinates);
-    let needs_slopes = order == Order::Second || free.iter().any(|&position| matches!(family.roles[position], Role::Label(_)));
-    // Where dust and distance alone have moved, the tape stays.
-    let mut has_moved = needs_slopes && !work.has_slopes;
-    for (label, &position) in work.labels.iter_mut().zip(&family.labels) {
-        let moved = coordinates[position] as f32;
-        has_moved |= moved != *label;
-        *label = moved;
-    }
-    if has_moved || family.labels.is_empty() {
-        family.network.forward::<V>(&work.labels, needs_slopes, &mut work.tape);
-        work.has_slopes = needs_slopes;
+    let is_label = |&position: &usize| matches!(family.roles[position], Role::Label(_) | Role::OfSecond(_));
+    let needs_slopes = order == Order::Second || free.iter().any(is_label);
+    work.network.follow::<V>(&family.network, &family.labels, coordinates, needs_slopes);
+    if let (Some(second), Some(labels)) = (&mut work.second, &family.second) {
+        second.network.follow::<V>(&family.network, labels, coordinates, needs_slopes);
     }
     floats_mut(&mut work.observed)[..w].copy_from_slice(data.flux);
     let n_streams = even(1 + free.len());
@@ -214,19 +245,41 @@ fn make_streams<V: Lanes>(family: &StandardFamily, factors: &Factors, free: &[us
         }
     }
     let (curve, relative, flux) = (&work.curve[..width], &mut work.relative[..width], &mut work.flux[..width]);
-    let (y, observed, residual) = (&work.tape.output(0, width)[..width], &work.observed[..width], &mut work.streams[..width]);
-    for b in 0..width {
-        let fraction = exp(V::load(&curve[b].0).multiply_add(splat(-extinction), V::load(&y[b].0)));
-        fraction.store(&mut relative[b].0);
-        let predicted = fraction.multiply(splat(dilution));
-        predicted.store(&mut flux[b].0);
-        predicted.subtract(V::load(&observed[b].0)).store(&mut residual[b].0);
+    let tape = &work.network.tape;
+    let (y, observed, residual) = (&tape.output(0, width)[..width], &work.observed[..width], &mut work.streams[..width]);
+    match &mut work.second {
+        None => {
+            for b in 0..width {
+                let fraction = exp(V::load(&curve[b].0).multiply_add(splat(-extinction), V::load(&y[b].0)));
+                fraction.store(&mut relative[b].0);
+                let predicted = fraction.multiply(splat(dilution));
+                predicted.store(&mut flux[b].0);
+                predicted.subtract(V::load(&observed[b].0)).store(&mut residual[b].0);
+            }
+        }
+        Some(Second { network, fluxes: [first, second] }) => {
+            let y_of_second = &network.tape.output(0, width)[..width];
+            for b in 0..width {
+                let dust = V::load(&curve[b].0).multiply(splat(-extinction));
+                let (one, other) = (exp(dust.add(V::load(&y[b].0))), exp(dust.add(V::load(&y_of_second[b].0))));
+                one.multiply(splat(dilution)).store(&mut first[b].0);
+                other.multiply(splat(dilution)).store(&mut second[b].0);
+                let fraction = one.add(other);
+                fraction.store(&mut relative[b].0);
+                let predicted = fraction.multiply(splat(dilution));
+                predicted.store(&mut flux[b].0);
+                predicted.subtract(V::load(&observed[b].0)).store(&mut residual[b].0);
+            }
+        }
     }
     let (relative, flux) = (&work.relative[..width], &work.flux[..width]);
+    let of_first = work.second.as_ref().map_or(flux, |second| &second.fluxes[0][..width]);
     for (&position, column) in free.iter().zip(work.streams[width..].chunks_exact_mut(width)) {
         // Column = factor · left · right.
         let (factor, left, right) = match family.roles[position] {
-            Role::Label(label) => (1.0, flux, Some(work.tape.output(1 + label, width))),
+            Role::Label(label) => (1.0, of_first, Some(tape.output(1 + label, width))),
+            // Its flux times its slope follows.
+            Role::OfSecond(_) => (0.0, flux, None),
             Role::Extinction => (-extinction_slope, flux, Some(curve)),
             Role::Variation => (-extinction * factors.variation[1], flux, Some(curve)),
             Role::Parallax => (dilution_slope, relative, None),
@@ -239,6 +292,18 @@ fn make_streams<V: Lanes>(family: &StandardFamily, factors: &Factors, free: &[us
                 }
             }
             None => (0..width).for_each(|b| V::load(&left[b].0).multiply(splat(factor)).store(&mut column[b].0)),
+        }
+        let of_second = match family.roles[position] {
+            Role::Label(label) if family.shares(label) => Some(label),
+            Role::OfSecond(label) => Some(label),
+            _ => None,
+        };
+        if let (Some(label), Some(Second { network, fluxes })) = (of_second, &work.second) {
+            let slope = network.tape.output(1 + label, width);
+            for b in 0..width {
+                let sum = V::load(&fluxes[1][b].0).multiply_add(V::load(&slope[b].0), V::load(&column[b].0));
+                sum.store(&mut column[b].0);
+            }
         }
         if let (Role::Variation, Some((_, (_, slope)))) = (family.roles[position], variation) {
             (0..width).for_each(|b| V::load(&column[b].0).multiply(V::load(&slope[b].0)).store(&mut column[b].0));
@@ -259,7 +324,9 @@ fn residual_curvature(family: &StandardFamily, factors: &Factors, free: &[usize]
     let shape_at = |i: usize| shape.map_or(0.0, |shape| f64::from(shape[i]));
     for (slopes, &position) in work.ln_slopes.chunks_exact_mut(w).zip(free) {
         match family.roles[position] {
-            Role::Label(label) => slopes.copy_from_slice(&floats(work.tape.output(1 + label, width))[..w]),
+            Role::Label(label) => slopes.copy_from_slice(&floats(work.network.tape.output(1 + label, width))[..w]),
+            // No family with a second star gets here (`StandardEngine::has`).
+            Role::OfSecond(_) => slopes.fill(0.0),
             Role::Extinction => {
                 slopes.iter_mut().zip(curve).for_each(|(slope, r)| *slope = -(extinction_slope as f32) * r);
             }
@@ -313,7 +380,7 @@ fn residual_curvature(family: &StandardFamily, factors: &Factors, free: &[usize]
     let values = floats_mut(adjoint);
     values.fill(0.0);
     values.iter_mut().zip(weighted).for_each(|(to, &q)| *to = q * dilution as f32);
-    family.network.add_hessian(&work.tape, adjoint, other, &mut hessian);
+    family.network.add_hessian(&work.network.tape, adjoint, other, &mut hessian);
     for a in 0..n {
         for b in 0..=a {
             if let (Role::Label(k), Role::Label(l)) = (family.roles[free[a]], family.roles[free[b]]) {

@@ -15,6 +15,8 @@ const LARGEST_ERROR: f64 = 100.0;
 const LARGEST_OFFSET: f64 = 20.0;
 /// What is left of an error without its floor, as a part of that, at least: the two are rounded.
 const LEAST_LEFT: f64 = 0.1;
+/// Relative rounding of a table's errors: 0.02 as 0.0199.
+const FLOOR_ROUNDING: f64 = 0.01;
 /// No table adds more, mag.
 const LARGEST_FLOOR: f64 = 1.0;
 /// Flux density of AB magnitude zero, 3631 Jy, in W m⁻² Hz⁻¹.
@@ -45,9 +47,10 @@ pub struct PhotometricBand {
     #[serde(default)]
     pub error_floor: f64,
     /// Taken off the magnitude's error in quadrature, in mag: a floor that the table has added. What is left
-    /// is a tenth of it at least.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub included_error_floor: f64,
+    /// is a tenth of it at least; an error that is smaller than the floor does not contain it, and stays.
+    /// Absent: that of the photometry as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub included_error_floor: Option<f64>,
     /// Drops measurements that neighbouring stars contaminate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crowding: Option<CrowdingCut>,
@@ -108,9 +111,10 @@ impl PhotometricBand {
         if !(self.error_floor.is_finite() && self.error_floor >= 0.0) {
             return fault("error_floor", self.error_floor, "zero or a positive number of mag");
         }
-        if !(0.0..=LARGEST_FLOOR).contains(&self.included_error_floor) {
+        let included = self.included_error_floor.unwrap_or(0.0);
+        if !(0.0..=LARGEST_FLOOR).contains(&included) {
             let expected = format!("zero or a positive number of mag, at most {LARGEST_FLOOR}");
-            return fault("included_error_floor", self.included_error_floor, &expected);
+            return fault("included_error_floor", included, &expected);
         }
         let expected = format!("at most {LARGEST_OFFSET} mag from 0");
         let is_possible = |offset: f64| offset.abs() <= LARGEST_OFFSET;
@@ -132,6 +136,12 @@ impl PhotometricBand {
         per_metre * 1e-9 / FLUX_UNIT * 10_f64.powf(-0.4 * (magnitude + self.offset + offset))
     }
 
+    /// Whether an error (mag) is too small to contain the floor that the table is said to have added, by more
+    /// than it may have been rounded.
+    pub fn lacks_floor(&self, error: f64) -> bool {
+        self.included_error_floor.is_some_and(|included| error > 0.0 && error < (1.0 - FLOOR_ROUNDING) * included)
+    }
+
     /// Flux and error of a magnitude with its error (NaN where null) and the value of the crowding column, if
     /// there is a cut.
     pub fn measure(&self, magnitude: f64, error: f64, crowding: Option<f64>) -> Measurement {
@@ -150,9 +160,9 @@ impl PhotometricBand {
             return Measurement::Crowded;
         }
         let value = self.flux(magnitude);
-        let included = self.included_error_floor;
-        let error =
-            if included > 0.0 { (error * error - included * included).max(0.0).sqrt().max(LEAST_LEFT * included) } else { error };
+        let included = self.included_error_floor.unwrap_or(0.0);
+        let left = (error * error - included * included).max(0.0).sqrt().max(LEAST_LEFT * included);
+        let error = if self.lacks_floor(error) { error } else { left };
         Measurement::Flux { value, error: 0.4 * std::f64::consts::LN_10 * error.hypot(self.error_floor) * value }
     }
 }
@@ -191,13 +201,16 @@ mod tests {
         band.error_floor = 0.04;
         let Measurement::Flux { value, error } = band.measure(12.0, 0.03, None) else { panic!("a measurement") };
         assert!((error / value - 0.921_034_037 * 0.05).abs() < 1e-9);
-        // A floor of 0.03 taken off 0.05, then the other one added; less than the floor leaves a tenth of it.
-        band.included_error_floor = 0.03;
-        for (error, expected) in [(0.05, 0.04_f64.hypot(0.04)), (0.03, 0.003_f64.hypot(0.04)), (0.01, 0.003_f64.hypot(0.04))] {
+        // A floor of 0.03 taken off 0.05, then the other one added; the floor itself leaves a tenth of it, and
+        // what is smaller has none in it.
+        band.included_error_floor = Some(0.03);
+        for (error, expected, lacks) in [(0.05, 0.04, false), (0.03, 0.003, false), (0.0299, 0.003, false), (0.01, 0.01, true)] {
+            let expected = f64::hypot(expected, 0.04);
+            assert_eq!(band.lacks_floor(error), lacks, "{error}");
             let Measurement::Flux { value, error } = band.measure(12.0, error, None) else { panic!("a measurement") };
             assert!((error / value - 0.921_034_037 * expected).abs() < 1e-9);
         }
-        band.included_error_floor = -0.02;
+        band.included_error_floor = Some(-0.02);
         assert!(band.validate().unwrap_err().to_string().contains("included_error_floor: found -0.02"));
     }
 

@@ -53,7 +53,7 @@ fn band(&(name, wavelength, vega): &Entry, crowding_limit: Option<f64>) -> Photo
         magnitude_column: format!("{name}_mag"),
         error_column: format!("{name}_mag_error"),
         error_floor: 0.0,
-        included_error_floor: 0.0,
+        included_error_floor: None,
         crowding: crowding_limit.map(|limit| CrowdingCut { column: "norm_dg".into(), limit }),
         sentinel: None,
     }

@@ -22,8 +22,8 @@ pub struct PhotometrySource {
     /// Added to the magnitudes, in mag, by band: what brings one photometric system to another.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub offsets: BTreeMap<String, f64>,
-    /// Taken off the errors of the sets' magnitudes in quadrature, in mag: a floor that their table has
-    /// added, which is no noise of a star and makes the errors of fits too large.
+    /// Taken off the errors of magnitudes in quadrature, in mag, of all bands that state none of their own: a
+    /// floor that their table has added, which is no noise of a star and makes the errors of fits too large.
     #[serde(skip_serializing_if = "is_default")]
     pub included_error_floor: f64,
     /// Whether crowding cuts apply; they need their column (`norm_dg`).
@@ -61,7 +61,6 @@ impl PhotometrySource {
                     .remedy("Name one of these, or spell the bands out under photometry.bands.")
             })?);
         }
-        bands.iter_mut().for_each(|band| band.included_error_floor = self.included_error_floor);
         let n_standard = bands.len();
         if let Some(name) = first_repeated(self.bands.iter().map(|band| band.name.as_str())) {
             return fault("bands", format!("'{name}' twice"), "distinct names");
@@ -86,6 +85,7 @@ impl PhotometrySource {
         }
         for band in &mut bands {
             band.offset += self.offsets.get(&band.name).copied().unwrap_or(0.0);
+            band.included_error_floor.get_or_insert(self.included_error_floor);
             band.validate()?;
             band.crowding = band.crowding.take().filter(|_| self.crowding);
         }
@@ -113,6 +113,20 @@ mod tests {
         assert!((found[2].flux(12.0) / standard.flux(12.03) - 1.0).abs() < 1e-12);
         // In the place of the set's band, without an order.
         assert_eq!(bands(&format!("sets = ['2mass']\n{replaced}")).unwrap()[1].wavelength, 1630.0);
+    }
+
+    #[test]
+    fn the_floor_of_a_table_is_that_of_all_bands_which_state_none_of_their_own() {
+        let band = |name: &str, key: &str| {
+            format!("[[bands]]\nname = '{name}'\nwavelength = 1630.0\nmagnitude_column = 'm'\nerror_column = 'e'\n{key}\n")
+        };
+        let (replaced, own) = (band("h", ""), band("z", "included_error_floor = 0.01"));
+        for sets in ["sets = ['2mass']", "sets = []"] {
+            let found = bands(&format!("{sets}\nincluded_error_floor = 0.02\n{replaced}{own}")).unwrap();
+            for PhotometricBand { name, included_error_floor, .. } in &found {
+                assert_eq!(*included_error_floor, Some(if name == "z" { 0.01 } else { 0.02 }), "{sets}, {name}");
+            }
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::quantity::{LARGEST_FLUX, xp_sample_name};
 use crate::survey::photometry::{Measurement, PhotometricBand};
 use crate::survey::xp::{Band, Fault, Sampling, Scratch, Spectrum, SpectrumOptions};
 use crate::table::Table;
+use crate::warning::warn_once;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, btree_map};
 
@@ -270,7 +271,19 @@ impl<'a> BandColumns<'a> {
     fn measure(&self, row: usize, position: usize, star: &mut StarFlux) {
         let crowding = self.crowding.as_ref().map(|values| values[row]);
         match self.band.measure(self.magnitude[row], self.error[row], crowding) {
-            Measurement::Flux { value, error } => (star.flux[position], star.error[position]) = (value as f32, error as f32),
+            Measurement::Flux { value, error } => {
+                (star.flux[position], star.error[position]) = (value as f32, error as f32);
+                if self.band.lacks_floor(self.error[row]) {
+                    *star.notes |= Note::FloorNotIncluded.bit();
+                    warn_once(format!(
+                        "band '{}': errors below its included_error_floor of {} mag, which therefore do not contain it: they are taken as \
+                         they are (input_notes, bit {}). Leave the floor out if the table has added none",
+                        self.band.name,
+                        self.band.included_error_floor.unwrap_or(0.0),
+                        Note::FloorNotIncluded as i32
+                    ));
+                }
+            }
             Measurement::Missing => {}
             Measurement::Invalid => *star.notes |= Note::MagnitudeInvalid.bit(),
             Measurement::Crowded => *star.notes |= Note::Crowded.bit(),

@@ -24,11 +24,13 @@ pub enum Note {
     VelocityInvalid = 16,
     NoOverlap = 17,
     ContinuumUnknown = 18,
+    FloorNotIncluded = 19,
+    LevelsDiffer = 20,
 }
 
 impl Note {
     /// All notes, by bit.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::SpectrumUnusable,
         Self::BpMissing,
         Self::RpMissing,
@@ -48,6 +50,8 @@ impl Note {
         Self::VelocityInvalid,
         Self::NoOverlap,
         Self::ContinuumUnknown,
+        Self::FloorNotIncluded,
+        Self::LevelsDiffer,
     ];
 
     /// The bit in `input_notes`.
@@ -81,6 +85,10 @@ impl Note {
             Self::VelocityInvalid => "a radial velocity beyond reason, warned of, or too uncertain; it is not used",
             Self::NoOverlap => "no overlap of the spectrum with the grid",
             Self::ContinuumUnknown => "pixels without a positive pseudo-continuum; they are missing",
+            Self::LevelsDiffer => "exposures whose levels differ by more than a half; they were brought to that of the first",
+            Self::FloorNotIncluded => {
+                "an error of a magnitude below the floor that its table is said to have added (included_error_floor); it is taken as it is"
+            }
         }
     }
 

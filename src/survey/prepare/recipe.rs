@@ -166,8 +166,7 @@ pub struct TableSource {
     pub sentinels: BTreeMap<String, f64>,
 }
 
-pub(super) const REMEDY: &str =
-    "`photosphere recipe prepare-xp` prints a recipe that works, `photosphere recipe prepare` the defaults.";
+pub(super) const REMEDY: &str = "`photosphere recipe prepare-xp` prints a recipe that works (`prepare-spectra` one of spectra), `photosphere recipe prepare` the defaults.";
 /// Largest zero-point of parallaxes, mas; that of Gaia is 0.05.
 const MOST_ZERO_POINT: f64 = 10.0;
 

@@ -264,7 +264,7 @@ impl Run {
                 let is_first = self.seen.insert(id);
                 OpenStar { number: self.n_opened, is_first, star: Star::new(id, observed.place, observed.facts) }
             });
-            open.star.add(exposure?);
+            open.star.add(exposure?, pipeline.is_normalised());
             match n_following {
                 0 => complete.push(open),
                 _ => drop(self.open.insert(own, open)),

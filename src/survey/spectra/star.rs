@@ -4,7 +4,7 @@
 use super::observed::{ObservedSpectrum, Segment};
 use super::recipe::{SpectraSource, VelocitySource, WithoutVelocity};
 use crate::error::Result;
-use crate::spectrum::continuum::{Continuum, SavitzkyGolay};
+use crate::spectrum::continuum::{Continuum, Method, SavitzkyGolay};
 use crate::spectrum::{Joined, Medium, PixelGrid, Resampled, Resampler, Variance, Window};
 use crate::statistics::median;
 use crate::survey::prepare::Note;
@@ -85,6 +85,11 @@ pub(super) struct Finished {
     pub fault: Option<String>,
 }
 
+/// Errors by which levels of exposures differ that are brought together.
+const LEVEL_ERRORS: f64 = 3.0;
+/// Levels that differ by more than this have a note: a slit loss, clouds, or another star.
+const LARGEST_LEVEL: f64 = 0.5;
+
 impl Pipeline {
     /// # Errors
     /// As [`SpectraSource::validate`].
@@ -102,6 +107,11 @@ impl Pipeline {
             missing,
             unseen,
         })
+    }
+
+    /// Whether levels of exposures are no matter, since a continuum is divided out.
+    pub fn is_normalised(&self) -> bool {
+        self.source.continuum.method != Method::None
     }
 
     /// The pixels of the observation file.
@@ -281,15 +291,28 @@ impl Star {
         }
     }
 
-    /// Adds an exposure. Notes of an arm that is missing hold only as long as no exposure has it.
-    pub fn add(&mut self, exposure: Exposure) {
+    /// Adds an exposure. Notes of an arm that is missing hold only as long as no exposure has it. With
+    /// `match_levels` its arms are brought to the level of those before, where they differ by more than noise:
+    /// fluxes of different nights do by some per cent, and a pixel that one of them lacks would stand out of
+    /// the mean.
+    pub fn add(&mut self, exposure: Exposure, match_levels: bool) {
         let w = exposure.arms.first().map_or(0, |(_, arm)| arm.flux.len());
         let arm_missing = Note::ArmMissing.bit();
         let both_miss = self.notes & exposure.notes & arm_missing;
         self.notes = if self.n_added == 0 { exposure.notes } else { (self.notes | exposure.notes) & !arm_missing | both_miss };
         let is_used = exposure.arms.iter().any(|(_, arm)| arm.ivar.iter().any(|weight| *weight > 0.0));
-        for (name, arm) in exposure.arms {
-            self.arms.entry(name).or_insert_with(|| Joined::new(w)).add(&arm);
+        for (name, mut arm) in exposure.arms {
+            let joined = self.arms.entry(name).or_insert_with(|| Joined::new(w));
+            let level =
+                joined.level_of(&arm).filter(|(factor, error)| match_levels && (factor - 1.0).abs() > LEVEL_ERRORS * error);
+            if let Some((factor, _)) = level {
+                arm.flux.iter_mut().for_each(|flux| *flux *= factor);
+                arm.ivar.iter_mut().for_each(|ivar| *ivar /= factor * factor);
+                if (factor - 1.0).abs() > LARGEST_LEVEL {
+                    self.notes |= Note::LevelsDiffer.bit();
+                }
+            }
+            joined.add(&arm);
         }
         self.fault = self.fault.take().or(exposure.fault);
         if is_used || self.n_added == 0 {
