@@ -271,7 +271,7 @@ impl<'a> Likelihood<'a> {
             for axis in 1..=l {
                 squares_of_slopes[axis - 1] = (parameters[axis].powi(2) - covariance[(axis, axis)]).max(0.0);
             }
-            let next = (scatter + change).max(0.0).min(4.0 * scatter + 0.01);
+            let next = (scatter + change).clamp(0.0, 4.0 * scatter + 0.01);
             let is_done = step.amax() < 1e-3 && (next - scatter).abs() < 1e-4 && round > ALL_SINGLE + 2;
             scatter = next;
             if is_done {

@@ -253,9 +253,9 @@ impl ColourControls {
             let part = weight / whole;
             noise.add_scalar_mut(part * control.photometric[0]);
             (0..k).for_each(|band| noise[(band, band)] += part * control.photometric[band + 1]);
-            let kappa = &control.per_reddening;
-            for a in 0..k {
-                (0..k).for_each(|b| noise[(a, b)] += part * control.map * kappa[a] * kappa[b]);
+            for (a, of_a) in control.per_reddening.iter().enumerate() {
+                let of_a = part * control.map * of_a;
+                control.per_reddening.iter().enumerate().for_each(|(b, of_b)| noise[(a, b)] += of_a * of_b);
             }
             labels.iter_mut().zip(&control.labels).for_each(|(sum, variance)| *sum += part * variance);
         }

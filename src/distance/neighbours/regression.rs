@@ -47,8 +47,8 @@ impl LocalFit {
             for (b, residual) in residual.iter_mut().enumerate() {
                 *residual = outputs[(i, b)] - (0..p).map(|a| row(i, a) * coefficients[(a, b)]).sum::<f64>();
             }
-            for a in 0..k {
-                (0..k).for_each(|b| residuals[(a, b)] += weights[i] * residual[a] * residual[b]);
+            for (a, of_a) in residual.iter().enumerate() {
+                residual.iter().enumerate().for_each(|(b, of_b)| residuals[(a, b)] += weights[i] * of_a * of_b);
             }
             let by_inverse = |a: usize| (0..p).map(|b| inverse[(a, b)] * row(i, b)).sum::<f64>();
             let hat: f64 = (0..p).map(|a| row(i, a) * by_inverse(a)).sum();
