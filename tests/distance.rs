@@ -5,6 +5,7 @@ mod common;
 
 use common::{fail, files, json, run, succeed, write};
 use photosphere::distance::flags;
+use photosphere::distance::neighbours::NeighbourOptions;
 use photosphere::table::{self, Column, ColumnSchema, Table, Values};
 use std::path::Path;
 use tempfile::tempdir;
@@ -296,4 +297,96 @@ fn a_recipe_is_calibrated() {
     let binaries = numbers(&read(path, "ob.fits"), "parallax_excess");
     let found_fraction = binaries.iter().step_by(10).filter(|excess| **excess > 2.0).count() as f64 / 300.0;
     assert!(found_fraction > 0.6, "{found_fraction}");
+}
+
+/// Stars with labels, Gaia's magnitudes behind E(B−V), parallaxes, and a map's E; every third is at a high
+/// latitude behind little dust. `n` of them, from the number `first` on.
+fn labelled(first: usize, n: usize) -> Table {
+    let part = |star: usize, step: usize| ((star * step) % 997) as f64 / 997.0;
+    let numbers = |of: &dyn Fn(usize) -> f64| -> Vec<f64> { (first..first + n).map(of).collect() };
+    let teff = |star: usize| 4800.0 + 1500.0 * part(star, 317);
+    let feh = |star: usize| -0.5 + 0.8 * part(star, 571);
+    let logg = |star: usize| 4.2 + 0.3 * part(star, 731);
+    let is_control = |star: usize| star % 3 == 0;
+    let reddening = |star: usize| if is_control(star) { 0.03 * part(star, 211) } else { 0.8 * part(star, 211) };
+    let distance = |star: usize| 0.3 + 1.2 * part(star, 439);
+    let colour = |star: usize| 0.8 + 1.3 * (5040.0 / teff(star) - 0.87) + 0.05 * feh(star);
+    let absolute = |star: usize| 4.5 + 2.0 * (logg(star) - 4.4) - 10.0 * (teff(star) / 5772.0).log10();
+    let options = NeighbourOptions::default();
+    let magnitude = move |star: usize, band: usize, shift: f64| {
+        let of = options.bands[band].extinction_at(teff(star), feh(star), reddening(star), 3.1).value;
+        absolute(star) + shift + of + 5.0 * distance(star).log10() + 10.0
+    };
+    let noise = |star: usize, step: usize| part(star, step) - 0.5;
+    let column = |name: &str, unit: &str, values: Vec<f64>| Column::nullable(ColumnSchema::new(name, unit, ""), values);
+    let ids = (first..first + n).map(|star| 7_000_000_000_000_000_000 + star as i64).collect();
+    let mut table = Table::new(vec![Column::scalar(ColumnSchema::new("source_id", "", ""), Values::Int64(ids))]).unwrap();
+    for column in [
+        column("ra", "deg", numbers(&|star| if is_control(star) { 200.5 } else { 266.4 })),
+        column("dec", "deg", numbers(&|star| if is_control(star) { 28.0 } else { -28.9 })),
+        column("teff", "K", numbers(&teff)),
+        column("teff_error", "K", vec![10.0; n]),
+        column("logg", "", numbers(&logg)),
+        column("logg_error", "", vec![0.01; n]),
+        column("feh", "", numbers(&feh)),
+        column("feh_error", "", vec![0.01; n]),
+        column("phot_bp_mean_mag", "mag", numbers(&|star| magnitude(star, 0, 0.4 * colour(star)) + 0.02 * noise(star, 613))),
+        column("phot_g_mean_mag", "mag", numbers(&|star| magnitude(star, 1, 0.0) + 0.02 * noise(star, 787))),
+        column("phot_rp_mean_mag", "mag", numbers(&|star| magnitude(star, 2, -0.6 * colour(star)) + 0.02 * noise(star, 877))),
+        column("ebv_sfd", "mag", numbers(&|star| reddening(star) / 0.86)),
+        column("parallax", "mas", numbers(&|star| distance(star).recip() + 0.1 * noise(star, 919))),
+        column("parallax_error", "mas", vec![0.03; n]),
+        column("true_reddening", "mag", numbers(&reddening)),
+        column("true_distance", "kpc", numbers(&distance)),
+    ] {
+        table.push(column).unwrap();
+    }
+    table
+}
+
+#[test]
+fn extinctions_and_absolute_magnitudes_come_of_neighbours() {
+    let folder = tempdir().unwrap();
+    let path = folder.path();
+    std::fs::create_dir(path.join("in")).unwrap();
+    write(&labelled(0, 900), path, "all.fits");
+    write(&labelled(0, 450), path, "in/a.parquet");
+    write(&labelled(450, 450), path, "in/b.fits");
+    std::fs::write(path.join("none.toml"), "[options]\nzero_point = { kind = \"none\" }\n").unwrap();
+    let options = "--by-neighbours all.fits --config none.toml --keep true_reddening,true_distance";
+    succeed(path, &format!("distance all.fits -o found.parquet {options}"));
+    let found = read(path, "found.parquet");
+    let of = |name: &str| numbers(&found, name);
+    let flags = found.column("neighbour_flags").unwrap().to_i64().unwrap();
+    let good: Vec<usize> = (0..900).filter(|&row| flags[row] == 0).collect();
+    assert!(good.len() > 600, "{}", good.len());
+    let within = |name: &str, truth: &dyn Fn(usize) -> f64| {
+        let [values, errors] = [of(name), of(&format!("{name}_error"))];
+        let near = good.iter().filter(|&&row| ((values[row] - truth(row)) / errors[row]).abs() < 3.0).count();
+        assert!(near as f64 > 0.97 * good.len() as f64, "{name}: {near} of {}", good.len());
+        assert!(good.iter().all(|&row| errors[row] > 0.0), "{name}");
+    };
+    let (reddening, distance) = (of("true_reddening"), of("true_distance"));
+    within("reddening", &|row| reddening[row]);
+    within("spectroscopic_log10_distance", &|row| distance[row].log10());
+    within("combined_log10_distance", &|row| distance[row].log10());
+    for name in ["extinction", "reddening_chi2", "nearest_control", "reddening_n_dof", "reddening_controls", "magnitude_controls"]
+    {
+        let schema = &found.column(name).unwrap().schema;
+        assert!(!schema.description.is_empty() && !schema.ucd.is_empty(), "{name}");
+    }
+    assert_eq!(found.column("reddening").unwrap().schema.unit, "mag");
+    // The same by partitions, resumed; other controls are other settings.
+    succeed(path, &format!("distance in -o out/ {options}"));
+    succeed(path, &format!("distance in -o out/ {options} --resume"));
+    let parts = ["out/a.parquet", "out/b.parquet"].map(|part| numbers(&read(path, part), "reddening")).concat();
+    assert!(of("reddening").iter().zip(&parts).all(|(a, b)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()));
+    let other = options.replace("all.fits", "in/a.parquet");
+    fail(path, &format!("distance in -o out/ {other} --resume"), 2, &["other settings"]);
+    // What goes wrong is said.
+    fail(path, "distance all.fits -o all.fits --by-neighbours all.fits --overwrite", 2, &["no option writes over an input"]);
+    write(&stars(), path, "stars.fits");
+    fail(path, "distance all.fits -o x.fits --by-neighbours stars.fits", 2, &["neighbours.labels, teff", "column = "]);
+    std::fs::write(path.join("few.toml"), "[neighbours]\nlargest_reddening = 0.0\n").unwrap();
+    fail(path, "distance all.fits -o x.fits --by-neighbours all.fits --config few.toml", 1, &["largest_reddening"]);
 }

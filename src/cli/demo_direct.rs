@@ -95,7 +95,7 @@ impl DirectDemo<'_> {
         let (prior, range) = (DistancePrior::FlatLogDistance, [0.01, 10_000.0]);
         let options = DistanceOptions { zero_point: ZeroPointChoice::None, prior, range, ..DistanceOptions::default() };
         let recipe = DistanceRecipe { options, ..DistanceRecipe::default() };
-        let task = DistanceTask { recipe, keep: vec!["true_distance".into()], names: None, shard: None };
+        let task = DistanceTask { recipe, keep: vec!["true_distance".into()], names: None, shard: None, controls: None };
         task.make(std::slice::from_ref(&catalogue), &distances, existing, true, settings)?;
         laps.step("distances");
 

@@ -156,6 +156,41 @@ impl ColumnMap {
     /// When a named column is absent, there is neither a parallax nor something of the spectrum, identifiers
     /// are missing, or an apparent magnitude would be used without an extinction.
     pub fn find(&self, table: &Table, options: &DistanceOptions) -> Result<FoundColumns> {
+        let found = self.located(table)?;
+        found.check(options)?;
+        Ok(found)
+    }
+
+    /// Finds identifiers, astrometry and positions alone: magnitudes and what the labels say of a star come by
+    /// its neighbours ([`super::neighbours`]).
+    ///
+    /// # Errors
+    /// When a named column is absent, or identifiers or errors of parallaxes are missing.
+    pub fn find_astrometry(&self, table: &Table) -> Result<FoundColumns> {
+        let none = || NONE.to_owned();
+        let astrometry = Self {
+            magnitude: none(),
+            magnitude_error: none(),
+            extinction: none(),
+            extinction_error: none(),
+            absolute_magnitude: none(),
+            absolute_magnitude_error: none(),
+            ln_label: none(),
+            ln_label_error: none(),
+            spectroscopic_parallax: none(),
+            spectroscopic_parallax_error: none(),
+            single_fraction: none(),
+            binary_offset: none(),
+            single_scatter: none(),
+            binary_scatter: none(),
+            ..self.clone()
+        };
+        let found = astrometry.located(table)?;
+        found.check_astrometry()?;
+        Ok(found)
+    }
+
+    fn located(&self, table: &Table) -> Result<FoundColumns> {
         // What a run was told to keep is measured: its model has no parallax (a direct network).
         let keeps = |name: &str| table.metadata_of("kept_columns").is_some_and(|kept| kept.split(',').any(|kept| kept == name));
         let is_fit = table.metadata_of("command").is_some_and(|command| command == "fit") && !keeps("parallax");
@@ -181,7 +216,6 @@ impl ColumnMap {
         }
         found.content = found.name("spectroscopic_parallax").filter(|_| is_fit).map(|name| content_of_fit(table, name));
         found.is_dereddened = self.extinction == NONE;
-        found.check(options)?;
         Ok(found)
     }
 }
@@ -198,6 +232,11 @@ fn content_of_fit(table: &Table, name: &str) -> ParallaxContent {
         Some(false) => ParallaxContent::Flux,
         Some(true) | None => ParallaxContent::FluxAndParallax,
     }
+}
+
+/// The error of a column that is not there.
+fn missing(key: &str, expected: &str, remedy: &str) -> Result<()> {
+    Err(Error::usage(format!("columns.{key}")).found("no such column").expected(expected).remedy(remedy))
 }
 
 impl FoundColumns {
@@ -231,21 +270,23 @@ impl FoundColumns {
         needed.into_iter().filter(|(_, is_there)| !is_there).map(|(key, _)| key).collect()
     }
 
-    fn check(&self, options: &DistanceOptions) -> Result<()> {
-        let missing = |key: &str, expected: &str, remedy: &str| {
-            Err(Error::usage(format!("columns.{key}")).found("no such column").expected(expected).remedy(remedy))
-        };
+    fn check_astrometry(&self) -> Result<()> {
         if !self.has("source_id") {
             let remedy = "Name it in the recipe, or say source_id = \"row\" for the number of the row.";
             return missing("source_id", "an integer column of identifiers", remedy);
         }
+        if self.has("parallax") && !self.has("parallax_error") {
+            return missing("parallax_error", "errors of the parallaxes", "Name the column, or say parallax = \"none\".");
+        }
+        Ok(())
+    }
+
+    fn check(&self, options: &DistanceOptions) -> Result<()> {
+        self.check_astrometry()?;
         let lacking = MIXTURE.iter().find(|key| !self.has(key)).filter(|_| MIXTURE.iter().any(|key| self.has(key)));
         if let Some(key) = lacking {
             let remedy = "Name all four, or say \"none\" of those that are there.";
             return missing(key, &format!("{} together", MIXTURE.join(", ")), remedy);
-        }
-        if self.has("parallax") && !self.has("parallax_error") {
-            return missing("parallax_error", "errors of the parallaxes", "Name the column, or say parallax = \"none\".");
         }
         if self.has("spectroscopic_parallax") {
             return match self.has("spectroscopic_parallax_error") {
@@ -357,6 +398,7 @@ impl FoundColumns {
                 true => Measured { value: 0.0, error: f64::NAN },
                 false => scaled(extinction[row], self.coefficient),
             },
+            magnitude_covariance: 0.0,
             absolute_magnitude: match self.has("absolute_magnitude") {
                 _ if has_mixtures && !mixture(row).is_possible() => mixture(row).unusable(),
                 true => absolute[row],

@@ -21,6 +21,7 @@
 //! | [`observables`] | the numbers of a catalogue checked, corrected and put together |
 //! | [`star`], [`options`], [`flags`] | all of it for one star of a catalogue |
 //! | [`columns`], [`catalogue`], [`compatibility`] | columns of files, the catalogue, the papers' names and flags |
+//! | [`neighbours`] | extinctions and absolute magnitudes beside labels, by stars of like labels |
 //! | [`maximise`], [`sampler`] | maximum likelihood (argmin) and samples of a few parameters |
 
 pub mod catalogue;
@@ -36,6 +37,7 @@ pub mod mass_ratio;
 pub mod maximise;
 pub mod measurements;
 pub mod mixture;
+pub mod neighbours;
 pub mod observables;
 pub mod options;
 pub mod position;

@@ -65,7 +65,7 @@ impl Observables {
                 flags |= of_photometry;
                 let modulus = dereddened.zip(absolute_magnitude).map(|(apparent, absolute)| Measured {
                     value: apparent.value - absolute.value,
-                    error: apparent.error.hypot(absolute.error),
+                    error: (apparent.error.powi(2) + absolute.error.powi(2) + 2.0 * star.magnitude_covariance).max(0.0).sqrt(),
                 });
                 (None, modulus.map(Measurements::ln_distance_of_modulus))
             }

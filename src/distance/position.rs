@@ -11,6 +11,10 @@ const CENTRE: [f64; 2] = [266.4051, -28.936_175];
 /// The angle about the line to the centre that turns ICRS' north to that of the Galaxy, deg.
 const ROLL: f64 = 58.598_632_030_6;
 
+/// ICRS right ascension and declination of the north Galactic pole, deg (ESA 1997, Hipparcos catalogue, vol. 1,
+/// eq. 1.5.11).
+const POLE: [f64; 2] = [192.859_48, 27.128_25];
+
 /// A line of sight: Galactocentric x, y, z of a star at distance d are `origin + d · unit`, kpc.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LineOfSight {
@@ -38,6 +42,17 @@ impl LineOfSight {
     }
 }
 
+/// The Galactic latitude of an ICRS position, deg; `None` where that is none.
+pub fn galactic_latitude(right_ascension: f64, declination: f64) -> Option<f64> {
+    if !right_ascension.is_finite() || declination.is_nan() || declination.abs() > 90.0 {
+        return None;
+    }
+    let (alpha, delta) = ((right_ascension - POLE[0]).to_radians(), declination.to_radians());
+    let pole = POLE[1].to_radians();
+    let sine = delta.sin() * pole.sin() + delta.cos() * pole.cos() * alpha.cos();
+    Some(sine.clamp(-1.0, 1.0).asin().to_degrees())
+}
+
 fn about_x(degrees: f64, [x, y, z]: [f64; 3]) -> [f64; 3] {
     let (sine, cosine) = degrees.to_radians().sin_cos();
     [x, cosine * y + sine * z, cosine * z - sine * y]
@@ -56,6 +71,22 @@ fn about_z(degrees: f64, [x, y, z]: [f64; 3]) -> [f64; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn galactic_latitudes_are_those_of_astropy() {
+        // astropy 8.0.2: SkyCoord(ra, dec, unit="deg").galactic.b
+        for (ra, dec, expected) in GALACTIC {
+            let found = galactic_latitude(ra, dec).unwrap();
+            assert!((found - expected).abs() < 1e-5, "{found} is not {expected}");
+        }
+        assert!(galactic_latitude(0.0, 91.0).is_none() && galactic_latitude(f64::NAN, 0.0).is_none());
+    }
+
+    #[rustfmt::skip]
+    const GALACTIC: [(f64, f64, f64); 4] = [
+        (10.0, 20.0, -42.790_392_865), (266.4051, -28.936_175, -0.000_082_009),
+        (150.0, -60.0, -3.939_448_834), (200.5, 28.0, 83.172_043_760),
+    ];
 
     #[test]
     fn positions_are_those_of_astropy() {

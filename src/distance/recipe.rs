@@ -1,6 +1,7 @@
 //! What `photosphere distance --config` reads.
 
 use super::columns::ColumnMap;
+use super::neighbours::NeighbourOptions;
 use super::options::DistanceOptions;
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct DistanceRecipe {
     pub columns: ColumnMap,
     pub options: DistanceOptions,
+    /// For `--by-neighbours`.
+    pub neighbours: NeighbourOptions,
 }
 
 impl DistanceRecipe {
@@ -26,7 +29,8 @@ impl DistanceRecipe {
                 .expected("a number from 0 to 100")
                 .remedy("It is A/E(B-V) in the band where the column is a reddening, and 1 where it is an extinction."));
         }
-        self.options.validate()
+        self.options.validate()?;
+        self.neighbours.validate()
     }
 }
 

@@ -31,6 +31,9 @@ pub struct Star {
     pub extinction: Measured,
     /// As predicted; of a star with a mixture of its own, that of a single star.
     pub absolute_magnitude: Measured,
+    /// Covariance of the errors of extinction and absolute magnitude, mag²: both follow from the same labels
+    /// where [`super::neighbours`] made them.
+    pub magnitude_covariance: f64,
     /// As predicted; in place of that of the options, and its scatter in place of the error of
     /// `absolute_magnitude`.
     pub mixture: Option<StarMixture>,
@@ -50,6 +53,7 @@ impl Star {
         magnitude: NOTHING,
         extinction: NOTHING,
         absolute_magnitude: NOTHING,
+        magnitude_covariance: 0.0,
         mixture: None,
         spectroscopic_parallax: NOTHING,
         snr: f64::NAN,

@@ -101,7 +101,7 @@ impl GoodStars {
     /// Those of the inputs with parallaxes of at least so many errors.
     fn read(recipe: &DistanceRecipe, inputs: &[PathBuf], errors: f64) -> Result<Vec<Self>> {
         let mut all = Vec::new();
-        for_each_batch(recipe, inputs, |batch| {
+        for_each_batch(recipe, None, inputs, |batch| {
             let options = batch.options(&recipe.options);
             let mut stars = batch.stars;
             stars.retain(|star| Observables::of(star, &options).has_parallax_of(errors));

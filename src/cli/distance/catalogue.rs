@@ -1,10 +1,13 @@
 //! One catalogue of distances: files are read, worked on and written in chunks of rows.
 
+use super::controls::Controls;
 use super::read::{Batch, for_each_batch};
 use crate::cli::progress::Progress;
 use crate::cli::settings::Settings;
 use crate::distance::catalogue::to_table;
 use crate::distance::compatibility::{PaperNames, Rows};
+use crate::distance::neighbours::catalogue::push_columns;
+use crate::distance::neighbours::{NeighbourEstimate, NeighbourOptions};
 use crate::distance::{DistanceEstimator, DistanceOptions, DistanceRecipe, Estimate, Star};
 use crate::error::{Error, Result};
 use crate::run::FileState;
@@ -26,6 +29,8 @@ pub struct DistanceTask {
     pub keep: Vec<String>,
     pub names: Option<PaperNames>,
     pub shard: Option<Shard>,
+    /// Controls that extinctions and absolute magnitudes follow from, in place of columns.
+    pub controls: Option<Controls>,
 }
 
 /// What was made, or was found finished.
@@ -68,7 +73,12 @@ impl DistanceTask {
     /// # Errors
     /// When the recipe cannot be written as TOML.
     pub fn provenance(&self) -> Result<Provenance> {
-        let recipe = toml::to_string(&self.recipe)
+        let mut recipe = self.recipe.clone();
+        if self.controls.is_none() {
+            // They decide nothing, and what is not used shall not part runs.
+            recipe.neighbours = NeighbourOptions::default();
+        }
+        let recipe = toml::to_string(&recipe)
             .map_err(|error| Error::usage("recipe of distances").found(error.to_string()).source(error))?;
         let mut provenance = Provenance::new("distance").with("recipe", recipe).with("kept_columns", self.keep.join(","));
         if let Some(names) = self.names {
@@ -76,6 +86,9 @@ impl DistanceTask {
         }
         if let Some(shard) = self.shard {
             provenance = provenance.with("shard", shard.to_string());
+        }
+        if let Some(controls) = &self.controls {
+            provenance = provenance.with("controls", controls.contents());
         }
         Ok(provenance)
     }
@@ -113,7 +126,8 @@ impl DistanceTask {
         let n_rows: Option<usize> = described.iter().map(|input| input.n_rows).sum();
         let mut progress = Progress::of_stars("distances", n_rows, settings);
         let mut tally = Tally::default();
-        for_each_batch(&self.recipe, paths, |batch| {
+        let beside = self.controls.as_ref().map(|controls| controls.neighbours().options());
+        for_each_batch(&self.recipe, beside, paths, |batch| {
             let (n_read, place) = (batch.n_read, batch.place.clone());
             let mut table = self.table(batch, &mut tally).map_err(|error| error.within(&place))?;
             table.metadata.extend(provenance.metadata());
@@ -122,6 +136,7 @@ impl DistanceTask {
             Ok(())
         })?;
         inputs.iter().try_for_each(FileState::require_unchanged)?;
+        self.controls.iter().try_for_each(Controls::require_unchanged)?;
         writer.finish()?;
         if has_record {
             record(output, &provenance.run(), Some(tally));
@@ -142,7 +157,11 @@ impl DistanceTask {
             batch.table = batch.table.select(&rows);
             batch.ids = rows.iter().map(|&row| batch.ids[row]).collect();
             batch.stars = rows.iter().map(|&row| batch.stars[row]).collect();
+            if self.controls.is_some() {
+                batch.labelled = rows.iter().map(|&row| batch.labelled[row].clone()).collect();
+            }
         }
+        let beside = self.beside(&mut batch);
         let estimates = estimates(&batch.stars, &batch.options(&self.recipe.options))?;
         tally.add(estimates.iter().map(|estimate| estimate.flags));
         let mut table = match self.names {
@@ -152,8 +171,20 @@ impl DistanceTask {
             }
             None => to_table(&batch.ids, &estimates)?,
         };
+        if let Some(beside) = beside {
+            push_columns(&mut table, &beside, &estimates)?;
+        }
         self.push_kept(&mut table, &batch)?;
         Ok(table)
+    }
+
+    /// What neighbours say of the stars of a batch, which then have it.
+    fn beside(&self, batch: &mut Batch) -> Option<Vec<NeighbourEstimate>> {
+        let neighbours = self.controls.as_ref()?.neighbours();
+        let stars = batch.ids.par_iter().zip(&batch.labelled).with_min_len(STARS / 8);
+        let found: Vec<NeighbourEstimate> = stars.map(|(id, star)| neighbours.estimate(*id, star)).collect();
+        found.iter().zip(&mut batch.stars).for_each(|(found, star)| found.put_into(star));
+        Some(found)
     }
 
     /// Positions, and columns that were asked for.

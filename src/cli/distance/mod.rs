@@ -3,6 +3,7 @@
 
 mod calibrate;
 mod catalogue;
+mod controls;
 mod partitions;
 mod read;
 
@@ -44,6 +45,11 @@ pub struct Arguments {
     /// inputs with good parallaxes, and write the recipe with them to the output, in place of a catalogue.
     #[arg(long, conflicts_with_all = ["names", "shard", "keep"])]
     calibrate: bool,
+    /// Extinctions and absolute magnitudes by stars of like labels (T_eff, log g, [Fe/H]; section
+    /// [neighbours] of the recipe), in place of columns: catalogues of controls with labels, magnitudes, and
+    /// a map's E(B-V) or parallaxes, which may be the inputs themselves; commas between several.
+    #[arg(long, value_name = "CONTROLS", value_delimiter = ',', conflicts_with_all = ["names", "calibrate"])]
+    by_neighbours: Vec<PathBuf>,
     /// Only part i of n, 0 ≤ i < n: of the inputs, every n-th, where the output is a folder; of the stars, by
     /// identifier, where it is a file.
     #[arg(long, value_name = "i/n")]
@@ -81,7 +87,14 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     }
     // In a folder a shard is one of partitions, not of the stars in them.
     let shard_of_stars = arguments.shard.filter(|_| !is_folder);
-    let mut task = DistanceTask { recipe, keep: arguments.keep.clone(), names: arguments.names, shard: shard_of_stars };
+    let controls = match arguments.by_neighbours.as_slice() {
+        [] => None,
+        files => {
+            Inputs::of(files).require_other(&arguments.output)?;
+            Some(controls::Controls::read(&recipe, files)?)
+        }
+    };
+    let mut task = DistanceTask { recipe, keep: arguments.keep.clone(), names: arguments.names, shard: shard_of_stars, controls };
     if is_folder {
         let survey = Survey::of(&arguments.inputs)?;
         if task.recipe.columns.counts_rows() && survey.partitions.len() > 1 {

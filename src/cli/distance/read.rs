@@ -1,6 +1,8 @@
 //! Stars of files, in chunks of rows.
 
 use crate::distance::columns::FoundColumns;
+use crate::distance::neighbours::columns::FoundLabels;
+use crate::distance::neighbours::{LabelledStar, NeighbourOptions};
 use crate::distance::options::ZeroPointChoice;
 use crate::distance::{DistanceOptions, DistanceRecipe, Star};
 use crate::error::Result;
@@ -20,6 +22,8 @@ pub struct Batch {
     pub columns: FoundColumns,
     pub ids: Vec<i64>,
     pub stars: Vec<Star>,
+    /// What neighbours ask of the stars; empty where none are asked.
+    pub labelled: Vec<LabelledStar>,
     /// Rows of all files that have been read so far.
     pub n_read: usize,
     /// File and rows, for messages.
@@ -39,7 +43,12 @@ impl Batch {
 /// # Errors
 /// When a file is damaged or lacks what is needed, a star occurs twice, a signal stops the work, or `take`
 /// fails.
-pub fn for_each_batch(recipe: &DistanceRecipe, paths: &[PathBuf], mut take: impl FnMut(Batch) -> Result<()>) -> Result<()> {
+pub fn for_each_batch(
+    recipe: &DistanceRecipe,
+    beside: Option<&NeighbourOptions>,
+    paths: &[PathBuf],
+    mut take: impl FnMut(Batch) -> Result<()>,
+) -> Result<()> {
     let (mut identifiers, mut n_read) = (Identifiers::default(), 0);
     for path in paths {
         let (mut first, mut notices) = (0, Notices::default());
@@ -48,7 +57,11 @@ pub fn for_each_batch(recipe: &DistanceRecipe, paths: &[PathBuf], mut take: impl
             interrupt::check(|| path.display().to_string(), "Nothing was written; run the command again.")?;
             let table = table?;
             let place = format!("{}, rows {first}\u{2013}{}", path.display(), (first + table.n_rows()).saturating_sub(1));
-            let columns = recipe.columns.find(&table, &recipe.options).map_err(|error| error.within(path.display()))?;
+            let columns = match beside {
+                Some(_) => recipe.columns.find_astrometry(&table),
+                None => recipe.columns.find(&table, &recipe.options),
+            };
+            let columns = columns.map_err(|error| error.within(path.display()))?;
             if first == 0 {
                 say_what_is_missing(&columns, &recipe.options.zero_point, path);
             }
@@ -57,13 +70,40 @@ pub fn for_each_batch(recipe: &DistanceRecipe, paths: &[PathBuf], mut take: impl
                 None => (n_read..n_read + table.n_rows()).map(|row| row as i64).collect(),
             };
             let stars = columns.stars(&table, first, &mut notices).map_err(|error| error.within(&place))?;
+            let labelled = match beside {
+                Some(options) => labelled((&table, first), options, &mut notices, (path, &place))?,
+                None => Vec::new(),
+            };
             first += table.n_rows();
             n_read += table.n_rows();
-            take(Batch { table, columns, ids, stars, n_read, place })?;
+            take(Batch { table, columns, ids, stars, labelled, n_read, place })?;
         }
         notices.say_of_first(&path.display().to_string());
     }
     Ok(())
+}
+
+/// What neighbours ask of the stars of a part of a file.
+fn labelled(
+    (table, first): (&Table, usize),
+    options: &NeighbourOptions,
+    notices: &mut Notices,
+    (path, place): (&Path, &str),
+) -> Result<Vec<LabelledStar>> {
+    let found = FoundLabels::find(table, options).map_err(|error| error.within(path.display()))?;
+    if first == 0 {
+        let without: Vec<&str> = found.without_errors().collect();
+        if !without.is_empty() {
+            let text = format!(
+                "no columns of errors of the magnitudes {}: they count as exact to magnitude_error_floor = {} mag. Name the columns in \
+                 the recipe ([[neighbours.bands]], magnitude_error = \"…\").",
+                without.join(", "),
+                options.magnitude_error_floor
+            );
+            warn_once_about(&text, format!("{}: {text}", path.display()));
+        }
+    }
+    found.stars(table, options, first, notices).map_err(|error| error.within(place))
 }
 
 /// Says it where the zero point of the parallaxes cannot be known, of the first file that lacks the same.
