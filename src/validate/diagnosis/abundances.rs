@@ -9,6 +9,9 @@ use crate::validate::report::Report;
 /// Error of [X/Fe] up to which a star is in its plane, in dex, where nothing else is asked for.
 pub const LARGEST_ERROR: f64 = 0.2;
 
+/// [Fe/H] and [X/Fe] of stars.
+type Points = (Vec<f64>, Vec<f64>);
+
 /// The sections of both; what the model's labels do not hold is said. `largest_error` is that of an abundance
 /// in its plane.
 pub fn sections_of_abundances(report: &mut Report, stars: &AbundanceStars<'_>, largest_error: f64) {
@@ -44,11 +47,11 @@ fn planes(report: &mut Report, stars: &AbundanceStars<'_>, largest_error: f64) {
         return;
     }
     // Stars that do not tell an abundance would fill its plane with noise.
-    let told = |k: usize| -> (Vec<f64>, Vec<f64>) {
+    let told = |k: usize| -> Points {
         let is_told = |i: &usize| stars.errors[[*i, k]] <= largest_error && (feh[*i] + stars.labels[[*i, k]]).is_finite();
         (0..stars.len()).filter(is_told).map(|i| (feh[i], stars.labels[[i, k]])).unzip()
     };
-    let values: Vec<(usize, (Vec<f64>, Vec<f64>))> = ratios.iter().map(|&k| (k, told(k))).collect();
+    let values: Vec<(usize, Points)> = ratios.iter().map(|&k| (k, told(k))).collect();
     let name = |k: usize| symbol(&canonical_name(&stars.space.names[k])).into_owned();
     let absent: Vec<String> = values.iter().filter(|(_, (x, _))| x.is_empty()).map(|(k, _)| name(*k)).collect();
     let absent = match absent.is_empty() {

@@ -14,6 +14,9 @@ pub struct LossCurves<'a> {
     pub rows: &'a [HistoryRow],
 }
 
+/// A loss of a row.
+type Loss = fn(&HistoryRow) -> f64;
+
 /// Iterations of all stages on one axis, and where rounds and stages begin.
 fn places(rows: &[HistoryRow]) -> (Vec<f64>, Vec<(f64, String)>) {
     let (mut at, mut marks) = (Vec::new(), Vec::new());
@@ -36,14 +39,14 @@ impl LossCurves<'_> {
     pub fn figure(&self) -> Figure {
         let (at, marks) = places(self.rows);
         // Validation is dashed, since that of training lies below it where all is well.
-        let losses: [(&str, (Color, Mark), fn(&HistoryRow) -> f64); 3] = [
+        let losses: [(&str, (Color, Mark), Loss); 3] = [
             ("flux, training", (BLUE, Mark::Line), |row| row.flux),
             ("flux, validation", (VERMILLION, Mark::Dashed), |row| row.validation),
             ("gradients", (GREEN, Mark::Line), |row| row.gradient),
         ];
-        let of = |value: fn(&HistoryRow) -> f64| -> Vec<f64> { self.rows.iter().map(value).collect() };
+        let of = |value: Loss| -> Vec<f64> { self.rows.iter().map(value).collect() };
         let shown: Vec<f64> = losses.iter().flat_map(|(.., value)| of(*value)).filter(|loss| *loss > 0.0).collect();
-        let is_known = |value: fn(&HistoryRow) -> f64| of(value).iter().any(|loss| *loss > 0.0);
+        let is_known = |value: Loss| of(value).iter().any(|loss| *loss > 0.0);
         let legend: Vec<Key> = (losses.iter().filter(|(.., value)| is_known(*value)))
             .map(|(name, (color, mark), _)| Key::new(*name, *color, *mark))
             .chain(Some(Key::new("what is kept", MUTED, Mark::Point)))

@@ -15,7 +15,7 @@ const LEAST_STARS: usize = 10;
 /// Fewest stars of a plane.
 const LEAST_OF_PLANE: usize = 3;
 /// Bins of an axis: about a third of the root of the number of stars, between these.
-const BINS: (usize, usize) = (8, 40);
+const BINS: (usize, usize) = (8, 24);
 
 /// Stars in bins over two quantities.
 #[derive(Debug, Clone, PartialEq)]

@@ -40,6 +40,9 @@ pub struct PrecisionChart<'a> {
 impl PrecisionBin {
     /// Its range for people.
     pub fn name(&self) -> String {
+        if !self.snr.iter().all(|ratio| ratio.is_finite()) {
+            return "S/N not known".into();
+        }
         let [low, high] = self.snr.map(|ratio| format!("{ratio:.0}"));
         if low == high { format!("S/N {low}") } else { format!("S/N {low}–{high}") }
     }
