@@ -33,8 +33,8 @@ map = {{ column = "ebv", scale = {scale} }}
 
 
 def robust(values):
-    middle = np.median(values)
-    return f"{middle:+.4f} {1.4826 * np.median(np.abs(values - middle)):.4f}"
+    middle = np.nanmedian(values)
+    return f"{middle:+.4f} {1.4826 * np.nanmedian(np.abs(values - middle)):.4f}"
 
 
 def main():
@@ -75,6 +75,13 @@ def main():
     ]:
         pulls = difference[mask] / np.hypot(error[mask], catalogue_error[mask])
         print(f"E, {name}: {mask.sum()} stars, median and 1.48 MAD {robust(difference[mask])}, pulls {robust(pulls)}")
+    kinds = {"dwarfs": column("logg") > 3.8, "giants": column("logg") < 3.5}
+    for map_name in ("sfd", "b19"):
+        for kind, is_kind in kinds.items():
+            for low, high in [(-np.inf, options.largest), (options.largest, 0.2), (0.2, 0.5)]:
+                mask = good & (source == map_name) & is_kind & (catalogue >= low) & (catalogue < high)
+                pulls = difference[mask] / np.hypot(error[mask], catalogue_error[mask])
+                print(f"| {map_name}, {kind}, E below {high} | {mask.sum()} | {robust(difference[mask])} | {robust(pulls)} |")
     for name in ("b19", "sfd"):
         sure = good & (source == name) & (catalogue_error < 0.1)
         slope = np.sum(reddening[sure] * catalogue[sure]) / np.sum(catalogue[sure] ** 2)

@@ -120,9 +120,7 @@ impl Run<'_> {
     fn held(&self, stage: &Learn) -> Result<Vec<String>> {
         let space = &self.state.model.space;
         if stage.star_parameters.is_empty() {
-            return Ok(variation::waits(self.recipe, self.state.stage, (&self.state.model, self.observations))?
-                .into_iter()
-                .collect());
+            return Ok(variation::waits(self.recipe, self.state.stage, &self.state.model)?.into_iter().collect());
         }
         let moved = space.named(&stage.star_parameters);
         let names = space.parameters.iter().map(|parameter| parameter.name.clone());

@@ -92,8 +92,7 @@ pub fn run(
                 }
                 Stage::Refine(refine) => {
                     let stars = run.state.kept_stars();
-                    let held: Vec<String> =
-                        variation::waits(recipe, index, (&run.state.model, observations))?.into_iter().collect();
+                    let held: Vec<String> = variation::waits(recipe, index, &run.state.model)?.into_iter().collect();
                     star_step::minimise_holding(&mut run.state, observations, recipe, (&stars, &held), &refine.stars)?;
                     binaries::estimate(&mut run.state, observations, recipe)?;
                     false
@@ -106,7 +105,7 @@ pub fn run(
                     false
                 }
             };
-            if moves_all(stage) && variation::waits(recipe, index, (&run.state.model, observations))?.is_none() {
+            if moves_all(stage) && variation::waits(recipe, index, &run.state.model)?.is_none() {
                 variation::normalise(&mut run.state, observations, recipe)?;
             }
             let loss = run.loss_at_optima(stage.name())?.whole;

@@ -9,8 +9,8 @@
 //! more in the red has the larger ξ, as with R_V. Before the first stage that solves, while the emulator is
 //! still wrong, ξ waits at 0: s would take up whatever the emulator lacks.
 //!
-//! Where ξ is measured of some stars its scale, zero point and sign are those of the measurements: nothing of
-//! this is done then. (Scaled to the prior and brought back to what was measured, s would change by the same
+//! Where ξ is measured of some stars it waits at its measurements, and its scale, zero point and sign are
+//! theirs: it is brought to no prior. (Scaled to the prior and brought back to what was measured, s would change by the same
 //! factor in every round.)
 
 use super::recipe::{Recipe, Stage};
@@ -75,19 +75,13 @@ impl Variation {
 
 /// The name of ξ in a stage of `recipe` in which it does not move yet, unless the stage names it: those
 /// before the first that solves.
-pub(super) fn waits(
-    recipe: &Recipe,
-    stage: usize,
-    (model, observations): (&ForwardModel, &Observations),
-) -> Result<Option<String>> {
+pub(super) fn waits(recipe: &Recipe, stage: usize, model: &ForwardModel) -> Result<Option<String>> {
     let solves = |stages: &[Stage]| stages.iter().any(|stage| matches!(stage, Stage::Solve(_)));
     let (until, after) = recipe.stages.split_at((stage + 1).min(recipe.stages.len()));
     if solves(until) || !solves(after) {
         return Ok(None);
     }
-    let Some(variation) = Variation::of(model)? else { return Ok(None) };
-    let name = &model.space.parameters[variation.position].name;
-    Ok((!is_measured(recipe, observations, name)).then(|| name.clone()))
+    Ok(Variation::of(model)?.map(|variation| model.space.parameters[variation.position].name.clone()))
 }
 
 /// Whether the training takes measured values of ξ from some star.
