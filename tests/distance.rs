@@ -307,7 +307,7 @@ fn labelled(first: usize, n: usize) -> Table {
     let teff = |star: usize| 4800.0 + 1500.0 * part(star, 317);
     let feh = |star: usize| -0.5 + 0.8 * part(star, 571);
     let logg = |star: usize| 4.2 + 0.3 * part(star, 731);
-    let is_control = |star: usize| star % 3 == 0;
+    let is_control = |star: usize| star.is_multiple_of(3);
     let reddening = |star: usize| if is_control(star) { 0.03 * part(star, 211) } else { 0.8 * part(star, 211) };
     let distance = |star: usize| 0.3 + 1.2 * part(star, 439);
     let colour = |star: usize| 0.8 + 1.3 * (5040.0 / teff(star) - 0.87) + 0.05 * feh(star);

@@ -231,8 +231,9 @@ fn errors_of_photometric_parallaxes_are_as_large_as_documented() {
         let pulls = pull_statistics(&residuals(&data, estimates, parallax).pulls);
         let (median, scatter) = (pulls.median.value, pulls.scatter.value);
         println!("photometric parallaxes, {name}: {} stars, pulls {median:+.3}, MAD-sigma {scatter:.3}", pulls.n);
-        // Observed 1.69 and 1.30: where fluxes alone tell the luminosity, posteriors are bent, and the covariance at one
-        // optimum is too small. (A floor in the errors of the fluxes hid it: 1.27 and 1.09.)
+        // Observed 1.69 and 1.30: where fluxes alone tell the luminosity, posteriors are bent, and the
+        // covariance at one optimum is too small. (A floor in the errors of the fluxes hid it: 1.27 and
+        // 1.09.)
         assert!((0.85..if name == "all" { 1.8 } else { 1.4 }).contains(&scatter), "{name}");
     }
     for (label, edges) in [("teff", [4000.0, 5000.0, 6000.0, 7000.0]), ("logg", [1.0, 3.5, 4.2, 5.0])] {

@@ -161,8 +161,8 @@ impl ColumnMap {
         Ok(found)
     }
 
-    /// Finds identifiers, astrometry and positions alone: magnitudes and what the labels say of a star come by
-    /// its neighbours ([`super::neighbours`]).
+    /// Finds identifiers, astrometry and positions alone: magnitudes and what the labels say of a star come
+    /// by its neighbours ([`super::neighbours`]).
     ///
     /// # Errors
     /// When a named column is absent, or identifiers or errors of parallaxes are missing.

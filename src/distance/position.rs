@@ -11,8 +11,8 @@ const CENTRE: [f64; 2] = [266.4051, -28.936_175];
 /// The angle about the line to the centre that turns ICRS' north to that of the Galaxy, deg.
 const ROLL: f64 = 58.598_632_030_6;
 
-/// ICRS right ascension and declination of the north Galactic pole, deg (ESA 1997, Hipparcos catalogue, vol. 1,
-/// eq. 1.5.11).
+/// ICRS right ascension and declination of the north Galactic pole, deg (ESA 1997, Hipparcos catalogue, vol.
+/// 1, eq. 1.5.11).
 const POLE: [f64; 2] = [192.859_48, 27.128_25];
 
 /// A line of sight: Galactocentric x, y, z of a star at distance d are `origin + d · unit`, kpc.

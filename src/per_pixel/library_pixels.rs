@@ -49,9 +49,9 @@ const REACH: f64 = 5.0;
 const WIDTH: f64 = 2.354_820_045;
 
 impl GradientLibrary {
-    /// The same library with the line spread of a lower resolving power (λ/FWHM, Gaussian): flux and gradients
-    /// are means of the pixels with weights exp(−Δλ²/2σ²), σ² that of the lower resolution less its own. As it
-    /// is where both are the same.
+    /// The same library with the line spread of a lower resolving power (λ/FWHM, Gaussian): flux and
+    /// gradients are means of the pixels with weights exp(−Δλ²/2σ²), σ² that of the lower resolution less its
+    /// own. As it is where both are the same.
     ///
     /// Lines are smoothed after the division by the continuum, which is right where this changes little over
     /// the line spread; at the ends of the library, and of its gaps, means are of what there is.

@@ -2,8 +2,8 @@
 //! one that no star of the training has: a hot giant of few metals, where nothing but extrapolation tells
 //! what the model says.
 //!
-//! Core labels alone are asked (T_eff, log g, v_mic, \[Fe/H\]): abundance ratios in which a star is unusual are
-//! what gradients of physics are for.
+//! Core labels alone are asked (T_eff, log g, v_mic, \[Fe/H\]): abundance ratios in which a star is unusual
+//! are what gradients of physics are for.
 
 use crate::per_pixel::LabelSpace;
 use crate::statistics::percentile;
@@ -11,8 +11,8 @@ use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 
 /// Fewest stars that tell a domain.
 const FEWEST: usize = 50;
-/// Per cent of the training stars whose distance to the nearest other one is ordinary, and how many times as far
-/// a star may be.
+/// Per cent of the training stars whose distance to the nearest other one is ordinary, and how many times as
+/// far a star may be.
 const ORDINARY: f64 = 99.0;
 const TIMES: f64 = 2.0;
 /// Errors of its labels that are taken off its distance.

@@ -12,8 +12,8 @@ const FEWEST: usize = 50;
 const FEWEST_OF_A_BIN: usize = 200;
 const MOST_BINS: usize = 10;
 
-/// Medians and median absolute deviations of χ² per degree of freedom in bins of the signal-to-noise ratio: stored with a
-/// model, so that a part of a survey is judged as the whole is.
+/// Medians and median absolute deviations of χ² per degree of freedom in bins of the signal-to-noise ratio:
+/// stored with a model, so that a part of a survey is judged as the whole is.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Goodness {

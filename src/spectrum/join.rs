@@ -42,7 +42,8 @@ impl Joined {
     }
 
     /// The factor that brings `part` to the level of what was added, and its standard error: the ratio of the
-    /// sums over the pixels that both have, with weights by their variances. `None` where these sums are noise.
+    /// sums over the pixels that both have, with weights by their variances. `None` where these sums are
+    /// noise.
     pub fn level_of(&self, part: &Resampled) -> Option<(f64, f64)> {
         let (mut sums, mut variances) = ([0.0; 2], [0.0; 2]);
         for (j, (&flux, &ivar)) in part.flux.iter().zip(&part.ivar).enumerate() {

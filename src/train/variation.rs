@@ -10,8 +10,8 @@
 //! still wrong, ξ waits at 0: s would take up whatever the emulator lacks.
 //!
 //! Where ξ is measured of some stars it waits at its measurements, and its scale, zero point and sign are
-//! theirs: it is brought to no prior. (Scaled to the prior and brought back to what was measured, s would change by the same
-//! factor in every round.)
+//! theirs: it is brought to no prior. (Scaled to the prior and brought back to what was measured, s would
+//! change by the same factor in every round.)
 
 use super::recipe::{Recipe, Stage};
 use super::star_step;
@@ -89,8 +89,8 @@ fn is_measured(recipe: &Recipe, observations: &Observations, name: &String) -> b
     recipe.data.constraints.contains(name) && (0..observations.len()).any(|star| observations.constraint(name, star).is_some())
 }
 
-/// Brings ξ to its prior's mean and variance; does nothing where the model has none, it is measured, or too few
-/// stars tell it. Returns whether it is there, or nothing was to be done.
+/// Brings ξ to its prior's mean and variance; does nothing where the model has none, it is measured, or too
+/// few stars tell it. Returns whether it is there, or nothing was to be done.
 pub(super) fn normalise(state: &mut TrainingState, observations: &Observations, recipe: &Recipe) -> Result<bool> {
     let Some(variation) = Variation::of(&state.model)? else { return Ok(true) };
     if is_measured(recipe, observations, &state.model.space.parameters[variation.position].name) {

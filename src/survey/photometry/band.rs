@@ -201,8 +201,8 @@ mod tests {
         band.error_floor = 0.04;
         let Measurement::Flux { value, error } = band.measure(12.0, 0.03, None) else { panic!("a measurement") };
         assert!((error / value - 0.921_034_037 * 0.05).abs() < 1e-9);
-        // A floor of 0.03 taken off 0.05, then the other one added; the floor itself leaves a tenth of it, and
-        // what is smaller has none in it.
+        // A floor of 0.03 taken off 0.05, then the other one added; the floor itself leaves a tenth of it,
+        // and what is smaller has none in it.
         band.included_error_floor = Some(0.03);
         for (error, expected, lacks) in [(0.05, 0.04, false), (0.03, 0.003, false), (0.0299, 0.003, false), (0.01, 0.01, true)] {
             let expected = f64::hypot(expected, 0.04);

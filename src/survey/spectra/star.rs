@@ -292,9 +292,9 @@ impl Star {
     }
 
     /// Adds an exposure. Notes of an arm that is missing hold only as long as no exposure has it. With
-    /// `match_levels` its arms are brought to the level of those before, where they differ by more than noise:
-    /// fluxes of different nights do by some per cent, and a pixel that one of them lacks would stand out of
-    /// the mean.
+    /// `match_levels` its arms are brought to the level of those before, where they differ by more than
+    /// noise: fluxes of different nights do by some per cent, and a pixel that one of them lacks would stand
+    /// out of the mean.
     pub fn add(&mut self, exposure: Exposure, match_levels: bool) {
         let w = exposure.arms.first().map_or(0, |(_, arm)| arm.flux.len());
         let arm_missing = Note::ArmMissing.bit();
