@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
         }
     }
     let names = space.parameters.iter().map(|parameter| parameter.name.clone());
-    let is_measured = |name: &String| (0..stars.len()).any(|star| stars.constraint(name, star).is_some());
+    let is_measured = |name: &String| stars.n_measured(name) > 0;
     let constraints: Vec<String> = names.filter(is_measured).collect();
     let fitter = Fitter::new(trained.clone(), &FitOptions { constraints: constraints.clone(), ..usual })?;
     tracing::info!("fitting {} stars with their measured {}", stars.len(), constraints.join(", "));

@@ -72,7 +72,7 @@ pub fn ensemble(
     // As new stars are fitted.
     let options = FitOptions { transforms: unbounded(&first.model.space), exact_hessian: false, ..FitOptions::default() };
     let names = first.model.space.named(&options.constraints);
-    let is_measured = |name: &String| (0..stars.len()).any(|star| stars.constraint(name, star).is_some());
+    let is_measured = |name: &String| stars.n_measured(name) > 0;
     let constraints: Vec<String> = names.into_iter().filter(is_measured).collect();
     let options = FitOptions { constraints: constraints.clone(), ..options }.likelihood_only();
     let (mut spaces, mut coordinates, mut is_good) = (Vec::new(), Vec::new(), vec![true; stars.len()]);

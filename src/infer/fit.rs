@@ -177,10 +177,8 @@ impl Fitter {
             reached(FitStage::Start)?;
         }
         let of_pairs = self.pairs.as_ref().map(|pairs| (pairs, pairs.problem(observations)));
-        let pairs = match &of_pairs {
-            Some((pairs, problem)) => Some((*pairs, problem, pairs.posterior(problem)?)),
-            None => None,
-        };
+        let posed = of_pairs.as_ref().map(|(pairs, problem)| pairs.posterior(problem).map(|terms| (*pairs, problem, terms)));
+        let pairs = posed.transpose()?;
         let sampler = &Sampler::new(natural, natural_posterior, options.posterior, options.start.seed);
         let block = Block {
             problem,

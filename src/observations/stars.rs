@@ -76,18 +76,23 @@ impl Stars {
         let fault = |found: String| {
             Err(Error::data(format!("columns '{name}' and '{name}_error'")).found(found).expected(expected).remedy(remedy))
         };
-        let Some(constraint) = self.constraints.get(name) else {
+        if !self.constraints.contains_key(name) {
             let has = |column: &str| self.auxiliary.get(column).is_some();
             return fault(match (has(name), has(&format!("{name}_error"))) {
                 (true, false) => "no errors".into(),
                 (false, true) => "no values".into(),
                 _ => "neither".into(),
             });
-        };
-        match (0..self.len()).any(|star| constraint.get(star).is_some()) {
-            true => Ok(()),
-            false => fault(format!("no star of {} with a value and a positive error", self.len())),
         }
+        match self.n_measured(name) {
+            0 => fault(format!("no star of {} with a value and a positive error", self.len())),
+            _ => Ok(()),
+        }
+    }
+
+    /// How many stars have a measured value of a parameter, with its error.
+    pub fn n_measured(&self, parameter: &str) -> usize {
+        (0..self.len()).filter(|&star| self.constraint(parameter, star).is_some()).count()
     }
 
     /// The measured value and error of a parameter for a star (file units), if there is one.

@@ -171,6 +171,12 @@ impl GradientLibrary {
         })
     }
 
+    /// Its file and the number of its references, as models store it.
+    pub fn described(&self) -> String {
+        let name = self.origin.rsplit('/').next().unwrap_or_default();
+        format!("{name}, {} references", self.labels.nrows())
+    }
+
     /// Whether its resolving power is this one, to a hundredth.
     pub(super) fn has_resolution(&self, resolution: f64) -> bool {
         (self.resolution / resolution - 1.0).abs() <= SAME_RESOLUTION

@@ -3,6 +3,7 @@
 
 use super::library::GradientLibrary;
 use crate::error::{Error, Result};
+use crate::spectrum::FWHM_OF_SIGMA;
 use ndarray::{Array, Axis, RemoveAxis};
 
 /// Part of a pixel by which two grids may differ.
@@ -45,8 +46,6 @@ fn widths(wavelength: &[f64]) -> Vec<f64> {
 
 /// Standard deviations of the line spread beyond which there is nothing.
 const REACH: f64 = 5.0;
-/// Full width at half maximum of a Gaussian, over its standard deviation.
-const WIDTH: f64 = 2.354_820_045;
 
 impl GradientLibrary {
     /// The same library with the line spread of a lower resolving power (λ/FWHM, Gaussian): flux and
@@ -68,7 +67,7 @@ impl GradientLibrary {
                 .expected(format!("{resolution} of the training, or more, from which it can be smoothed"))
                 .remedy("Compute the library with a narrower line spread."));
         }
-        let width = (resolution.powi(-2) - self.resolution.powi(-2)).sqrt() / WIDTH;
+        let width = (resolution.powi(-2) - self.resolution.powi(-2)).sqrt() / FWHM_OF_SIGMA;
         let own = widths(&self.wavelength);
         let of_pixel = |&at: &f64| {
             let sigma = width * at;

@@ -11,6 +11,8 @@ use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 
 /// Fewest stars that tell a domain.
 const FEWEST: usize = 50;
+/// Most stars that are kept of a model: each is held against every other, and every spectrum against each.
+const MOST: usize = 2000;
 /// Per cent of the training stars whose distance to the nearest other one is ordinary, and how many times as
 /// far a star may be.
 const ORDINARY: f64 = 99.0;
@@ -31,7 +33,8 @@ impl Domain {
     pub fn of(space: &LabelSpace, labels: ArrayView2<f64>) -> Option<Self> {
         let ratios = space.abundance_ratios();
         let core: Vec<usize> = (0..space.len()).filter(|&k| !ratios[k]).collect();
-        let points = space.scale(labels).select(Axis(1), &core);
+        let some = (0..labels.nrows()).step_by(labels.nrows().div_ceil(MOST).max(1)).collect::<Vec<_>>();
+        let points = space.scale(labels.select(Axis(0), &some).view()).select(Axis(1), &core);
         if points.nrows() < FEWEST || core.is_empty() {
             return None;
         }
@@ -47,7 +50,7 @@ impl Domain {
 
     /// Whether a star at `labels [L]` with `errors [L]`, both over the labels' ranges, is further from every
     /// star of the training than these are from each other.
-    pub fn is_outside(&self, labels: ArrayView1<f64>, errors: &[f64]) -> bool {
+    pub fn is_outside(&self, labels: ArrayView1<f64>, errors: ArrayView1<f64>) -> bool {
         let label: Vec<f64> = self.core.iter().map(|&k| labels[k]).collect();
         let allowed: Vec<f64> = self.core.iter().map(|&k| ERRORS * errors[k]).collect();
         let is_known = label.iter().chain(&allowed).all(|value| value.is_finite());
@@ -77,7 +80,8 @@ mod tests {
         let domain = Domain::of(&space, all.slice(ndarray::s![..200, ..])).unwrap();
         let share = |labels: ArrayView2<f64>, error: f64| {
             let scaled = space.scale(labels);
-            scaled.outer_iter().filter(|row| domain.is_outside(*row, &[error; 15])).count() as f64 / scaled.nrows() as f64
+            scaled.outer_iter().filter(|row| domain.is_outside(*row, ArrayView1::from(&[error; 15]))).count() as f64
+                / scaled.nrows() as f64
         };
         let new = all.slice(ndarray::s![1200.., ..]);
         let (ordinary, permuted) = (share(new, 0.0), share(population.permuted(new).view(), 0.0));
@@ -91,6 +95,6 @@ mod tests {
         );
         assert!(ordinary < 0.01 && permuted < 0.02 && sure > 0.95 && unsure < 0.05);
         assert!(Domain::of(&space, all.slice(ndarray::s![..20, ..])).is_none());
-        assert!(!domain.is_outside(ArrayView1::from(&[f64::NAN; 15]), &[0.0; 15]), "not fitted");
+        assert!(!domain.is_outside(ArrayView1::from(&[f64::NAN; 15]), ArrayView1::from(&[0.0; 15])), "not fitted");
     }
 }

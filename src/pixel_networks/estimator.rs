@@ -255,7 +255,7 @@ impl Estimator for SpectralEstimator {
                 columns::COVARIANCE
             ));
         }
-        if let Some(fault) = fault_of_line_spread(observations, self.core.card.resolution) {
+        if let Some(fault) = fault_of_line_spread(observations, 0..observations.len(), self.core.card.resolution) {
             warn_once(format!(
                 "model {}: {fault}, the resolution of its training: labels follow the width of lines. Take a model of that resolution, smooth \
                  sharper spectra to it, or let broader ones be fitted (`broadening = true` in the options of the fit)",
@@ -333,12 +333,10 @@ impl SpectralEstimator {
         let ratios = signal_to_noise(observations);
         let quality: Vec<f64> = (0..n).map(|i| self.core.card.goodness.judge(ratios[i], fitted(&fits, i))).collect();
         let scaled = space.scale(fits.labels.view());
-        let error = |i: usize, k: usize| fits.covariance[[i, k, k]].sqrt() / space.width(k);
-        let is_label_outside = |i: usize, k: usize| is_beyond(scaled[[i, k]].abs() - 0.5, error(i, k), fits.at_bound[i]);
-        let is_far = |i: usize| {
-            let errors: Vec<f64> = (0..l).map(|k| error(i, k)).collect();
-            self.domain.as_ref().is_some_and(|domain| domain.is_outside(scaled.row(i), &errors))
-        };
+        let errors = fits.errors();
+        let of_range = Array2::from_shape_fn(errors.dim(), |(i, k)| errors[[i, k]] / space.width(k));
+        let is_label_outside = |i: usize, k: usize| is_beyond(scaled[[i, k]].abs() - 0.5, of_range[[i, k]], fits.at_bound[i]);
+        let is_far = |i: usize| self.domain.as_ref().is_some_and(|domain| domain.is_outside(scaled.row(i), of_range.row(i)));
         let is_outside = |i: usize| (0..l).any(|k| is_label_outside(i, k));
         let is_poor_fit = |i: usize| match quality[i].is_nan() {
             true => is_poor(fits.chi_square[i], fits.n_pixels[i] as f64 - fits.covariance.dim().1 as f64),
@@ -347,7 +345,7 @@ impl SpectralEstimator {
         // A failed training may have made a model that hardly depends on the labels.
         let is_told = |i: usize| {
             let mut labels = (0..l).zip(space.minimum.iter().zip(&space.maximum));
-            labels.all(|(k, (low, high))| fits.covariance[[i, k, k]].sqrt() < LARGEST_ERROR * (high - low))
+            labels.all(|(k, (low, high))| errors[[i, k]] < LARGEST_ERROR * (high - low))
         };
         let bits = |i: usize| {
             let input = observations.input_flags[i];

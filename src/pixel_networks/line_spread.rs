@@ -3,6 +3,7 @@
 
 use crate::observations::Observations;
 use crate::quantity::in_unit;
+use crate::spectrum::FWHM_OF_SIGMA;
 use crate::statistics::median;
 use crate::table::Shape;
 use crate::unit;
@@ -10,8 +11,6 @@ use crate::warning::warn_once;
 
 /// Column of the standard deviations of the line spread, `[W]` a star, as `prepare` writes it.
 const COLUMN: &str = "line_spread";
-/// Full width at half maximum of a Gaussian, over its standard deviation.
-const WIDTH: f64 = 2.354_820_045;
 /// Part by which resolutions may differ: v_mic and [Fe/H] of a spectrum of S/N 100 are off by an error then.
 const TOLERANCE: f64 = 0.03;
 
@@ -35,15 +34,22 @@ fn resolving_powers(observations: &Observations) -> Option<Vec<f64>> {
     };
     let of_star = |spread: ndarray::ArrayView1<f64>| {
         let pixels = observations.grid.wavelength.iter().zip(spread);
-        let powers = pixels.filter(|(_, sigma)| **sigma > 0.0 && sigma.is_finite()).map(|(nm, sigma)| nm / (WIDTH * sigma));
+        let powers =
+            pixels.filter(|(_, sigma)| **sigma > 0.0 && sigma.is_finite()).map(|(nm, sigma)| nm / (FWHM_OF_SIGMA * sigma));
         median(&powers.collect::<Vec<f64>>())
     };
     Some(spread.outer_iter().map(of_star).collect())
 }
 
-/// What is wrong with the line spreads of spectra for a model of a `resolution` (0 where it is not known).
-pub(super) fn fault_of_line_spread(observations: &Observations, resolution: f64) -> Option<String> {
-    let powers = resolving_powers(observations).filter(|_| resolution > 0.0)?;
+/// What is wrong with the line spreads of the spectra of `stars` for a model of a `resolution` (0 where it is
+/// not known).
+pub(super) fn fault_of_line_spread(
+    observations: &Observations,
+    stars: impl IntoIterator<Item = usize>,
+    resolution: f64,
+) -> Option<String> {
+    let all = resolving_powers(observations).filter(|_| resolution > 0.0)?;
+    let powers: Vec<f64> = stars.into_iter().map(|star| all[star]).collect();
     let is_other = |power: &&f64| (*power / resolution - 1.0).abs() > TOLERANCE;
     let other: Vec<f64> = powers.iter().filter(is_other).copied().collect();
     if other.is_empty() {
@@ -81,7 +87,7 @@ mod tests {
         let observations = |table: &Table| Observations::from_table(table.clone(), &Default::default()).unwrap();
         let powers = resolving_powers(&observations(&table)).unwrap();
         assert!((powers[0] - 2500.0).abs() < 1e-6 && (powers[1] - 2450.0).abs() < 1e-6 && powers[2].is_nan());
-        let fault = |table: &Table, resolution| fault_of_line_spread(&observations(table), resolution);
+        let fault = |table: &Table, resolution| fault_of_line_spread(&observations(table), 0..3, resolution);
         assert_eq!(fault(&table, 2500.0), None);
         assert_eq!(fault(&table, 0.0), None, "a model that does not know its own");
         let text = fault(&table, 2540.0).unwrap();
@@ -90,7 +96,7 @@ mod tests {
         assert!(text.contains("2 of 3 spectra have a resolution of 2450 to 2500,"), "{text}");
         // No unit is Å, another unit or length is no line spread and no obstacle.
         let with = |unit: &str, length: usize| {
-            let values = [2500.0, 2450.0, f64::NAN].map(|power| vec![5010.0 / (WIDTH * power); length]).concat();
+            let values = [2500.0, 2450.0, f64::NAN].map(|power| vec![5010.0 / (FWHM_OF_SIGMA * power); length]).concat();
             let mut table = table.clone();
             table.replace(Column { shape: Shape::Fixed(length), ..list("line_spread", unit, values) }).unwrap();
             table
@@ -102,7 +108,7 @@ mod tests {
     }
 
     fn spreads(powers: [f64; 3], wavelength: &[f64]) -> Vec<f64> {
-        powers.iter().flat_map(|power| wavelength.iter().map(move |nm| 10.0 * nm / (WIDTH * power))).collect()
+        powers.iter().flat_map(|power| wavelength.iter().map(move |nm| 10.0 * nm / (FWHM_OF_SIGMA * power))).collect()
     }
 
     fn list(name: &str, unit: &str, values: Vec<f64>) -> Column {

@@ -36,6 +36,8 @@ mod package;
 mod pixel_checkpoints;
 mod polynomials;
 mod recipe;
+#[cfg(test)]
+mod resume_tests;
 mod sample_checks;
 #[cfg(test)]
 mod sample_tests;

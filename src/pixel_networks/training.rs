@@ -144,10 +144,7 @@ pub fn train<M: SpectralModel>(
     };
     weaknesses.extend(library.iter().flat_map(|library| library.weaknesses(&space)));
     weaknesses.iter().for_each(|weakness| tracing::warn!("{} may cheat: {weakness}", M::NAME));
-    let origin = library.as_ref().map_or_else(String::new, |library| {
-        let name = library.origin.rsplit('/').next().unwrap_or_default();
-        format!("{name}, {} references", library.labels.nrows())
-    });
+    let origin = library.as_ref().map_or_else(String::new, GradientLibrary::described);
     let fewest =
         sample_checks::fewest_of_a_pixel(training.len(), recipe.labels.len(), recipe.training.n_parameters(&recipe.labels));
     let few = sample_checks::without_enough(&spectra, fewest);
@@ -158,7 +155,7 @@ pub fn train<M: SpectralModel>(
     }
     let set = TrainingSet { space: space.clone(), wavelength, spectra, validation: validation_spectra, library };
     let mut doubts = M::doubts(&set);
-    let of_line_spread = fault_of_line_spread(&observations.select(&training), recipe.resolution);
+    let of_line_spread = fault_of_line_spread(observations, training.iter().copied(), recipe.resolution);
     doubts.extend(of_line_spread.map(|fault| format!("{fault}, the resolution of the recipe")));
     doubts.iter().for_each(|doubt| tracing::warn!("{doubt}"));
     let trained = M::train(&set, &recipe.training, context)?;

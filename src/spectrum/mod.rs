@@ -17,5 +17,5 @@ pub use grid::{PixelGrid, Spacing, pixel_bounds};
 pub use join::Joined;
 pub use medium::Medium;
 pub use resample::{Resampled, Resampler, Variance};
-pub use resolution::ResolutionMatrix;
+pub use resolution::{FWHM_OF_SIGMA, ResolutionMatrix};
 pub use windows::{Frame, Window, named_windows, window_names};

@@ -3,6 +3,10 @@
 
 use crate::error::{Error, Result};
 
+/// Full width at half maximum of a Gaussian over its standard deviation, 2 √(2 ln 2): a resolving power
+/// λ/FWHM is one of a line spread λ/(2.35 R).
+pub const FWHM_OF_SIGMA: f64 = 2.354_820_045;
+
 /// The band of one spectrum, as DESI stores it: the second index is the **input** pixel (scipy's
 /// `dia_matrix`), the first the diagonal from the uppermost offset down: out\[p\] = Σ_k data\[k\]\[p +
 /// o_k\] · model\[p + o_k\], o_k = (ndiag − 1)/2 − k.

@@ -110,7 +110,7 @@ fn check_prior(recipe: &Recipe, observations: &Observations, state: &TrainingSta
 /// and in the model's report.
 pub(super) fn doubts(recipe: &Recipe, observations: &Observations, space: &ParameterSpace) -> Vec<String> {
     let n_measured = |name: &String| match recipe.data.constraints.contains(name) {
-        true => (0..observations.len()).filter(|&star| observations.constraint(name, star).is_some()).count(),
+        true => observations.n_measured(name),
         false => 0,
     };
     let is_open = |parameter: &&Parameter| (parameter.is_amount() || parameter.is_distance()) && parameter.prior.is_none();

@@ -86,7 +86,7 @@ pub(super) fn waits(recipe: &Recipe, stage: usize, model: &ForwardModel) -> Resu
 
 /// Whether the training takes measured values of ξ from some star.
 fn is_measured(recipe: &Recipe, observations: &Observations, name: &String) -> bool {
-    recipe.data.constraints.contains(name) && (0..observations.len()).any(|star| observations.constraint(name, star).is_some())
+    recipe.data.constraints.contains(name) && observations.n_measured(name) > 0
 }
 
 /// Brings ξ to its prior's mean and variance; does nothing where the model has none, it is measured, or too

@@ -3,7 +3,7 @@
 
 use super::figure::{BiasComparison, BiasSeries, Figure, PullHistogram, PullHistograms};
 use super::luminosity_figures::{of_diagrams, of_magnitudes, of_moduli, of_ratios, of_uncertainties};
-use super::number::aligned;
+use super::number::{aligned, decimals};
 use super::report::Report;
 use crate::error::Result;
 use crate::statistics::{median, robust_scatter, scatter_about_zero};
@@ -204,7 +204,7 @@ fn interval(edges: &[f64]) -> String {
 
 /// A number of some stars, where they are enough.
 fn number(n: usize, value: f64) -> String {
-    if n < FEWEST || !value.is_finite() { "–".into() } else { format!("{value:.2}").replace('-', "−") }
+    decimals(if n < FEWEST { f64::NAN } else { value }, 2)
 }
 
 /// Number of stars in a bin of `distance`, and the mean parallax there less that of the distances, in its

@@ -20,6 +20,11 @@ pub fn significant(value: f64, digits: usize) -> String {
     format!("{value:.decimals$}").replace('-', "−")
 }
 
+/// The value with so many decimals; `–` when it is not finite.
+pub fn decimals(value: f64, decimals: usize) -> String {
+    if value.is_finite() { format!("{value:.decimals$}").replace('-', "−") } else { "–".into() }
+}
+
 /// `value ± error`, both with the decimals that show two digits of the error; the value alone when the error
 /// is missing.
 pub fn with_error(value: f64, error: f64) -> String {

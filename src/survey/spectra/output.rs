@@ -4,7 +4,6 @@ use super::fact::FactColumns;
 use super::star::{Finished, Pipeline};
 use crate::error::{Error, Result};
 use crate::observations::columns;
-use crate::spectrum::continuum::Method;
 use crate::survey::prepare::id_column;
 use crate::survey::prepare::observation::{flux_columns, list, metadata, notes_column, pass_through};
 use crate::table::{Column, ColumnSchema, Table, Values};
@@ -41,7 +40,7 @@ impl Header {
     pub fn new(recipe: String, source: &super::SpectraSource) -> Self {
         Self {
             recipe,
-            is_normalised: source.continuum.method != Method::None,
+            is_normalised: source.is_normalised(),
             continuum: described(source),
             medium: source.grid_medium.name(),
             line_spread: source.line_spread,

@@ -2,7 +2,7 @@
 
 use super::Layout;
 use crate::error::{Error, Result};
-use crate::spectrum::continuum::{ContinuumOptions, SavitzkyGolay};
+use crate::spectrum::continuum::{ContinuumOptions, Method, SavitzkyGolay};
 use crate::spectrum::{Doppler, LARGEST_VELOCITY, Medium, PixelGrid, Spacing, Variance, Window, named_windows, window_names};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -192,6 +192,11 @@ impl Default for SpectraSource {
 const REMEDY: &str = "`photosphere recipe prepare-spectra` prints a recipe that works.";
 
 impl SpectraSource {
+    /// Whether a continuum is divided out.
+    pub fn is_normalised(&self) -> bool {
+        self.continuum.method != Method::None
+    }
+
     /// Checks values that belong together.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 use super::observed::{ObservedSpectrum, Segment};
 use super::recipe::{SpectraSource, VelocitySource, WithoutVelocity};
 use crate::error::Result;
-use crate::spectrum::continuum::{Continuum, Method, SavitzkyGolay};
+use crate::spectrum::continuum::{Continuum, SavitzkyGolay};
 use crate::spectrum::{Joined, Medium, PixelGrid, Resampled, Resampler, Variance, Window};
 use crate::statistics::median;
 use crate::survey::prepare::Note;
@@ -111,7 +111,7 @@ impl Pipeline {
 
     /// Whether levels of exposures are no matter, since a continuum is divided out.
     pub fn is_normalised(&self) -> bool {
-        self.source.continuum.method != Method::None
+        self.source.is_normalised()
     }
 
     /// The pixels of the observation file.

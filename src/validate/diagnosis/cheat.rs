@@ -1,12 +1,12 @@
 //! The cheat test on spectra without noise whose abundances cannot be inferred from each other.
 
-use super::cell;
 use super::gradients::MARGIN_OF_RATIOS;
 use crate::error::{Error, Result};
 use crate::per_pixel::{Response, SpectrumFitOptions, SpectrumFitter, responses};
 use crate::pixel_networks::SpectralCore;
 use crate::quantity::plain_symbol;
 use crate::validate::figure::ResponseFigure;
+use crate::validate::number::decimals;
 use crate::validate::report::Report;
 use ndarray::{Array2, ArrayView2, Axis};
 
@@ -88,7 +88,7 @@ pub fn section_of_cheat_test(report: &mut Report, test: &CheatTest, input: &Chea
     );
     let row = |response: &Response| {
         let Response { label, n_stars, own, predicted, spread } = response;
-        vec![plain_symbol(label), n_stars.to_string(), cell(*own, 3), cell(*predicted, 3), cell(*spread, 3)]
+        vec![plain_symbol(label), n_stars.to_string(), decimals(*own, 3), decimals(*predicted, 3), decimals(*spread, 3)]
     };
     report.table("Responses", ["label", "stars", "b", "c", "spread of the prediction"], test.responses.iter().map(row).collect());
     report.figure(

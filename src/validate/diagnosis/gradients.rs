@@ -1,17 +1,15 @@
 //! Label gradients of a model against those of a synthesis that did not train it.
 
-use super::cell;
 use crate::error::{Error, Result};
 use crate::per_pixel::{Fidelity, GradientLibrary, evaluate_all, gradient_fidelity_of, is_abundance_ratio};
 use crate::pixel_networks::SpectralCore;
 use crate::quantity::{plain_symbol, symbol};
 use crate::spectrum::Medium;
 use crate::validate::figure::{GradientComparison, LabelGradient};
+use crate::validate::number::decimals;
 use crate::validate::report::Report;
 use ndarray::s;
 
-/// Å per nm.
-const ANGSTROM: f64 = 10.0;
 /// Core labels of references may leave the range of the training by this part of its width, …
 const MARGIN_OF_CORE: f64 = 1e-6;
 /// … abundance ratios, which are scattered widely on purpose, by this one, as far as fits go.
@@ -51,10 +49,8 @@ impl References {
             let from = library.resolution;
             remarks.push(format!("the library of a resolution of {from:.0} was smoothed to {resolution:.0}, that of the model"));
         }
-        let wavelength: Vec<f64> = card.grid.wavelength.iter().map(|nm| ANGSTROM * nm).collect();
-        let own = smoothed.for_training(space, &wavelength, resolution)?;
-        let name = library.origin.rsplit('/').next().unwrap_or_default();
-        if card.library == format!("{name}, {} references", library.labels.nrows()) {
+        let own = smoothed.for_training(space, core.engine.wavelength(), resolution)?;
+        if card.library == library.described() {
             remarks.push(
                 "by name and number these are the references of the training, to which the model was held: others are the proof"
                     .into(),
@@ -166,8 +162,9 @@ pub fn section_of_gradients(report: &mut Report, core: &SpectralCore, references
             references.described()
         ),
     );
-    let row =
-        |fidelity: &Fidelity| vec![plain_symbol(&fidelity.label), cell(fidelity.correlation, 4), cell(fidelity.amplitude, 3)];
+    let row = |fidelity: &Fidelity| {
+        vec![plain_symbol(&fidelity.label), decimals(fidelity.correlation, 4), decimals(fidelity.amplitude, 3)]
+    };
     report.table("Gradients at the references", ["label", "r", "amplitude"], test.fidelity.iter().map(row).collect());
     let labels = references.library.labels.slice(s![test.reference..=test.reference, ..]);
     let own = evaluate_all(core.engine.as_ref(), labels);

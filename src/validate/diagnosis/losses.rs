@@ -1,8 +1,8 @@
 //! How a training went.
 
 use crate::per_pixel::train::HistoryRow;
-use crate::validate::diagnosis::cell;
 use crate::validate::figure::LossCurves;
+use crate::validate::number::decimals;
 use crate::validate::report::Report;
 
 /// The section of a history; of one that is not known it says so.
@@ -25,7 +25,7 @@ pub fn section_of_losses(report: &mut Report, rows: &[HistoryRow]) {
     let row = |row: &HistoryRow| {
         let validation = if row.validation > 0.0 { row.validation } else { f64::NAN };
         let round = if row.round == 0 { "labels as given".to_owned() } else { format!("labels freed {} times", row.round) };
-        vec![round, cell(row.flux, 4), cell(validation, 4), cell(row.gradient, 4)]
+        vec![round, decimals(row.flux, 4), decimals(validation, 4), decimals(row.gradient, 4)]
     };
     let kept = rows.iter().filter(|row| row.is_kept).map(row).collect();
     report.table("What is kept", ["", "flux, training", "flux, validation", "gradients"], kept);

@@ -25,8 +25,3 @@ pub use gradients::{GradientTest, References, section_of_gradients};
 pub use losses::section_of_losses;
 pub use precision::{Precision, section_of_precision};
 pub use stars::AbundanceStars;
-
-/// A number of a table; a dash where there is none.
-fn cell(value: f64, decimals: usize) -> String {
-    if value.is_finite() { format!("{value:.decimals$}").replace('-', "−") } else { "–".into() }
-}

@@ -1,13 +1,13 @@
 //! Scatter of labels over their Cramér–Rao bounds, in bins of the signal-to-noise ratio: an unbiased estimate
 //! cannot have less than 1 (Zhang et al. 2024, Fig. 9, find about 2).
 
-use super::cell;
 use super::stars::AbundanceStars;
 use crate::error::{Error, Result};
 use crate::quantity::plain_symbol;
 use crate::statistics::{MAD_SIGMA_ERROR, equal_count_edges, median, percentiles, robust_scatter};
 use crate::table::{Column, Values};
 use crate::validate::figure::{LabelPrecision, PrecisionBin, PrecisionChart};
+use crate::validate::number::decimals;
 use crate::validate::report::Report;
 use ndarray::{Array2, ArrayView2};
 use std::collections::BTreeMap;
@@ -193,7 +193,7 @@ pub fn section_of_precision(report: &mut Report, precision: &Precision, referenc
     let header = ["S/N", "label", "unit", "stars", "median bound", "scatter", "ratio", "its error"];
     let row = |bin: &PrecisionBin, of: &LabelPrecision| {
         let unit = of.unit.to_owned();
-        let numbers = [cell(of.bound, 4), cell(of.scatter, 4), cell(of.ratio, 3), cell(of.ratio_error, 3)];
+        let numbers = [decimals(of.bound, 4), decimals(of.scatter, 4), decimals(of.ratio, 3), decimals(of.ratio_error, 3)];
         [bin.name(), plain_symbol(&of.label), unit, of.n.to_string()].into_iter().chain(numbers).collect::<Vec<String>>()
     };
     report.figure(
