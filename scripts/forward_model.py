@@ -118,3 +118,7 @@ class Star:
         # d parallax = parallax d ln parallax.
         result[inside] = found + points[inside, -1]
         return result
+
+
+if __name__ == "__main__":
+    print(__doc__)

@@ -41,6 +41,9 @@ fn help_of_every_command() {
     for wrong in ["", "fits", "fit", "train --output", "inspect x --star"] {
         assert_eq!(run(folder.path(), wrong).0, 2, "{wrong}");
     }
+    // A negative number is a value, and what is wrong with it is said of its option.
+    let (code, _, error) = run(folder.path(), "simulate -o x.fits --stars -1");
+    assert!(code == 2 && error.contains("invalid value '-1' for '--stars <N>'"), "{error}");
 }
 
 #[test]

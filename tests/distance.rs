@@ -383,6 +383,14 @@ fn extinctions_and_absolute_magnitudes_come_of_neighbours() {
     assert!(of("reddening").iter().zip(&parts).all(|(a, b)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()));
     let other = options.replace("all.fits", "in/a.parquet");
     fail(path, &format!("distance in -o out/ {other} --resume"), 2, &["other settings"]);
+    // Without identifiers stars are told from controls by file and row, whichever files there are.
+    let row = "[options]\nzero_point = { kind = \"none\" }\n[columns]\nsource_id = \"row\"\n";
+    std::fs::write(path.join("row.toml"), row).unwrap();
+    let (code, _, said) = run(path, "distance in/b.fits -o rows.parquet --by-neighbours in --config row.toml");
+    assert!(code == 0 && said.contains("told from controls by file and row"), "{said}");
+    let rows = read(path, "rows.parquet");
+    assert!(numbers(&rows, "nearest_control").iter().all(|distance| *distance > 1e-9));
+    assert!(numbers(&rows, "reddening").iter().zip(&parts[450..]).all(|(a, b)| a.to_bits() == b.to_bits() || a.is_nan()));
     // What goes wrong is said.
     fail(path, "distance all.fits -o all.fits --by-neighbours all.fits --overwrite", 2, &["no option writes over an input"]);
     write(&stars(), path, "stars.fits");

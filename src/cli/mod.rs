@@ -51,7 +51,7 @@ mod training_task;
 mod validate;
 
 use crate::error::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use outcome::Outcome;
 pub use program::Program;
 use settings::Settings;
@@ -111,7 +111,8 @@ pub fn main_with(program: impl Into<Program>) -> ExitCode {
 
 /// Runs a program with these arguments, of which the first is its name; returns the exit code.
 pub fn run(program: impl Into<Program>, arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let mut arguments = match Arguments::try_parse_from(arguments) {
+    let parsed = taking_negative_numbers(Arguments::command()).try_get_matches_from(arguments);
+    let mut arguments = match parsed.and_then(|mut matches| Arguments::from_arg_matches_mut(&mut matches)) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Nothing is left to tell when even the message cannot be written.
@@ -131,6 +132,15 @@ pub fn run(program: impl Into<Program>, arguments: impl IntoIterator<Item = OsSt
             error.exit_code()
         }
     }
+}
+
+/// The command with options that take `-1` for a value: what is wrong with it is then said of the option.
+fn taking_negative_numbers(command: clap::Command) -> clap::Command {
+    let options = command.mut_args(|argument| match argument.get_action().takes_values() && !argument.is_positional() {
+        true => argument.allow_negative_numbers(true),
+        false => argument,
+    });
+    options.mut_subcommands(taking_negative_numbers)
 }
 
 fn dispatch(arguments: &Arguments) -> Result<Outcome> {

@@ -62,6 +62,8 @@ impl Breadth {
             draws: self.draws.max(options.window_of_few_fluxes as f32),
             candidates: self.candidates.max(options.candidates_of_few_fluxes),
             runs: self.runs.max(options.runs_of_few_fluxes),
+            window: self.window.max(options.start_window_of_few_fluxes as f32),
+            rivals: self.rivals.max(options.rival_window_of_few_fluxes),
             ..self
         }
     }
@@ -73,8 +75,15 @@ impl Breadth {
 
     /// That of a star whose −2 ln P is larger by a factor of `excess` than it should be.
     pub fn of_poor_fit(self, excess: f64, options: &StartOptions) -> Self {
-        let wide = self.without_distance(options).with_few_fluxes(options);
-        Self { draws: wide.draws * excess as f32, window: wide.window * excess as f32, ..wide }
+        let wide = self.without_distance(options);
+        let draws = wide.draws.max(options.window_of_poor_fits as f32);
+        Self {
+            draws: draws * excess as f32,
+            window: wide.window * excess as f32,
+            candidates: wide.candidates.max(options.candidates_of_poor_fits),
+            runs: wide.runs.max(options.runs_of_poor_fits),
+            ..wide
+        }
     }
 }
 
@@ -102,9 +111,14 @@ mod tests {
     fn stars_with_few_fluxes_are_searched_more_widely_still() {
         let options = StartOptions::default();
         let breadth = Breadth::new(f64::INFINITY, 19, &options);
-        assert_eq!((breadth.runs, breadth.candidates, breadth.draws), (16, 32, 60.0));
-        assert_eq!(breadth.rivals(10.0), options.rival_window_without_distance);
-        assert_eq!(Breadth::new(f64::INFINITY, 20, &options).candidates, options.candidates);
+        assert_eq!((breadth.runs, breadth.candidates, breadth.draws, breadth.window), (32, 64, 200.0, 100.0));
+        assert_eq!(breadth.rivals(10.0), options.rival_window_of_few_fluxes);
+        let many = Breadth::new(f64::INFINITY, 20, &options);
+        assert_eq!(many.candidates, options.candidates);
+        let poor = many.of_poor_fit(2.0, &options);
+        assert_eq!((poor.runs, poor.candidates, poor.draws, poor.window), (16, 32, 120.0, 60.0));
+        assert_eq!(breadth.of_poor_fit(2.0, &options).draws, 400.0);
+        assert_eq!([options.draws_of(19), options.draws_of(20)], [4096, 768]);
     }
 
     #[test]

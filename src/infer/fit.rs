@@ -218,7 +218,9 @@ impl Fitter {
             let missing = asked.into_iter().any(|name| observations.constraint(name, star).is_none());
             estimates.flags[star] |= flags::of_input(observations.input_flags[star]);
             estimates.flags[star] |= if missing { flags::MISSING_CONSTRAINT } else { 0 };
-            let is_pair = estimates.second_star.as_ref().is_some_and(|second| second.is_flagged(star));
+            // Δ to a single star that is not at its optimum says nothing.
+            let is_pair = estimates.flags[star] & flags::NOT_CONVERGED == 0
+                && estimates.second_star.as_ref().is_some_and(|second| second.is_flagged(star));
             estimates.flags[star] |= if is_pair { flags::SECOND_STAR } else { 0 };
             if self.judges {
                 estimates.residuals.marks[star] = mark(estimates.flags[star]);

@@ -75,11 +75,20 @@ pub struct StartOptions {
     /// ϖ/σ above which a distance counts as measured: it tells the luminosity of a star.
     pub measured_distance: f64,
     /// A star with fewer measured fluxes than this, as from photometry, is searched as widely as one without
-    /// a measured distance, from as many starts and draws as the next three options say (if it is more).
+    /// a measured distance, and as the options `…_of_few_fluxes` say where that is more: labels and dust stand
+    /// for one another along valleys with several optima each.
     pub few_fluxes: usize,
+    /// Of models that have no more fluxes.
+    pub draws_of_few_fluxes: usize,
     pub runs_of_few_fluxes: usize,
     pub candidates_of_few_fluxes: usize,
     pub window_of_few_fluxes: f64,
+    pub start_window_of_few_fluxes: f64,
+    pub rival_window_of_few_fluxes: f64,
+    /// The same of stars that the model does not fit; windows grow with their −2 ln P as well.
+    pub runs_of_poor_fits: usize,
+    pub candidates_of_poor_fits: usize,
+    pub window_of_poor_fits: f64,
     /// Width in ln λ of the pools of neighbouring wavelengths on which draws are scored. By default 0.08, or
     /// less where a short spectrum would have fewer than two pools for every parameter.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,9 +146,15 @@ impl Default for StartOptions {
             runs_without_distance: 10,
             measured_distance: 3.0,
             few_fluxes: 20,
-            runs_of_few_fluxes: 16,
-            candidates_of_few_fluxes: 32,
-            window_of_few_fluxes: 60.0,
+            draws_of_few_fluxes: 4096,
+            runs_of_few_fluxes: 32,
+            candidates_of_few_fluxes: 64,
+            window_of_few_fluxes: 200.0,
+            start_window_of_few_fluxes: 100.0,
+            rival_window_of_few_fluxes: 100.0,
+            runs_of_poor_fits: 16,
+            candidates_of_poor_fits: 32,
+            window_of_poor_fits: 60.0,
             pool_width: None,
             window: 30.0,
             candidates: 16,
@@ -151,6 +166,13 @@ impl Default for StartOptions {
             rival_window_without_distance: 20.0,
             seed: 1,
         }
+    }
+}
+
+impl StartOptions {
+    /// Draws that are scored for the stars of a model of `n_fluxes`.
+    pub(super) fn draws_of(&self, n_fluxes: usize) -> usize {
+        if n_fluxes < self.few_fluxes { self.draws.max(self.draws_of_few_fluxes) } else { self.draws }
     }
 }
 
@@ -207,11 +229,14 @@ impl FitOptions {
         };
         for (option, value, most) in [
             ("start.draws", self.start.draws, 200_000),
+            ("start.draws_of_few_fluxes", self.start.draws_of_few_fluxes, 200_000),
             ("start.runs", self.start.runs, 10_000),
             ("start.runs_without_distance", self.start.runs_without_distance, 10_000),
             ("start.candidates", self.start.candidates, 10_000),
             ("start.runs_of_few_fluxes", self.start.runs_of_few_fluxes, 10_000),
             ("start.candidates_of_few_fluxes", self.start.candidates_of_few_fluxes, 10_000),
+            ("start.runs_of_poor_fits", self.start.runs_of_poor_fits, 10_000),
+            ("start.candidates_of_poor_fits", self.start.candidates_of_poor_fits, 10_000),
             ("chunk", self.chunk, 1 << 20),
             ("posterior.draws", self.posterior.draws, 100_000),
         ] {
@@ -224,6 +249,9 @@ impl FitOptions {
             ("pool_width", self.start.pool_width.unwrap_or(1.0)),
             ("window", self.start.window),
             ("window_of_few_fluxes", self.start.window_of_few_fluxes),
+            ("start_window_of_few_fluxes", self.start.start_window_of_few_fluxes),
+            ("rival_window_of_few_fluxes", self.start.rival_window_of_few_fluxes),
+            ("window_of_poor_fits", self.start.window_of_poor_fits),
             ("other_labels", self.start.other_labels),
             ("other_luminosity", self.start.other_luminosity),
             ("start_window", self.start.start_window),
@@ -244,6 +272,12 @@ impl FitOptions {
         self.engine.validate(&self.optimiser)?;
         self.second_optimum.validate()?;
         self.second_star.validate()?;
+        if self.second_star.fit && !self.mixture_prior {
+            return Err(Error::usage("fits of a second star (--second-star, second_star.fit)")
+                .found("them without the mixture prior of the labels (--likelihood-only, mixture_prior = false)")
+                .expected("a prior of both stars: fluxes alone hardly tell two stars' labels from one another's")
+                .remedy("Leave out one of the two."));
+        }
         for (option, numbers) in [("hold", &self.hold), ("offsets", &self.offsets)] {
             if let Some((name, value)) = numbers.iter().find(|(_, value)| !value.is_finite()) {
                 return fault(&format!("{option}.{name}"), value.to_string(), "a finite number");
@@ -303,7 +337,7 @@ impl FitOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Parameter;
+    use crate::model::{GaussianPrior, Parameter};
 
     #[test]
     fn what_no_fit_can_do_is_refused_by_name() {
@@ -319,6 +353,16 @@ mod tests {
             let message = held(&[("teff", bad)]).unwrap_err().to_string();
             assert!(message.contains("hold.teff") && message.contains("finite"), "{message}");
         }
+        let prior = Some(GaussianPrior { mean: 0.0, standard_deviation: 1.0 });
+        let shape =
+            ParameterSpace { parameters: vec![Parameter { prior, ..Parameter::new("xi", "", "") }, Parameter::label("teff")] };
+        let of_shape = |value: f64| FitOptions { hold: [("xi".to_owned(), value)].into(), ..FitOptions::default() };
+        of_shape(-9.0).validate_for(&shape).unwrap();
+        let message = of_shape(1e6).validate_for(&shape).unwrap_err().to_string();
+        assert!(
+            message.contains("hold.xi: found 1000000, expected a value within 100") && message.contains("0 ± 1"),
+            "{message}"
+        );
         let unknown = held(&[("feh", 0.0)]).unwrap_err();
         assert!(unknown.to_string().contains("'feh'") && unknown.exit_code() == 2, "{unknown}");
         let labels = ParameterSpace { parameters: ["teff", "logg"].map(Parameter::label).to_vec() };

@@ -11,6 +11,8 @@ use crate::text::first_repeated;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// Standard deviations from the centre of its own prior at which a parameter may be held.
+const FARTHEST_HELD: f64 = 100.0;
 /// Most weights of a model; the largest in use have a hundredth.
 pub(super) const MOST_WEIGHTS: u128 = 1 << 27;
 /// Effective temperatures in K that are a star's; what lies outside is in another unit.
@@ -148,6 +150,19 @@ pub(crate) fn check_held(place: &str, parameter: &Parameter, value: f64, transfo
     let quantity = Quantity::of(&parameter.name).with_unit(&parameter.unit);
     if !(quantity.range[0]..=quantity.range[1]).contains(&value) {
         return Err(usage().expected(quantity.possible()).remedy("Give a value that a star can have."));
+    }
+    if let Some(prior) = &parameter.prior {
+        let (mean, sigma) = (prior.mean, prior.standard_deviation);
+        let away = (value * parameter.model_units_per_file_unit - mean) / sigma;
+        if away.abs() > FARTHEST_HELD {
+            let file_unit = parameter.model_units_per_file_unit;
+            let expected = format!(
+                "a value within {FARTHEST_HELD} standard deviations of its prior, {} ± {}",
+                mean / file_unit,
+                sigma / file_unit
+            );
+            return Err(usage().expected(expected).remedy("Give a value that a star can have."));
+        }
     }
     let coordinate = parameter.clone().with_transform(transform).coordinate_from_file(value);
     // Zero is the limit of small amounts (extinction=0), but of no distance.

@@ -9,7 +9,7 @@ use super::format::is_gzip;
 use super::read::{Chunks, assemble, positions, unsupported};
 use super::{Column, ColumnSchema, Shape, Table, Unheld, UnreadColumn, Values, gzip, limits};
 use crate::error::{Error, Result};
-use hdf5_pure::{DType, Dataset, File};
+use hdf5_pure::{Chunk, DType, Dataset, File};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -21,12 +21,12 @@ const SHOWN: usize = 10;
 
 /// Names of the columns; HDF5 has no common place for units and descriptions.
 pub(super) fn schema(path: &Path) -> Result<Vec<ColumnSchema>> {
-    Ok(columns(path)?.0.into_iter().map(|column| column.schema).collect())
+    Ok(Contents::of(path)?.columns.into_iter().map(|column| column.schema).collect())
 }
 
 /// Tables of at most `rows` rows.
 pub(super) fn chunks(path: &Path, names: Option<&[&str]>, rows: usize) -> Result<Chunks> {
-    let (available, mut unread) = columns(path)?;
+    let Contents { columns: available, mut unread, n_bytes } = Contents::of(path)?;
     if let Some(other) = unread.iter().find(|other| names.is_some_and(|names| names.contains(&other.schema.name.as_str()))) {
         return Err(unsupported(path, &other.schema.name, &other.found));
     }
@@ -50,6 +50,7 @@ pub(super) fn chunks(path: &Path, names: Option<&[&str]>, rows: usize) -> Result
             .remedy("Name only datasets that have a value for every star."));
     }
     check_size(path, &columns)?;
+    columns.iter().try_for_each(|column| column.check_chunks(path, n_bytes))?;
     let path = path.to_owned();
     let mut failed = false;
     let tables = (0..n_rows.div_ceil(rows).max(1)).map(move |chunk| {
@@ -90,54 +91,69 @@ fn check_size(path: &Path, columns: &[Stored]) -> Result<()> {
     limits::check(path, n_bytes, n_values.saturating_mul(VALUE_BYTES))
 }
 
-/// The datasets of the root group that are columns, by name, and the others.
-fn columns(path: &Path) -> Result<(Vec<Stored>, Vec<UnreadColumn>)> {
-    let bytes = is_gzip(path)?.then(|| gzip::read_all(path)).transpose()?;
-    let (mut columns, mut unread, mut compound) = (Vec::new(), Vec::new(), Vec::new());
-    let groups = guarded(path, || {
-        let file = match bytes {
-            Some(bytes) => File::from_bytes(bytes)?,
-            None => File::open_streaming(path)?,
+/// The datasets of the root group.
+struct Contents {
+    /// By name.
+    columns: Vec<Stored>,
+    /// Those that are no columns.
+    unread: Vec<UnreadColumn>,
+    /// Of the file, uncompressed.
+    n_bytes: u64,
+}
+
+impl Contents {
+    fn of(path: &Path) -> Result<Self> {
+        let bytes = is_gzip(path)?.then(|| gzip::read_all(path)).transpose()?;
+        let n_bytes = match &bytes {
+            Some(bytes) => bytes.len() as u64,
+            None => std::fs::metadata(path).map_err(|error| Error::reading(path, error))?.len(),
         };
-        let mut names = file.root().datasets()?;
-        names.sort();
-        for name in names {
-            let dataset = file.dataset(&name)?;
-            let (shape, dtype) = (dataset.shape()?, dataset.dtype()?);
-            let schema = ColumnSchema::new(&name, "", "");
-            let found = match (&shape[..], &dtype) {
-                (_, DType::Compound(fields)) => {
-                    let fields: Vec<&str> = fields.iter().take(SHOWN).map(|(name, _)| name.as_str()).collect();
-                    compound.push(format!("'{name}' with {}", fields.join(", ")));
-                    "a table of compound values".to_owned()
-                }
-                ([] | [_, _, _, ..], _) => format!("an array of {} dimensions", shape.len()),
-                (_, dtype) if !is_readable(dtype) => format!("values of type {dtype}"),
-                ([n_rows, lengths @ ..], _) => {
-                    let (n_rows, length) = (size(*n_rows), lengths.first().copied().map(size));
-                    columns.push(Stored { schema, dataset, dtype, n_rows, length });
-                    continue;
-                }
+        let (mut columns, mut unread, mut compound) = (Vec::new(), Vec::new(), Vec::new());
+        let groups = guarded(path, || {
+            let file = match bytes {
+                Some(bytes) => File::from_bytes(bytes)?,
+                None => File::open_streaming(path)?,
             };
-            unread.push(UnreadColumn { schema, found });
+            let mut names = file.root().datasets()?;
+            names.sort();
+            for name in names {
+                let dataset = file.dataset(&name)?;
+                let (shape, dtype) = (dataset.shape()?, dataset.dtype()?);
+                let schema = ColumnSchema::new(&name, "", "");
+                let found = match (&shape[..], &dtype) {
+                    (_, DType::Compound(fields)) => {
+                        let fields: Vec<&str> = fields.iter().take(SHOWN).map(|(name, _)| name.as_str()).collect();
+                        compound.push(format!("'{name}' with {}", fields.join(", ")));
+                        "a table of compound values".to_owned()
+                    }
+                    ([] | [_, _, _, ..], _) => format!("an array of {} dimensions", shape.len()),
+                    (_, dtype) if !is_readable(dtype) => format!("values of type {dtype}"),
+                    ([n_rows, lengths @ ..], _) => {
+                        let (n_rows, length) = (size(*n_rows), lengths.first().copied().map(size));
+                        columns.push(Stored { schema, dataset, dtype, n_rows, length });
+                        continue;
+                    }
+                };
+                unread.push(UnreadColumn { schema, found });
+            }
+            let mut groups = file.root().groups()?;
+            groups.sort();
+            Ok(groups)
+        })?;
+        if columns.is_empty() {
+            let mut found = compound;
+            found.extend(groups.iter().take(SHOWN).map(|group| format!("the group '{group}'")));
+            found.extend(unread.iter().take(SHOWN).map(|other| format!("'{}', {}", other.schema.name, other.found)));
+            let found = if found.is_empty() { "nothing".to_owned() } else { found.join("; ") };
+            return Err(Error::data(path.display().to_string())
+                .found(format!("no columns but {found}"))
+                .expected("a dataset of numbers for every column, in the root group")
+                .remedy(
+                    "Read it with the program that wrote it (astropy's Table.read, pandas' read_hdf), and write Parquet or FITS.",
+                ));
         }
-        let mut groups = file.root().groups()?;
-        groups.sort();
-        Ok(groups)
-    })?;
-    if columns.is_empty() {
-        let mut found = compound;
-        found.extend(groups.iter().take(SHOWN).map(|group| format!("the group '{group}'")));
-        found.extend(unread.iter().take(SHOWN).map(|other| format!("'{}', {}", other.schema.name, other.found)));
-        let found = if found.is_empty() { "nothing".to_owned() } else { found.join("; ") };
-        return Err(Error::data(path.display().to_string())
-            .found(format!("no columns but {found}"))
-            .expected("a dataset of numbers for every column, in the root group")
-            .remedy(
-                "Read it with the program that wrote it (astropy's Table.read, pandas' read_hdf), and write Parquet or FITS.",
-            ));
+        Ok(Self { columns, unread, n_bytes })
     }
-    Ok((columns, unread))
 }
 
 /// A size of the file as one of memory; one that is too large for it is refused by [`check_size`].
@@ -153,6 +169,31 @@ fn is_readable(dtype: &DType) -> bool {
 impl Stored {
     fn unread(&self, n_rows: usize) -> UnreadColumn {
         UnreadColumn { schema: self.schema.clone(), found: format!("{} rows, where most datasets have {n_rows}", self.n_rows) }
+    }
+
+    /// Refuses chunks that are larger than the file justifies or not wholly in it: the library takes memory and
+    /// time for what is declared.
+    fn check_chunks(&self, path: &Path, n_bytes: u64) -> Result<()> {
+        let dataset = &self.dataset;
+        let found = guarded(path, || match dataset.chunk_shape()? {
+            Some(shape) => Ok(Some((shape, dataset.chunks()?))),
+            None => Ok(None),
+        });
+        let within = |error: Error| error.within(format!("column '{}'", self.schema.name));
+        let Some((shape, chunks)) = found.map_err(within)? else { return Ok(()) };
+        let of_chunk = shape.iter().fold(VALUE_BYTES, |product, &length| product.saturating_mul(length.max(1)));
+        let stored = chunks.iter().fold(0_u64, |sum, chunk| sum.saturating_add(chunk.storage_size));
+        // Chunks may lie over one another, in the file and in the dataset.
+        let expanded = of_chunk.saturating_mul(chunks.len().max(1) as u64).max(stored);
+        limits::check(path, n_bytes, expanded).map_err(within)?;
+        let is_outside = |chunk: &&Chunk| chunk.address.saturating_add(chunk.storage_size) > n_bytes;
+        match chunks.iter().find(is_outside) {
+            Some(chunk) => Err(Error::data(format!("{}, column '{}'", path.display(), self.schema.name))
+                .found(format!("a chunk of {} bytes at byte {} of {n_bytes}", chunk.storage_size, chunk.address))
+                .expected("chunks that are in the file")
+                .remedy("If it is truncated, copy or download it again.")),
+            None => Ok(()),
+        }
     }
 
     fn read(&self, path: &Path, rows: std::ops::Range<usize>) -> Result<Column> {
@@ -306,11 +347,37 @@ mod tests {
 
     #[test]
     fn dimensions_without_data_are_refused() {
-        let mut columns = columns(&file()).unwrap().0;
+        let mut columns = Contents::of(&file()).unwrap().columns;
         assert!(check_size(&file(), &columns).is_ok());
         columns[0].n_rows = 1 << 40;
         assert!(check_size(&file(), &columns).unwrap_err().to_string().contains("--max-expansion"));
         columns[0].length = Some(usize::MAX);
         assert!(check_size(&file(), &columns).is_err());
+    }
+
+    /// What the fuzzer found: gigabytes for a chunk that was declared, and an hour over one that is not there.
+    #[test]
+    fn chunks_beyond_reason_or_the_file_are_refused() {
+        let whole = std::fs::read(file()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.h5");
+        let refusal = |pattern: &[u8], put: &[u8]| {
+            let place = whole.windows(pattern.len()).position(|bytes| bytes == pattern).unwrap();
+            let mut bytes = whole.clone();
+            bytes[place..place + put.len()].copy_from_slice(put);
+            std::fs::write(&path, &bytes).unwrap();
+            read_columns(&path, &["source_id"]).unwrap_err().to_string()
+        };
+        // Layout of chunks of four values of eight bytes, whose tree is at 1400.
+        let layout = [&[3, 2, 2][..], &1400_u64.to_le_bytes(), &4_u32.to_le_bytes(), &8_u32.to_le_bytes()].concat();
+        let long = [&layout[..11], &u32::MAX.to_le_bytes()].concat();
+        let error = refusal(&layout, &long);
+        assert!(error.contains("column 'source_id'") && error.contains("--max-expansion"), "{error}");
+        // The first key of the tree: bytes of the chunk, filters passed over.
+        let key = |bytes: u32| [&b"TREE\x01\x00\x02\x00"[..], &[255; 16], &bytes.to_le_bytes(), &2_u32.to_le_bytes()].concat();
+        let error = refusal(&key(32), &key(20_000));
+        assert!(error.contains("found a chunk of 20000 bytes at byte") && error.contains("of 14408"), "{error}");
+        let error = refusal(&key(32), &key(0x7fff_ffff));
+        assert!(error.contains("--max-expansion") && error.contains("14408 bytes that become 2147483"), "{error}");
     }
 }

@@ -43,7 +43,7 @@ impl Controls {
             let bands = used.get_or_insert(bands);
             n_stars += batch.stars.len();
             let distance = batch.options(&recipe.options);
-            let (ids, stars) = (&batch.ids, &batch.stars);
+            let (ids, stars) = (&batch.known_as, &batch.stars);
             let of = |(row, labelled)| Control::of((ids[row], labelled, &stars[row]), bands, options, &distance);
             controls.par_extend(batch.labelled.into_par_iter().enumerate().filter_map(of));
             Ok(())

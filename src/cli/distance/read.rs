@@ -6,11 +6,13 @@ use crate::distance::neighbours::{LabelledStar, NeighbourOptions};
 use crate::distance::options::ZeroPointChoice;
 use crate::distance::{DistanceOptions, DistanceRecipe, Star};
 use crate::error::Result;
+use crate::observations::hash64;
 use crate::quantity::Notices;
 use crate::run::identifiers::Identifiers;
 use crate::run::interrupt;
 use crate::table::{Chunks, Table, read_chunks};
-use crate::warning::warn_once_about;
+use crate::warning::{warn_once, warn_once_about};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 /// Rows read at once.
@@ -21,6 +23,8 @@ pub struct Batch {
     pub table: Table,
     pub columns: FoundColumns,
     pub ids: Vec<i64>,
+    /// By which a star of one file is known in another: its identifier or, of files without, file and row.
+    pub known_as: Vec<i64>,
     pub stars: Vec<Star>,
     /// What neighbours ask of the stars; empty where none are asked.
     pub labelled: Vec<LabelledStar>,
@@ -65,10 +69,25 @@ pub fn for_each_batch(
             if first == 0 {
                 say_what_is_missing(&columns, &recipe.options.zero_point, path);
             }
-            let ids = match columns.identifier_column() {
-                Some(name) => identifiers.add_column(table.column(name)?, path, first)?,
-                None => (n_read..n_read + table.n_rows()).map(|row| row as i64).collect(),
+            let (ids, known_as) = match columns.identifier_column() {
+                Some(name) => {
+                    let ids = identifiers.add_column(table.column(name)?, path, first)?;
+                    (ids.clone(), ids)
+                }
+                None => {
+                    let of_file = seed_of(path);
+                    let known_as = (first..first + table.n_rows()).map(|row| hash64(row as i64, of_file) as i64);
+                    ((n_read..n_read + table.n_rows()).map(|row| row as i64).collect(), known_as.collect())
+                }
             };
+            if beside.is_some() && first == 0 && columns.identifier_column().is_none() {
+                warn_once(
+                    "stars without identifiers are told from controls by file and row: a star that is among the controls in another \
+                     file, or in a copy of its file, is its own control, and its values are too good. Give both files identifiers \
+                     (columns.source_id in the recipe) unless their stars are others."
+                        .to_owned(),
+                );
+            }
             let stars = columns.stars(&table, first, &mut notices).map_err(|error| error.within(&place))?;
             let labelled = match beside {
                 Some(options) => labelled((&table, first), options, &mut notices, (path, &place))?,
@@ -76,11 +95,18 @@ pub fn for_each_batch(
             };
             first += table.n_rows();
             n_read += table.n_rows();
-            take(Batch { table, columns, ids, stars, labelled, n_read, place })?;
+            take(Batch { table, columns, ids, known_as, stars, labelled, n_read, place })?;
         }
         notices.say_of_first(&path.display().to_string());
     }
     Ok(())
+}
+
+/// A number of a file, whatever the path by which it is named.
+fn seed_of(path: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    path.canonicalize().as_deref().unwrap_or(path).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What neighbours ask of the stars of a part of a file.

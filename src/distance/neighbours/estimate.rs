@@ -175,6 +175,8 @@ impl Neighbours {
             estimate.flags = flags::NO_LABELS;
             return estimate;
         }
+        let is_uncertain = star.coordinates.iter().any(|label| label.error > self.options.largest_label_error);
+        estimate.flags |= if is_uncertain { flags::UNCERTAIN_LABELS } else { 0 };
         match self.pair(id, star) {
             Ok(found) => {
                 let is_far = found.nearest > self.options.farthest_control;

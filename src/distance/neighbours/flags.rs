@@ -14,9 +14,10 @@ pub const FEW_MAGNITUDE_CONTROLS: i32 = 1 << 7;
 pub const NO_LABELS: i32 = 1 << 8;
 pub const NO_COLOUR: i32 = 1 << 9;
 pub const NO_BAND: i32 = 1 << 10;
+pub const UNCERTAIN_LABELS: i32 = 1 << 11;
 
 /// Every bit.
-pub const FLAGS: [Flag; 11] = [
+pub const FLAGS: [Flag; 12] = [
     Flag::new(OTHER_BAND, "other_band", "absolute magnitude in a later one of luminosity_bands, the first has no magnitude"),
     Flag::new(FEW_BANDS, "few_bands", "reddening of one colour alone, which nothing tests"),
     Flag::new(
@@ -32,6 +33,11 @@ pub const FLAGS: [Flag; 11] = [
     Flag::new(NO_LABELS, "no_labels", "a label or its error missing or impossible, nothing estimated"),
     Flag::new(NO_COLOUR, "no_colour", "magnitudes of less than two bands, no reddening"),
     Flag::new(NO_BAND, "no_band", "no magnitude in any of luminosity_bands"),
+    Flag::new(
+        UNCERTAIN_LABELS,
+        "uncertain_labels",
+        "error of a label beyond the option largest_label_error, over which colours and magnitudes are no straight lines",
+    ),
 ];
 
 #[cfg(test)]

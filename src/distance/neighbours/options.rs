@@ -61,6 +61,9 @@ pub struct NeighbourOptions {
     pub least_controls: usize,
     /// In scales of the labels, beyond which the nearest control is flagged as far.
     pub farthest_control: f64,
+    /// In scales of the labels, beyond which the error of a label is flagged: colours and magnitudes are taken
+    /// as straight lines over it, and the errors of what comes of them are too small.
+    pub largest_label_error: f64,
     /// Least |b| of controls of colours, deg; 0 does not look at positions.
     pub least_latitude: f64,
     /// Greatest E(B−V) of controls of colours by the map, which has to be known to half of that, mag.
@@ -91,6 +94,7 @@ impl Default for NeighbourOptions {
             controls: 100,
             least_controls: 30,
             farthest_control: 2.0,
+            largest_label_error: 2.0,
             least_latitude: 30.0,
             largest_reddening: 0.1,
             least_parallax_over_error: f64::NEG_INFINITY,
@@ -124,6 +128,7 @@ impl NeighbourOptions {
         }
         for (key, value, range, expected) in [
             ("farthest_control", self.farthest_control, [0.0, 1e3], "from 0 to 1000"),
+            ("largest_label_error", self.largest_label_error, [0.0, 1e3], "from 0 to 1000"),
             ("least_latitude", self.least_latitude, [0.0, 90.0], "from 0 to 90 deg"),
             ("largest_reddening", self.largest_reddening, [0.0, 10.0], "from 0 to 10 mag"),
             ("magnitude_error_floor", self.magnitude_error_floor, [1e-5, 1.0], "from 0.00001 to 1 mag"),

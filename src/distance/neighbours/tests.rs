@@ -282,3 +282,27 @@ fn errors_of_labels_that_move_extinction_and_magnitude_together_are_counted_toge
     println!("log d with and without the covariance: {with:.3?} {apart:.3?}");
     assert!((with[1] - 1.0).abs() < (apart[1] - 1.0).abs() + 0.05, "{with:?} {apart:?}");
 }
+
+/// Over errors of labels far larger than their scales, colours and magnitudes are no straight lines.
+#[test]
+fn labels_that_say_little_are_flagged() {
+    let found = neighbours(&Survey::controls(6000, 11).stars(), &NeighbourOptions::default()).unwrap();
+    let of = |label_errors: f64| {
+        let targets = Survey { label_errors, ..Survey::targets(1500, 11) }.stars();
+        let surrounded = targets.iter().filter_map(|target| {
+            let estimate = found.estimate(target.id, &target.labelled);
+            let is_surrounded = estimate.flags & (flags::NOT_SURROUNDED | flags::FAR) == 0;
+            let pair = estimate.reddening.filter(|_| is_surrounded)?.reddening;
+            Some((estimate.flags & flags::UNCERTAIN_LABELS != 0, [pair.value - target.reddening, pair.error]))
+        });
+        let surrounded: Vec<(bool, [f64; 2])> = surrounded.collect();
+        let flagged = surrounded.iter().filter(|(is_flagged, _)| *is_flagged).count() as f64 / surrounded.len() as f64;
+        let pulls = numbers(&surrounded.iter().map(|(_, pair)| *pair).collect::<Vec<_>>());
+        println!("labels in error {label_errors} times as usual: pulls {:.3} {:.3}, {flagged:.3} flagged", pulls[0], pulls[1]);
+        (pulls[1], flagged)
+    };
+    let [usual, several, _, large] = [1.0, 4.0, 6.0, 15.0].map(of);
+    assert!(usual.1 == 0.0 && (0.9..1.1).contains(&usual.0), "{usual:?}");
+    assert!(several.1 == 0.0 && (0.85..1.15).contains(&several.0), "{several:?}");
+    assert!(large.1 == 1.0, "{large:?}");
+}

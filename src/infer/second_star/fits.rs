@@ -37,7 +37,8 @@ pub struct PairFits {
     draws: Vec<(Vec<f64>, Vec<f64>)>,
     /// Positions of the shared ones.
     shared: Vec<usize>,
-    /// Whether the two stars may change places: nothing is measured of the labels of one of them.
+    /// Whether the two stars may change places: nothing is measured of the labels of one of them, and both
+    /// have the same prior and limits.
     is_symmetric: bool,
 }
 
@@ -50,14 +51,29 @@ impl PairFits {
         let options = &single.options;
         let second = SecondStar::of(&options.second_star.labels);
         let replaced = second.replaced();
-        let trained = TrainedModel { model: single.trained.model.with_second_star(second)?, ..single.trained.as_ref().clone() };
+        let mut model = single.trained.model.with_second_star(second)?;
+        let own: Vec<(usize, usize)> = replaced
+            .iter()
+            .map(|(label, own)| Ok((model.space.position(label)?, model.space.position(own)?)))
+            .collect::<Result<_>>()?;
+        let is_told = |(first, _): &(usize, usize)| {
+            single.held.contains(first) || single.constraints.contains(&model.space.parameters[*first].name)
+        };
+        let is_symmetric = !own.iter().any(is_told);
+        if is_symmetric {
+            // Which of the two becomes the fainter one is not known before: what holds for one holds for both.
+            for (first, second) in &own {
+                let limits = model.space.parameters[*first].limits();
+                let parameter = &mut model.space.parameters[*second];
+                parameter.range = Some(limits.map(|u| parameter.model_value(u)));
+            }
+        }
+        let trained = TrainedModel { model, ..single.trained.as_ref().clone() };
         // Second derivatives, and batches on a device, are those of single stars.
         let is_fast = options.engine == Engine::Auto && single.model.device().is_cpu();
         let engine = if is_fast { Engine::Auto } else { Engine::Tensor };
         let setup = Setup::new(Arc::new(trained), &FitOptions { exact_hessian: false, engine, ..options.clone() })?;
         let space = &setup.model.space;
-        let own: Vec<(usize, usize)> =
-            replaced.iter().map(|(label, own)| Ok((space.position(label)?, space.position(own)?))).collect::<Result<_>>()?;
         let is_own = |name: &String| replaced.iter().any(|(label, _)| label == name);
         let prior = &setup.trained.prior;
         let names = prior.parameters();
@@ -80,11 +96,6 @@ impl PairFits {
             (shared.iter().map(|&position| coordinate(draw, position)).collect(), of_own)
         });
         let draws = draws.filter(|(_, of_own): &(Vec<f64>, Vec<f64>)| is_within(of_own)).collect();
-        let is_told = |position: usize| {
-            let name = &space.parameters[position].name;
-            setup.held.contains(&position) || setup.constraints.contains(name)
-        };
-        let is_symmetric = own.iter().all(|(first, second)| !is_told(*first) && !is_told(*second));
         Ok(Self { replaced, own, draws, shared, is_symmetric, setup })
     }
 
@@ -123,6 +134,7 @@ impl PairFits {
             delta_loss: nan(),
             chi_square: nan(),
             flux_fraction: nan(),
+            has_converged: vec![false; n],
             values: Array2::from_elem((n, f), f64::NAN),
             errors: Array2::from_elem((n, f), f64::NAN),
             flag_above: self.setup.options.second_star.flag_above,
@@ -162,15 +174,19 @@ impl PairFits {
         let of_first = single.predict(all.slice(s![.., ..single.space.len()]))?;
         let values = problem.values(free, coordinates.view());
         for (i, &row) in rows.iter().enumerate() {
-            let share = of_first.row(i).iter().zip(of_both.row(i)).map(|(one, both)| 1.0 - one / both).sum::<f64>();
+            // Behind much dust a flux may be zero in single precision.
+            let shares = of_first.row(i).into_iter().zip(of_both.row(i)).map(|(one, both)| 1.0 - one / both);
+            let shares: Vec<f64> = shares.filter(|share| share.is_finite()).collect();
+            let flux_fraction = shares.iter().sum::<f64>() / shares.len() as f64;
             let mut pair = PairOfStar {
                 delta_loss: part.loss[row] - normal.loss[i],
                 chi_square: chi_square[i],
-                flux_fraction: share / of_both.ncols() as f64,
+                flux_fraction,
+                has_converged: searches.best(i).has_converged() && flux_fraction.is_finite(),
                 values: values.row(i).to_vec(),
                 errors: vec![f64::NAN; free.len()],
             };
-            if searches.best(i).has_converged() {
+            if pair.has_converged {
                 let inside = bounds.inside(coordinates.row(i));
                 let half: Vec<f64> = inside
                     .iter()
@@ -213,6 +229,11 @@ impl PairFits {
         let each: Vec<Vec<Vec<f64>>> = coordinates.rows().into_iter().map(|star| self.second_stars(star)).collect();
         let mut flat = Vec::with_capacity(n * self.setup.options.second_star.starts * p);
         for (star, seconds) in coordinates.rows().into_iter().zip(&each) {
+            let mut star = star.to_vec();
+            for &(first, _) in &self.own {
+                let [low, high] = self.setup.model.space.parameters[first].limits();
+                star[first] = star[first].clamp(low, high);
+            }
             for second in seconds {
                 flat.extend(star.iter().chain(second));
             }

@@ -8,6 +8,7 @@ pub struct PairOfStar {
     pub delta_loss: f64,
     pub chi_square: f64,
     pub flux_fraction: f64,
+    pub has_converged: bool,
     pub values: Vec<f64>,
     pub errors: Vec<f64>,
 }
@@ -30,6 +31,8 @@ pub struct SecondStars {
     pub chi_square: Vec<f64>,
     /// Mean over the wavelengths of the second star's part of the flux.
     pub flux_fraction: Vec<f64>,
+    /// Whether the fit of two stars converged.
+    pub has_converged: Vec<bool>,
     /// Parameters `[N, F]` of the model of two stars, in its order: those of the first star and of both, then
     /// the second star's own labels.
     pub values: Array2<f64>,
@@ -46,6 +49,7 @@ impl SecondStars {
         self.delta_loss[star] = pair.delta_loss;
         self.chi_square[star] = pair.chi_square;
         self.flux_fraction[star] = pair.flux_fraction;
+        self.has_converged[star] = pair.has_converged;
         self.values.row_mut(star).iter_mut().zip(&pair.values).for_each(|(to, from)| *to = *from);
         self.errors.row_mut(star).iter_mut().zip(&pair.errors).for_each(|(to, from)| *to = *from);
     }
@@ -63,9 +67,9 @@ impl SecondStars {
         })
     }
 
-    /// Whether two stars are better than one, by more than the options say.
+    /// Whether two stars are better than one, by more than the options say, in a fit that converged.
     pub fn is_flagged(&self, star: usize) -> bool {
-        self.delta_loss[star] > self.flag_above
+        self.has_converged[star] && self.delta_loss[star] > self.flag_above
     }
 
     /// The columns.
@@ -76,7 +80,7 @@ impl SecondStars {
         let delta = format!(
             "-2 ln posterior of one star less that of two of the same shared labels, dust and distance, positive where two are better; \
              both have the normalised mixture prior (teff in kK), that of the second star given the shared labels; flagged (bit 18) \
-             above {}",
+             above {} where both fits converged",
             self.flag_above
         );
         let fraction = "mean over the wavelengths of the second star's part of the flux of two stars fitted to one";

@@ -1,6 +1,6 @@
 //! Derivatives, engines, and what the options do.
 
-use super::{PairFits, SecondStarOptions};
+use super::{PairFits, SecondStarOptions, SecondStars};
 use crate::infer::engine::Engine;
 use crate::infer::options::FitOptions;
 use crate::infer::problem::Setup;
@@ -124,4 +124,46 @@ fn stars_are_fitted_as_pairs_on_demand() {
     assert!(message.contains("'vsini'") && message.contains("teff"), "{message}");
     let none = SecondStarOptions { labels: Vec::new(), ..SecondStarOptions::default() };
     assert!(none.validate().unwrap_err().to_string().contains("second_star.labels"));
+}
+
+/// What is true of the fainter star is true whichever of the two the search had as the second: an exchange
+/// puts no companion beyond the limits, behind much dust a fraction is still one, and a fit that did not
+/// converge flags nothing.
+#[test]
+fn companions_stay_within_the_training_whichever_star_was_the_second() {
+    let trained = trained(&Device::cpu());
+    let observations = observed(600, &trained);
+    let found = fit(&trained, &observations, &options()).unwrap();
+    let pairs = found.second_star.as_ref().unwrap();
+    let names: Vec<&str> = pairs.names().collect();
+    for label in ["teff", "logg"] {
+        let parameter = trained.model.space.parameters.iter().find(|parameter| parameter.name == label).unwrap();
+        let [low, high] = parameter.training_range.unwrap().map(|value| value / parameter.model_units_per_file_unit);
+        for name in [format!("companion_{label}"), format!("pair_{label}")] {
+            let column = names.iter().position(|own| **own == name).unwrap();
+            let beyond = |value: &&f64| **value < low - 1e-6 * low.abs() || **value > high + 1e-6 * high.abs();
+            let found: Vec<&f64> = pairs.values.column(column).into_iter().filter(beyond).collect();
+            assert!(found.is_empty(), "{name} beyond {low} to {high}: {found:?}");
+        }
+    }
+    for star in 0..600 {
+        let is_sure = found.flags[star] & flags::NOT_CONVERGED == 0 && pairs.has_converged[star];
+        assert!(found.flags[star] & flags::SECOND_STAR == 0 || is_sure, "{star}");
+    }
+    let mut hidden = SecondStars { has_converged: vec![false], delta_loss: vec![50.0], ..pair_fits(&trained).empty(1) };
+    assert!(!hidden.is_flagged(0));
+    hidden.has_converged[0] = true;
+    assert!(hidden.is_flagged(0));
+}
+
+/// Without a prior of both stars, the one that the search calls the second would have the prior of the
+/// fainter, whichever it is.
+#[test]
+fn pairs_need_the_prior_of_labels() {
+    let error = options().likelihood_only().validate().unwrap_err().to_string();
+    assert!(error.contains("--second-star") && error.contains("--likelihood-only"), "{error}");
+}
+
+fn pair_fits(trained: &TrainedModel) -> PairFits {
+    PairFits::new(&Setup::new(Arc::new(trained.clone()), &options()).unwrap()).unwrap()
 }

@@ -105,7 +105,8 @@ impl StartGrid {
         (options, enters): (&StartOptions, bool),
     ) -> Result<Self> {
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(options.seed);
-        let mut draws = prior.sample(options.draws, &mut random);
+        let n_draws = options.draws_of(model.grid.len());
+        let mut draws = prior.sample(n_draws, &mut random);
         let space = &model.space;
         let of_prior: Vec<usize> = prior.parameters().iter().map(|name| space.position(name)).collect::<Result<_>>()?;
         if !enters {
@@ -121,7 +122,7 @@ impl StartGrid {
         let mut linear: Vec<Linear> = others.map(|position| Linear::new(space, position, &mut reference)).collect();
         linear.sort_by_key(|linear| (linear.is_amount, linear.logarithmic));
         linear.drain(..linear.len().saturating_sub(MOST_LINEAR));
-        let coordinates = Array2::from_shape_fn((options.draws, space.len()), |(draw, position)| {
+        let coordinates = Array2::from_shape_fn((n_draws, space.len()), |(draw, position)| {
             match of_prior.iter().position(|&label| label == position) {
                 Some(label) if !held.contains(&position) => space.parameters[position].coordinate(draws[[draw, label]]),
                 _ => reference[position],
@@ -130,7 +131,7 @@ impl StartGrid {
         let pools = pools(&model.grid.wavelength, options.pool_width, labels.len() + linear.len());
         let mut losses = match enters {
             true => PriorLosses::new(prior, &of_prior, &labels, space, &draws, &coordinates),
-            false => PriorLosses::none(options.draws, labels.len()),
+            false => PriorLosses::none(n_draws, labels.len()),
         };
         let least = losses.loss.iter().copied().fold(f64::INFINITY, f64::min);
         losses.loss.iter_mut().for_each(|loss| *loss -= least);
@@ -152,7 +153,7 @@ impl StartGrid {
         let surroundings = Surroundings::new(
             pools.len(),
             labels.len(),
-            (0..options.draws).map(|draw| (row(&pooled.ln_flux, draw), row(&pooled.label_slopes, draw), losses.of(draw))),
+            (0..n_draws).map(|draw| (row(&pooled.ln_flux, draw), row(&pooled.label_slopes, draw), losses.of(draw))),
         );
         Ok(Self { options: *options, pools, coordinates, draws: scored, surroundings, linear, labels })
     }

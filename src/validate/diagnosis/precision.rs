@@ -106,12 +106,18 @@ impl Precision {
     }
 }
 
-/// Names of stars, row by row; empty where there is none.
+/// Names of stars, row by row; empty where there is none (nulls).
 fn names_of(column: &Column) -> Result<Vec<String>> {
-    if let Values::Text(names) = &column.values {
-        return Ok(names.iter().map(|name| name.trim().to_owned()).collect());
+    let mut found = vec![String::new(); column.n_rows()];
+    let named: Vec<usize> = (0..found.len()).filter(|&row| column.is_valid(row)).collect();
+    match &column.values {
+        Values::Text(names) => named.into_iter().for_each(|row| names[row].trim().clone_into(&mut found[row])),
+        _ => {
+            let numbers = column.select(&named).to_i64()?;
+            named.into_iter().zip(numbers).for_each(|(row, number)| found[row] = number.to_string());
+        }
     }
-    Ok(column.to_i64()?.into_iter().map(|name| name.to_string()).collect())
+    Ok(found)
 }
 
 /// The unit of figures, and how many of the label's it is.

@@ -76,6 +76,12 @@ fn scatter_over_the_bound_is_what_was_put_in() {
             assert!((of.ratio - factor).abs() < 3.5 * of.ratio_error && of.ratio_error < 0.08 * factor, "{of:?}");
             assert!((of.scatter / of.bound / factor - 1.0).abs() < 0.35, "{of:?}");
         }
+        // Spectra of which no star is named are no repeats of one another.
+        let object = Values::Int64((0..N as i64).map(|row| row / 2).collect());
+        let valid = Some((0..N).map(|row| row < N / 2).collect());
+        let some = Column { valid, ..Column::scalar(ColumnSchema::new("object", "", ""), object) };
+        let of_named = Precision::of_repeats(&stars, &some).unwrap().all.labels[0].n;
+        assert!(2 * of_named <= N / 2 && of_named > N / 8, "{of_named}");
         let single = Column::scalar(ColumnSchema::new("object", "", ""), Values::Int64((0..N as i64).collect()));
         assert!(Precision::of_repeats(&stars, &single).unwrap_err().to_string().contains("no star twice"));
     }
