@@ -78,7 +78,7 @@ def main():
     def lists(array):
         return pa.FixedSizeListArray.from_arrays(pa.array(array.astype(np.float32).ravel()), array.shape[1])
 
-    measured = values[:, 4] + parallax_errors[template] * random.standard_normal(len(kept))
+    measured = values[:, -1] + parallax_errors[template] * random.standard_normal(len(kept))
     table = replace(table, "source_id", pa.array(np.arange(1, len(kept) + 1)))
     table = replace(table, "flux", lists(flux))
     table = replace(table, "flux_error", lists(level[:, None] * errors[template]))

@@ -74,6 +74,22 @@ fn confidences_tell_bad_estimates_of_new_stars() {
         assert_eq!(command(&format!("fit {taught} {new} -o {other} {choice}")), 0);
         assert!(numbers(&table::read(other.as_ref()).unwrap(), "logg_confidence").iter().all(|p| p.is_nan()), "{choice}");
     }
+    // A star without a parallax is of a kind that taught nothing; the others keep their confidences.
+    let mut some = stars.slice(0..600);
+    for name in ["parallax", "parallax_error"] {
+        let mut values = numbers(&some, name);
+        values[..200].fill(f64::NAN);
+        let schema = some.column(name).unwrap().schema.clone();
+        some.replace(Column::nullable(schema, values)).unwrap();
+    }
+    table::write(&some, path("some.parquet").as_ref(), false).unwrap();
+    assert_eq!(command(&format!("fit {taught} {} -o {}", path("some.parquet"), path("some_fitted.parquet"))), 0);
+    let fitted = table::read(path("some_fitted.parquet").as_ref()).unwrap();
+    for label in ["teff", "feh", "logg"].map(|label| format!("{label}_confidence")) {
+        let (alone, before) = (numbers(&fitted, &label), numbers(&found, &label));
+        assert!(alone[..200].iter().all(|p| p.is_nan()), "{label}");
+        assert!(alone[200..].iter().zip(&before[200..600]).all(|(a, b)| a.to_bits() == b.to_bits()), "{label}");
+    }
 }
 
 /// A model of 20 000 stars is wrong by less than the error of a star, and by several times that of the mean

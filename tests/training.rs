@@ -10,7 +10,7 @@ use photosphere::observations::{Observations, ReadOptions};
 use photosphere::simulate::{SurveyConfig, simulate};
 use photosphere::table::{Table, Values};
 use photosphere::tensor::Device;
-use photosphere::train::{Recipe, TrainedModel, train};
+use photosphere::train::{Recipe, TrainedModel, train, train_learning_errors};
 
 const HEAD: &str = "description = 'test'\n[transforms]\nextinction = 'identity'\n[loss]\nrobust_scale = 1000.0\n\
     [prior]\nn_components = 2\nn_restarts = 1\n\
@@ -58,6 +58,53 @@ fn the_prior_is_that_of_labels_without_their_noise() {
     let [measured, deconvolved] = [false, true].map(ln_density);
     println!("mean ln p of true labels: {measured:.3} of the fit to measured ones, {deconvolved:.3} deconvolved");
     assert!(deconvolved > measured + 0.05, "{deconvolved} {measured}");
+}
+
+/// Errors of labels that are said twice too large are found, and a second training with the factors is the
+/// result; a wavelength at which no star has a flux is refused.
+#[test]
+fn errors_that_are_off_are_found_and_mended_by_a_second_training() {
+    let with_errors = |factor: f64| {
+        let mut table = table(2400);
+        for name in ["teff_error", "feh_error", "logg_error"] {
+            let mut column = table.take(name).unwrap();
+            column.values = Values::Float64(column.to_f64().unwrap().iter().map(|error| factor * error).collect());
+            table.push(column).unwrap();
+        }
+        observe(table)
+    };
+    let recipe = |data: &str| {
+        let head = HEAD.replace("[transforms]", &format!("[data]\n{data}\n[transforms]"));
+        Recipe::parse(&format!("{head}{FIRST}{ALTERNATE}{SOLVE}"), "test").unwrap()
+    };
+    let observations = with_errors(2.0);
+    let mut told = Vec::new();
+    let learning = recipe("learn_error_factors = true");
+    let train_both = |report: &mut dyn FnMut(f64, &str) -> Result<(), Error>| {
+        train_learning_errors(&learning, &observations, &Registry::standard(), &Device::cpu(), None, report)
+    };
+    let (mended, _) = train_both(&mut |done, _| {
+        told.push(done);
+        Ok(())
+    })
+    .unwrap();
+    assert!(told.windows(2).all(|pair| pair[1] >= pair[0]) && told.last().is_some_and(|last| (0.5..=1.0).contains(last)));
+    let used = Recipe::parse(&mended.card.recipe, "card").unwrap();
+    let factors = &used.data.error_factors;
+    println!("factors {factors:?}");
+    assert!(
+        !used.data.learn_error_factors && ["teff", "feh"].iter().all(|name| (0.4..0.7).contains(&factors[*name])),
+        "{factors:?}"
+    );
+    // The card's recipe gives that model again.
+    let again = train(&used, &observations, &Registry::standard(), &Device::cpu(), None, &mut |_, _| Ok(())).unwrap().0;
+    assert_eq!(again.sha256, mended.sha256);
+
+    let mut dark = survey(300);
+    dark.flux_error.column_mut(5).fill(f32::INFINITY);
+    let short = Recipe::parse(&format!("{HEAD}{FIRST}"), "test").unwrap();
+    let error = train(&short, &dark, &Registry::standard(), &Device::cpu(), None, &mut |_, _| Ok(())).unwrap_err().to_string();
+    assert!(error.contains(&format!("none with a flux in {}", dark.grid.names[5])), "{error}");
 }
 
 /// What no star has measured is not learned: said of E and of parallaxes, with impossible errors beside.

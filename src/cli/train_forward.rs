@@ -7,7 +7,7 @@ use crate::model::{ParameterSpace, Registry, check_measured};
 use crate::observations::{ReadOptions, Sample, columns};
 use crate::package::{Check, Trainable, Trained, TrainingContext};
 use crate::table::Table;
-use crate::train::{Recipe, STARS_FILE, TrainedModel, train};
+use crate::train::{Recipe, STARS_FILE, TrainedModel, train_learning_errors};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -44,7 +44,8 @@ impl Trainable for TrainedModel {
         let space = ParameterSpace::union(effects.iter().flat_map(|effect| effect.parameters()))?;
         check_measured(&space, observations)?;
         let report = &mut |done: f64, text: &str| (context.report)(done, text);
-        let (package, stars) = train(recipe, observations, context.effects, context.device, Some(context.checkpoints), report)?;
+        let (effects, device) = (context.effects, context.device);
+        let (package, stars) = train_learning_errors(recipe, observations, effects, device, Some(context.checkpoints), report)?;
         Ok(Trained { package, tables: vec![(STARS_FILE, stars)] })
     }
 

@@ -3,11 +3,30 @@
 use super::report::Report;
 use crate::error::{Error, Result};
 use crate::tensor::layers::{Network, Predictor};
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView1, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 /// Standardised features beyond this are cut: nothing further out was seen.
 const FURTHEST: f64 = 8.0;
+
+/// Share of the training stars that have, or lack, a measurement as a star does, below which nothing is known of
+/// such stars.
+const FEW_ALIKE: f64 = 0.02;
+
+/// The name of the feature that says how well a quantity was measured.
+pub fn measurement_feature(name: &str) -> String {
+    format!("{name}{MEASUREMENT}")
+}
+
+/// The end of its name.
+const MEASUREMENT: &str = "_over_error";
+
+fn is_measurement(feature: &str) -> bool {
+    feature.ends_with(MEASUREMENT) && feature != FLUX_FEATURE
+}
+
+/// The signal-to-noise ratio of the fluxes.
+pub const FLUX_FEATURE: &str = "asinh_flux_over_error";
 
 /// Layout of the file.
 pub(super) const FORMAT: u32 = 1;
@@ -22,6 +41,10 @@ pub struct Classifiers {
     /// Mean and standard deviation of every feature among the training stars `[F]`.
     pub mean: Vec<f64>,
     pub deviation: Vec<f64>,
+    /// Shares of the training stars of which a feature is not known `[F]`; empty in files of before it was
+    /// counted.
+    #[serde(default)]
+    pub unknown: Vec<f64>,
     pub labels: Vec<Classifier>,
     /// The options of the fits that taught them, as text: those of other fits are not judged.
     pub taught_with: String,
@@ -50,7 +73,18 @@ impl Classifiers {
     /// Of no label yet.
     pub(super) fn new(features: Vec<String>, mean: Vec<f64>, deviation: Vec<f64>) -> Self {
         let (labels, predictors, taught_with) = (Vec::new(), Vec::new(), String::new());
-        Self { format: FORMAT, features, mean, deviation, labels, taught_with, predictors }
+        Self { format: FORMAT, features, mean, deviation, unknown: Vec::new(), labels, taught_with, predictors }
+    }
+
+    /// Whether the training had stars like this one `[F]`: a measurement that (nearly) all of them had is not
+    /// missing, nor is one there that (nearly) none had. Estimates with and without a parallax are of two
+    /// kinds.
+    pub fn knows(&self, features: ArrayView1<'_, f64>) -> bool {
+        let measurements = self.features.iter().zip(&self.unknown).zip(features).filter(|((name, _), _)| is_measurement(name));
+        measurements.into_iter().all(|((_, unknown), x)| {
+            let alike = if x.is_finite() { 1.0 - unknown } else { *unknown };
+            alike >= FEW_ALIKE
+        })
     }
 
     /// With one more label.

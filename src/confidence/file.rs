@@ -44,7 +44,7 @@ impl Classifiers {
             let error = Error::model(key).found(found).expected(expected);
             Err(error.remedy("Get the file again, or make it anew with `photosphere confidence`."))
         };
-        let Self { format, features, mean, deviation, labels, taught_with, .. } = self;
+        let Self { format, features, mean, deviation, unknown, labels, taught_with, .. } = self;
         if format != FORMAT {
             return fault("format", format.to_string(), &FORMAT.to_string());
         }
@@ -58,7 +58,11 @@ impl Classifiers {
         if let Some(bad) = mean.iter().find(|x| !x.is_finite()).or(deviation.iter().find(|x| !(**x > 0.0 && x.is_finite()))) {
             return fault("mean, deviation", bad.to_string(), "numbers, deviations above zero");
         }
+        if !(unknown.is_empty() || unknown.len() == features.len()) || unknown.iter().any(|share| !(0.0..=1.0).contains(share)) {
+            return fault("unknown", format!("{} numbers", unknown.len()), "a share from 0 to 1 of every feature");
+        }
         let mut classifiers = Self::new(features, mean, deviation);
+        classifiers.unknown = unknown;
         classifiers.taught_with = taught_with;
         for one in labels {
             let n: usize = one.weights.iter().map(|(_, values)| values.len()).sum();

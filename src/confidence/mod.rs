@@ -19,7 +19,7 @@ mod tests;
 mod train;
 
 pub use agreement::Agreement;
-pub use classifier::{Classifier, Classifiers};
+pub use classifier::{Classifier, Classifiers, FLUX_FEATURE, measurement_feature};
 pub use file::CONFIDENCE_FILE;
 pub use report::{Bin, Report};
 pub use train::{ConfidenceOptions, Measured, train};

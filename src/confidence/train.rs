@@ -142,8 +142,12 @@ pub fn train(
 ) -> Result<(Classifiers, Vec<String>)> {
     options.validate()?;
     let is_training = |star: usize| !in_validation(ids[star], options.validation_fraction);
-    let (mean, deviation) = scales(features, &|star| is_training(star) && features.row(star).iter().any(|x| x.is_finite()));
+    let is_chosen = |star: usize| is_training(star) && features.row(star).iter().any(|x| x.is_finite());
+    let (mean, deviation) = scales(features, &is_chosen);
     let mut classifiers = Classifiers::new(names, mean, deviation);
+    let chosen: Vec<usize> = (0..features.nrows()).filter(|&star| is_chosen(star)).collect();
+    let n_unknown = |k: usize| chosen.iter().filter(|&&star| !features[[star, k]].is_finite()).count();
+    classifiers.unknown = (0..features.ncols()).map(|k| n_unknown(k) as f64 / chosen.len().max(1) as f64).collect();
     let rows = classifiers.standardised(features)?;
     let network = options.network(rows.ncols());
     let mut left_out = Vec::new();

@@ -50,6 +50,8 @@ impl Breadth {
     /// Never more narrowly than with a distance.
     fn without_distance(self, options: &StartOptions) -> Self {
         Self {
+            draws: self.draws.max(options.window_without_distance as f32),
+            candidates: self.candidates.max(options.candidates_without_distance),
             runs: self.runs.max(options.runs_without_distance),
             window: self.window.max(options.start_window_without_distance as f32),
             rivals: self.rivals.max(options.rival_window_without_distance),
@@ -100,9 +102,12 @@ mod tests {
 
     #[test]
     fn stars_with_unknown_distances_are_searched_more_widely() {
-        let options = StartOptions { runs: 6, runs_without_distance: 10, ..StartOptions::default() };
+        let options =
+            StartOptions { runs: 6, runs_without_distance: 10, candidates_without_distance: 24, ..StartOptions::default() };
         let runs = |signal: f64| Breadth::new(signal, 61, &options).runs;
         assert_eq!([f64::INFINITY, 3.1, 2.9, 0.0, -4.0, f64::NAN].map(runs), [6, 6, 10, 10, 10, 10]);
+        let candidates = |signal: f64| Breadth::new(signal, 61, &options).candidates;
+        assert_eq!([3.1, 2.9].map(candidates), [16, 24]);
         let many = StartOptions { runs: 12, ..options };
         assert_eq!(Breadth::new(0.0, 61, &many).runs, 12);
     }

@@ -5,12 +5,12 @@
 use super::estimates::Estimates;
 use super::fit::Fitter;
 use super::flags;
-use crate::confidence::TRUSTED;
+use crate::confidence::{FLUX_FEATURE, TRUSTED, measurement_feature};
 use crate::error::Result;
 use crate::observations::Observations;
 use crate::package::Estimator;
 use crate::statistics::median;
-use crate::warning::warn_once;
+use crate::warning::{warn_once, warn_once_about};
 use ndarray::Array2;
 
 /// Squares below this are this.
@@ -55,7 +55,7 @@ impl Fitter {
                     .map(|(star, measured)| measured.map_or(f64::NAN, |measured| pick(star, measured)))
                     .collect()
             };
-            put(format!("{name}_over_error"), of(&|_, (value, error)| (value / error).asinh()));
+            put(measurement_feature(&name), of(&|_, (value, error)| (value / error).asinh()));
             let pull = |star: usize, (value, error): (f64, f64)| {
                 ((estimates.values[[star, position]] - value) / error).powi(2).max(SMALLEST_SQUARE).ln()
             };
@@ -73,7 +73,7 @@ impl Fitter {
                 pairs.filter(|(_, error)| error.is_finite()).map(|(flux, error)| f64::from(flux / error)).collect();
             median(&ratios).asinh()
         };
-        put("asinh_flux_over_error".into(), (0..n).map(signal).collect());
+        put(FLUX_FEATURE.into(), (0..n).map(signal).collect());
         let coordinates = estimates.coordinates.mapv(|u| if u.is_finite() { u } else { 0.0 });
         let predicted = self.model().predict(coordinates.view())?;
         for (band, name) in self.model().grid.names.iter().enumerate() {
@@ -91,7 +91,7 @@ impl Fitter {
     }
 
     /// Sets confidences and their flags, where the model has classifiers of them: NaN for stars that were not
-    /// fitted.
+    /// fitted, and for those of a kind that the classifiers do not know.
     pub(super) fn add_confidences(&self, observations: &Observations, estimates: &mut Estimates) -> Result<()> {
         let Some(classifiers) = &self.trained().confidence else { return Ok(()) };
         let (names, features) = self.confidence_features(observations, estimates)?;
@@ -102,10 +102,18 @@ impl Fitter {
             return Ok(());
         }
         let found = classifiers.confidence(features.view())?;
+        let is_fitted = |star: usize| estimates.core.flags[star] & flags::NOT_FITTED == 0;
+        let is_known: Vec<bool> =
+            (0..estimates.len()).map(|star| is_fitted(star) && classifiers.knows(features.row(star))).collect();
+        if let Some(n) = Some((0..estimates.len()).filter(|&star| is_fitted(star) && !is_known[star]).count()).filter(|n| *n > 0)
+        {
+            let text = "stars lack a measured value that those had of which the model's confidences were learned, or have one that \
+                        those lacked: their confidences are null. Teach it with stars of both kinds (`photosphere confidence`)";
+            warn_once_about(text, format!("{n} {text}"));
+        }
         for (classifier, column) in classifiers.labels.iter().zip(found.columns()) {
-            let is_fitted = |star: usize| estimates.core.flags[star] & flags::NOT_FITTED == 0;
             let values: Vec<f64> =
-                column.iter().enumerate().map(|(star, p)| if is_fitted(star) { *p } else { f64::NAN }).collect();
+                column.iter().zip(&is_known).map(|(p, is_known)| if *is_known { *p } else { f64::NAN }).collect();
             if let Some(bit) = flags::CONFIDENCES.iter().position(|name| *name == classifier.label) {
                 let doubtful = values.iter().map(|p| if *p < TRUSTED { 1 << bit } else { 0 });
                 estimates.core.flags.iter_mut().zip(doubtful).for_each(|(flags, bit)| *flags |= bit);

@@ -72,6 +72,8 @@ pub struct StartOptions {
     /// The same of a star without a measured distance, if it is more; as with all that is said of such stars
     /// here.
     pub runs_without_distance: usize,
+    pub candidates_without_distance: usize,
+    pub window_without_distance: f64,
     /// ϖ/σ above which a distance counts as measured: it tells the luminosity of a star.
     pub measured_distance: f64,
     /// A star with fewer measured fluxes than this, as from photometry, is searched as widely as one without
@@ -143,7 +145,9 @@ impl Default for StartOptions {
         Self {
             draws: 768,
             runs: 6,
-            runs_without_distance: 10,
+            runs_without_distance: 14,
+            candidates_without_distance: 24,
+            window_without_distance: 60.0,
             measured_distance: 3.0,
             few_fluxes: 20,
             draws_of_few_fluxes: 4096,
@@ -161,9 +165,9 @@ impl Default for StartOptions {
             other_labels: 0.5,
             other_luminosity: 0.35,
             start_window: 16.0,
-            start_window_without_distance: 30.0,
+            start_window_without_distance: 60.0,
             rival_window: 5.0,
-            rival_window_without_distance: 20.0,
+            rival_window_without_distance: 30.0,
             seed: 1,
         }
     }
@@ -233,6 +237,7 @@ impl FitOptions {
             ("start.runs", self.start.runs, 10_000),
             ("start.runs_without_distance", self.start.runs_without_distance, 10_000),
             ("start.candidates", self.start.candidates, 10_000),
+            ("start.candidates_without_distance", self.start.candidates_without_distance, 10_000),
             ("start.runs_of_few_fluxes", self.start.runs_of_few_fluxes, 10_000),
             ("start.candidates_of_few_fluxes", self.start.candidates_of_few_fluxes, 10_000),
             ("start.runs_of_poor_fits", self.start.runs_of_poor_fits, 10_000),
@@ -248,6 +253,7 @@ impl FitOptions {
             ("measured_distance", self.start.measured_distance),
             ("pool_width", self.start.pool_width.unwrap_or(1.0)),
             ("window", self.start.window),
+            ("window_without_distance", self.start.window_without_distance),
             ("window_of_few_fluxes", self.start.window_of_few_fluxes),
             ("start_window_of_few_fluxes", self.start.start_window_of_few_fluxes),
             ("rival_window_of_few_fluxes", self.start.rival_window_of_few_fluxes),

@@ -147,18 +147,26 @@ impl Emulator {
         total.map(|total| total / n_labels as f64).ok_or_else(|| Error::model("emulator").expected("at least one label"))
     }
 
-    /// Mean squared second difference of y between neighbouring entries of the data vector, on the same
-    /// lattice.
-    fn roughness_penalty(&self, weights: &Weights, device: &Device) -> Result<Tensor<1>> {
+    /// Mean squared second difference of y between neighbours in wavelength, on the same lattice.
+    fn roughness_penalty(&self, weights: &Weights, grid: &Grid, device: &Device) -> Result<Tensor<1>> {
         let n_labels = self.labels.len();
         let points = lattice(n_labels);
         let labels = Jet::constant(device.tensor(&points, [points.len() / n_labels, n_labels]));
         let y = self.network(&labels, weights, device)?.value;
-        let [n, w] = y.dims();
+        let w = grid.len();
         if w < 3 {
             return Ok(y.sum() * 0.0);
         }
-        let bend = y.clone().slice([0..n, 0..w - 2]) + y.clone().slice([0..n, 2..w]) - y.slice([0..n, 1..w - 1]) * 2.0;
+        // Bands stand in the order of their file.
+        let mut order: Vec<usize> = (0..w).collect();
+        order.sort_by(|&a, &b| grid.wavelength[a].total_cmp(&grid.wavelength[b]));
+        let mut differences = vec![0.0; w * (w - 2)];
+        for (column, neighbours) in order.windows(3).enumerate() {
+            for (&row, factor) in neighbours.iter().zip([1.0, -2.0, 1.0]) {
+                differences[row * (w - 2) + column] = factor;
+            }
+        }
+        let bend = y.matmul(device.tensor(&differences, [w, w - 2]));
         Ok((bend.clone() * bend).mean())
     }
 }
@@ -227,7 +235,9 @@ impl Effect for Emulator {
         self.layers(grid.len()).into_iter().map(|(inputs, outputs)| (inputs as u128 + 1) * outputs as u128).sum()
     }
 
-    /// Kernels are drawn from N(0, 2/(inputs + outputs)) (Glorot & Bengio 2010), biases are zero.
+    /// Kernels are drawn from N(0, 2/(inputs + outputs)) (Glorot & Bengio 2010), biases are zero. Networks of
+    /// sigmoids begin as those of tanh, of which σ(z) = (1 + tanh(z/2))/2 are the same functions: with kernels
+    /// as small as those they hardly depend on the labels, and the first steps of a training throw them far off.
     fn weights(&self, grid: &Grid, seed: u64) -> Vec<WeightSpecification> {
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
         let mut specifications = Vec::new();
@@ -235,17 +245,22 @@ impl Effect for Emulator {
             let width = (2.0 / (inputs + outputs) as f64).sqrt();
             let normal = rand_distr::StandardNormal;
             let mut draw = || width * Distribution::<f64>::sample(&normal, &mut random);
-            let kernel = (0..inputs * outputs).map(|_| draw()).collect();
+            let is_sigmoid = self.activation == Activation::Sigmoid;
+            let (is_first, is_last) = (layer == 0, layer == self.hidden.len());
+            let factor = if is_sigmoid { if is_first || is_last { 2.0 } else { 4.0 } } else { 1.0 };
+            let kernel: Vec<f64> = (0..inputs * outputs).map(|_| factor * draw()).collect();
+            // Sigmoids of a half have a mean that the next layer should not see.
+            let bias = |output: usize| match is_sigmoid && !is_first {
+                true => -0.5 * (0..inputs).map(|input| kernel[input * outputs + output]).sum::<f64>(),
+                false => 0.0,
+            };
+            let biases = (0..outputs).map(bias).collect();
             specifications.push(WeightSpecification {
                 name: Self::weight_name(layer),
                 shape: vec![inputs, outputs],
                 initial: kernel,
             });
-            specifications.push(WeightSpecification {
-                name: Self::bias_name(layer),
-                shape: vec![outputs],
-                initial: vec![0.0; outputs],
-            });
+            specifications.push(WeightSpecification { name: Self::bias_name(layer), shape: vec![outputs], initial: biases });
         }
         specifications
     }
@@ -259,11 +274,11 @@ impl Effect for Emulator {
         &["kernel", "emulator_curvature", "emulator_roughness"]
     }
 
-    fn penalty(&self, name: &str, weights: &Weights, _grid: &Grid, device: &Device) -> Result<Tensor<1>> {
+    fn penalty(&self, name: &str, weights: &Weights, grid: &Grid, device: &Device) -> Result<Tensor<1>> {
         match name {
             "kernel" => self.kernel_penalty(weights),
             "emulator_curvature" => self.curvature_penalty(weights, device),
-            _ => self.roughness_penalty(weights, device),
+            _ => self.roughness_penalty(weights, grid, device),
         }
     }
 
@@ -307,5 +322,21 @@ mod tests {
         }
         let other = Emulator { labels: vec!["teff".into()], ..own };
         assert!(Effect::validate(&other).unwrap_err().to_string().contains("facts of no label"));
+    }
+
+    /// σ(z) = (1 + tanh(z/2))/2: networks of either begin as the same function.
+    #[test]
+    fn networks_of_sigmoids_begin_as_those_of_tanh() {
+        let wavelength: Vec<f64> = (0..5).map(|i| 400.0 + 50.0 * f64::from(i)).collect();
+        let names = wavelength.iter().map(|nm| format!("band_{nm}")).collect();
+        let grid = Grid::new(wavelength, names).unwrap();
+        let points = ndarray::Array2::from_shape_fn((7, 3), |(star, label)| (star as f64 + 0.7 * label as f64).sin());
+        let [tanh, sigmoid] = ["tanh", "sigmoid"].map(|activation| {
+            let table = format!("kind = 'emulator'\nhidden = [9, 7, 8]\nactivation = '{activation}'").parse().unwrap();
+            let device = crate::tensor::Device::cpu();
+            let model = crate::model::ForwardModel::new(&crate::model::Registry::standard(), &[table], grid.clone(), 3, &device);
+            model.unwrap().predict(points.view()).unwrap()
+        });
+        assert!(tanh.iter().zip(&sigmoid).all(|(a, b)| (a / b - 1.0).abs() < 1e-5), "{tanh} {sigmoid}");
     }
 }

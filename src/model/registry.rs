@@ -6,6 +6,7 @@ use super::distance::Distance;
 use super::effect::{Effect, FluxJet, StarParameters};
 use super::emulator::Emulator;
 use super::extinction::Extinction;
+use super::extinction_law::ExtinctionLaw;
 use super::parameter::Parameter;
 use super::second_star::SecondStar;
 use crate::error::{Error, Result};
@@ -130,10 +131,11 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The effects that photosphere brings: `emulator`, `second_star`, `extinction`, `distance`.
+    /// The effects that photosphere brings: `emulator`, `second_star`, `extinction`,
+    /// `extinction_law`, `distance`.
     pub fn standard() -> Self {
         let none = Self { constructors: BTreeMap::new() };
-        none.with::<Emulator>().with::<SecondStar>().with::<Extinction>().with::<Distance>()
+        none.with::<Emulator>().with::<SecondStar>().with::<Extinction>().with::<ExtinctionLaw>().with::<Distance>()
     }
 
     /// The same registry with one more effect.

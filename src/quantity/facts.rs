@@ -51,7 +51,7 @@ impl Default for Facts {
 type Row = (&'static str, &'static str, f64, &'static str, &'static str, &'static str, [f64; 2], bool);
 
 #[rustfmt::skip]
-const TABLE: [Row; 9] = [
+const TABLE: [Row; 10] = [
     ("teff", "K", 1e-3, "effective temperature", "phys.temperature.effective", "T_{eff}", [100.0, 1e6], true),
     ("logg", "dex(cm/s2)", 1.0, "surface gravity, log10 of cm/s2 (dex)", "phys.gravity", "log g", [-5.0, 15.0], false),
     ("v_mic", "km.s**-1", 1.0, "microturbulent velocity", "phys.veloc.microTurb", "v_{mic}", [0.0, 1e3], false),
@@ -59,6 +59,7 @@ const TABLE: [Row; 9] = [
     ("parallax", "mas", 1.0, "parallax", "pos.parallax", "ϖ", [-1e4, 1e4], true),
     ("extinction", "mag", 1.0, "amount of dust", "phys.absorption.gal", "E", [-10.0, 100.0], false),
     ("xi", "", 1.0, "variation of the extinction curve", "stat.fit.param", "ξ", [-LARGEST, LARGEST], false),
+    ("r_v", "", 1.0, "ratio of total to selective extinction A(V)/E(B-V)", "phys.absorption;arith.ratio", "R_V", [0.5, 20.0], false),
     ("ra", "deg", 1.0, "right ascension", "pos.eq.ra", "α", [-360.0, 360.0], false),
     ("dec", "deg", 1.0, "declination", "pos.eq.dec", "δ", [-90.0, 90.0], false),
 ];

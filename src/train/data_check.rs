@@ -7,23 +7,27 @@ use super::wavelength_step;
 use crate::error::{Error, Result};
 use crate::model::{Parameter, ParameterSpace};
 use crate::observations::{Observations, input_flag, select};
+use crate::text::shortened;
 
 const REMEDY: &str = "Add the columns, take the name out of data.constraints, or name it in data.optional.";
+/// Characters of names that messages show.
+const NAMES_SHOWN: usize = 200;
 /// Measured values of a parameter that are few.
 const FEW_MEASURED: usize = 100;
 /// The least range of a label, in its largest value: below, what differs is rounding.
 const LEAST_RANGE: f64 = 1e-6;
 
-/// Checks constraints, labels, cuts and the number of stars.
+/// Checks constraints, labels, fluxes, cuts and the number of stars.
 ///
 /// # Errors
-/// `Data`: when a constraint that is not optional is absent or has no measurement, stages are without stars,
-/// or the mixture prior has too few; `Usage`: when a label has no constraint, a cut names a quantity that is
+/// `Data`: when a constraint that is not optional is absent or has no measurement, a wavelength has no flux,
+/// stages are without stars, or the mixture prior has too few; `Usage`: when a label has no constraint, a cut names a quantity that is
 /// not there, or a step of the wavelength weights could not be held.
 pub(super) fn check(recipe: &Recipe, observations: &Observations, state: &TrainingState) -> Result<()> {
     let space = &state.model.space;
     check_constraints(recipe, observations)?;
     check_labels(recipe, observations, space)?;
+    check_fluxes(observations, state)?;
     if let Some(stage) = recipe.stages.iter().find(|stage| matches!(stage, Stage::Solve(_))) {
         wavelength_step::require_size(&state.model).map_err(|error| error.within(format!("stage '{}'", stage.name())))?;
     }
@@ -76,6 +80,32 @@ fn check_labels(recipe: &Recipe, observations: &Observations, space: &ParameterS
     Ok(())
 }
 
+/// Every flux is measured of some training star: of one that is not, the model would be what its weights began
+/// with.
+fn check_fluxes(observations: &Observations, state: &TrainingState) -> Result<()> {
+    let stars = state.stars(Part::Training);
+    let grid = &state.model.grid;
+    let is_measured = |band: usize| {
+        let is_flux =
+            |&star: &usize| observations.flux[[star, band]].is_finite() && observations.flux_error[[star, band]].is_finite();
+        stars.iter().any(|star| is_flux(star))
+    };
+    let without: Vec<&str> = (0..grid.len()).filter(|&band| !is_measured(band)).map(|band| grid.names[band].as_str()).collect();
+    if without.is_empty() {
+        return Ok(());
+    }
+    let found = match without.len() == grid.len() {
+        true => "no flux with an error in any of them".to_owned(),
+        false => format!("none with a flux in {}", shortened(&without.join(", "), NAMES_SHOWN)),
+    };
+    Err(Error::data(format!("{} training stars", stars.len()))
+        .found(found)
+        .expected("measured fluxes of some of them at every wavelength of the model")
+        .remedy(
+            "Look at the columns flux and flux_error; leave out wavelengths that no star has when the observations are prepared.",
+        ))
+}
+
 /// The mixture prior has enough stars, which differ in every label.
 fn check_prior(recipe: &Recipe, observations: &Observations, state: &TrainingState) -> Result<()> {
     let labels: Vec<&str> = (state.model.space.parameters.iter())
@@ -125,6 +155,14 @@ pub(super) fn doubts(recipe: &Recipe, observations: &Observations, space: &Param
         ))
     };
     let mut doubts: Vec<String> = space.parameters.iter().filter(is_open).filter_map(of_open).collect();
+    let has_kinks = |effect: &&toml::Table| effect.get("activation").and_then(toml::Value::as_str) == Some("leaky_relu");
+    if recipe.effects.iter().any(|effect| has_kinks(&effect)) {
+        doubts.push(
+            "leaky_relu has kinks, at which searches of optima stall and curvatures are none: a fifth of the fits with such a model \
+             do not converge (bit 6), and errors are too small. Train with tanh, unless the network is one from elsewhere"
+                .into(),
+        );
+    }
     let impossible = observations.input_flags.iter().filter(|&&flags| flags & input_flag::BAD_CONSTRAINT != 0).count();
     if impossible > 0 {
         doubts.push(format!(

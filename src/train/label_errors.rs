@@ -68,7 +68,7 @@ impl LabelError {
             let (kind, by) = if *factor < 1.0 { ("large", factor.recip()) } else { ("small", *factor) };
             format!(
                 "the errors of the measured {parameter} look {by:.2} times too {kind} (factor {factor:.2} \u{b1} {error:.2}): \
-                 [data.error_factors] of the recipe multiplies them"
+                 [data.error_factors] of the recipe multiplies them, and learn_error_factors = true under [data] does so by itself"
             )
         })
     }

@@ -78,6 +78,9 @@ pub struct DataRecipe {
     /// Factors of the errors of measured values, by parameter: those that the end of an earlier training
     /// found (or a survey's own). Without them errors are taken as they are said.
     pub error_factors: BTreeMap<String, f64>,
+    /// Whether a training that finds such factors (beyond 1.25, and surely) is followed by another one with
+    /// them, which is then the result.
+    pub learn_error_factors: bool,
     /// Fractional error added in quadrature to every flux error during training.
     pub fractional_error: f64,
     /// Fraction of stars, chosen by a hash of their identifier, that never trains.
@@ -282,6 +285,7 @@ impl Default for DataRecipe {
             optional: Vec::new(),
             offsets: BTreeMap::new(),
             error_factors: BTreeMap::new(),
+            learn_error_factors: false,
             fractional_error: 0.0,
             validation_fraction: 0.2,
             stopping_fraction: 0.25,

@@ -23,9 +23,9 @@ const LARGEST_SHARE: f64 = 0.05;
 const LARGEST_SHARE_OF_QUARTER: f64 = 0.1;
 /// Share of pairs of like stars; a third of all stars is double, but few of these are alike.
 const LARGEST_SHARE_OF_BINARIES: f64 = 0.2;
-/// Median pull of a constraint, and the largest standard error with which it must be known.
+/// Median pull of a constraint, and how many of its own standard errors it must be as well.
 const LARGEST_PULL: f64 = 0.3;
-const ERROR_OF_PULL: f64 = 0.06;
+const SIGNIFICANT: f64 = 5.0;
 /// Mean loss per flux of a model that describes its stars; errors of the model are part of it.
 const LARGEST_LOSS: f64 = 2.0;
 /// And so small that their errors are more than half again too large.
@@ -260,7 +260,7 @@ fn of_binaries(share: f64) -> Option<String> {
 
 fn of_drift(drift: &Drift) -> Option<String> {
     let standard_error = 1.25 / (drift.n_stars as f64).sqrt();
-    (drift.pull.abs() > LARGEST_PULL && standard_error < ERROR_OF_PULL).then(|| {
+    (drift.pull.abs() > LARGEST_PULL.max(SIGNIFICANT * standard_error)).then(|| {
         format!(
             "{} of {} lies {:+.2} errors from the measured values in the median ({} stars)",
             drift.parameter, drift.group, drift.pull, drift.n_stars
@@ -322,7 +322,8 @@ mod tests {
         let drift = |n_stars: usize, pull: f64| {
             of_drift(&Drift { parameter: "logg".into(), group: "dwarfs".into(), n_stars, difference: 0.2, pull })
         };
-        assert!(drift(1000, 0.29).is_none() && drift(400, -0.5).is_none());
+        assert!(drift(1000, 0.29).is_none() && drift(100, -0.5).is_none());
+        assert!(drift(425, 0.34).is_some() && drift(127, 16.5).is_some());
         assert!(drift(1000, -2.0).unwrap().contains("logg of dwarfs lies -2.00 errors"));
     }
 }

@@ -130,7 +130,7 @@ fn stars_are_fitted_as_pairs_on_demand() {
 /// puts no companion beyond the limits, behind much dust a fraction is still one, and a fit that did not
 /// converge flags nothing.
 #[test]
-fn companions_stay_within_the_training_whichever_star_was_the_second() {
+fn companions_stay_within_the_limits_whichever_star_was_the_second() {
     let trained = trained(&Device::cpu());
     let observations = observed(600, &trained);
     let found = fit(&trained, &observations, &options()).unwrap();
@@ -138,7 +138,7 @@ fn companions_stay_within_the_training_whichever_star_was_the_second() {
     let names: Vec<&str> = pairs.names().collect();
     for label in ["teff", "logg"] {
         let parameter = trained.model.space.parameters.iter().find(|parameter| parameter.name == label).unwrap();
-        let [low, high] = parameter.training_range.unwrap().map(|value| value / parameter.model_units_per_file_unit);
+        let [low, high] = parameter.limits().map(|u| parameter.model_value(u) / parameter.model_units_per_file_unit);
         for name in [format!("companion_{label}"), format!("pair_{label}")] {
             let column = names.iter().position(|own| **own == name).unwrap();
             let beyond = |value: &&f64| **value < low - 1e-6 * low.abs() || **value > high + 1e-6 * high.abs();
