@@ -121,7 +121,7 @@ mod tests {
         let many = Breadth::new(f64::INFINITY, 20, &options);
         assert_eq!(many.candidates, options.candidates);
         let poor = many.of_poor_fit(2.0, &options);
-        assert_eq!((poor.runs, poor.candidates, poor.draws, poor.window), (16, 32, 120.0, 60.0));
+        assert_eq!((poor.runs, poor.candidates, poor.draws, poor.window), (16, 32, 120.0, 120.0));
         assert_eq!(breadth.of_poor_fit(2.0, &options).draws, 400.0);
         assert_eq!([options.draws_of(19), options.draws_of(20)], [4096, 768]);
     }

@@ -203,7 +203,7 @@ mod tests {
             ("r_v_mean = 9.0", "r_v_mean"),
             ("r_v_scatter = -0.1", "r_v_scatter"),
             ("r_v_scatter = nan", "r_v_scatter"),
-            ("ratio = 'a b'", "ratio"),
+            ("ratio = ''", "ratio"),
         ] {
             let error = toml::from_str::<ExtinctionLaw>(text).unwrap().validate().unwrap_err().to_string();
             assert!(error.contains(key) && error.contains("extinction_law"), "{text}: {error}");

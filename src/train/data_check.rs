@@ -155,8 +155,16 @@ pub(super) fn doubts(recipe: &Recipe, observations: &Observations, space: &Param
         ))
     };
     let mut doubts: Vec<String> = space.parameters.iter().filter(is_open).filter_map(of_open).collect();
-    let has_kinks = |effect: &&toml::Table| effect.get("activation").and_then(toml::Value::as_str) == Some("leaky_relu");
-    if recipe.effects.iter().any(|effect| has_kinks(&effect)) {
+    let activation = |effect: &toml::Table| effect.get("activation").and_then(toml::Value::as_str).map(str::to_owned);
+    let has = |name: &str| recipe.effects.iter().filter_map(activation).any(|found| found == name);
+    if has("sigmoid") {
+        doubts.push(
+            "networks of sigmoids are the same functions as those of tanh and end at twice the loss by the same recipe: train with tanh, \
+             unless the network is one from elsewhere"
+                .into(),
+        );
+    }
+    if has("leaky_relu") {
         doubts.push(
             "leaky_relu has kinks, at which searches of optima stall and curvatures are none: a fifth of the fits with such a model \
              do not converge (bit 6), and errors are too small. Train with tanh, unless the network is one from elsewhere"

@@ -301,7 +301,7 @@ fn labels_that_say_little_are_flagged() {
         println!("labels in error {label_errors} times as usual: pulls {:.3} {:.3}, {flagged:.3} flagged", pulls[0], pulls[1]);
         (pulls[1], flagged)
     };
-    let [usual, several, _, large] = [1.0, 4.0, 6.0, 15.0].map(of);
+    let [usual, several, _, large] = [1.0, 3.0, 6.0, 15.0].map(of);
     assert!(usual.1 == 0.0 && (0.9..1.1).contains(&usual.0), "{usual:?}");
     assert!(several.1 == 0.0 && (0.85..1.15).contains(&several.0), "{several:?}");
     assert!(large.1 == 1.0, "{large:?}");
