@@ -248,7 +248,7 @@ fn units_nulls_and_absurd_numbers_mean_the_same_in_every_format() {
             let expected = |row: usize| {
                 let no_flux = if own && row != 2 { Note::NoFlux.bit() } else { 0 };
                 let parallax = if row == 3 { 0 } else { bits[1] };
-                bits[0] | parallax | bits[2] | bits[3] | no_flux
+                bits[0] | Note::FluxImpossible.bit() | parallax | bits[2] | bits[3] | no_flux
             };
             let found = notes(&prepared);
             assert_eq!(found, [0, expected(1), expected(2), expected(3)], "{place}");
@@ -321,7 +321,7 @@ fn the_sample_files_say_the_same_in_all_their_units() {
 fn absurd_coefficients_are_no_spectrum() {
     let mut preparation = preparation("labels = []\n[xp]\nfiles = [\"x\"]");
     let table = preparation.chunk(xp_table(&[(Some(1e30), Some(1e4)), (Some(1e4), Some(1e4))])).unwrap();
-    assert_eq!(notes(&table), [Note::SpectrumUnusable.bit() | Note::NoFlux.bit(), 0]);
+    assert_eq!(notes(&table), [Note::SpectrumUnusable.bit() | Note::FluxImpossible.bit() | Note::NoFlux.bit(), 0]);
     let covariance = table.column("xp_covariance_triu").unwrap().to_matrix(1891).unwrap();
     assert!(covariance.row(0).iter().all(|value| value.is_nan()));
 }
