@@ -59,6 +59,30 @@ impl Trials {
         self.fails(name, arguments);
     }
 
+    /// Fits a file of this content, and keeps the warnings before the error, or all where it does not fail.
+    fn reads(&mut self, name: &str, file: &str, content: impl AsRef<[u8]>) {
+        let bare = file.split('[').next().unwrap_or(file);
+        std::fs::write(self.path().join(bare), content).unwrap();
+        self.says(name, &format!("fit model {file} -o {file}.parquet"), bare);
+    }
+
+    /// Joins a file of this content to a spectrum.
+    fn joins(&mut self, name: &str, file: &str, content: impl AsRef<[u8]>) {
+        std::fs::write(self.path().join(file), content).unwrap();
+        self.says(name, &format!("fit model spectrum.json --join {file} -o {file}.parquet"), file);
+    }
+
+    fn says(&mut self, name: &str, arguments: &str, file: &str) {
+        let (code, _, said) = run(self.path(), arguments);
+        writeln!(self.messages, "{name} ({code})").unwrap();
+        let is_of_file = |line: &&str| line.starts_with("error: ") || line.contains("WARN") && line.contains(file);
+        for line in said.lines().filter(is_of_file) {
+            let line = line.split_once("WARN ").map_or(line.to_owned(), |(_, warning)| format!("warning: {warning}"));
+            writeln!(self.messages, "    {}", line.replace(&self.path().display().to_string(), "FOLDER")).unwrap();
+            assert!(line.starts_with("warning: ") || line.trim_end().ends_with('.'), "{name}: {line}");
+        }
+    }
+
     /// Fits a table.
     fn table_fails(&mut self, name: &str, table: &Table) {
         write(table, self.path(), "bad.parquet");
@@ -344,4 +368,115 @@ fn a_bad_star_is_no_error() {
     let table = with_column(observations(3), "flux", |flux| set(flux, 0, f64::INFINITY));
     write(&table, trials.path(), "bad.parquet");
     succeed(trials.path(), "fit model bad.parquet -o catalogue.parquet");
+}
+
+/// A binary table of one identifier, with further cards, after an empty primary HDU.
+fn fits(tables: &[&[&str]]) -> Vec<u8> {
+    let block = |cards: &[&str]| {
+        let text: String = cards.iter().chain(&["END"]).map(|card| format!("{card:<80}")).collect();
+        format!("{text:<2880}").into_bytes()
+    };
+    let mut bytes = block(&["SIMPLE  =                    T", "BITPIX  = 8", "NAXIS   = 0"]);
+    for further in tables {
+        let layout = [
+            "XTENSION= 'BINTABLE'",
+            "BITPIX  = 8",
+            "NAXIS   = 2",
+            "NAXIS1  = 8",
+            "NAXIS2  = 1",
+            "PCOUNT  = 0",
+            "GCOUNT  = 1",
+            "TFIELDS = 1",
+            "TTYPE1  = 'source_id'",
+            "TFORM1  = 'K'",
+        ];
+        bytes.extend(block(&[&layout, *further].concat()));
+        bytes.extend(1_i64.to_be_bytes());
+        bytes.resize(bytes.len().next_multiple_of(2880), 0);
+    }
+    bytes
+}
+
+/// A spectrum of `n` coefficients in BP and in RP.
+fn spectrum(n: usize) -> String {
+    let band = |name: &str| {
+        let coefficients: Vec<f64> = (0..n).map(|k| 1e4 * 0.5_f64.powi(k as i32)).collect();
+        format!(
+            "\"{name}_coefficients\":{coefficients:?},\"{name}_coefficient_errors\":{:?},\"{name}_coefficient_correlations\":{:?}",
+            vec![1.0; n],
+            vec![0.0; n * (n - 1) / 2]
+        )
+    };
+    format!("[{{\"source_id\":1,{},{}}}]", band("bp"), band("rp"))
+}
+
+/// A parallax in a unit, as ECSV.
+fn parallax(unit: &str) -> String {
+    format!(
+        "# %ECSV 1.0\n# ---\n# datatype:\n# - {{name: source_id, datatype: int64}}\n\
+         # - {{name: parallax, unit: {unit}, datatype: float64}}\n\
+         # - {{name: parallax_error, unit: {unit}, datatype: float64}}\nsource_id parallax parallax_error\n1 2 0.1\n"
+    )
+}
+
+#[test]
+fn readers() {
+    let mut trials = Trials::new();
+    let tables = "<VOTABLE><RESOURCE><TABLE><FIELD name='source_id' datatype='long'/><DATA><TABLEDATA><TR><TD>";
+    trials.reads("XML that declares entities", "a.xml", "<?xml version='1.0'?><!DOCTYPE a [<!ENTITY b 'c'>]><VOTABLE/>");
+    trials.reads("another encoding", "b.xml", "<?xml version='1.0' encoding='EBCDIC'?><VOTABLE/>");
+    trials.reads("a page of a service", "c.xml", "<html><body>503</body></html>");
+    let status = "<VOTABLE><RESOURCE><INFO name='QUERY_STATUS' value='ERROR'>Too many rows</INFO></RESOURCE></VOTABLE>";
+    trials.reads("an error of a service", "d.xml", status);
+    trials.reads("a cut VOTable", "e.xml", format!("{tables}1"));
+    trials.reads(
+        "a cell that is none",
+        "f.xml",
+        format!("{tables}one</TD></TR></TABLEDATA></DATA></TABLE></RESOURCE></VOTABLE>"),
+    );
+
+    trials.reads("a cut FITS table", "a.fits", &fits(&[&[]])[..5761]);
+    trials.reads("no FITS", "b.fits", "");
+    trials.reads("FITS without a table", "c.fits", fits(&[]));
+    trials.reads("a tile-compressed table", "d.fits", fits(&[&["ZTABLE  =                    T"]]));
+    let two = fits(&[&["EXTNAME = 'STARS'"], &["EXTNAME = 'OTHERS'"]]);
+    trials.reads("two tables", "e.fits", &two);
+    trials.reads("a table that is not there", "e.fits[NOPE]", &two);
+    let mut damaged = {
+        write(&observations(3), trials.path(), "whole.fits");
+        std::fs::read(trials.path().join("whole.fits")).unwrap()
+    };
+    let middle = damaged.len() - 2880;
+    damaged[middle] ^= 1;
+    trials.reads("a sum that is another", "f.fits", damaged);
+    let column_wise = [
+        "SIMPLE  =                    T",
+        "BITPIX  = 8",
+        "NAXIS   = 0",
+        "COLFITS =                    T",
+        "VOTMETA =                    T",
+    ];
+    let primary: String = column_wise.iter().chain(&["END"]).map(|card| format!("{card:<80}")).collect();
+    trials.reads("a table column by column", "g.fits", [format!("{primary:<2880}").as_bytes(), &fits(&[&[]])[2880..]].concat());
+
+    trials.reads("UTF-16", "a.csv", [0xff, 0xfe, b's', 0, b'\n', 0]);
+    trials.reads("a name twice", "b.csv", "source_id,flux,flux\n1,2,3\n");
+    trials.reads("an open quote", "c.csv", "source_id,flux\n1,\"2\n");
+    trials.reads("semicolons", "d.csv", "source_id;flux\n1;2\n");
+    trials.reads("a row too short", "e.csv", "source_id,flux\n1,2\n2\n");
+    trials.reads("no metadata", "f.csv", "source_id,flux\n1,2\n");
+    trials.reads("a header that is no YAML", "g.ecsv", "# %ECSV 1.0\n# ---\n# datatype: [\nsource_id\n1\n");
+    trials.reads("cut JSON", "a.json", "{\"source_id\": [1");
+    trials.reads("a damaged archive", "a.zip", [b"PK\x03\x04".as_slice(), &[0; 60]].concat());
+    let parquet = std::fs::read(trials.path().join("stars.parquet")).unwrap();
+    trials.reads("cut Parquet", "a.parquet", &parquet[..parquet.len() / 2]);
+
+    trials.reads("51 coefficients", "b.json", spectrum(51));
+    trials.reads("epoch spectra", "h.csv", "source_id,transit_id,bp_flux\n1,2,3\n");
+    std::fs::write(trials.path().join("spectrum.json"), spectrum(55)).unwrap();
+    trials.joins("identifiers twice", "i.csv", "source_id,parallax,parallax_error\n1,2,0.1\n1,2,0.1\n");
+    trials.joins("a unit of another kind", "j.ecsv", parallax("K"));
+    trials.joins("a unit that is not known", "k.ecsv", parallax("parsnip"));
+    trials.joins("a value beyond reason", "l.csv", "source_id,parallax,parallax_error\n1,1e20,0.1\n");
+    insta::assert_snapshot!("readers", trials.messages);
 }

@@ -96,7 +96,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
         check_target(table, arguments.overwrite)?;
     }
     let (catalogue, reference) = read(arguments, &options)?;
-    let comparison = compare(&catalogue, &reference, &options)?;
+    let both = || format!("{} against {}", arguments.catalogue.display(), arguments.reference.display());
+    let comparison = compare(&catalogue, &reference, &options).map_err(|error| error.within(both()))?;
     arguments.check_calibration(&catalogue, &comparison)?;
     let calibration = match &arguments.calibration {
         Some(_) => Some(Calibration::of((&catalogue, &reference), (&comparison, &options), &arguments.calibration_options()?)?),

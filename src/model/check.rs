@@ -112,6 +112,12 @@ fn check_parameter(found: &Parameter, declared: &Parameter) -> Result<()> {
         }
         None => {}
     }
+    if let Some([low, _]) = found.training_range.filter(|_| found.is_label() && found.transform == Transform::Logarithm)
+        && low <= 0.0
+    {
+        let expected = format!("\"identity\": the training range of the label begins at {}", low / factor);
+        return Err(fault(place("transform"), "\"logarithm\", which no value of zero or below has", expected));
+    }
     if let Some([low, high]) = found.training_range {
         if !(low.is_finite() && high.is_finite() && low <= high) {
             return Err(fault(place("training_range"), format!("[{low}, {high}]"), "two finite numbers, the smaller one first"));

@@ -82,6 +82,9 @@ const LEAST_SCATTER: f64 = 0.01;
 /// Characters of the names of fluxes in a message.
 const NAMES_SHOWN: usize = 200;
 
+/// Published indices of the infrared are 1.5 to 2.3; Rayleigh's λ⁻⁴ is the steepest law of scattering.
+const LARGEST_INDEX: f64 = 5.0;
+
 /// Name of the tensor b(λ) = ln R(λ; ξ = 0), shape `[W]`.
 pub const LN_CURVE: &str = "extinction.ln_curve";
 /// Name of the tensor s(λ), shape `[W]`.
@@ -91,13 +94,17 @@ impl Effect for Extinction {
     const KIND: &'static str = "extinction";
 
     fn validate(&self) -> Result<()> {
-        if !(self.infrared_index > 0.0 && self.infrared_index.is_finite()) {
+        if !(self.infrared_index > 0.0 && self.infrared_index <= LARGEST_INDEX) {
             return Err(Error::usage("effect 'extinction', infrared_index")
                 .found(self.infrared_index.to_string())
-                .expected("a positive number")
+                .expected(format!("a positive number, at most {LARGEST_INDEX}"))
                 .remedy("Leave the key out for 1.61 (Cardelli, Clayton & Mathis 1989)."));
         }
-        let of_variation = [("shape_scatter", self.shape_scatter != 1.0), ("shape", self.shape != xi())];
+        let of_variation = [
+            ("shape_scatter", self.shape_scatter != 1.0),
+            ("shape", self.shape != xi()),
+            ("fixed_bands", self.fixed_bands != mid_infrared()),
+        ];
         if let Some((key, _)) = of_variation.iter().find(|(_, is_given)| *is_given && !self.variation) {
             return Err(Error::usage(format!("effect 'extinction', {key}"))
                 .found("it, of a curve that does not vary")
@@ -331,6 +338,8 @@ mod tests {
         let message = |text: &str| of(text).validate().unwrap_err().to_string();
         assert!(message("shape_scatter = 0.3").contains("variation = true"));
         assert!(message("shape = 'x'").contains("variation = true"));
+        assert!(message("fixed_bands = ['w9']").contains("variation = true"));
+        assert!(message("infrared_index = 1e9").contains("at most 5"));
         assert!(message("variation = true\nshape_scatter = 1e-9").contains("from 0.01 to 1"));
         assert!(of("variation = true\nshape_scatter = 0.3\nfixed_bands = []").validate().is_ok());
         let grid = Grid::new(vec![500.0, 3350.0], vec!["g".into(), "w1".into()]).unwrap();

@@ -34,7 +34,8 @@ use std::ops::{Deref, DerefMut};
 /// Bits that say what was wrong with a star's input; they are shifted into the catalogue's `quality_flags`.
 pub mod input_flag {
     /// A flux was infinite or beyond reason, had an error or a variance that is not finite and positive, or
-    /// covariances that are not finite; that flux counts as missing, and the others stay.
+    /// covariances that are not finite, or came from a magnitude or coefficients that are impossible; that
+    /// flux counts as missing, and the others stay.
     pub const BAD_FLUX: u32 = 1;
     /// No flux has a finite variance: nothing can be fitted.
     pub const NO_FLUX: u32 = 1 << 1;

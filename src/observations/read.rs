@@ -39,6 +39,10 @@ pub mod columns {
     pub const DEC: &str = "dec";
     /// Metadata: JSON list of names of the entries.
     pub const BANDS: &str = "bands";
+    /// What was wrong with a star's input, as `prepare` has seen it: bits.
+    pub const NOTES: &str = "input_notes";
+    /// The bit of [`NOTES`] for fluxes that are missing because what the survey states of them is impossible.
+    pub const IMPOSSIBLE_FLUX: i64 = 1 << 21;
     /// Metadata: name and hash of the XP instrument of the leading samples.
     pub const XP_INSTRUMENT: &str = "xp_instrument";
 }
@@ -86,6 +90,7 @@ impl Observations {
         let ids = table.column(columns::ID)?.to_i64()?;
         refuse_duplicates(&ids)?;
         let mut input_flags = vec![0; ids.len()];
+        note_impossible_fluxes(&table, &mut input_flags);
         let units = FluxUnits::of(&table, options.flux_unit.as_deref(), place)?;
         let mut flux = Flux::read(&mut table, grid.len(), &units, &mut input_flags)?;
         let whitening = flux.whiten(&mut table, &grid, &units, options, &mut input_flags)?;
@@ -131,6 +136,15 @@ impl Grid {
     pub fn of_table(table: &Table) -> Result<Self> {
         grid_of(table)
     }
+}
+
+/// Flags stars some of whose fluxes `prepare` has left out as impossible: of those the file only has that they
+/// are missing.
+fn note_impossible_fluxes(table: &Table, flags: &mut [u32]) {
+    // Another program's column of that name may hold anything.
+    let Some(Ok(notes)) = table.get(columns::NOTES).map(Column::to_i64) else { return };
+    let is_noted = notes.into_iter().map(|notes| notes & columns::IMPOSSIBLE_FLUX != 0);
+    flags.iter_mut().zip(is_noted).filter(|(_, is)| *is).for_each(|(flags, _)| *flags |= input_flag::BAD_FLUX);
 }
 
 /// The constraints that a table has, in the units of their parameters. Their columns stay in the table, in
@@ -187,7 +201,8 @@ fn grid_of(table: &Table) -> Result<Grid> {
         table.metadata_of(key).ok_or_else(|| {
             Error::data(format!("metadata '{key}'")).found("none").expected("a JSON list").remedy(
                 "Make the observation file with `photosphere prepare` or `photosphere simulate`, as .parquet, \
-                     .fits or .ecsv: CSV and some writers keep no metadata.",
+                     .fits or .ecsv. CSV keeps no metadata, and neither do some writers: TOPCAT and STILTS keep them as VOTable or \
+                     fits-plus, not as fits-basic or CSV.",
             )
         })
     };

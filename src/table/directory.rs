@@ -87,6 +87,12 @@ pub fn write_directory_atomically(
         // Again, since the work may have taken hours.
         check_target_directory(target, overwrite, kind)?;
         std::fs::set_permissions(&fresh, std::fs::metadata(target).map_err(writing)?.permissions()).map_err(writing)?;
+        for entry in std::fs::read_dir(&fresh).map_err(writing)? {
+            let entry = entry.map_err(writing)?;
+            if let Ok(replaced) = std::fs::metadata(target.join(entry.file_name())) {
+                std::fs::set_permissions(entry.path(), replaced.permissions()).map_err(writing)?;
+            }
+        }
         std::fs::rename(target, &old).map_err(writing)?;
     }
     // The temporary folder, with what was replaced, is removed when it is dropped.
@@ -133,6 +139,19 @@ mod tests {
         assert_eq!(content(), "third");
         assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1, "nothing temporary is left");
         assert!(write(Path::new("/nonexistent/folder/model"), false, "x").is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_that_are_replaced_keep_their_permissions() {
+        use std::os::unix::fs::PermissionsExt;
+        let scratch = tempfile::tempdir().unwrap();
+        let target = scratch.path().join("model");
+        write(&target, false, "first").unwrap();
+        std::fs::set_permissions(target.join("a"), std::fs::Permissions::from_mode(0o640)).unwrap();
+        write(&target, true, "second").unwrap();
+        let mode = std::fs::metadata(target.join("a")).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode, std::fs::read_to_string(target.join("a")).unwrap().as_str()), (0o640, "second"));
     }
 
     #[test]

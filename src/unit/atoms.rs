@@ -44,7 +44,11 @@ const ATOMS: &[Atom] = &[
     plain(&["arcmin", "arcminute", "arcminutes", "arcmins", "amin", "'", "′"], 60.0 * ARCSECOND, &[(Radian, 1)]),
     prefixed(&["arcsec", "arcsecond", "arcseconds", "arcsecs", "asec", "\"", "″"], ARCSECOND, &[(Radian, 1)]),
     plain(&["mas"], 1e-3 * ARCSECOND, &[(Radian, 1)]),
-    plain(&["uas", "µas"], 1e-6 * ARCSECOND, &[(Radian, 1)]),
+    plain(
+        &["uas", "µas", "muas", "microas", "microarcsecond", "microarcseconds", "microarcsecs"],
+        1e-6 * ARCSECOND,
+        &[(Radian, 1)],
+    ),
     plain(&["hourangle"], 15.0 * DEGREE, &[(Radian, 1)]),
     plain(&["Angstrom", "angstrom", "Angstroms", "angstroms", "Ang", "ang", "AA", "Å"], 1e-10, &[(Metre, 1)]),
     // Milliångströms are the unit of equivalent widths.

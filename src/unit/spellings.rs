@@ -109,6 +109,8 @@ const FLUX: &str = "10**-18 W.m**-2.nm**-1";
 const BY_HAND: &[(&str, &str, f64)] = &[
     ("milliarcsec", "mas", 1.0),
     ("microarcsec", "mas", 1e-3),
+    ("muas", "mas", 1e-3),
+    ("microarcsecond", "mas", 1e-3),
     ("μas", "mas", 1e-3),
     ("MAS", "mas", 1.0),
     ("arcseconds", "mas", 1e3),

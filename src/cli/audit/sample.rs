@@ -103,7 +103,10 @@ impl Catalogue {
                     Error::data(format!("{}, metadata '{key}'", file.display()))
                         .found("none")
                         .expected("what `photosphere fit` writes")
-                        .remedy("Audit the Parquet, FITS or ECSV catalogue itself; plain CSV holds no metadata.")
+                        .remedy(
+                            "Audit the Parquet, FITS or ECSV catalogue itself. CSV holds no metadata; TOPCAT and STILTS keep them as \
+                             VOTable or fits-plus, not as fits-basic.",
+                        )
                 })
             };
             let model = said("model_sha256")?;

@@ -90,6 +90,8 @@ pub enum Measurement {
     Flux { value: f64, error: f64 },
     /// Nothing was measured.
     Missing,
+    /// There is a magnitude, of which no error is known.
+    WithoutError,
     /// There is a magnitude, but it or its error is not possible.
     Invalid,
     /// Dropped by the crowding cut.
@@ -103,7 +105,10 @@ impl PhotometricBand {
     /// When the wavelength is not positive or an error floor negative.
     pub fn validate(&self) -> Result<()> {
         let fault = |key: &str, found: f64, expected: &str| {
-            Err(Error::usage(format!("band '{}', {key}", self.name)).found(found.to_string()).expected(expected))
+            Err(Error::usage(format!("band '{}', {key}", self.name))
+                .found(found.to_string())
+                .expected(expected)
+                .remedy("Correct it under [photometry] in the recipe."))
         };
         if !(self.wavelength.is_finite() && self.wavelength > 0.0) {
             return fault("wavelength", self.wavelength, "a positive number of nm");
@@ -151,9 +156,12 @@ impl PhotometricBand {
         if magnitude.is_nan() {
             return Measurement::Missing;
         }
-        let is_possible = LIMITS.contains(&magnitude) && error > 0.0 && error < LARGEST_ERROR;
+        let is_possible = LIMITS.contains(&magnitude) && (error.is_nan() || error > 0.0 && error < LARGEST_ERROR);
         if !is_possible {
             return Measurement::Invalid;
+        }
+        if error.is_nan() {
+            return Measurement::WithoutError;
         }
         let limit = self.crowding.as_ref().map(|cut| cut.limit);
         if limit.zip(crowding).is_some_and(|(limit, value)| value > limit) {
@@ -220,8 +228,12 @@ mod tests {
         band.sentinel = Some(-999.0);
         assert_eq!(band.measure(f64::NAN, 0.1, None), Measurement::Missing);
         assert_eq!(band.measure(-999.0, -999.0, None), Measurement::Missing);
-        for error in [0.0, -0.1, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -999.0, 101.0] {
+        for error in [0.0, -0.1, f64::INFINITY, f64::NEG_INFINITY, -99.0, 101.0] {
             assert_eq!(band.measure(12.0, error, None), Measurement::Invalid, "{error}");
+        }
+        for error in [f64::NAN, -999.0] {
+            assert_eq!(band.measure(12.0, error, None), Measurement::WithoutError, "{error}");
+            assert_eq!(band.measure(99.0, error, None), Measurement::Invalid, "{error}");
         }
         assert_eq!(band.measure(12.0, 0.1, Some(-4.9)), Measurement::Crowded);
         assert!(matches!(band.measure(12.0, 0.1, Some(-5.0)), Measurement::Flux { .. }));

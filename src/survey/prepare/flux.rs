@@ -170,6 +170,8 @@ impl FluxMaker {
                     let mut star = StarFlux { flux, error, covariance, notes };
                     let fault = spectra.and_then(|spectra| self.star(spectra, row, work, &mut star).err());
                     *star.notes |= if fault.is_some() { Note::SpectrumUnusable.bit() } else { 0 };
+                    let is_impossible = fault.as_ref().is_some_and(Fault::is_impossible);
+                    *star.notes |= if is_impossible { Note::FluxImpossible.bit() } else { 0 };
                     for (position, band) in bands.iter().enumerate() {
                         if let Some(band) = band {
                             band.measure(row, n_samples + position, &mut star);
@@ -209,15 +211,18 @@ impl FluxMaker {
     fn put(&self, samples: &Samples, work: &mut WorkSpace, star: &mut StarFlux) -> bool {
         let (Some(xp), n, covariance) = (&self.xp, self.n_samples(), &mut work.covariance) else { return false };
         if samples.flux.iter().any(|flux| flux.abs() > LARGEST_FLUX || flux.is_infinite()) {
-            *star.notes |= Note::SpectrumUnusable.bit();
+            *star.notes |= Note::SpectrumUnusable.bit() | Note::FluxImpossible.bit();
             return false;
         }
         xp.inflation.apply(covariance, [&samples.bp, &samples.rp]);
         star.covariance.iter_mut().zip(covariance.iter()).for_each(|(to, value)| *to = *value as f32);
         for (sample, flux) in samples.flux.iter().enumerate() {
-            let error = covariance[triangle::upper(sample, sample, n)].sqrt();
+            let variance = covariance[triangle::upper(sample, sample, n)];
+            let error = variance.sqrt();
             if error > 0.0 && error.is_finite() && flux.is_finite() {
                 (star.flux[sample], star.error[sample]) = (*flux as f32, error as f32);
+            } else if flux.is_finite() && !variance.is_nan() {
+                *star.notes |= Note::FluxImpossible.bit();
             }
         }
         true
@@ -285,7 +290,8 @@ impl<'a> BandColumns<'a> {
                 }
             }
             Measurement::Missing => {}
-            Measurement::Invalid => *star.notes |= Note::MagnitudeInvalid.bit(),
+            Measurement::WithoutError => *star.notes |= Note::MagnitudeInvalid.bit(),
+            Measurement::Invalid => *star.notes |= Note::MagnitudeInvalid.bit() | Note::FluxImpossible.bit(),
             Measurement::Crowded => *star.notes |= Note::Crowded.bit(),
         }
     }

@@ -26,11 +26,12 @@ pub enum Note {
     ContinuumUnknown = 18,
     FloorNotIncluded = 19,
     LevelsDiffer = 20,
+    FluxImpossible = 21,
 }
 
 impl Note {
     /// All notes, by bit.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::SpectrumUnusable,
         Self::BpMissing,
         Self::RpMissing,
@@ -52,6 +53,7 @@ impl Note {
         Self::ContinuumUnknown,
         Self::FloorNotIncluded,
         Self::LevelsDiffer,
+        Self::FluxImpossible,
     ];
 
     /// The bit in `input_notes`.
@@ -86,6 +88,9 @@ impl Note {
             Self::NoOverlap => "no overlap of the spectrum with the grid",
             Self::ContinuumUnknown => "pixels without a positive pseudo-continuum; they are missing",
             Self::LevelsDiffer => "exposures whose levels differ by more than a half; they were brought to that of the first",
+            Self::FluxImpossible => {
+                "a magnitude, an error or a spectrum with numbers that are stated and impossible (bit 10 of quality_flags)"
+            }
             Self::FloorNotIncluded => {
                 "an error of a magnitude below the floor that its table is said to have added (included_error_floor); it is taken as it is"
             }
@@ -102,6 +107,12 @@ impl Note {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn observations_know_the_bit_of_impossible_fluxes() {
+        assert_eq!(i64::from(Note::FluxImpossible.bit()), crate::observations::columns::IMPOSSIBLE_FLUX);
+        assert_eq!(crate::survey::prepare::NOTES_COLUMN, crate::observations::columns::NOTES);
+    }
 
     #[test]
     fn bits_are_distinct_and_the_legend_is_json() {

@@ -249,6 +249,15 @@ impl PrepareRecipe {
         xp.chain(spectra).chain(self.tables.iter().flat_map(|table| &table.files)).map(PathBuf::as_path)
     }
 
+    /// As [`Self::paths`], to be changed.
+    pub(super) fn files_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let xp = self.xp.iter_mut().flat_map(|xp| &mut xp.files);
+        let spectra = self.spectra.iter_mut().flat_map(|spectra| {
+            spectra.files.iter_mut().chain(spectra.identifiers.iter_mut().flat_map(|identifiers| &mut identifiers.files))
+        });
+        xp.chain(spectra).chain(self.tables.iter_mut().flat_map(|table| &mut table.files))
+    }
+
     /// Checks values that belong together.
     ///
     /// # Errors

@@ -234,8 +234,17 @@ impl Preparation {
     }
 }
 
+/// A recipe as text, for the metadata. Names of files that are not UTF-8, which TOML cannot hold, are shown as
+/// well as can be; whoever opens them warns.
+///
+/// # Errors
+/// When it has other values that TOML cannot hold.
 pub(in crate::survey) fn as_text(recipe: &PrepareRecipe) -> Result<String> {
-    toml::to_string(recipe).map_err(|error| Error::usage("prepare recipe").found("values that TOML cannot hold").source(error))
+    let mut recipe = recipe.clone();
+    for file in recipe.files_mut().filter(|file| file.to_str().is_none()) {
+        *file = file.to_string_lossy().into_owned().into();
+    }
+    toml::to_string(&recipe).map_err(|error| Error::usage("prepare recipe").found("values that TOML cannot hold").source(error))
 }
 
 /// What a recipe makes of its survey.

@@ -78,6 +78,20 @@ impl Fault {
     pub fn is_of_instrument(&self) -> bool {
         matches!(self, Self::Count { .. } | Self::CountWithoutBasis { .. } | Self::Basis { .. })
     }
+
+    /// Whether the spectrum has numbers that cannot be, rather than lacking some.
+    pub fn is_impossible(&self) -> bool {
+        matches!(
+            self,
+            Self::NotFinite { .. }
+                | Self::ErrorNotPositive { .. }
+                | Self::CorrelationOutOfRange { .. }
+                | Self::Variance { .. }
+                | Self::ErrorDiffers { .. }
+                | Self::EncodingsDiffer { .. }
+                | Self::NotNormalised { .. }
+        )
+    }
 }
 
 impl Band {

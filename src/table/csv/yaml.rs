@@ -123,8 +123,12 @@ impl Builder {
     fn run(mut self, text: &str) -> Result<Option<Node>> {
         let mut parser = Parser::new_from_str(text);
         while self.document.is_none() {
-            let (event, _) =
-                parser.next_token().map_err(|error| place().found(format!("no valid YAML ({error})")).source(error))?;
+            let (event, _) = parser.next_token().map_err(|error| {
+                place()
+                    .found(format!("no valid YAML ({error})"))
+                    .remedy("Correct the header, or write the table again with astropy or this program.")
+                    .source(error)
+            })?;
             match event {
                 Event::Scalar(text, style, anchor, tag) => {
                     let is_plain = style == TScalarStyle::Plain && tag.is_none_or(|tag| tag.suffix != "str");

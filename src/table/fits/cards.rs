@@ -74,6 +74,12 @@ pub(super) fn ascii_json(value: impl Into<serde_json::Value>) -> String {
     ascii
 }
 
+/// What a text that [`text_cards`] has stored stands for.
+pub(super) fn decoded(text: String) -> String {
+    let is_json = text.len() >= 2 && text.starts_with('"') && text.ends_with('"');
+    is_json.then(|| serde_json::from_str(&text).ok()).flatten().unwrap_or(text)
+}
+
 /// A keyword and its value. Names of HIERARCH cards, which are nobody's keywords, are in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -120,9 +126,7 @@ impl Value {
             }
             Self::Text(text) => {
                 let (value, is_utf8) = text::decode(text.trim_ascii_end());
-                let is_json = value.len() >= 2 && value.starts_with('"') && value.ends_with('"');
-                let value = is_json.then(|| serde_json::from_str(&value).ok()).flatten().unwrap_or(value);
-                Entry { keyword, value, is_utf8, is_text: true }
+                Entry { keyword, value: decoded(value), is_utf8, is_text: true }
             }
         }
     }

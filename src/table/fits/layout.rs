@@ -9,6 +9,7 @@ use super::header::Header;
 use super::metadata;
 use super::scaling::{self, Scaling};
 use super::source::Source;
+use super::votmeta::Described;
 use crate::error::{Error, Result};
 use crate::table::read::unsupported;
 use crate::table::{ColumnSchema, ColumnType, Layout, UnreadColumn, ValueType, in_any_case};
@@ -42,6 +43,8 @@ pub(super) struct BinaryTable {
     /// CHECKSUM and DATASUM.
     pub declared: Declared,
     header: Header,
+    /// What stands in the primary HDU beside the header.
+    described: Described,
 }
 
 /// A column as it is stored.
@@ -96,7 +99,8 @@ impl BinaryTable {
             return Err(header.wrong("THEAP", &heap_start.to_string(), &expected));
         }
         let heap_bytes = if parameters > 0 { parameters - (heap_start - table_bytes) } else { 0 };
-        let fields = fields(&header, place, n_columns as usize, row_bytes)?;
+        let described = Described::read(source, hdu)?;
+        let fields = fields(&header, place, n_columns as usize, row_bytes, &described)?;
         require_bytes(&header, source, &fields, row_bytes, n_rows)?;
         Ok(Self {
             place: place.to_owned(),
@@ -110,12 +114,15 @@ impl BinaryTable {
             data_bytes: hdu.length,
             declared: Declared::read(source, hdu, &header)?,
             header,
+            described,
         })
     }
 
-    /// Metadata of the header.
+    /// Metadata of the header, and of what describes the table in the primary HDU.
     pub fn metadata(&self) -> BTreeMap<String, String> {
-        metadata::of_header(&self.header)
+        let mut metadata = self.described.metadata.clone();
+        metadata.extend(metadata::of_header(&self.header));
+        metadata
     }
 
     /// How a column is read.
@@ -183,7 +190,7 @@ impl BinaryTable {
     }
 
     fn is_ours(&self) -> bool {
-        is_ours(&self.header)
+        is_ours(&self.header) || self.described.metadata.get("program").is_some_and(|program| program.starts_with("photosphere"))
     }
 
     /// The columns that [`crate::table::Values`] cannot hold.
@@ -250,7 +257,7 @@ fn require_plain(hdu: &Hdu, place: &Path) -> Result<()> {
         .remedy(remedy))
 }
 
-fn fields(header: &Header, place: &Path, n_columns: usize, row_bytes: u64) -> Result<Vec<Field>> {
+fn fields(header: &Header, place: &Path, n_columns: usize, row_bytes: u64, votmeta: &Described) -> Result<Vec<Field>> {
     let described = astropy::parse(header.comments()).map_err(|error| error.within(place.display()))?;
     let mut fields = Vec::with_capacity(n_columns);
     let mut offset = 0_usize;
@@ -272,7 +279,8 @@ fn fields(header: &Header, place: &Path, n_columns: usize, row_bytes: u64) -> Re
         };
         let mut schema =
             ColumnSchema { name, unit: text("TUNIT"), ucd: text("TUCD"), description: text("TCOMM"), ..ColumnSchema::default() };
-        if let Some(described) = in_any_case(&described, |described| &described.name, &schema.name) {
+        let others = [&described, &votmeta.columns].map(|columns| in_any_case(columns, |other| &other.name, &schema.name));
+        for described in others.into_iter().flatten() {
             for (text, fallback) in [(&mut schema.ucd, &described.ucd), (&mut schema.description, &described.description)] {
                 if text.is_empty() {
                     text.clone_from(fallback);

@@ -49,10 +49,12 @@ mod source;
 mod tests;
 mod text;
 mod tiles;
+mod votmeta;
 mod write;
 mod write_header;
 
 pub use file::{FitsFile, FitsHeader, HduKind};
 pub use image::ImageRows;
+pub(super) use metadata::of_copy;
 pub(super) use read::{chunks, row_count, schema};
 pub(super) use write::FitsSink;

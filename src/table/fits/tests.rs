@@ -548,3 +548,59 @@ fn faulty_files() {
     let joined = PathBuf::from(format!("{}[RVTAB+FIBERMAP+GAIA]", mws.display()));
     assert_eq!(read_columns(&joined, &["TARGETID", "TEFF", "FLUX_G", "SOURCE_ID"]).unwrap().n_rows(), 12);
 }
+
+/// A subset of our own file as STILTS 3.4.7 writes it with `ofmt=fits-plus`: metadata stand in a VOTable in the
+/// primary HDU, under the names of the header's cards. The cards and the document are STILTS's own, shortened.
+#[test]
+fn descriptions_of_topcat_in_the_primary_hdu_are_read() {
+    let document = r#"<?xml version='1.0'?>
+<VOTABLE version="1.4"
+ xmlns="http://www.ivoa.net/xml/VOTable/v1.3">
+<!--
+ !  VOTable written by STIL version 4.1.3-debian (uk.ac.starlink.votable.VOTableWriter)
+ !-->
+<RESOURCE>
+<!-- Describes BINTABLE extensions in the following HDU.-->
+<TABLE name="obs.fits" nrows="1">
+<PARAM arraysize="13" datatype="char" name="BANDS" value='["xp_392","j"]'/>
+<PARAM arraysize="54" datatype="char" name="HIERARCH EXTINCTION_LAW" value='"CCM89, R_V \u003d 3.1"'/>
+<PARAM arraysize="66" datatype="char" name="OPTIONS" value='"\"chunk = 512\\n\""'/>
+<PARAM arraysize="17" datatype="char" name="PROGRAM" value="photosphere 0.1.0"/>
+<PARAM arraysize="14" datatype="char" name="HIERARCH WAVELENGTHS" value="[392.0,1235.0]"/>
+<PARAM arraysize="16" datatype="char" name="CHECKSUM" value="GRa2JPZ1GPa1GPW1"/>
+<PARAM arraysize="71x1" datatype="char" name="COMMENT" value='--BEGIN-ASTROPY-SERIALIZED-COLUMNS--'>
+<DESCRIPTION>FITS COMMENT card values</DESCRIPTION>
+</PARAM>
+<FIELD datatype="long" name="source_id" ucd="meta.id;meta.main">
+<DESCRIPTION>Identifier of the star</DESCRIPTION>
+<VALUES null='-9223372036854775808'/>
+</FIELD>
+<!-- Dummy VOTable - no DATA element -->
+</TABLE>
+</RESOURCE>
+</VOTABLE>"#;
+    let table = Craft::new(&[("source_id", "K")], 1, 7_i64.to_be_bytes().to_vec()).with(&["EXTNAME = 'obs.fits'"]);
+    let file = |document: &str, further: &[&str]| {
+        let length = format!("NAXIS1  = {}", document.len());
+        let cards = ["SIMPLE  =                    T", "BITPIX  = 8", "NAXIS   = 1", &length];
+        let cards: Vec<String> = cards.iter().chain(further).map(|&card| card.to_owned()).collect();
+        [hdu(&cards, document.as_bytes()), table.bytes()].concat()
+    };
+    let read = |bytes: Vec<u8>| read_bytes(bytes, "");
+    let found = read(file(document, &["VOTMETA =                    T"])).unwrap();
+    let said = |key: &str| found.metadata.get(key).map(String::as_str);
+    assert_eq!(said("wavelengths"), Some("[392.0,1235.0]"));
+    assert_eq!((said("bands"), said("extinction_law")), (Some("[\"xp_392\",\"j\"]"), Some("CCM89, R_V = 3.1")));
+    assert_eq!((said("options"), said("program")), (Some("\"chunk = 512\\n\""), Some("photosphere 0.1.0")));
+    assert_eq!((said("checksum"), said("comment"), said("COMMENT")), (None, None, None));
+    let id = found.column("source_id").unwrap();
+    assert_eq!((id.schema.ucd.as_str(), id.schema.description.as_str()), ("meta.id;meta.main", "Identifier of the star"));
+    assert_eq!(id.to_i64().unwrap(), [7]);
+    // Without the word that it is one, a document is an image that nobody reads; a damaged one is a warning.
+    assert!(read(file(document, &[])).unwrap().metadata.get("wavelengths").is_none());
+    let damaged = read(file(&document[..900], &["VOTMETA =                    T"])).unwrap();
+    assert!(damaged.metadata.get("wavelengths").is_none());
+    assert!(warning::said().iter().any(|text| text.starts_with("stars.fits: TOPCAT's description")), "{:?}", warning::said());
+    let columns = ["COLFITS =                    T", "VOTMETA =                    T"];
+    assert!(read(file(document, &columns)).unwrap_err().to_string().contains("fits-plus"));
+}

@@ -45,7 +45,7 @@ impl Description {
         let is_complete = !metadata.is_empty() && columns.iter().all(is_described);
         for (key, text) in others.into_iter().filter(|_| !is_complete) {
             let Some(text) = text else { continue };
-            let described = if key == ASTROPY { yaml(&text) } else { votable::described(path, text) };
+            let described = if key == ASTROPY { yaml(&text) } else { votable::described(path, text, 1) };
             match described {
                 Ok((schemas, more)) => {
                     fill(&mut columns, schemas.into_iter());

@@ -22,6 +22,7 @@ mod tests;
 
 use crate::error::Result;
 use crate::table::builder::ColumnBuilder;
+use crate::table::fits;
 use crate::table::read::{Chunks, positions, unsupported};
 use crate::table::{ColumnSchema, Location, UnreadColumn};
 use field::Field;
@@ -48,13 +49,14 @@ pub(super) fn schema(location: &Location) -> Result<Vec<ColumnSchema>> {
     Ok(fields.into_iter().map(|field| field.schema).collect())
 }
 
-/// The columns that a VOTable without data describes, which stands in another file, and its metadata.
+/// The columns that a VOTable without data describes, which stands in another file, and its metadata. `number`
+/// counts the tables of the document from 1.
 ///
 /// # Errors
-/// When it is damaged or has no table.
-pub(super) fn described(path: &Path, text: String) -> Result<(Vec<ColumnSchema>, BTreeMap<String, String>)> {
-    let head = Tables::described(path, text)?;
-    Ok((head.fields.into_iter().map(|field| field.schema).collect(), head.metadata))
+/// When it is damaged or does not have the table.
+pub(super) fn described(path: &Path, text: String, number: usize) -> Result<(Vec<ColumnSchema>, BTreeMap<String, String>)> {
+    let head = Tables::described(path, text, number)?;
+    Ok((head.fields.into_iter().map(|field| field.schema).collect(), fits::of_copy(head.metadata)))
 }
 
 /// Chunks of at most `rows` rows. The end of the document is read before the last one is given, with what it
@@ -67,6 +69,7 @@ pub(super) fn chunks(location: &Location, names: Option<&[&str]>, rows: usize) -
     let path = location.file.as_path();
     let mut tables = Tables::open(location)?;
     let mut head = tables.find()?;
+    head.metadata = fits::of_copy(head.metadata);
     let available: Vec<String> = head.fields.iter().map(|field| field.schema.name.clone()).collect();
     let mut wanted = positions(path, &available, names)?;
     let mut unread = Vec::new();

@@ -93,15 +93,20 @@ impl Tables {
         Self { document, choice, frames: Vec::new(), failure: None, is_truncated: false, is_header: false }
     }
 
-    /// The head of the first table in a document that describes another file's rows.
+    /// The head of a table, by its number from 1, in a document that describes another file's rows.
     ///
     /// # Errors
-    /// When the document is damaged or has no table.
-    pub fn described(path: &Path, text: String) -> Result<Head> {
+    /// When the document is damaged or does not have the table.
+    pub fn described(path: &Path, text: String, number: usize) -> Result<Head> {
         let choice = Choice::new(&Location { file: path.to_owned(), tables: Vec::new() })?;
         let mut tables = Self::of(Document::within(path, text), choice);
         tables.is_header = true;
-        tables.walk()?.ok_or_else(|| tables.document.place().found("a VOTable without a TABLE"))
+        for _ in 1..number {
+            if tables.walk()?.is_none() {
+                break;
+            }
+        }
+        tables.walk()?.ok_or_else(|| tables.document.place().found(format!("a VOTable without the TABLE {number}")))
     }
 
     /// Goes to the data of the wanted table: the element DATA has been opened.

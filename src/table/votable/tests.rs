@@ -332,3 +332,19 @@ fn chunks_are_the_table_and_the_schema_needs_no_rows() {
     assert_eq!((empty.n_rows(), empty.columns().len()), (0, 5));
     assert_eq!(table_of(document("<BINARY2><STREAM encoding='base64'/></BINARY2>")).n_rows(), 0);
 }
+
+/// STILTS 3.4.7 of our own FITS file, `ofmt=votable-tabledata`: names of parameters are those of FITS.
+#[test]
+fn parameters_of_copies_by_stilts_are_our_metadata() {
+    let cells = "<TABLEDATA><TR><TD>1</TD><TD/><TD/><TD/><TD/></TR></TABLEDATA>";
+    let parameters = r#"<PARAM arraysize="17" datatype="char" name="PROGRAM" value="photosphere 0.1.0"/>
+<PARAM arraysize="64" datatype="char" name="HIERARCH MODEL_SHA256" value="fd5b0d91"/>
+<PARAM arraysize="66" datatype="char" name="OPTIONS" value='"\"chunk = 512\\n\""'/>
+<PARAM arraysize="10" datatype="char" name="DATASUM" value="2893003046"/>
+<PARAM name="release""#;
+    let table = table_of(document(cells).replacen("<PARAM name=\"release\"", parameters, 1));
+    let expected =
+        [("model_sha256", "fd5b0d91"), ("options", "\"chunk = 512\\n\""), ("program", "photosphere 0.1.0"), ("release", "DR3")];
+    let found: Vec<(&str, &str)> = table.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(found, expected);
+}

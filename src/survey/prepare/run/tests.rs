@@ -48,7 +48,8 @@ fn stars_with_bad_spectra_become_noted_rows() {
         [(Some(1e4), Some(1e4)), (None, Some(1e4)), (None, None), (Some(-1.0), Some(1e4)), (Some(f64::INFINITY), Some(1e4))];
     let table = preparation.chunk(xp_table(&scales)).unwrap();
     let unusable = Note::SpectrumUnusable.bit() | Note::NoFlux.bit();
-    assert_eq!(notes(&table), [0, Note::BpMissing.bit(), unusable, unusable, unusable]);
+    let impossible = unusable | Note::FluxImpossible.bit();
+    assert_eq!(notes(&table), [0, Note::BpMissing.bit(), unusable, impossible, impossible]);
     let flux = table.column("flux").unwrap().to_matrix(61).unwrap();
     let error = table.column("flux_error").unwrap().to_matrix(61).unwrap();
     let covariance = table.column("xp_covariance_triu").unwrap().to_matrix(1891).unwrap();
@@ -88,13 +89,49 @@ fn photometry_table() -> Table {
 fn photometry_alone_makes_an_observation_file() {
     let table = preparation(PHOTOMETRY).chunk(photometry_table()).unwrap();
     let nothing = Note::Crowded.bit() | Note::LabelInvalid.bit() | Note::NoFlux.bit();
-    assert_eq!(notes(&table), [0, Note::MagnitudeInvalid.bit(), nothing]);
+    assert_eq!(notes(&table), [0, Note::MagnitudeInvalid.bit() | Note::FluxImpossible.bit(), nothing]);
     let flux = table.column("flux").unwrap().to_matrix(3).unwrap();
     assert!(flux.row(0).iter().all(|flux| *flux > 0.0) && flux[[1, 0]].is_nan() && flux[[1, 2]] > 0.0);
     assert_eq!(table.metadata["wavelengths"], "[1235.0,1662.0,2159.0]");
     assert_eq!(table.metadata["bands"], "[\"j\",\"h\",\"ks\"]");
     assert!(table.get("xp_covariance_triu").is_none() && table.get("bprp").is_some() && table.get("parallax").is_none());
     assert!(table.column("teff").unwrap().to_f64().unwrap()[2].is_nan());
+}
+
+/// Issue 9, section 1.4: what is stated and impossible sets bit 10 of the catalogue, what is missing does not.
+#[test]
+fn impossible_magnitudes_flag_the_star_and_missing_ones_do_not() {
+    use crate::observations::{Observations, ReadOptions, input_flag};
+    let nan = f64::NAN;
+    for (magnitude, error, is_flagged) in [
+        (12.0, 0.03, false),
+        (nan, nan, false),
+        (nan, 0.03, false),
+        (12.0, nan, false),
+        (12.0, -1.0, true),
+        (12.0, 0.0, true),
+        (12.0, f64::INFINITY, true),
+        (12.0, -9999.0, true),
+        (99.0, 0.03, true),
+        (99.0, nan, true),
+        (-999.0, -999.0, true),
+    ] {
+        let mut table = photometry_table();
+        for (name, value) in [("j_mag", magnitude), ("j_mag_error", error)] {
+            let Values::Float64(values) = &mut table.take(name).unwrap().values else { panic!("{name}") };
+            values[0] = value;
+            table.push(Column::nullable(ColumnSchema::new(name, "", ""), values.clone())).unwrap();
+        }
+        let observations =
+            Observations::from_table(preparation(PHOTOMETRY).chunk(table).unwrap(), &ReadOptions::default()).unwrap();
+        let is_missing = observations.flux_error[[0, 0]].is_infinite();
+        let expected = if is_flagged { input_flag::BAD_FLUX } else { 0 };
+        assert_eq!(
+            (observations.input_flags[0], is_missing),
+            (expected, (magnitude, error) != (12.0, 0.03)),
+            "{magnitude} {error}"
+        );
+    }
 }
 
 /// Star 2 is in the joined table, stars 1 and 3 are not, and 99 has no spectrum.
@@ -211,7 +248,7 @@ fn units_nulls_and_absurd_numbers_mean_the_same_in_every_format() {
             let expected = |row: usize| {
                 let no_flux = if own && row != 2 { Note::NoFlux.bit() } else { 0 };
                 let parallax = if row == 3 { 0 } else { bits[1] };
-                bits[0] | parallax | bits[2] | bits[3] | no_flux
+                bits[0] | Note::FluxImpossible.bit() | parallax | bits[2] | bits[3] | no_flux
             };
             let found = notes(&prepared);
             assert_eq!(found, [0, expected(1), expected(2), expected(3)], "{place}");
@@ -284,7 +321,7 @@ fn the_sample_files_say_the_same_in_all_their_units() {
 fn absurd_coefficients_are_no_spectrum() {
     let mut preparation = preparation("labels = []\n[xp]\nfiles = [\"x\"]");
     let table = preparation.chunk(xp_table(&[(Some(1e30), Some(1e4)), (Some(1e4), Some(1e4))])).unwrap();
-    assert_eq!(notes(&table), [Note::SpectrumUnusable.bit() | Note::NoFlux.bit(), 0]);
+    assert_eq!(notes(&table), [Note::SpectrumUnusable.bit() | Note::FluxImpossible.bit() | Note::NoFlux.bit(), 0]);
     let covariance = table.column("xp_covariance_triu").unwrap().to_matrix(1891).unwrap();
     assert!(covariance.row(0).iter().all(|value| value.is_nan()));
 }
