@@ -113,8 +113,8 @@ fn from_simulation_to_validation() {
     assert!(code == 0 && said.contains("prior.toml: not as the training wrote it"), "{said}");
 }
 
-/// The chain of `docs/src/payne.md`: lines, library, training, fit and diagnostics by commands alone, and what
-/// wrong line strengths do to gradients.
+/// The chain of `docs/src/payne.md`: lines, library, training, fit and diagnostics by commands alone, and
+/// what wrong line strengths do to gradients.
 #[test]
 fn from_simulated_lines_to_diagnostics() {
     let folder = tempdir().unwrap();

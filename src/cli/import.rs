@@ -11,8 +11,8 @@ use crate::warning::warn_once;
 use serde_json::json;
 use std::path::PathBuf;
 
-/// Make a model directory of networks or polynomials for spectra that were trained elsewhere: `fit`, `predict`,
-/// `inspect` and `diagnose` take it.
+/// Make a model directory of networks or polynomials for spectra that were trained elsewhere: `fit`,
+/// `predict`, `inspect` and `diagnose` take it.
 ///
 /// The family is told by the tensors: networks per pixel (published layout `w_array_0 [W,H,L]`, or `w0`), one
 /// network (`w_array_0 [H,L]`, The Payne's, or `w0`), or polynomials (`coefficients`). Names and units of the
@@ -27,8 +27,8 @@ pub struct Arguments {
     /// Resolving power λ/FWHM of the spectra that trained it; with it spectra of another one are warned of.
     #[arg(long, value_name = "RESOLUTION", default_value_t = 0.0, hide_default_value = true)]
     resolution: f64,
-    /// Table with the labels of the training stars (columns of the labels' names), at some of which fits begin
-    /// [default: fits begin at labels that fill the model's ranges].
+    /// Table with the labels of the training stars (columns of the labels' names), at some of which fits
+    /// begin [default: fits begin at labels that fill the model's ranges].
     #[arg(long, value_name = "FILE")]
     stars: Option<PathBuf>,
     /// What the model is, in words.

@@ -16,7 +16,8 @@ use crate::table::{Format, Writer};
 use serde_json::json;
 use std::path::PathBuf;
 
-/// Simulate blended spectra of fifteen labels from a list of lines, as an observation file of normalised flux.
+/// Simulate blended spectra of fifteen labels from a list of lines, as an observation file of normalised
+/// flux.
 #[derive(Debug, clap::Args)]
 pub struct SpectraArguments {
     /// Observation file to write (.parquet, .fits, .ecsv).
@@ -54,8 +55,8 @@ pub struct LibraryArguments {
     /// Where their abundance ratios [X/Fe] lie [default: scattered].
     #[arg(long, value_name = "WHERE")]
     ratios: Option<References>,
-    /// Half-steps of central differences in T_eff (K), log g, v_mic (km/s) and abundances, as 40,0.08,0.1,0.05
-    /// [default: exact derivatives].
+    /// Half-steps of central differences in T_eff (K), log g, v_mic (km/s) and abundances, as
+    /// 40,0.08,0.1,0.05 [default: exact derivatives].
     #[arg(long, value_name = "STEPS", value_delimiter = ',', num_args = 1)]
     steps: Vec<f64>,
     #[command(flatten)]

@@ -20,8 +20,8 @@ pub struct Import {
     pub description: String,
     /// Resolving power λ/FWHM of the spectra that trained it; 0 where it is not known.
     pub resolution: f64,
-    /// Labels `[n, L]` of its training stars, at some of which fits begin, and what they are of, for messages;
-    /// without any, fits begin at labels that fill its ranges.
+    /// Labels `[n, L]` of its training stars, at some of which fits begin, and what they are of, for
+    /// messages; without any, fits begin at labels that fill its ranges.
     pub stars: Option<(String, Array2<f64>)>,
 }
 
@@ -105,8 +105,8 @@ fn some_of(stars: &Array2<f64>, space: &LabelSpace) -> Result<Array2<f64>> {
     Ok(stars.select(Axis(0), &some))
 }
 
-/// Labels that fill the ranges of the core labels evenly (multiples of powers of the generalised golden ratio,
-/// modulo one), with abundance ratios as near to 0 as their ranges go.
+/// Labels that fill the ranges of the core labels evenly (multiples of powers of the generalised golden
+/// ratio, modulo one), with abundance ratios as near to 0 as their ranges go.
 fn filling(space: &LabelSpace, n: usize) -> Array2<f64> {
     let ratios = space.abundance_ratios();
     let n_core = ratios.iter().filter(|is_ratio| !**is_ratio).count();

@@ -118,7 +118,8 @@ impl CatalogueTask<'_> {
         let mut tally = Tally::default();
         let mut residuals: Option<ResidualSums> = None;
         let mut without_stars = None;
-        // Forward models are fitted by threads that each go through the stages, models of spectra by all at once.
+        // Forward models are fitted by threads that each go through the stages, models of spectra by all at
+        // once.
         let stages = if spectral_core(self.package).is_some() { FitClock::of_pool() } else { FitClock::default() };
         let mut written = 0.0;
         let mut write = |batch: &Batch, tally: &mut Tally| {

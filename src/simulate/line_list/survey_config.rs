@@ -40,8 +40,8 @@ pub struct SpectraConfig {
     /// Whether every [X/Fe] is permuted among the stars, so that none can be inferred from others: the stars
     /// of the cheat test.
     pub permuted: bool,
-    /// Whether labels stand as measured ones (teff, teff_error, …), for trainings, or as the truth (true_teff,
-    /// …) only.
+    /// Whether labels stand as measured ones (teff, teff_error, …), for trainings, or as the truth
+    /// (true_teff, …) only.
     pub labelled: bool,
     /// Signal-to-noise ratios per pixel, uniform between these.
     pub snr: [f64; 2],
@@ -54,8 +54,8 @@ pub struct SpectraConfig {
     pub n_pixels: usize,
     /// Resolving power λ/FWHM.
     pub resolution: f64,
-    /// Standard deviation, in dex, by which the strengths of all lines are wrong: a library with 0.1 (26 %) is
-    /// imperfect physics for spectra with 0.
+    /// Standard deviation, in dex, by which the strengths of all lines are wrong: a library with 0.1 (26 %)
+    /// is imperfect physics for spectra with 0.
     pub strength_error: f64,
     pub library: LibraryConfig,
 }
