@@ -158,7 +158,7 @@ fn from_simulated_lines_to_diagnostics() {
     };
     let (right, wrong) = (correlations("library.safetensors", "model"), correlations("perturbed.safetensors", "wrong"));
     assert!(right.iter().all(|r| *r > 0.98), "{right:?}");
-    assert!((0..5).all(|k| wrong[k] < right[k]) && wrong[3] < 0.99, "{wrong:?} against {right:?}");
+    assert!((0..5).all(|k| wrong[k] < right[k]) && wrong[1] < 0.96, "{wrong:?} against {right:?}");
 
     for (arguments, words) in [
         ("simulate spectra -o x.parquet --labels 16", "--labels"),
@@ -486,6 +486,7 @@ fn networks_from_elsewhere_become_models() {
     let mut observed = Table::new(vec![ids, column("flux", flux), column("flux_error", vec![1e-3; w * stars])]).unwrap();
     let metadata = [
         ("wavelengths", format!("{wavelength:?}")),
+        ("bands", format!("{:?}", (0..w).map(|pixel| pixel.to_string()).collect::<Vec<_>>())),
         ("wavelength_unit", "Angstrom".into()),
         ("wavelength_medium", "vacuum".into()),
     ];

@@ -169,7 +169,7 @@ mod tests {
         let synthesis = Synthesis::new(&LineList { n_pixels: 60, ..LineList::default() });
         let exact = synthesis.flux(truth.view()).mapv(|value| f64::from(value as f32));
         assert_eq!(table.column("flux").unwrap().to_matrix(60).unwrap(), exact);
-        assert!(table.column("flux_error").unwrap().to_f64().unwrap().iter().all(|error| (error - 0.02).abs() < 1e-6));
+        assert!(table.column("flux_error").unwrap().flat_f64().unwrap().iter().all(|error| (error - 0.02).abs() < 1e-6));
         let natural = Population::default().labels(40);
         let sorted = |mut values: Vec<f64>| {
             values.sort_by(f64::total_cmp);
