@@ -114,9 +114,9 @@ fn filling(space: &LabelSpace, n: usize) -> Array2<f64> {
     let golden = (0..60).fold(2.0_f64, |x, _| (1.0 + x).powf(1.0 / (n_core as f64 + 1.0)));
     let mut labels = Array2::zeros((n, space.len()));
     let mut nth = 0;
-    for k in 0..space.len() {
+    for (k, is_ratio) in ratios.into_iter().enumerate() {
         let (minimum, maximum) = (space.minimum[k], space.maximum[k]);
-        if ratios[k] {
+        if is_ratio {
             labels.column_mut(k).fill(0.0_f64.clamp(minimum, maximum));
             continue;
         }
