@@ -4,15 +4,17 @@
 mod common;
 
 use common::{TINY_RECIPE, fail, files, json, model, observations, photosphere, run, succeed, write};
-use photosphere::table;
+use photosphere::table::{self, Column, ColumnSchema, Table, Values};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::tempdir;
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 19] = [
     "demo",
     "simulate",
+    "simulate spectra",
+    "simulate library",
     "prepare",
     "train",
     "fit",
@@ -22,6 +24,7 @@ const COMMANDS: [&str; 16] = [
     "validate",
     "diagnose",
     "audit",
+    "import",
     "inspect",
     "bench",
     "recipe",
@@ -111,6 +114,73 @@ fn from_simulation_to_validation() {
     std::fs::write(path.join("model/prior.toml"), format!("{prior}# of somebody else\n")).unwrap();
     let (code, _, said) = run(path, "inspect model");
     assert!(code == 0 && said.contains("prior.toml: not as the training wrote it"), "{said}");
+}
+
+/// The chain of `docs/src/payne.md`: lines, library, training, fit and diagnostics by commands alone, and
+/// what wrong line strengths do to gradients.
+#[test]
+fn from_simulated_lines_to_diagnostics() {
+    let folder = tempdir().unwrap();
+    let path = folder.path();
+    let lines = "--pixels 60 --labels 5 --seed 3";
+    let made = json(path, &format!("simulate spectra -o training.parquet --stars 400 --snr 50,150 {lines} --json"));
+    assert_eq!((&made["stars"], &made["seed"], &made["resolution"]), (&400.into(), &3.into(), &2500.0.into()));
+    succeed(path, &format!("simulate spectra -o new.parquet --new --stars 300 --snr 100 --permuted {lines}"));
+    succeed(path, &format!("simulate spectra -o clean.fits --new --stars 200 --snr 100 --permuted --noise-free {lines}"));
+    succeed(path, &format!("simulate library -o library.safetensors --references 30 {lines}"));
+    succeed(path, &format!("simulate library -o perturbed.safetensors --references 30 --strength-error 0.3 {lines}"));
+    succeed(path, &format!("simulate library -o held_out.safetensors --new --references 30 --steps 40,0.08,0.1,0.05 {lines}"));
+    let new = json(path, "inspect new.parquet --json");
+    let has = |name: &str| new["columns"].as_array().unwrap().iter().any(|column| column["name"] == name);
+    assert!(has("true_c_fe") && !has("c_fe") && !has("true_n_fe"), "{new:#}");
+    assert!(new["metadata"]["simulation"].as_str().unwrap().contains("\"permuted\":true"));
+    // The same command changes nothing and is refused without --resume or --overwrite.
+    let again = format!("simulate library -o library.safetensors --references 30 {lines}");
+    assert_eq!(run(path, &again).0, 1);
+    succeed(path, &format!("{again} --resume"));
+    fail(path, &format!("{again} --resume --ratios solar"), 2, &["library.safetensors"]);
+
+    let correlations = |library: &str, model: &str| -> Vec<f64> {
+        let recipe = format!(
+            "kind = \"pixel_networks\"\nlabels = [\"teff\", \"logg\", \"v_mic\", \"feh\", \"c_fe\"]\nlibrary = \"{library}\"\n\
+             resolution = 2500\n[training]\nhidden = 8\niterations = 12\noracle_pixels = 0\n"
+        );
+        std::fs::write(path.join("recipe.toml"), &recipe).unwrap();
+        succeed(path, &format!("train recipe.toml training.parquet -o {model}"));
+        succeed(path, &format!("fit {model} new.parquet -o {model}.parquet --keep-truth"));
+        let judged = json(
+            path,
+            &format!(
+                "diagnose {model} --library held_out.safetensors --spectra clean.fits --catalogue {model}.parquet -o {model}_report --json"
+            ),
+        );
+        let labels = |what: &str| judged[what].as_array().unwrap().clone();
+        assert_eq!((labels("gradients").len(), labels("cheat_test").len()), (5, 5), "{judged:#}");
+        assert!(judged["precision"][0]["labels"].as_array().unwrap().iter().all(|label| label["ratio"].as_f64().unwrap() > 0.5));
+        labels("gradients").iter().map(|label| label["r"].as_f64().unwrap()).collect()
+    };
+    let (right, wrong) = (correlations("library.safetensors", "model"), correlations("perturbed.safetensors", "wrong"));
+    assert!(right.iter().all(|r| *r > 0.98), "{right:?}");
+    assert!((0..5).all(|k| wrong[k] < right[k]) && wrong[1] < 0.96, "{wrong:?} against {right:?}");
+
+    for (arguments, words) in [
+        ("simulate spectra -o x.parquet --labels 16", "--labels"),
+        ("simulate spectra -o x.parquet --snr 100,50", "'snr'"),
+        ("simulate spectra -o x.parquet --snr 1,2,3", "--snr"),
+        ("simulate library -o x.safetensors --steps 1,2", "library.steps"),
+        ("simulate library -o x.safetensors --pixels 0", "n_pixels"),
+        ("simulate spectra -o x.csv", "x.csv"),
+    ] {
+        fail(path, arguments, 2, &[words]);
+    }
+    assert_eq!(run(path, "simulate").0, 2);
+    assert_eq!(run(path, "simulate spectra").0, 2);
+    assert_eq!(run(path, "simulate library -o x.safetensors --ratios random").0, 2);
+    let config = |text: &str| std::fs::write(path.join("lines.toml"), text).unwrap();
+    config("labels = [\"teff\", \"Mg/Fe\"]\nn_pixels = 30\nlibrary = { n_references = 7 }\n");
+    assert_eq!(json(path, "simulate library -o small.safetensors --config lines.toml --json")["references"], 7);
+    config("wide = 3\n");
+    fail(path, "simulate library -o x.safetensors --config lines.toml", 2, &["lines.toml", "wide"]);
 }
 
 #[test]
@@ -342,4 +412,112 @@ fn a_killed_fit_leaves_a_whole_catalogue_or_none() {
         assert_eq!(json(path, "inspect catalogue.fits --json")["rows"], 300);
         std::fs::remove_file(path.join("catalogue.fits")).unwrap();
     }
+}
+
+/// Networks per pixel in the published layout (`w_array_0 [W,5,5]`, sigmoid, labels scaled to ±½), as other
+/// programs write them: inspected, predicted, fitted.
+#[test]
+fn networks_from_elsewhere_become_models() {
+    let folder = tempdir().unwrap();
+    let path = folder.path();
+    let (w, n, stars) = (60, 5, 40);
+    let (x_min, x_max) = ([4000.0, 0.0, -2.5, -0.3, 0.5], [8000.0, 5.0, 0.5, 0.6, 3.0]);
+    // Multiples of an irrational number modulo one: between −1 and 1.
+    let mut nth = 0.0_f64;
+    let mut draw = |size: f64| {
+        nth += 1.0;
+        size * (2.0 * (nth * 0.754_877_666_246_692_8 + nth * nth * 0.569_840_290_998_053_3).fract() - 1.0)
+    };
+    let mut drawn = |length: usize, size: f64| -> Vec<f64> { (0..length).map(|_| f64::from(draw(size) as f32)).collect() };
+    let (w0, b0, w1, b1) = (drawn(w * n * n, 2.0), drawn(w * n, 1.0), drawn(w * n, 0.2), drawn(w, 0.5));
+    let wavelength: Vec<f64> = (0..w).map(|i| 5000.0 + i as f64).collect();
+    let tensors = |wavelength: &[f64], x_max: &[f64]| -> Vec<(&'static str, Vec<usize>, Vec<f64>)> {
+        vec![
+            ("w_array_0", vec![w, n, n], w0.clone()),
+            ("b_array_0", vec![w, n], b0.clone()),
+            ("w_array_1", vec![w, n], w1.clone()),
+            ("b_array_1", vec![w], b1.clone()),
+            ("x_min", vec![n], x_min.to_vec()),
+            ("x_max", vec![n], x_max.to_vec()),
+            ("wavelength", vec![wavelength.len()], wavelength.to_vec()),
+        ]
+    };
+    let save = |name: &str, tensors: &[(&'static str, Vec<usize>, Vec<f64>)]| {
+        use safetensors::tensor::{Dtype, TensorView};
+        let bytes: Vec<Vec<u8>> =
+            tensors.iter().map(|(_, _, v)| v.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
+        let views = tensors
+            .iter()
+            .zip(&bytes)
+            .map(|((name, shape, _), bytes)| (*name, TensorView::new(Dtype::F64, shape.clone(), bytes).unwrap()));
+        let metadata = [("label_names", "teff,logg,feh,alpha_fe,v_mic"), ("label_units", "K,dex,dex,dex,km.s**-1")];
+        let metadata = metadata.map(|(key, text)| (key.to_owned(), text.to_owned())).into();
+        std::fs::write(path.join(name), safetensors::serialize(views, Some(metadata)).unwrap()).unwrap();
+    };
+    save("published.safetensors", &tensors(&wavelength, &x_max));
+    let imported = json(path, "import published.safetensors -o model --resolution 1800 --description elsewhere --json");
+    assert_eq!((imported["kind"].as_str(), imported["pixels"].as_u64()), (Some("pixel_networks"), Some(60)));
+    assert!(succeed(path, "inspect model").contains("elsewhere"));
+    assert_eq!(json(path, "inspect model --json")["sha256"], imported["sha256"]);
+
+    // As published: einsum('ijk,k->ij') of the scaled labels, the sigmoid, einsum('ij,ij->i').
+    let flux_at = |labels: &[f64]| -> Vec<f64> {
+        let scaled: Vec<f64> = (0..n).map(|k| (labels[k] - x_min[k]) / (x_max[k] - x_min[k]) - 0.5).collect();
+        let neuron = |i: usize, j: usize| {
+            let inside: f64 = (0..n).map(|k| w0[(i * n + j) * n + k] * scaled[k]).sum::<f64>() + b0[i * n + j];
+            w1[i * n + j] / (1.0 + (-inside).exp())
+        };
+        (0..w).map(|i| b1[i] + (0..n).map(|j| neuron(i, j)).sum::<f64>()).collect()
+    };
+    let labels: Vec<Vec<f64>> = (0..stars)
+        .map(|_| drawn(n, 0.4).iter().enumerate().map(|(k, u)| x_min[k] + (x_max[k] - x_min[k]) * (0.5 + u)).collect())
+        .collect();
+    let names = ["teff", "logg", "feh", "alpha_fe", "v_mic"];
+    let row = |labels: &Vec<f64>| labels.iter().map(f64::to_string).collect::<Vec<_>>().join(",");
+    let lines: String = labels.iter().enumerate().map(|(i, labels)| format!("{},{}\n", i + 1, row(labels))).collect();
+    std::fs::write(path.join("labels.csv"), format!("source_id,{}\n{lines}", names.join(","))).unwrap();
+    succeed(path, "predict model labels.csv -o predicted.parquet");
+    let predicted = table::read(&path.join("predicted.parquet")).unwrap().column("flux").unwrap().to_matrix(w).unwrap();
+    for (labels, flux) in labels.iter().zip(predicted.outer_iter()) {
+        assert!(flux_at(labels).iter().zip(flux).all(|(published, own)| (published - own).abs() < 1e-5));
+    }
+
+    // Spectra of S/N 1000 of these fluxes give the labels back.
+    let column = |name: &str, values: Vec<f64>| Column::fixed(ColumnSchema::new(name, "", ""), Values::Float64(values), w);
+    let ids = Column::scalar(ColumnSchema::new("source_id", "", ""), Values::Int64((1..=stars as i64).collect()));
+    let flux = labels.iter().flat_map(|labels| flux_at(labels)).collect();
+    let mut observed = Table::new(vec![ids, column("flux", flux), column("flux_error", vec![1e-3; w * stars])]).unwrap();
+    let metadata = [
+        ("wavelengths", format!("{wavelength:?}")),
+        ("bands", format!("{:?}", (0..w).map(|pixel| pixel.to_string()).collect::<Vec<_>>())),
+        ("wavelength_unit", "Angstrom".into()),
+        ("wavelength_medium", "vacuum".into()),
+    ];
+    observed.metadata.extend(metadata.map(|(key, text)| (key.to_owned(), text)));
+    write(&observed, path, "observed.parquet");
+    for (k, model) in ["model", "of_stars"].into_iter().enumerate() {
+        if k == 1 {
+            succeed(path, &format!("import published.safetensors -o {model} --stars labels.csv"));
+        }
+        succeed(path, &format!("fit {model} observed.parquet -o {model}.parquet"));
+        let catalogue = table::read(&path.join(format!("{model}.parquet"))).unwrap();
+        let of = |name: &str| catalogue.column(name).unwrap().to_f64().unwrap();
+        let is_found = |star: &usize| {
+            (0..n).all(|k| (of(names[k])[*star] - labels[*star][k]).abs() < 0.3 * of(&format!("{}_error", names[k]))[*star])
+        };
+        let n_found = (0..stars).filter(is_found).count();
+        assert!(n_found >= stars - 2, "{model}: {n_found} of {stars}");
+    }
+
+    save("kilokelvin.safetensors", &tensors(&wavelength, &[8.0, 5.0, 0.5, 0.6, 3.0]));
+    fail(path, "import kilokelvin.safetensors -o x", 1, &["kilokelvin.safetensors"]);
+    save("falling.safetensors", &tensors(&wavelength.iter().rev().copied().collect::<Vec<_>>(), &x_max));
+    fail(path, "import falling.safetensors -o x", 1, &["wavelength"]);
+    save("without.safetensors", &tensors(&wavelength, &x_max)[..6]);
+    fail(path, "import without.safetensors -o x", 1, &["no tensor 'wavelength'", "Networks from elsewhere"]);
+    save("nothing.safetensors", &tensors(&wavelength, &x_max)[4..]);
+    fail(path, "import nothing.safetensors -o x", 1, &["w_array_0"]);
+    fail(path, "import published.safetensors -o model", 1, &["model"]);
+    std::fs::write(path.join("other.csv"), "teff,logg\n5000,4\n").unwrap();
+    fail(path, "import published.safetensors -o x --stars other.csv", 1, &["none of 1", "other.csv"]);
 }

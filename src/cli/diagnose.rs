@@ -180,7 +180,7 @@ fn model(report: &mut Report, core: &SpectralCore) {
 }
 
 /// Labels `[n, L]` of a table, the true ones before others; NaN where there is none.
-fn labels_of(table: &Table, space: &LabelSpace, place: &str) -> Result<Array2<f64>> {
+pub(super) fn table_labels(table: &Table, space: &LabelSpace, place: &str) -> Result<Array2<f64>> {
     let mut labels = Array2::from_elem((table.n_rows(), space.len()), f64::NAN);
     let mut notices = Notices::default();
     for (k, (name, unit)) in space.names.iter().zip(&space.units).enumerate() {
@@ -198,7 +198,7 @@ fn natural(model: &Path, core: &SpectralCore) -> Result<Array2<f64>> {
     let path = model.join(STARS_FILE);
     if path.exists() {
         let table = table::read(&path)?;
-        let labels = labels_of(&table, core.space(), &path.display().to_string())?;
+        let labels = table_labels(&table, core.space(), &path.display().to_string())?;
         let known: Vec<usize> =
             (0..labels.nrows()).filter(|&star| labels.row(star).iter().all(|label| label.is_finite())).collect();
         if !known.is_empty() {
@@ -251,7 +251,7 @@ fn spectra(
     let place = path.display().to_string();
     let options = settings.package(&arguments.model)?.estimator(&Request::default())?.read_options();
     let table = table::read(path)?;
-    let truth = labels_of(&table, core.space(), &place)?;
+    let truth = table_labels(&table, core.space(), &place)?;
     if let Some(k) = (0..core.space().len()).find(|&k| truth.column(k).iter().all(|label| !label.is_finite())) {
         let label = &core.space().names[k];
         return Err(Error::data(format!("{place}, column '{label}'"))
@@ -308,7 +308,7 @@ fn of_catalogue(arguments: &Arguments, core: &SpectralCore, path: &Path, (report
                     let mut truth = Table::with_rows(catalogue.n_rows());
                     let columns = catalogue.columns().iter().filter(|column| column.schema.name.starts_with("true_"));
                     columns.cloned().try_for_each(|column| truth.push(column))?;
-                    let labels = labels_of(&truth, core.space(), &place)?;
+                    let labels = table_labels(&truth, core.space(), &place)?;
                     Some((Precision::against_truth(&stars, labels.view()).map_err(within)?, "the truth".to_owned()))
                 }
             }
@@ -338,7 +338,7 @@ fn joined(catalogue: &Table, path: &Path, space: &LabelSpace) -> Result<Array2<f
     let names = space.names.iter().flat_map(|name| [name.clone(), format!("true_{name}")]);
     let wanted = names.chain([columns::ID.to_owned()]).filter(|name| files.schema.iter().any(|column| column.name == *name));
     let table = files.read(&wanted.collect())?;
-    let labels = labels_of(&table, space, &place)?;
+    let labels = table_labels(&table, space, &place)?;
     let ids = table.column(columns::ID).and_then(table::Column::to_i64).map_err(|error| error.within(&place))?;
     let mut rows = HashMap::new();
     for (row, id) in ids.into_iter().enumerate() {

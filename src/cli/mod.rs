@@ -28,6 +28,7 @@ mod existing;
 mod figure_file;
 mod finalize;
 mod fit;
+mod import;
 mod inspect;
 mod instruments;
 mod log;
@@ -42,6 +43,7 @@ mod recipe;
 mod self_report;
 mod settings;
 mod simulate;
+mod simulate_spectra;
 mod stage_times;
 mod train;
 mod train_ensemble;
@@ -89,6 +91,7 @@ enum Command {
     Validate(validate::Arguments),
     Diagnose(diagnose::Arguments),
     Audit(audit::Arguments),
+    Import(import::Arguments),
     Inspect(inspect::Arguments),
     Attribute(attribute::Arguments),
     Bench(bench::Arguments),
@@ -161,6 +164,7 @@ fn dispatch(arguments: &Arguments) -> Result<Outcome> {
         Command::Validate(arguments) => validate::run(arguments),
         Command::Diagnose(arguments) => diagnose::run(arguments, settings),
         Command::Audit(arguments) => audit::run(arguments, settings),
+        Command::Import(arguments) => import::run(arguments, settings),
         Command::Inspect(arguments) => inspect::run(arguments, settings),
         Command::Attribute(arguments) => attribute::run(arguments, settings),
         Command::Bench(arguments) => bench::run(arguments, settings),

@@ -11,6 +11,7 @@ use crate::per_pixel::SpectrumFitOptions;
 use crate::pixel_networks::{JointRecipe, PixelRecipe, PolynomialRecipe};
 use crate::regress::{RegressionModel, RegressionRecipe};
 use crate::simulate::SurveyConfig;
+use crate::simulate::line_list::SpectraConfig;
 use crate::survey::prepare::PrepareRecipe;
 use crate::train::Recipe;
 use serde::Serialize;
@@ -21,7 +22,7 @@ use serde_json::json;
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Name of a built-in recipe, or fit, confidence, pixel-networks, pixel-polynomials, joint-network,
-    /// fit-pixel-networks, distance, simulate, prepare; without it, what there is.
+    /// fit-pixel-networks, distance, simulate, simulate-spectra, prepare; without it, what there is.
     name: Option<String>,
     /// Print every key of a recipe with its value, also those left at their defaults.
     #[arg(long)]
@@ -67,7 +68,7 @@ impl Defaults {
 }
 
 /// All of them.
-const DEFAULTS: [Defaults; 9] = [
+const DEFAULTS: [Defaults; 10] = [
     Defaults::new("fit", "defaults of `fit --config`", || toml_of(&FitOptions::default())),
     Defaults::new("confidence", "defaults of `confidence --config`", || toml_of(&ConfidenceOptions::default())),
     Defaults::new("pixel-networks", "defaults of the training of a network per pixel", || PixelRecipe::default().to_toml()),
@@ -82,6 +83,9 @@ const DEFAULTS: [Defaults; 9] = [
     ),
     Defaults::new("distance", "defaults of `distance --config`", || toml_of(&DistanceRecipe::default())),
     Defaults::new("simulate", "defaults of `simulate --config`", || toml_of(&SurveyConfig::default())),
+    Defaults::new("simulate-spectra", "defaults of `simulate spectra --config` and `simulate library --config`", || {
+        toml_of(&SpectraConfig::default())
+    }),
     Defaults::new("prepare", "defaults of the recipes of `prepare`", || toml_of(&PrepareRecipe::default())),
 ];
 

@@ -4,6 +4,7 @@ use super::existing::ExistingArguments;
 use super::outcome::Outcome;
 use super::progress::Progress;
 use super::settings::Settings;
+use super::simulate_spectra;
 use crate::error::{Error, Result};
 use crate::package::read_toml;
 use crate::run::inputs::{Inputs, require_utf8};
@@ -15,17 +16,21 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 
 /// Number of the first new star: beyond any overlap of less than 17 billion stars.
-const FIRST_NEW_STAR: u64 = 1 << 34;
+pub(super) const FIRST_NEW_STAR: u64 = 1 << 34;
 /// Stars in memory at once (8.5 kB each).
 const CHUNK: usize = 4096;
 
 /// Simulate a survey of Gaia XP spectra with infrared photometry, parallaxes, labels and reddenings, truth
-/// included.
+/// included; or blended spectra of a list of lines (`simulate spectra`) and their gradient library (`simulate
+/// library`).
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Arguments {
+    #[command(subcommand)]
+    subject: Option<Subject>,
     /// Observation file to write (.parquet, .fits, .ecsv; with --raw, .csv too).
-    #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    #[arg(short, long, value_name = "FILE", required = true)]
+    output: Option<PathBuf>,
     /// Write the XP spectra to this file, as the Gaia archive publishes them (coefficients, errors,
     /// correlations); the output then holds everything else of the stars: magnitudes, parallaxes, labels and
     /// the truth, to be joined on source_id.
@@ -44,8 +49,21 @@ pub struct Arguments {
     existing: ExistingArguments,
 }
 
+/// What is simulated in place of XP spectra.
+#[derive(Debug, clap::Subcommand)]
+enum Subject {
+    Spectra(simulate_spectra::SpectraArguments),
+    Library(simulate_spectra::LibraryArguments),
+}
+
 /// Simulates.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
+    let output = match (&arguments.subject, &arguments.output) {
+        (Some(Subject::Spectra(arguments)), _) => return simulate_spectra::spectra(arguments, settings),
+        (Some(Subject::Library(arguments)), _) => return simulate_spectra::library(arguments, settings),
+        (None, Some(output)) => output,
+        (None, None) => return Err(Error::usage("--output").found("none").expected("the file to write")),
+    };
     let mut config: SurveyConfig = match &arguments.config {
         Some(path) => read_toml(path)?,
         None => SurveyConfig::default(),
@@ -58,19 +76,19 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<Outcome> {
     if arguments.new {
         config = new_stars(config);
     }
-    let outputs = [Some(&arguments.output), arguments.raw.as_ref()];
-    for output in outputs.into_iter().flatten() {
-        require_utf8(output)?;
-        Inputs::of(&arguments.config).require_other(output)?;
+    let outputs = [Some(output), arguments.raw.as_ref()];
+    for written in outputs.into_iter().flatten() {
+        require_utf8(written)?;
+        Inputs::of(&arguments.config).require_other(written)?;
     }
     if arguments.raw.is_none() {
-        Format::of_observations(&arguments.output)?;
+        Format::of_observations(output)?;
     }
     match &arguments.raw {
-        Some(spectra) => raw_survey(&config, &arguments.output, spectra, arguments.existing.into(), settings)?,
-        None => drop(survey(&config, &arguments.output, arguments.existing.into(), settings)?),
+        Some(spectra) => raw_survey(&config, output, spectra, arguments.existing.into(), settings)?,
+        None => drop(survey(&config, output, arguments.existing.into(), settings)?),
     }
-    let summary = json!({ "output": arguments.output, "raw": arguments.raw, "stars": config.n_stars, "seed": config.seed });
+    let summary = json!({ "output": output, "raw": arguments.raw, "stars": config.n_stars, "seed": config.seed });
     Ok(Outcome::files(summary))
 }
 

@@ -76,6 +76,8 @@ impl std::ops::AddAssign for StageTimes {
 #[derive(Default)]
 pub struct FitClock {
     laps: Mutex<Laps>,
+    /// Whether stages are reached by one thread, whose work is done by all threads of the pool.
+    is_of_pool: bool,
 }
 
 #[derive(Default)]
@@ -87,11 +89,26 @@ struct Laps {
 }
 
 impl FitClock {
+    /// Of fits that one thread asks for and all threads of the pool work on, as those of models of spectra
+    /// are. What these read at the same time, of raw files, counts for the stage.
+    pub fn of_pool() -> Self {
+        Self { is_of_pool: true, ..Self::default() }
+    }
+
+    /// Processor time of those that work for this thread.
+    fn now(&self) -> f64 {
+        if !self.is_of_pool {
+            return thread_seconds();
+        }
+        let of_pool: f64 = rayon::broadcast(|_| thread_seconds()).iter().sum();
+        if rayon::current_thread_index().is_some() { of_pool } else { of_pool + thread_seconds() }
+    }
+
     /// What [`Fitter::fit_in_stages`](crate::infer::Fitter::fit_in_stages) calls.
     pub fn reached(&self, stage: FitStage) {
+        let now = self.now();
         // A lap that another thread could not finish is lost with that thread.
         let Ok(mut laps) = self.laps.lock() else { return };
-        let now = thread_seconds();
         let before = laps.last.insert(std::thread::current().id(), now).unwrap_or(now);
         let lap = now - before;
         match stage {
@@ -116,6 +133,28 @@ impl FitClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The work of a parallel loop counts, whichever threads it ran on.
+    #[test]
+    fn work_of_the_pool_is_counted() {
+        use rayon::prelude::*;
+        let stages = |clock: FitClock| {
+            clock.reached(FitStage::Begun);
+            let begun = thread_seconds();
+            let sum: f64 = (0..64)
+                .into_par_iter()
+                .map(|k| (0..200_000).map(|i| f64::from(std::hint::black_box(i + k)).sqrt()).sum::<f64>())
+                .sum();
+            assert!(sum > 0.0);
+            let own = thread_seconds() - begun;
+            clock.reached(FitStage::Optimum { n_evaluations: 1 });
+            (clock.finish().0.optimise, own)
+        };
+        let (of_pool, own) = stages(FitClock::of_pool());
+        assert!(of_pool > own + 1e-3 && of_pool > 2.0 * own, "{of_pool} {own}");
+        let (of_thread, _) = stages(FitClock::default());
+        assert!(of_thread < 0.5 * of_pool, "{of_thread}");
+    }
 
     #[test]
     fn every_thread_has_laps_of_its_own() {

@@ -8,7 +8,7 @@
 //! | `tensor_file` | named arrays in safetensors |
 //! | `library`, `library_file` | spectra and label gradients of a synthesis at reference labels |
 //! | `library_agreement`, `library_pixels` | fluxes held against gradients; pixels that are narrower than the training's |
-//! | `space_file` | labels and wavelengths of a model in its file |
+//! | `space_file`, `family` | labels and wavelengths of a model in its file; of which family a file is |
 //! | `activation`, `network`, `network_file` | one small network per pixel, its named tensors, the published layout |
 //! | `polynomial` | a polynomial per pixel, in closed form |
 //! | `joint` | one network for all pixels |
@@ -25,6 +25,7 @@
 mod activation;
 mod diagnosis;
 mod engine;
+mod family;
 mod fit;
 #[cfg(test)]
 mod fit_tests;
@@ -55,6 +56,7 @@ pub mod train;
 pub use activation::Activation;
 pub use diagnosis::{Fidelity, Response, gradient_fidelity, gradient_fidelity_of, largest_error, responses};
 pub use engine::{PixelModel, emulate, evaluate_all};
+pub use family::Family;
 pub use fit::{Ending, Nuisance, SpectrumFitOptions, SpectrumFits, SpectrumFitter, Velocity, is_beside_labels};
 pub use joint::{DenseLayer, JointEngine, JointNetwork};
 pub use labels::{LabelSpace, canonical_name, is_abundance_ratio};

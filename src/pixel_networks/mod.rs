@@ -14,6 +14,7 @@
 //! | `misfits` | single spectra of a training that its model does not describe |
 //! | `package` | the folder, and what commands know of it |
 //! | `estimator`, `guide` | catalogues; starts of fits from another model |
+//! | `import` | models that were trained elsewhere |
 //! | `history` | losses of the iterations as a table |
 //! | `domain` | whether a star lies where the training had some |
 //! | `goodness` | χ² against that of good spectra of the same signal-to-noise ratio |
@@ -27,6 +28,7 @@ mod estimator;
 mod goodness;
 mod guide;
 mod history;
+mod import;
 mod joint;
 mod joint_training;
 mod line_spread;
@@ -50,6 +52,7 @@ mod training;
 pub use estimator::{FLAGS, POOR_FIT_BEYOND};
 pub use goodness::Goodness;
 pub use history::read as read_history;
+pub use import::{Import, import, labels_of as import_labels};
 pub use joint::JointOptions;
 pub use package::{HISTORY_FILE, PIXELS_FILE, STARS_FILE};
 pub use package::{PixelCard, SpectralCore, SpectralPackage, spectral_core};

@@ -8,6 +8,7 @@ use crate::cli::stage_times::{FitClock, StageTimes};
 use crate::error::{Error, Result};
 use crate::observations::Observations;
 use crate::package::{Estimator, Package};
+use crate::pixel_networks::spectral_core;
 use crate::residuals::{CatalogueCheck, ResidualSums};
 use crate::run::FileState;
 use crate::run::clock::{Clock, thread_seconds};
@@ -117,7 +118,10 @@ impl CatalogueTask<'_> {
         let mut tally = Tally::default();
         let mut residuals: Option<ResidualSums> = None;
         let mut without_stars = None;
-        let (stages, mut written) = (FitClock::default(), 0.0);
+        // Forward models are fitted by threads that each go through the stages, models of spectra by all at
+        // once.
+        let stages = if spectral_core(self.package).is_some() { FitClock::of_pool() } else { FitClock::default() };
+        let mut written = 0.0;
         let mut write = |batch: &Batch, tally: &mut Tally| {
             let estimated = self.estimator.estimate(&batch.observations, &|stage| {
                 stages.reached(stage);

@@ -12,6 +12,8 @@
 //! | `parallaxes` | the same stars at distances, with noisy parallaxes |
 //! | `population` | stars, training spectra, reference points |
 //! | `solar_like` | dwarfs with five measured labels |
+//! | `survey_config` | what a survey of spectra and a gradient library are like (TOML) |
+//! | `survey` | such a survey, chunk after chunk, and its library |
 //! | `table` | spectra as an observation file |
 //!
 //! ```
@@ -28,6 +30,8 @@ mod lines;
 mod parallaxes;
 mod population;
 mod solar_like;
+mod survey;
+mod survey_config;
 mod synthesis;
 mod table;
 #[cfg(test)]
@@ -37,4 +41,6 @@ pub use lines::{ELEMENTS, LABELS, LineList, N_LABELS};
 pub use parallaxes::{ParallaxSurvey, absolute_magnitude};
 pub use population::{Population, References};
 pub use solar_like::{SolarLikeSurvey, is_solar_like};
+pub use survey::SpectraSurvey;
+pub use survey_config::{LibraryConfig, SpectraConfig};
 pub use synthesis::Synthesis;

@@ -7,6 +7,8 @@ use ndarray::{Array2, ArrayView2};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// \[X/Fe\] of C, N, O, Mg, Al, Si, Ca, Ti, Cr, Mn, Ni per dex of \[α/Fe\], and per dex of \[Fe/H\].
 const TRACK: [(f64, f64); N_LABELS - FIRST_RATIO] = [
@@ -41,7 +43,9 @@ impl Default for Population {
 }
 
 /// Where \[X/Fe\] of the reference points lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum References {
     /// All at 0, as published: a control that lets networks cheat.
     Solar,
@@ -51,15 +55,36 @@ pub enum References {
     Scattered,
 }
 
+impl References {
+    /// As configurations spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Solar => "solar",
+            Self::AlphaTrack => "alpha-track",
+            Self::Scattered => "scattered",
+        }
+    }
+}
+
 impl Population {
     /// Labels of the first `n` stars `[n, 15]`; a star's do not depend on `n`.
     pub fn labels(&self, n: usize) -> Array2<f64> {
-        self.rows(n, 0, |random| self.star(random, PRIVATE_SCATTER))
+        self.labels_of(0..n as u64)
+    }
+
+    /// Labels `[n, 15]` of the stars of these numbers.
+    pub fn labels_of(&self, stars: Range<u64>) -> Array2<f64> {
+        self.rows(stars, 0, |random| self.star(random, PRIVATE_SCATTER))
     }
 
     /// Labels of `n` reference points, whose core labels fill the range of the stars.
     pub fn references(&self, kind: References, n: usize) -> Array2<f64> {
-        self.rows(n, 1, |random| {
+        self.references_of(kind, 0..n as u64)
+    }
+
+    /// Labels `[n, 15]` of the reference points of these numbers.
+    pub fn references_of(&self, kind: References, points: Range<u64>) -> Array2<f64> {
+        self.rows(points, 1, |random| {
             let mut labels = self.star(random, 0.0);
             for ratio in &mut labels[FIRST_RATIO..] {
                 match kind {
@@ -87,11 +112,16 @@ impl Population {
 
     /// Spectra at `labels [N, 15]` whose signal-to-noise ratio per pixel is uniform between the two `limits`.
     pub fn observe(&self, synthesis: &Synthesis, labels: ArrayView2<f64>, limits: [f64; 2]) -> LabelledSpectra {
+        self.observe_from(synthesis, 0, labels, limits)
+    }
+
+    /// The same, of stars whose numbers begin with `first`: the noise of a star is that of its number.
+    pub fn observe_from(&self, synthesis: &Synthesis, first: u64, labels: ArrayView2<f64>, limits: [f64; 2]) -> LabelledSpectra {
         let flux = synthesis.flux(labels);
         let (n, w) = flux.dim();
         let (mut noisy, mut inverse_variance) = (Array2::zeros((n, w)), Array2::zeros((n, w)));
         for i in 0..n {
-            let mut random = self.random(3, i as u64);
+            let mut random = self.random(3, first + i as u64);
             let ratio = limits[0] + (limits[1] - limits[0]) * random.r#gen::<f64>();
             for p in 0..w {
                 let normal: f64 = StandardNormal.sample(&mut random);
@@ -109,10 +139,10 @@ impl Population {
         random
     }
 
-    fn rows(&self, n: usize, purpose: u64, star: impl Fn(&mut ChaCha8Rng) -> [f64; N_LABELS]) -> Array2<f64> {
-        let mut labels = Array2::zeros((n, LABELS.len()));
-        for (i, mut row) in labels.outer_iter_mut().enumerate() {
-            let drawn = star(&mut self.random(purpose, i as u64));
+    fn rows(&self, numbers: Range<u64>, purpose: u64, star: impl Fn(&mut ChaCha8Rng) -> [f64; N_LABELS]) -> Array2<f64> {
+        let mut labels = Array2::zeros((numbers.clone().count(), LABELS.len()));
+        for (number, mut row) in numbers.zip(labels.outer_iter_mut()) {
+            let drawn = star(&mut self.random(purpose, number));
             row.iter_mut().zip(drawn).for_each(|(to, from)| *to = from);
         }
         labels

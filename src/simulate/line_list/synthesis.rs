@@ -92,6 +92,23 @@ impl Synthesis {
         }
     }
 
+    /// The same with central differences of these half-`steps [15]` for derivatives, as a library of a code
+    /// without exact ones has them.
+    pub fn library_of_differences(&self, labels: ArrayView2<f64>, steps: [f64; N_LABELS]) -> GradientLibrary {
+        let mut library = self.library(labels);
+        for (k, step) in steps.into_iter().enumerate() {
+            let at = |sign: f64| {
+                let mut shifted = labels.to_owned();
+                shifted.column_mut(k).mapv_inplace(|value| value + sign * step);
+                self.flux(shifted.view())
+            };
+            let difference = (at(1.0) - at(-1.0)) / (2.0 * step);
+            library.gradient.index_axis_mut(Axis(1), k).assign(&difference.mapv(|value| value as f32));
+        }
+        library.steps = steps.to_vec();
+        library
+    }
+
     fn star(&self, labels: &[f64], mut flux: ArrayViewMut1<f64>, mut gradient: Option<ArrayViewMut2<f64>>) {
         let [teff, logg, v, feh] = [labels[0], labels[1], labels[2], labels[3]];
         for (line, (first, profile)) in self.lines.iter().zip(&self.profiles) {

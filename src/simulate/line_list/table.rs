@@ -1,6 +1,6 @@
 //! Spectra of the benchmark as an observation file.
 
-use super::lines::{LABELS, LineList};
+use super::lines::{LABELS, LineList, N_LABELS};
 use crate::error::Result;
 use crate::per_pixel::LabelledSpectra;
 use crate::table::{Column, ColumnSchema, Table, Values};
@@ -17,6 +17,20 @@ impl LineList {
     /// # Errors
     /// Never, of spectra on the pixels of the list.
     pub fn observations(&self, spectra: &LabelledSpectra, first: i64, are_measured: bool) -> Result<Table> {
+        self.observations_with(spectra, first, are_measured, &std::array::from_fn::<_, N_LABELS, _>(|k| k))
+    }
+
+    /// The same with some of the labels only, by their indices in [`LABELS`].
+    ///
+    /// # Errors
+    /// Never, of spectra on the pixels of the list.
+    pub fn observations_with(
+        &self,
+        spectra: &LabelledSpectra,
+        first: i64,
+        are_measured: bool,
+        labels: &[usize],
+    ) -> Result<Table> {
         let n = spectra.len();
         let id = ColumnSchema::new("source_id", "", "identifier of the star").with_ucd("meta.id;meta.main");
         let mut table = Table::new(vec![Column::scalar(id, Values::Int64((first..first + n as i64).collect()))])?;
@@ -27,8 +41,8 @@ impl LineList {
         table.push(lists("flux", "normalised flux", "phot.flux.density;em.wl", spectra.flux.iter().copied().collect()))?;
         let errors = spectra.inverse_variance.iter().map(error).collect();
         table.push(lists("flux_error", "error of the flux", "stat.error;phot.flux.density;em.wl", errors))?;
-        for (k, (name, unit)) in LABELS.iter().enumerate() {
-            let unit = if *unit == "dex" { "" } else { unit };
+        for (k, (name, unit)) in labels.iter().map(|&k| (k, LABELS[k])) {
+            let unit = if unit == "dex" { "" } else { unit };
             let prefix = if are_measured { "" } else { "true_" };
             let schema = ColumnSchema::new(format!("{prefix}{name}"), unit, format!("{prefix}{name} of the simulated star"));
             table.push(Column::scalar(schema, Values::Float64(spectra.labels.column(k).to_vec())))?;

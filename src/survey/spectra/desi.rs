@@ -101,11 +101,13 @@ pub(super) fn read(file: &FitsFile, options: &ReadOptions) -> Result<Spectra> {
     let n_not_stars = map.is_star.iter().filter(|&&is_star| !is_star).count();
     let mut next = 0;
     let fact_types = map.fact_types.clone();
-    Ok(Spectra::in_blocks(Layout::Desi, n_not_stars, fact_types, move || {
+    let ids = map.ids.iter().zip(&map.is_star).filter(|(_, is_star)| **is_star).map(|(id, _)| *id).collect();
+    let spectra = Spectra::in_blocks(Layout::Desi, n_not_stars, fact_types, move || {
         let rows = next..n_rows.min(next + BLOCK);
         next = rows.end;
         (!rows.is_empty()).then(|| block(&mut arms, &map, rows, &place, &flux_unit))
-    }))
+    });
+    Ok(Spectra { ids: Some(ids), ..spectra })
 }
 
 /// The arm that an HDU belongs to: one of the three, or whatever has wavelengths.

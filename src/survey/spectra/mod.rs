@@ -29,6 +29,9 @@ mod prepare;
 #[cfg(test)]
 mod reader_tests;
 mod recipe;
+mod repeats;
+#[cfg(test)]
+mod repeats_tests;
 #[cfg(test)]
 mod sample_files;
 #[cfg(test)]

@@ -73,6 +73,8 @@ pub struct Spectra {
     pub layout: Layout,
     /// Rows that are no stars (sky, unassigned and stuck fibres).
     pub n_not_stars: usize,
+    /// The stars' identifiers by the file, where they are known beforehand.
+    pub(super) ids: Option<Vec<i64>>,
     /// Types and units of the facts, where the file states them for all its spectra.
     pub(super) fact_types: FactTypes,
     pub(super) spectra: Box<dyn Iterator<Item = Result<ObservedSpectrum>> + Send>,
@@ -81,12 +83,12 @@ pub struct Spectra {
 impl Spectra {
     /// The spectrum of a file that has one.
     pub(super) fn single(layout: Layout, spectrum: ObservedSpectrum) -> Self {
-        Self { layout, n_not_stars: 0, fact_types: FactTypes::new(), spectra: Box::new(std::iter::once(Ok(spectrum))) }
+        Self { layout, n_not_stars: 0, ids: None, fact_types: FactTypes::new(), spectra: Box::new(std::iter::once(Ok(spectrum))) }
     }
 
     /// A file whose one spectrum is of no star.
     pub(super) fn of_no_star(layout: Layout) -> Self {
-        Self { layout, n_not_stars: 1, fact_types: FactTypes::new(), spectra: Box::new(std::iter::empty()) }
+        Self { layout, n_not_stars: 1, ids: None, fact_types: FactTypes::new(), spectra: Box::new(std::iter::empty()) }
     }
 
     /// Spectra that are read in blocks, until there is none or one cannot be read: a file that breaks off has
@@ -110,7 +112,7 @@ impl Spectra {
             };
             spectra.into_iter().map(Ok).chain(error)
         });
-        Self { layout, n_not_stars, fact_types, spectra: Box::new(spectra) }
+        Self { layout, n_not_stars, ids: None, fact_types, spectra: Box::new(spectra) }
     }
 }
 

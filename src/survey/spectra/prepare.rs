@@ -5,6 +5,7 @@ use super::fact::{Conversions, convert};
 use super::identifiers::file_key;
 use super::observed::{ObservedSpectrum, Spectra, read_spectra};
 use super::output::Header;
+use super::repeats::{Repeats, Turn};
 use super::source::Shared;
 use super::star::{Exposure, Finished, Star};
 use crate::error::{Error, Result};
@@ -34,6 +35,9 @@ pub(super) struct Run {
     /// Stars of which exposures are to follow, by the identifiers of the file: two of them may be those of
     /// one star of another catalogue.
     open: HashMap<i64, OpenStar>,
+    /// What is known of the stars of several files, where these are joined: they are open by the identifiers
+    /// that they get.
+    repeats: Option<Repeats>,
     n_opened: usize,
     finished: VecDeque<Finished>,
     /// The first few files, for messages, and their number.
@@ -46,6 +50,8 @@ pub(super) struct Run {
     seen: HashSet<i64>,
     summary: Summary,
     first_fault: Option<Error>,
+    /// Files that have failed.
+    failed: HashSet<PathBuf>,
     n_read: usize,
 }
 
@@ -73,7 +79,7 @@ struct OpenFile {
 impl SourceReader for Run {
     fn next(&mut self, files: &mut dyn FnMut() -> Option<PathBuf>, stars: &mut dyn Stars) -> Result<Option<SourceChunk>> {
         while self.finished.len() < self.shared.rows_per_chunk {
-            if self.opened.is_empty() && !self.open_files(files) {
+            if self.opened.is_empty() && !self.open_next(files, stars)? {
                 self.at_end()?;
                 break;
             }
@@ -118,6 +124,7 @@ impl Run {
     pub fn new(shared: Arc<Shared>, tables: Vec<JoinedSource>) -> Self {
         Self {
             header: Header::new(shared.recipe_text.clone(), &shared.source),
+            repeats: shared.source.join_files.then(Repeats::default),
             shared,
             tables,
             opened: VecDeque::new(),
@@ -132,8 +139,24 @@ impl Run {
             seen: HashSet::new(),
             summary: Summary::default(),
             first_fault: None,
+            failed: HashSet::new(),
             n_read: 0,
         }
+    }
+
+    /// Opens the next file: of stars that are joined over files, after all have been counted, pass after
+    /// pass; returns whether there is one.
+    fn open_next(&mut self, files: &mut dyn FnMut() -> Option<PathBuf>, stars: &dyn Stars) -> Result<bool> {
+        let Some(mut repeats) = self.repeats.take() else { return Ok(self.open_files(files)) };
+        let shared = Arc::clone(&self.shared);
+        repeats.begin(files, stars, (&shared.identifiers, &shared.options));
+        let mut is_open = self.open_files(&mut || repeats.next_file());
+        if !is_open {
+            self.finish_open()?;
+            is_open = repeats.end_pass() && self.open_files(&mut || repeats.next_file());
+        }
+        self.repeats = Some(repeats);
+        Ok(is_open)
     }
 
     /// Opens the next file, and where that has one spectrum many at once; returns whether there is one.
@@ -167,7 +190,9 @@ impl Run {
             Err(error) => self.failed(&file.path, error),
             Ok(mut spectra) => {
                 if !std::mem::replace(&mut file.is_begun, true) {
-                    self.summary.n_not_stars += spectra.n_not_stars;
+                    if self.is_first_pass() {
+                        self.summary.n_not_stars += spectra.n_not_stars;
+                    }
                     file.conversions = self.header.facts.learn_types(&spectra.fact_types, &file.path.display().to_string())?;
                 }
                 let key = file_key(&file_of(&file.path));
@@ -176,7 +201,7 @@ impl Run {
                     match observed {
                         Ok(mut observed) => {
                             convert(&mut observed.facts, &file.conversions);
-                            self.take(&key, observed, stars)?;
+                            self.take((&key, &file.path), observed, stars)?;
                         }
                         Err(error) => {
                             self.failed(&file.path, error);
@@ -194,14 +219,25 @@ impl Run {
                 }
                 if !is_single {
                     self.work()?;
-                    // Exposures that a damaged file does not have any more.
-                    let mut left: Vec<OpenStar> = self.open.drain().map(|(_, open)| open).collect();
-                    left.sort_unstable_by_key(|open| open.number);
-                    self.finish(left)?;
+                    if self.repeats.is_none() {
+                        self.finish_open()?;
+                    }
                 }
             }
         }
         if self.opened.is_empty() { self.work() } else { Ok(()) }
+    }
+
+    /// Ends stars of which exposures were to follow that a damaged file does not have any more.
+    fn finish_open(&mut self) -> Result<()> {
+        let mut left: Vec<OpenStar> = self.open.drain().map(|(_, open)| open).collect();
+        left.sort_unstable_by_key(|open| open.number);
+        self.finish(left)
+    }
+
+    /// Whether files are read for the first time, as they always are where stars are not joined over files.
+    fn is_first_pass(&self) -> bool {
+        self.repeats.as_ref().is_none_or(Repeats::is_first_pass)
     }
 
     /// Once all files are read: fails when none could be, or none of the spectra comes into the rest frame.
@@ -226,6 +262,9 @@ impl Run {
     }
 
     fn failed(&mut self, file: &Path, error: Error) {
+        if !self.failed.insert(file.to_owned()) {
+            return;
+        }
         let error = error.within(file.display());
         self.summary.n_failed_files += 1;
         if self.summary.failed_files.len() < EXAMPLES {
@@ -234,15 +273,25 @@ impl Run {
         self.first_fault.get_or_insert(error);
     }
 
-    fn take(&mut self, key: &str, observed: ObservedSpectrum, stars: &mut dyn Stars) -> Result<()> {
-        self.n_spectra += usize::from(observed.n_following == 0);
+    fn take(&mut self, (key, file): (&str, &Path), mut observed: ObservedSpectrum, stars: &mut dyn Stars) -> Result<()> {
+        let is_first_pass = self.is_first_pass();
         let Some(id) = self.shared.identifiers.of(key, observed.id) else {
-            self.summary.n_without_id += 1;
+            let n = usize::from(is_first_pass);
+            self.summary.n_without_id += n;
+            self.n_spectra += n * usize::from(observed.n_following == 0);
             return Ok(());
         };
         if !stars.wants(id) {
+            self.n_spectra += usize::from(is_first_pass && observed.n_following == 0);
             return Ok(());
         }
+        if let Some(repeats) = &mut self.repeats {
+            match repeats.turn(id, file, self.shared.most_open) {
+                Turn::Now(n_following) => observed.n_following = n_following,
+                Turn::NotNow => return Ok(()),
+            }
+        }
+        self.n_spectra += usize::from(observed.n_following == 0);
         self.header.require_unit(&observed.flux_unit, &observed.place)?;
         self.header.facts.learn_facts(&observed.facts);
         self.waiting.push((id, observed));
@@ -258,7 +307,7 @@ impl Run {
         let mut complete = Vec::new();
         for ((id, observed), exposure) in waiting.into_iter().zip(exposures) {
             let n_following = observed.n_following;
-            let own = observed.id.unwrap_or(id);
+            let own = observed.id.filter(|_| self.repeats.is_none()).unwrap_or(id);
             let mut open = self.open.remove(&own).unwrap_or_else(|| {
                 self.n_opened += 1;
                 let is_first = self.seen.insert(id);
@@ -284,7 +333,10 @@ impl Run {
                 return Err(Error::data(star.place)
                     .found(format!("the identifier {} again", star.id))
                     .expected("every star once")
-                    .remedy("Leave one of the files out, or keep the first spectrum of each star: duplicates = \"keep-first\" in the recipe."));
+                    .remedy(
+                        "Leave one of the files out, keep the first spectrum of each star (duplicates = \"keep-first\" in the recipe), or \
+                         join them as exposures: join_files = true under [spectra].",
+                    ));
             }
         }
         let pipeline = &self.shared.pipeline;

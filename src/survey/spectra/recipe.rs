@@ -38,6 +38,10 @@ pub struct SpectraSource {
     /// Identifiers of another catalogue (Gaia's, say) for the spectra.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identifiers: Option<IdentifierTable>,
+    /// Whether spectra of one identifier in several files are exposures of one star, to be joined as those in
+    /// one file are; files are read twice then.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub join_files: bool,
     /// Header keywords, or columns of DESI's fibre map, that become columns of the observation file, in
     /// lower case.
     pub carry: Vec<String>,
@@ -178,6 +182,7 @@ impl Default for SpectraSource {
             least_coverage: 0.5,
             velocity: VelocityOptions::default(),
             identifiers: None,
+            join_files: false,
             carry: Vec::new(),
             line_spread: false,
             or_mask: false,

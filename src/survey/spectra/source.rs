@@ -15,6 +15,11 @@ use std::sync::Arc;
 
 /// Bytes of flux and errors of a chunk of the output.
 const CHUNK_BYTES: usize = 32 << 20;
+/// Bytes of the stars that are open because exposures are to follow in other files, and of a pixel of one:
+/// five sums for each of three arms.
+const OPEN_BYTES: usize = 256 << 20;
+const BYTES_OF_A_PIXEL: usize = 3 * 5 * 8;
+
 /// A preparation of spectra that is set up: the recipe is valid, and tables are in memory. Its readers share
 /// them.
 #[derive(Debug, Clone)]
@@ -35,6 +40,8 @@ pub(super) struct Shared {
     pub pipeline: Pipeline,
     pub velocities: Velocities,
     pub rows_per_chunk: usize,
+    /// Stars of several files that may be open at once.
+    pub most_open: usize,
 }
 
 impl SpectraPreparation {
@@ -63,12 +70,20 @@ impl SpectraPreparation {
             options,
             identifiers: Identifiers::read(source.identifiers.as_ref())?,
             rows_per_chunk: (CHUNK_BYTES / (8 * pipeline.grid().len())).clamp(16, 8192),
+            most_open: (OPEN_BYTES / (BYTES_OF_A_PIXEL * pipeline.grid().len())).clamp(16, 65_536),
             pipeline,
             velocities: Velocities::new(&source.velocity, &tables)?,
             source,
             recipe,
         };
         Ok(Self { shared: Arc::new(shared), tables })
+    }
+
+    /// The same with another limit to the stars of several files that are open at once.
+    #[cfg(test)]
+    pub(super) fn with_most_open(mut self, most_open: usize) -> Self {
+        Arc::get_mut(&mut self.shared).unwrap().most_open = most_open;
+        self
     }
 }
 
