@@ -86,7 +86,7 @@ impl SpectralEstimator {
                 .remedy("Leave the option out."));
         }
         let options: SpectrumFitOptions = request.options()?;
-        let fitter = SpectrumFitter::new(core.engine.clone(), core.templates.view(), options)?;
+        let fitter = SpectrumFitter::new(core.engine.clone(), core.templates.view(), options.clone())?;
         check_columns(&core.space().names, &fitter.nuisances())?;
         let groups = Groups::of(&core.card.grid);
         let own = read_options(&core);
@@ -370,7 +370,7 @@ impl SpectralEstimator {
             let errors: Vec<f64> = (0..n).map(|i| fits.covariance[[i, l + at, l + at]].sqrt()).collect();
             Some(velocities(other.square_of?, &fits.nuisances.column(at).to_vec(), &errors))
         });
-        let others = others.into_iter().map(|other| (other.name, other.unit.to_owned(), other.description));
+        let others = others.into_iter().map(|other| (other.name, other.unit, other.description));
         let parameters: Vec<(String, String, String)> = (0..l).map(describe).chain(others).collect();
         let values = ndarray::concatenate(Axis(1), &[fits.labels.view(), fits.nuisances.view()])
             .map_err(|error| Error::data("fitted parameters").found(error.to_string()).source(error))?;

@@ -2,7 +2,7 @@
 //! oracle.
 
 use super::pixel_checkpoints::PixelCheckpoints;
-use super::spectral_model::{SpectralModel, TrainingChoices};
+use super::spectral_model::{SpectralModel, TrainingChoices, WindowsOf};
 use crate::error::Result;
 use crate::package::TrainingContext;
 use crate::per_pixel::polynomial::train_polynomials_at;
@@ -120,5 +120,9 @@ impl TrainingChoices for TrainingOptions {
 
     fn n_parameters(&self, labels: &[String]) -> usize {
         self.n_parameters(labels.len())
+    }
+
+    fn windows_of(&self) -> WindowsOf {
+        self.windows_of.clone()
     }
 }

@@ -3,7 +3,7 @@
 
 use super::estimator::SpectralEstimator;
 use super::goodness::Goodness;
-use super::spectral_model::SpectralModel;
+use super::spectral_model::{SpectralModel, WindowsOf};
 use super::training::{ANGSTROM, fault_of_errors};
 use crate::error::{Error, Result};
 use crate::model::{Registry, check_grid};
@@ -80,6 +80,10 @@ pub struct PixelCard {
     /// What the family takes for granted that the training stars do not grant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<String>,
+    /// Windows of labels that act on no other pixel, as the training had them: fits need not be told, since the
+    /// flux of the others does not depend on the label.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub windows_of: WindowsOf,
     pub grid: Grid,
 }
 
@@ -245,6 +249,10 @@ impl<M: SpectralModel> Package for SpectralPackage<M> {
                 "  {:<10}{:<10}trained from {:.3} to {:.3}",
                 space.names[k], space.units[k], space.minimum[k], space.maximum[k]
             );
+            if let Some(windows) = card.windows_of.get(&space.names[k]) {
+                let each: Vec<String> = windows.iter().map(|[from, to]| format!("{from}–{to}")).collect();
+                let _ = writeln!(text, "{:22}acts at {} Å alone", "", each.join(", "));
+            }
             if let Some(errors) = card.label_errors.get(k) {
                 let ratio = errors.ratio.map_or_else(|| "spectra say little".into(), |ratio| format!("{ratio:.2} of the stated"));
                 let _ =
@@ -317,6 +325,7 @@ impl PixelCard {
             untrained: Vec::new(),
             label_errors: Vec::new(),
             doubts: Vec::new(),
+            windows_of: BTreeMap::new(),
             grid,
         }
     }

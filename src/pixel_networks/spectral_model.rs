@@ -11,9 +11,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use sha2::Sha256;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
+
+/// Windows of labels, from one wavelength to another (Å).
+pub type WindowsOf = BTreeMap<String, Vec<[f64; 2]>>;
 
 /// A family of models of spectra.
 pub trait SpectralModel: Debug + Clone + Send + Sync + 'static {
@@ -97,4 +101,9 @@ pub trait TrainingChoices: Debug + Clone + PartialEq + Default + Serialize + Des
 
     /// Numbers that the spectra have to fix at every pixel, for a model in these labels.
     fn n_parameters(&self, labels: &[String]) -> usize;
+
+    /// Windows (Å) of labels that act on the pixels within them alone.
+    fn windows_of(&self) -> WindowsOf {
+        WindowsOf::new()
+    }
 }
