@@ -13,6 +13,7 @@
 //! | `sample_checks`, `line_spread` | what a sample tells of a training before it begins |
 //! | `misfits` | single spectra of a training that its model does not describe |
 //! | `package` | the folder, and what commands know of it |
+//! | `on_device` | fits with everything on an accelerator |
 //! | `estimator`, `guide` | catalogues; starts of fits from another model |
 //! | `history` | losses of the iterations as a table |
 //! | `domain` | whether a star lies where the training had some |
@@ -32,6 +33,7 @@ mod joint_training;
 mod line_spread;
 mod misfits;
 mod networks;
+mod on_device;
 mod package;
 mod pixel_checkpoints;
 mod polynomials;
@@ -51,10 +53,11 @@ pub use estimator::{FLAGS, POOR_FIT_BEYOND};
 pub use goodness::Goodness;
 pub use history::read as read_history;
 pub use joint::JointOptions;
+pub use on_device::TensorModel;
 pub use package::{HISTORY_FILE, PIXELS_FILE, STARS_FILE};
 pub use package::{PixelCard, SpectralCore, SpectralPackage, spectral_core};
 pub use recipe::SpectraRecipe;
-pub use spectral_model::{SpectralModel, TrainingChoices};
+pub use spectral_model::{SpectralModel, TrainingChoices, WindowsOf};
 pub use training::{TrainedSpectra, train};
 
 use crate::per_pixel::{JointNetwork, PixelNetworks, PixelPolynomials};

@@ -80,8 +80,8 @@ pub struct PixelCard {
     /// What the family takes for granted that the training stars do not grant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<String>,
-    /// Windows of labels that act on no other pixel, as the training had them: fits need not be told, since the
-    /// flux of the others does not depend on the label.
+    /// Windows of labels that act on no other pixel, as the training had them: fits need not be told, since
+    /// the flux of the others does not depend on the label.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub windows_of: WindowsOf,
     pub grid: Grid,
@@ -130,6 +130,8 @@ impl SpectralCore {
 pub struct SpectralPackage<M> {
     pub model: M,
     pub core: Arc<SpectralCore>,
+    /// Where spectra are fitted, by families that can.
+    device: Device,
 }
 
 impl<M: SpectralModel> SpectralPackage<M> {
@@ -164,7 +166,12 @@ impl<M: SpectralModel> SpectralPackage<M> {
         }
         let sha256 = hash(&card, &model, &templates);
         let core = SpectralCore { kind: M::KIND, card, templates, shape: model.shape(), engine, sha256 };
-        Ok(Self { model, core: Arc::new(core) })
+        Ok(Self { model, core: Arc::new(core), device: Device::cpu() })
+    }
+
+    /// The same with fits on a device.
+    pub fn on(self, device: &Device) -> Self {
+        Self { device: device.clone(), ..self }
     }
 
     /// Writes the folder; `fill` may add to it.
@@ -214,7 +221,8 @@ impl<M: SpectralModel> Package for SpectralPackage<M> {
     }
 
     fn estimator(self: Arc<Self>, request: &Request) -> Result<Arc<dyn Estimator>> {
-        Ok(Arc::new(SpectralEstimator::new(self.core.clone(), request)?))
+        let on_device = |device: &Device| self.model.on_device(device);
+        Ok(Arc::new(SpectralEstimator::new(self.core.clone(), request, (&self.device, &on_device))?))
     }
 
     fn describe(&self) -> (String, Value) {
@@ -285,7 +293,7 @@ pub fn spectral_core(package: &dyn Package) -> Option<&SpectralCore> {
 impl<M: SpectralModel> Kind for SpectralPackage<M> {
     const KIND: &'static str = M::KIND;
 
-    fn load(directory: &Path, _effects: &Registry, _device: &Device) -> Result<Self> {
+    fn load(directory: &Path, _effects: &Registry, device: &Device) -> Result<Self> {
         let path = directory.join(DESCRIPTION_FILE);
         let text = std::fs::read_to_string(&path)
             .map_err(|error| Error::reading(&path, error).of_kind(crate::error::ErrorKind::Model))?;
@@ -302,7 +310,7 @@ impl<M: SpectralModel> Kind for SpectralPackage<M> {
         }
         let model = M::read(&directory.join(M::FILE))?;
         let templates = read_labels(&directory.join(TEMPLATES_FILE), model.engine().space())?;
-        Self::new(card, model, templates).map_err(|error| error.within(directory.display()))
+        Ok(Self::new(card, model, templates).map_err(|error| error.within(directory.display()))?.on(device))
     }
 }
 

@@ -3,10 +3,12 @@
 //! named tensors and learned from spectra with labels and a gradient library ([`TrainingSet`]). All else is
 //! the same for all of them: folders, recipes, fits, flags, the cheat test.
 
+use super::on_device::TensorModel;
 use crate::error::Result;
 use crate::package::TrainingContext;
 use crate::per_pixel::PixelModel;
 use crate::per_pixel::train::{Training, TrainingSet};
+use crate::tensor::Device;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -35,6 +37,11 @@ pub trait SpectralModel: Debug + Clone + Send + Sync + 'static {
 
     /// What evaluates it.
     fn engine(&self) -> Arc<dyn PixelModel>;
+
+    /// The model as tensors on a device; none of families that are evaluated on the processor only.
+    fn on_device(&self, _device: &Device) -> Option<Box<dyn TensorModel>> {
+        None
+    }
 
     /// Writes its tensors.
     ///

@@ -32,7 +32,7 @@ mod windows;
 mod windows_tests;
 
 pub use nuisances::{Nuisance, Velocity, is_beside_labels};
-pub use options::SpectrumFitOptions;
+pub use options::{SpectrumEngine, SpectrumFitOptions};
 
 use super::engine::PixelModel;
 use super::engine::whole_blocks;

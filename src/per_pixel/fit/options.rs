@@ -7,6 +7,19 @@ use std::collections::BTreeMap;
 /// Most terms of a continuum.
 const MOST_TERMS: usize = 20;
 
+/// Where fits are computed, as options name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SpectrumEngine {
+    /// `device` on an accelerator, `processor` elsewhere.
+    #[default]
+    Auto,
+    /// [`super::SpectrumFitter`], on all threads.
+    Processor,
+    /// Tensors on the device of `--device`, for networks per pixel and fits of labels alone.
+    Device,
+}
+
 /// How spectra are fitted (TOML; unknown keys are errors).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -37,6 +50,10 @@ pub struct SpectrumFitOptions {
     pub broadening: bool,
     /// Largest standard deviation of it, km/s.
     pub largest_broadening: f64,
+    /// Where they are fitted. A [`super::SpectrumFitter`] is the processor's, whatever this is.
+    pub engine: SpectrumEngine,
+    /// Memory, in GiB, that a batch of spectra on an accelerator may take.
+    pub device_memory: f64,
     /// Windows (Å) of labels that are measured from these alone, by label; outside of them such a label is
     /// another parameter. Others are measured from all pixels. Written only where there are some.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -58,6 +75,8 @@ impl Default for SpectrumFitOptions {
             limb_darkening: 0.6,
             broadening: false,
             largest_broadening: 100.0,
+            engine: SpectrumEngine::Auto,
+            device_memory: 4.0,
             windows_of: BTreeMap::new(),
         }
     }
@@ -107,6 +126,9 @@ impl SpectrumFitOptions {
         }
         if self.continuum_terms > MOST_TERMS {
             return fault("continuum_terms", self.continuum_terms.to_string(), &format!("0 to {MOST_TERMS}"));
+        }
+        if !(self.device_memory > 0.0 && self.device_memory <= 1e6) {
+            return fault("device_memory", self.device_memory.to_string(), "a positive number of GiB");
         }
         for (label, windows) in &self.windows_of {
             let option = format!("windows_of.{label}");

@@ -1,9 +1,9 @@
 //! Labels that are measured from their own windows alone.
 //!
-//! A label with windows is two parameters of a fit: its value within them, which is the label, and another one
-//! outside, which takes up what the lines there say of it. All are fitted together to all pixels, so that every
-//! pixel counts once, other labels are told by all of them, and errors are those of a likelihood: no pixel
-//! outside of its windows says anything of the label, but through the other labels.
+//! A label with windows is two parameters of a fit: its value within them, which is the label, and another
+//! one outside, which takes up what the lines there say of it. All are fitted together to all pixels, so that
+//! every pixel counts once, other labels are told by all of them, and errors are those of a likelihood: no
+//! pixel outside of its windows says anything of the label, but through the other labels.
 
 use crate::error::{Error, Result};
 use crate::per_pixel::engine::{PixelModel, evaluate_all, whole_blocks};
@@ -22,8 +22,8 @@ const OUTSIDE: &str = "_outside";
 const LEAST_EFFECT: f64 = 1e-4;
 /// Templates that are looked at together.
 const CHUNK: usize = 16;
-/// What is known of a value beforehand that nothing tells, in inverse squares of the label's range: enough for
-/// equations that have a solution, and a ten thousandth of what a label that is known to its range has.
+/// What is known of a value beforehand that nothing tells, in inverse squares of the label's range: enough
+/// for equations that have a solution, and a ten thousandth of what a label that is known to its range has.
 const HARDLY: f64 = 1e-4;
 
 /// Whether a catalogue's column is that of a label outside of its windows.
@@ -43,8 +43,8 @@ impl Windows {
     /// Those that the options ask for; `ends` pixels at either end take no part in fits. `None` of none.
     ///
     /// # Errors
-    /// `Usage` for a label that the model has not, a window without a pixel, and windows in which the flux does
-    /// not depend on their label, at any of the templates `[T, L]` (in the labels' units).
+    /// `Usage` for a label that the model has not, a window without a pixel, and windows in which the flux
+    /// does not depend on their label, at any of the templates `[T, L]` (in the labels' units).
     pub fn new(
         of: &BTreeMap<String, Vec<[f64; 2]>>,
         model: &dyn PixelModel,
@@ -65,11 +65,14 @@ impl Windows {
             };
             let mut is_within = vec![false; w];
             for [from, to] in windows {
+                // Pixels at the ends too: shifted and broadened spectra are made of them.
                 let is_in = |i: &usize| wavelength.get(*i).is_some_and(|at| (*from..=*to).contains(at));
-                let pixels: Vec<usize> = (ends..w.saturating_sub(ends)).filter(is_in).collect();
-                if pixels.is_empty() {
+                let pixels: Vec<usize> = (0..w).filter(is_in).collect();
+                if !pixels.iter().any(|i| (ends..w.saturating_sub(ends)).contains(i)) {
                     let range = match wavelength.get(ends..w.saturating_sub(ends)) {
-                        Some([first, .., last]) => format!("pixels that take part in fits, which are from {first:.2} to {last:.2} Å"),
+                        Some([first, .., last]) => {
+                            format!("pixels that take part in fits, which are from {first:.2} to {last:.2} Å")
+                        }
                         _ => "a model with wavelengths".into(),
                     };
                     return Err(Error::usage(place)
@@ -113,9 +116,9 @@ impl Windows {
         self.of_label.iter().filter(move |(_, is_within)| has_none(is_within)).map(|(k, _)| *k)
     }
 
-    /// What is known beforehand of `n` parameters, of which the first are labels (and their values outside): next
-    /// to nothing of those that pixels may not tell. Inverse variances of scaled values, about the middle of the
-    /// range.
+    /// What is known beforehand of `n` parameters, of which the first are labels (and their values outside):
+    /// next to nothing of those that pixels may not tell. Inverse variances of scaled values, about the
+    /// middle of the range.
     pub fn hardly_known(&self, n_labels: usize, n: usize, weight: &[Strip]) -> Vec<f64> {
         let mut known = vec![0.0; n];
         known[n_labels..].fill(HARDLY);

@@ -23,11 +23,7 @@ type WindowsOf = BTreeMap<String, Vec<[f64; 2]>>;
 
 /// Pixels are at 5000, 5001, … Å.
 fn windows_of() -> WindowsOf {
-    [
-        ("label1".to_owned(), vec![[5005.0, 5019.5], [5050.0, 5060.0]]),
-        ("label3".to_owned(), vec![[5015.0, 5040.0]]),
-    ]
-    .into()
+    [("label1".to_owned(), vec![[5005.0, 5019.5], [5050.0, 5060.0]]), ("label3".to_owned(), vec![[5015.0, 5040.0]])].into()
 }
 
 fn is_within(label: usize, pixel: usize) -> bool {
@@ -66,11 +62,12 @@ fn noisy(clean: &Array2<f64>, ratio: f64, seed: u64) -> Array2<f32> {
     })
 }
 
-/// Of estimates against the truth in units of their errors: MAD-σ and median, of stars at no bound.
-fn pull(fits: &SpectrumFits, truth: ArrayView2<f64>, k: usize) -> [f64; 2] {
+/// Of estimates against the truth in units of their errors: MAD-σ and median, of stars at no bound, which are
+/// to be this share of all.
+fn pull(fits: &SpectrumFits, truth: ArrayView2<f64>, k: usize, share: f64) -> [f64; 2] {
     let value = |i: usize| (fits.labels[[i, k]] - truth[[i, k]]) / fits.covariance[[i, k, k]].sqrt();
     let all: Vec<f64> = (0..truth.nrows()).filter(|&i| !fits.at_bound[i]).map(value).collect();
-    assert!(all.len() > truth.nrows() * 8 / 10, "{} of {}", all.len(), truth.nrows());
+    assert!(all.len() as f64 > share * truth.nrows() as f64, "{} of {}", all.len(), truth.nrows());
     [robust_scatter(&all), median(&all)]
 }
 
@@ -118,8 +115,8 @@ fn pulls_with_windows_are_those_of_normal_noise() {
         let fits = fitter(&networks, windows_of()).fit(flux.view(), weight.view()).unwrap();
         let without = fitter(&networks, WindowsOf::new()).fit(flux.view(), weight.view()).unwrap();
         assert!(fits.endings.iter().filter(|ending| **ending != Ending::Converged).count() < 8);
-        let found: Vec<[f64; 2]> = (0..L).map(|k| pull(&fits, truth.view(), k)).collect();
-        let control: Vec<[f64; 2]> = (0..L).map(|k| pull(&without, truth.view(), k)).collect();
+        let found: Vec<[f64; 2]> = (0..L).map(|k| pull(&fits, truth.view(), k, 0.8)).collect();
+        let control: Vec<[f64; 2]> = (0..L).map(|k| pull(&without, truth.view(), k, 0.8)).collect();
         let outside = |at: usize, label: usize, shift: f64| {
             let truth = |i: usize| of_outside[[i, label]] + shift * networks.space.width(label);
             let value = |i: usize| (fits.nuisances[[i, at]] - truth(i)) / fits.covariance[[i, L + at, L + at]].sqrt();
@@ -244,7 +241,8 @@ struct WrongLines {
     wrong: Array2<f64>,
 }
 
-/// The position of an element's label, and windows around its strongest lines: so many pixels that the flux goes with most.
+/// The position of an element's label, and windows around its strongest lines: so many pixels that the flux
+/// goes with most.
 fn windows_around(list: &LineList, label: usize, n: usize) -> Vec<[f64; 2]> {
     let population = Population::default();
     let (_, gradient) = Synthesis::new(list).flux_and_gradient(population.labels(50).view());
@@ -267,7 +265,9 @@ impl WrongLines {
             wavelength: list.wavelength(),
             validation: all.select(&(0..100).collect::<Vec<_>>()),
             spectra: all,
-            library: Some(synthesis.library(population.references(crate::simulate::line_list::References::Scattered, 101).view())),
+            library: Some(
+                synthesis.library(population.references(crate::simulate::line_list::References::Scattered, 101).view()),
+            ),
         };
         let model = train_polynomials(&set, &PolynomialOptions::default(), &Checkpoint::default(), &|_, _| Ok(())).unwrap().model;
         let stars = labels.slice(s![1500.., ..]).to_owned();
@@ -277,12 +277,13 @@ impl WrongLines {
         Self { list, engine: Arc::new(PolynomialEngine::new(&model)), templates, labels: stars, right, wrong }
     }
 
-    /// MAD-σ and median of the pulls of all labels with and without windows, and the median errors, of spectra of S/N 100
-    /// whose lines are right in these windows alone.
+    /// MAD-σ and median of the pulls of all labels with and without windows, and the median errors, of
+    /// spectra of S/N 100 whose lines are right in these windows alone.
     fn judge(&self, windows_of: &WindowsOf) -> [(Vec<[f64; 2]>, Vec<f64>); 2] {
         let wavelength = self.list.wavelength();
         let is_right = |pixel: usize| windows_of.values().flatten().any(|[from, to]| (*from..=*to).contains(&wavelength[pixel]));
-        let clean = Array2::from_shape_fn(self.right.dim(), |(i, w)| if is_right(w) { self.right[[i, w]] } else { self.wrong[[i, w]] });
+        let clean =
+            Array2::from_shape_fn(self.right.dim(), |(i, w)| if is_right(w) { self.right[[i, w]] } else { self.wrong[[i, w]] });
         let flux = noisy(&clean, 100.0, 7);
         let weight = Array2::from_elem(flux.dim(), 1e4_f32);
         [windows_of.clone(), WindowsOf::new()].map(|windows_of| {
@@ -291,21 +292,26 @@ impl WrongLines {
             let fits = fitter.fit(flux.view(), weight.view()).unwrap();
             let errors = fits.errors();
             let l = LABELS.len();
-            ((0..l).map(|k| pull(&fits, self.labels.view(), k)).collect(), (0..l).map(|k| median(&errors.column(k).to_vec())).collect())
+            (
+                (0..l).map(|k| pull(&fits, self.labels.view(), k, 0.3)).collect(),
+                (0..l).map(|k| median(&errors.column(k).to_vec())).collect(),
+            )
         })
     }
 }
 
 #[test]
 fn lines_that_are_wrong_elsewhere_do_not_bias_a_label_with_windows() {
-    let stars = WrongLines::new(120, 400, 0.1);
-    for element in ["mg_fe", "ti_fe"] {
-        let k = LABELS.iter().position(|(name, _)| *name == element).unwrap();
+    let stars = WrongLines::new(300, 400, 0.1);
+    let mut sums = [0.0; 2];
+    for (k, (element, _)) in LABELS.iter().enumerate().skip(4) {
         let windows = windows_around(&stars.list, k, 12);
-        let [(with, _), (without, _)] = stars.judge(&[(element.to_owned(), windows)].into());
+        let [(with, _), (without, _)] = stars.judge(&[((*element).to_owned(), windows)].into());
         println!("{element}: {:.2?}, without windows {:.2?}", with[k], without[k]);
-        assert!(with[k][1].abs() < 0.5 * without[k][1].abs() && without[k][1].abs() > 2.0, "{element}: {:.2?} {:.2?}", with[k], without[k]);
+        sums.iter_mut().zip([with, without]).for_each(|(sum, found)| *sum += found[k][1].abs() / 11.0);
     }
+    println!("mean of the absolute medians: {sums:.2?}");
+    assert!(sums[0] < 0.7 * sums[1] && sums[1] > 1.0, "{sums:.2?}");
 }
 
 #[test]
@@ -323,7 +329,10 @@ fn windows_in_figures() {
     }
     let [(with, errors), (without, before)] = stars.judge(&all(12));
     for (k, (name, _)) in LABELS.iter().enumerate() {
-        println!("all eleven, {name}: {:.2?} with, {:.2?} without; errors {:.4} {:.4}", with[k], without[k], errors[k], before[k]);
+        println!(
+            "all eleven, {name}: {:.2?} with, {:.2?} without; errors {:.4} {:.4}",
+            with[k], without[k], errors[k], before[k]
+        );
     }
     // Times: networks of 20 neurons that are the truth, 5000 pixels, 15 labels, of which eleven have windows.
     let networks = random_networks(15, &[20], Activation::Tanh, 5000);
@@ -342,7 +351,11 @@ fn windows_in_figures() {
             let start = std::time::Instant::now();
             let fits = pool.install(|| fitter.fit(flux.view(), weight.view()).unwrap());
             let evaluations: usize = fits.n_iterations.iter().map(|n| n + 1).sum();
-            println!("{n} labels with windows: {:.0} µs a star, {} evaluations", start.elapsed().as_secs_f64() / 200.0 * 1e6, evaluations as f64 / 200.0);
+            println!(
+                "{n} labels with windows: {:.0} µs a star, {} evaluations",
+                start.elapsed().as_secs_f64() / 200.0 * 1e6,
+                evaluations as f64 / 200.0
+            );
         }
     }
 }
