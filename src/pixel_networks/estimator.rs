@@ -4,7 +4,7 @@ use super::domain::Domain;
 use super::goodness::Fitted;
 use super::guide::LabelGuide;
 use super::line_spread::fault_of_line_spread;
-use super::on_device::{DeviceFitter, TensorModel};
+use super::on_device::{DeviceFitter, MakeTensors};
 use super::package::SpectralCore;
 use crate::catalogue::flags::{Flag, description};
 use crate::catalogue::{CatalogueColumns, Estimates};
@@ -82,11 +82,7 @@ pub(super) struct SpectralEstimator {
 
 impl SpectralEstimator {
     /// On a device, with what makes tensors of the model there, where its family has them.
-    pub fn new(
-        core: Arc<SpectralCore>,
-        request: &Request,
-        (device, tensors): (&Device, &dyn Fn(&Device) -> Option<Box<dyn TensorModel>>),
-    ) -> Result<Self> {
+    pub fn new(core: Arc<SpectralCore>, request: &Request, (device, tensors): (&Device, &MakeTensors<'_>)) -> Result<Self> {
         // There is no prior to be left out: --likelihood-only is what is done anyway. Zero points are refused
         // by whom reads the fluxes.
         let is_had = |choice: &&str| ["--likelihood-only", "--zero-points", "--start-from"].contains(choice);

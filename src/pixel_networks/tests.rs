@@ -170,8 +170,10 @@ fn labels_with_windows_are_fitted_from_files() {
     let [before, within, outside] =
         [(&plain, "feh_error"), (&feh, "feh_error"), (&feh, "feh_outside_error")].map(|(table, name)| column(table, name));
     let all = (0..200).filter(|star| *star != 3);
-    let is_less = |star: &usize| within[*star] > before[*star] && outside[*star] > 0.0;
-    assert!(all.clone().filter(is_less).count() > 190, "{within:?} {before:?}");
+    // Four labels where fifteen are at work: fits end elsewhere, where the derivatives are others.
+    let [before, within] = [before, within].map(|errors| all.clone().map(|star| errors[star]).collect::<Vec<f64>>());
+    assert!(crate::statistics::median(&within) > crate::statistics::median(&before), "{within:?} {before:?}");
+    assert!(all.clone().all(|star| outside[star] > 0.0), "{outside:?}");
     let [degrees, fewer] = [&plain, &feh].map(|table| column(table, "n_dof"));
     assert!(all.clone().all(|star| degrees[star] == fewer[star] + 1.0) && column(&feh, "feh")[3].is_nan());
     assert!(feh.column("covariance_triu").unwrap().schema.description.contains("feh, feh_outside"));

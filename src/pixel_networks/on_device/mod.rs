@@ -45,6 +45,9 @@ pub trait TensorModel: Send + Sync {
     fn numbers_per_star(&self) -> usize;
 }
 
+/// Makes tensors of a model on a device; none of a family that is evaluated on the processor only.
+pub(super) type MakeTensors<'a> = dyn Fn(&Device) -> Option<Box<dyn TensorModel>> + 'a;
+
 /// Fits spectra on a device.
 pub(super) struct DeviceFitter {
     model: Box<dyn TensorModel>,
