@@ -220,7 +220,7 @@ fn fits_of_spectra_are_those_of_the_processor() {
         let estimator = Arc::new(package).estimator(&request).unwrap();
         let observations = Observations::from_table(table.clone(), &estimator.read_options()).unwrap();
         // The first time with the compilation of kernels.
-        let mut timed = || {
+        let timed = || {
             let start = Instant::now();
             let found = estimator.estimate(&observations, &|_| Ok(())).unwrap();
             println!("{engine}: {:.3} ms a star", start.elapsed().as_secs_f64() / N_STARS as f64 * 1e3);
