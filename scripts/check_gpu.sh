@@ -66,7 +66,7 @@ measure() {
         nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || true
     fi
     export PHOTOSPHERE_MODEL=models/xp-simulated PHOTOSPHERE_TEST_DEVICE=${devices[0]} RUST_BACKTRACE=1
-    for name in operations flux optima; do
+    for name in operations flux optima spectra; do
         step "$name" "$folder/gpu" --ignored --nocapture "$name"
     done
     for device in "${devices[@]}"; do

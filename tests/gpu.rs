@@ -3,14 +3,21 @@
 //! names another device; with `cpu` the same paths run in single precision on the processor, as a check of
 //! these tests (`scripts/check_gpu.sh --cpu`).
 
+use ndarray::Array2;
 use photosphere::infer::{Engine, FitOptions, fit, flags, read_options};
 use photosphere::model::Registry;
-use photosphere::observations::Observations;
+use photosphere::observations::{Grid, Observations};
 use photosphere::optimise::{LevenbergMarquardt, Method};
+use photosphere::package::{Package, Request};
+use photosphere::per_pixel::{Activation, Architecture, LabelSpace, LabelledSpectra, NetworkEngine, PixelNetworks, emulate};
+use photosphere::pixel_networks::{PixelCard, PixelPackage};
+use photosphere::simulate::line_list::{LABELS, LineList};
 use photosphere::simulate::{SurveyConfig, simulate};
+use photosphere::spectrum::Medium;
 use photosphere::tensor::{Device, Factor, Precision, Tensor, matmul, to_f64};
 use photosphere::train::TrainedModel;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 const N_STARS: usize = 2000;
@@ -169,4 +176,76 @@ fn optima_and_covariances_are_those_of_the_processor() {
     println!("largest relative difference of an error: {largest:.1e}");
     // 1.3e-3 on the processor in single precision, of stars with E near zero.
     assert!(largest < 3e-3);
+}
+
+/// Fits of spectra by networks per pixel that are the truth: 20 neurons, 15 labels, 1000 pixels.
+#[test]
+#[ignore = "needs an accelerator"]
+fn fits_of_spectra_are_those_of_the_processor() {
+    const W: usize = 1000;
+    let list = LineList { n_pixels: W, ..LineList::default() };
+    let random = |n: usize, seed: f64| (0..n).map(move |i| 2.0 * ((seed * (i as f64 + 0.5)).sin() * 1e4).fract().abs() - 1.0);
+    let [names, units] = [LABELS.map(|label| label.0.to_owned()), LABELS.map(|label| label.1.to_owned())];
+    let l = names.len();
+    let space = LabelSpace::new(names.to_vec(), units.to_vec(), vec![0.0; l], vec![1.0; l]).unwrap();
+    let architecture = Architecture::new(l, &[20], Activation::Tanh).unwrap();
+    let n_parameters = architecture.n_parameters();
+    let parameters: Vec<f32> = random(W * n_parameters, 0.7).map(|x| 0.3 * x as f32).collect();
+    let parameters = Array2::from_shape_vec((W, n_parameters), parameters).unwrap();
+    let networks = PixelNetworks::new(space.clone(), list.wavelength(), architecture, parameters).unwrap();
+    let within = |n: usize, seed: f64| {
+        let scaled = Array2::from_shape_vec((n, l), random(n * l, seed).map(|x| 0.3 * x).collect()).unwrap();
+        space.unscale(scaled.view())
+    };
+    let (labels, templates) = (within(N_STARS, 1.3), within(100, 1.7));
+    let mut flux = emulate(&NetworkEngine::new(&networks), labels.view());
+    // Noise of S/N 100: sums of four numbers of variance a third.
+    let noises: Vec<f64> = random(4 * N_STARS * W, 2.3).collect();
+    flux.iter_mut().zip(noises.chunks(4)).for_each(|(flux, four)| *flux += (0.00866 * four.iter().sum::<f64>()) as f32);
+    let inverse_variance = Array2::from_elem(flux.dim(), 1e4);
+    let spectra = LabelledSpectra { labels, label_errors: None, flux, inverse_variance };
+    let table = list.observations(&spectra, 1, false).unwrap();
+    let wavelength: Vec<f64> = list.wavelength().iter().map(|angstrom| angstrom / 10.0).collect();
+    let mut grid = Grid::new(wavelength, (0..W).map(|pixel| format!("pixel_{pixel}")).collect()).unwrap();
+    grid.medium = Some(Medium::Vacuum);
+    let card = PixelCard::of_grid::<PixelNetworks>(grid);
+    // To the last digits, as above.
+    let folder = std::env::temp_dir().join(format!("photosphere-gpu-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let fit = |engine: &str, device: &Device| {
+        let config = folder.join(format!("{engine}.toml"));
+        std::fs::write(&config, format!("engine = \"{engine}\"\ntolerance = 1e-8\n")).unwrap();
+        let request = Request { config: Some(config), ..Request::default() };
+        let package = PixelPackage::new(card.clone(), networks.clone(), templates.clone()).unwrap().on(device);
+        let estimator = Arc::new(package).estimator(&request).unwrap();
+        let observations = Observations::from_table(table.clone(), &estimator.read_options()).unwrap();
+        // The first time with the compilation of kernels.
+        let timed = || {
+            let start = Instant::now();
+            let found = estimator.estimate(&observations, &|_| Ok(())).unwrap();
+            println!("{engine}: {:.3} ms a star", start.elapsed().as_secs_f64() / N_STARS as f64 * 1e3);
+            found
+        };
+        timed();
+        timed()
+    };
+    let (expected, found) = (fit("processor", &Device::cpu()), fit("device", &tested()));
+    std::fs::remove_dir_all(&folder).unwrap();
+    let (mut shifts, mut errors) = (Vec::new(), Vec::new());
+    for (k, (name, _)) in LABELS.iter().enumerate() {
+        let column = |table: &photosphere::table::Table| table.column(&format!("{name}_error")).unwrap().to_f64().unwrap();
+        let (of_expected, of_found) = (column(&expected.table), column(&found.table));
+        let usual = flags::NOT_CONVERGED | flags::NOT_FITTED | flags::AT_LIMIT;
+        for star in (0..N_STARS).filter(|&star| (expected.flags[star] | found.flags[star]) & usual == 0) {
+            shifts.push((found.values[[star, k]] - expected.values[[star, k]]).abs() / of_expected[star]);
+            errors.push((of_found[star] / of_expected[star] - 1.0).abs());
+        }
+    }
+    assert!(shifts.len() > N_STARS * l / 2, "{}", shifts.len());
+    shifts.sort_by(f64::total_cmp);
+    errors.sort_by(f64::total_cmp);
+    let at = |values: &[f64], part: f64| values[(part * (values.len() - 1) as f64) as usize];
+    let (middle, most, of_errors) = (at(&shifts, 0.5), at(&shifts, 0.99), at(&errors, 0.99));
+    println!("shift in sigma: median {middle:.1e}, 99 % {most:.1e}; errors 99 % {of_errors:.1e}");
+    assert!(most < 1e-3 && of_errors < 1e-3);
 }

@@ -57,7 +57,7 @@ pub use activation::Activation;
 pub use diagnosis::{Fidelity, Response, gradient_fidelity, gradient_fidelity_of, largest_error, responses};
 pub use engine::{PixelModel, emulate, evaluate_all};
 pub use family::Family;
-pub use fit::{Ending, Nuisance, SpectrumFitOptions, SpectrumFits, SpectrumFitter, Velocity, is_beside_labels};
+pub use fit::{Ending, Nuisance, SpectrumEngine, SpectrumFitOptions, SpectrumFits, SpectrumFitter, Velocity, is_beside_labels};
 pub use joint::{DenseLayer, JointEngine, JointNetwork};
 pub use labels::{LabelSpace, canonical_name, is_abundance_ratio};
 pub use library::GradientLibrary;

@@ -4,6 +4,7 @@ use super::domain::Domain;
 use super::goodness::Fitted;
 use super::guide::LabelGuide;
 use super::line_spread::fault_of_line_spread;
+use super::on_device::{DeviceFitter, MakeTensors};
 use super::package::SpectralCore;
 use crate::catalogue::flags::{Flag, description};
 use crate::catalogue::{CatalogueColumns, Estimates};
@@ -11,11 +12,14 @@ use crate::error::{Error, Result};
 use crate::infer::{flags, is_poor};
 use crate::observations::{Observations, PURE_NUMBER, ReadOptions, columns, input_flag};
 use crate::package::{Estimated, Estimator, FitStage, Reached, Request};
-use crate::per_pixel::{Ending, Nuisance, SpectrumFitOptions, SpectrumFits, SpectrumFitter, Velocity, canonical_name};
+use crate::per_pixel::{
+    Ending, Nuisance, SpectrumEngine, SpectrumFitOptions, SpectrumFits, SpectrumFitter, Velocity, canonical_name,
+};
 use crate::quantity::Facts;
 use crate::residuals::{Groups, MAGNITUDE, Mark, Products, Responses, packed};
 use crate::statistics::median;
 use crate::table::{Column, ColumnSchema, Values};
+use crate::tensor::Device;
 use crate::warning::warn_once;
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
@@ -68,6 +72,8 @@ pub(super) struct SpectralEstimator {
     core: Arc<SpectralCore>,
     options: SpectrumFitOptions,
     fitter: SpectrumFitter,
+    /// Where fits are not the processor's.
+    on_device: Option<DeviceFitter>,
     /// Blocks of pixels whose residuals are judged together.
     groups: Groups,
     guide: Option<LabelGuide>,
@@ -75,7 +81,8 @@ pub(super) struct SpectralEstimator {
 }
 
 impl SpectralEstimator {
-    pub fn new(core: Arc<SpectralCore>, request: &Request) -> Result<Self> {
+    /// On a device, with what makes tensors of the model there, where its family has them.
+    pub fn new(core: Arc<SpectralCore>, request: &Request, (device, tensors): (&Device, &MakeTensors<'_>)) -> Result<Self> {
         // There is no prior to be left out: --likelihood-only is what is done anyway. Zero points are refused
         // by whom reads the fluxes.
         let is_had = |choice: &&str| ["--likelihood-only", "--zero-points", "--start-from"].contains(choice);
@@ -86,8 +93,26 @@ impl SpectralEstimator {
                 .remedy("Leave the option out."));
         }
         let options: SpectrumFitOptions = request.options()?;
-        let fitter = SpectrumFitter::new(core.engine.clone(), core.templates.view(), options)?;
+        let fitter = SpectrumFitter::new(core.engine.clone(), core.templates.view(), options.clone())?;
         check_columns(&core.space().names, &fitter.nuisances())?;
+        let is_on_device = match options.engine {
+            SpectrumEngine::Auto => !device.is_cpu(),
+            engine => engine == SpectrumEngine::Device,
+        };
+        let on_device = match is_on_device.then(|| tensors(device)) {
+            None => None,
+            Some(Some(model)) => Some(DeviceFitter::new(model, core.engine.as_ref(), core.templates.view(), &options)?),
+            Some(None) => {
+                return Err(Error::usage(if device.is_cpu() {
+                    "fit option engine".into()
+                } else {
+                    format!("--device {device}")
+                })
+                .found(format!("it with a model of the kind '{}', which is fitted on the processor", core.kind))
+                .expected("pixel_networks")
+                .remedy("Leave --device out, or write `engine = \"processor\"` in the options of the fit."));
+            }
+        };
         let groups = Groups::of(&core.card.grid);
         let own = read_options(&core);
         let guide = request.start_from.as_ref().map(|from| LabelGuide::new(from, &core, &own)).transpose()?;
@@ -99,7 +124,7 @@ impl SpectralEstimator {
             ));
         }
         let domain = Domain::of(core.space(), core.templates.view());
-        Ok(Self { core, options, fitter, groups, guide, domain })
+        Ok(Self { core, options, fitter, on_device, groups, guide, domain })
     }
 }
 
@@ -264,13 +289,19 @@ impl Estimator for SpectralEstimator {
         }
         let mut weight = inverse_variance(observations);
         self.without_model(weight.ncols()).for_each(|pixel| weight.column_mut(pixel).fill(0.0));
-        let fits = match &self.guide {
+        let starts = match &self.guide {
             Some(guide) => {
                 let starts = guide.starts(observations)?;
                 reached(FitStage::Start)?;
-                self.fitter.fit_from(observations.flux.view(), weight.view(), starts.view())?
+                Some(starts)
             }
-            None => self.fitter.fit(observations.flux.view(), weight.view())?,
+            None => None,
+        };
+        let (flux, weights) = (observations.flux.view(), weight.view());
+        let fits = match (&self.on_device, &starts) {
+            (Some(on_device), _) => on_device.fit(flux, weights, starts.as_ref().map(Array2::view), &self.fitter)?,
+            (None, Some(starts)) => self.fitter.fit_from(flux, weights, starts.view())?,
+            (None, None) => self.fitter.fit(flux, weights)?,
         };
         reached(FitStage::Optimum { n_evaluations: fits.n_iterations.iter().map(|n| *n as u64 + 1).sum() })?;
         let mut residuals = self.residuals(observations, weight.view(), &fits);
@@ -370,7 +401,7 @@ impl SpectralEstimator {
             let errors: Vec<f64> = (0..n).map(|i| fits.covariance[[i, l + at, l + at]].sqrt()).collect();
             Some(velocities(other.square_of?, &fits.nuisances.column(at).to_vec(), &errors))
         });
-        let others = others.into_iter().map(|other| (other.name, other.unit.to_owned(), other.description));
+        let others = others.into_iter().map(|other| (other.name, other.unit, other.description));
         let parameters: Vec<(String, String, String)> = (0..l).map(describe).chain(others).collect();
         let values = ndarray::concatenate(Axis(1), &[fits.labels.view(), fits.nuisances.view()])
             .map_err(|error| Error::data("fitted parameters").found(error.to_string()).source(error))?;

@@ -13,6 +13,7 @@
 //! | `sample_checks`, `line_spread` | what a sample tells of a training before it begins |
 //! | `misfits` | single spectra of a training that its model does not describe |
 //! | `package` | the folder, and what commands know of it |
+//! | `on_device` | fits with everything on an accelerator |
 //! | `estimator`, `guide` | catalogues; starts of fits from another model |
 //! | `import` | models that were trained elsewhere |
 //! | `history` | losses of the iterations as a table |
@@ -34,6 +35,7 @@ mod joint_training;
 mod line_spread;
 mod misfits;
 mod networks;
+mod on_device;
 mod package;
 mod pixel_checkpoints;
 mod polynomials;
@@ -54,10 +56,11 @@ pub use goodness::Goodness;
 pub use history::read as read_history;
 pub use import::{Import, import, labels_of as import_labels};
 pub use joint::JointOptions;
+pub use on_device::TensorModel;
 pub use package::{HISTORY_FILE, PIXELS_FILE, STARS_FILE};
 pub use package::{PixelCard, SpectralCore, SpectralPackage, spectral_core};
 pub use recipe::SpectraRecipe;
-pub use spectral_model::{SpectralModel, TrainingChoices};
+pub use spectral_model::{SpectralModel, TrainingChoices, WindowsOf};
 pub use training::{TrainedSpectra, train};
 
 use crate::per_pixel::{JointNetwork, PixelNetworks, PixelPolynomials};

@@ -1,13 +1,15 @@
 //! Networks per pixel as a family of models of spectra: checkpoints by the pixel, and the polynomial as their
 //! oracle.
 
+use super::on_device::{TensorModel, TensorNetworks};
 use super::pixel_checkpoints::PixelCheckpoints;
-use super::spectral_model::{SpectralModel, TrainingChoices};
+use super::spectral_model::{SpectralModel, TrainingChoices, WindowsOf};
 use crate::error::Result;
 use crate::package::TrainingContext;
 use crate::per_pixel::polynomial::train_polynomials_at;
 use crate::per_pixel::train::{PixelResult, Training, TrainingOptions, TrainingSet, train};
 use crate::per_pixel::{NetworkEngine, PixelModel, PixelNetworks, PolynomialOptions};
+use crate::tensor::Device;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -27,6 +29,10 @@ impl SpectralModel for PixelNetworks {
 
     fn engine(&self) -> Arc<dyn PixelModel> {
         Arc::new(NetworkEngine::new(self))
+    }
+
+    fn on_device(&self, device: &Device) -> Option<Box<dyn TensorModel>> {
+        Some(Box::new(TensorNetworks::new(self, device)))
     }
 
     fn write(&self, path: &Path, overwrite: bool) -> Result<()> {
@@ -120,5 +126,9 @@ impl TrainingChoices for TrainingOptions {
 
     fn n_parameters(&self, labels: &[String]) -> usize {
         self.n_parameters(labels.len())
+    }
+
+    fn windows_of(&self) -> WindowsOf {
+        self.windows_of.clone()
     }
 }

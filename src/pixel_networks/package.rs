@@ -3,7 +3,7 @@
 
 use super::estimator::SpectralEstimator;
 use super::goodness::Goodness;
-use super::spectral_model::SpectralModel;
+use super::spectral_model::{SpectralModel, WindowsOf};
 use super::training::{ANGSTROM, fault_of_errors};
 use crate::error::{Error, Result};
 use crate::model::{Registry, check_grid};
@@ -80,6 +80,10 @@ pub struct PixelCard {
     /// What the family takes for granted that the training stars do not grant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<String>,
+    /// Windows of labels that act on no other pixel, as the training had them: fits need not be told, since
+    /// the flux of the others does not depend on the label.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub windows_of: WindowsOf,
     pub grid: Grid,
 }
 
@@ -126,6 +130,8 @@ impl SpectralCore {
 pub struct SpectralPackage<M> {
     pub model: M,
     pub core: Arc<SpectralCore>,
+    /// Where spectra are fitted, by families that can.
+    device: Device,
 }
 
 impl<M: SpectralModel> SpectralPackage<M> {
@@ -160,7 +166,12 @@ impl<M: SpectralModel> SpectralPackage<M> {
         }
         let sha256 = hash(&card, &model, &templates);
         let core = SpectralCore { kind: M::KIND, card, templates, shape: model.shape(), engine, sha256 };
-        Ok(Self { model, core: Arc::new(core) })
+        Ok(Self { model, core: Arc::new(core), device: Device::cpu() })
+    }
+
+    /// The same with fits on a device.
+    pub fn on(self, device: &Device) -> Self {
+        Self { device: device.clone(), ..self }
     }
 
     /// Writes the folder; `fill` may add to it.
@@ -210,7 +221,8 @@ impl<M: SpectralModel> Package for SpectralPackage<M> {
     }
 
     fn estimator(self: Arc<Self>, request: &Request) -> Result<Arc<dyn Estimator>> {
-        Ok(Arc::new(SpectralEstimator::new(self.core.clone(), request)?))
+        let on_device = |device: &Device| self.model.on_device(device);
+        Ok(Arc::new(SpectralEstimator::new(self.core.clone(), request, (&self.device, &on_device))?))
     }
 
     fn describe(&self) -> (String, Value) {
@@ -245,6 +257,10 @@ impl<M: SpectralModel> Package for SpectralPackage<M> {
                 "  {:<10}{:<10}trained from {:.3} to {:.3}",
                 space.names[k], space.units[k], space.minimum[k], space.maximum[k]
             );
+            if let Some(windows) = card.windows_of.get(&space.names[k]) {
+                let each: Vec<String> = windows.iter().map(|[from, to]| format!("{from}–{to}")).collect();
+                let _ = writeln!(text, "{:22}acts at {} Å alone", "", each.join(", "));
+            }
             if let Some(errors) = card.label_errors.get(k) {
                 let ratio = errors.ratio.map_or_else(|| "spectra say little".into(), |ratio| format!("{ratio:.2} of the stated"));
                 let _ =
@@ -277,7 +293,7 @@ pub fn spectral_core(package: &dyn Package) -> Option<&SpectralCore> {
 impl<M: SpectralModel> Kind for SpectralPackage<M> {
     const KIND: &'static str = M::KIND;
 
-    fn load(directory: &Path, _effects: &Registry, _device: &Device) -> Result<Self> {
+    fn load(directory: &Path, _effects: &Registry, device: &Device) -> Result<Self> {
         let path = directory.join(DESCRIPTION_FILE);
         let text = std::fs::read_to_string(&path)
             .map_err(|error| Error::reading(&path, error).of_kind(crate::error::ErrorKind::Model))?;
@@ -294,7 +310,7 @@ impl<M: SpectralModel> Kind for SpectralPackage<M> {
         }
         let model = M::read(&directory.join(M::FILE))?;
         let templates = read_labels(&directory.join(TEMPLATES_FILE), model.engine().space())?;
-        Self::new(card, model, templates).map_err(|error| error.within(directory.display()))
+        Ok(Self::new(card, model, templates).map_err(|error| error.within(directory.display()))?.on(device))
     }
 }
 
@@ -317,6 +333,7 @@ impl PixelCard {
             untrained: Vec::new(),
             label_errors: Vec::new(),
             doubts: Vec::new(),
+            windows_of: BTreeMap::new(),
             grid,
         }
     }

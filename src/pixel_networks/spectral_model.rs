@@ -3,17 +3,23 @@
 //! named tensors and learned from spectra with labels and a gradient library ([`TrainingSet`]). All else is
 //! the same for all of them: folders, recipes, fits, flags, the cheat test.
 
+use super::on_device::TensorModel;
 use crate::error::Result;
 use crate::package::TrainingContext;
 use crate::per_pixel::PixelModel;
 use crate::per_pixel::train::{Training, TrainingSet};
+use crate::tensor::Device;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use sha2::Sha256;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
+
+/// Windows of labels, from one wavelength to another (Å).
+pub type WindowsOf = BTreeMap<String, Vec<[f64; 2]>>;
 
 /// A family of models of spectra.
 pub trait SpectralModel: Debug + Clone + Send + Sync + 'static {
@@ -31,6 +37,11 @@ pub trait SpectralModel: Debug + Clone + Send + Sync + 'static {
 
     /// What evaluates it.
     fn engine(&self) -> Arc<dyn PixelModel>;
+
+    /// The model as tensors on a device; none of families that are evaluated on the processor only.
+    fn on_device(&self, _device: &Device) -> Option<Box<dyn TensorModel>> {
+        None
+    }
 
     /// Writes its tensors.
     ///
@@ -97,4 +108,9 @@ pub trait TrainingChoices: Debug + Clone + PartialEq + Default + Serialize + Des
 
     /// Numbers that the spectra have to fix at every pixel, for a model in these labels.
     fn n_parameters(&self, labels: &[String]) -> usize;
+
+    /// Windows (Å) of labels that act on the pixels within them alone.
+    fn windows_of(&self) -> WindowsOf {
+        WindowsOf::new()
+    }
 }

@@ -127,6 +127,76 @@ fn check_scatter(column: &dyn Fn(&str) -> Vec<f64>, bits: &[i64]) {
     }
 }
 
+/// Windows of labels in trainings, which the model keeps, and in fits: of all commands.
+#[test]
+fn labels_with_windows_are_fitted_from_files() {
+    let folder = tempfile::tempdir().unwrap();
+    files(folder.path());
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let text = std::fs::read_to_string(folder.path().join("recipe.toml")).unwrap();
+    let mut recipe: PixelRecipe = PixelRecipe::parse(&text, "recipe").unwrap();
+    recipe.training.windows_of = [("v_mic".to_owned(), vec![[5000.0, 5019.5]])].into();
+    write("windows.toml", &recipe.to_toml().unwrap());
+    let (training, stars) = (path("training.parquet"), path("new.parquet"));
+    for (recipe, model) in [("recipe.toml", "model"), ("windows.toml", "windowed")] {
+        assert_eq!(command(&format!("train {} {training} -o {}", path(recipe), path(model))), 0);
+    }
+    let card = std::fs::read_to_string(folder.path().join("windowed/model.toml")).unwrap();
+    let plain = std::fs::read_to_string(folder.path().join("model/model.toml")).unwrap();
+    assert!(card.contains("v_mic = [[5000.0, 5019.5]]") && !plain.contains("windows_of"), "{card}");
+    assert_eq!(command(&format!("inspect {}", path("windowed"))), 0);
+
+    write("feh.toml", "[windows_of]\nfeh = [[5003, 5012], [5020, 5035]]\n");
+    write("v_mic.toml", "[windows_of]\nv_mic = [[5000, 5019.5]]\n");
+    let fit = |model: &str, config: Option<&str>, to: &str| {
+        let config = config.map_or_else(String::new, |config| format!(" --config {}", path(config)));
+        command(&format!("fit {} {stars} -o {} --keep-truth{config}", path(model), path(to)))
+    };
+    for (model, config, to) in [
+        ("model", None, "plain.parquet"),
+        ("model", Some("feh.toml"), "feh.parquet"),
+        ("windowed", None, "own.parquet"),
+        ("windowed", Some("v_mic.toml"), "same.parquet"),
+    ] {
+        assert_eq!(fit(model, config, to), 0, "{to}");
+    }
+    let read = |name: &str| table::read(&folder.path().join(name)).unwrap();
+    let column = |table: &table::Table, name: &str| table.column(name).unwrap().to_f64().unwrap();
+    let [plain, feh, own, same] = ["plain.parquet", "feh.parquet", "own.parquet", "same.parquet"].map(read);
+    // Less is known of the label, and something of it outside.
+    let schema = &feh.column("feh_outside").unwrap().schema;
+    assert_eq!((schema.unit.as_str(), plain.column("feh_outside").is_err()), ("", true));
+    let [before, within, outside] =
+        [(&plain, "feh_error"), (&feh, "feh_error"), (&feh, "feh_outside_error")].map(|(table, name)| column(table, name));
+    let all = (0..200).filter(|star| *star != 3);
+    // Four labels where fifteen are at work: fits end elsewhere, where the derivatives are others.
+    let [before, within] = [before, within].map(|errors| all.clone().map(|star| errors[star]).collect::<Vec<f64>>());
+    assert!(crate::statistics::median(&within) > crate::statistics::median(&before), "{within:?} {before:?}");
+    assert!(all.clone().all(|star| outside[star] > 0.0), "{outside:?}");
+    let [degrees, fewer] = [&plain, &feh].map(|table| column(table, "n_dof"));
+    assert!(all.clone().all(|star| degrees[star] == fewer[star] + 1.0) && column(&feh, "feh")[3].is_nan());
+    assert!(feh.column("covariance_triu").unwrap().schema.description.contains("feh, feh_outside"));
+    let bits = feh.column("quality_flags").unwrap().to_i64().unwrap();
+    assert!(bits.iter().filter(|bits| **bits < 8).count() > 100, "{bits:?}");
+    for name in ["teff", "v_mic", "feh", "feh_error", "chi2"] {
+        assert_eq!(format!("{:?}", column(&own, name)), format!("{:?}", column(&same, name)), "{name}");
+    }
+    assert_eq!(command(&format!("predict {} {} -o {}", path("model"), path("feh.parquet"), path("fluxes.fits"))), 0);
+    let inspect = format!("inspect {} --star 5001 --data {stars} --config {} --mark feh", path("model"), path("feh.toml"));
+    assert_eq!(command(&format!("{inspect} -o {}", path("star.svg"))), 0);
+    assert!(std::fs::read_to_string(folder.path().join("star.svg")).unwrap().contains("outside"));
+    for (model, text) in [
+        ("model", "xi = [[5003, 5012]]"),
+        ("model", "feh = [[6003, 6012]]"),
+        ("model", "feh = [[5003, 5003, 5004]]"),
+        ("windowed", "v_mic = [[5025, 5035]]"),
+    ] {
+        write("wrong.toml", &format!("[windows_of]\n{text}\n"));
+        assert_eq!(fit(model, Some("wrong.toml"), "none.parquet"), 2, "{text}");
+    }
+}
+
 /// Another family of models goes through the same commands.
 #[test]
 fn polynomials_are_trained_fitted_and_inspected_like_networks() {

@@ -213,6 +213,7 @@ pub fn train<M: SpectralModel>(
         untrained,
         label_errors,
         doubts,
+        windows_of: recipe.training.windows_of(),
         ..PixelCard::of_grid::<M>(observations.grid.clone())
     };
     Ok(TrainedSpectra {

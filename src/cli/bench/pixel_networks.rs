@@ -390,7 +390,7 @@ impl PixelBench<'_> {
         let mut evaluations = 0.0;
         let mut not_converged = 0;
         let mut fitted = |model: Arc<dyn PixelModel>, options: SpectrumFitOptions| -> Result<f64> {
-            let fitter = SpectrumFitter::new(model, templates.view(), options)?;
+            let fitter = SpectrumFitter::new(model, templates.view(), options.clone())?;
             let mut times = Vec::new();
             for _ in 0..self.repeats {
                 let mut clock = Clock::start();
@@ -408,7 +408,7 @@ impl PixelBench<'_> {
         let velocity = SpectrumFitOptions { velocity: true, continuum_terms: 2, ..SpectrumFitOptions::default() };
         let with_velocity = fitted(engine.clone(), velocity)?;
         let rotation = SpectrumFitOptions { rotation: true, ..SpectrumFitOptions::default() };
-        let with_rotation = fitted(engine.clone(), rotation)?;
+        let with_rotation = fitted(engine.clone(), rotation.clone())?;
         let on_linear_grid = fitted(Arc::new(OnLinearGrid::new(engine)), rotation)?;
         let emulation = middle(&emulated) / self.n_stars as f64;
         let l = self.n_labels as f64;

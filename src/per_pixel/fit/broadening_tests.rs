@@ -1,7 +1,7 @@
 //! Broadening beside the labels: shares against SciPy, exact lines, and stars of known rotation.
 
 use super::broadening::{Broadening, Profile, shares};
-use super::nuisance_tests::{BOTH, L, LIGHT, Lines, fitter};
+use super::nuisance_tests::{L, LIGHT, Lines, both_with, fitter};
 use super::nuisances::Nuisances;
 use super::*;
 use crate::statistics::{median, robust_scatter};
@@ -14,10 +14,8 @@ const W: usize = 401;
 const N_STARS: usize = 1500;
 const RATIO: f64 = 100.0;
 const LIMB_DARKENING: f64 = 0.6;
-const ROTATION: SpectrumFitOptions =
-    SpectrumFitOptions { rotation: true, largest_rotation: 100.0, largest_velocity: 30.0, ..BOTH };
-const GAUSSIAN: SpectrumFitOptions =
-    SpectrumFitOptions { broadening: true, largest_broadening: 40.0, largest_velocity: 30.0, ..BOTH };
+const ROTATION: SpectrumFitOptions = both_with(true, false, [30.0, 100.0, 100.0]);
+const GAUSSIAN: SpectrumFitOptions = both_with(false, true, [30.0, 200.0, 40.0]);
 
 /// Lines on pixels of 3 km/s, of 9 km/s FWHM.
 fn lines(is_logarithmic: bool) -> Lines {
@@ -337,7 +335,7 @@ fn rotation_is_found_with_the_labels() {
             (rows[i][w] + normal / RATIO) as f32
         });
         let weight = Array2::from_elem((N_STARS, W), (RATIO * RATIO) as f32);
-        let fits = fitter(lines(is_logarithmic), options).fit(flux.view(), weight.view()).unwrap();
+        let fits = fitter(lines(is_logarithmic), options.clone()).fit(flux.view(), weight.view()).unwrap();
         let not_converged = fits.endings.iter().filter(|ending| **ending != Ending::Converged).count();
         let truth = lines_of_stars.space.unscale(scaled.view());
         let pulls = |fits: &SpectrumFits, k: usize| -> [f64; 2] {
@@ -390,7 +388,7 @@ fn slow_rotation_is_at_zero_or_below_its_upper_bound_and_impossible_choices_are_
         (clean[w] + normal / 30.0) as f32
     });
     let weight = Array2::from_elem((n, W), 900.0_f32);
-    let fits = fitter(lines(true), options).fit(flux.view(), weight.view()).unwrap();
+    let fits = fitter(lines(true), options.clone()).fit(flux.view(), weight.view()).unwrap();
     let at_zero = (0..n).filter(|&i| fits.nuisances[[i, 0]] == 0.0).count();
     let below = (0..n).filter(|&i| 1.0 <= fits.nuisances[[i, 0]] + 1.645 * fits.covariance[[i, L, L]].sqrt()).count();
     let converged = fits.endings.iter().filter(|ending| **ending == Ending::Converged).count();

@@ -8,6 +8,7 @@
 //! | `search` | the search of one spectrum, its steps within bounds |
 //! | `evaluation` | χ², Fisher matrices and gradients of a group of spectra |
 //! | `nuisances` | what is fitted with the labels: broadening, velocity, continuum |
+//! | `windows` | labels that are measured from some pixels only |
 //! | `starts` | where a search begins |
 //! | `velocity_starts` | velocities among which a fit begins |
 //! | `broadening`, `interpolation` | profiles of any width on pixels; values between pixels |
@@ -26,9 +27,12 @@ mod search;
 mod stall_tests;
 mod starts;
 mod velocity_starts;
+mod windows;
+#[cfg(test)]
+mod windows_tests;
 
 pub use nuisances::{Nuisance, Velocity, is_beside_labels};
-pub use options::SpectrumFitOptions;
+pub use options::{SpectrumEngine, SpectrumFitOptions};
 
 use super::engine::PixelModel;
 use super::engine::whole_blocks;
@@ -37,12 +41,13 @@ use crate::error::{Error, Result};
 use crate::tensor::cholesky::Factor;
 use crate::tensor::row_products::{Strip, WIDTH, strips};
 use evaluation::Work;
-use ndarray::{Array2, Array3, ArrayView2, s};
+use ndarray::{Array2, Array3, ArrayView2, Axis, s};
 use nuisances::Nuisances;
 use rayon::prelude::*;
 use search::{Evaluated, Prior, Search, bounded_step};
 use std::sync::Arc;
 use velocity_starts::VelocityStarts;
+use windows::{Windows, extended, name_outside};
 
 /// Spectra that are fitted together.
 const GROUP: usize = 16;
@@ -77,9 +82,11 @@ pub enum Ending {
 /// Labels of N spectra.
 #[derive(Debug, Clone)]
 pub struct SpectrumFits {
-    /// `[N, L]`, in the labels' units; NaN where a spectrum has too few pixels.
+    /// `[N, L]`, in the labels' units; NaN where a spectrum has too few pixels, and of a label without a good
+    /// pixel in its windows.
     pub labels: Array2<f64>,
-    /// What is fitted beside the labels `[N, E]` ([`SpectrumFitter::nuisances`]).
+    /// What is fitted beside the labels `[N, E]` ([`SpectrumFitter::nuisances`]): values of labels outside of
+    /// their windows first.
     pub nuisances: Array2<f64>,
     /// Inverse of the Fisher matrix of labels and nuisances `[N, L + E, L + E]`, whose diagonal is the
     /// Cramér–Rao bound; NaN where it is singular.
@@ -101,7 +108,13 @@ impl SpectrumFits {
 
 /// Fits spectra with a model.
 pub struct SpectrumFitter {
+    /// Where labels have windows, in these labels and in their values outside.
     model: Arc<dyn PixelModel>,
+    /// Number of labels L.
+    n_labels: usize,
+    windows: Option<Windows>,
+    /// Labels with another value outside of their windows.
+    outside: Vec<usize>,
     options: SpectrumFitOptions,
     /// Scaled labels of spectra among which a fit begins with the most similar `[T, L]`, and their fluxes
     /// `[T][strips]`.
@@ -126,18 +139,42 @@ impl SpectrumFitter {
         if templates.nrows() == 0 {
             return Err(Error::model("templates").found("none").expected("labels of at least one star"));
         }
+        let n_labels = space.len();
         let flux = super::engine::emulate(model.as_ref(), templates);
         let fluxes = flux.outer_iter().map(|row| to_strips(row.len(), |i| row[i])).collect();
-        let templates = space.scale(templates);
         let nuisances = Nuisances::new(&options, model.wavelength(), model.n_pixels())?;
-        let limits = (0..space.len()).map(|_| 0.5 + options.margin).chain((0..nuisances.len()).map(|_| 1.0)).collect();
+        let windows = Windows::new(&options.windows_of, model.as_ref(), templates, nuisances.reach())?;
+        let outside: Vec<usize> = windows.iter().flat_map(Windows::outside).collect();
+        let templates = extended(space.scale(templates).view(), &outside);
+        let model = windows.as_ref().map_or_else(|| model.clone(), |windows| windows.model(model.clone()));
+        let n_values = model.space().len();
+        let limits = (0..n_values).map(|_| 0.5 + options.margin).chain((0..nuisances.len()).map(|_| 1.0)).collect();
         let velocities = nuisances.velocity_starts();
-        Ok(Self { model, options, templates, fluxes, nuisances, velocities, limits })
+        Ok(Self { model, n_labels, windows, outside, options, templates, fluxes, nuisances, velocities, limits })
     }
 
-    /// Names and units of what is fitted beside the labels.
+    /// Names and units of what is fitted beside the labels: labels as they are outside of their windows, and
+    /// broadening, velocity and continuum.
     pub fn nuisances(&self) -> Vec<Nuisance> {
-        self.nuisances.names()
+        let space = self.model.space();
+        let outside = self.outside.iter().map(|&k| Nuisance {
+            name: name_outside(&space.names[k]),
+            unit: space.units[k].clone(),
+            description: format!("{} as the pixels outside of its windows have it", space.names[k]),
+            square_of: None,
+            option: "windows_of",
+            largest: Some("margin"),
+        });
+        outside.chain(self.nuisances.names()).collect()
+    }
+
+    /// Values where the search has 0, and how much it has as 1, of what is fitted beside the labels, in its
+    /// units `[E]`.
+    fn scales(&self) -> Vec<[f64; 2]> {
+        let space = self.model.space();
+        let middle = |k: usize| space.minimum[k] + 0.5 * space.width(k);
+        let outside = self.outside.iter().map(|&k| [middle(k), space.width(k)]);
+        outside.chain(self.nuisances.scales()).collect()
     }
 
     /// How many pixels around one without a model take no part in fits.
@@ -153,7 +190,7 @@ impl SpectrumFitter {
     /// velocity larger than the options' largest reach pixels that were kept for no such.
     pub fn flux(&self, values: ArrayView2<f64>) -> Result<Array2<f32>> {
         self.check_values("values", values)?;
-        let (labels, others) = values.split_at(ndarray::Axis(1), self.model.space().len());
+        let (labels, others) = values.split_at(Axis(1), self.model.space().len());
         let flux = super::engine::emulate(self.model.as_ref(), labels);
         Ok(match self.nuisances.len() {
             0 => flux,
@@ -163,14 +200,15 @@ impl SpectrumFitter {
 
     /// That values are of labels and nuisances, and nuisances within their bounds or NaN.
     fn check_values(&self, place: &str, values: ArrayView2<f64>) -> Result<()> {
-        let (l, e) = (self.model.space().len(), self.nuisances.len());
+        let (l, e) = (self.n_labels, self.limits.len() - self.n_labels);
         if values.ncols() != l + e {
             return Err(Error::data(place)
                 .found(format!("{} columns", values.ncols()))
                 .expected(format!("{}, of {l} labels and {e} other parameters of the fit", l + e)));
         }
-        let bounds = self.nuisances.scales().into_iter().map(|[centre, width]| [centre - width, centre + width]);
-        for (k, ([low, high], nuisance)) in bounds.zip(self.nuisances.names()).enumerate() {
+        let bounds = self.scales().into_iter().zip(&self.limits[l..]);
+        let bounds = bounds.map(|([centre, width], limit)| [centre - limit * width, centre + limit * width]);
+        for (k, ([low, high], nuisance)) in bounds.zip(self.nuisances()).enumerate() {
             let tolerance = ROUNDING_OF_BOUNDS * (high - low);
             let is_beyond = |value: &&f64| **value < low - tolerance || **value > high + tolerance;
             if let Some(value) = values.column(l + k).iter().find(is_beyond) {
@@ -191,8 +229,8 @@ impl SpectrumFitter {
     pub fn flux_slopes(&self, values: &[f64]) -> Result<Array2<f32>> {
         let (space, w) = (self.model.space(), self.model.n_pixels());
         self.check_values("values", ndarray::aview1(values).insert_axis(ndarray::Axis(0)))?;
-        if let Some(k) = values.iter().skip(space.len()).position(|value| value.is_nan()) {
-            let name = &self.nuisances.names()[k].name;
+        if let Some(k) = values.iter().skip(self.n_labels).position(|value| value.is_nan()) {
+            let name = &self.nuisances()[k].name;
             return Err(Error::data(format!("values, {name}")).found("NaN").expected("a number"));
         }
         let (labels, others) = values.split_at(space.len());
@@ -232,15 +270,15 @@ impl SpectrumFitter {
         inverse_variance: ArrayView2<f32>,
         starts: ArrayView2<f64>,
     ) -> Result<SpectrumFits> {
-        let space = self.model.space();
-        if starts.dim() != (flux.nrows(), space.len()) {
+        if starts.dim() != (flux.nrows(), self.n_labels) {
             return Err(Error::data("starts of fits").found(format!("{:?}", starts.dim())).expected(format!(
                 "{} labels of {} spectra",
-                space.len(),
+                self.n_labels,
                 flux.nrows()
             )));
         }
-        self.fit_all(flux, inverse_variance, None, Some(space.scale(starts)))
+        let starts = extended(self.model.space().scale(starts).view(), &self.outside);
+        self.fit_all(flux, inverse_variance, None, Some(starts))
     }
 
     /// The same with labels that are known beforehand: `known [N, L]` with 1σ errors `[N, L]` (0: exact;
@@ -257,7 +295,7 @@ impl SpectrumFitter {
         errors: ArrayView2<f64>,
     ) -> Result<SpectrumFits> {
         let space = self.model.space();
-        super::labels::check_columns("labels that are known", space.len(), known)?;
+        super::labels::check_columns("labels that are known", self.n_labels, known)?;
         let is_possible = known.nrows() == flux.nrows() && errors.dim() == known.dim();
         if !is_possible || errors.iter().any(|error| error.is_nan() || *error < 0.0) {
             return Err(Error::data("errors of labels that are known")
@@ -265,8 +303,12 @@ impl SpectrumFitter {
                 .expected("as many of all, and no negative errors"));
         }
         let weight = |(_, k): (usize, usize), error: f64| (error / space.width(k)).max(SMALLEST_ERROR).powi(-2);
-        let weights = Array2::from_shape_fn(errors.dim(), |at| weight(at, errors[at]));
-        self.fit_all(flux, inverse_variance, Some((space.scale(known), weights)), None)
+        // Of a label with windows they say what it is within them.
+        let weights = Array2::from_shape_fn((known.nrows(), space.len()), |(i, k)| match k < self.n_labels {
+            true => weight((i, k), errors[[i, k]]),
+            false => 0.0,
+        });
+        self.fit_all(flux, inverse_variance, Some((extended(space.scale(known).view(), &self.outside), weights)), None)
     }
 
     fn fit_all(
@@ -425,16 +467,14 @@ impl SpectrumFitter {
 
     fn collect(&self, searches: &[Search]) -> SpectrumFits {
         let space = self.model.space();
-        let (n, l, k) = (searches.len(), space.len(), self.limits.len());
-        let scales = self.nuisances.scales();
+        let (n, l, k) = (searches.len(), self.n_labels, self.limits.len());
+        let n_values = space.len();
+        let scales = self.scales();
+        // What pixels outside of windows say of a label may be anything.
+        let is_free = |j: usize, x: f64| (l..n_values).contains(&j) || j >= n_values && self.nuisances.is_none(j - n_values, x);
         let is_at_bound = |search: &Search| {
-            let is_none = |j: usize, x: f64| j >= l && self.nuisances.is_none(j - l, x);
-            search
-                .scaled
-                .iter()
-                .zip(&self.limits)
-                .enumerate()
-                .any(|(j, (x, limit))| x.abs() >= limit - AT_BOUND && !is_none(j, *x))
+            let mut values = search.scaled.iter().zip(&self.limits).enumerate();
+            values.any(|(j, (x, limit))| x.abs() >= limit - AT_BOUND && !is_free(j, *x))
         };
         // A parameter's unit over that in which it is scaled.
         let width = |j: usize| if j < l { space.width(j) } else { scales[j - l][1] };
@@ -470,6 +510,11 @@ impl SpectrumFitter {
                 for (j, value) in column.into_iter().enumerate() {
                     fits.covariance[[i, j, first]] = value * width(j) * width(first);
                 }
+            }
+            for k in self.windows.iter().flat_map(|windows| windows.unmeasured(&search.weight)) {
+                fits.labels[[i, k]] = f64::NAN;
+                fits.covariance.slice_mut(s![i, k, ..]).fill(f64::NAN);
+                fits.covariance.slice_mut(s![i, .., k]).fill(f64::NAN);
             }
         }
         fits

@@ -8,6 +8,7 @@ use crate::tensor::lanes::{Block, LANES};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 pub(super) const L: usize = 3;
@@ -116,20 +117,29 @@ pub(super) fn fitter(lines: Lines, options: SpectrumFitOptions) -> SpectrumFitte
     SpectrumFitter::new(Arc::new(lines), templates.view(), options).unwrap()
 }
 
-pub(super) const BOTH: SpectrumFitOptions = SpectrumFitOptions {
-    iterations: 60,
-    tolerance: 1e-3,
-    margin: 0.3,
-    pixels_per_label: 2.0,
-    velocity: true,
-    largest_velocity: 100.0,
-    continuum_terms: 2,
-    rotation: false,
-    largest_rotation: 200.0,
-    limb_darkening: 0.6,
-    broadening: false,
-    largest_broadening: 100.0,
-};
+/// Velocity and continuum, with a broadening or none; the largest velocity, rotation and broadening.
+pub(super) const fn both_with(rotation: bool, broadening: bool, largest: [f64; 3]) -> SpectrumFitOptions {
+    let [largest_velocity, largest_rotation, largest_broadening] = largest;
+    SpectrumFitOptions {
+        iterations: 60,
+        tolerance: 1e-3,
+        margin: 0.3,
+        pixels_per_label: 2.0,
+        velocity: true,
+        largest_velocity,
+        continuum_terms: 2,
+        rotation,
+        largest_rotation,
+        limb_darkening: 0.6,
+        broadening,
+        largest_broadening,
+        engine: SpectrumEngine::Auto,
+        device_memory: 4.0,
+        windows_of: BTreeMap::new(),
+    }
+}
+
+pub(super) const BOTH: SpectrumFitOptions = both_with(false, false, [100.0, 200.0, 100.0]);
 
 /// MAD-σ and median of the pulls of labels and nuisances.
 fn pulls(fits: &SpectrumFits, seen: &Observed) -> Vec<[f64; 2]> {
@@ -178,6 +188,50 @@ fn velocity_and_continuum_are_found_with_the_labels() {
             // Seen: 8.9 and more of every label, 6.6.
             assert!(scatters.iter().all(|scatter| *scatter > 5.0) && chi_square > 4.0, "{scatters:?}, {chi_square}");
         }
+    }
+}
+
+/// Lines of a label whose strength is another one outside of its windows are found as they are within, beside
+/// a velocity and a continuum: windows move with the star.
+#[test]
+fn labels_with_windows_are_found_with_velocity_and_continuum() {
+    for is_logarithmic in [true, false] {
+        let windows = [[5000.0, 5030.0], [5060.0, 5080.0]];
+        // Of the label no lines at the edges of its windows.
+        let within = |place: f64, by: f64| windows.iter().any(|[from, to]| (from + by..=to - by).contains(&place));
+        let lines = || {
+            let mut lines = Lines::new(is_logarithmic);
+            lines.lines.retain(|(place, label, _)| *label != 2 || within(*place, 3.0) == within(*place, -3.0));
+            lines
+        };
+        let mut elsewhere = lines();
+        elsewhere.lines.iter_mut().filter(|(place, label, _)| *label == 2 && !within(*place, 0.0)).for_each(|line| line.2 *= 1.2);
+        let seen = observed(&elsewhere, N_STARS, 100.0);
+        let windows_of: BTreeMap<_, _> = [("feh".to_owned(), windows.to_vec())].into();
+        let fit = |windows_of| {
+            let options = SpectrumFitOptions { windows_of, ..BOTH };
+            fitter(lines(), options).fit(seen.flux.view(), seen.weight.view()).unwrap()
+        };
+        let fits = fit(windows_of);
+        let truth = elsewhere.space.unscale(seen.scaled.view());
+        let pull = |fits: &SpectrumFits, k: usize, at: usize| {
+            let value = |i: usize| {
+                if k < L { fits.labels[[i, k]] - truth[[i, k]] } else { fits.nuisances[[i, at]] - seen.nuisances[[i, k - L]] }
+            };
+            let place = if k < L { k } else { L + at };
+            let all: Vec<f64> = (0..N_STARS)
+                .filter(|&i| !fits.at_bound[i])
+                .map(|i| value(i) / fits.covariance[[i, place, place]].sqrt())
+                .collect();
+            [robust_scatter(&all), median(&all)]
+        };
+        // The label outside is the first beside the labels.
+        let found: Vec<[f64; 2]> = (0..L + 3).map(|k| pull(&fits, k, (k + 1).saturating_sub(L))).collect();
+        let plain = fit(BTreeMap::new());
+        let without: Vec<[f64; 2]> = (0..L).map(|k| pull(&plain, k, 0)).collect();
+        println!("logarithmic {is_logarithmic}: {found:.3?}; without windows {without:.3?}");
+        assert!(found.iter().all(|[scatter, middle]| (0.95..1.05).contains(scatter) && middle.abs() < 0.08), "{found:.3?}");
+        assert!(without[2][1].abs() > 2.0, "{without:.3?}");
     }
 }
 
@@ -294,8 +348,9 @@ fn velocities_far_beyond_the_width_of_a_line_are_found() {
         }
         let weight = Array2::from_elem((N, W), 1e4);
         let wide = SpectrumFitOptions { largest_velocity: 700.0, ..BOTH };
-        for options in [wide, SpectrumFitOptions { broadening: true, ..wide }] {
-            let at = usize::from(options.broadening);
+        for broadening in [false, true] {
+            let options = SpectrumFitOptions { broadening, ..wide.clone() };
+            let at = usize::from(broadening);
             let fits = fitter(Lines::new(is_logarithmic), options).fit(flux.view(), weight.view()).unwrap();
             let far = (0..N).filter(|&i| {
                 let error = fits.covariance[[i, L + at, L + at]].sqrt();
@@ -303,7 +358,7 @@ fn velocities_far_beyond_the_width_of_a_line_are_found() {
                 difference.is_nan() || difference >= 5.0 * error
             });
             let far = far.count();
-            println!("logarithmic {is_logarithmic}, broadening {}: {far} of {N} elsewhere", options.broadening);
+            println!("logarithmic {is_logarithmic}, broadening {broadening}: {far} of {N} elsewhere");
             assert!(far <= N / 100, "{far}");
         }
     }

@@ -9,6 +9,7 @@ use super::broadening::Broadening;
 use super::interpolation::{BEFORE, Interpolation, TAPS};
 use super::options::SpectrumFitOptions;
 use super::velocity_starts::VelocityStarts;
+use super::windows::is_outside;
 use crate::error::{Error, Result};
 use crate::tensor::row_products::{Strip, WIDTH, strips};
 use ndarray::{Array2, ArrayView2};
@@ -30,7 +31,7 @@ const CONTINUUM: &str = "continuum_";
 pub fn is_beside_labels(column: &str) -> bool {
     let is_broadening = column.strip_suffix(SQUARED).is_some_and(|of| [ROTATION.name, GAUSSIAN.name].contains(&of));
     let is_continuum = column.strip_prefix(CONTINUUM).is_some_and(|order| order.parse::<usize>().is_ok());
-    column == SHIFT || is_broadening || is_continuum
+    column == SHIFT || is_broadening || is_continuum || is_outside(column)
 }
 
 /// Steps of a grid.
@@ -63,7 +64,7 @@ struct Shift {
 pub struct Nuisance {
     /// Of its column.
     pub name: String,
-    pub unit: &'static str,
+    pub unit: String,
     /// What it is, for catalogues.
     pub description: String,
     /// What it is the square of, where it is one.
@@ -194,7 +195,7 @@ impl Nuisances {
             };
             Nuisance {
                 name: format!("{}{SQUARED}", of.name),
-                unit: "km**2.s**-2",
+                unit: "km**2.s**-2".into(),
                 description: format!("Square of the {}; zero is a bound of the fit", of.description),
                 square_of: Some(of),
                 option: of.name,
@@ -203,7 +204,7 @@ impl Nuisances {
         });
         let velocity = self.shift.iter().map(|_| Nuisance {
             name: SHIFT.into(),
-            unit: "km.s**-1",
+            unit: "km.s**-1".into(),
             description: "Velocity beyond that which the spectrum was freed of, positive receding".into(),
             square_of: None,
             option: "velocity",
@@ -211,7 +212,7 @@ impl Nuisances {
         });
         let continuum = (0..self.polynomials.len()).map(|order| Nuisance {
             name: format!("{CONTINUUM}{order}"),
-            unit: "",
+            unit: String::new(),
             description: format!(
                 "Coefficient of the Chebyshev polynomial of order {order} over the grid in the fitted continuum"
             ),

@@ -2,12 +2,26 @@
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Most terms of a continuum.
 const MOST_TERMS: usize = 20;
 
+/// Where fits are computed, as options name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SpectrumEngine {
+    /// `device` on an accelerator, `processor` elsewhere.
+    #[default]
+    Auto,
+    /// [`super::SpectrumFitter`], on all threads.
+    Processor,
+    /// Tensors on the device of `--device`, for networks per pixel and fits of labels alone.
+    Device,
+}
+
 /// How spectra are fitted (TOML; unknown keys are errors).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SpectrumFitOptions {
     /// Most iterations.
@@ -36,6 +50,14 @@ pub struct SpectrumFitOptions {
     pub broadening: bool,
     /// Largest standard deviation of it, km/s.
     pub largest_broadening: f64,
+    /// Where they are fitted. A [`super::SpectrumFitter`] is the processor's, whatever this is.
+    pub engine: SpectrumEngine,
+    /// Memory, in GiB, that a batch of spectra on an accelerator may take.
+    pub device_memory: f64,
+    /// Windows (Å) of labels that are measured from these alone, by label; outside of them such a label is
+    /// another parameter. Others are measured from all pixels. Written only where there are some.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub windows_of: BTreeMap<String, Vec<[f64; 2]>>,
 }
 
 impl Default for SpectrumFitOptions {
@@ -53,6 +75,9 @@ impl Default for SpectrumFitOptions {
             limb_darkening: 0.6,
             broadening: false,
             largest_broadening: 100.0,
+            engine: SpectrumEngine::Auto,
+            device_memory: 4.0,
+            windows_of: BTreeMap::new(),
         }
     }
 }
@@ -101,6 +126,18 @@ impl SpectrumFitOptions {
         }
         if self.continuum_terms > MOST_TERMS {
             return fault("continuum_terms", self.continuum_terms.to_string(), &format!("0 to {MOST_TERMS}"));
+        }
+        if !(self.device_memory > 0.0 && self.device_memory <= 1e6) {
+            return fault("device_memory", self.device_memory.to_string(), "a positive number of GiB");
+        }
+        for (label, windows) in &self.windows_of {
+            let option = format!("windows_of.{label}");
+            let is_impossible = |window: &&[f64; 2]| !(window[0] < window[1] && window[0] > 0.0 && window[1].is_finite());
+            match windows.iter().find(is_impossible) {
+                Some([from, to]) => return fault(&option, format!("[{from}, {to}]"), "wavelengths in Å, the second larger"),
+                None if windows.is_empty() => return fault(&option, "no window".into(), "one at least, or no such key"),
+                None => {}
+            }
         }
         match self.pixels_per_label >= 1.0 && self.pixels_per_label.is_finite() {
             true => Ok(()),

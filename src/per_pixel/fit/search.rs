@@ -31,6 +31,7 @@ pub(super) struct Search {
 }
 
 /// What is known of the labels of a spectrum beside its flux: normal errors, independent of each other.
+#[derive(Debug, Clone)]
 pub(super) struct Prior {
     /// Scaled labels `[L]`, and their inverse variances.
     pub centre: Vec<f64>,
@@ -78,6 +79,17 @@ pub(super) fn bounded_step(search: &mut Search, mut free: Vec<usize>, limits: &[
 }
 
 impl Prior {
+    /// Of what is known to these inverse variances, about the middle of the range.
+    pub fn about_the_middle(weight: Vec<f64>) -> Self {
+        Self { centre: vec![0.0; weight.len()], weight }
+    }
+
+    /// With as much known more: `weight` of the same parameters, about where it is.
+    pub fn with(mut self, weight: &[f64]) -> Self {
+        self.weight.iter_mut().zip(weight).for_each(|(own, more)| *own += more);
+        self
+    }
+
     /// Adds its share at `parameters [K]`, of which the first are the labels.
     pub fn add(&self, parameters: &[f64], to: &mut Evaluated) {
         let n = parameters.len();
@@ -130,7 +142,8 @@ impl Search {
 
     /// Begins anew elsewhere, with the same spectrum.
     pub fn again(&self, scaled: Vec<f64>) -> Self {
-        Self::new(scaled, [self.flux.clone(), self.weight.clone()], self.n_pixels)
+        let prior = self.prior.clone();
+        Self { prior, ..Self::new(scaled, [self.flux.clone(), self.weight.clone()], self.n_pixels) }
     }
 
     /// A shorter step next time.

@@ -78,7 +78,13 @@ impl SpectrumFitter {
         scaled.extend(&begins);
         let others = nearest[1..].iter().map(|&template| with(of_template(template))).collect();
         let mut search = Search::new(scaled, [flux, weight], n_pixels);
-        search.prior = prior;
+        search.prior = match &self.windows {
+            None => prior,
+            Some(windows) => {
+                let hardly = windows.hardly_known(self.n_labels, self.model.space().len(), &search.weight);
+                Some(prior.map_or_else(|| Prior::about_the_middle(hardly.clone()), |prior| prior.with(&hardly)))
+            }
+        };
         search.others = others;
         search.ending = (!is_enough).then_some(Ending::TooFewPixels);
         search
