@@ -117,8 +117,9 @@ fn stars_with_bad_spectra_are_flagged_rows() {
     let (flags, notes, n_flux) = (integers("quality_flags"), integers("input_notes"), integers("n_flux"));
     let not_fitted: Vec<bool> = flags.iter().map(|flags| flags & 2048 != 0).collect();
     assert_eq!(not_fitted, [false, true, true, false, false, false], "{flags:?}");
-    let unusable = (1 << 0) | (1 << 9);
-    assert_eq!(notes, [0, unusable, unusable, 1 << 1, 0, 0], "NaN, a wrong length, no BP");
+    let (unusable, impossible) = ((1 << 0) | (1 << 9), 1 << 21);
+    let expected = [0, unusable | impossible, unusable, 1 << 1, impossible, 0];
+    assert_eq!(notes, expected, "NaN, a wrong length, no BP, a covariance that is none");
     assert_eq!(n_flux[3], 36, "RP alone");
     assert!(flags[4] & 8192 != 0 || n_flux[4] < 61, "a covariance that is not positive-definite: {flags:?} {n_flux:?}");
     // The same stars from text, where a null list and a short one are themselves.
