@@ -60,8 +60,8 @@ fn the_prior_is_that_of_labels_without_their_noise() {
     assert!(deconvolved > measured + 0.05, "{deconvolved} {measured}");
 }
 
-/// Errors of labels that are said three times too large are found, and a second training with the factors is the
-/// result; a wavelength at which no star has a flux is refused.
+/// Errors of labels that are said three times too large are found, and a second training with the factors is
+/// the result; a wavelength at which no star has a flux is refused.
 #[test]
 fn errors_that_are_off_are_found_and_mended_by_a_second_training() {
     let with_errors = |factor: f64| {

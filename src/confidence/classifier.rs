@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 /// Standardised features beyond this are cut: nothing further out was seen.
 const FURTHEST: f64 = 8.0;
 
-/// Share of the training stars that have, or lack, a measurement as a star does, below which nothing is known of
-/// such stars.
+/// Share of the training stars that have, or lack, a measurement as a star does, below which nothing is known
+/// of such stars.
 const FEW_ALIKE: f64 = 0.02;
 
 /// The name of the feature that says how well a quantity was measured.

@@ -77,8 +77,8 @@ pub struct StartOptions {
     /// ϖ/σ above which a distance counts as measured: it tells the luminosity of a star.
     pub measured_distance: f64,
     /// A star with fewer measured fluxes than this, as from photometry, is searched as widely as one without
-    /// a measured distance, and as the options `…_of_few_fluxes` say where that is more: labels and dust stand
-    /// for one another along valleys with several optima each.
+    /// a measured distance, and as the options `…_of_few_fluxes` say where that is more: labels and dust
+    /// stand for one another along valleys with several optima each.
     pub few_fluxes: usize,
     /// Of models that have no more fluxes.
     pub draws_of_few_fluxes: usize,

@@ -236,8 +236,9 @@ impl Effect for Emulator {
     }
 
     /// Kernels are drawn from N(0, 2/(inputs + outputs)) (Glorot & Bengio 2010), biases are zero. Networks of
-    /// sigmoids begin as those of tanh, of which σ(z) = (1 + tanh(z/2))/2 are the same functions: with kernels
-    /// as small as those they hardly depend on the labels, and the first steps of a training throw them far off.
+    /// sigmoids begin as those of tanh, of which σ(z) = (1 + tanh(z/2))/2 are the same functions: with
+    /// kernels as small as those they hardly depend on the labels, and the first steps of a training throw
+    /// them far off.
     fn weights(&self, grid: &Grid, seed: u64) -> Vec<WeightSpecification> {
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
         let mut specifications = Vec::new();

@@ -1,9 +1,9 @@
 //! Dust by a published law: optical depth E (R_V a(λ) + b(λ))/1.0857 with the a and b of Cardelli, Clayton &
 //! Mathis (1989, ApJ 345, 245; eq. 1), E = E(B−V) and an R_V for every star, or one for all.
 //!
-//! Nothing of it is learned: E is in the unit of the law, measured reddenings are those or wrong, and what the
-//! law lacks (it is monochromatic: bands have the extinction of their wavelength) goes into the errors of the
-//! model. A curve that is learned ([`super::Extinction`]) follows the data; this one tells R_V itself.
+//! Nothing of it is learned: E is in the unit of the law, measured reddenings are those or wrong, and what
+//! the law lacks (it is monochromatic: bands have the extinction of their wavelength) goes into the errors of
+//! the model. A curve that is learned ([`super::Extinction`]) follows the data; this one tells R_V itself.
 
 use super::check::check_names;
 use super::derived::Derived;

@@ -138,8 +138,8 @@ impl Grid {
     }
 }
 
-/// Flags stars some of whose fluxes `prepare` has left out as impossible: of those the file only has that they
-/// are missing.
+/// Flags stars some of whose fluxes `prepare` has left out as impossible: of those the file only has that
+/// they are missing.
 fn note_impossible_fluxes(table: &Table, flags: &mut [u32]) {
     // Another program's column of that name may hold anything.
     let Some(Ok(notes)) = table.get(columns::NOTES).map(Column::to_i64) else { return };

@@ -171,8 +171,8 @@ impl Stored {
         UnreadColumn { schema: self.schema.clone(), found: format!("{} rows, where most datasets have {n_rows}", self.n_rows) }
     }
 
-    /// Refuses chunks that are larger than the file justifies or not wholly in it: the library takes memory and
-    /// time for what is declared.
+    /// Refuses chunks that are larger than the file justifies or not wholly in it: the library takes memory
+    /// and time for what is declared.
     fn check_chunks(&self, path: &Path, n_bytes: u64) -> Result<()> {
         let dataset = &self.dataset;
         let found = guarded(path, || match dataset.chunk_shape()? {
@@ -355,7 +355,8 @@ mod tests {
         assert!(check_size(&file(), &columns).is_err());
     }
 
-    /// What the fuzzer found: gigabytes for a chunk that was declared, and an hour over one that is not there.
+    /// What the fuzzer found: gigabytes for a chunk that was declared, and an hour over one that is not
+    /// there.
     #[test]
     fn chunks_beyond_reason_or_the_file_are_refused() {
         let whole = std::fs::read(file()).unwrap();

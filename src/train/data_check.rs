@@ -21,8 +21,8 @@ const LEAST_RANGE: f64 = 1e-6;
 ///
 /// # Errors
 /// `Data`: when a constraint that is not optional is absent or has no measurement, a wavelength has no flux,
-/// stages are without stars, or the mixture prior has too few; `Usage`: when a label has no constraint, a cut names a quantity that is
-/// not there, or a step of the wavelength weights could not be held.
+/// stages are without stars, or the mixture prior has too few; `Usage`: when a label has no constraint, a cut
+/// names a quantity that is not there, or a step of the wavelength weights could not be held.
 pub(super) fn check(recipe: &Recipe, observations: &Observations, state: &TrainingState) -> Result<()> {
     let space = &state.model.space;
     check_constraints(recipe, observations)?;
@@ -80,15 +80,15 @@ fn check_labels(recipe: &Recipe, observations: &Observations, space: &ParameterS
     Ok(())
 }
 
-/// Every flux is measured of some training star: of one that is not, the model would be what its weights began
-/// with.
+/// Every flux is measured of some training star: of one that is not, the model would be what its weights
+/// began with.
 fn check_fluxes(observations: &Observations, state: &TrainingState) -> Result<()> {
     let stars = state.stars(Part::Training);
     let grid = &state.model.grid;
     let is_measured = |band: usize| {
         let is_flux =
             |&star: &usize| observations.flux[[star, band]].is_finite() && observations.flux_error[[star, band]].is_finite();
-        stars.iter().any(|star| is_flux(star))
+        stars.iter().any(is_flux)
     };
     let without: Vec<&str> = (0..grid.len()).filter(|&band| !is_measured(band)).map(|band| grid.names[band].as_str()).collect();
     if without.is_empty() {

@@ -33,8 +33,8 @@ pub fn train_learning_errors(
     if !recipe.data.learn_error_factors {
         return train(recipe, observations, registry, device, checkpoints, report);
     }
-    // The checkpoint of the first training stays until the second one is done: an interrupted second one needs
-    // the factors, which the end of the first gives again.
+    // The checkpoint of the first training stays until the second one is done: an interrupted second one
+    // needs the factors, which the end of the first gives again.
     let path = checkpoints.as_ref().map(|file| beside(file));
     let first_file = checkpoints.as_ref().zip(path.as_ref()).map(|(file, path)| CheckpointFile { path, ..*file });
     let first = train(recipe, observations, registry, device, first_file, &mut |done, text| report(0.5 * done, text))?;

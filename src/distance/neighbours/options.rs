@@ -61,8 +61,8 @@ pub struct NeighbourOptions {
     pub least_controls: usize,
     /// In scales of the labels, beyond which the nearest control is flagged as far.
     pub farthest_control: f64,
-    /// In scales of the labels, beyond which the error of a label is flagged: colours and magnitudes are taken
-    /// as straight lines over it, and the errors of what comes of them are too small.
+    /// In scales of the labels, beyond which the error of a label is flagged: colours and magnitudes are
+    /// taken as straight lines over it, and the errors of what comes of them are too small.
     pub largest_label_error: f64,
     /// Least |b| of controls of colours, deg; 0 does not look at positions.
     pub least_latitude: f64,

@@ -61,7 +61,8 @@ impl PairFits {
         };
         let is_symmetric = !own.iter().any(is_told);
         if is_symmetric {
-            // Which of the two becomes the fainter one is not known before: what holds for one holds for both.
+            // Which of the two becomes the fainter one is not known before: what holds for one holds for
+            // both.
             for (first, second) in &own {
                 let limits = model.space.parameters[*first].limits();
                 let parameter = &mut model.space.parameters[*second];

@@ -234,8 +234,8 @@ impl Preparation {
     }
 }
 
-/// A recipe as text, for the metadata. Names of files that are not UTF-8, which TOML cannot hold, are shown as
-/// well as can be; whoever opens them warns.
+/// A recipe as text, for the metadata. Names of files that are not UTF-8, which TOML cannot hold, are shown
+/// as well as can be; whoever opens them warns.
 ///
 /// # Errors
 /// When it has other values that TOML cannot hold.

@@ -21,7 +21,8 @@ impl Described {
     /// cannot be read is a warning: the table is whole without it.
     ///
     /// # Errors
-    /// When the file is one of TOPCAT's with a column in each cell (`colfits`), or its first header is damaged.
+    /// When the file is one of TOPCAT's with a column in each cell (`colfits`), or its first header is
+    /// damaged.
     pub fn read(source: &Source, hdu: &Hdu) -> Result<Self> {
         let primary = if hdu.number == 0 { None } else { Header::read(source, 0, 0)? };
         let Some(primary) = primary.filter(|primary| primary.is_true("VOTMETA")) else { return Ok(Self::default()) };

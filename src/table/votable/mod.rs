@@ -49,8 +49,8 @@ pub(super) fn schema(location: &Location) -> Result<Vec<ColumnSchema>> {
     Ok(fields.into_iter().map(|field| field.schema).collect())
 }
 
-/// The columns that a VOTable without data describes, which stands in another file, and its metadata. `number`
-/// counts the tables of the document from 1.
+/// The columns that a VOTable without data describes, which stands in another file, and its metadata.
+/// `number` counts the tables of the document from 1.
 ///
 /// # Errors
 /// When it is damaged or does not have the table.

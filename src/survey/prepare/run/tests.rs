@@ -98,7 +98,8 @@ fn photometry_alone_makes_an_observation_file() {
     assert!(table.column("teff").unwrap().to_f64().unwrap()[2].is_nan());
 }
 
-/// Issue 9, section 1.4: what is stated and impossible sets bit 10 of the catalogue, what is missing does not.
+/// Issue 9, section 1.4: what is stated and impossible sets bit 10 of the catalogue, what is missing does
+/// not.
 #[test]
 fn impossible_magnitudes_flag_the_star_and_missing_ones_do_not() {
     use crate::observations::{Observations, ReadOptions, input_flag};
