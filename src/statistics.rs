@@ -337,6 +337,13 @@ pub fn running_median(x: &[f64], y: &[f64], edges: &[f64]) -> Vec<RunningBin> {
         .collect()
 }
 
+/// Irrational steps of an additive recurrence whose points fill the unit cube evenly: powers of the inverse
+/// of the root of g^(d + 1) = g + 1 (Roberts 2018).
+pub fn evenly_filling_steps(dimension: usize) -> Vec<f64> {
+    let root = (0..64).fold(1.5_f64, |root, _| (1.0 + root).powf(1.0 / (dimension as f64 + 1.0)));
+    (1..=dimension).map(|k| root.powi(-(k as i32))).collect()
+}
+
 /// The largest of values that are not negative, zero without any; NaN where one is NaN, so that what is not
 /// known is not small.
 pub fn largest(values: impl Iterator<Item = f64>) -> f64 {

@@ -10,7 +10,7 @@ use photosphere::observations::{Observations, ReadOptions};
 use photosphere::simulate::{SurveyConfig, simulate};
 use photosphere::table::{Table, Values};
 use photosphere::tensor::Device;
-use photosphere::train::{Recipe, TrainedModel, train, train_learning_errors};
+use photosphere::train::{Recipe, TrainedModel, train};
 
 const HEAD: &str = "description = 'test'\n[transforms]\nextinction = 'identity'\n[loss]\nrobust_scale = 1000.0\n\
     [prior]\nn_components = 2\nn_restarts = 1\n\
@@ -81,7 +81,7 @@ fn errors_that_are_off_are_found_and_mended_by_a_second_training() {
     let mut told = Vec::new();
     let learning = recipe("learn_error_factors = true");
     let train_both = |report: &mut dyn FnMut(f64, &str) -> Result<(), Error>| {
-        train_learning_errors(&learning, &observations, &Registry::standard(), &Device::cpu(), None, report)
+        train(&learning, &observations, &Registry::standard(), &Device::cpu(), None, report)
     };
     let (mended, _) = train_both(&mut |done, _| {
         told.push(done);

@@ -7,7 +7,7 @@ use crate::model::{ParameterSpace, Registry, check_measured};
 use crate::observations::{ReadOptions, Sample, columns};
 use crate::package::{Check, Trainable, Trained, TrainingContext};
 use crate::table::Table;
-use crate::train::{Recipe, STARS_FILE, TrainedModel, train_learning_errors};
+use crate::train::{Recipe, STARS_FILE, TrainedModel, train};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -45,7 +45,7 @@ impl Trainable for TrainedModel {
         check_measured(&space, observations)?;
         let report = &mut |done: f64, text: &str| (context.report)(done, text);
         let (effects, device) = (context.effects, context.device);
-        let (package, stars) = train_learning_errors(recipe, observations, effects, device, Some(context.checkpoints), report)?;
+        let (package, stars) = train(recipe, observations, effects, device, Some(context.checkpoints), report)?;
         Ok(Trained { package, tables: vec![(STARS_FILE, stars)] })
     }
 

@@ -142,10 +142,10 @@ pub fn train(
 ) -> Result<(Classifiers, Vec<String>)> {
     options.validate()?;
     let is_training = |star: usize| !in_validation(ids[star], options.validation_fraction);
-    let is_chosen = |star: usize| is_training(star) && features.row(star).iter().any(|x| x.is_finite());
-    let (mean, deviation) = scales(features, &is_chosen);
+    let is_chosen = |star: &usize| is_training(*star) && features.row(*star).iter().any(|x| x.is_finite());
+    let chosen: Vec<usize> = (0..features.nrows()).filter(is_chosen).collect();
+    let (mean, deviation) = scales(features, &chosen);
     let mut classifiers = Classifiers::new(names, mean, deviation);
-    let chosen: Vec<usize> = (0..features.nrows()).filter(|&star| is_chosen(star)).collect();
     let n_unknown = |k: usize| chosen.iter().filter(|&&star| !features[[star, k]].is_finite()).count();
     classifiers.unknown = (0..features.ncols()).map(|k| n_unknown(k) as f64 / chosen.len().max(1) as f64).collect();
     let rows = classifiers.standardised(features)?;
@@ -243,9 +243,9 @@ impl Parts {
     }
 }
 
-/// Mean and standard deviation of every feature among some stars, robust against the few that are far off.
-fn scales(features: ArrayView2<'_, f64>, is_chosen: &dyn Fn(usize) -> bool) -> (Vec<f64>, Vec<f64>) {
-    let chosen: Vec<usize> = (0..features.nrows()).filter(|&star| is_chosen(star)).collect();
+/// Mean and standard deviation of every feature among the `chosen` stars, robust against the few that are far
+/// off.
+fn scales(features: ArrayView2<'_, f64>, chosen: &[usize]) -> (Vec<f64>, Vec<f64>) {
     let of = |k: usize| {
         let values: Vec<f64> = chosen.iter().map(|&star| features[[star, k]]).filter(|x| x.is_finite()).collect();
         let [low, middle, high] = crate::statistics::percentiles(&values, [15.87, 50.0, 84.13]);

@@ -105,8 +105,8 @@ impl Fitter {
         let is_fitted = |star: usize| estimates.core.flags[star] & flags::NOT_FITTED == 0;
         let is_known: Vec<bool> =
             (0..estimates.len()).map(|star| is_fitted(star) && classifiers.knows(features.row(star))).collect();
-        if let Some(n) = Some((0..estimates.len()).filter(|&star| is_fitted(star) && !is_known[star]).count()).filter(|n| *n > 0)
-        {
+        let n = (0..estimates.len()).filter(|&star| is_fitted(star) && !is_known[star]).count();
+        if n > 0 {
             let text = "stars lack a measured value that those had of which the model's confidences were learned, or have one that \
                         those lacked: their confidences are null. Teach it with stars of both kinds (`photosphere confidence`)";
             warn_once_about(text, format!("{n} {text}"));

@@ -110,10 +110,19 @@ impl CheckpointFile<'_> {
 
     /// The file of a run into `output`: beside it, as `output` appears only when it is finished.
     pub fn path_of(output: &Path) -> PathBuf {
-        let mut name = output.file_name().unwrap_or_default().to_os_string();
-        name.push(".checkpoint");
-        output.with_file_name(name)
+        with_suffix(output, ".checkpoint")
     }
+
+    /// The file of another run that comes before this one.
+    pub fn path_before(&self) -> PathBuf {
+        with_suffix(self.path, ".before")
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(suffix);
+    path.with_file_name(name)
 }
 
 impl Checkpoints<'_> {

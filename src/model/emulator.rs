@@ -10,7 +10,8 @@ use super::parameter::Parameter;
 use crate::error::{Error, Result};
 use crate::observations::Grid;
 use crate::quantity::{Facts, require_free_names};
-use crate::tensor::{Device, Jet, Order, Tensor, WeightSpecification, Weights};
+use crate::statistics::evenly_filling_steps;
+use crate::tensor::{Device, Jet, Order, Tensor, WeightSpecification, Weights, biases_behind_sigmoids};
 use crate::text::first_repeated;
 use crate::unit;
 use rand::SeedableRng;
@@ -153,33 +154,24 @@ impl Emulator {
         let points = lattice(n_labels);
         let labels = Jet::constant(device.tensor(&points, [points.len() / n_labels, n_labels]));
         let y = self.network(&labels, weights, device)?.value;
-        let w = grid.len();
+        let [n, w] = y.dims();
         if w < 3 {
             return Ok(y.sum() * 0.0);
         }
         // Bands stand in the order of their file.
         let mut order: Vec<usize> = (0..w).collect();
         order.sort_by(|&a, &b| grid.wavelength[a].total_cmp(&grid.wavelength[b]));
-        let mut differences = vec![0.0; w * (w - 2)];
-        for (column, neighbours) in order.windows(3).enumerate() {
-            for (&row, factor) in neighbours.iter().zip([1.0, -2.0, 1.0]) {
-                differences[row * (w - 2) + column] = factor;
-            }
-        }
-        let bend = y.matmul(device.tensor(&differences, [w, w - 2]));
+        let y = if order.is_sorted() { y } else { y.select(1, device.indices(&order)) };
+        let bend = y.clone().slice([0..n, 0..w - 2]) + y.clone().slice([0..n, 2..w]) - y.slice([0..n, 1..w - 1]) * 2.0;
         Ok((bend.clone() * bend).mean())
     }
 }
 
-/// 64 quasi-random points in [−2, 2]ⁿ (additive recurrence with the generalised golden ratio).
+/// 64 quasi-random points in [−2, 2]ⁿ.
 fn lattice(n_labels: usize) -> Vec<f64> {
-    let mut ratio: f64 = 2.0;
-    for _ in 0..32 {
-        ratio = (1.0 + ratio).powf(1.0 / (n_labels as f64 + 1.0));
-    }
-    (1..=64_i32)
-        .flat_map(|i| (1..=n_labels as i32).map(move |k| 4.0 * (0.5 + f64::from(i) * ratio.powi(-k)).fract() - 2.0))
-        .collect()
+    let steps = evenly_filling_steps(n_labels);
+    let coordinate = |i: u32, step: f64| 4.0 * (0.5 + f64::from(i) * step).fract() - 2.0;
+    (1..=64).flat_map(|i| steps.iter().map(move |step| coordinate(i, *step))).collect()
 }
 
 impl Effect for Emulator {
@@ -247,15 +239,14 @@ impl Effect for Emulator {
             let normal = rand_distr::StandardNormal;
             let mut draw = || width * Distribution::<f64>::sample(&normal, &mut random);
             let is_sigmoid = self.activation == Activation::Sigmoid;
-            let (is_first, is_last) = (layer == 0, layer == self.hidden.len());
-            let factor = if is_sigmoid { if is_first || is_last { 2.0 } else { 4.0 } } else { 1.0 };
-            let kernel: Vec<f64> = (0..inputs * outputs).map(|_| factor * draw()).collect();
-            // Sigmoids of a half have a mean that the next layer should not see.
-            let bias = |output: usize| match is_sigmoid && !is_first {
-                true => -0.5 * (0..inputs).map(|input| kernel[input * outputs + output]).sum::<f64>(),
-                false => 0.0,
+            let factor = match layer {
+                _ if !is_sigmoid => 1.0,
+                0 => 2.0,
+                last if last == self.hidden.len() => 2.0,
+                _ => 4.0,
             };
-            let biases = (0..outputs).map(bias).collect();
+            let kernel: Vec<f64> = (0..inputs * outputs).map(|_| factor * draw()).collect();
+            let biases = if is_sigmoid && layer > 0 { biases_behind_sigmoids(&kernel, outputs) } else { vec![0.0; outputs] };
             specifications.push(WeightSpecification {
                 name: Self::weight_name(layer),
                 shape: vec![inputs, outputs],

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::observations::Grid;
 use crate::per_pixel::{Family, JointNetwork, LabelSpace, PixelNetworks, PixelPolynomials};
 use crate::spectrum::Medium;
+use crate::statistics::evenly_filling_steps;
 use ndarray::{Array2, Axis};
 use std::path::Path;
 use std::sync::Arc;
@@ -105,23 +106,18 @@ fn some_of(stars: &Array2<f64>, space: &LabelSpace) -> Result<Array2<f64>> {
     Ok(stars.select(Axis(0), &some))
 }
 
-/// Labels that fill the ranges of the core labels evenly (multiples of powers of the generalised golden
-/// ratio, modulo one), with abundance ratios as near to 0 as their ranges go.
+/// Labels that fill the ranges of the core labels evenly, with abundance ratios as near to 0 as their ranges
+/// go.
 fn filling(space: &LabelSpace, n: usize) -> Array2<f64> {
     let ratios = space.abundance_ratios();
-    let n_core = ratios.iter().filter(|is_ratio| !**is_ratio).count();
-    // The root of x^(K + 1) = x + 1 for K labels.
-    let golden = (0..60).fold(2.0_f64, |x, _| (1.0 + x).powf(1.0 / (n_core as f64 + 1.0)));
+    let mut steps = evenly_filling_steps(ratios.iter().filter(|is_ratio| !**is_ratio).count()).into_iter().peekable();
     let mut labels = Array2::zeros((n, space.len()));
-    let mut nth = 0;
     for (k, is_ratio) in ratios.into_iter().enumerate() {
         let (minimum, maximum) = (space.minimum[k], space.maximum[k]);
-        if is_ratio {
+        let Some(step) = steps.next_if(|_| !is_ratio) else {
             labels.column_mut(k).fill(0.0_f64.clamp(minimum, maximum));
             continue;
-        }
-        nth += 1;
-        let step = golden.powi(-nth);
+        };
         for (i, label) in labels.column_mut(k).iter_mut().enumerate() {
             *label = minimum + space.width(k) * (0.5 + step * i as f64).fract();
         }

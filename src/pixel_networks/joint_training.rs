@@ -11,7 +11,7 @@ use crate::learn::{Judged, Learner, LossTerms, Losses, Parts, Turn};
 use crate::observations::shuffled;
 use crate::per_pixel::train::TrainingSet;
 use crate::per_pixel::{Activation, DenseLayer, GradientLibrary, JointNetwork, LabelSpace};
-use crate::tensor::{Descent, Device, Tensor, WeightSpecification, Weights, matmul, to_f64};
+use crate::tensor::{Descent, Device, Tensor, WeightSpecification, Weights, biases_behind_sigmoids, matmul, to_f64};
 use ndarray::{Array1, Array2};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -90,10 +90,7 @@ fn specifications(set: &TrainingSet, options: &JointOptions) -> Vec<WeightSpecif
         let initial: Vec<f64> = (0..inputs * outputs).map(draw).collect();
         let bias = match layer + 1 == n_layers {
             true => mean_flux(set),
-            // Sigmoids of a half have a mean that the next layer should not see.
-            false if layer > 0 && options.activation == Activation::Sigmoid => {
-                (0..outputs).map(|j| -0.5 * (0..inputs).map(|i| initial[i * outputs + j]).sum::<f64>()).collect()
-            }
+            false if layer > 0 && options.activation == Activation::Sigmoid => biases_behind_sigmoids(&initial, outputs),
             false => vec![0.0; outputs],
         };
         found.push(WeightSpecification { name: name("kernel", layer), shape: vec![inputs, outputs], initial });

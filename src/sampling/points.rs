@@ -1,9 +1,9 @@
-//! Evenly spread points of the unit cube: an additive recurrence with the irrational steps of Roberts (2018),
-//! shifted by a seed.
+//! Evenly spread points of the unit cube: an additive recurrence with irrational steps, shifted by a seed.
 //!
 //! Each point alone is uniform over all shifts, so that estimates are unbiased; together they leave fewer
 //! gaps than independent ones.
 
+use crate::statistics::evenly_filling_steps;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -15,16 +15,8 @@ pub(super) struct Points {
 
 impl Points {
     pub fn new(dimension: usize, seed: u64) -> Self {
-        // The root of g^(d + 1) = g + 1.
-        let mut ratio: f64 = 1.5;
-        for _ in 0..64 {
-            ratio = (1.0 + ratio).powf(1.0 / (dimension as f64 + 1.0));
-        }
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        Self {
-            steps: (1..=dimension).map(|k| ratio.powi(-(k as i32))).collect(),
-            point: (0..dimension).map(|_| random.r#gen()).collect(),
-        }
+        Self { steps: evenly_filling_steps(dimension), point: (0..dimension).map(|_| random.r#gen()).collect() }
     }
 
     /// The next point; no coordinate is 0 or 1.

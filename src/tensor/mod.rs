@@ -23,7 +23,7 @@ pub use descent::{Descent, DescentMethod};
 pub use device::{Device, Precision};
 pub use jet::{Jet, Order};
 pub use product::{Factor, matmul};
-pub use weights::{WeightSpecification, Weights};
+pub use weights::{WeightSpecification, Weights, biases_behind_sigmoids};
 
 pub use burn::tensor::Element;
 

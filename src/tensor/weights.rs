@@ -13,6 +13,12 @@ use burn::optim::GradientsParams;
 use burn::tensor::backend::Backend;
 use std::collections::BTreeSet;
 
+/// Biases of a layer with a kernel `[inputs, outputs]` behind sigmoids, which begin at a half: a mean that
+/// the layer should not see.
+pub fn biases_behind_sigmoids(kernel: &[f64], outputs: usize) -> Vec<f64> {
+    (0..outputs).map(|output| -0.5 * kernel.iter().skip(output).step_by(outputs).sum::<f64>()).collect()
+}
+
 /// Name, shape and initial values of one weight tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WeightSpecification {

@@ -5,7 +5,7 @@ use super::recipe::{Recipe, Stage};
 use super::state::{Part, TrainingState};
 use super::wavelength_step;
 use crate::error::{Error, Result};
-use crate::model::{Parameter, ParameterSpace};
+use crate::model::{Parameter, ParameterSpace, Transform};
 use crate::observations::{Observations, input_flag, select};
 use crate::text::shortened;
 
@@ -14,6 +14,19 @@ const REMEDY: &str = "Add the columns, take the name out of data.constraints, or
 const NAMES_SHOWN: usize = 200;
 /// Measured values of a parameter that are few.
 const FEW_MEASURED: usize = 100;
+/// Activations with which trainings or fits go worse than with tanh, and what is to be said of them.
+const POOR_ACTIVATIONS: [(&str, &str); 2] = [
+    (
+        "sigmoid",
+        "networks of sigmoids are the same functions as those of tanh and end at twice the loss by the same recipe: train with tanh, \
+         unless the network is one from elsewhere",
+    ),
+    (
+        "leaky_relu",
+        "leaky_relu has kinks, at which searches of optima stall and curvatures are none: a fifth of the fits with such a model do not \
+         converge (bit 6), and errors are too small. Train with tanh, unless the network is one from elsewhere",
+    ),
+];
 /// The least range of a label, in its largest value: below, what differs is rounding.
 const LEAST_RANGE: f64 = 1e-6;
 
@@ -51,6 +64,34 @@ pub(super) fn check(recipe: &Recipe, observations: &Observations, state: &Traini
         }
     }
     check_prior(recipe, observations, state)
+}
+
+/// Fails where no star has any flux.
+pub(super) fn require_flux(observations: &Observations) -> Result<()> {
+    if observations.flux_error.iter().any(|error| error.is_finite()) {
+        return Ok(());
+    }
+    Err(Error::data("column 'flux'")
+        .found(format!("no flux with a positive finite error, of {} stars", observations.len()))
+        .expected("fluxes to learn from")
+        .remedy("Look at how the file was made: all of its fluxes or flux errors are missing or impossible."))
+}
+
+/// Fails where a label is to be moved by its logarithm that stars have at zero or below.
+pub(super) fn check_transform(parameter: &Parameter, transform: Transform, observations: &Observations) -> Result<()> {
+    if transform != Transform::Logarithm || !parameter.is_label() {
+        return Ok(());
+    }
+    let measured = (0..observations.len()).filter_map(|star| observations.constraint(&parameter.name, star));
+    let values: Vec<f64> = measured.map(|(value, _)| value).filter(|value| *value <= 0.0).collect();
+    if values.is_empty() {
+        return Ok(());
+    }
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    Err(Error::usage(format!("training recipe, transforms, {}", parameter.name))
+        .found(format!("\"logarithm\", of a label that {} stars have at zero or below (down to {least})", values.len()))
+        .expected("\"identity\", or positive values")
+        .remedy("Leave the key out."))
 }
 
 /// Every constraint that is not optional is there, and measured for some star.
@@ -94,12 +135,8 @@ fn check_fluxes(observations: &Observations, state: &TrainingState) -> Result<()
     if without.is_empty() {
         return Ok(());
     }
-    let found = match without.len() == grid.len() {
-        true => "no flux with an error in any of them".to_owned(),
-        false => format!("none with a flux in {}", shortened(&without.join(", "), NAMES_SHOWN)),
-    };
     Err(Error::data(format!("{} training stars", stars.len()))
-        .found(found)
+        .found(format!("none with a flux in {}", shortened(&without.join(", "), NAMES_SHOWN)))
         .expected("measured fluxes of some of them at every wavelength of the model")
         .remedy(
             "Look at the columns flux and flux_error; leave out wavelengths that no star has when the observations are prepared.",
@@ -156,20 +193,8 @@ pub(super) fn doubts(recipe: &Recipe, observations: &Observations, space: &Param
     };
     let mut doubts: Vec<String> = space.parameters.iter().filter(is_open).filter_map(of_open).collect();
     let activation = |effect: &toml::Table| effect.get("activation").and_then(toml::Value::as_str).map(str::to_owned);
-    let has = |name: &str| recipe.effects.iter().filter_map(activation).any(|found| found == name);
-    if has("sigmoid") {
-        doubts.push(
-            "networks of sigmoids are the same functions as those of tanh and end at twice the loss by the same recipe: train with tanh, \
-             unless the network is one from elsewhere"
-                .into(),
-        );
-    }
-    if has("leaky_relu") {
-        doubts.push(
-            "leaky_relu has kinks, at which searches of optima stall and curvatures are none: a fifth of the fits with such a model \
-             do not converge (bit 6), and errors are too small. Train with tanh, unless the network is one from elsewhere"
-                .into(),
-        );
+    for activation in recipe.effects.iter().filter_map(activation) {
+        doubts.extend(POOR_ACTIVATIONS.iter().filter(|(name, _)| *name == activation).map(|(_, doubt)| (*doubt).to_owned()));
     }
     let impossible = observations.input_flags.iter().filter(|&&flags| flags & input_flag::BAD_CONSTRAINT != 0).count();
     if impossible > 0 {

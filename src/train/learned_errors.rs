@@ -7,7 +7,7 @@
 
 use super::recipe::{DataRecipe, Recipe};
 use super::run::Report;
-use super::trained::{TrainedModel, train};
+use super::trained::{TrainedModel, train_once};
 use crate::error::Result;
 use crate::learn::CheckpointFile;
 use crate::model::Registry;
@@ -15,14 +15,14 @@ use crate::observations::Observations;
 use crate::table::Table;
 use crate::tensor::Device;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
-/// As [`train`]; where the recipe says so (`data.learn_error_factors`) and errors of measured values are off
-/// by more than a quarter, and surely, trains again with the factors that were found.
+/// Trains a model; returns it with a table of the training sample (one row per star: measured, fitted, kept,
+/// validation). Where the recipe says so (`data.learn_error_factors`) and errors of measured values are off
+/// by more than a quarter, and surely, it is trained again with the factors that were found.
 ///
 /// # Errors
-/// As [`train`].
-pub fn train_learning_errors(
+/// When recipe and observations do not fit each other, or as [`CheckpointFile`] and the stages say.
+pub fn train(
     recipe: &Recipe,
     observations: &Observations,
     registry: &Registry,
@@ -31,13 +31,13 @@ pub fn train_learning_errors(
     report: Report<'_>,
 ) -> Result<(TrainedModel, Table)> {
     if !recipe.data.learn_error_factors {
-        return train(recipe, observations, registry, device, checkpoints, report);
+        return train_once(recipe, observations, registry, device, checkpoints, report);
     }
     // The checkpoint of the first training stays until the second one is done: an interrupted second one
     // needs the factors, which the end of the first gives again.
-    let path = checkpoints.as_ref().map(|file| beside(file));
+    let path = checkpoints.as_ref().map(CheckpointFile::path_before);
     let first_file = checkpoints.as_ref().zip(path.as_ref()).map(|(file, path)| CheckpointFile { path, ..*file });
-    let first = train(recipe, observations, registry, device, first_file, &mut |done, text| report(0.5 * done, text))?;
+    let first = train_once(recipe, observations, registry, device, first_file, &mut |done, text| report(0.5 * done, text))?;
     let found = first.0.log.report.iter().flat_map(|report| &report.label_errors);
     let far: BTreeMap<String, f64> =
         found.filter(|error| error.warning().is_some()).map(|error| (error.parameter.clone(), error.factor)).collect();
@@ -50,16 +50,9 @@ pub fn train_learning_errors(
         far.into_iter().for_each(|(name, factor)| *error_factors.entry(name).or_insert(1.0) *= factor);
         let data = DataRecipe { error_factors, learn_error_factors: false, ..recipe.data.clone() };
         let again = Recipe { data, ..recipe.clone() };
-        train(&again, observations, registry, device, checkpoints, &mut |done, text| report(0.5 + 0.5 * done, text))?
+        train_once(&again, observations, registry, device, checkpoints, &mut |done, text| report(0.5 + 0.5 * done, text))?
     };
     // What is left of it harms nothing.
     let _ = path.map(std::fs::remove_file);
     Ok(done)
-}
-
-/// The checkpoint of the first training.
-fn beside(file: &CheckpointFile<'_>) -> PathBuf {
-    let mut name = file.path.file_name().unwrap_or_default().to_os_string();
-    name.push(".errors");
-    file.path.with_file_name(name)
 }

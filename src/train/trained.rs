@@ -9,7 +9,7 @@ use super::{calibration, data_check, global_step, label_errors, model_error};
 use crate::confidence::{CONFIDENCE_FILE, Classifiers};
 use crate::error::{Error, Result};
 use crate::learn::{CheckpointFile, Checkpoints};
-use crate::model::{ForwardModel, ModelCard, Parameter, ParameterSpace, Registry, Transform, check_kelvin, check_measured};
+use crate::model::{ForwardModel, ModelCard, Parameter, ParameterSpace, Registry, check_kelvin, check_measured};
 use crate::observations::{Observations, select};
 use crate::package::MODEL_FOLDER;
 use crate::prior::{GaussianMixture, NoisyLabels};
@@ -61,12 +61,11 @@ pub struct TrainingLog {
     pub report: Option<SelfReport>,
 }
 
-/// Trains a model; returns it with a table of the training sample (one row per star: measured, fitted, kept,
-/// validation).
+/// As [`super::train`], with the errors of measured values as the recipe has them.
 ///
 /// # Errors
-/// When recipe and observations do not fit each other, or as [`CheckpointFile`] and the stages say.
-pub fn train(
+/// As there.
+pub(super) fn train_once(
     recipe: &Recipe,
     observations: &Observations,
     registry: &Registry,
@@ -81,9 +80,9 @@ pub fn train(
     let mut model = ForwardModel::new(registry, &recipe.effects, observations.grid.clone(), recipe.seed, device)?;
     model.flux_unit.clone_from(&observations.flux_unit);
     check_measured(&model.space, observations)?;
-    require_flux(observations)?;
+    data_check::require_flux(observations)?;
     for (name, transform) in &recipe.transforms {
-        check_transform(model.space.get(name)?, *transform, observations)?;
+        data_check::check_transform(model.space.get(name)?, *transform, observations)?;
         model.set_transform(name, *transform)?;
     }
     let data_sha256 = hexadecimal(observations.hash());
@@ -251,34 +250,6 @@ impl TrainedModel {
     pub fn id(&self) -> &str {
         &self.sha256[..16]
     }
-}
-
-/// Fails where no star has any flux.
-fn require_flux(observations: &Observations) -> Result<()> {
-    if observations.flux_error.iter().any(|error| error.is_finite()) {
-        return Ok(());
-    }
-    Err(Error::data("column 'flux'")
-        .found(format!("no flux with a positive finite error, of {} stars", observations.len()))
-        .expected("fluxes to learn from")
-        .remedy("Look at how the file was made: all of its fluxes or flux errors are missing or impossible."))
-}
-
-/// Fails where a label is to be moved by its logarithm that stars have at zero or below.
-fn check_transform(parameter: &Parameter, transform: Transform, observations: &Observations) -> Result<()> {
-    if transform != Transform::Logarithm || !parameter.is_label() {
-        return Ok(());
-    }
-    let measured = (0..observations.len()).filter_map(|star| observations.constraint(&parameter.name, star));
-    let values: Vec<f64> = measured.map(|(value, _)| value).filter(|value| *value <= 0.0).collect();
-    if values.is_empty() {
-        return Ok(());
-    }
-    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-    Err(Error::usage(format!("training recipe, transforms, {}", parameter.name))
-        .found(format!("\"logarithm\", of a label that {} stars have at zero or below (down to {least})", values.len()))
-        .expected("\"identity\", or positive values")
-        .remedy("Leave the key out."))
 }
 
 /// Fails when the prior is not one of the labels of a model with these parameters, or is in another unit than

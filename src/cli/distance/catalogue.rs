@@ -154,13 +154,7 @@ impl DistanceTask {
     fn table(&self, mut batch: Batch, tally: &mut Tally) -> Result<Table> {
         if let Some(shard) = self.shard {
             let rows: Vec<usize> = (0..batch.ids.len()).filter(|&row| shard.contains(batch.ids[row])).collect();
-            batch.table = batch.table.select(&rows);
-            batch.ids = rows.iter().map(|&row| batch.ids[row]).collect();
-            batch.known_as = rows.iter().map(|&row| batch.known_as[row]).collect();
-            batch.stars = rows.iter().map(|&row| batch.stars[row]).collect();
-            if self.controls.is_some() {
-                batch.labelled = rows.iter().map(|&row| batch.labelled[row].clone()).collect();
-            }
+            batch.select(&rows);
         }
         let beside = self.beside(&mut batch);
         let estimates = estimates(&batch.stars, &batch.options(&self.recipe.options))?;
@@ -182,7 +176,7 @@ impl DistanceTask {
     /// What neighbours say of the stars of a batch, which then have it.
     fn beside(&self, batch: &mut Batch) -> Option<Vec<NeighbourEstimate>> {
         let neighbours = self.controls.as_ref()?.neighbours();
-        let stars = batch.known_as.par_iter().zip(&batch.labelled).with_min_len(STARS / 8);
+        let stars = batch.known_as().par_iter().zip(&batch.labelled).with_min_len(STARS / 8);
         let found: Vec<NeighbourEstimate> = stars.map(|(id, star)| neighbours.estimate(*id, star)).collect();
         found.iter().zip(&mut batch.stars).for_each(|(found, star)| found.put_into(star));
         Some(found)

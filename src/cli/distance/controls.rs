@@ -27,7 +27,7 @@ impl Controls {
         let mut used: Option<Vec<usize>> = None;
         let mut controls = Vec::new();
         let mut n_stars = 0;
-        for_each_batch(recipe, Some(options), &paths, |batch| {
+        for_each_batch(recipe, Some(options), &paths, |mut batch| {
             let found = FoundLabels::find(&batch.table, options)?;
             require_positions(&batch.columns, options.least_latitude, &batch.place)?;
             let has = found.has_bands();
@@ -43,9 +43,10 @@ impl Controls {
             let bands = used.get_or_insert(bands);
             n_stars += batch.stars.len();
             let distance = batch.options(&recipe.options);
-            let (ids, stars) = (&batch.known_as, &batch.stars);
+            let labelled = std::mem::take(&mut batch.labelled);
+            let (ids, stars) = (batch.known_as(), &batch.stars);
             let of = |(row, labelled)| Control::of((ids[row], labelled, &stars[row]), bands, options, &distance);
-            controls.par_extend(batch.labelled.into_par_iter().enumerate().filter_map(of));
+            controls.par_extend(labelled.into_par_iter().enumerate().filter_map(of));
             Ok(())
         })?;
         let place = paths.first().map_or_else(String::new, |path| path.display().to_string());

@@ -13,6 +13,7 @@ use crate::run::interrupt;
 use crate::table::{Chunks, Table, read_chunks};
 use crate::warning::{warn_once, warn_once_about};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Rows read at once.
@@ -23,8 +24,8 @@ pub struct Batch {
     pub table: Table,
     pub columns: FoundColumns,
     pub ids: Vec<i64>,
-    /// By which a star of one file is known in another: its identifier or, of files without, file and row.
-    pub known_as: Vec<i64>,
+    /// By which stars without identifiers are known among those of other files, for neighbours.
+    by_row: Option<Vec<i64>>,
     pub stars: Vec<Star>,
     /// What neighbours ask of the stars; empty where none are asked.
     pub labelled: Vec<LabelledStar>,
@@ -35,6 +36,22 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// By which a star of one file is known in another: its identifier or, of files without, file and row.
+    pub fn known_as(&self) -> &[i64] {
+        self.by_row.as_ref().unwrap_or(&self.ids)
+    }
+
+    /// Keeps these rows.
+    pub fn select(&mut self, rows: &[usize]) {
+        let of = |ids: &Vec<i64>| rows.iter().map(|&row| ids[row]).collect();
+        self.table = self.table.select(rows);
+        (self.ids, self.by_row) = (of(&self.ids), self.by_row.as_ref().map(of));
+        self.stars = rows.iter().map(|&row| self.stars[row]).collect();
+        if !self.labelled.is_empty() {
+            self.labelled = rows.iter().map(|&row| self.labelled[row].clone()).collect();
+        }
+    }
+
     /// The options for its stars: what a fitted parallax is made of is known by its file.
     pub fn options(&self, options: &DistanceOptions) -> DistanceOptions {
         let spectroscopic_parallax = self.columns.content.unwrap_or(options.spectroscopic_parallax);
@@ -69,25 +86,13 @@ pub fn for_each_batch(
             if first == 0 {
                 say_what_is_missing(&columns, &recipe.options.zero_point, path);
             }
-            let (ids, known_as) = match columns.identifier_column() {
-                Some(name) => {
-                    let ids = identifiers.add_column(table.column(name)?, path, first)?;
-                    (ids.clone(), ids)
-                }
+            let (ids, by_row) = match columns.identifier_column() {
+                Some(name) => (identifiers.add_column(table.column(name)?, path, first)?, None),
                 None => {
-                    let of_file = seed_of(path);
-                    let known_as = (first..first + table.n_rows()).map(|row| hash64(row as i64, of_file) as i64);
-                    ((n_read..n_read + table.n_rows()).map(|row| row as i64).collect(), known_as.collect())
+                    let by_row = beside.map(|_| known_by_row(path, first..first + table.n_rows()));
+                    ((n_read..n_read + table.n_rows()).map(|row| row as i64).collect(), by_row)
                 }
             };
-            if beside.is_some() && first == 0 && columns.identifier_column().is_none() {
-                warn_once(
-                    "stars without identifiers are told from controls by file and row: a star that is among the controls in another \
-                     file, or in a copy of its file, is its own control, and its values are too good. Give both files identifiers \
-                     (columns.source_id in the recipe) unless their stars are others."
-                        .to_owned(),
-                );
-            }
             let stars = columns.stars(&table, first, &mut notices).map_err(|error| error.within(&place))?;
             let labelled = match beside {
                 Some(options) => labelled((&table, first), options, &mut notices, (path, &place))?,
@@ -95,18 +100,25 @@ pub fn for_each_batch(
             };
             first += table.n_rows();
             n_read += table.n_rows();
-            take(Batch { table, columns, ids, known_as, stars, labelled, n_read, place })?;
+            take(Batch { table, columns, ids, by_row, stars, labelled, n_read, place })?;
         }
         notices.say_of_first(&path.display().to_string());
     }
     Ok(())
 }
 
-/// A number of a file, whatever the path by which it is named.
-fn seed_of(path: &Path) -> u64 {
+/// What stands for identifiers of rows of a file, whatever the path by which it is named; says what that is
+/// worth.
+fn known_by_row(path: &Path, rows: Range<usize>) -> Vec<i64> {
+    warn_once(
+        "stars without identifiers are told from controls by file and row: a star that is among the controls in another file, or in a \
+         copy of its file, is its own control, and its values are too good. Give both files identifiers (columns.source_id in the \
+         recipe) unless their stars are others.",
+    );
     let mut hasher = DefaultHasher::new();
     path.canonicalize().as_deref().unwrap_or(path).hash(&mut hasher);
-    hasher.finish()
+    let of_file = hasher.finish();
+    rows.map(|row| hash64(row as i64, of_file) as i64).collect()
 }
 
 /// What neighbours ask of the stars of a part of a file.

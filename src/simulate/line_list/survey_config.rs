@@ -5,6 +5,7 @@ use super::population::References;
 use crate::error::{Error, Result};
 use crate::per_pixel::canonical_name;
 use crate::simulate::SurveyConfig;
+use crate::spectrum::FWHM_OF_SIGMA;
 use serde::{Deserialize, Serialize};
 
 /// Most Å that are simulated: some 300 000 lines.
@@ -165,7 +166,7 @@ impl SpectraConfig {
             return Err(refuse("n_pixels", format!("{width} Å in all"), format!("at most {MOST_ANGSTROM} Å")));
         }
         let lines: usize = LineList::default().lines_per_300.iter().sum();
-        let sigma = (self.start + width) / self.resolution / (8.0 * 2_f64.ln()).sqrt();
+        let sigma = (self.start + width) / self.resolution / FWHM_OF_SIGMA;
         let values = (10.0 * sigma / self.pixel + 1.0).min(self.n_pixels as f64) * (lines as f64 * width / 300.0 + 24.0);
         if values > MOST_VALUES {
             let found = format!("{} over {width} Å in pixels of {} Å", self.resolution, self.pixel);
